@@ -1,0 +1,1 @@
+"""One base per product that is sold under several names."""

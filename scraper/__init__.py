@@ -1,0 +1,33 @@
+"""``cloudfilm``: from the code on a hospital's film to a verified DICOM study on disk.
+
+The names below are what other programs may import; they are loaded at first use, so that ``import scraper`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scraper.errors import CloudfilmError
+    from scraper.model import Problem, Result, Status
+    from scraper.pipeline import grab
+    from scraper.settings import Settings
+
+__version__ = "0.1.0"
+__all__ = ["grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__"]
+
+_HOME = {
+    "grab": "scraper.pipeline",
+    "Settings": "scraper.settings",
+    "Result": "scraper.model",
+    "Status": "scraper.model",
+    "Problem": "scraper.model",
+    "CloudfilmError": "scraper.errors",
+}
+
+
+def __getattr__(name: str) -> Any:  # the type of each name stands above, for checkers
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
