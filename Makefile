@@ -1,0 +1,53 @@
+# Everything runs unattended: what is missing is installed first (tools/setup.py), and nothing is asked.
+PYTHON ?= python3
+VENV := $(or $(CLOUDFILM_VENV),.venv)
+BIN := $(VENV)/bin
+WORKERS ?= logical
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: help demo test check bench readme clean distclean setup
+.NOTPARALLEL:
+
+help:
+	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
+	@echo "make test    the checks, then every test"
+	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
+	@echo "make readme  write the generated tables of the two READMEs anew"
+	@echo "make setup   look again for what could not be installed"
+	@echo "make clean   remove what a run leaves;  make distclean: the environment and the cache too"
+
+setup:
+	@rm -f $(VENV)/ready-for-*
+	@$(PYTHON) tools/setup.py test
+
+$(BIN)/python:
+	@$(PYTHON) tools/setup.py demo
+
+demo:
+	@$(PYTHON) tools/setup.py demo
+	@$(BIN)/python -m fixtures.demo
+
+check: $(BIN)/python
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test:
+	@$(PYTHON) tools/setup.py test
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+bench: $(BIN)/python
+	@$(BIN)/python -m tools.bench
+
+readme: $(BIN)/python
+	@$(BIN)/python -m tools.readme
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) .cache
