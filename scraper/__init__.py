@@ -1,6 +1,6 @@
 """``cloudfilm``: from the code on a hospital's film to a verified DICOM study on disk.
 
-The names below are what other programs may import; they are loaded at first use, so that ``import scraper`` costs nothing.
+The names below are what other programs may import. They are loaded at first use: ``import scraper`` costs nothing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,206 @@
+"""The rules of the house that a program can hold."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scraper
+from scraper import errors
+from scraper.errors import CloudfilmError
+from scraper.lang import catalogue, describe, describe_problem, say
+from scraper.model import Problem
+from scraper.settings import Language
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = sorted([*(ROOT / "scraper").rglob("*.py"), *(ROOT / "providers").rglob("*.py")])
+DOORS = {
+    "playwright": ("scraper/session/browser",),
+    "curl_cffi": ("scraper/session/http",),
+    "cv2": ("scraper/qr",),
+    "pyzbar": ("scraper/qr",),
+    "zxingcpp": ("scraper/qr",),
+    "pypdfium2": ("scraper/qr",),
+    "PIL": ("scraper/qr",),
+    "pydicom": ("scraper/assemble", "scraper/verify", "scraper/testing"),
+    "typer": ("scraper/cli",),
+    "pydantic": ("scraper/schema", "scraper/contract"),
+}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in OURS:
+        yield name_of(path), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Top-level names of what a module imports when it runs; what only a type checker sees is no door."""
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_one_door_per_library(library):
+    importers = {name for name, tree in trees() if library in imported(tree)}
+    assert {name for name in importers if not name.startswith(DOORS[library])} == set()
+    assert importers, f"nobody uses {library}: drop the dependency"
+
+
+def calls(dotted: str) -> dict[str, int]:
+    """How often each module calls or reads ``dotted``."""
+    found = {
+        name: [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        for name, tree in trees()
+    }
+    return {name: texts.count(dotted) for name, texts in found.items() if dotted in texts}
+
+
+def test_one_event_loop():
+    assert calls("asyncio.run") == {"scraper/cli.py": 1}
+
+
+def test_the_environment_is_read_in_one_place():
+    assert set(calls("os.environ")) | set(calls("os.getenv")) == {"scraper/settings.py"}
+
+
+def test_no_recipe_imports_another():
+    recipes = {path.stem for path in (ROOT / "providers").glob("*.py")} - {"__init__"}
+    for path in (ROOT / "providers").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("providers"):
+                module = (node.module or "").split(".")
+                names = {module[1]} if len(module) > 1 else {alias.name for alias in node.names}
+                assert not names & recipes, f"{path.name} imports {names & recipes}"
+
+
+def test_exported_names():
+    assert scraper.__all__ == [
+        "grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__",
+    ]  # fmt: skip
+    assert all(getattr(scraper, name) for name in scraper.__all__)
+    with pytest.raises(AttributeError):
+        scraper.nothing_of_that_name  # noqa: B018  the access itself is what is tried
+
+
+def test_import_is_cheap():
+    code = "import sys, scraper; print(*(name.partition('.')[0] for name in sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert not set(loaded.split()) & {*DOORS, "numpy", "rich", "asyncio"}
+
+
+def every_error() -> list[type[CloudfilmError]]:
+    found = [CloudfilmError]
+    for error in found:
+        found += error.__subclasses__()
+    return [error for error in found[1:] if error.__module__ == errors.__name__]
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.__name__)
+@pytest.mark.parametrize("language", Language)
+def test_every_error_speaks(error, language):
+    entry = catalogue()[error().code]
+    assert describe(error("said by the site"), language)
+    assert ("hint_en" in entry) == ("hint_zh" in entry)
+
+
+def problem_codes() -> set[str]:
+    """The first argument, or ``code=``, of every ``Problem(…)`` in the code."""
+    codes = set()
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Problem":
+                given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "code")]
+                codes |= {value.value for value in given if isinstance(value, ast.Constant)}
+    return codes
+
+
+@pytest.mark.parametrize("code", sorted(problem_codes()))
+@pytest.mark.parametrize("language", Language)
+def test_every_problem_speaks(code, language):
+    assert describe_problem(Problem(code, ("1.2.3",)), language)
+
+
+def said() -> set[str]:
+    """The names that ``say("…", …)`` is called with."""
+    names = set()
+    for _, tree in trees():
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func).rpartition(".")[2] == "say"
+                and node.args
+            ):
+                names |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
+    return names
+
+
+@pytest.mark.parametrize("name", sorted(said()))
+@pytest.mark.parametrize("language", Language)
+def test_every_saying_is_there(name, language):
+    assert say(name, language)
+
+
+def test_no_message_without_a_use():
+    text = "".join(path.read_text(encoding="utf-8") for path in OURS)
+    codes = {error().code for error in every_error()}
+    unused = {
+        name
+        for name in catalogue()
+        if name not in codes and f'"{name}"' not in text and f'"{name.partition(".")[2]}"' not in text
+    }
+    assert unused == set()
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_both_languages_fill_in_the_same(name):
+    entry = catalogue()[name]
+    for english in ("en", "hint_en"):
+        chinese = english.replace("en", "zh")
+        fields = [set(re.findall(r"\{(\w+)\}", entry.get(key, ""))) for key in (english, chinese)]
+        assert fields[0] == fields[1]
+    assert re.search("[一-鿿]", entry["zh"]) or entry["zh"] == "{said}"
+
+
+def committed() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git work tree")
+    return [path for name in listed.stdout.decode().split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_no_paths_of_one_machine():
+    homes = re.compile(rb"/(?:home|Users)/[a-z]\w+/|" + b"/" + rb"root/|/" + rb"work/|\.lib" + rb"rary/")
+    guilty = [name_of(path) for path in committed() if homes.search(path.read_bytes()[:500_000])]
+    assert guilty == []
+
+
+def test_no_rooms_for_everything():
+    assert not {path.stem for path in OURS} & {"utils", "util", "common", "helpers", "misc"}

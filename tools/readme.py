@@ -1,0 +1,118 @@
+"""Writes the generated tables of the two READMEs: ``python -m tools.readme``, or only checks them: ``--check``.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end: NAME -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scraper import errors, registry
+from scraper.errors import CloudfilmError
+from scraper.lang import catalogue
+from scraper.settings import Language
+
+ROOT = Path(__file__).resolve().parent.parent
+READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}
+HEADS = {
+    "problems": {Language.EN: ("code", "what it says"), Language.ZH: ("代码", "含义")},
+    "errors": {Language.EN: ("exit code", "code", "what it says"), Language.ZH: ("退出码", "代码", "含义")},
+    "providers": {
+        Language.EN: ("name", "platform", "asks for", "gives", "hosts known", "verified on"),
+        Language.ZH: ("名称", "平台", "需要提供", "给出的文件", "已知主机数", "验证情况"),
+    },
+}
+
+
+def spoken(sentence: str) -> str:
+    """A message as a reader sees it: what is filled in stands in italics."""
+    return re.sub(r"\{(\w+)\}", r"*\1*", sentence).replace("|", "\\|")
+
+
+def problem_rows(language: Language) -> Iterator[tuple[str, ...]]:
+    """Every problem, by code."""
+    for name in sorted(catalogue()):
+        kind, _, code = name.partition(".")
+        if kind == "problem":
+            yield f"`{code}`", spoken(catalogue()[name][language.value])
+
+
+def every_error() -> list[type[CloudfilmError]]:
+    """Every error class, by exit code."""
+    classes = [
+        value
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, CloudfilmError) and value is not CloudfilmError
+    ]
+    return sorted(classes, key=lambda value: value.exit_code)
+
+
+def error_rows(language: Language) -> Iterator[tuple[str, ...]]:
+    """Every error, by exit code."""
+    for error in every_error():
+        code = error().code
+        sentence = catalogue()[code][language.value]
+        if sentence != "{said}":
+            yield str(int(error.exit_code)), f"`{code}`", spoken(sentence)
+
+
+def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
+    """Every recipe in the tree, by name; the words are its own header's."""
+    for name, provider in sorted(registry.known().by_name.items()):
+        if not provider.__module__.startswith("providers."):
+            continue  # somebody's plug-in on this machine
+        header = registry.header(provider)
+        asked = (question.zh if language is Language.ZH else question.en for question in provider.asks)
+        yield (
+            f"`{name}`",
+            header["title"],
+            ", ".join(asked) or "–",
+            header.get("serves", ""),
+            str(len(provider.deployments)),
+            header.get("verified", ""),
+        )
+
+
+ROWS = {"problems": problem_rows, "errors": error_rows, "providers": provider_rows}
+
+
+def table(name: str, language: Language) -> str:
+    """One table in Markdown."""
+    head = HEADS[name][language]
+    lines = [head, ("---",) * len(head), *ROWS[name](language)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def renewed(text: str, language: Language) -> str:
+    """The README's text with its tables as they should be.
+
+    Raises:
+        KeyError: a marker names a table that nobody makes.
+    """
+    return re.sub(
+        r"(<!-- table: (\w+) -->\n).*?(<!-- end: \2 -->)",
+        lambda found: f"{found[1]}{table(found[2], language)}\n{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check; 1 where a table was out of date."""
+    stale = 0
+    for language, path in READMES.items():
+        text = path.read_text(encoding="utf-8")
+        wanted = renewed(text, language)
+        if wanted != text:
+            stale = 1
+            print(f"{path.name}: tables were out of date")
+            if "--check" not in arguments:
+                path.write_text(wanted, encoding="utf-8")
+    return stale if "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
