@@ -1,16 +1,18 @@
 """The rules of the house that a program can hold."""
 
 import ast
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import scraper
-from scraper import errors
 from scraper.errors import CloudfilmError
 from scraper.lang import catalogue, describe, describe_problem, say
 from scraper.model import Problem
@@ -24,8 +26,8 @@ DOORS = {
     "cv2": ("scraper/qr",),
     "pyzbar": ("scraper/qr",),
     "zxingcpp": ("scraper/qr",),
-    "pypdfium2": ("scraper/qr",),
-    "PIL": ("scraper/qr",),
+    "pypdfium2": ("scraper/picture",),
+    "PIL": ("scraper/picture",),
     "pydicom": ("scraper/assemble", "scraper/verify", "scraper/testing"),
     "typer": ("scraper/cli",),
     "pydantic": ("scraper/schema", "scraper/contract"),
@@ -84,6 +86,13 @@ def test_the_environment_is_read_in_one_place():
     assert set(calls("os.environ")) | set(calls("os.getenv")) == {"scraper/settings.py"}
 
 
+def test_every_module_has_its_layer():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = " ".join(pyproject["tool"]["importlinter"]["contracts"][0]["layers"])
+    modules = {f"scraper.{module.name}" for module in pkgutil.iter_modules(scraper.__path__)}
+    assert modules - set(re.findall(r"[\w.]+", layers)) == set()
+
+
 def test_no_recipe_imports_another():
     recipes = {path.stem for path in (ROOT / "providers").glob("*.py")} - {"__init__"}
     for path in (ROOT / "providers").glob("*.py"):
@@ -112,10 +121,13 @@ def test_import_is_cheap():
 
 
 def every_error() -> list[type[CloudfilmError]]:
+    """Every subclass in the tree, wherever it stands."""
+    for module in pkgutil.walk_packages(scraper.__path__, "scraper."):
+        importlib.import_module(module.name)
     found = [CloudfilmError]
     for error in found:
         found += error.__subclasses__()
-    return [error for error in found[1:] if error.__module__ == errors.__name__]
+    return [error for error in found[1:] if error.__module__.startswith(("scraper.", "providers."))]
 
 
 @pytest.mark.parametrize("error", every_error(), ids=lambda error: error.__name__)

@@ -1,0 +1,136 @@
+"""What the doctor finds on this machine, and on machines that lack something."""
+
+import hashlib
+import os
+import shutil
+import sys
+
+import pytest
+
+from scraper import doctor
+from scraper.errors import CorruptInstance
+from scraper.settings import Language, Settings
+
+MODELS = {
+    "one.prototxt": hashlib.sha256(b"first").hexdigest(),
+    "two.caffemodel": hashlib.sha256(b"second").hexdigest(),
+}
+SERVED = {doctor.MODELS_URL + "one.prototxt": b"first", doctor.MODELS_URL + "two.caffemodel": b"second"}
+
+
+def by_name(settings: Settings) -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.examine(settings)}
+
+
+def test_this_machine_can_work(tmp_path):
+    findings = doctor.examine(Settings(output=tmp_path))
+    assert doctor.sound(findings)
+    names = [finding.name for finding in findings]
+    assert names == list(dict.fromkeys(names))
+    assert {
+        "python",
+        "browser",
+        "zxing-cpp",
+        "zbar",
+        "pylibjpeg-openjpeg",
+        "wechat-models",
+        "disk-space",
+    } <= set(names)
+
+
+def test_what_is_there_costs_nothing_and_what_is_missing_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path / "nothing here"))
+    for finding in doctor.examine(Settings(output=tmp_path)):
+        assert bool(finding.found) >= finding.ok
+        assert bool(finding.costs) == bool(finding.mend) == (not finding.ok)
+    assert not by_name(Settings(output=tmp_path))["wechat-models"].ok
+
+
+def test_both_languages(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path))
+    costs = {
+        language: by_name(Settings(output=tmp_path, language=language))["wechat-models"].costs
+        for language in Language
+    }
+    assert "微信" in costs[Language.ZH]
+    assert "WeChat" in costs[Language.EN]
+
+
+def test_no_browser(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "find_browser", lambda _: None)
+    browser = by_name(Settings(output=tmp_path))["browser"]
+    assert not browser.ok
+    assert browser.mend.startswith(sys.executable)
+    assert browser.mend.endswith("chromium")
+
+
+def test_a_missing_codec_names_its_transfer_syntaxes(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "openjpeg", None
+    )  # the import system's own way to say: can't be imported
+    codec = by_name(Settings(output=tmp_path))["pylibjpeg-openjpeg"]
+    assert (codec.ok, codec.optional) == (False, True)
+    assert "1.2.840.10008.1.2.4.90" in codec.costs
+    assert "pylibjpeg-openjpeg" in codec.mend
+
+
+def test_without_the_main_reader_it_is_not_sound(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zxingcpp", None)
+    assert not doctor.sound(doctor.examine(Settings(output=tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "mend"),
+    [
+        ("/opt/pipx/venvs/cloudfilm", "pipx inject cloudfilm pylibjpeg-rle"),
+        ("/opt/uv/tools/cloudfilm", "uv tool install --with pylibjpeg-rle cloudfilm"),
+        ("/usr", f"{sys.executable} -m pip install pylibjpeg-rle"),
+    ],
+)
+def test_the_command_fits_the_way_it_was_installed(tmp_path, monkeypatch, prefix, mend):
+    monkeypatch.setitem(sys.modules, "rle", None)
+    monkeypatch.setattr(sys, "prefix", prefix)
+    assert by_name(Settings(output=tmp_path))["pylibjpeg-rle"].mend == mend
+
+
+def test_space_is_looked_for_where_the_folder_will_be(tmp_path):
+    space = by_name(Settings(output=tmp_path / "not" / "yet" / "there"))["disk-space"]
+    assert str(tmp_path) in space.found
+    assert not (tmp_path / "not").exists()
+
+
+def test_little_space(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=300_000_000))
+    space = by_name(Settings(output=tmp_path))["disk-space"]
+    assert (space.ok, space.optional) == (False, True)
+    assert "0.3 GB" in space.costs
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    space = by_name(Settings(output=tmp_path))["disk-space"]
+    assert not space.ok
+    assert str(tmp_path) in space.costs
+
+
+async def test_models_are_fetched_once(tmp_path):
+    asked = []
+
+    async def download(url: str) -> bytes:
+        asked.append(url)
+        return SERVED[url]
+
+    for _ in range(2):
+        paths = await doctor.fetch_models(download, tmp_path / "models", MODELS)
+        assert [path.read_bytes() for path in paths] == [b"first", b"second"]
+    assert asked == list(SERVED)
+
+
+async def test_a_model_with_other_bytes_is_not_kept(tmp_path):
+    async def download(url: str) -> bytes:
+        return SERVED[url] if url.endswith("one.prototxt") else b"<html>not found</html>"
+
+    with pytest.raises(CorruptInstance, match=r"two\.caffemodel"):
+        await doctor.fetch_models(download, tmp_path, MODELS)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.prototxt"]
