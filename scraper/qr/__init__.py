@@ -1,0 +1,219 @@
+"""Pixels → codes: every code on a photo, a scan, a screenshot or a PDF, within a time budget.
+
+The first look is taken here; whatever needs more is searched in a process of its own, which a budget can end in the
+middle of a step. What a payload means is not known here: ``certain`` says which one ends the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from scraper import picture
+from scraper.errors import UnreadableFile
+from scraper.qr import cascade
+from scraper.qr.annotate import draw
+from scraper.qr.engines import Engine, Polygon, Seen
+from scraper.qr.engines import engines as _engines
+from scraper.qr.models import WrongSum, default_folder, fetch_models
+from scraper.qr.worker import Worker
+
+__all__ = [
+    "Code",
+    "Engine",
+    "Reader",
+    "Reading",
+    "Suspect",
+    "WrongSum",
+    "annotate",
+    "engines",
+    "fetch_models",
+    "read",
+]
+
+_PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of the same place
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code: what it says and where it is.
+
+    ``polygon`` is its corners in pixels of the upright page (of a PDF: at 250 dpi); ``page`` counts from 1.
+    """
+
+    text: str
+    symbology: str
+    polygon: Polygon
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A place that looks like a code and gave none."""
+
+    polygon: Polygon
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that was found in one file, distinct, in the order found.
+
+    ``pages`` is how many were looked at; ``out_of_time`` says that the budget ended the search.
+    """
+
+    codes: tuple[Code, ...]
+    pages: int
+    seconds: float
+    out_of_time: bool = False
+    suspects: tuple[Suspect, ...] = ()
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is known so far, and whether it is enough."""
+
+    certain: Callable[[str], bool]
+    codes: dict[tuple[str, str, int], Code] = field(default_factory=dict)
+    suspects: list[Suspect] = field(default_factory=list)
+    pages: int = 0
+    done: bool = False
+
+    def take(self, page: int, seen: Seen) -> None:
+        self.pages = max(self.pages, page)
+        for one in seen.found:
+            key = (one.text, one.symbology, page)
+            if key not in self.codes:
+                self.codes[key] = Code(one.text, one.symbology, one.polygon, page)
+                self.done = self.done or self.certain(one.text)
+        self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
+
+    @property
+    def open_suspects(self) -> tuple[Suspect, ...]:
+        """Those where no code was read after all, one a place."""
+        kept: list[Suspect] = []
+        for suspect in self.suspects:
+            others = [code.polygon for code in self.codes.values() if code.page == suspect.page]
+            others += [other.polygon for other in kept if other.page == suspect.page]
+            if not any(_same_place(suspect.polygon, other) for other in others):
+                kept.append(suspect)
+        return tuple(kept)
+
+    @property
+    def is_settled(self) -> bool:
+        """Certain; or codes were read that are plain text, and nothing else on the page looks like a code.
+
+        An address that is not the wanted one (an account to follow, an advertisement) does not settle it: such codes
+        are printed beside the wanted one.
+        """
+        if self.done:
+            return True
+        texts = [code.text for code in self.codes.values()]
+        return bool(texts) and not any("://" in text for text in texts) and not self.open_suspects
+
+
+def _same_place(one: Polygon, other: Polygon) -> bool:
+    if not one or not other:
+        return False
+    centre = _centre(one)
+    left, right = min(x for x, _ in other), max(x for x, _ in other)
+    top, bottom = min(y for _, y in other), max(y for _, y in other)
+    margin = _PATIENCE * max(right - left, bottom - top)
+    return left - margin <= centre[0] <= right + margin and top - margin <= centre[1] <= bottom + margin
+
+
+def _centre(polygon: Polygon) -> tuple[float, float]:
+    return sum(x for x, _ in polygon) / len(polygon), sum(y for _, y in polygon) / len(polygon)
+
+
+class Reader:
+    """Reads many files with one helper process; ``read`` is the same for one file.
+
+    Args:
+        models: folder of the WeChat detector's files; the user's own by default.
+    """
+
+    def __init__(self, models: Path | None = None) -> None:
+        self._worker = Worker(models or default_folder())
+
+    def __enter__(self) -> Self:
+        self._worker.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.__exit__(kind, error, trace)
+
+    def read(self, path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool]) -> Reading:
+        """Every code in the file, until ``certain`` is content or nothing is left to try.
+
+        Args:
+            path: an image or a PDF, whatever its name says.
+            budget_s: the search ends after this, in the middle of a step if need be.
+            certain: says of a payload "this is the one: stop".
+
+        Raises:
+            NoSuchFile: there is no such file.
+            UnreadableFile: its data make no picture (TooManyPixels: too large a one).
+        """
+        start = monotonic()
+        search = _Search(certain)
+        glanced = picture.kind_of(path).is_simple
+        if glanced:
+            for page in picture.pages(path):
+                search.take(page.number, cascade.glance(page))
+                if search.done:
+                    break
+        late = False
+        if not search.is_settled:
+            late = self._at_length(path, search, glanced=glanced, left_s=budget_s - (monotonic() - start))
+        return Reading(
+            tuple(search.codes.values()), search.pages, monotonic() - start, late, search.open_suspects
+        )
+
+    def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float) -> bool:
+        """Has the worker search; True where time ended it."""
+        looks = self._worker.search(path, glanced=glanced, left_s=left_s)
+        try:
+            for page, seen in looks:
+                search.take(page, seen)
+                if search.done:
+                    break
+        except TimeoutError:
+            return True
+        except ChildProcessError as err:
+            if not search.pages:
+                raise UnreadableFile(path=path) from err
+        finally:
+            looks.close()
+        return False
+
+
+def read(
+    path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool], models: Path | None = None
+) -> Reading:
+    """Every code in one file; see ``Reader.read``."""
+    with Reader(models) as reader:
+        return reader.read(path, budget_s=budget_s, certain=certain)
+
+
+def engines(models: Path | None = None) -> list[Engine]:
+    """Which decoders take part in the search, and what the others lack."""
+    return _engines(models or default_folder())
+
+
+def annotate(path: Path, reading: Reading, out: Path) -> None:
+    """Saves the first page that shows something, with every code found in green and every suspect in orange.
+
+    Raises:
+        UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.
+        OSError: ``out`` can't be written.
+    """
+    places = [(code.page, code.polygon, code.text) for code in reading.codes]
+    places += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
+    draw(path, places, out)

@@ -1,0 +1,147 @@
+"""The search in one page: many looks at the same pixels, cheap ones first.
+
+Every step is one look and gives what it saw; who asks decides after each whether to go on. Contrast normalisation helps
+most, then scale; what is bent comes last, because it costs most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from scraper.qr.engines import Found, Polygon, Seen, Wechat, zbar, zxing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scraper.picture import Page
+
+WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
+SMALL_PIXELS = 4_000_000  # what the dear looks at the whole are given
+TILE = 1024  # edge of a tile, pixels
+
+Step = Callable[[], Seen]
+
+
+class Views:
+    """One page's pixels in the forms that the steps want, each made once."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @cached_property
+    def whole(self) -> tuple[NDArray[np.uint8], float]:
+        """Grey and its scale over the page's pixels; at most ``WHOLE_PIXELS``."""
+        return _at_most(self.page.grey, WHOLE_PIXELS, self.page.scale)
+
+    @cached_property
+    def small(self) -> tuple[NDArray[np.uint8], float]:
+        """Grey and its scale; at most ``SMALL_PIXELS``."""
+        return _at_most(*_swap(self.whole, SMALL_PIXELS))
+
+    @cached_property
+    def even(self) -> NDArray[np.uint8]:
+        """``whole`` with its contrast made even, place by place (CLAHE)."""
+        return evened(self.whole[0])
+
+
+def _swap(view: tuple[NDArray[np.uint8], float], pixels: int) -> tuple[NDArray[np.uint8], int, float]:
+    return view[0], pixels, view[1]
+
+
+def _at_most(grey: NDArray[np.uint8], pixels: int, scale: float) -> tuple[NDArray[np.uint8], float]:
+    factor = 1
+    while grey.size / factor**2 > pixels:
+        factor += 1
+    if factor == 1:
+        return grey, scale
+    return shrunk(grey, factor), scale / factor
+
+
+def shrunk(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """Each pixel the mean of ``factor`` × ``factor``; a rest at the right and lower edge is dropped."""
+    import cv2
+
+    rows, columns = grey.shape[0] // factor, grey.shape[1] // factor
+    whole = grey[: rows * factor, : columns * factor]
+    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def evened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Contrast made even in 8 × 8 places, limited so that noise stays noise."""
+    import cv2
+
+    return cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(grey)  # type: ignore[return-value]
+
+
+def glance(page: Page) -> Seen:
+    """The first look: zxing-cpp on the grey pixels as they are. Needs no OpenCV."""
+    return zxing(page.grey, scale=page.scale)
+
+
+def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
+    """All looks after the first, in their order."""
+    views = Views(page)
+    grey, scale = views.whole
+    if grey is not page.grey:
+        yield lambda: zxing(grey, scale=scale)
+    yield lambda: zxing(views.even, scale=scale)
+    if wechat.is_there:
+        yield lambda: wechat.read(grey, scale=scale)
+        yield lambda: wechat.read(views.even, scale=scale)
+    yield lambda: zbar(_threshold(views.small[0]), scale=views.small[1])
+    yield lambda: zxing(views.small[0], every=True, scale=views.small[1])
+    yield lambda: _doubled(views)
+    yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
+    yield lambda: zxing(_sharpened(grey), scale=scale)
+    yield lambda: zxing(grey, histogram=True, scale=scale)
+    if page.red is not None:
+        red = page.red
+        yield lambda: zxing(red, scale=page.scale)
+    yield from _tiles(page)
+
+
+def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    return cv2.adaptiveThreshold(  # type: ignore[return-value]
+        grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 101, 5
+    )
+
+
+def _doubled(views: Views) -> Seen:
+    import cv2
+
+    grey, scale = views.small
+    return zxing(cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), scale=scale * 2)  # type: ignore[arg-type]
+
+
+def _sharpened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    import cv2
+
+    soft = cv2.GaussianBlur(grey, (0, 0), 2.0)
+    return cv2.addWeighted(grey, 2.5, soft, -1.5, 0)  # type: ignore[return-value]
+
+
+def _tiles(page: Page) -> Iterator[Step]:
+    """Overlapping tiles of the page in full, each with its own contrast; none where one tile would be the page."""
+    rows, columns = page.grey.shape
+    if max(rows, columns) <= TILE:
+        return
+    step = TILE * 3 // 4
+    for top in range(0, max(rows - TILE // 4, 1), step):
+        for left in range(0, max(columns - TILE // 4, 1), step):
+            tile = page.grey[top : top + TILE, left : left + TILE]
+            yield lambda tile=tile, top=top, left=left: _moved(zxing(evened(tile)), left, top, page.scale)  # type: ignore[misc]
+
+
+def _moved(seen: Seen, left: int, top: int, scale: float) -> Seen:
+    def move(polygon: Polygon) -> Polygon:
+        return tuple((round((x + left) / scale), round((y + top) / scale)) for x, y in polygon)
+
+    return Seen(
+        tuple(Found(one.text, one.symbology, move(one.polygon)) for one in seen.found),
+        tuple(move(polygon) for polygon in seen.suspects),
+    )

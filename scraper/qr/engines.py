@@ -1,0 +1,206 @@
+"""The door to zxing-cpp, zbar and OpenCV's WeChatQRCode: grey pixels in, payloads with their corners out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scraper.qr.models import are_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Polygon = tuple[tuple[int, int], ...]
+"""Corners in pixels, (x, y), in the code's own order."""
+
+_ZBAR_NAMES = {
+    "QRCODE": "QRCode",
+    "CODE128": "Code128",
+    "CODE39": "Code39",
+    "CODE93": "Code93",
+    "EAN13": "EAN13",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One payload where it was seen."""
+
+    text: str
+    symbology: str
+    polygon: Polygon
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look at the pixels gave: payloads, and places that look like a code and gave none."""
+
+    found: tuple[Found, ...] = ()
+    suspects: tuple[Polygon, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A decoder, for ``doctor``.
+
+    ``lacking`` is empty where it works; else ``package`` (not installed), ``library`` (zbar's own library is not on
+    this machine), ``contrib`` (OpenCV without its contributed modules) or ``models`` (the model files are not there).
+    """
+
+    name: str
+    lacking: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether it takes part in the search."""
+        return not self.lacking
+
+
+def as_text(payload: bytes) -> str:
+    """The payload's bytes as text: UTF-8, else GB18030, else latin-1, which takes any byte."""
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return payload.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return payload.decode("latin-1")
+
+
+def zxing(
+    grey: NDArray[np.uint8],
+    *,
+    every: bool = False,
+    histogram: bool = False,
+    pure: bool = False,
+    scale: float = 1.0,
+) -> Seen:
+    """What zxing-cpp reads.
+
+    Args:
+        grey: (rows, columns).
+        every: every symbology, not QR codes alone; several times slower.
+        histogram: one threshold for the whole picture, in place of local ones.
+        pure: the picture holds nothing but one upright code.
+        scale: pixels of ``grey`` over pixels of the page; polygons are given in the page's.
+    """
+    import zxingcpp
+
+    formats: Any = zxingcpp.BarcodeFormat.AllReadable if every else zxingcpp.BarcodeFormat.QRCode
+    binarizer = zxingcpp.Binarizer.GlobalHistogram if histogram else zxingcpp.Binarizer.LocalAverage
+    results = zxingcpp.read_barcodes(
+        grey, formats=formats, binarizer=binarizer, is_pure=pure, return_errors=not every and not pure
+    )
+    found, suspects = [], []
+    for result in results:
+        place = result.position
+        corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
+        polygon = scaled(((corner.x, corner.y) for corner in corners), scale)
+        if result.valid and result.bytes:
+            found.append(Found(_zxing_text(result), _zxing_name(result), polygon))
+        elif result.error is not None:
+            suspects.append(polygon)
+    return Seen(tuple(found), tuple(suspects))
+
+
+def _zxing_text(result: Any) -> str:
+    has_eci = result.symbology_identifier in {"]Q2", "]Q4", "]Q6"}
+    return str(result.text) if has_eci else as_text(bytes(result.bytes))
+
+
+def _zxing_name(result: Any) -> str:
+    """``QRCode``, ``Code128``, ``DataMatrix``: the family's name, without the spaces that the library puts in."""
+    name = str(getattr(result, "symbology", result.format)).rpartition(".")[2]
+    return name.replace(" ", "").replace("-", "")
+
+
+def scaled(corners: Iterable[tuple[float, float]], scale: float) -> Polygon:
+    """Corners in the page's pixels."""
+    return tuple((round(x / scale), round(y / scale)) for x, y in corners)
+
+
+def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
+    """What zbar reads; nothing where its library is not installed."""
+    try:
+        from pyzbar import pyzbar
+    except ImportError:
+        return Seen()
+    wanted = [pyzbar.ZBarSymbol[name] for name in _ZBAR_NAMES]
+    results = pyzbar.decode((grey.tobytes(), grey.shape[1], grey.shape[0]), symbols=wanted)
+    return Seen(
+        tuple(
+            Found(as_text(result.data), _ZBAR_NAMES[result.type], scaled(result.polygon, scale))
+            for result in results
+        )
+    )
+
+
+class Wechat:
+    """OpenCV's WeChatQRCode, where the installed OpenCV has it and the model files lie in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @cached_property
+    def _detector(self) -> Any:
+        import cv2
+
+        if not hasattr(cv2, "wechat_qrcode_WeChatQRCode") or not are_whole(self._folder):
+            return None
+        files = ("detect.prototxt", "detect.caffemodel", "sr.prototxt", "sr.caffemodel")
+        try:
+            return cv2.wechat_qrcode_WeChatQRCode(*(str(self._folder / name) for name in files))
+        except (cv2.error, SystemError):
+            return None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it can be asked at all; loads the models."""
+        return self._detector is not None
+
+    def read(self, grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
+        """What it reads; nothing where it is not installed."""
+        import cv2
+
+        if self._detector is None:
+            return Seen()
+        try:
+            texts, places = self._detector.detectAndDecode(grey)
+        except (cv2.error, SystemError, UnicodeDecodeError):
+            return Seen()  # its binding raises on a payload that is not UTF-8
+        pairs = zip(texts, places, strict=False)
+        return Seen(tuple(Found(text, "QRCode", scaled(place, scale)) for text, place in pairs if text))
+
+
+def engines(models: Path) -> list[Engine]:
+    """Which decoders take part in the search, and what the others lack."""
+    return [Engine("zxing-cpp", _lack_of_zxing()), Engine("zbar", _lack_of_zbar()), _wechat_engine(models)]
+
+
+def _lack_of_zxing() -> str:
+    try:
+        import zxingcpp
+    except ImportError:
+        return "package"
+    return "" if hasattr(zxingcpp, "read_barcodes") else "package"
+
+
+def _lack_of_zbar() -> str:
+    try:
+        from pyzbar import pyzbar
+    except ModuleNotFoundError:
+        return "package"
+    except ImportError:
+        return "library"  # zbar's own shared library is not on this machine
+    return "" if hasattr(pyzbar, "decode") else "package"
+
+
+def _wechat_engine(models: Path) -> Engine:
+    import cv2
+
+    if not hasattr(cv2, "wechat_qrcode_WeChatQRCode"):
+        return Engine("wechat", "contrib")
+    return Engine("wechat", "" if are_whole(models) else "models")
