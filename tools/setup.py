@@ -398,7 +398,7 @@ def main(goal: str) -> int:
         done, _, missing = stamp.read_text(encoding="utf-8").partition("\n")
         if done == fingerprint():
             for line in missing.splitlines():
-                say(f"still without {line}")
+                say(f"still without {line} (`make setup` looks again)")
             return 0
     began = time.monotonic()
     if not environment() or not packages():
