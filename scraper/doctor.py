@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes.util
-import hashlib
 import importlib
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scraper.errors import CorruptInstance
+from scraper import __version__, qr
 from scraper.lang import say
 from scraper.session.browser import find_browser
-from scraper.settings import Language, Settings, data_folder
+from scraper.settings import Language, Settings
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices
-
-MODELS_URL = (
-    "https://raw.githubusercontent.com/WeChatCV/opencv_3rdparty/a8b69ccc738421293254aec5ddb38bd523503252/"
-)
-"""Where OpenCV's own build takes the four files from (opencv_contrib, modules/wechat_qrcode/CMakeLists.txt)."""
-MODELS = {
-    "detect.caffemodel": "cc49b8c9babaf45f3037610fe499df38c8819ebda29e90ca9f2e33270f6ef809",
-    "detect.prototxt": "e8acfc395caf443a47f15686a9b9207b36cb8f7e6ceb8fbaf6466665e68a9466",
-    "sr.caffemodel": "e5d36889d8e6ef2f1c1f515f807cec03979320ac81792cd8fb927c31fd658ae3",
-    "sr.prototxt": "8ae41acba97e8b4a8e741ee350481e49b8e01d787193f470a4c95ee1c02d5b61",
-}
-"""The files of WeChatQRCode and their SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +65,11 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything the commands need; touches no network and writes nothing."""
     return [
+        Finding("cloudfilm", ok=True, optional=False, found=__version__),
         _python(settings.language),
         _browser(settings),
         *_decoders(settings.language),
         *_codecs(settings.language),
-        _models(settings.language),
         _space(settings),
     ]
 
@@ -91,44 +77,6 @@ def examine(settings: Settings) -> list[Finding]:
 def sound(findings: list[Finding]) -> bool:
     """Whether nothing is missing that a command needs."""
     return all(finding.ok or finding.optional for finding in findings)
-
-
-async def fetch_models(
-    download: Callable[[str], Awaitable[bytes]],
-    folder: Path | None = None,
-    models: Mapping[str, str] = MODELS,
-) -> list[Path]:
-    """Download WeChatQRCode's model files, each checked before it stands under its name; those there are kept.
-
-    Args:
-        download: gives the bytes behind an address; the HTTP client's errors pass through.
-        folder: where they go; else ``data_folder()/wechat_qrcode``.
-        models: file name → SHA-256.
-
-    Raises:
-        CorruptInstance: a file is not the one whose SHA-256 is pinned.
-    """
-    target = folder or models_folder()
-    target.mkdir(parents=True, exist_ok=True)
-    for name, sha256 in models.items():
-        if _is_model(target / name, sha256):
-            continue
-        content = await download(MODELS_URL + name)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise CorruptInstance(what=f"{name}: SHA-256")
-        part = target / f"{name}.part"
-        part.write_bytes(content)
-        part.replace(target / name)
-    return [target / name for name in models]
-
-
-def models_folder() -> Path:
-    """Where the model files of WeChatQRCode lie."""
-    return data_folder() / "wechat_qrcode"
-
-
-def _is_model(path: Path, sha256: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 def _finding(name: str, found: str, mend: str, costs: str, *, optional: bool) -> Finding:
@@ -159,27 +107,31 @@ def _browser(settings: Settings) -> Finding:
 
 
 def _decoders(language: Language) -> Iterator[Finding]:
-    yield _package("zxing-cpp", "zxingcpp", "doctor.zxing-cpp", language, optional=False)
-    yield _package("opencv-python-headless", "cv2", "doctor.opencv", language, optional=True)
-    zbar = _version("pyzbar") if ctypes.util.find_library("zbar") else ""
-    mend = _system_command(apt="libzbar0", brew="zbar", winget="") or _pip_command("pyzbar")
-    yield _finding("zbar", zbar, mend, say("doctor.zbar", language), optional=True)
+    contrib = '"opencv-contrib-python-headless<5"'  # OpenCV 5 rejects WeChat's model files
+    for engine in qr.engines():
+        match engine.lacking:
+            case "models":
+                mend = "cloudfilm doctor --fetch-models"
+            case "contrib":
+                mend = _pip_command(contrib)
+            case "library":
+                mend = _system_command(apt="libzbar0", brew="zbar", winget="") or _pip_command("pyzbar")
+            case _:
+                mend = _pip_command("pyzbar" if engine.name == "zbar" else engine.name)
+        found = _version("pyzbar" if engine.name == "zbar" else engine.name) if engine.available else ""
+        costs = say(f"doctor.{engine.name}", language)
+        yield _finding(engine.name, found, mend, costs, optional=engine.name != "zxing-cpp")
 
 
 def _codecs(language: Language) -> Iterator[Finding]:
     for codec in CODECS:
-        yield _package(
-            codec.package, codec.module, "doctor.codec", language, optional=True, what=codec.syntaxes
-        )
-
-
-def _models(language: Language) -> Finding:
-    folder = models_folder()
-    there = all(_is_model(folder / name, sha256) for name, sha256 in MODELS.items())
-    costs = say("doctor.wechat-models", language)
-    return _finding(
-        "wechat-models", str(folder) if there else "", "cloudfilm doctor --fetch-models", costs, optional=True
-    )
+        try:  # imported, not only looked up: a wheel whose system library is missing is as good as none
+            importlib.import_module(codec.module)
+            found = f"{_version(codec.package)}: {codec.syntaxes}"
+        except (ImportError, OSError):
+            found = ""
+        costs = say("doctor.codec", language, what=codec.syntaxes)
+        yield _finding(codec.package, found, _pip_command(codec.package), costs, optional=True)
 
 
 def _space(settings: Settings) -> Finding:
@@ -198,25 +150,11 @@ def _space(settings: Settings) -> Finding:
     return Finding("disk-space", ok=False, optional=True, found=shown, costs=costs, mend="--output DIR")
 
 
-def _package(  # one row's words
-    package: str, module: str, message: str, language: Language, *, optional: bool, what: str = ""
-) -> Finding:
-    """Imported, not only looked up: a wheel whose system library is missing is as good as none."""
-    try:
-        importlib.import_module(module)
-        found = " ".join(part for part in (_version(package), what) if part)
-    except (ImportError, OSError):
-        found = ""
-    return _finding(
-        package, found, _pip_command(package), say(message, language, what=what), optional=optional
-    )
-
-
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "?"  # there, and installed by another way than a wheel
+        return "+"  # there, as a part of another wheel
 
 
 def _python_command() -> str:

@@ -1,6 +1,5 @@
 """What the doctor finds on this machine, and on machines that lack something."""
 
-import hashlib
 import os
 import shutil
 import sys
@@ -8,14 +7,7 @@ import sys
 import pytest
 
 from scraper import doctor
-from scraper.errors import CorruptInstance
 from scraper.settings import Language, Settings
-
-MODELS = {
-    "one.prototxt": hashlib.sha256(b"first").hexdigest(),
-    "two.caffemodel": hashlib.sha256(b"second").hexdigest(),
-}
-SERVED = {doctor.MODELS_URL + "one.prototxt": b"first", doctor.MODELS_URL + "two.caffemodel": b"second"}
 
 
 def by_name(settings: Settings) -> dict[str, doctor.Finding]:
@@ -33,7 +25,7 @@ def test_this_machine_can_work(tmp_path):
         "zxing-cpp",
         "zbar",
         "pylibjpeg-openjpeg",
-        "wechat-models",
+        "wechat",
         "disk-space",
     } <= set(names)
 
@@ -43,13 +35,13 @@ def test_what_is_there_costs_nothing_and_what_is_missing_says_so(tmp_path, monke
     for finding in doctor.examine(Settings(output=tmp_path)):
         assert bool(finding.found) >= finding.ok
         assert bool(finding.costs) == bool(finding.mend) == (not finding.ok)
-    assert not by_name(Settings(output=tmp_path))["wechat-models"].ok
+    assert not by_name(Settings(output=tmp_path))["wechat"].ok
 
 
 def test_both_languages(tmp_path, monkeypatch):
     monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path))
     costs = {
-        language: by_name(Settings(output=tmp_path, language=language))["wechat-models"].costs
+        language: by_name(Settings(output=tmp_path, language=language))["wechat"].costs
         for language in Language
     }
     assert "微信" in costs[Language.ZH]
@@ -112,25 +104,3 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     space = by_name(Settings(output=tmp_path))["disk-space"]
     assert not space.ok
     assert str(tmp_path) in space.costs
-
-
-async def test_models_are_fetched_once(tmp_path):
-    asked = []
-
-    async def download(url: str) -> bytes:
-        asked.append(url)
-        return SERVED[url]
-
-    for _ in range(2):
-        paths = await doctor.fetch_models(download, tmp_path / "models", MODELS)
-        assert [path.read_bytes() for path in paths] == [b"first", b"second"]
-    assert asked == list(SERVED)
-
-
-async def test_a_model_with_other_bytes_is_not_kept(tmp_path):
-    async def download(url: str) -> bytes:
-        return SERVED[url] if url.endswith("one.prototxt") else b"<html>not found</html>"
-
-    with pytest.raises(CorruptInstance, match=r"two\.caffemodel"):
-        await doctor.fetch_models(download, tmp_path, MODELS)
-    assert [path.name for path in tmp_path.iterdir()] == ["one.prototxt"]
