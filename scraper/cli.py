@@ -1,0 +1,389 @@
+"""The commands: parse, call, print. The one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.exceptions import TyperException
+
+from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, UsageError
+from scraper.lang import describe, question_label, say
+from scraper.model import QUESTIONS, Question, Result
+from scraper.settings import (
+    BrowserUse,
+    ConnectTo,
+    Language,
+    Settings,
+    browser_from_environment,
+    language_from_environment,
+    password_from_environment,
+)
+
+T = TypeVar("T")
+MOST_JOBS = 16
+app = typer.Typer(
+    name="cloudfilm",
+    help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Source = Annotated[
+    list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
+]
+OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]
+Answer = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE", help="What the site will ask: " + ", ".join(q.name for q in QUESTIONS) + "."
+    ),
+]
+Password = Annotated[
+    str | None,
+    typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD."),
+]
+ProviderName = Annotated[
+    str, typer.Option("--provider", metavar="NAME", help="Use this recipe; `universal` forces capture.")
+]
+Browser = Annotated[
+    BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")
+]
+Headed = Annotated[bool, typer.Option("--headed", help="Show the browser window.")]
+SeriesPattern = Annotated[
+    list[str] | None,
+    typer.Option("--series", metavar="PATTERN", help="Only series whose number or description matches."),
+]
+Jobs = Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Instances in flight at once.")]
+Rate = Annotated[float | None, typer.Option(min=0.01, help="At most so many requests a second to one host.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=1, metavar="SECONDS", help="Give up on a site that is silent this long.")
+]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a broken TLS certificate.")]
+ConnectToOption = Annotated[
+    list[str] | None,
+    typer.Option("--connect-to", metavar="HOST:PORT:ADDRESS:PORT", help="Connect there instead, as in curl."),
+]
+Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
+Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]
+Lang = Annotated[
+    Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
+]
+
+
+class Shown(StrEnum):
+    """How a result is shown."""
+
+    WORDS = "words"
+    JSON = "json"
+
+
+def main() -> None:
+    """The entry point: runs the command and leaves with the contract's exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; gives its exit code."""
+    language = language_from_environment()
+    for place, word in enumerate(arguments):
+        value = (
+            arguments[place + 1]
+            if word == "--lang" and place + 1 < len(arguments)
+            else word.partition("--lang=")[2]
+        )
+        if value in (Language.ZH, Language.EN):
+            language = Language(value)
+    try:
+        outcome = app(arguments, standalone_mode=False, prog_name="cloudfilm")
+    except typer.Exit as left:
+        return left.exit_code
+    except TyperException as wrong:
+        _complain(wrong.format_message())
+        return int(ExitCode.USAGE)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain(say("interrupted", language))
+        return int(ExitCode.INCOMPLETE)
+    except CloudfilmError as err:
+        _complain(describe(err, language))
+        return int(err.exit_code)
+    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
+        from scraper.report import write_diagnostic
+
+        path = write_diagnostic(Path("cloudfilm"), err, "", "", [])
+        _complain(
+            say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path)
+        )
+        return int(ExitCode.BUG)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _complain(*sentences: str) -> None:
+    typer.echo(" ".join(sentences), err=True)
+
+
+def _settings(
+    *, answers: list[str] | None, password: str | None, connect_to: list[str] | None, language: Language | None,
+    as_json: bool, **rest: Any,
+) -> Settings:  # fmt: skip
+    """The options as Settings.
+
+    Raises:
+        UsageError: an unknown field, or a malformed option.
+    """
+    given: dict[str, str] = {}
+    names = [question.name for question in QUESTIONS]
+    for one in answers or []:
+        name, equals, value = one.partition("=")
+        if not equals or name not in names:
+            raise UsageError(f"--answer {name}: FIELD=VALUE, FIELD = {', '.join(names)}")
+        given[name] = value
+    password = password if password is not None else password_from_environment()
+    if password:
+        given.setdefault("password", password)
+    interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not as_json
+    return Settings(
+        answers=given,
+        connect_to=tuple(ConnectTo.parse(row) for row in connect_to or []),
+        language=language or language_from_environment(),
+        interactive=interactive,
+        browser_path=browser_from_environment(),
+        **rest,
+    )
+
+
+def _asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:
+    """Asks the person at the terminal, hidden; gives None where there is no terminal."""
+
+    def ask(question: Question, host: str, picture: Path | None) -> str | None:
+        if not settings.interactive:
+            return None
+        words = say(
+            "ask", settings.language, host=host, label=question_label(question.name, settings.language)
+        )
+        if picture is not None:
+            typer.echo(say("ask.picture", settings.language, path=picture), err=True)
+        return str(typer.prompt(words, default="", hide_input=True, show_default=False, err=True)) or None
+
+    return ask
+
+
+def _stdin_text() -> str:
+    return sys.stdin.buffer.read(1 << 20).decode("utf-8", errors="replace")
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """The one place where the event loop runs."""
+    return asyncio.run(work)
+
+
+@app.command()
+def grab(
+    source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
+    provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
+    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
+    connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False, quiet: Quiet = False,
+    verbose: Verbose = 0, lang: Lang = None,
+) -> int:  # fmt: skip
+    """Photo, scan, PDF, share text or link in; a verified study on disk out."""
+    settings = _settings(
+        answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
+        provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
+        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+        verbosity=-1 if quiet else verbose,
+    )  # fmt: skip
+    return _sources(source, settings, as_json=as_json, listing=False)
+
+
+@app.command(name="list")
+def list_(
+    source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
+    browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
+    timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
+    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+) -> int:  # fmt: skip
+    """Open the link and print the study's series and counts; download nothing."""
+    settings = _settings(
+        answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
+        browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
+        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
+    )  # fmt: skip
+    return _sources([source], settings, as_json=as_json, listing=True)
+
+
+def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: bool) -> int:
+    """Work through sources one after another; the highest exit code wins."""
+    from rich.console import Console
+
+    from scraper.pipeline import Run
+    from scraper.report import Display, json_line, show, write_diagnostic
+
+    talk = Console(stderr=True, quiet=settings.verbosity < 0)
+    results_to = Console(soft_wrap=False)
+    if settings.insecure:
+        _complain(say("insecure-warning", settings.language))
+    codes: list[int] = []
+
+    async def all_of_them() -> None:
+        for source in sources:
+            with Display(talk, settings.language, quiet=settings.verbosity < 0) as display:
+                async with Run(settings, display, _asker(settings), _stdin_text) as run:
+                    result = await (run.survey(source) if listing else run.grab(source))
+                    if result.exit_code == ExitCode.SITE and isinstance(result.error, CloudfilmError):
+                        path = write_diagnostic(
+                            settings.output, result.error, result.link, result.provider, run.log
+                        )
+                        result = replace(result, diagnostic=path)
+            codes.append(result.exit_code)
+            _print(result)
+
+    def _print(result: Result) -> None:
+        if as_json:
+            typer.echo(json_line(result, settings.language))
+            if isinstance(result.error, CloudfilmError):
+                _complain(describe(result.error, settings.language))
+        else:
+            show(result, results_to, settings.language, listing=listing)
+
+    _run(all_of_them())
+    return max(codes, default=0)
+
+
+@app.command()
+def decode(
+    file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
+    annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")] = 20.0,
+    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+) -> int:  # fmt: skip
+    """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
+    from scraper import source
+    from scraper.words import decoded_json, decoded_words
+
+    settings = Settings(
+        decode_timeout_s=timeout,
+        language=lang or language_from_environment(),
+        verbosity=-1 if quiet else verbose,
+    )
+    code = 0
+    for path in file:
+        try:
+            found = source.decode(path, settings)
+            refusal = found.refusal()
+        except CloudfilmError as err:
+            _complain(describe(err, settings.language))
+            code = max(code, int(err.exit_code))
+            continue
+        typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
+        drawn = annotate if annotate is not None else _suspects_picture(path) if refusal and verbose else None
+        if drawn is not None:
+            source.annotate(found, drawn)
+            _complain(say("decode.annotated", settings.language, path=drawn))
+        if refusal is not None:
+            _complain(describe(refusal, settings.language))
+            code = max(code, int(refusal.exit_code))
+    return code
+
+
+async def _download(settings: Settings, url: str) -> bytes:
+    from scraper.model import Request
+    from scraper.session import http, pace
+
+    async with http.opened(settings, pace.Pace(1, None)) as client:
+        response = await client.send(Request(url))
+    if not response.ok:
+        raise SiteUnreachable(host="raw.githubusercontent.com", why=f"HTTP {response.status}")
+    return response.body
+
+
+def _suspects_picture(path: Path) -> Path:
+    """Where ``-v`` puts the picture of what was seen: in the working folder, never over a file."""
+    number, picture = 1, Path(f"{path.stem}-codes.png")
+    while picture.exists():
+        number += 1
+        picture = Path(f"{path.stem}-codes-{number}.png")
+    return picture
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or a zip of one.")],
+    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+) -> int:  # fmt: skip
+    """Check any folder of DICOM files, downloaded by this tool or not."""
+    from rich.console import Console
+
+    from scraper.pipeline import verify_folder
+    from scraper.report import Display, json_line, show
+
+    del verbose
+    language = lang or language_from_environment()
+    with Display(Console(stderr=True, quiet=quiet), language, quiet=quiet) as display:
+        result = _run(verify_folder(folder, display))
+    if as_json:
+        typer.echo(json_line(result, language))
+    else:
+        show(result, Console(), language)
+    return result.exit_code
+
+
+@app.command()
+def providers(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
+    """The platforms known, their link shapes, and what each asks of the user."""
+    from scraper import registry
+    from scraper.words import provider_rows, provider_table
+
+    rows = provider_rows(name)
+    if name and not rows:
+        raise UsageError(f"{name}: {', '.join(sorted(registry.known().by_name))}")
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        provider_table(rows, lang or language_from_environment())
+    return 0
+
+
+@app.command()
+def doctor(
+    fetch_models: Annotated[bool, typer.Option("--fetch-models", help="Download the WeChat detector's model files.")] = False,
+    output: Output = Path("cloudfilm"), proxy: Proxy = "", as_json: Json = False, lang: Lang = None,
+) -> int:  # fmt: skip
+    """What is installed and what is missing, with the command that mends it."""
+    from scraper import doctor as clinic
+    from scraper.words import findings_table
+
+    settings = Settings(
+        output=output,
+        proxy=proxy,
+        language=lang or language_from_environment(),
+        browser_path=browser_from_environment(),
+    )
+    if fetch_models:
+        from scraper import qr
+
+        for path in qr.fetch_models(lambda url: _run(_download(settings, url))):
+            _complain(f"→ {path}")
+    findings = clinic.examine(settings)
+    if as_json:
+        for finding in findings:
+            typer.echo(json.dumps(finding.as_json(), ensure_ascii=False))
+    else:
+        findings_table(findings, settings.language)
+    return 0 if clinic.sound(findings) else int(ExitCode.BUG)

@@ -1,0 +1,236 @@
+"""One study: its instances fetched, inspected and kept, several at once, until each is on the disk or named as lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from scraper.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    InstanceConflict,
+    NotAnImage,
+    SessionLapsed,
+    StoreError,
+    WrongStudy,
+)
+from scraper.fetch import Fetcher
+from scraper.model import Captured, Instance, Origin, Problem, Saved, Series
+from scraper.store import StudyStore
+from scraper.verify import Checked, Inspector
+
+INSPECTED_AT_ONCE = 8
+REFETCHES = 2  # times that an instance is asked for again after what came failed inspection
+
+
+class Watcher(Protocol):
+    """Is told how things go; the progress display is one."""
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """A series begins."""
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """One more instance is on the disk."""
+
+    def received(self, size: int) -> None:
+        """So many bytes came from the site."""
+
+    def say(self, text: str) -> None:
+        """A short line for a person."""
+
+
+@dataclass(slots=True)
+class Collected:
+    """What became of one study's instances. ``lost`` is by name; ``left_out`` are objects that the site serves no pixels for."""
+
+    saved: list[tuple[Saved, Checked]] = field(default_factory=list)
+    lost: dict[str, CloudfilmError] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    series_of: dict[str, str] = field(
+        default_factory=dict
+    )  # instance's name -> series' name, as the site has them
+    uid_of_series: dict[str, str] = field(default_factory=dict)  # series' name -> the UID that its files bear
+
+
+@dataclass(slots=True)
+class _Job:
+    series: Series
+    instance: Instance
+    refetches: int = 0
+    sha256: str = ""  # of what came last, where it failed inspection
+
+
+class Collector:
+    """Brings one study home.
+
+    Args:
+        store: the study's place on the disk.
+        fetcher: the session's.
+        inspector: checks each file as it arrives, in another process.
+        watcher: is told.
+        jobs: instances in flight at once.
+    """
+
+    def __init__(
+        self, store: StudyStore, fetcher: Fetcher, inspector: Inspector, watcher: Watcher, jobs: int
+    ) -> None:
+        self._store = store
+        self._fetcher = fetcher
+        self._inspector = inspector
+        self._watcher = watcher
+        self._jobs = jobs
+        self._queue: deque[_Job] = deque()
+        self._lapsed: list[_Job] = []
+        self._stop: StoreError | None = None
+        self._checking = asyncio.Semaphore(INSPECTED_AT_ONCE)
+        self.result = Collected()
+
+    async def take(self, series: Iterable[Series]) -> list[_Job]:
+        """Bring all instances of ``series``; gives those that a lapsed session left, to be asked for again.
+
+        Raises:
+            StoreError: the disk refuses; what was saved is kept.
+        """
+        self._queue = deque(_Job(one, instance) for one in series for instance in one.instances)
+        for job in self._queue:
+            self.result.series_of[job.instance.name] = job.series.name
+        self._lapsed = []
+        while self._queue and not self._lapsed:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._jobs, len(self._queue))):
+                    group.create_task(self._work(group))
+        if self._stop is not None:
+            raise self._stop
+        return [*self._lapsed, *self._queue] if self._lapsed else []
+
+    def give_up(self, jobs: Sequence[_Job], err: CloudfilmError) -> None:
+        """Name instances that nobody will ask for again."""
+        for job in jobs:
+            self.result.lost[job.instance.name] = err
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """Fetch one instance after another; each one's inspection goes on while the next is fetched."""
+        while self._queue and self._stop is None and not self._lapsed:
+            job = self._queue.popleft()
+            await self._checking.acquire()
+            handed_over = False
+            try:
+                path = await self._obtain(job)
+                if path is not None:
+                    group.create_task(self._finish(job, *path))
+                    handed_over = True
+            finally:
+                if not handed_over:
+                    self._checking.release()
+
+    async def _obtain(self, job: _Job) -> tuple[Path, tuple[Problem, ...], bool] | None:
+        """The instance's file: from an earlier run, or fetched; None where it could not be had."""
+        name = job.instance.name
+        earlier = self._store.have(job.instance.sop_instance_uid, f"{job.series.name}/{name}")
+        if earlier is not None:
+            return earlier[0], (), True
+        path = self._store.incoming(f"{job.series.name}/{name}")
+        try:
+            return path, await self._fetcher.instance(job.instance, path), False
+        except SessionLapsed:
+            self._lapsed.append(job)
+        except StoreError as err:
+            self._stop = self._stop or err
+        except NotAnImage:
+            self.result.left_out.append(name)
+        except CloudfilmError as err:
+            self.result.lost[name] = err
+        path.unlink(missing_ok=True)
+        return None
+
+    async def _finish(self, job: _Job, path: Path, problems: tuple[Problem, ...], reused: bool) -> None:  # noqa: FBT001
+        """Inspect what arrived, then keep it, refuse it, or have it fetched anew."""
+        try:
+            checked = await self._inspector.inspect(path, job.instance.origin)
+            if reused and not self._still_sound(checked, path):
+                self._queue.append(job)
+                return
+            if (
+                self._is_broken(checked)
+                and not reused
+                and job.refetches < REFETCHES
+                and checked.sha256 != job.sha256
+            ):
+                # Damage on the way differs from try to try; the same bytes twice are what the site has.
+                job.refetches, job.sha256 = job.refetches + 1, checked.sha256
+                path.unlink(missing_ok=True)
+                self._queue.append(job)
+                return
+            self._keep(job, checked, problems, reused=reused)
+        except StoreError as err:
+            self._stop = self._stop or err
+        finally:
+            self._checking.release()
+
+    def _still_sound(self, checked: Checked, path: Path) -> bool:
+        """Is a file of an earlier run what it was when it was saved; a broken one is forgotten."""
+        uid = checked.header.sop_instance_uid if checked.header else ""
+        known = self._store.have(uid, "") if uid else None
+        if known is not None and known[0] == path and known[1].sha256 == checked.sha256:
+            return True
+        self._store.forget_file(path)
+        return False
+
+    def _is_broken(self, checked: Checked) -> bool:
+        return checked.header is None or any(problem.fatal for problem in checked.problems)
+
+    def _keep(self, job: _Job, checked: Checked, problems: tuple[Problem, ...], *, reused: bool) -> None:
+        name = job.instance.name
+        header = checked.header
+        if header is None or not header.sop_instance_uid:
+            checked.path.unlink(missing_ok=True)
+            self.result.lost[name] = CorruptInstance(what="no DICOM object")
+            return
+        if job.series.study_instance_uid and header.study_instance_uid != job.series.study_instance_uid:
+            checked.path.unlink(missing_ok=True)
+            self.result.strangers.append(name)
+            self.result.lost[name] = WrongStudy()
+            return
+        key = f"{job.series.name}/{name}"
+        try:
+            saved = self._store.keep(
+                checked.path, header, checked.sha256, checked.size, job.instance.origin, key
+            )
+        except InstanceConflict:
+            self.result.conflicts.append(header.sop_instance_uid)
+            return
+        if job.instance.sop_instance_uid and job.instance.sop_instance_uid != header.sop_instance_uid:
+            values = {"said": job.instance.sop_instance_uid}
+            self.result.problems.append(
+                Problem("uid-not-as-listed", (header.sop_instance_uid,), values, fatal=False)
+            )
+        self.result.problems.extend(problems)
+        self.result.uid_of_series.setdefault(job.series.name, header.series_instance_uid)
+        self.result.saved.append((saved, checked))
+        self._watcher.arrived(job.series.name, reused=reused or saved.reused)
+
+    def adopt(self, name: str, checked: Checked) -> None:
+        """Keep one inspected object that came in a zip.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
+        self.result.series_of[name] = series.name
+        self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, (), reused=False)
+
+    async def reuse_all(self) -> bool:
+        """Take over a study that an earlier run brought home complete; False where anything of it is no longer sound."""
+        for path, entry in self._store.everything():
+            checked = await self._inspector.inspect(path, Origin(entry.origin))
+            if checked.sha256 != entry.sha256 or checked.header is None:
+                return False
+            self.adopt(entry.key.partition("/")[2], checked)
+        return bool(self.result.saved)

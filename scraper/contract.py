@@ -1,0 +1,148 @@
+"""All that a recipe may touch: the Provider it is, the Session it speaks through, the nouns it yields, the errors it raises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from scraper.errors import (
+    CaptchaRequired,
+    CloudfilmError,
+    CredentialsRefused,
+    CredentialsRequired,
+    DownloadNotPermitted,
+    LinkExpired,
+    MiniProgramOnly,
+    NoSuchStudy,
+    NotAnImage,
+    NotOriginalDicom,
+    SessionLapsed,
+    ShareCancelled,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+    StudyGone,
+    UnusableLink,
+)
+from scraper.link import ShareLink
+from scraper.model import (
+    ACCESS_CODE,
+    ACCOUNT,
+    CAPTCHA,
+    ID_LAST4,
+    ID_LAST6,
+    NAME,
+    PASSWORD,
+    PHONE,
+    PHONE_LAST4,
+    SMS_CODE,
+    TOKEN,
+    Asked,
+    Captured,
+    Deployment,
+    Found,
+    Instance,
+    Origin,
+    Package,
+    PixelParts,
+    Problem,
+    Question,
+    Request,
+    Series,
+    Study,
+    Tags,
+    TagsAndPixels,
+    WadoRs,
+    WadoUri,
+    ZipMember,
+)
+from scraper.schema import Field, Reply, decode_text, mended
+from scraper.session import Response, Session, encode_query, with_query
+
+WECHAT_PHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "
+    "MicroMessenger/8.0.50(0x18003237) NetType/WIFI Language/zh_CN"
+)
+"""A phone's WeChat, for sites that give other pages to other browsers."""
+
+
+class Provider:
+    """One platform: what its links look like, what it asks, and how its site is spoken to.
+
+    Attributes:
+        name: unique, lower case.
+        route: matches ``path?query#fragment`` whole; named groups reach the recipe as ``link["name"]``.
+        asks: what its page may ask of the user.
+        deployments: the hosts known; ``*.example.cn`` stands for any name below it.
+        marks: expressions like ``route`` that betray the platform on a host that no row lists.
+        user_agent: where the site gives other answers to other browsers.
+        mobile: the page wants a phone's screen and touch.
+        example: an invented link, for the README's table.
+    """
+
+    name: ClassVar[str] = ""
+    route: ClassVar[str] = ""
+    asks: ClassVar[tuple[Question, ...]] = ()
+    deployments: ClassVar[tuple[Deployment, ...]] = ()
+    marks: ClassVar[tuple[str, ...]] = ()
+    user_agent: ClassVar[str] = ""
+    mobile: ClassVar[bool] = False
+    example: ClassVar[str] = ""
+
+    @classmethod
+    def owns(cls, link: ShareLink) -> ShareLink | None:
+        """The link with the route's named groups, where host and route are this platform's; else None."""
+        if any(_same_host(row.host, link) for row in cls.deployments):
+            return link.matched(cls.route)
+        return None
+
+    @classmethod
+    def recognises(cls, link: ShareLink) -> ShareLink | None:
+        """The same on a host that no row lists, where the address betrays the platform by its marks."""
+        if any(link.matched(mark) is not None for mark in cls.marks):
+            return link.matched(cls.route)
+        return None
+
+    def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        """Speak to the site and describe what there is; downloads nothing, and may be run again."""
+        raise NotImplementedError(self.name)
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        """Bring the viewer up in the browser."""
+        raise NotImplementedError(self.name)
+
+    def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        """Describe what the open viewer's own calls said; where a recipe has none, the universal capture watches."""
+        raise NotImplementedError(self.name)
+
+    @classmethod
+    def speaks_directly(cls) -> bool:
+        """Has the recipe a ``discover``."""
+        return cls.discover is not Provider.discover
+
+    @classmethod
+    def has_viewer(cls) -> bool:
+        """Has the recipe an ``open_viewer``."""
+        return cls.open_viewer is not Provider.open_viewer
+
+    @classmethod
+    def watches(cls) -> bool:
+        """Has the recipe a ``watch``."""
+        return cls.watch is not Provider.watch
+
+
+def _same_host(row: str, link: ShareLink) -> bool:
+    if row.startswith("*."):
+        return link.host.endswith(row[1:])
+    return row in (link.host, link.host_and_port)
+
+
+__all__ = [
+    "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4", "SMS_CODE",
+    "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired", "Captured", "CloudfilmError", "CredentialsRefused",
+    "CredentialsRequired", "Deployment", "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired",
+    "MiniProgramOnly", "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "PixelParts", "Problem",
+    "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
+    "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Study", "StudyGone", "Tags", "TagsAndPixels", "UnusableLink",
+    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "mended", "with_query",
+]  # fmt: skip

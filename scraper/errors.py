@@ -1,0 +1,214 @@
+"""The ways to fail, one branch an exit code.
+
+An error carries a stable ``code`` (its sentence and hint, in both languages, stand in ``messages.toml`` under that name)
+and ``values`` that fill the sentence. ``said`` is the site's own wording, shown beside ours.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the shell sees; the public contract names them."""
+
+    COMPLETE = 0
+    BUG = 1
+    USAGE = 2
+    NO_LINK = 3
+    UNUSABLE_LINK = 4
+    CREDENTIALS = 5
+    GONE = 6
+    INCOMPLETE = 7
+    NOT_ORIGINAL = 8
+    SITE = 9
+    STORE = 10
+
+
+class CloudfilmError(Exception):
+    """What every error of this tool is.
+
+    Args:
+        said: the site's own words, if it gave any.
+        values: what the sentence of ``messages.toml`` needs (``host``, ``path``, …); never a secret, never a name of a patient.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+
+    def __init__(self, said: str = "", **values: object) -> None:
+        super().__init__(said)
+        self.said = said
+        self.values = values
+
+    @property
+    def code(self) -> str:
+        """The stable name: the class name in kebab case, ``LinkExpired`` → ``link-expired``."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
+        return f"{self.code}({shown})" + (f": {self.said}" if self.said else "")
+
+
+class UsageError(CloudfilmError):
+    """The command was called wrongly; ``said`` names what was wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NoSuchFile(UsageError):
+    """The source names a file that is not there. Values: ``path``."""
+
+
+class UnreadableFile(UsageError):
+    """The file is there and can't be read as what it claims to be. Values: ``path``."""
+
+
+class NoLink(CloudfilmError):
+    """No code on the photo, or no code is a link. Values: ``source``."""
+
+    exit_code = ExitCode.NO_LINK
+
+
+class UnusableLink(CloudfilmError):
+    """A link that can't be used as it is. Values: ``link``, redacted."""
+
+    exit_code = ExitCode.UNUSABLE_LINK
+
+
+class WechatOnly(UnusableLink):
+    """A code that only WeChat can open."""
+
+
+class MiniProgramOnly(UnusableLink):
+    """A code or address that belongs to a WeChat mini program's running session."""
+
+
+class UnknownViewer(UnusableLink):
+    """No recipe owns the link, and its page shows no viewer that can be captured."""
+
+
+class UnsafeRedirect(UnusableLink):
+    """A public link leads to a private or loopback address. Values: ``host``."""
+
+
+class CredentialsError(CloudfilmError):
+    """The site asks for something. Values: ``host``, ``field``."""
+
+    exit_code = ExitCode.CREDENTIALS
+
+    def __init__(self, field: str = "", said: str = "", **values: object) -> None:
+        super().__init__(said, field=field, **values)
+        self.field = field
+
+
+class CredentialsRequired(CredentialsError):
+    """The site asks for something that was not given."""
+
+
+class CredentialsRefused(CredentialsError):
+    """The site refused what was given; it is not tried again."""
+
+
+class CaptchaRequired(CredentialsError):
+    """Only a person can pass: a picture, a slider, a code sent to a phone."""
+
+
+class StudyGone(CloudfilmError):
+    """What the link leads to is not, or no longer, there. Values: ``host``."""
+
+    exit_code = ExitCode.GONE
+
+
+class LinkExpired(StudyGone):
+    """The share's time is over."""
+
+
+class ShareCancelled(StudyGone):
+    """The sharer took the share back."""
+
+
+class NoSuchStudy(StudyGone):
+    """The site knows no such study, or keeps it no longer."""
+
+
+class Incomplete(CloudfilmError):
+    """Some instances are missing or failed verification; what arrived is kept."""
+
+    exit_code = ExitCode.INCOMPLETE
+
+
+class MissingInstances(Incomplete):
+    """Fewer arrived than the site announced. Values: ``expected``, ``saved``."""
+
+
+class CorruptInstance(Incomplete):
+    """What arrived is no DICOM, or not a whole one. Values: ``what``."""
+
+
+class WrongStudy(Incomplete):
+    """What arrived belongs to another study or another patient."""
+
+
+class NotAnImage(Incomplete):
+    """The site lists the object and has no pixels for it (a report, a PDF)."""
+
+
+class NotOriginalDicom(CloudfilmError):
+    """Only pictures are given out. Values: ``host``."""
+
+    exit_code = ExitCode.NOT_ORIGINAL
+
+
+class DownloadNotPermitted(NotOriginalDicom):
+    """The sharer, or the hospital, has not opened the originals."""
+
+
+class SiteError(CloudfilmError):
+    """The site could not be spoken to. Values: ``host``."""
+
+    exit_code = ExitCode.SITE
+
+
+class SiteChanged(SiteError):
+    """The site answers in a way that no recipe knows. Values: ``host``, ``what`` (URL path and key)."""
+
+
+class SiteUnreachable(SiteError):
+    """No connection, or silence. Values: ``host``, ``why``."""
+
+
+class BadCertificate(SiteUnreachable):
+    """The site's TLS certificate can't be trusted; ``--insecure`` accepts it."""
+
+
+class SiteBusy(SiteUnreachable):
+    """The site says that it is overloaded, or still prepares the study after all the time we may wait."""
+
+
+class SessionLapsed(SiteError):
+    """A token or cookie is no longer accepted; the house asks once more by running ``discover`` anew."""
+
+
+class BrowserMissing(SiteError):
+    """A browser is needed and none is installed."""
+
+
+class StoreError(CloudfilmError):
+    """The disk did not take it. Values: ``path``."""
+
+    exit_code = ExitCode.STORE
+
+
+class DiskFull(StoreError):
+    """No space left."""
+
+
+class NotWritable(StoreError):
+    """No permission, or a read-only disk."""
+
+
+class InstanceConflict(StoreError):
+    """Different bytes stand already under the same SOP Instance UID. Values: ``uid``."""

@@ -1,0 +1,247 @@
+"""Source → bytes: one instance, or one package, from the site into a file; with pace, patience and second tries."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from scraper import assemble
+from scraper.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    MissingInstances,
+    SessionLapsed,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+)
+from scraper.model import (
+    Asked,
+    Captured,
+    Instance,
+    Package,
+    PixelParts,
+    Problem,
+    Request,
+    TagsAndPixels,
+    WadoRs,
+    WadoUri,
+    ZipMember,
+)
+from scraper.protocols import sniff, wado_rs, zip_archive
+from scraper.session import Response, Session
+
+ATTEMPTS = 6
+FIRST_PAUSE_S = 0.6
+LONGEST_PAUSE_S = 16.0
+LAST_RESORT_PAUSE_S = 60.0  # Retry-After is honoured up to this, or the user's --timeout where that is longer
+
+
+class Fetcher:
+    """Fetches for one session; shared by all its series, so that a site that is gone is given up once and not per instance.
+
+    Args:
+        session: the link's conversation.
+        on_bytes: told the size of each piece that arrives.
+    """
+
+    def __init__(self, session: Session, on_bytes: Callable[[int], None] = lambda _: None) -> None:
+        self._session = session
+        self._on_bytes = on_bytes
+        self._lost: CloudfilmError | None = None
+        self._given_up = 0
+
+    async def instance(self, instance: Instance, into: Path) -> tuple[Problem, ...]:
+        """Bring one instance to ``into`` as a Part 10 file; gives the problems that rebuilding it met.
+
+        Raises:
+            MissingInstances: the site has it no more (404, 410), or has no pixels for it.
+            CorruptInstance: what comes is no whole DICOM object, however often it is asked for.
+            SessionLapsed: the token or cookie is no longer accepted.
+            SiteUnreachable: no answer, however often it is asked.
+            StoreError: the disk does not take it.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            if self._lost is not None:
+                raise self._lost
+            try:
+                problems = await self._once(instance, into)
+            except (SiteUnreachable, CorruptInstance) as err:
+                into.unlink(missing_ok=True)
+                last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
+                if last:
+                    self._note_failure(err)
+                    raise
+                await asyncio.sleep(self._pause(err, attempt))
+            else:
+                self._given_up = 0
+                return problems
+        raise AssertionError  # the last attempt returned or raised
+
+    async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
+        """Bring one zip and take it apart into ``folder``.
+
+        Raises:
+            CorruptInstance: no sound zip. SiteUnreachable, SessionLapsed, StoreError: as for ``instance``.
+        """
+        archive = folder.with_name(folder.name + ".zip")
+        try:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    if isinstance(package.zip, Request):
+                        await self._download(package.zip, archive)
+                        path = archive
+                    else:
+                        path = await package.zip()
+                    return await asyncio.to_thread(lambda: list(zip_archive.unpack(path, folder)))
+                except (SiteUnreachable, CorruptInstance) as err:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    if attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 2):
+                        raise
+                    await asyncio.sleep(self._pause(err, attempt))
+        finally:
+            archive.unlink(missing_ok=True)
+        raise AssertionError  # the last attempt returned or raised
+
+    def _note_failure(self, err: CloudfilmError) -> None:
+        """Once as many instances in a row were given up as are in flight at a time, the site itself is gone."""
+        if isinstance(err, SiteUnreachable):
+            self._given_up += 1
+            if self._given_up >= self._session.settings.jobs:
+                self._lost = err
+
+    def _pause(self, err: CloudfilmError, attempt: int) -> float:
+        told = err.values.get("retry_after_s")
+        longest = max(LAST_RESORT_PAUSE_S, self._session.settings.timeout_s)
+        if isinstance(told, (int, float)):
+            return min(float(told), longest)
+        return min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+
+    async def _once(self, instance: Instance, into: Path) -> tuple[Problem, ...]:
+        match instance.source:
+            case WadoUri() as source:
+                try:
+                    await self._download(Request(source.url, headers=source.headers, sign=source.sign), into)
+                except MissingInstances:
+                    if not source.fallback:
+                        raise
+                    await self._download(
+                        Request(source.fallback, headers=source.headers, sign=source.sign), into
+                    )
+                await asyncio.to_thread(assemble.settle, into)
+            case WadoRs() as source:
+                return await self._wado_rs(source, into)
+            case ZipMember() as source:
+                packed = into.with_name(into.name + ".zip")
+                try:
+                    await self._download(Request(source.url, headers=source.headers), packed)
+                    await asyncio.to_thread(_unzip_or_keep, packed, into)
+                finally:
+                    packed.unlink(missing_ok=True)
+                await asyncio.to_thread(assemble.settle, into)
+            case Captured(path=path):
+                await asyncio.to_thread(shutil.copyfile, path, into)
+                await asyncio.to_thread(assemble.settle, into)
+            case TagsAndPixels() as source:
+                return await self._tags_and_pixels(source, into)
+            case Asked(ask=ask):
+                answer = await ask()
+                if isinstance(answer, PixelParts):
+                    return await self._rebuild(answer, into)
+                await asyncio.to_thread(into.write_bytes, answer)
+                self._on_bytes(len(answer))
+                await asyncio.to_thread(assemble.settle, into)
+            case _:
+                assert_never(instance.source)
+        return ()
+
+    async def _wado_rs(self, source: WadoRs, into: Path) -> tuple[Problem, ...]:
+        """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""
+        answer = into.with_name(into.name + ".multipart")
+        try:
+            for accept in wado_rs.INSTANCE_ACCEPTS:
+                request = Request(source.url, headers={**source.headers, "Accept": accept})
+                response = await self._send(request, answer)
+                if response.status in (400, 406, 415):
+                    continue
+                self._judge(response, answer)
+                await asyncio.to_thread(
+                    wado_rs.one_instance, answer, response.headers.get("content-type", ""), into
+                )
+                await asyncio.to_thread(assemble.settle, into)
+                return ()
+        finally:
+            answer.unlink(missing_ok=True)
+        return await self._rebuild(await wado_rs.from_frames(source, self._bytes), into)
+
+    async def _tags_and_pixels(self, source: TagsAndPixels, into: Path) -> tuple[Problem, ...]:
+        if isinstance(source.tags, Request):
+            body = await self._bytes(source.tags)
+            if source.read_tags is None:
+                raise SiteChanged(host=urlsplit(source.tags.url).hostname, what="tags that no recipe reads")
+            tags = source.read_tags(body.body)
+        else:
+            tags = source.tags
+        frames = [(await self._bytes(request)).body for request in source.frames]
+        return await self._rebuild(PixelParts(tags, tuple(frames)), into)
+
+    async def _rebuild(self, parts: PixelParts, into: Path) -> tuple[Problem, ...]:
+        rebuilt = await asyncio.to_thread(assemble.rebuild, parts)
+        await asyncio.to_thread(into.write_bytes, rebuilt.data)
+        return rebuilt.problems
+
+    async def _bytes(self, request: Request) -> Response:
+        response = await self._send(request, None)
+        self._judge(response, None)
+        self._on_bytes(len(response.body))
+        return response
+
+    async def _download(self, request: Request, into: Path) -> None:
+        self._judge(await self._send(request, into), into)
+
+    async def _send(self, request: Request, into: Path | None) -> Response:
+        host = urlsplit(request.url).hostname or ""
+        try:
+            response = await self._session.request(
+                request, into=into, on_bytes=self._on_bytes if into else None
+            )
+        except SiteUnreachable:
+            self._session.http.pace.overloaded(host, 0.0)
+            raise
+        if response.status in (429, 503):
+            self._session.http.pace.overloaded(host, response.retry_after_s or 1.0)
+        elif response.ok:
+            self._session.http.pace.went_well(host)
+        return response
+
+    def _judge(self, response: Response, into: Path | None) -> None:
+        """An answer that is no success becomes the error that it means."""
+        if response.ok and response.status != 204:
+            return
+        if into is not None:
+            into.unlink(missing_ok=True)
+        host, status = urlsplit(response.url).hostname, response.status
+        if status in (401, 403):
+            raise SessionLapsed(host=host)
+        if status in (204, 404, 410):
+            raise MissingInstances(why=f"HTTP {status}")
+        if status in (408, 425, 429, 503):
+            raise SiteBusy(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
+        if status >= 500:
+            raise SiteUnreachable(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
+        raise CorruptInstance(what=f"HTTP {status}")
+
+
+def _unzip_or_keep(packed: Path, into: Path) -> None:
+    """Some sites pack most objects and serve a few as they are."""
+    with packed.open("rb") as stream:
+        is_zip = sniff.sniff(stream.read(sniff.HEAD)) is sniff.Kind.ZIP
+    if is_zip:
+        zip_archive.only_object(packed, into)
+    else:
+        packed.replace(into)

@@ -1,0 +1,301 @@
+"""What arrived, held against what was announced: series, problems, counts, and the layout on the disk."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scraper import assemble, verify
+from scraper.collect import Collected
+from scraper.errors import CloudfilmError, MissingInstances
+from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
+from scraper.store import series_folder_name
+from scraper.verify import Checked
+
+NOT_PICTURES = frozenset(
+    ("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", "")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A study's result, and its files by series folder in their final order."""
+
+    result: StudyResult
+    layout: Mapping[str, Sequence[Saved]] = field(default_factory=dict)
+    found: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # by SOP Instance UID
+
+
+def survey(series: Sequence[Series], told: Study) -> StudyResult:
+    """A study as its site describes it; nothing was fetched."""
+    rows = tuple(
+        SeriesResult(
+            one.name, one.number, one.description, one.modality,
+            one.expected if one.expected is not None else (len(one.instances) or None),
+            0, one.instances[0].origin if one.instances else Origin.ORIGINAL,
+        )
+        for one in series
+    )  # fmt: skip
+    study = _told(series, told)
+    return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
+
+
+def study(collected: Collected, series: Sequence[Series], told: Study) -> Judged:
+    """Judge one study; ``series`` is what the site announced (empty: it announced nothing, as with a zip)."""
+    checked = [one for _, one in collected.saved]
+    expected = _expected(collected, series)
+    across = verify.study(checked, expected, told.uid)
+    problems = [*across, *of_instances(checked), *collected.problems, *_losses(collected, series)]
+    return _assembled(collected, series, told, problems, expected)
+
+
+def _assembled(
+    collected: Collected,
+    series: Sequence[Series],
+    told: Study,
+    problems: Sequence[Problem],
+    expected: Mapping[str, int | None],
+) -> Judged:
+    """The result and the layout of what was judged."""
+    by_series: dict[str, list[Saved]] = {}
+    for saved, _ in collected.saved:
+        by_series.setdefault(saved.header.series_instance_uid, []).append(saved)
+    announced = {collected.uid_of_series.get(one.name, one.name): one for one in series}
+    rows, layout = [], {}
+    for uid in _in_order(by_series, announced):
+        files = by_series.get(uid, [])
+        ordered = [files[place] for place in assemble.order([one.header for one in files])]
+        own = tuple(one for one in problems if one.series_instance_uid == uid)
+        row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
+        rows.append(row)
+        if ordered:
+            layout[_free(series_folder_name(row.number, row.description), layout)] = ordered
+    known = {row.uid for row in rows}
+    rest = tuple(one for one in problems if one.series_instance_uid not in known)
+    reused = sum(saved.reused for saved, _ in collected.saved)
+    counts = Counts(_sum(row.expected for row in rows), len(collected.saved), reused, len(collected.lost))
+    result = StudyResult(
+        _described(collected, series, told), None, tuple(rows), rest, counts,
+        sum(saved.size for saved, _ in collected.saved), _common_error(collected),
+    )  # fmt: skip
+    return Judged(result, layout, _by_instance(problems))
+
+
+def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
+    """Series Instance UID → how many instances the site itself means to give; what it leaves out is not missing."""
+    expected: dict[str, int | None] = {}
+    left_out = Counter(collected.series_of.get(name, "") for name in collected.left_out)
+    for one in series:
+        uid = collected.uid_of_series.get(one.name, one.name)
+        count = one.expected if one.expected is not None else None
+        if count is not None:
+            count -= left_out[one.name]
+        before = expected.get(uid, 0)
+        expected[uid] = None if count is None or before is None else before + count
+    return expected
+
+
+def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
+    """Problems of the fetch: what could not be had, what the site leaves out, what differs from the disk's."""
+    found: list[Problem] = []
+    reasons: dict[tuple[str, str, str], list[str]] = {}
+    for name, err in collected.lost.items():
+        uid = collected.uid_of_series.get(
+            collected.series_of.get(name, ""), collected.series_of.get(name, "")
+        )
+        reasons.setdefault(
+            (uid, err.code, str(err.values.get("why") or err.values.get("what") or err.code)), []
+        ).append(name)
+    for (uid, _code, why), names in reasons.items():
+        found.append(Problem("fetch-failed", tuple(names), {"why": why}, uid))
+    for name_of_series, names in _grouped(collected.left_out, collected.series_of).items():
+        uid = collected.uid_of_series.get(name_of_series, name_of_series)
+        found.append(Problem("left-out", tuple(names), {"what": "no pixels, or no DICOM"}, uid, fatal=False))
+    for one in series:
+        found.extend(one.left_out)
+    if collected.conflicts:
+        found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
+    if collected.strangers:
+        found.append(Problem("other-study", tuple(collected.strangers)))
+    if series and any(one.expected is None for one in series):
+        found.append(Problem("count-unknown", fatal=False))
+    return found
+
+
+def _grouped(names: Sequence[str], series_of: Mapping[str, str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        grouped.setdefault(series_of.get(name, ""), []).append(name)
+    return grouped
+
+
+def _series_row(
+    uid: str, files: Sequence[Saved], told: Series | None, expected: int | None, problems: tuple[Problem, ...]
+) -> SeriesResult:
+    head = files[0].header if files else None
+    number = head.series_number if head and head.series_number is not None else told.number if told else None
+    description = (head.series_description if head else "") or (told.description if told else "")
+    modality = (head.modality if head else "") or (told.modality if told else "")
+    origin = Origin.ORIGINAL
+    if any(one.origin is Origin.REBUILT for one in files):
+        origin = Origin.REBUILT
+    elif not files and told and told.instances:
+        origin = told.instances[0].origin
+    return SeriesResult(uid, number, description, modality, expected, len(files), origin, problems)
+
+
+def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, Series]) -> list[str]:
+    """Series by number, then by UID; those that were announced and did not come stand among them."""
+
+    def rank(uid: str) -> tuple[float, str]:
+        files, told = by_series.get(uid), announced.get(uid)
+        number = files[0].header.series_number if files else told.number if told else None
+        return (float("inf") if number is None else number, uid)
+
+    return sorted({*by_series, *announced}, key=rank)
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """A folder name that no other series has; file systems that ignore case count."""
+    lowered = {one.casefold() for one in taken}
+    candidate, number = name, 1
+    while candidate.casefold() in lowered:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def _described(collected: Collected, series: Sequence[Series], told: Study) -> Study:
+    """The study in the files' own words, the site's where the files are silent."""
+    headers = [saved.header for saved, _ in collected.saved]
+    site = _told(series, told)
+    if not headers:
+        return site
+    return Study(
+        uid=headers[0].study_instance_uid or site.uid,
+        date=_first(headers, "study_date") or site.date,
+        modality=_modality(headers) or site.modality,
+        description=_first(headers, "study_description") or site.description,
+        patient_name=shown_name(_first(headers, "patient_name")) or site.patient_name,
+        key=site.key,
+    )
+
+
+def _first(headers: Sequence[Header], name: str) -> str:
+    values = Counter(str(getattr(header, name)) for header in headers if getattr(header, name))
+    return values.most_common(1)[0][0] if values else ""
+
+
+def _modality(headers: Sequence[Header]) -> str:
+    pictures = Counter(header.modality for header in headers if header.modality not in NOT_PICTURES)
+    rest = Counter(header.modality for header in headers if header.modality)
+    common = (pictures or rest).most_common(1)
+    return common[0][0] if common else ""
+
+
+def _told(series: Sequence[Series], told: Study) -> Study:
+    """What the site says of the study, its series' words where the study's own are missing."""
+    uid = told.uid or next((one.study_instance_uid for one in series if one.study_instance_uid), "")
+    pictures = Counter(one.modality for one in series if one.modality not in NOT_PICTURES)
+    modality = told.modality or (pictures.most_common(1)[0][0] if pictures else "")
+    return Study(uid, told.date, modality, told.description, told.patient_name, told.key)
+
+
+def shown_name(name: str) -> str:
+    """A PN value for people: the ideographic group where there is one, Chinese names without a gap (PS3.5 6.2.1)."""
+    groups = name.split("=")
+    chosen = groups[1] if len(groups) > 1 and groups[1].strip("^ ") else groups[0]
+    words = [word.strip() for word in chosen.split("^") if word.strip()]
+    if words and all(re.fullmatch(r"[\u3400-\u9fff*·]+", word) for word in words):
+        return "".join(words)
+    return " ".join(words)
+
+
+def _common_error(collected: Collected) -> CloudfilmError | None:
+    if collected.saved or not collected.lost:
+        return None
+    kinds = {type(err) for err in collected.lost.values()}
+    first = next(iter(collected.lost.values()))
+    return first if len(kinds) == 1 and not isinstance(first, MissingInstances) else None
+
+
+def _by_instance(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    found: dict[str, list[Problem]] = {}
+    for one in problems:
+        for uid in one.instances:
+            found.setdefault(uid, []).append(one)
+    return found
+
+
+def _sum(numbers: object) -> int | None:
+    """The sum, None where a summand is not known or there is none."""
+    listed = list(numbers)  # type: ignore[call-overload]  # any iterable of counts
+    return None if not listed or any(number is None for number in listed) else sum(listed)
+
+
+def of_instances(checked: Sequence[Checked]) -> list[Problem]:
+    """The problems of single instances, those of one kind in one series told once."""
+    grouped: dict[tuple[str, str, bool], list[tuple[str, Problem]]] = {}
+    for one in checked:
+        uid = one.header.series_instance_uid if one.header else ""
+        for problem in one.problems:
+            grouped.setdefault((uid, problem.code, problem.fatal), []).append((one.name, problem))
+    return [
+        Problem(code, tuple(name for name, _ in group), group[0][1].values, uid, fatal)
+        for (uid, code, fatal), group in grouped.items()
+    ]
+
+
+def folder(
+    checked: Sequence[Checked], across: Sequence[Problem], sha256: Mapping[str, str]
+) -> tuple[StudyResult, ...]:
+    """Judge files that lie on the disk already, study by study.
+
+    Args:
+        checked: every file.
+        across: the problems found across files.
+        sha256: SOP Instance UID → the hash that was noted when it was saved, where that is known.
+    """
+    groups: dict[str, list[Checked]] = {}
+    for one in checked:
+        groups.setdefault(one.header.study_instance_uid if one.header else "", []).append(one)
+    broken = groups.pop("", [])
+    results = []
+    for place, (_uid, files) in enumerate(sorted(groups.items())):
+        collected = Collected()
+        for one in files:
+            if one.header is not None:
+                collected.saved.append((Saved(one.path, one.header, one.sha256, one.size, one.origin), one))
+        series = {one.header.series_instance_uid for one in files if one.header}
+        own = [one for one in across if one.series_instance_uid in series]
+        if place == 0:  # what concerns no series in particular is told once
+            own += [
+                one
+                for one in across
+                if not any(one.series_instance_uid == uid for uid in _series_of(checked))
+            ]
+        changed = [one.name for one in files if sha256.get(one.name, one.sha256) != one.sha256]
+        own += [Problem("changed-since-saved", tuple(changed))] if changed else []
+        results.append(_assembled(collected, (), Study(), [*own, *of_instances(files)], {}).result)
+    if broken:
+        results.append(
+            StudyResult(Study(), None, (), tuple(of_instances(broken)), Counts(None, 0, 0, len(broken)))
+        )
+    return tuple(results)
+
+
+def _series_of(checked: Sequence[Checked]) -> set[str]:
+    return {one.header.series_instance_uid for one in checked if one.header}
+
+
+def totals(studies: Sequence[StudyResult]) -> tuple[Counts, int]:
+    """Counts and bytes over all studies."""
+    counts = Counts(
+        _sum(study.counts.expected for study in studies),
+        sum(study.counts.saved for study in studies),
+        sum(study.counts.reused for study in studies),
+        sum(study.counts.failed for study in studies),
+    )
+    return counts, sum(study.size for study in studies)

@@ -1,0 +1,67 @@
+"""What people read, in Chinese and English: looks a message up by its name and fills it in."""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from scraper.errors import CloudfilmError
+from scraper.model import QUESTIONS, Problem
+from scraper.settings import Language
+
+
+@cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """``messages.toml``: name → {``en``, ``zh``, and for errors ``hint_en``, ``hint_zh``}."""
+    text = files("scraper").joinpath("messages.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+class _Lenient(string.Formatter):
+    """Leaves a name that has no value empty: a message about a failure must not fail itself."""
+
+    def get_value(self, key: int | str, args: object, kwargs: object) -> object:
+        return kwargs.get(key, "") if isinstance(kwargs, dict) else ""
+
+
+def say(name: str, language: Language, **values: object) -> str:
+    """The message ``name`` with ``values`` filled in.
+
+    Raises:
+        KeyError: no such message; a test holds every name that the code uses.
+    """
+    return _Lenient().vformat(catalogue()[name][language.value], (), values)
+
+
+def question_label(field: str, language: Language) -> str:
+    """A question's own wording on the sites' forms."""
+    for question in QUESTIONS:
+        if question.name == field:
+            return question.zh if language is Language.ZH else f"{question.en} ({question.zh})"
+    return field
+
+
+def describe(error: CloudfilmError, language: Language) -> str:
+    """Two sentences: what happened (with the site's own words), and what the user can do."""
+    values = dict(error.values)
+    if "field" in values:
+        values["label"] = question_label(str(values["field"]), language)
+    entry = catalogue()[error.code]
+    fill = _Lenient()
+    sentence = fill.vformat(entry[language.value], (), {"said": error.said, **values})
+    said = error.said.strip()
+    if said and said not in sentence:
+        sentence += f"（{said}）" if language is Language.ZH else f" ({said})"
+    hint = fill.vformat(entry.get(f"hint_{language.value}", ""), (), values)
+    return " ".join(part for part in (sentence, hint) if part)
+
+
+def describe_problem(problem: Problem, language: Language) -> str:
+    """One problem in words: what was found and what the user can do."""
+    entry = catalogue()[f"problem.{problem.code}"]
+    fill = _Lenient()
+    values = {"count": len(problem.instances), **problem.values}
+    parts = (entry[language.value], entry.get(f"hint_{language.value}", ""))
+    return " ".join(fill.vformat(part, (), values) for part in parts if part)

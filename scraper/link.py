@@ -1,0 +1,299 @@
+"""Text → share link: finds the link in what a person pasted, takes it apart, and hides its secrets."""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from scraper.errors import NoLink, UnusableLink
+
+CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
+# A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
+_LINK = re.compile(rf"https?://(?:[!-;=?-~]|(?<==)[{CJK}]+|[{CJK}]+(?=[!-~]*&[\w-]+=))+", re.IGNORECASE)
+_BARE_LINK = re.compile(
+    r"(?:[\w-]+\.)+[a-z]{2,}(?::\d{1,5})?/[!-~]*|(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[!-~]*", re.I
+)
+_GAP = r"\s*(?:是|为|is)?\s*[:：=]?\s*"
+_ACCESS_CODE = re.compile(
+    rf"(?:安全码|提取码|访问码|分享码|授权码|查看码|access\s*code){_GAP}[「“\"'【\[]?([0-9A-Za-z]{{3,12}})",
+    re.I,
+)
+_PASSWORD = re.compile(
+    rf"(?:密码|口令|password|pwd){_GAP}[「“\"'【\[]?([!-~]{{3,32}}?)(?=[\s」”\"'】\],;]|$|[{CJK}])", re.I
+)
+# Path segments made of plain words stay readable in a redacted link; anything else may be a token.
+_WORDS = re.compile(
+    r"(?:[A-Z]{0,4}[a-z]{3,}\d?|[A-Z]{2,6})(?:[-_.]?(?:[A-Z]{0,4}[a-z]{3,}\d?|[A-Z]{2,6}|\d{1,4}))*"
+)
+_SHORT = re.compile(r"[A-Za-z]\w{0,2}|[A-Za-z]+[-_][A-Za-z]+")
+_PLAIN_LAST = frozenset(
+    "viewer index share shared film study detail image images view mobile home report open app".split()
+)
+MAX_LINK = 8192
+
+
+class Kind(StrEnum):
+    """What a code's payload is; the words of ``decode --json``."""
+
+    FILM_LINK = "film-link"
+    LINK = "link"
+    WECHAT_FOLLOW = "wechat-follow"
+    WECHAT_MINI_PROGRAM = "wechat-mini-program"
+    WECHAT_OAUTH = "wechat-oauth"
+    BARCODE = "barcode"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLink:
+    """One link, taken apart. ``url`` may hold secrets: show ``redacted`` only.
+
+    ``named`` are the named groups of the route that matched; ``said`` is what the share text gave beside the link.
+    """
+
+    url: str = field(repr=False)
+    named: Mapping[str, str] = field(default_factory=dict, repr=False)
+    said: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def parts(self) -> SplitResult:
+        """The link as ``urllib`` splits it."""
+        return urlsplit(self.url)
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``."""
+        return self.parts.scheme
+
+    @property
+    def host(self) -> str:
+        """The host alone, lower case."""
+        return self.parts.hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port, the scheme's own where none is written."""
+        return self.parts.port or (443 if self.scheme == "https" else 80)
+
+    @property
+    def host_and_port(self) -> str:
+        """``host:port``, always with the port."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """``scheme://host[:port]`` as a browser writes it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = self.parts.port
+        usual = port in (None, 443 if self.scheme == "https" else 80)
+        return f"{self.scheme}://{host}" + ("" if usual else f":{port}")
+
+    @property
+    def path(self) -> str:
+        """The path as it stands in the link."""
+        return self.parts.path or "/"
+
+    @property
+    def target(self) -> str:
+        """``path?query#fragment``: what a recipe's ``route`` must match whole."""
+        query, fragment = self.parts.query, self.parts.fragment
+        return self.path + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters of the query and of the fragment's own query, decoded once; the fragment's win.
+
+        A plus sign stays a plus sign: these links carry Base64, not forms.
+        """
+        fragment = self.parts.fragment
+        tail = fragment.partition("?")[2] or (
+            fragment if "=" in fragment.partition("&")[0] else fragment.partition("&")[2]
+        )
+        found: dict[str, str] = {}
+        for query in (self.parts.query, tail):
+            for pair in query.split("&"):
+                name, equals, value = pair.partition("=")
+                if equals:
+                    found[unquote(name)] = unquote(value)
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        """A named group of the route."""
+        return self.named[name]
+
+    def join(self, path: str) -> str:
+        """``path`` (or an address) as seen from the link's page; the fragment left out."""
+        return urljoin(self.url.partition("#")[0], path)
+
+    def matched(self, route: str) -> ShareLink | None:
+        """This link with the route's named groups, or None where the route does not match it whole."""
+        match = re.fullmatch(route, self.target)
+        if match is None:
+            return None
+        return replace(
+            self, named={name: value for name, value in match.groupdict().items() if value is not None}
+        )
+
+    @property
+    def redacted(self) -> str:
+        """The link without anything that opens it: tokens in the path, query values and the fragment become ``…``."""
+        segments = self.path.split("/")
+        shown = [
+            segment if _is_plain(segment, last=place == len(segments) - 1) else "…"
+            for place, segment in enumerate(segments)
+        ]
+        query = "&".join(
+            pair.partition("=")[0] + "=…" if "=" in pair else "…" for pair in self.parts.query.split("&")
+        )
+        return (
+            self.origin
+            + "/".join(shown)
+            + (f"?{query}" if self.parts.query else "")
+            + ("#…" if self.parts.fragment else "")
+        )
+
+
+def _is_plain(segment: str, *, last: bool) -> bool:
+    if not segment or _SHORT.fullmatch(segment):
+        return True
+    if not _WORDS.fullmatch(segment) or len(segment) > 40:
+        return False
+    stem = segment.partition(".")[0]
+    is_one_lower_word = stem.isascii() and stem.islower() and stem.isalpha()
+    return not (last and is_one_lower_word and "." not in segment and stem not in _PLAIN_LAST)
+
+
+def redact(url: str) -> str:
+    """Any address without its secrets; for logs and diagnostics."""
+    try:
+        return of(url).redacted
+    except UnusableLink:
+        return "…"
+
+
+def of(url: str) -> ShareLink:
+    """The link that ``url`` is.
+
+    Raises:
+        UnusableLink: not a sound http(s) address.
+    """
+    url = "".join(url.split())
+    if "&amp;" in url:
+        url = html.unescape(url)
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if sound:
+            (parts.hostname or "").encode("idna")
+    except (ValueError, UnicodeError):
+        sound = False
+    if not sound or len(url) > MAX_LINK or parts.username is not None or not _is_host(parts.hostname or ""):
+        raise UnusableLink(
+            link="…" if len(url) > 80 or "@" in url else url.partition("?")[0].partition("#")[0]
+        )
+    return ShareLink(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl())
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        return is_address(host)
+    return re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", host) is not None
+
+
+def parse(text: str, *, source: str = "") -> ShareLink:
+    """The link in a text: the link alone, or a share message pasted whole, with the code or password it mentions.
+
+    Raises:
+        NoLink: no link in it.
+        UnusableLink: what looks like one is not a sound address.
+    """
+    text = text.strip().lstrip("\ufeff")
+    found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
+    if not found and (bare := _BARE_LINK.fullmatch(text)):
+        found = ["https://" + bare.group()]
+    if not found:
+        raise NoLink(source=source or "the text")
+    rest = text.replace(found[0], " ")
+    said = {}
+    if code := _ACCESS_CODE.search(rest):
+        said["access_code"] = code.group(1)
+    if password := _PASSWORD.search(rest):
+        said["password"] = password.group(1)
+    return replace(of(found[0]), said=said)
+
+
+def links_in(text: str) -> list[str]:
+    """Every address in a text, in order."""
+    return [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
+
+
+def kind_of(text: str, symbology: str = "") -> Kind:
+    """What a payload is, as far as its own text tells; ``film-link`` is the registry's to say.
+
+    Source: WeChat's public address forms (follow codes ``weixin.qq.com/r|q|x``, enterprise ``work.weixin.qq.com``,
+    mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).
+    """
+    payload = text.strip()
+    lowered = payload.lower()
+    if lowered.startswith(("weixin://", "wxp://", "#小程序://")):
+        return Kind.WECHAT_MINI_PROGRAM
+    if re.match(r"https?://", lowered):
+        try:
+            link = of(payload)
+        except UnusableLink:
+            return Kind.TEXT
+        first = link.path.strip("/").partition("/")[0].lower()
+        if link.host == "open.weixin.qq.com":
+            return Kind.WECHAT_OAUTH
+        if link.host in ("wxaurl.cn", "wxmpurl.cn") or (link.host == "mp.weixin.qq.com" and first == "a"):
+            return Kind.WECHAT_MINI_PROGRAM
+        if link.host in (
+            "weixin.qq.com",
+            "u.wechat.com",
+            "work.weixin.qq.com",
+            "wework.qpic.cn",
+            "qm.qq.com",
+        ):
+            return Kind.WECHAT_FOLLOW
+        return Kind.LINK
+    if "qr" not in symbology.lower() and symbology and re.fullmatch(r"[!-~]{1,64}", payload):
+        return Kind.BARCODE
+    return Kind.LINK if _LINK.search(payload) else Kind.TEXT
+
+
+def unwrapped(text: str) -> str | None:
+    """The address that a WeChat OAuth wrapper leads to (its ``redirect_uri``), if it names one."""
+    try:
+        inner = of(text).params.get("redirect_uri", "")
+    except UnusableLink:
+        return None
+    return inner if re.match(r"https?://", inner, re.I) else None
+
+
+def is_address(host: str) -> bool:
+    """Is the host an IP address, not a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_private(host: str) -> bool:
+    """Is the host loopback, link-local or of a private range; names count where they say so themselves."""
+    name = host.lower().rstrip(".")
+    if name in ("localhost", "") or name.endswith(
+        (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+    ):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return not (mapped or address).is_global

@@ -1,0 +1,360 @@
+"""The nouns of the house, frozen: questions, sources, instances, series, problems, results."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, assert_never
+
+
+class Origin(StrEnum):
+    """Where an instance's bytes come from."""
+
+    ORIGINAL = "original"  # as the site served them, untouched
+    REBUILT = "rebuilt"  # tags and pixels that the site serves apart, put together here
+
+
+class Via(StrEnum):
+    """How the site was spoken to."""
+
+    DIRECT = "direct"
+    BROWSER = "browser"
+
+
+class Status(StrEnum):
+    """How a source, or a series, ended."""
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a page asks of a person; ``name`` is the FIELD of ``--answer``, the labels are a form's own wording."""
+
+    name: str
+    zh: str
+    en: str
+
+
+PASSWORD = Question("password", "密码", "password")
+ACCESS_CODE = Question("access_code", "访问码 / 安全码 / 提取码", "access code")
+PHONE = Question("phone", "手机号", "phone number")
+PHONE_LAST4 = Question("phone_last4", "手机号后四位", "last 4 digits of the phone number")
+ID_LAST4 = Question("id_last4", "身份证后四位", "last 4 characters of the ID card")
+ID_LAST6 = Question("id_last6", "身份证后六位", "last 6 characters of the ID card")
+NAME = Question("name", "姓名", "patient's name")
+ACCOUNT = Question("account", "账号", "account")
+CAPTCHA = Question("captcha", "验证码", "characters in the picture")
+SMS_CODE = Question("sms_code", "短信验证码", "code sent by SMS")
+TOKEN = Question("token", "访问令牌", "access token")
+QUESTIONS = (
+    PASSWORD, ACCESS_CODE, PHONE, PHONE_LAST4, ID_LAST4, ID_LAST6, NAME, ACCOUNT, CAPTCHA, SMS_CODE, TOKEN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One hospital's host: a row, not a file. ``host`` may carry a port; without one, any port is meant."""
+
+    host: str
+    hospital: str
+    area: str = ""
+
+
+Signer = Callable[[], Mapping[str, str]]
+"""Gives the headers that must be made at the moment a request leaves (a time stamp, a signature)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request whose answer is (a part of) an instance."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    sign: Signer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WadoUri:
+    """One GET that answers with one Part 10 file (PS3.18 chapter 9, or any site's own path of that kind)."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sign: Signer | None = None
+    fallback: str = ""  # a second address of the same object, tried where the first gives 404
+
+
+@dataclass(frozen=True, slots=True)
+class WadoRs:
+    """A DICOMweb instance (PS3.18 10.4): ``url`` ends in ``/studies/…/series/…/instances/…``."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] | None = None  # DICOM JSON, where instances are refused and frames must do
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """One GET that answers with a zip holding one Part 10 file under any name."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A Part 10 object that the browser saw already; ``path`` is its spooled copy."""
+
+    path: Path
+
+
+TagValue = str | int | float | list[Any] | Mapping[str, Any] | None
+Tags = Mapping[str, TagValue]
+"""What a site says of one instance, by keyword (``PatientName``) or ``GGGGEEEE``. A value is text (several values joined
+by a backslash), a number, a list, or a DICOM JSON object ``{"vr": …, "Value": […]}`` (PS3.18 annex F)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagsAndPixels:
+    """Tags and pixels that the site serves apart; ``frames`` in order, one request each.
+
+    ``tags`` is what is known already, or the request whose body ``read_tags`` turns into tags.
+    ``read_tags`` raises NotAnImage where the site has no pixels for the object.
+    """
+
+    tags: Tags | Request
+    frames: tuple[Request, ...]
+    read_tags: Callable[[bytes], Tags] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PixelParts:
+    """Tags with their pixels, ready to be rebuilt; a frame is raw samples, little endian, or one codestream."""
+
+    tags: Tags
+    frames: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An instance that only the recipe's own conversation gives (a WebSocket, a function of the page).
+
+    ``ask`` gives a Part 10 file's bytes, or tags and pixels. ``origin`` says which.
+    """
+
+    ask: Callable[[], Awaitable[bytes | PixelParts]]
+    origin: Origin = Origin.ORIGINAL
+
+
+Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance and where its bytes come from.
+
+    ``key`` tells it from its neighbours where the site gives no SOP Instance UID; it must be the same on the next run.
+    """
+
+    sop_instance_uid: str
+    source: Source
+    key: str = ""
+    number: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The UID, else the key."""
+        return self.sop_instance_uid or self.key
+
+    @property
+    def origin(self) -> Origin:
+        """*rebuilt* where tags and pixels are put together here."""
+        match self.source:
+            case WadoUri() | WadoRs() | ZipMember() | Captured():
+                return Origin.ORIGINAL
+            case TagsAndPixels():
+                return Origin.REBUILT
+            case Asked(origin=origin):
+                return origin
+            case _:
+                assert_never(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is said of one study; an empty text is not known. ``date`` is YYYYMMDD."""
+
+    uid: str = ""
+    date: str = ""
+    modality: str = ""
+    description: str = ""
+    patient_name: str = ""
+    key: str = ""  # the site's own name for it, where it gives no UID
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something a person should know; ``code`` is stable, the sentence stands in ``messages.toml`` under ``problem.<code>``.
+
+    ``values`` fill the sentence and hold no name of a patient. ``instances`` are SOP Instance UIDs (or keys, or file names).
+    """
+
+    code: str
+    instances: tuple[str, ...] = ()
+    values: Mapping[str, object] = field(default_factory=dict)
+    series_instance_uid: str = ""
+    fatal: bool = True  # False: worth saying, yet nothing is missing or broken
+
+    def __post_init__(self) -> None:
+        """Instances once each, in order of first mention."""
+        object.__setattr__(self, "instances", tuple(dict.fromkeys(self.instances)))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series as the site describes it; ``expected`` is None where the site gives no honest count.
+
+    ``key`` stands in for the UID where the site gives none. ``left_out`` names what the site lists and does not serve.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    instances: tuple[Instance, ...] = ()
+    expected: int | None = None
+    number: int | None = None
+    description: str = ""
+    modality: str = ""
+    key: str = ""
+    study: Study = Study()
+    left_out: tuple[Problem, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The UID, else the key."""
+        return self.series_instance_uid or self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A whole study (or several series) in one zip; what is in it is known only once it is there.
+
+    ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives the spooled file.
+    """
+
+    zip: Request | Callable[[], Awaitable[Path]]
+    study: Study = Study()
+    expected: int | None = None
+    key: str = ""
+
+
+Found = Series | Package
+"""What ``discover`` yields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What one saved file says of itself; the little that storing and ordering need. Lengths in mm."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    transfer_syntax_uid: str
+    modality: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
+    study_date: str = ""
+    study_description: str = ""
+    series_number: int | None = None
+    series_description: str = ""
+    instance_number: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    frames: int | None = None
+    position: tuple[float, float, float] | None = None  # Image Position (Patient)
+    orientation: tuple[float, float, float, float, float, float] | None = None  # row cosines, column cosines
+    order: tuple[
+        float, ...
+    ] = ()  # acquisition, echo, temporal position …, after position and before instance number
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One file on the disk, whole; ``path`` is where it lies now."""
+
+    path: Path
+    header: Header
+    sha256: str
+    size: int
+    origin: Origin
+    key: str = ""
+    reused: bool = False
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesResult:
+    """One series of the report. ``expected`` None: the site never said."""
+
+    uid: str
+    number: int | None
+    description: str
+    modality: str
+    expected: int | None
+    saved: int
+    origin: Origin
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """``ok``, or ``incomplete`` where something is missing or broken."""
+        short = self.expected is not None and self.saved < self.expected
+        return "incomplete" if short or any(problem.fatal for problem in self.problems) else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Instances of a source: announced, on the disk, of these taken over from an earlier run, and lost."""
+
+    expected: int | None = None
+    saved: int = 0
+    reused: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """One study of the report, and its folder."""
+
+    study: Study
+    output: Path | None
+    series: tuple[SeriesResult, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    counts: Counts = Counts()
+    size: int = 0
+    error: Exception | None = None  # why nothing of it arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one source ended; what ``--json`` and the report are made of. ``link`` is redacted."""
+
+    source: str
+    status: Status
+    exit_code: int
+    provider: str = ""
+    via: Via | None = None
+    link: str = ""
+    studies: tuple[StudyResult, ...] = ()
+    counts: Counts = Counts()
+    size: int = 0
+    seconds: float = 0.0
+    problems: tuple[Problem, ...] = ()
+    error: BaseException | None = None
+    diagnostic: Path | None = None

@@ -1,0 +1,482 @@
+"""Joins the stages in order: source → link → provider → found → fetched → verified → placed → result."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from types import TracebackType
+
+from scraper import document, judge, registry, source, verify
+from scraper.collect import Collected, Collector, Watcher
+from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
+from scraper.errors import (
+    CloudfilmError,
+    ExitCode,
+    MissingInstances,
+    NoSuchFile,
+    NoSuchStudy,
+    SessionLapsed,
+    SiteChanged,
+    StoreError,
+    UnknownViewer,
+    UnsafeRedirect,
+)
+from scraper.fetch import Fetcher
+from scraper.link import of
+from scraper.model import Origin, Problem, Request, Result, Status, StudyResult, Via
+from scraper.registry import Owner
+from scraper.session import Ask
+from scraper.session.browser import Browser, Window
+from scraper.session.http import Http
+from scraper.session.pace import Pace
+from scraper.settings import BrowserUse, Settings
+from scraper.store import StudyStore, disk, opened
+from scraper.verify import Checked, Inspector
+
+SHORT_LINK_HOPS = 6
+PRECHECK_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A link that was opened: what its site says there is, and how it was spoken to."""
+
+    owner: Owner
+    session: Session
+    found: tuple[Found, ...]
+    via: Via
+
+
+@dataclass(slots=True)
+class _Job:
+    """What one source has come to so far; an error along the way loses none of it."""
+
+    source: str
+    started: float = field(default_factory=time.monotonic)
+    link: str = ""
+    provider: str = ""
+    via: Via | None = None
+    studies: list[StudyResult] = field(default_factory=list)
+    received: int = 0
+    log: list[dict[str, object]] = field(default_factory=list)
+
+    def result(self, error: CloudfilmError | None = None) -> Result:
+        counts, size = judge.totals(self.studies)
+        code = error.exit_code if error else _exit_code(self.studies)
+        saved_something = counts.saved > 0
+        if code == ExitCode.COMPLETE:
+            status = Status.COMPLETE
+        else:
+            status = Status.INCOMPLETE if saved_something else Status.FAILED
+        return Result(
+            self.source, status, int(code), self.provider, self.via, self.link, tuple(self.studies), counts, size,
+            round(time.monotonic() - self.started, 1), (), error,
+        )  # fmt: skip
+
+
+def _exit_code(studies: Sequence[StudyResult]) -> ExitCode:
+    codes = {problem.code for study in studies for problem in study.problems}
+    if "conflicting-bytes" in codes:
+        return ExitCode.STORE
+    whole = all(
+        series.status == "ok" and not any(problem.fatal for problem in study.problems)
+        for study in studies
+        for series in study.series
+    )
+    return ExitCode.COMPLETE if whole and studies else ExitCode.INCOMPLETE
+
+
+class Run:
+    """One run over one or many sources: owns the pace, the browser, the inspecting processes and the spool.
+
+    Args:
+        settings: the user's options.
+        watcher: is told how things go.
+        ask: asks the person at the terminal.
+        stdin: gives the text of standard input.
+    """
+
+    def __init__(
+        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str] = str
+    ) -> None:
+        self.settings = settings
+        self._watcher = watcher
+        self._ask = ask
+        self._stdin = stdin
+        self._pace = Pace(settings.jobs, settings.rate)
+        self._stack = AsyncExitStack()
+        self._browser: Browser | None = None
+        self._inspector: Inspector | None = None
+        self._spool = Path()
+        self.log: list[dict[str, object]] = []  # of the last source, for its diagnostic
+
+    async def __aenter__(self) -> Run:
+        with disk(Path(tempfile.gettempdir())):
+            self._spool = Path(tempfile.mkdtemp(prefix="cloudfilm-"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._stack.aclose()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+
+    # ---- the jobs
+
+    async def grab(self, given: str) -> Result:
+        """Bring home every study behind one source; never raises a CloudfilmError."""
+        job = _Job(given)
+        try:
+            async with AsyncExitStack() as stack:
+                opened_link = await self._open(job, stack)
+                for key, found in _by_study(opened_link).items():
+                    await self._bring(job, opened_link, key, found)
+        except CloudfilmError as err:
+            return job.result(err)
+        finally:
+            self.log = job.log
+        return job.result(_only_error(job.studies))
+
+    async def survey(self, given: str) -> Result:
+        """Say what there is behind one source; downloads nothing."""
+        job = _Job(given)
+        try:
+            async with AsyncExitStack() as stack:
+                opened_link = await self._open(job, stack)
+                for found in _by_study(opened_link).values():
+                    series = [one for one in found if isinstance(one, Series)]
+                    job.studies.append(judge.survey(series, found[0].study))
+        except CloudfilmError as err:
+            return job.result(err)
+        finally:
+            self.log = job.log
+        return replace(job.result(), status=Status.COMPLETE, exit_code=0)
+
+    # ---- source → link → provider → found
+
+    async def _open(self, job: _Job, stack: AsyncExitStack) -> _Opened:
+        share = await asyncio.to_thread(source.read, job.source, self.settings, self._stdin)
+        job.link = share.redacted
+        owner = registry.find(share, self.settings.provider)
+        if owner is None:
+            share, owner = await self._follow_short_link(share)
+        if owner is None:
+            if self.settings.browser is BrowserUse.NEVER:
+                raise UnknownViewer(link=share.redacted)
+            owner = Owner(registry.universal(), share, listed=False)
+        elif not owner.listed and not self.settings.provider:
+            self._watcher.say(f"{share.host}: {owner.provider.name}")
+        owner = Owner(owner.provider, replace(owner.link, said=share.said), owner.listed)
+        job.provider = owner.provider.name
+        session = await self._session(owner, stack)
+        job.log = session.log
+        found, job.via = await self._found(owner, session)
+        chosen = tuple(_chosen(found, self.settings.series))
+        if not any(isinstance(one, Package) or one.instances or one.left_out for one in found):
+            raise NoSuchStudy(host=share.host)
+        if not chosen:
+            raise NoSuchStudy(f"--series {' '.join(self.settings.series)}", host=share.host)
+        return _Opened(owner, session, chosen, job.via)
+
+    async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
+        """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
+        http = Http(
+            replace(self.settings, timeout_s=min(self.settings.timeout_s, PRECHECK_TIMEOUT_S)), self._pace
+        )
+        here = share
+        try:
+            for _ in range(SHORT_LINK_HOPS):
+                response = await http.send(Request(here.url.partition("#")[0]), hops=0, limit=16 * 2**20)
+                location = response.headers.get("location", "")
+                if response.status not in (301, 302, 303, 307, 308) or not location:
+                    break
+                target = here.join(location)
+                await http.check_hop(here.url, target)
+                if "#" not in target and here.parts.fragment:
+                    target += (
+                        "#" + here.parts.fragment
+                    )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
+                here = replace(of(target), said=share.said)
+                owner = registry.find(here)
+                if owner is not None:
+                    return here, owner
+        except UnsafeRedirect:
+            raise
+        except CloudfilmError:
+            if self.settings.browser is BrowserUse.NEVER:
+                raise
+        finally:
+            await http.close()
+        return share, None
+
+    async def _session(self, owner: Owner, stack: AsyncExitStack) -> Session:
+        provider = owner.provider
+        spool = self._spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
+        spool.mkdir(mode=0o700, exist_ok=True)
+
+        async def start_window() -> Window:
+            browser = await self._started_browser()
+            return await browser.window(user_agent=provider.user_agent, mobile=provider.mobile)
+
+        session = Session(
+            owner.link, self.settings, Http(self.settings, self._pace, provider.user_agent),
+            start_window=start_window, ask=self._ask, spool=spool, tell=self._watcher.say,
+        )  # fmt: skip
+        stack.push_async_callback(asyncio.to_thread, shutil.rmtree, spool, ignore_errors=True)
+        stack.push_async_callback(session.close)
+        return session
+
+    async def _started_browser(self) -> Browser:
+        if self._browser is None:
+            self._browser = Browser(self.settings, self._spool / "browser")
+            self._stack.push_async_callback(self._browser.close)
+        return self._browser
+
+    async def _started_inspector(self) -> Inspector:
+        if self._inspector is None:
+            self._inspector = await self._stack.enter_async_context(Inspector())
+        return self._inspector
+
+    async def _found(self, owner: Owner, session: Session) -> tuple[list[Found], Via]:
+        """What there is behind the link, directly where the recipe can, else through the browser."""
+        provider, use = owner.provider, self.settings.browser
+        if provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self.settings.headed:
+            try:
+                return await _listed(provider, owner.link, session), Via.DIRECT
+            except SiteChanged:
+                if use is BrowserUse.NEVER or not provider.has_viewer():
+                    raise
+        elif use is BrowserUse.NEVER or not (provider.has_viewer() or provider.speaks_directly()):
+            raise UnknownViewer(link=owner.link.redacted)
+        elif not provider.has_viewer():
+            return await _listed(provider, owner.link, session), Via.DIRECT
+        self._watcher.say(owner.link.host)
+        window = await session.window()
+        async with window.guard():
+            await provider.open_viewer(owner.link, session)
+            watching = provider if provider.watches() else registry.universal()
+            return [one async for one in watching.watch(owner.link, session)], Via.BROWSER
+
+    # ---- found → on the disk
+
+    async def _bring(self, job: _Job, opened_link: _Opened, key: str, found: Sequence[Found]) -> None:
+        """One study: fetched, inspected, placed and reported; what arrived is placed also when the rest fails."""
+        packages = [one for one in found if isinstance(one, Package)]
+        series = [one for one in found if isinstance(one, Series)]
+        settings = self.settings
+        inspector = await self._started_inspector()
+        for package in packages:
+            await self._bring_package(job, opened_link, key, package)
+        if not series:
+            return
+        for one in series:
+            self._watcher.series(
+                one.name, _label(one), one.expected if one.expected is not None else len(one.instances)
+            )
+
+        def received(size: int) -> None:
+            job.received += size
+            self._watcher.received(size)
+
+        async with opened(
+            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
+        ) as store:
+            fetcher = Fetcher(opened_link.session, received)
+            collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+            stopped: StoreError | None = None
+            try:
+                await self._take_all(collector, opened_link, key, series)
+            except StoreError as err:
+                stopped = err
+            try:
+                await self._place(job, store, key, collector.result, series, found[0].study)
+            except StoreError as err:
+                stopped = stopped or err
+            if stopped is not None:
+                raise stopped
+
+    async def _take_all(
+        self, collector: Collector, opened_link: _Opened, key: str, series: Sequence[Series]
+    ) -> None:
+        """Fetch; where the session lapses, ask the site anew and go on, as long as that brings anything."""
+        left = await collector.take(series)
+        while left:
+            before = len(collector.result.saved)
+            try:
+                fresh = await _listed(opened_link.owner.provider, opened_link.owner.link, opened_link.session)
+            except CloudfilmError as err:
+                collector.give_up(left, err)
+                return
+            wanted = {job.instance.name for job in left}
+            again = [
+                replace(
+                    one, instances=tuple(instance for instance in one.instances if instance.name in wanted)
+                )
+                for one in _by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
+                if isinstance(one, Series)
+            ]
+            offered = {instance.name for one in again for instance in one.instances}
+            collector.give_up(
+                [job for job in left if job.instance.name not in offered], MissingInstances(why="not listed")
+            )
+            left = await collector.take(again)
+            if left and len(collector.result.saved) == before:
+                collector.give_up(left, SessionLapsed(host=opened_link.owner.link.host))
+                return
+
+    async def _bring_package(self, job: _Job, opened_link: _Opened, key: str, package: Package) -> None:
+        """A zip: every study in it gets its own folder."""
+        settings, inspector = self.settings, await self._started_inspector()
+
+        def received(size: int) -> None:
+            job.received += size
+            self._watcher.received(size)
+
+        fetcher = Fetcher(opened_link.session, received)
+        async with opened(
+            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
+        ) as store:
+            if store.was_complete:
+                collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+                if await collector.reuse_all():
+                    await self._place(job, store, key, collector.result, [], package.study)
+                    return
+        folder = opened_link.session.spool / "package"
+        members = await fetcher.package(package, folder)
+        try:
+            checked = await asyncio.gather(
+                *(
+                    _inspected(inspector, member.name, member.path)
+                    for member in members
+                    if member.path is not None
+                )
+            )
+            left_out = [member.name for member in members if member.path is None]
+            groups: dict[str, list[tuple[str, Checked]]] = {}
+            for name, one in checked:
+                groups.setdefault(one.header.study_instance_uid if one.header else "", []).append((name, one))
+            if not groups:
+                raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
+            for uid, members_of_study in sorted(groups.items()):
+                study_key = key if len(groups) == 1 else uid
+                async with opened(settings.output, study_key, lambda: None) as store:
+                    collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+                    collector.result.left_out = left_out
+                    self._watcher.series("zip", package.study.description, len(members_of_study))
+                    for name, one in members_of_study:
+                        collector.adopt(name, one)
+                    await self._place(job, store, study_key, collector.result, [], package.study)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _place(
+        self,
+        job: _Job,
+        store: StudyStore,
+        key: str,
+        collected: Collected,
+        series: Sequence[Series],
+        told: Study,
+    ) -> None:
+        """Judge what arrived, put it under its final names, and write the study's report."""
+        judged = await asyncio.to_thread(judge.study, collected, series, told)
+        if not collected.saved:
+            job.studies.append(judged.result)
+            return
+        folder, placed = await asyncio.to_thread(store.place, judged.result.study, judged.layout)
+        result = replace(judged.result, output=folder)
+        job.studies.append(result)
+        alone = replace(job, studies=[result]).result()
+        report = document.study_report(alone, key, placed, judged.found)
+        await asyncio.to_thread(store.write_report, report)
+
+
+async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
+    return name, await inspector.inspect(path, Origin.ORIGINAL)
+
+
+async def _listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
+    return [one async for one in provider.discover(share, session)]
+
+
+def _label(series: Series) -> str:
+    number = "" if series.number is None else f"{series.number} "
+    return f"{number}{series.description or series.modality}".strip() or "…"
+
+
+def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
+    """The series that ``--series`` asks for: by number, or by a pattern or part of the description."""
+    if not patterns:
+        return list(found)
+    return [
+        one
+        for one in found
+        if isinstance(one, Package) or any(_matches(one, pattern) for pattern in patterns)
+    ]
+
+
+def _matches(series: Series, pattern: str) -> bool:
+    lowered, description = pattern.lower(), series.description.lower()
+    return (
+        str(series.number) == pattern
+        or fnmatch(description, lowered)
+        or (lowered in description and lowered != "")
+    )
+
+
+def _by_study(opened_link: _Opened) -> Mapping[str, list[Found]]:
+    """What was found, by the key that tells its study on the disk."""
+    grouped: dict[str, list[Found]] = {}
+    provider = opened_link.owner.provider.name
+    for one in opened_link.found:
+        uid = one.study.uid if isinstance(one, Package) else one.study_instance_uid or one.study.uid
+        link = hashlib.sha256(opened_link.owner.link.url.encode()).hexdigest()[:16]
+        grouped.setdefault(uid or f"{provider}:{one.study.key or link}", []).append(one)
+    return grouped
+
+
+def _only_error(studies: Sequence[StudyResult]) -> CloudfilmError | None:
+    """Where nothing at all arrived and every instance failed alike, the reason is the result."""
+    errors = [study.error for study in studies if isinstance(study.error, CloudfilmError)]
+    if errors and not any(series.saved for study in studies for series in study.series):
+        return errors[0]
+    return None
+
+
+async def verify_folder(path: Path, watcher: Watcher) -> Result:
+    """Check any folder (or zip) of DICOM files; changes nothing.
+
+    Raises:
+        NoSuchFile: nothing there. UnreadableFile: neither a folder nor a zip.
+    """
+    started = time.monotonic()
+    if not path.exists():
+        raise NoSuchFile(path=str(path))
+    saved_before = document.saved_before(path)
+    watcher.series("verify", path.name, None)
+    report = await verify.check_folder(
+        path, saved_before.expected, told=lambda _: watcher.arrived("verify", reused=False)
+    )
+    studies = judge.folder(report.checked, report.problems, saved_before.sha256)
+    counts, size = judge.totals(studies)
+    code = _exit_code(studies) if studies else ExitCode.INCOMPLETE
+    problems = [] if studies else [Problem("no-dicom-files")]
+    if report.left_out:
+        kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(report.left_out.items()))
+        problems.append(Problem("not-dicom", values={"kinds": kinds}, fatal=False))
+    status = Status.COMPLETE if code == ExitCode.COMPLETE else Status.INCOMPLETE
+    seconds = round(time.monotonic() - started, 1)
+    return Result(
+        str(path), status, int(code), studies=studies, counts=counts, size=size, seconds=seconds,
+        problems=tuple(problems),
+    )  # fmt: skip

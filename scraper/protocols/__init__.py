@@ -1,0 +1,1 @@
+"""Wire formats, one module each: they know DICOM and no hospital."""

@@ -1,0 +1,165 @@
+"""Which provider owns a link: plugged in, built in, recognised by its marks, or the universal capture."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+
+import providers
+from scraper.contract import Provider, ShareLink
+from scraper.errors import UnusableLink, UsageError
+from scraper.link import Kind, kind_of, of, unwrapped
+
+UNIVERSAL = "universal"
+GROUP = "cloudfilm.providers"
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A plugged-in provider that failed to load, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A provider with the link as its route reads it; ``listed`` False: recognised by its marks on an unlisted host."""
+
+    provider: Provider
+    link: ShareLink
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All providers by name, and the plug-ins that failed."""
+
+    by_name: dict[str, type[Provider]]
+    broken: tuple[Broken, ...]
+
+
+@cache
+def known() -> Known:
+    """Every provider: those plugged in by entry points first, then the built-in ones. A broken plug-in breaks nothing."""
+    by_name: dict[str, type[Provider]] = {}
+    broken: list[Broken] = []
+    for entry in entry_points(group=GROUP):
+        try:
+            loaded = entry.load()
+        except Exception as err:  # noqa: BLE001  # a stranger's module may fail in any way
+            broken.append(Broken(entry.name, type(err).__name__))
+            continue
+        if isinstance(loaded, type) and issubclass(loaded, Provider) and loaded.name:
+            by_name[loaded.name] = loaded
+        else:
+            broken.append(Broken(entry.name, "not a Provider"))
+    for module in sorted(info.name for info in pkgutil.iter_modules(providers.__path__) if not info.ispkg):
+        for provider in _providers_in(module):
+            by_name.setdefault(provider.name, provider)
+    return Known(by_name, tuple(broken))
+
+
+def _providers_in(module: str) -> Iterable[type[Provider]]:
+    loaded = importlib.import_module(f"providers.{module}")
+    for value in vars(loaded).values():
+        if (
+            isinstance(value, type)
+            and issubclass(value, Provider)
+            and value.name
+            and value.__module__ == loaded.__name__
+        ):
+            yield value
+
+
+def header(provider: type[Provider]) -> dict[str, str]:
+    """The header of a recipe's module: ``facts``, ``asks``, ``serves``, ``verified``, and its first line as ``title``."""
+    text = (importlib.import_module(provider.__module__).__doc__ or "").strip()
+    found = {"title": text.partition("\n")[0].rstrip(".")}
+    key = ""
+    for line in text.splitlines()[1:]:
+        name, colon, value = line.partition(":")
+        if colon and name in ("facts", "asks", "serves", "verified"):
+            key = name
+            found[key] = value.strip()
+        elif key and line.startswith(" "):
+            found[key] += " " + line.strip()
+        else:
+            key = ""
+    return found
+
+
+def owners(link: ShareLink) -> list[Owner]:
+    """Every provider whose host and route the link has; a test holds that there is never more than one."""
+    found = [(provider, provider.owns(link)) for provider in known().by_name.values()]
+    return [Owner(provider(), matched) for provider, matched in found if matched is not None]
+
+
+def recognised(link: ShareLink) -> list[Owner]:
+    """Every provider whose marks the link bears, on a host that no row lists."""
+    found = [(provider, provider.recognises(link)) for provider in known().by_name.values()]
+    return [Owner(provider(), matched, listed=False) for provider, matched in found if matched is not None]
+
+
+def find(link: ShareLink, name: str = "") -> Owner | None:
+    """The provider for a link: the one named, the one that owns it, the one whose marks it bears; else None.
+
+    Raises:
+        UsageError: no provider has that name.
+        UnusableLink: the provider named does not know links of this shape.
+    """
+    if name:
+        chosen = known().by_name.get(name)
+        if chosen is None:
+            raise UsageError(f"--provider {name}: {', '.join(sorted(known().by_name))}")
+        if name == UNIVERSAL:
+            return Owner(chosen(), link)
+        matched = chosen.owns(link) or link.matched(chosen.route)
+        if matched is None:
+            raise UnusableLink(link=link.redacted)
+        return Owner(chosen(), matched)
+    return next(iter(owners(link) or recognised(link)), None)
+
+
+def universal() -> Provider:
+    """The last resort."""
+    return known().by_name[UNIVERSAL]()
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a payload is: its kind, the provider that owns it, and the link to open (a wrapper taken off)."""
+
+    kind: Kind
+    provider: str | None
+    link: str | None
+
+    @property
+    def rank(self) -> int:
+        """Lower is better; 0 is certain."""
+        if self.kind is Kind.FILM_LINK:
+            return 0
+        if self.link is None:
+            return 9
+        return 1 if self.kind is Kind.LINK else 2
+
+
+def meaning(text: str, symbology: str = "") -> Meaning:
+    """What one payload is; never raises."""
+    kind = kind_of(text, symbology)
+    if kind in (Kind.LINK, Kind.WECHAT_OAUTH):
+        address = unwrapped(text) if kind is Kind.WECHAT_OAUTH else text.strip()
+        if address is None:
+            return Meaning(kind, None, None)
+        try:
+            owner = find(of(address))
+        except UnusableLink:
+            return Meaning(kind, None, None)
+        if owner is not None:
+            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner.provider.name, address)
+        return Meaning(kind, None, address)
+    return Meaning(kind, None, None)

@@ -1,0 +1,207 @@
+"""Result → words for people, JSON Lines for scripts, a progress display, and the redacted diagnostic of a failure."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from scraper import document
+from scraper.errors import CloudfilmError
+from scraper.lang import describe, describe_problem, say
+from scraper.model import Result, Status, StudyResult
+from scraper.settings import Language
+
+NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
+
+
+def json_line(result: Result, language: Language) -> str:
+    """One source's document on one line."""
+    return json.dumps(document.of(result, language), ensure_ascii=False)
+
+
+def show(result: Result, console: Console, language: Language, *, listing: bool = False) -> None:
+    """A result for people: what was saved, where it lies, what was checked, what is wrong."""
+    for study in result.studies:
+        _show_study(study, console, language, listing=listing)
+    for problem in result.problems:
+        console.print(f"[yellow]•[/] {escape(describe_problem(problem, language))}")
+    if isinstance(result.error, CloudfilmError):
+        console.print(f"[red]✗[/] {escape(describe(result.error, language))}")
+    if result.diagnostic is not None:
+        console.print(escape(say("report.diagnostic", language, path=result.diagnostic)))
+    if listing or not result.studies:
+        return
+    mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"
+    expected = result.counts.expected
+    words = say(
+        f"report.{result.status.value}", language,
+        saved=result.counts.saved, expected="?" if expected is None else expected, reused=result.counts.reused,
+        size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
+    )  # fmt: skip
+    console.print(f"{mark} {escape(words)}")
+
+
+def _show_study(study: StudyResult, console: Console, language: Language, *, listing: bool) -> None:
+    told = study.study
+    head = "  ".join(part for part in (told.date, told.modality, told.patient_name, told.description) if part)
+    console.print(f"[bold]{escape(head or told.uid)}[/]")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
+        table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal
+    table.add_column(
+        say("report.column.listed" if listing else "report.column.saved", language), justify="right"
+    )
+    table.add_column(say("report.column.origin", language))
+    for series in study.series:
+        expected = "?" if series.expected is None else str(series.expected)
+        count = (
+            expected if listing else f"{series.saved}/{expected}" if expected != "?" else str(series.saved)
+        )
+        style = "" if listing or series.status == "ok" else "yellow"
+        table.add_row(
+            "" if series.number is None else str(series.number), series.modality, escape(series.description), count,
+            say(f"report.origin.{series.origin.value}", language), style=style,
+        )  # fmt: skip
+    if study.series:
+        console.print(table)
+    for problem in (*study.problems, *(one for series in study.series for one in series.problems)):
+        named = ", ".join(problem.instances[:NAMED_AT_MOST])
+        more = (
+            f" … (+{len(problem.instances) - NAMED_AT_MOST})"
+            if len(problem.instances) > NAMED_AT_MOST
+            else ""
+        )
+        mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
+        console.print(f"{mark} {escape(describe_problem(problem, language))} [dim]{escape(named)}{more}[/]")
+    if study.output is not None:
+        console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    """Instances a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s", style="dim")
+
+
+class Display:
+    """The progress on standard error: a bar a series, one over all, with rate and time left. A Watcher.
+
+    Args:
+        console: standard error's.
+        language: of the words.
+        quiet: show nothing.
+    """
+
+    def __init__(self, console: Console, language: Language, *, quiet: bool) -> None:
+        self._console = console
+        self._language = language
+        self._quiet = quiet
+        self._bars = Progress(
+            TextColumn("{task.description}", table_column=None), BarColumn(bar_width=28), MofNCompleteColumn(), _Rate(),
+            TimeRemainingColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
+        )  # fmt: skip
+        self._of: dict[str, TaskID] = {}
+        self._overall: TaskID | None = None
+        self._bytes = 0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Display:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """A bar for a series begins; the overall one grows by it."""
+        if name in self._of:
+            return
+        if self._overall is None:
+            self._overall = self._bars.add_task(say("report.overall", self._language), total=0)
+        self._of[name] = self._bars.add_task(escape(label[:40]), total=expected)
+        if expected is not None:
+            total = self._bars.tasks[self._bars.task_ids.index(self._overall)].total or 0
+            self._bars.update(self._overall, total=total + expected)
+        if not self._quiet and not self._console.is_terminal:
+            count = "?" if expected is None else expected
+            self._console.print(f"  {escape(label)}: {count}", highlight=False)
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """One more instance is on the disk."""
+        del reused
+        for task in (self._of.get(series), self._overall):
+            if task is not None:
+                self._bars.advance(task)
+
+    def received(self, size: int) -> None:
+        """So many bytes came; the overall line shows the rate."""
+        self._bytes += size
+        if self._overall is not None:
+            rate = self._bytes / max(time.monotonic() - self._began, 0.1) / 1e6
+            words = say("report.overall", self._language)
+            self._bars.update(
+                self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s"
+            )
+
+    def say(self, text: str) -> None:
+        """A short line; a message's name is put in the user's language."""
+        if not self._quiet:
+            key = f"say.{text}"
+            try:
+                text = say(key, self._language)
+            except KeyError:
+                pass
+            self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
+
+
+def write_diagnostic(
+    folder: Path, error: BaseException, link: str, provider: str, log: Sequence[Mapping[str, object]]
+) -> Path:
+    """Keep what a maintainer needs of a failure and nothing of the patient: no values, no texts, redacted addresses.
+
+    Returns:
+        The file; in the working folder where ``folder`` can't be written.
+    """
+    frames = [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    content = {
+        "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
+        "error": type(error).__name__, "provider": provider, "link": link,
+        "values": {name: str(value) for name, value in error.values.items() if name in ("host", "what", "why", "field")}
+        if isinstance(error, CloudfilmError) else {},
+        "frames": frames, "traffic": list(log),
+    }  # fmt: skip
+    name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    text = json.dumps(content, ensure_ascii=False, indent=1)
+    for place in (folder, Path()):
+        try:
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (place / name).write_text(text, encoding="utf-8")
+        except OSError:
+            continue
+        return place / name
+    return Path("(no place to write it)")

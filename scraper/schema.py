@@ -1,0 +1,73 @@
+"""JSON → Reply: what a site answers, checked at the edge."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from scraper.errors import SiteChanged
+
+__all__ = ["Field", "Reply", "decode_text", "mended", "read", "read_json"]
+
+
+class Reply(BaseModel):
+    """Base of every reply: only the keys that a recipe relies on, others are ignored; numbers may come as text."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        populate_by_name=True,
+        coerce_numbers_to_str=True,
+        frozen=True,
+        arbitrary_types_allowed=True,
+    )
+
+
+R = TypeVar("R", bound=Reply)
+
+
+def decode_text(body: bytes) -> str:
+    """A body as text whatever its label says: UTF-8, else GB18030 (which holds GBK and GB2312)."""
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return body.decode("gb18030", errors="replace")
+
+
+def mended(text: str) -> str:
+    """Undoes UTF-8 that was read as Latin-1 once; any other text comes back as it is."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+def read_json(body: bytes, url: str) -> Any:
+    """The JSON value in a body.
+
+    Raises:
+        SiteChanged: no JSON; names the host and the path.
+    """
+    try:
+        return json.loads(decode_text(body))
+    except (ValueError, RecursionError) as err:
+        raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
+
+
+def read(body: bytes, reply: type[R], url: str) -> R:
+    """A body as ``reply``.
+
+    Raises:
+        SiteChanged: no JSON, or a key is missing or of another kind; names the host, the path and the key.
+    """
+    value = read_json(body, url)
+    try:
+        return reply.model_validate(value)
+    except ValidationError as err:
+        first = err.errors(include_input=False, include_url=False)[0]
+        key = ".".join(str(step) for step in first["loc"]) or "(root)"
+        raise SiteChanged(
+            host=urlsplit(url).hostname, what=f"{urlsplit(url).path}, {key}: {first['type']}"
+        ) from None

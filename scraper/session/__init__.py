@@ -1,0 +1,300 @@
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
+from urllib.parse import quote, urlsplit
+
+from scraper.errors import (
+    CredentialsRequired,
+    NoSuchStudy,
+    SessionLapsed,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+)
+from scraper.link import ShareLink, redact
+from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.schema import Reply
+from scraper.session.http import Cookie, Http, Response, compact_json
+from scraper.settings import Settings
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Page, Window
+    from scraper.session.traffic import Traffic
+
+R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
+FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+JSON = "application/json;charset=UTF-8"
+
+Ask = Callable[[Question, str, Path | None], str | None]
+"""Asks the person at the terminal: the question, the host that asks, a picture to look at. None: nobody can be asked."""
+
+
+class Session:
+    """What a recipe speaks through. One per link; never shared between patients.
+
+    Args:
+        link: the share link.
+        settings: the run's options.
+        http: this link's direct client.
+        start_window: opens this link's browser window, at the first need.
+        ask: asks a person.
+        spool: a folder for this link's large bodies; removed at the end.
+        tell: shows a short line of progress ("the hospital is preparing the images").
+    """
+
+    def __init__(
+        self,
+        link: ShareLink,
+        settings: Settings,
+        http: Http,
+        *,
+        start_window: Callable[[], Awaitable[Window]],
+        ask: Ask,
+        spool: Path,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.link = link
+        self.settings = settings
+        self.spool = spool
+        self.tell = tell
+        self._http = http
+        self._start_window = start_window
+        self._window: Window | None = None
+        self._ask = ask
+        self._answers: dict[str, str] = {}
+        self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
+
+    # ---- what the page asks of a person
+
+    def answer(self, question: Question, *, picture: Path | None = None) -> str:
+        """What the user gives for ``question``: by option, in the share text, or at the terminal; asked once.
+
+        Raises:
+            CredentialsRequired: not given, and nobody can be asked.
+        """
+        if question.name not in self._answers:
+            given = self.given(question) or self._ask(question, self.link.host, picture)
+            if not given:
+                raise CredentialsRequired(question.name, host=self.link.host)
+            self._answers[question.name] = given
+        return self._answers[question.name]
+
+    def given(self, question: Question) -> str:
+        """What the user gave already for ``question``, or nothing; nobody is asked.
+
+        A report prints "密码", "安全码" or "提取码" for one and the same secret, so a password stands in for an access code
+        and the other way round where only one was given.
+        """
+        names = [question.name]
+        if question in (PASSWORD, ACCESS_CODE):
+            names.append((ACCESS_CODE if question is PASSWORD else PASSWORD).name)
+        for given in (self.settings.answers, self.link.said):
+            for name in names:
+                if given.get(name):
+                    return given[name]
+        return ""
+
+    # ---- speaking to the site directly
+
+    @overload
+    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                  reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    @overload
+    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                  reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        reply: type[R] | None = None,
+        hops: int = 12,
+    ) -> R | Response:
+        """GET ``url``; with ``reply`` the answer's JSON, checked, else the Response whatever its status.
+
+        Raises:
+            SiteChanged: the JSON is not as known.
+            SessionLapsed: 401 or 403 where a reply was due. NoSuchStudy: 404 or 410. SiteUnreachable: 5xx, no connection.
+        """
+        response = await self.request(
+            Request(with_query(url, params), headers=dict(headers or {})), hops=hops
+        )
+        return response if reply is None else self._read(response, reply)
+
+    @overload
+    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
+                   reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    @overload
+    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
+                   reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        reply: type[R] | None = None,
+        hops: int = 12,
+    ) -> R | Response:
+        """POST to ``url``: JSON, a form, bytes, or nothing. Answers and errors as for ``get``."""
+        sent: dict[str, str] = {}
+        body = data if data is not None else b""
+        if json is not None:
+            sent, body = {"Content-Type": JSON}, compact_json(json)
+        elif form is not None:
+            sent, body = {"Content-Type": FORM}, encode_query(form).encode()
+        request = Request(with_query(url, params), "POST", {**sent, **(headers or {})}, body)
+        response = await self.request(request, hops=hops)
+        return response if reply is None else self._read(response, reply)
+
+    async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
+                      on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip
+        """Send one request with this link's cookies; see ``Http.send``."""
+        if self._window is not None:
+            self._http.add_cookies(await self._window.cookies())
+        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
+        self.note(
+            request.method,
+            response.url,
+            response.status,
+            response.headers.get("content-type", ""),
+            len(response.body),
+        )
+        return response
+
+    def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
+        """Remember one exchange for the diagnostic, without its secrets."""
+        if len(self.log) < 400:
+            self.log.append(
+                {"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size}
+            )
+
+    def _read(self, response: Response, reply: type[R]) -> R:
+        host, path = urlsplit(response.url).hostname, urlsplit(response.url).path
+        if response.status in (401, 403):
+            raise SessionLapsed(host=host)
+        if response.status in (404, 410):
+            raise NoSuchStudy(host=host)
+        if response.status in (429, 503):
+            raise SiteBusy(host=host, why=f"HTTP {response.status}")
+        if response.status >= 500:
+            raise SiteUnreachable(host=host, why=f"HTTP {response.status}")
+        if not response.ok:
+            raise SiteChanged(host=host, what=f"{path} answers HTTP {response.status}")
+        return response.read(reply)
+
+    async def poll(
+        self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
+    ) -> T:
+        """Ask again and again until there is an answer that is not None.
+
+        Raises:
+            SiteBusy: none in ``up_to_s``.
+        """
+        give_up = time.monotonic() + up_to_s
+        while True:
+            answer = await ask()
+            if answer is not None:
+                return answer
+            if time.monotonic() + every_s > give_up:
+                raise SiteBusy(host=self.link.host, why="still preparing")
+            self.tell(what or "preparing")
+            await asyncio.sleep(every_s)
+
+    @property
+    def http(self) -> Http:
+        """The direct client itself, for ``fetch``."""
+        return self._http
+
+    # ---- through the browser
+
+    @property
+    def in_browser(self) -> bool:
+        """Has a window been opened for this link."""
+        return self._window is not None
+
+    async def window(self) -> Window:
+        """This link's window; started at the first call, with the cookies that the direct client has."""
+        if self._window is None:
+            self._window = await self._start_window()
+            await self._window.add_cookies(self._http.cookies())
+        return self._window
+
+    async def open(self, url: str) -> None:
+        """Go to ``url`` in the browser; the first call starts it.
+
+        Raises:
+            BrowserMissing: none installed. SiteUnreachable, BadCertificate: the page did not come.
+        """
+        await (await self.window()).open(url)
+
+    @property
+    def page(self) -> Page:
+        """The page that ``open`` brought up (the newest, where the site opened another)."""
+        return self._open_window.page
+
+    @property
+    def traffic(self) -> Traffic:
+        """Everything that the window has received."""
+        return self._open_window.traffic
+
+    @property
+    def _open_window(self) -> Window:
+        if self._window is None:
+            raise RuntimeError("the recipe must call session.open() first")
+        return self._window
+
+    async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:
+        """Wait for whichever selector shows first, and give its name.
+
+        Raises:
+            SiteChanged: none of them in time.
+        """
+        return await self._open_window.which(faces, timeout_s=timeout_s or self.settings.timeout_s)
+
+    async def seen(self, pattern: str, reply: type[R], *, timeout_s: float | None = None) -> R:
+        """The viewer's own call whose address matches ``pattern``, as ``reply``; also one that was made already.
+
+        Raises:
+            SiteChanged: no such call in time, or not as known.
+        """
+        exchange = await self.traffic.wait_for(pattern, timeout_s=timeout_s or self.settings.timeout_s)
+        body = exchange.body if isinstance(exchange.body, bytes) else exchange.body.read_bytes()
+        return self._read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
+
+    async def close(self) -> None:
+        """Ends the window and the connections."""
+        try:
+            if self._window is not None:
+                await self._window.close()
+        finally:
+            self._window = None
+            await self._http.close()
+
+
+def encode_query(values: Mapping[str, str]) -> str:
+    """``name=value&…``, percent-encoded, in the order given."""
+    return "&".join(f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in values.items())
+
+
+def with_query(url: str, params: Mapping[str, str] | None) -> str:
+    """``url`` with ``params`` appended."""
+    if not params:
+        return url
+    return url + ("&" if "?" in url else "?") + encode_query(params)
+
+
+__all__ = ["Ask", "Cookie", "Http", "Response", "Session", "encode_query", "with_query"]

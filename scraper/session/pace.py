@@ -1,0 +1,71 @@
+"""How fast one host may be asked: requests in flight, requests a second, and pauses that the host itself asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+SLOWEST = 1  # requests in flight that remain however often a host says that it is overloaded
+RECOVER_AFTER = 20  # good answers in a row after which one more request may be in flight again
+
+
+@dataclass(slots=True)
+class _Host:
+    allowed: int
+    in_flight: int = 0
+    good: int = 0
+    next_start: float = 0.0  # monotonic seconds; no request starts earlier
+    turn: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+
+class Pace:
+    """The pace of one run, shared by all its links, kept for each host by itself.
+
+    Args:
+        jobs: requests in flight at once to one host, at most.
+        rate: requests a second to one host, at most; None: no limit but ``jobs``.
+    """
+
+    def __init__(self, jobs: int, rate: float | None) -> None:
+        self._jobs = jobs
+        self._rate = rate
+        self._hosts: dict[str, _Host] = defaultdict(lambda: _Host(jobs))
+
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Wait for a place; leaving gives it back."""
+        state = self._hosts[host]
+        async with state.turn:
+            await state.turn.wait_for(lambda: state.in_flight < state.allowed)
+            state.in_flight += 1
+            now = time.monotonic()
+            start = max(now, state.next_start)
+            if self._rate:
+                state.next_start = start + 1 / self._rate
+        try:
+            if start > now:
+                await asyncio.sleep(start - now)
+            yield
+        finally:
+            async with state.turn:
+                state.in_flight -= 1
+                state.turn.notify_all()
+
+    def went_well(self, host: str) -> None:
+        """A good answer: after enough of them the host may be asked a little faster again."""
+        state = self._hosts[host]
+        state.good += 1
+        if state.good >= RECOVER_AFTER and state.allowed < self._jobs:
+            state.allowed += 1
+            state.good = 0
+
+    def overloaded(self, host: str, pause_s: float) -> None:
+        """The host said 429 or 503, or fell silent: half as many requests at once, none before ``pause_s`` is over."""
+        state = self._hosts[host]
+        state.good = 0
+        state.allowed = max(SLOWEST, state.allowed // 2)
+        state.next_start = max(state.next_start, time.monotonic() + pause_s)

@@ -1,0 +1,122 @@
+"""The options of one run, frozen and passed; the one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from scraper.errors import UsageError
+
+
+class BrowserUse(StrEnum):
+    """``--browser``."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Language(StrEnum):
+    """``--lang``."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectTo:
+    """``--connect-to HOST:PORT:ADDRESS:PORT``, as in curl; an empty host or port means any."""
+
+    host: str
+    port: int | None
+    address: str
+    to_port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> ConnectTo:
+        """Read one option; IPv6 addresses stand in brackets.
+
+        Raises:
+            UsageError: not of the form HOST:PORT:ADDRESS:PORT.
+        """
+        parts: list[str] = []
+        rest = text
+        while rest or len(parts) < 4:
+            if rest.startswith("["):
+                inside, closing, rest = rest[1:].partition("]")
+                if not closing:
+                    break
+                parts.append(inside)
+                rest = rest.removeprefix(":")
+            else:
+                head, _, rest = rest.partition(":")
+                parts.append(head)
+            if len(parts) > 4:
+                break
+        ports_are_sound = len(parts) == 4 and all(
+            not port or (port.isascii() and port.isdigit() and int(port) < 65536)
+            for port in (parts[1], parts[3])
+        )
+        if not ports_are_sound or not (parts[2] or parts[3]):
+            raise UsageError(f"--connect-to {text}: HOST:PORT:ADDRESS:PORT")
+        return cls(
+            parts[0].lower(),
+            int(parts[1]) if parts[1] else None,
+            parts[2],
+            int(parts[3]) if parts[3] else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user chose; nothing below the command line reads options from anywhere else."""
+
+    output: Path = Path("cloudfilm")
+    answers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    provider: str = ""
+    browser: BrowserUse = BrowserUse.AUTO
+    headed: bool = False
+    series: tuple[str, ...] = ()
+    jobs: int = 6
+    rate: float | None = None
+    timeout_s: float = 60.0
+    decode_timeout_s: float = 20.0
+    insecure: bool = False
+    connect_to: tuple[ConnectTo, ...] = ()
+    proxy: str = field(default="", repr=False)  # may hold a password
+    language: Language = Language.EN
+    verbosity: int = 0  # -1 with -q, 1 with -v
+    interactive: bool = False  # a person sits at the terminal and may be asked
+    browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
+
+
+def password_from_environment() -> str:
+    """``CLOUDFILM_PASSWORD``, or nothing."""
+    return os.environ.get("CLOUDFILM_PASSWORD", "")
+
+
+def browser_from_environment() -> str:
+    """``CLOUDFILM_BROWSER``: the browser's executable, or nothing."""
+    return os.environ.get("CLOUDFILM_BROWSER", "")
+
+
+def language_from_environment() -> Language:
+    """Chinese where the locale is Chinese (``LC_ALL``, ``LC_MESSAGES``, ``LANG``, in that order), else English."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        value = os.environ.get(name, "")
+        if value:
+            return Language.ZH if value.lower().startswith("zh") else Language.EN
+    return Language.EN
+
+
+def data_folder() -> Path:
+    """Where model files are kept for this user; ``CLOUDFILM_DATA`` moves it."""
+    chosen = os.environ.get("CLOUDFILM_DATA", "")
+    if chosen:
+        return Path(chosen)
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "cloudfilm"
+    return Path(os.environ.get("XDG_DATA_HOME", "") or Path.home() / ".local" / "share") / "cloudfilm"

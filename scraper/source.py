@@ -1,0 +1,175 @@
+"""What the user gave → the film's link: a link, a share text, a photo, a PDF, a saved text file, or standard input."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scraper import link, qr, registry
+from scraper.errors import (
+    CloudfilmError,
+    MiniProgramOnly,
+    NoLink,
+    NoSuchFile,
+    NotWritable,
+    UnreadableFile,
+    UnusableLink,
+    WechatOnly,
+)
+from scraper.link import Kind, ShareLink
+from scraper.registry import Meaning
+from scraper.settings import Settings
+
+IMAGES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".gif", ".pdf")
+)
+TEXTS = frozenset((".txt", ".url", ".webloc", ".html", ".htm", ".md"))
+MAX_TEXT = 4 * 2**20  # bytes of a text file
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The codes of one file, what each means, and the film's link among them (None: there is none)."""
+
+    path: Path
+    codes: tuple[tuple[qr.Code, Meaning], ...]
+    link: str | None
+    reading: qr.Reading
+    seconds: float
+
+    def refusal(self) -> CloudfilmError | None:
+        """Why there is no link, as the error that the command ends with."""
+        if self.link is not None:
+            return None
+        kinds = {meaning.kind for _, meaning in self.codes}
+        if Kind.WECHAT_FOLLOW in kinds or Kind.WECHAT_OAUTH in kinds:
+            return WechatOnly(source=self.path.name)
+        if Kind.WECHAT_MINI_PROGRAM in kinds:
+            return MiniProgramOnly(link=self.path.name)
+        return NoLink(source=self.path.name)
+
+
+def decode(path: Path, settings: Settings) -> Decoded:
+    """Read the codes of a picture or a PDF and choose the film's link.
+
+    Raises:
+        NoSuchFile, UnreadableFile: there is nothing to read.
+    """
+    started = time.monotonic()
+    if not path.is_file():
+        raise NoSuchFile(path=str(path))
+    reading = qr.read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
+    codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
+    ranked = sorted((meaning for _, meaning in codes if meaning.link is not None), key=_preference)
+    chosen = ranked[0].link if ranked else None
+    return Decoded(path, codes, chosen, reading, time.monotonic() - started)
+
+
+def annotate(found: Decoded, out: Path) -> None:
+    """Draw what was seen on a copy of the picture.
+
+    Raises:
+        UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
+    """
+    try:
+        qr.annotate(found.path, found.reading, out)
+    except OSError as err:
+        raise NotWritable(path=str(out)) from err
+
+
+def is_certain(text: str) -> bool:
+    """Is a payload the film's link beyond doubt, so that the search for codes may stop."""
+    found = registry.meaning(text)
+    return found.kind is Kind.FILM_LINK or (
+        found.kind is Kind.LINK and found.link is not None and not _is_home_page(found)
+    )
+
+
+def _preference(meaning: Meaning) -> tuple[int, bool]:
+    return meaning.rank, _is_home_page(meaning)
+
+
+def _is_home_page(meaning: Meaning) -> bool:
+    """A bare address without path or parameters: a hospital's home page, not a film."""
+    try:
+        found = link.of(meaning.link or "")
+    except UnusableLink:
+        return True
+    return found.path == "/" and not found.parts.query and not found.parts.fragment
+
+
+def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink:
+    """The share link that a SOURCE of the command line stands for.
+
+    Args:
+        source: a file, a link, a text with a link in it, or ``-``.
+        settings: the time budget for reading codes.
+        stdin: gives the text of standard input.
+
+    Raises:
+        NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
+    """
+    if source == "-":
+        return _usable(link.parse(stdin(), source="standard input"))
+    path = Path(source)
+    if _is_file(path):
+        if path.suffix.lower() in TEXTS:
+            return _usable(link.parse(_text_of(path), source=path.name))
+        decoded = decode(path, settings)
+        refusal = decoded.refusal()
+        if refusal is not None:
+            raise refusal
+        return link.parse(decoded.link or "", source=path.name)
+    if "://" not in source and (
+        path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[\w./\\~-]+", source)
+    ):
+        looks_like_host = (
+            re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?/.*", source) and path.suffix.lower() not in IMAGES
+        )
+        if not looks_like_host:
+            raise NoSuchFile(path=source)
+    return _usable(link.parse(source))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a long share text is no file name
+        return False
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_TEXT:
+            raise UnreadableFile(path=str(path))
+        return link_text(path.read_bytes())
+    except OSError as err:
+        raise UnreadableFile(path=str(path)) from err
+
+
+def link_text(body: bytes) -> str:
+    """A text file's content: UTF-8, UTF-16 with its mark, else GB18030."""
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return body.decode("utf-16", errors="replace")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return body.decode("gb18030", errors="replace")
+
+
+def _usable(found: ShareLink) -> ShareLink:
+    """WeChat's own addresses are named for what they are before anything is sent."""
+    kind = link.kind_of(found.url)
+    if kind is Kind.WECHAT_FOLLOW:
+        raise WechatOnly(source=found.redacted)
+    if kind is Kind.WECHAT_MINI_PROGRAM:
+        raise MiniProgramOnly(link=found.redacted)
+    if kind is Kind.WECHAT_OAUTH:
+        inner = link.unwrapped(found.url)
+        if inner is None:
+            raise WechatOnly(source=found.redacted)
+        return link.parse(inner)
+    return found

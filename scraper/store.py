@@ -1,0 +1,371 @@
+"""Bytes → disk: atomic, resumable, under safe names; nothing saved is ever lost or overwritten.
+
+While a study arrives, its whole instances lie in ``<output>/.cloudfilm/<hash>/`` with a journal, one line a file. Placing
+moves them to their final folder and names; a plan written beforehand lets a run that was killed in between find them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import filelock
+
+from scraper.errors import DiskFull, InstanceConflict, NotWritable
+from scraper.model import Header, Origin, Saved, Study
+
+STATE = ".cloudfilm"
+JOURNAL = "journal.jsonl"
+PLAN = "placing.json"
+REPORT = "study.json"
+LONGEST_NAME = 80  # characters of one folder name; Windows takes 260 for a whole path
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turns the disk's refusals into our errors.
+
+    Raises:
+        DiskFull: no space left. NotWritable: any other refusal.
+    """
+    try:
+        yield
+    except OSError as err:
+        kind = (
+            DiskFull if err.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) else NotWritable
+        )
+        raise kind(path=str(path)) from err
+
+
+def safe_name(text: str, fallback: str = "") -> str:
+    """A file or folder name that Windows, macOS and Linux take; text in any script survives, nothing can leave the folder.
+
+    Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
+    """
+    text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
+    kept = "".join(
+        "_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text
+    )
+    kept = re.sub(r"\s+", " ", kept).strip(" .")
+    while len(kept.encode()) > 3 * LONGEST_NAME or len(kept) > LONGEST_NAME:
+        kept = kept[:-1].rstrip(" .")
+    if _RESERVED.match(kept):
+        kept = "_" + kept
+    return kept or fallback
+
+
+def study_folder_name(study: Study) -> str:
+    """``<StudyDate>_<Modality>_<PatientName>_<StudyDescription>``; what is not known is left out."""
+    parts = (safe_name(part) for part in (study.date, study.modality, study.patient_name, study.description))
+    return safe_name("_".join(part for part in parts if part), "study")
+
+
+def series_folder_name(number: int | None, description: str) -> str:
+    """``<SeriesNumber, 3 digits>_<SeriesDescription>``."""
+    digits = f"{number:03d}" if number is not None and 0 <= number < 10**6 else "000"
+    return safe_name(f"{digits}_{safe_name(description)}".rstrip("_"), "000")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journal line: what was saved and where it came from."""
+
+    sop_instance_uid: str
+    key: str
+    sha256: str
+    size: int
+    origin: str
+    file: str  # relative to the state folder, or to the study's folder once placed
+
+
+class StudyStore:
+    """One study's place on the disk, locked against a second process.
+
+    Args:
+        output: the user's folder.
+        key: tells the study: its Study Instance UID, or the site's own name for it where that is all there is.
+    """
+
+    def __init__(self, output: Path, key: str) -> None:
+        self.output = output
+        self.key = key
+        self._state = output / STATE / hashlib.sha256(key.encode()).hexdigest()[:20]
+        self._entries: dict[str, tuple[Entry, Path]] = {}
+        self.folder: Path | None = None
+        self.was_complete = False  # an earlier run ended with nothing missing
+
+    # ---- opening
+
+    def load(self) -> None:
+        """Find what earlier runs left: the study's folder, the journal, an interrupted placing."""
+        with disk(self.output):
+            self._state.mkdir(parents=True, exist_ok=True)
+            os.chmod(self.output / STATE, 0o700)
+            os.chmod(self._state, 0o700)
+            self.folder = self._find_folder(self.key)
+            if self.folder is not None:
+                self._adopt_report(self.folder)
+            self._adopt_journal()
+            for stale in self._state.glob("*.part*"):
+                shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
+
+    def _find_folder(self, key: str) -> Path | None:
+        for report in sorted(self.output.glob(f"*/{REPORT}")):
+            try:
+                document = json.loads(report.read_text(encoding="utf-8"))
+                study = document.get("study") or {}
+                if key in (study.get("uid"), document.get("key")):
+                    return report.parent
+            except (OSError, ValueError, AttributeError):
+                continue
+        return None
+
+    def _adopt_report(self, folder: Path) -> None:
+        try:
+            document = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+            rows = document["instances_saved"]
+            self.was_complete = document.get("status") == "complete"
+            entries = [Entry(**{name: row[name] for name in Entry.__slots__}) for row in rows]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
+        for entry in entries:
+            self._adopt(entry, folder / entry.file, within=folder)
+
+    def _adopt_journal(self) -> None:
+        plan = self._plan()
+        journal = self._state / JOURNAL
+        if not journal.exists():
+            return
+        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+                entry = Entry(**{name: row[name] for name in Entry.__slots__})
+            except (ValueError, KeyError, TypeError):
+                continue  # the last line of a run that was killed
+            placed = plan.get(entry.file)
+            if placed and (self.output / placed).exists():
+                self._adopt(replace(entry, file=placed), self.output / placed, within=self.output)
+            else:
+                self._adopt(entry, self._state / entry.file, within=self._state)
+
+    def _plan(self) -> dict[str, str]:
+        try:
+            plan = json.loads((self._state / PLAN).read_text(encoding="utf-8"))
+            return {str(name): str(path) for name, path in plan.items()}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+    def _adopt(self, entry: Entry, path: Path, within: Path) -> None:
+        try:
+            whole = path.resolve().is_relative_to(within.resolve()) and path.stat().st_size == entry.size
+        except OSError:
+            return
+        if whole:
+            self._entries[entry.sop_instance_uid] = (entry, path)
+
+    # ---- while instances arrive
+
+    def have(self, sop_instance_uid: str, key: str) -> tuple[Path, Entry] | None:
+        """The file saved earlier for a UID or, where the site gives none, for a key; its content is still to be checked."""
+        if sop_instance_uid:
+            found = self._entries.get(sop_instance_uid)
+            return (found[1], found[0]) if found else None
+        for entry, path in self._entries.values():
+            if key and entry.key == key:
+                return path, entry
+        return None
+
+    def incoming(self, name: str) -> Path:
+        """Where an instance is written until it is whole."""
+        return self._state / (hashlib.sha256(name.encode()).hexdigest()[:24] + ".part")
+
+    def keep(self, path: Path, header: Header, sha256: str, size: int, origin: Origin, key: str) -> Saved:
+        """Take over a whole file that lies under ``incoming``.
+
+        Raises:
+            InstanceConflict: other bytes stand already under its SOP Instance UID; they stay.
+            DiskFull, NotWritable: the disk refuses.
+        """
+        uid = header.sop_instance_uid
+        known = self._entries.get(uid)
+        if known is not None and known[1].exists():
+            entry, lies = known
+            if entry.sha256 != sha256:
+                path.unlink(missing_ok=True)
+                raise InstanceConflict(uid=uid, path=str(lies))
+            if lies != path:
+                path.unlink(missing_ok=True)
+            return Saved(lies, header, sha256, size, Origin(entry.origin), entry.key, reused=True)
+        entry = Entry(uid, key, sha256, size, origin.value, _file_name(uid))
+        with disk(self._state):
+            target = self._state / entry.file
+            path.replace(target)
+            self._journal(entry)
+        self._entries[uid] = (entry, target)
+        return Saved(target, header, sha256, size, origin, key)
+
+    def everything(self) -> list[tuple[Path, Entry]]:
+        """Every file of earlier runs."""
+        return [(path, entry) for entry, path in self._entries.values()]
+
+    def forget_file(self, path: Path) -> None:
+        """A file of an earlier run that is broken after all: it goes, and is fetched anew."""
+        self._entries = {uid: (entry, lies) for uid, (entry, lies) in self._entries.items() if lies != path}
+        with disk(path):
+            path.unlink(missing_ok=True)
+
+    # ---- placing
+
+    def place(
+        self, study: Study, layout: Mapping[str, Sequence[Saved]]
+    ) -> tuple[Path, dict[str, list[Saved]]]:
+        """Move what was saved to its final names: ``layout`` has each series' folder name and its files in order.
+
+        Returns:
+            The study's folder, and the files where they lie now.
+        """
+        with disk(self.output):
+            folder = self.folder or self._find_folder(study.uid) or self._new_folder(study_folder_name(study))
+            folder.mkdir(mode=0o700, exist_ok=True)
+            targets: list[tuple[Saved, Path]] = []
+            for name, files in layout.items():
+                for index, saved in enumerate(files, start=1):
+                    targets.append((saved, folder / name / f"{index:05d}.dcm"))
+            self._free_names([target for _, target in targets], {saved.path for saved, _ in targets})
+            # Until the last file that must move is back in the state folder, the old report is true of those that stay.
+            targets = [
+                (self._back_to_state(saved) if saved.path != target else saved, target)
+                for saved, target in targets
+            ]
+            self._journal(*(self._entry(saved) for saved, target in targets if saved.path == target))
+            self._write_plan({self._entry(saved).file: target for saved, target in targets})
+            (folder / REPORT).unlink(missing_ok=True)
+            placed: dict[str, list[Saved]] = {}
+            for saved, target in targets:
+                target.parent.mkdir(mode=0o700, exist_ok=True)
+                if saved.path != target:
+                    saved.path.replace(target)
+                placed.setdefault(target.parent.name, []).append(replace(saved, path=target))
+            for left in folder.iterdir():
+                if left.is_dir() and not any(left.iterdir()):
+                    left.rmdir()
+        self.folder = folder
+        return folder, placed
+
+    def _free_names(self, targets: list[Path], ours: set[Path]) -> None:
+        """A stranger's file under a name that we need (never one that we listed) is moved aside, not overwritten."""
+        for target in targets:
+            if (
+                target.exists()
+                and target not in ours
+                and not any(path == target for _, path in self._entries.values())
+            ):
+                aside = target.with_suffix(".other")
+                number = 1
+                while aside.exists():
+                    number += 1
+                    aside = target.with_suffix(f".other{number}")
+                target.replace(aside)
+
+    def _back_to_state(self, saved: Saved) -> Saved:
+        """A placed file whose name must change goes back first, so that no step of a permutation overwrites another."""
+        if saved.path.parent == self._state:
+            return saved
+        entry = self._entry(saved)
+        self._journal(entry)
+        saved.path.replace(self._state / entry.file)
+        return replace(saved, path=self._state / entry.file)
+
+    def _entry(self, saved: Saved) -> Entry:
+        uid = saved.header.sop_instance_uid
+        return Entry(uid, saved.key, saved.sha256, saved.size, saved.origin.value, _file_name(uid))
+
+    def _journal(self, *entries: Entry) -> None:
+        with (self._state / JOURNAL).open("a", encoding="utf-8") as journal:
+            for entry in entries:
+                journal.write(json.dumps({slot: getattr(entry, slot) for slot in Entry.__slots__}) + "\n")
+
+    def _write_plan(self, moves: Mapping[str, Path]) -> None:
+        plan = {name: target.relative_to(self.output).as_posix() for name, target in moves.items()}
+        write_whole(self._state / PLAN, json.dumps(plan))
+
+    def _new_folder(self, name: str) -> Path:
+        for number in range(1, 10_000):
+            folder = self.output / (name if number == 1 else f"{name}_{number}")
+            try:
+                folder.mkdir(mode=0o700, parents=True)
+            except FileExistsError:
+                continue
+            return folder
+        raise NotWritable(path=str(self.output / name))
+
+    def write_report(self, document: Mapping[str, object]) -> None:
+        """Write ``study.json`` whole, then drop the journal that it replaces."""
+        if self.folder is None:
+            return
+        with disk(self.folder):
+            write_whole(self.folder / REPORT, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+            shutil.rmtree(self._state, ignore_errors=True)
+
+
+def _file_name(sop_instance_uid: str) -> str:
+    """The name of a whole file that is not placed yet; a UID that is no UID can't leave the folder."""
+    if re.fullmatch(r"[0-9.]{1,64}", sop_instance_uid):
+        return sop_instance_uid + ".dcm"
+    return hashlib.sha256(sop_instance_uid.encode()).hexdigest()[:40] + ".dcm"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is either the old one or the new one, never half of it."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(path)
+
+
+@asynccontextmanager
+async def opened(output: Path, key: str, tell: Callable[[], None]) -> AsyncIterator[StudyStore]:
+    """A study's store; a second process that wants the same study waits here, and then finds it done.
+
+    Args:
+        output: the user's folder; made, readable by its owner alone, where it is not there.
+        key: the study's UID, or the site's own name for it.
+        tell: called once where another process is at work on the study.
+
+    Raises:
+        DiskFull, NotWritable: the disk refuses.
+    """
+    with disk(output):
+        (output / STATE).mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = hashlib.sha256(key.encode()).hexdigest()[:20] + ".lock"
+    lock = filelock.FileLock(output / STATE / name, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        tell()
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                await asyncio.sleep(0.3)
+    except OSError as err:
+        raise NotWritable(path=str(output)) from err
+    try:
+        store = StudyStore(output, key)
+        await asyncio.to_thread(store.load)
+        yield store
+    finally:
+        lock.release()

@@ -1,0 +1,115 @@
+"""What ``decode``, ``providers`` and ``doctor`` print: lines and tables for people, objects for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scraper import registry
+from scraper.doctor import Finding
+from scraper.lang import question_label, say
+from scraper.settings import Language
+from scraper.source import Decoded
+
+LONGEST_SHOWN = 96  # characters of a payload on a line
+
+
+def decoded_json(found: Decoded) -> str:
+    """One file's line of ``decode --json``."""
+    codes = [
+        {
+            "text": code.text,
+            "symbology": code.symbology,
+            "kind": meaning.kind.value,
+            "provider": meaning.provider,
+            "polygon": [list(corner) for corner in code.polygon],
+            "page": code.page,
+        }
+        for code, meaning in found.codes
+    ]
+    return json.dumps({"file": str(found.path), "codes": codes, "link": found.link}, ensure_ascii=False)
+
+
+def decoded_words(found: Decoded, language: Language) -> str:
+    """The chosen link, and every code with what it is, the rejected ones too."""
+    lines = [f"{found.path.name}: {found.link or say('decode.no-link', language)}"]
+    for code, meaning in found.codes:
+        mark = "→" if meaning.link is not None and meaning.link == found.link else " "
+        text = code.text if len(code.text) <= LONGEST_SHOWN else code.text[:LONGEST_SHOWN] + "…"
+        kind = say(f"kind.{meaning.kind.value}", language)
+        owner = f", {meaning.provider}" if meaning.provider else ""
+        lines.append(f"  {mark} {code.symbology} ({kind}{owner}): {text}")
+    if found.reading.out_of_time:
+        lines.append(f"  {say('decode.out-of-time', language)}")
+    return "\n".join(lines)
+
+
+def provider_rows(name: str = "") -> list[dict[str, object]]:
+    """One row a provider, from its recipe's header and attributes; plug-ins that failed come last, with their reason."""
+    known = registry.known()
+    rows: list[dict[str, object]] = []
+    for provider in sorted(
+        known.by_name.values(), key=lambda one: (one.name == registry.UNIVERSAL, one.name)
+    ):
+        if name and provider.name != name:
+            continue
+        header = registry.header(provider)
+        rows.append(
+            {
+                "name": provider.name,
+                "title": header["title"],
+                "hospitals": [f"{row.hospital} ({row.host})" for row in provider.deployments],
+                "example": provider.example,
+                "asks": [question.name for question in provider.asks],
+                "asks_note": header.get("asks", ""),
+                "serves": header.get("serves", ""),
+                "verified": header.get("verified", ""),
+                "direct": provider.speaks_directly(),
+                "browser": provider.has_viewer(),
+            }
+        )
+    rows.extend({"name": one.name, "broken": one.reason} for one in known.broken if name in ("", one.name))
+    return rows
+
+
+def provider_table(rows: Sequence[dict[str, object]], language: Language) -> None:
+    """The providers as a table on standard output."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "hospitals", "example", "asks", "serves", "verified"):
+        table.add_column(say(f"providers.{column}", language), overflow="fold")
+    for row in rows:
+        if "broken" in row:
+            table.add_row(str(row["name"]), f"[red]{escape(str(row['broken']))}[/]")
+            continue
+        hospitals, asks = row["hospitals"], row["asks"]
+        assert isinstance(hospitals, list) and isinstance(asks, list)  # noqa: S101, PT018  # as provider_rows makes them
+        labels = ", ".join(question_label(name, language) for name in asks)
+        cells = (
+            row["name"],
+            "; ".join(hospitals) or row["title"],
+            row["example"],
+            labels or "–",
+            row["serves"],
+        )
+        table.add_row(*(escape(str(cell)) for cell in cells), escape(str(row["verified"])))
+    Console().print(table)
+
+
+def findings_table(findings: Sequence[Finding], language: Language) -> None:
+    """What ``doctor`` found, one line each; what is missing with what that costs and the command that mends it."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.ok else "[yellow]–[/]" if finding.optional else "[red]✗[/]"
+        words = escape(finding.found) if finding.ok else escape(finding.costs)
+        mend = f"\n[bold]{escape(finding.mend)}[/]" if finding.mend and not finding.ok else ""
+        table.add_row(mark, finding.name, words + mend)
+    console = Console()
+    console.print(table)
+    if not all(finding.ok or finding.optional for finding in findings):
+        console.print(f"[red]{escape(say('doctor.unsound', language))}[/]")
