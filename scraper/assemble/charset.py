@@ -1,0 +1,160 @@
+"""Text of DICOM files: declared character sets, what the bytes really are, and the escapes that pydicom leaves.
+
+Source: PS3.3 C.12.1.1.2 (Specific Character Set), PS3.5 6.1 and annexes J (GB18030) and K (ISO 2022 IR 58).
+pydicom 3.0.2 decodes ISO 2022 IR 58 with the escape ``ESC $ ) A`` left in the text; here it is taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import pydicom.charset
+
+UTF8: Final = "ISO_IR 192"
+_IR58_ESCAPE: Final = b"\x1b$)A"
+_HIGH_RUNS: Final = re.compile(rb"[\x80-\xff]+")
+
+# What one value of Specific Character Set means (PS3.3 C.12.1.1.2); those with escapes are left to pydicom.
+_CODECS: Final = {
+    "": "ascii",
+    "ISO_IR 6": "ascii",
+    "ISO 2022 IR 6": "ascii",
+    "ISO_IR 13": "shift_jis",
+    "ISO_IR 100": "latin-1",
+    "ISO_IR 101": "iso8859-2",
+    "ISO_IR 109": "iso8859-3",
+    "ISO_IR 110": "iso8859-4",
+    "ISO_IR 126": "iso8859-7",
+    "ISO_IR 127": "iso8859-6",
+    "ISO_IR 138": "iso8859-8",
+    "ISO_IR 144": "iso8859-5",
+    "ISO_IR 148": "iso8859-9",
+    "ISO_IR 166": "tis-620",
+    "ISO_IR 192": "utf-8",
+    "ISO_IR 203": "iso8859-15",
+    "GB18030": "gb18030",
+    "GBK": "gbk",
+}
+_SINGLE_BYTE: Final = frozenset(
+    name for name, codec in _CODECS.items() if codec.startswith(("iso8859", "latin", "tis"))
+)
+
+
+def codec(declared: Sequence[str]) -> str:
+    """The Python codec of a single-valued character set; empty where it takes escapes or is not known."""
+    return _CODECS.get(declared[0].strip() if declared else "", "") if len(declared) < 2 else ""
+
+
+def _try(raw: bytes, name: str) -> str | None:
+    try:
+        return raw.decode(name)
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_chinese(text: str) -> bool:
+    """All that is not ASCII is Chinese writing: ideographs and the marks used with them."""
+    others = [sign for sign in text if ord(sign) > 0x7F]
+    return bool(others) and all(
+        0x4E00 <= ord(sign) <= 0x9FFF
+        or 0x3000 <= ord(sign) <= 0x303F
+        or 0xFF00 <= ord(sign) <= 0xFFEF
+        or sign in "·—…“”‘’℃μ²³×±"
+        for sign in others
+    )
+
+
+def _looks_gbk(raw: bytes) -> bool:
+    """Pairs of GB2312 bytes that give ideographs, at least two of them."""
+    runs: list[bytes] = _HIGH_RUNS.findall(raw)
+    if sum(map(len, runs)) < 4 or any(len(run) % 2 for run in runs):
+        return False
+    text = _try(raw, "gb2312")
+    return text is not None and _is_chinese(text)
+
+
+def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
+    """The character set that the bytes betray where it is not the declared one; empty where nothing speaks against it.
+
+    Args:
+        values: the raw values of elements of VR LO, LT, PN, SH, ST, UC, UT.
+        declared: Specific Character Set, value by value.
+    """
+    raw = b"\n".join(value for value in values if any(byte > 0x7F for byte in value))
+    if not raw or any(b"\x1b" in value for value in (raw,)):
+        return ""
+    name = codec(declared)
+    utf8 = _try(raw, "utf-8")
+    if name == "utf-8":
+        return "" if utf8 is not None else ("GB18030" if _try(raw, "gb18030") else "unknown")
+    if name == "ascii":
+        if utf8 is not None:
+            return UTF8
+        return "GB18030" if _looks_gbk(raw) else "unknown"
+    if name in {"gb18030", "gbk"}:
+        if utf8 is not None and _is_chinese(utf8):
+            return UTF8
+        return "" if _try(raw, "gb18030") is not None else "unknown"
+    if declared and declared[0].strip() in _SINGLE_BYTE and len(declared) == 1:
+        if utf8 is not None and _is_chinese(utf8):
+            return UTF8
+        return "GB18030" if _looks_gbk(raw) else ""
+    return ""
+
+
+def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
+    """The text of a value; never an error, never an escape left in it.
+
+    Args:
+        raw: the value's bytes.
+        declared: Specific Character Set, value by value.
+        guessed: what ``suspect`` found; it goes before what is declared.
+    """
+    raw = raw.rstrip(b"\0 ")
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii")
+    if guessed and guessed != "unknown":
+        return raw.decode(_CODECS[guessed], "replace")
+    if _IR58_ESCAPE in raw:
+        return raw.replace(_IR58_ESCAPE, b"").replace(b"\x1b(B", b"").decode("gb18030", "replace")
+    name = codec(declared)
+    if name and name != "ascii":
+        return raw.decode(name, "replace")
+    if name == "ascii":
+        return raw.decode("utf-8", "replace")
+    encodings = pydicom.charset.convert_encodings(list(declared))
+    return pydicom.charset.decode_bytes(
+        raw, encodings, {ord("\\"), ord("^"), ord("="), ord("\n"), ord("\r"), ord("\f")}
+    )
+
+
+def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
+    """The character set to write: the declared one where it carries every text, else UTF-8; empty where all is ASCII and none is declared."""
+    wanted = declared[0].strip() if len(declared) == 1 else ""
+    if not any(not text.isascii() for text in texts):
+        return wanted if wanted in _CODECS else ""
+    name = _CODECS.get(wanted, "")
+    if not name or name == "ascii" or name == "shift_jis":
+        return UTF8
+    try:
+        for text in texts:
+            text.encode(name)
+    except UnicodeEncodeError:
+        return UTF8
+    return wanted
+
+
+def is_mojibake(text: str) -> bool:
+    """Text that the site has spoilt before it came here: GBK or UTF-8 read as Latin-1, or replacement signs."""
+    if "\ufffd" in text:
+        return True
+    try:
+        raw = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    if raw.isascii():
+        return False
+    utf8 = _try(raw, "utf-8")
+    return (utf8 is not None and _is_chinese(utf8)) or _looks_gbk(raw)

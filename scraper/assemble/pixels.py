@@ -1,0 +1,207 @@
+"""Pixels that came apart from their tags: what they are, whether they fit the tags, and how DICOM holds them.
+
+Sources: PS3.5 8.2 and A.4 (which streams DICOM carries and what must agree with them), PS3.3 C.7.6.3 (Image Pixel module).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from PIL import Image, UnidentifiedImageError
+
+from scraper.assemble import walk
+from scraper.errors import CorruptInstance
+from scraper.protocols import codestream
+from scraper.protocols.codestream import Codestream
+from scraper.protocols.sniff import NAMES, Kind, sniff
+
+_CONSTANT_SHARE: Final = 256  # pixels a byte: no real slice compresses better, an empty one does
+_SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant pictures
+_UNPACKED: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the tags say of one frame; None where they say nothing."""
+
+    rows: int | None
+    columns: int | None
+    samples: int | None
+    allocated: int | None
+    stored: int | None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of one native frame."""
+        if self.rows is None or self.columns is None or self.allocated is None:
+            return None
+        return self.rows * self.columns * (self.samples or 1) * -(-self.allocated // 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame, looked at: raw samples where ``stream`` is None."""
+
+    data: bytes
+    stream: Codestream | None
+    is_rle: bool = False
+    was_padded: bool = False
+
+
+def _unpack(frame: bytes) -> bytes:
+    """A frame without its gzip or zlib wrapping."""
+    kind = sniff(frame[:64])
+    if kind not in {Kind.GZIP, Kind.ZLIB}:
+        return frame
+    try:
+        if kind is Kind.GZIP:
+            with gzip.open(io.BytesIO(frame)) as inside:
+                return inside.read(_UNPACKED)
+        return zlib.decompressobj().decompress(frame, _UNPACKED)
+    except (OSError, EOFError, zlib.error):
+        return frame
+
+
+def _is_constant(data: bytes) -> bool:
+    unit = data[:2]
+    return len(data) > 2 and data == (unit * (len(data) // 2 + 1))[: len(data)]
+
+
+def _raw(shape: Shape, data: bytes, count: int) -> Frame:
+    size = shape.size
+    if size is None:
+        raise CorruptInstance(what="pixels without Rows, Columns or Bits Allocated")
+    wanted = size * count
+    if len(data) < wanted:
+        for level in (1, 2, 3):
+            side = 1 << level
+            reduced = (
+                (shape.rows or 0)
+                // side
+                * ((shape.columns or 0) // side)
+                * (size // max(1, (shape.rows or 1) * (shape.columns or 1)))
+            )
+            if reduced and len(data) == reduced * count:
+                raise CorruptInstance(what=f"a picture reduced to 1/{side * side} of its pixels")
+        raise CorruptInstance(what=f"{len(data)} bytes of pixels where {wanted} belong")
+    surplus = data[wanted:]
+    row = size // (shape.rows or 1)
+    if len(surplus) >= row and surplus.strip(surplus[:1]):
+        raise CorruptInstance(what=f"{len(data)} bytes of pixels where {wanted} belong")
+    kept = data[:wanted]
+    if (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST and _is_constant(kept):
+        raise CorruptInstance(what="a constant picture")
+    return Frame(kept, None, was_padded=len(surplus) > 1)
+
+
+def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
+    if shape.rows not in (None, stream.rows) or shape.columns not in (None, stream.columns):
+        what = f"a picture of {stream.columns}x{stream.rows} where the tags say {shape.columns}x{shape.rows}"
+        raise CorruptInstance(what=what)
+    if stream.components not in (
+        shape.samples or stream.components,
+        1 if shape.samples is None else shape.samples,
+    ):
+        raise CorruptInstance(
+            what=f"a picture of {stream.components} components where the tags say {shape.samples}"
+        )
+    if stream.components not in {1, 3, 4}:
+        raise CorruptInstance(what=f"a picture of {stream.components} components")
+    if shape.stored is not None and stream.bits <= 8 < shape.stored:
+        raise CorruptInstance(what=f"a picture of {stream.bits} bits where the tags say {shape.stored}")
+    if shape.allocated is not None and stream.bits > max(shape.allocated, 8):
+        raise CorruptInstance(what=f"a picture of {stream.bits} bits where the tags say {shape.allocated}")
+    if not stream.is_whole:
+        raise CorruptInstance(what="a picture that is cut off")
+    pixels = stream.rows * stream.columns
+    if pixels >= _SMALLEST and len(data) < pixels // _CONSTANT_SHARE:
+        raise CorruptInstance(what="a constant picture")
+
+
+def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
+    """What a frame is, checked against the tags.
+
+    Args:
+        shape: what the tags say.
+        frame: raw samples, or one codestream (JP2 boxes, gzip and zlib wrappings are taken off).
+        count: frames that raw samples hold at once.
+
+    Raises:
+        CorruptInstance: not pixels, cut off, constant, or of another size than the tags say.
+    """
+    native = None if shape.size is None else shape.size * count
+    if len(frame) != native:
+        frame = _unpack(frame)
+    kind = sniff(frame[:4096])
+    if kind in {Kind.JP2, Kind.J2K, Kind.JPEG, Kind.JPEG_LS, Kind.PNG}:
+        try:
+            data = codestream.unwrap(frame)
+            stream = codestream.read(data)
+            _check_stream(shape, stream, data)
+        except CorruptInstance:
+            if len(frame) != native or kind in {Kind.JP2, Kind.PNG}:
+                raise
+        else:
+            return Frame(data, stream)
+    if len(frame) != native and (segments := codestream.rle_segments(frame)) is not None:
+        if segments != (shape.samples or 1) * -(-(shape.allocated or 8) // 8):
+            raise CorruptInstance(what=f"an RLE picture of {segments} segments")
+        return Frame(frame, None, is_rle=True)
+    if (
+        kind not in {Kind.UNKNOWN, Kind.TEXT, Kind.ZLIB}
+        and len(frame) != native
+        and (native is None or len(frame) < native)
+    ):
+        raise CorruptInstance(what=NAMES[kind])
+    return _raw(shape, frame, count)
+
+
+def png_samples(frame: Frame) -> bytes:
+    """The samples of a PNG, little endian, by pixel.
+
+    Raises:
+        CorruptInstance: a palette, an alpha channel, or a PNG that does not decode.
+    """
+    try:
+        with Image.open(io.BytesIO(frame.data), formats=["PNG"]) as picture:
+            if picture.mode not in {"L", "I;16", "RGB"} or (
+                frame.stream is not None and frame.stream.bits not in {8, 16}
+            ):
+                raise CorruptInstance(what="a PNG picture of a kind that holds no pixel values")
+            if picture.mode == "RGB" and frame.stream is not None and frame.stream.bits == 16:
+                raise CorruptInstance(what="a PNG picture of 16 bits in colour")
+            return picture.tobytes()
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as err:
+        raise CorruptInstance(what="a PNG picture that does not decode") from err
+
+
+def syntax(frames: list[Frame]) -> str:
+    """The one Transfer Syntax of all frames.
+
+    Raises:
+        CorruptInstance: frames of different kinds.
+    """
+    found = {
+        codestream.RLE_LOSSLESS
+        if frame.is_rle
+        else (frame.stream.transfer_syntax_uid if frame.stream else "")
+        for frame in frames
+    }
+    if found <= {""}:
+        return walk.EXPLICIT_LITTLE
+    for general, special in (
+        (codestream.J2K, {codestream.J2K, codestream.J2K_LOSSLESS}),
+        (codestream.HTJ2K, {codestream.HTJ2K, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL}),
+        (codestream.JPEG_LS_NEAR, {codestream.JPEG_LS, codestream.JPEG_LS_NEAR}),
+        (codestream.JPEG_LOSSLESS, {codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1}),
+        (codestream.JPEG_EXTENDED, {codestream.JPEG_BASELINE, codestream.JPEG_EXTENDED}),
+    ):
+        if len(found) > 1 and found <= special:
+            return general
+    if len(found) > 1:
+        raise CorruptInstance(what="frames of different kinds")
+    return found.pop()

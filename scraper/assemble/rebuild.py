@@ -1,0 +1,395 @@
+"""Tags and pixels that a site serves apart, put together: the pixels untouched, the tags as said, nothing invented.
+
+Sources: PS3.5 A.4 and 8.2 (codestreams), PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1.1.5 (lossy), C.7.6.3 (Image Pixel),
+C.12.1.1.2 (character set), PS3.5 7.8 (private elements), PS3.10 7.1 (file meta).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_dataset
+from pydicom.sequence import Sequence
+
+from scraper.assemble import charset, pixels, values, walk
+from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, integer, plain
+from scraper.assemble.pixels import Frame, Shape
+from scraper.errors import CorruptInstance
+from scraper.model import PixelParts, Problem, Tags, TagValue
+from scraper.protocols import codestream
+from scraper.protocols.sniff import VRS, Kind
+
+_DEEPEST: Final = 32
+_IDENTITY: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_LOSSY_METHOD: Final = {
+    Kind.JPEG: "ISO_10918_1",
+    Kind.JPEG_LS: "ISO_14495_1",
+    Kind.J2K: "ISO_15444_1",
+    Kind.JP2: "ISO_15444_1",
+}
+_LOSSLESS_SYNTAXES: Final = frozenset({
+    *walk.NATIVE, codestream.RLE_LOSSLESS, codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1, codestream.JPEG_LS,
+    codestream.J2K_LOSSLESS, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL,
+})  # fmt: skip
+_CROSS_SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A Part 10 file, and what a person should know of it."""
+
+    data: bytes
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What could not be taken over, by tag."""
+
+    unusable: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    mojibake: list[str] = field(default_factory=list)
+
+
+def _plain(value: TagValue) -> TagValue:
+    """A DICOM JSON object without its VR, where one number or text is wanted."""
+    if isinstance(value, Mapping):
+        inside = value.get("Value")
+        return inside if isinstance(inside, list) else None
+    return value
+
+
+def _lookup(tags: Tags, keyword: str) -> TagValue:
+    tag = values.tag_of(keyword)
+    for name, value in tags.items():
+        if name == keyword or (values.tag_of(name) == tag and tag is not None):
+            return _plain(value)
+    return None
+
+
+def _count(tags: Tags, keyword: str) -> int | None:
+    value = _lookup(tags, keyword)
+    single = value[0] if isinstance(value, list) and value else value
+    try:
+        number = int(float(str(single)))
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number < 1 << 31 else None
+
+
+def _shape(tags: Tags) -> Shape:
+    return Shape(
+        _count(tags, "Rows"),
+        _count(tags, "Columns"),
+        _count(tags, "SamplesPerPixel"),
+        _count(tags, "BitsAllocated"),
+        _count(tags, "BitsStored"),
+    )
+
+
+def check_frame(tags: Tags, frame: bytes) -> None:
+    """Whether a frame can be what the tags say, so that a fetcher may ask again; nothing is decoded.
+
+    Raises:
+        CorruptInstance: an error page, a cut-off, a reduced or a constant picture (source: protocol page hinacom-levels, 2026).
+    """
+    pixels.look(_shape(tags), frame)
+
+
+def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
+    """(group << 8 | block) → private creator."""
+    found = {}
+    for tag, value in tags.items():
+        if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+            inner = _plain(value)
+            text = inner[0] if isinstance(inner, list) and inner else inner
+            if text:
+                found[tag >> 16 << 8 | tag & 0xFF] = str(text).strip()
+    return found
+
+
+def _element(
+    tag: int, value: TagValue, creator: str, notes: _Notes, depth: int, *, signed: bool
+) -> DataElement:
+    """One element.
+
+    Raises:
+        Unusable: its value can't be said.
+    """
+    if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+        vr = "LO"
+    else:
+        vr = values.vr_of(tag, creator, signed=signed)
+    if isinstance(value, Mapping):
+        vr = str(value.get("vr") or vr)
+        if len(vr) != 2 or vr.encode() not in VRS:
+            raise values.Unusable
+        if "InlineBinary" in value:
+            return DataElement(tag, vr, values.inline(value["InlineBinary"]))
+        if "BulkDataURI" in value:
+            raise values.Unusable
+        inside = value.get("Value", [])
+        if not isinstance(inside, list):
+            raise values.Unusable
+        value = inside
+    if vr == "SQ":
+        if value in (None, "", []):
+            return DataElement(tag, vr, Sequence())
+        if (
+            not isinstance(value, list)
+            or depth >= _DEEPEST
+            or not all(isinstance(item, Mapping) for item in value)
+        ):
+            raise values.Unusable
+        return DataElement(
+            tag, vr, Sequence([_fill(item, notes, depth + 1, signed=signed) for item in value])
+        )
+    read = values.read(value, vr)
+    if vr in values.TEXT_VRS and any(
+        charset.is_mojibake(str(one)) for one in (read if isinstance(read, list) else [read])
+    ):
+        notes.mojibake.append(f"{tag:08X}")
+    return DataElement(tag, vr, read)
+
+
+def _fill(tags: Mapping[str, Any], notes: _Notes, depth: int, *, signed: bool) -> Dataset:
+    """The data set that tags describe, group 2, group lengths and pixels left out."""
+    by_tag: dict[int, TagValue] = {}
+    for name, value in tags.items():
+        tag = values.tag_of(name)
+        if tag is None:
+            notes.unusable.append(name[:64])
+        elif tag >> 16 > 0x0007 and tag & 0xFFFF and tag >> 16 != 0x7FE0:
+            by_tag[tag] = value
+    creators = _creators(by_tag)
+    ds = Dataset()
+    for tag in sorted(by_tag):
+        creator = ""
+        if tag >> 16 & 1 and tag & 0xFFFF >= 0x100:
+            creator = creators.get(tag >> 16 << 8 | tag >> 8 & 0xFF, "")
+            if not creator:
+                notes.orphans.append(f"{tag:08X}")
+                continue
+        try:
+            ds.add(_element(tag, by_tag[tag], creator, notes, depth, signed=signed))
+        except (values.Unusable, *PYDICOM_ERRORS):
+            notes.unusable.append(f"{tag:08X}")
+    return ds
+
+
+def _texts(ds: Dataset) -> list[str]:
+    found: list[str] = []
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                found += _texts(item)
+        elif element.VR in values.TEXT_VRS:
+            several = element.value if element.VM > 1 else [element.value]
+            found += [str(one) for one in several if one is not None]
+    return found
+
+
+def _set_charset(ds: Dataset) -> None:
+    declared = ds.get("SpecificCharacterSet", "") or ""
+    listed = [declared] if isinstance(declared, str) else [str(one) for one in declared]
+    chosen = charset.fitting(_texts(ds), listed)
+    if chosen:
+        ds.SpecificCharacterSet = chosen
+    elif "SpecificCharacterSet" in ds:
+        del ds.SpecificCharacterSet
+    _drop_inner_charsets(ds, top=True)
+
+
+def _drop_inner_charsets(ds: Dataset, *, top: bool) -> None:
+    """Items take the outer character set: all text is written in one."""
+    if not top and "SpecificCharacterSet" in ds:
+        del ds.SpecificCharacterSet
+    for element in ds:
+        if element.VR == "SQ":
+            for item in element.value:
+                _drop_inner_charsets(item, top=False)
+
+
+def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
+    """The frames, looked at. One payload may hold all raw frames at once."""
+    if not parts.frames:
+        raise CorruptInstance(what="tags without pixels")
+    if len(parts.frames) == 1 and count > 1:
+        return [pixels.look(shape, parts.frames[0], count)]
+    if len(parts.frames) != count:
+        raise CorruptInstance(what=f"{len(parts.frames)} frames where the tags say {count}")
+    return [pixels.look(shape, frame) for frame in parts.frames]
+
+
+def _photometric(said: str, stream: codestream.Codestream | None, samples: int) -> str:
+    """Photometric Interpretation of the pixels as they are stored (PS3.5 8.2.4, A.4.4; PS3.3 C.7.6.3.1.2)."""
+    if samples == 1:
+        return said if said in {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} else "MONOCHROME2"
+    if stream is None:
+        return said if said in {"RGB", "YBR_FULL"} else "RGB"
+    if stream.colour:
+        return stream.colour
+    return said if said in {"RGB", "YBR_FULL"} else "RGB"
+
+
+def _describe_pixels(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
+    """Image Pixel module from what the stream really is; Pixel Representation as the tags say, since it is theirs to know."""
+    stream = frame.stream
+    samples = stream.components if stream else shape.samples or 1
+    bits = (
+        stream.bits
+        if stream and stream.kind is not Kind.PNG
+        else shape.stored or shape.allocated or (stream.bits if stream else 8)
+    )
+    if stream:
+        ds.Rows, ds.Columns = stream.rows, stream.columns
+        allocated = 8 if bits <= 8 else 16 if bits <= 16 else 32
+        if shape.allocated in {8, 16, 32} and stream.kind is not Kind.PNG:
+            allocated = max(allocated, shape.allocated)
+        elif stream.kind is Kind.PNG:
+            allocated = stream.bits
+    else:
+        ds.Rows, ds.Columns = shape.rows, shape.columns
+        allocated = shape.allocated or 8
+    ds.SamplesPerPixel = samples
+    ds.BitsAllocated, ds.BitsStored = allocated, min(bits, allocated)
+    ds.HighBit = ds.BitsStored - 1
+    said_sign = _lookup(tags, "PixelRepresentation")
+    said_sign = said_sign[0] if isinstance(said_sign, list) and said_sign else said_sign
+    if str(said_sign).strip() in {"0", "1"}:
+        ds.PixelRepresentation = int(str(said_sign))
+    else:
+        ds.PixelRepresentation = int(stream.is_signed) if stream else 0
+    ds.PhotometricInterpretation = _photometric(
+        plain(ds, "PhotometricInterpretation").upper(), stream, samples
+    )
+    if samples == 1:
+        if "PlanarConfiguration" in ds:
+            del ds.PlanarConfiguration
+    elif stream is not None or integer(ds, "PlanarConfiguration") not in {0, 1}:
+        ds.PlanarConfiguration = 0
+
+
+def _is_claimed_lossy(tags: Tags, ds: Dataset) -> bool:
+    """The site itself says that the stored image is lossy."""
+    for keyword in ("TransferSyntaxUID", "AvailableTransferSyntaxUID"):
+        said = _lookup(tags, keyword)
+        text = str(said[0] if isinstance(said, list) and said else said or "").strip("\0 ")
+        if text.startswith("1.2.840.10008.1.2") and text not in _LOSSLESS_SYNTAXES and text != codestream.J2K:
+            return True
+    return plain(ds, "LossyImageCompression") == "01"
+
+
+def _tell_loss(ds: Dataset, tags: Tags, frames: list[Frame]) -> Problem | None:
+    """Lossy pixels are called lossy; where the site claims otherwise, the instance is a derived one under its own UID."""
+    lossy = [frame.stream for frame in frames if frame.stream is not None and not frame.stream.is_lossless]
+    if not lossy:
+        return None
+    claimed = _is_claimed_lossy(tags, ds)
+    was_declared = plain(ds, "LossyImageCompression") == "01"
+    ds.LossyImageCompression = "01"
+    if not was_declared:
+        native = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsStored / 8 * len(frames)
+        ds.LossyImageCompressionRatio = f"{native / max(1, sum(len(frame.data) for frame in frames)):.2f}"
+        ds.LossyImageCompressionMethod = _LOSSY_METHOD[lossy[0].kind]
+    if claimed:
+        return None
+    image_type = [str(part) for part in ds.get("ImageType", None) or []] or ["DERIVED", "SECONDARY"]
+    ds.ImageType = ["DERIVED", *image_type[1:]]
+    original = plain(ds, "SOPInstanceUID")
+    if original:
+        if "SOPClassUID" in ds:
+            source = Dataset()
+            source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = ds.SOPClassUID, original
+            ds.SourceImageSequence = Sequence([source])
+        digest = hashlib.sha256(original.encode() + b"".join(frame.data for frame in frames)).digest()
+        ds.SOPInstanceUID = "2.25." + str(int.from_bytes(digest[:16], "big"))
+    return Problem("lossy-not-original", (plain(ds, "SOPInstanceUID") or "?",), {"original": original})
+
+
+def _pixel_data(ds: Dataset, frames: list[Frame], transfer_syntax: str) -> DataElement:
+    if transfer_syntax == walk.EXPLICIT_LITTLE:
+        samples = b"".join(pixels.png_samples(frame) if frame.stream else frame.data for frame in frames)
+        vr = "OW" if ds.BitsAllocated > 8 else "OB"
+        return DataElement(walk.PIXEL_DATA, vr, samples + b"\0" * (len(samples) % 2))
+    element = DataElement(walk.PIXEL_DATA, "OB", encapsulate([frame.data for frame in frames], has_bot=True))
+    element.is_undefined_length = True
+    return element
+
+
+def _problems(ds: Dataset, notes: _Notes, frames: list[Frame]) -> list[Problem]:
+    name = (plain(ds, "SOPInstanceUID") or "?",)
+    found: list[Problem] = []
+    missing = [keyword for keyword in _IDENTITY if not plain(ds, keyword)]
+    if missing:
+        found.append(Problem("missing-identity", name, {"what": ", ".join(missing)}))
+    if notes.unusable:
+        found.append(Problem("tags-unusable", name, {"what": ", ".join(notes.unusable[:20])}, fatal=False))
+    if notes.orphans:
+        found.append(Problem("private-left-out", name, {"what": ", ".join(notes.orphans[:20])}, fatal=False))
+    if notes.mojibake:
+        found.append(Problem("text-garbled", name, {"what": ", ".join(notes.mojibake[:20])}, fatal=False))
+    if any(frame.was_padded for frame in frames):
+        found.append(Problem("padding-cut", name, fatal=False))
+    if plain(ds, "Modality") in {"CT", "PT"} and ("RescaleSlope" not in ds or "RescaleIntercept" not in ds):
+        found.append(Problem("rescale-unknown", name, fatal=False))
+    stream = frames[0].stream
+    if stream and stream.kind in {Kind.J2K, Kind.JP2} and stream.is_signed != bool(ds.PixelRepresentation):
+        found.append(Problem("sign-disagrees", name, fatal=False))
+    return found
+
+
+def _write(ds: Dataset, transfer_syntax: str) -> bytes:
+    out = io.BytesIO()
+    writer = DicomIO(out)
+    writer.is_implicit_VR, writer.is_little_endian = False, True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_dataset(writer, ds)
+    meta = file_meta(plain(ds, "SOPClassUID"), plain(ds, "SOPInstanceUID"), transfer_syntax)
+    return meta + out.getvalue()
+
+
+def rebuild(parts: PixelParts) -> Rebuilt:
+    """A Part 10 file of tags and pixels.
+
+    The codestream goes in as it is, without boxes around it, under the Transfer Syntax that its own header shows; raw samples
+    become Explicit VR Little Endian. Identity and geometry that the tags lack stay out, and a problem says so. Lossy pixels
+    where the site does not call them lossy make a derived image: a new SOP Instance UID (the same on each run), DERIVED, and
+    the original in Source Image Sequence.
+
+    Raises:
+        CorruptInstance: the pixels are none, are cut off, or disagree with Rows, Columns, samples, bits or number of frames.
+    """
+    tags = parts.tags
+    shape = _shape(tags)
+    count = _count(tags, "NumberOfFrames") or 1
+    frames = _frames(shape, parts, count)
+    transfer_syntax = pixels.syntax(frames)
+    sign = _lookup(tags, "PixelRepresentation")
+    notes = _Notes()
+    ds = _fill(
+        tags, notes, 0, signed=str(sign[0] if isinstance(sign, list) and sign else sign).strip() == "1"
+    )
+    _describe_pixels(ds, tags, shape, frames[0])
+    loss = _tell_loss(ds, tags, frames)
+    _set_charset(ds)
+    problems = _problems(ds, notes, frames)
+    if loss is not None:
+        problems.append(loss)
+    try:
+        ds.add(_pixel_data(ds, frames, transfer_syntax))
+        data = _write(ds, transfer_syntax)
+    except (struct.error, *PYDICOM_ERRORS) as err:
+        raise CorruptInstance(what="tags that can't be written as DICOM") from err
+    return Rebuilt(data, tuple(problems))

@@ -1,0 +1,376 @@
+# ruff: noqa: PLR2004 - offsets are the format's own
+"""The structure of a DICOM file, element by element, without recursion: foreign bytes may nest as deep as they like.
+
+Nothing is interpreted but tags, Value Representations and lengths (PS3.5 chapter 7, annex A). What pydicom then reads is known to
+be shallow and whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from scraper.errors import CorruptInstance
+from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
+
+Buffer = bytes | mmap.mmap
+
+IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
+EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
+NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG})
+
+DEEPEST: Final = 48  # sequences within sequences; the deepest standard object (SR) stays below 20
+INFLATED_AT_MOST: Final = 1 << 30  # bytes a deflated data set may grow to
+
+PIXEL_DATA: Final = 0x7FE00010
+PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, PIXEL_DATA)  # float, double, integer
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_UNDEFINED = 0xFFFFFFFF
+_LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
+
+
+class Fault(StrEnum):
+    """How the structure can fail."""
+
+    TRUNCATED = "truncated"  # a value, an item or a sequence ends behind the end of the file
+    NESTING = "nesting"  # deeper than DEEPEST
+    BROKEN = "broken"  # something stands where an item or an element must
+    DEFLATE = "deflate"  # the deflated data set can't be inflated
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of the top level; ``offset`` and ``length`` are its value's, in bytes of the walked buffer."""
+
+    tag: int
+    vr: str  # empty in Implicit VR
+    offset: int
+    length: int
+
+
+@dataclass(slots=True)
+class Layout:
+    """What a file is made of. ``data`` is the buffer that offsets refer to (the inflated one, where deflated)."""
+
+    data: Buffer
+    start: int = 0
+    implicit: bool = False
+    little: bool = True
+    transfer_syntax_uid: str = ""
+    meta: dict[int, Element] = field(default_factory=dict)
+    elements: dict[int, Element] = field(default_factory=dict)
+    fragments: list[tuple[int, int]] | None = None  # of encapsulated Pixel Data, the offset table first
+    fault: Fault | None = None
+    fault_tag: int = 0
+    end: int = 0
+
+    def value(self, tag: int) -> bytes:
+        """The value's bytes; nothing where the element is absent."""
+        element = self.elements.get(tag)
+        return b"" if element is None else bytes(self.data[element.offset : element.offset + element.length])
+
+    def meta_text(self, element: int) -> str:
+        """A UID (or other plain text) of group 0002."""
+        found = self.meta.get(0x00020000 | element)
+        if found is None:
+            return ""
+        return bytes(self.data[found.offset : found.offset + found.length]).decode("latin-1").strip("\0 ")
+
+    def number(self, tag: int) -> int | None:
+        """A US value of the top level."""
+        raw = self.value(tag)
+        return struct.unpack_from("<H" if self.little else ">H", raw)[0] if len(raw) >= 2 else None
+
+    def text(self, tag: int) -> str:
+        """A value of plain ASCII."""
+        return self.value(tag).decode("latin-1").strip("\0 ")
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Buffer]:
+    """The file's bytes, mapped and not read; an empty file is empty bytes."""
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        if not file.tell():
+            yield b""
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            yield view
+
+
+@dataclass(slots=True)
+class _Level:
+    end: int
+    is_sequence: bool
+    undefined: bool
+    implicit: bool
+
+
+class _Walker:
+    """One pass over one data set."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.data = layout.data
+        self.pos = layout.start
+        order = "<" if layout.little else ">"
+        self.tag_struct = struct.Struct(order + "HH")
+        self.u16 = struct.Struct(order + "H")
+        self.u32 = struct.Struct(order + "I")
+        self.levels = [_Level(len(layout.data), False, False, layout.implicit)]  # noqa: FBT003 - a plain set
+
+    def fail(self, fault: Fault, tag: int) -> None:
+        self.layout.fault, self.layout.fault_tag = fault, tag
+
+    def run(self) -> None:
+        """Walk to the end, or to the first fault."""
+        while self.levels and self.layout.fault is None:
+            level = self.levels[-1]
+            if self.pos >= level.end:
+                if level.undefined and len(self.levels) > 1:
+                    if level.end >= self.levels[0].end:
+                        self.fail(Fault.TRUNCATED, 0)
+                        break
+                self.levels.pop()
+            elif level.end - self.pos < 8:
+                # fewer bytes than any element has: a padding of the file, or a cut
+                rest = bytes(self.data[self.pos : level.end])
+                if rest.strip(b"\0"):
+                    self.fail(Fault.TRUNCATED, 0)
+                self.pos = level.end
+            elif level.is_sequence:
+                self.item(level)
+            else:
+                self.element(level)
+        self.layout.end = self.pos
+
+    def push(self, level: _Level, tag: int) -> None:
+        if len(self.levels) > 2 * DEEPEST:
+            self.fail(Fault.NESTING, tag)
+        else:
+            self.levels.append(level)
+
+    def item(self, level: _Level) -> None:
+        group, element = self.tag_struct.unpack_from(self.data, self.pos)
+        tag = group << 16 | element
+        (length,) = self.u32.unpack_from(self.data, self.pos + 4)
+        self.pos += 8
+        if tag == _SEQUENCE_END:
+            self.levels.pop()
+        elif tag == _ITEM:
+            end = level.end if length == _UNDEFINED else self.pos + length
+            if end > level.end:
+                self.fail(Fault.TRUNCATED, tag)
+            else:
+                self.push(_Level(end, False, length == _UNDEFINED, level.implicit), tag)  # noqa: FBT003
+        else:
+            self.fail(Fault.BROKEN, tag)
+
+    def element(self, level: _Level) -> None:
+        data, pos = self.data, self.pos
+        group, number = self.tag_struct.unpack_from(data, pos)
+        tag = group << 16 | number
+        if tag == _ITEM_END and len(self.levels) > 1:
+            self.pos += 8
+            self.levels.pop()
+            return
+        vr = b""
+        header = 8
+        if not level.implicit:
+            vr = bytes(data[pos + 4 : pos + 6])
+            if vr in _LONG:
+                header = 12
+                if pos + 12 > level.end:
+                    self.fail(Fault.TRUNCATED, tag)
+                    return
+                (length,) = self.u32.unpack_from(data, pos + 8)
+            elif vr in VRS or vr.isalpha():
+                (length,) = self.u16.unpack_from(data, pos + 6)
+            else:  # some writers change to Implicit VR half way
+                vr = b""
+                (length,) = self.u32.unpack_from(data, pos + 4)
+        else:
+            (length,) = self.u32.unpack_from(data, pos + 4)
+        start = pos + header
+        if length == _UNDEFINED:
+            self.pos = start
+            self.undefined(level, tag, vr)
+            return
+        end = start + length
+        top = len(self.levels) == 1
+        if end > level.end:
+            if top:
+                self.layout.elements.setdefault(
+                    tag, Element(tag, vr.decode("latin-1"), start, level.end - start)
+                )
+                if tag == 0xFFFCFFFC:  # Data Set Trailing Padding: nothing is lost
+                    self.pos = level.end
+                    return
+            self.fail(Fault.TRUNCATED, tag)
+            return
+        if top:
+            self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, length))
+        if vr == b"SQ" and length:
+            self.pos = start
+            self.push(_Level(end, True, False, level.implicit), tag)  # noqa: FBT003
+        else:
+            self.pos = end
+
+    def undefined(self, level: _Level, tag: int, vr: bytes) -> None:
+        """A sequence, an UN that holds one in Implicit VR (PS3.5 6.2.2), or encapsulated Pixel Data (PS3.5 A.4)."""
+        top = len(self.levels) == 1
+        if tag in PIXEL_TAGS and vr != b"SQ":
+            start = self.pos
+            fragments = self.read_fragments(level.end)
+            if top:
+                self.layout.fragments = fragments
+                self.layout.elements.setdefault(
+                    tag, Element(tag, vr.decode("latin-1"), start, self.pos - start)
+                )
+            return
+        if top:
+            self.layout.elements.setdefault(tag, Element(tag, "SQ", self.pos, 0))
+        self.push(_Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
+
+    def read_fragments(self, end: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        while self.layout.fault is None:
+            if self.pos + 8 > end:
+                self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                break
+            group, element = self.tag_struct.unpack_from(self.data, self.pos)
+            (length,) = self.u32.unpack_from(self.data, self.pos + 4)
+            self.pos += 8
+            tag = group << 16 | element
+            if tag == _SEQUENCE_END:
+                break
+            if tag != _ITEM:
+                self.fail(Fault.BROKEN, PIXEL_DATA)
+            elif self.pos + length > end:
+                found.append((self.pos, end - self.pos))
+                self.fail(Fault.TRUNCATED, PIXEL_DATA)
+            else:
+                found.append((self.pos, length))
+                self.pos += length
+        return found
+
+
+def data_set(data: Buffer, start: int, *, implicit: bool, little: bool) -> Layout:
+    """The layout of a data set that starts at ``start``."""
+    layout = Layout(data, start, implicit, little)
+    _Walker(layout).run()
+    return layout
+
+
+def _meta(data: Buffer, start: int) -> tuple[dict[int, Element], int]:
+    """Group 0002, Explicit VR Little Endian (PS3.10 7.1), and where it ends."""
+    found: dict[int, Element] = {}
+    pos = start
+    while pos + 8 <= len(data):
+        group, number = struct.unpack_from("<HH", data, pos)
+        if group != 0x0002:
+            break
+        vr = bytes(data[pos + 4 : pos + 6])
+        if vr in _LONG and pos + 12 <= len(data):
+            (length,) = struct.unpack_from("<I", data, pos + 8)
+            at = pos + 12
+        elif vr in VRS:
+            (length,) = struct.unpack_from("<H", data, pos + 6)
+            at = pos + 8
+        else:
+            (length,) = struct.unpack_from("<I", data, pos + 4)
+            at = pos + 8
+        if at + length > len(data):
+            raise CorruptInstance(what="a DICOM file cut off in its header")
+        found[group << 16 | number] = Element(group << 16 | number, vr.decode("latin-1"), at, length)
+        pos = at + length
+    return found, pos
+
+
+def layout_of(data: Buffer) -> Layout:
+    """The layout of a Part 10 file, or of a data set that lacks preamble and file meta (its ``meta`` is empty then).
+
+    Raises:
+        CorruptInstance: neither.
+    """
+    kind = sniff(bytes(data[:HEAD]))
+    if kind is Kind.META_FIRST:
+        return part10(b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM") + bytes(data[:]))
+    if kind not in BARE_DATA_SETS:
+        return part10(data)
+    layout = data_set(data, 0, implicit=kind is Kind.IMPLICIT, little=kind is not Kind.BIG_ENDIAN)
+    if layout.fragments is None:
+        layout.transfer_syntax_uid = (
+            IMPLICIT_LITTLE if layout.implicit else EXPLICIT_LITTLE if layout.little else EXPLICIT_BIG
+        )
+    return layout
+
+
+def inflate(data: bytes) -> bytes:
+    """A deflated data set (PS3.5 A.5: raw deflate; some writers add a zlib header).
+
+    Raises:
+        CorruptInstance: no deflate stream, a truncated one, or one that grows past ``INFLATED_AT_MOST``.
+    """
+    for bits in (-zlib.MAX_WBITS, zlib.MAX_WBITS):
+        inflater = zlib.decompressobj(bits)
+        try:
+            grown = inflater.decompress(data, INFLATED_AT_MOST)
+        except zlib.error:
+            continue
+        if inflater.eof:
+            return grown
+        break
+    raise CorruptInstance(what="a deflated data set that can't be inflated")
+
+
+def _guess(data: Buffer, at: int) -> Kind:
+    kind = sniff(bytes(data[at : at + HEAD]))
+    return kind if kind in {Kind.IMPLICIT, Kind.BIG_ENDIAN} else Kind.EXPLICIT
+
+
+def part10(data: Buffer) -> Layout:
+    """The layout of a Part 10 file (PS3.10 7.1), its faults noted and not raised.
+
+    Raises:
+        CorruptInstance: not a Part 10 file, or one cut off in its file meta.
+    """
+    head = bytes(data[:HEAD])
+    kind = sniff(head)
+    if kind is not Kind.PART10:
+        raise CorruptInstance(what=NAMES[kind])
+    meta, start = _meta(data, 132)
+    syntax_element = meta.get(0x00020010)
+    syntax = ""
+    if syntax_element is not None:
+        raw = bytes(data[syntax_element.offset : syntax_element.offset + syntax_element.length])
+        syntax = raw.decode("latin-1").strip("\0 ")
+    implicit, little, source = syntax == IMPLICIT_LITTLE, syntax != EXPLICIT_BIG, data
+    fault = None
+    if syntax == DEFLATED:
+        try:
+            source, body = inflate(bytes(data[start:])), 0
+            source = bytes(data[:start]) + source
+            body = start
+        except CorruptInstance:
+            source, body, fault = bytes(data[:start]), start, Fault.DEFLATE
+    else:
+        body = start
+        guessed = _guess(data, start)
+        if not syntax or (implicit and bytes(data[start + 4 : start + 6]) in VRS):
+            implicit, little = guessed is Kind.IMPLICIT, guessed is not Kind.BIG_ENDIAN
+        elif not implicit and little and guessed is Kind.IMPLICIT:
+            implicit = True
+    layout = data_set(source, body, implicit=implicit, little=little)
+    layout.meta, layout.transfer_syntax_uid = meta, syntax
+    layout.fault = fault or layout.fault
+    return layout

@@ -1,0 +1,41 @@
+"""Tags that a viewer serves as a JSON list of ``{"tag": "0008,0018", "value": "…"}``, beside its pixels.
+
+Source: protocol page hinacom, 2026-07: no VR, several values joined by a backslash, no sequences, empty elements not listed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from scraper.errors import CorruptInstance, NotAnImage
+from scraper.model import Tags, TagValue
+
+_TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*,?\s*([0-9A-Fa-f]{4})\s*\)?")
+
+
+def tags(body: bytes) -> Tags:
+    """The list as tags, by ``GGGGEEEE``.
+
+    Raises:
+        NotAnImage: an empty list: the object is no image (a report, a PDF), and the site has no pixels for it.
+        CorruptInstance: not such a list.
+    """
+    try:
+        listed: Any = json.loads(body.decode("utf-8-sig"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as err:
+        raise CorruptInstance(what="tags that are not JSON") from err
+    if not isinstance(listed, list):
+        raise CorruptInstance(what="tags that are not a list")
+    if not listed:
+        raise NotAnImage
+    found: dict[str, TagValue] = {}
+    for entry in listed:
+        match = _TAG.fullmatch(str(entry.get("tag", ""))) if isinstance(entry, dict) else None
+        if match is None:
+            raise CorruptInstance(what="a list with an entry that is no tag")
+        value = entry.get("value")
+        if value is None or isinstance(value, str | int | float | list):
+            found[f"{match[1]}{match[2]}".upper()] = value
+    return found

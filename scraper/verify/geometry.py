@@ -1,0 +1,129 @@
+"""Stacks of slices: where they lie along their normal, what is missing between them, what lies there twice.
+
+Source: PS3.3 C.7.6.2.1.1: Image Position (Patient) is the centre of the first voxel, Image Orientation (Patient) the cosines of
+row and column. A tilted gantry shifts slices within their plane: distances are taken along the normal, never along z.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+import numpy as np
+
+from scraper.assemble.order import SAME_PLACE_MM, normal, orientation_groups
+
+_UNEVEN: Final = 0.1  # share of the usual step by which one may differ: positions are rounded, tables settle
+_UNEVEN_MM: Final = 0.06
+
+Vector = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One image (or one frame) in space; ``name`` is its SOP Instance UID."""
+
+    name: str
+    position: Vector
+    orientation: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A step along the normal that is too long: between which places (0-based), for how many slices."""
+
+    after: int
+    slices: int
+    step_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Slices of one orientation. ``places`` holds, in order along the normal, the names of what lies at each."""
+
+    orientation: Vector
+    places: tuple[tuple[str, ...], ...]
+    distances_mm: tuple[float, ...]
+    step_mm: float | None
+    gaps: tuple[Gap, ...]
+    uneven: tuple[int, ...]  # places after which a step differs from the usual one and is no gap
+    tilt_degrees: float
+
+    @property
+    def images(self) -> int:
+        """How many images lie in the stack."""
+        return sum(map(len, self.places))
+
+    @property
+    def depth(self) -> int:
+        """How many images most places hold."""
+        counts = Counter(map(len, self.places))
+        most = max(counts.values())
+        return max(depth for depth, count in counts.items() if count == most)
+
+    @property
+    def thin(self) -> tuple[int, ...]:
+        """Places that hold fewer images than most, where most hold several."""
+        depth = self.depth
+        return tuple(index for index, names in enumerate(self.places) if len(names) < depth)
+
+
+def _tilt(along: np.ndarray, first: Vector, last: Vector) -> float:
+    """Angle in degrees between the normal and the line on which the slices' origins lie."""
+    line = np.asarray(last, float) - np.asarray(first, float)
+    length = float(np.linalg.norm(line))
+    if length < SAME_PLACE_MM:
+        return 0.0
+    return float(np.degrees(np.arccos(min(1.0, abs(float(np.dot(line, along))) / length))))
+
+
+def _stack(planes: Sequence[Plane]) -> Stack:
+    orientation = planes[0].orientation
+    along = normal(orientation)  # type: ignore[arg-type]  # six cosines
+    placed = sorted(
+        ((float(np.dot(along, plane.position)), plane) for plane in planes),
+        key=lambda pair: (pair[0], pair[1].name),
+    )
+    places: list[list[str]] = []
+    distances: list[float] = []
+    last = 0.0
+    for distance, plane in placed:
+        if places and distance - last <= SAME_PLACE_MM:
+            places[-1].append(plane.name)
+        else:
+            places.append([plane.name])
+            distances.append(distance)
+        last = distance
+    steps = [high - low for low, high in zip(distances, distances[1:], strict=False)]
+    usual = median(steps) if steps else None
+    gaps, uneven = [], []
+    for index, step in enumerate(steps):
+        if usual is None or abs(step - usual) <= max(_UNEVEN * usual, _UNEVEN_MM):
+            continue
+        slices = round(step / usual)
+        if slices >= 2 and abs(step - slices * usual) <= max(_UNEVEN * usual, _UNEVEN_MM):
+            gaps.append(Gap(index, slices - 1, step))
+        else:
+            uneven.append(index)
+    return Stack(
+        orientation,
+        tuple(map(tuple, places)),
+        tuple(distances),
+        usual,
+        tuple(gaps),
+        tuple(uneven),
+        _tilt(along, placed[0][1].position, placed[-1][1].position),
+    )
+
+
+def stacks(planes: Sequence[Plane]) -> list[Stack]:
+    """The stacks of a series (or of the frames of one instance), one for each orientation, largest first."""
+    groups = orientation_groups([plane.orientation for plane in planes])  # type: ignore[misc]  # six cosines
+    found = [
+        _stack([plane for plane, own in zip(planes, groups, strict=True) if own == group])
+        for group in sorted(set(groups))
+    ]
+    return sorted(found, key=lambda stack: -stack.images)

@@ -1,0 +1,245 @@
+"""One instance, on its own: is it whole, is it what it says, do its pixels decode?
+
+CPU only; foreign bytes go through C libraries here, so ``workers`` runs it in a process that may die.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from scraper.assemble import charset, walk
+from scraper.assemble.part10 import (
+    MEDIA_DIRECTORY,
+    dataset,
+    declared_charset,
+    describe_fault,
+    first,
+    frame_planes,
+    header_of,
+    numbers,
+    plain,
+    raw_texts,
+)
+from scraper.errors import CorruptInstance
+from scraper.model import Header, Origin, Problem
+from scraper.verify import frames, objects
+
+Vector = tuple[float, ...]
+_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_IDENTITY: Final = (
+    ("SOP Class UID", "sop_class_uid"),
+    ("SOP Instance UID", "sop_instance_uid"),
+    ("Study Instance UID", "study_instance_uid"),
+    ("Series Instance UID", "series_instance_uid"),
+)
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the checks across instances need beside the header. Lengths in mm."""
+
+    image_type: tuple[str, ...] = ()
+    spacing: Vector | None = None  # Pixel Spacing: between rows, between columns
+    frame_of_reference_uid: str = ""
+    planes: tuple[
+        tuple[Vector | None, Vector | None], ...
+    ] = ()  # (position, orientation) of each frame, enhanced only
+    has_pixels: bool = False
+    is_lossy: bool = False
+    frames_decoded: int = 0
+    references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file, checked. ``header`` is None where it can't be read at all."""
+
+    path: Path
+    header: Header | None
+    sha256: str
+    size: int
+    origin: Origin
+    problems: tuple[Problem, ...] = ()
+    facts: Facts = Facts()
+
+    @property
+    def name(self) -> str:
+        """SOP Instance UID, else the file's name."""
+        return (self.header.sop_instance_uid if self.header else "") or self.path.name
+
+
+def _digest(data: walk.Buffer) -> str:
+    digest = hashlib.sha256()
+    for at in range(0, len(data), _CHUNK):
+        digest.update(data[at : at + _CHUNK])
+    return digest.hexdigest()
+
+
+def _identity(header: Header, layout: walk.Layout) -> list[Problem]:
+    """UIDs there, well formed, and the same in file meta and data set (PS3.10 7.1, PS3.5 9.1, PS3.3 C.12.1)."""
+    found = []
+    missing = [words for words, name in _IDENTITY if not getattr(header, name)]
+    if missing:
+        found.append(Problem("missing-identity", values={"what": ", ".join(missing)}))
+    if not layout.meta:
+        found.append(Problem("no-file-meta", fatal=False))
+    elif not layout.transfer_syntax_uid:
+        found.append(Problem("missing-transfer-syntax"))
+    malformed = [
+        words
+        for words, name in _IDENTITY
+        if (uid := getattr(header, name)) and (len(uid) > 64 or not _UID.fullmatch(uid))
+    ]
+    if malformed:
+        found.append(Problem("malformed-uid", values={"what": ", ".join(malformed)}, fatal=False))
+    pairs = (
+        (layout.meta_text(0x0003), header.sop_instance_uid, "SOP Instance UID"),
+        (layout.meta_text(0x0002), header.sop_class_uid, "SOP Class UID"),
+    )
+    differing = [words for in_meta, in_set, words in pairs if in_meta and in_set and in_meta != in_set]
+    if differing:
+        found.append(Problem("meta-disagrees", values={"what": ", ".join(differing)}, fatal=False))
+    return found
+
+
+def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
+    """Image Plane (PS3.3 C.7.6.2) where the SOP Class demands it, and a sense in it."""
+    found = []
+    if header.sop_class_uid in objects.CROSS_SECTIONAL:
+        absent = [
+            words
+            for words, value in (
+                ("Image Position (Patient)", header.position),
+                ("Image Orientation (Patient)", header.orientation),
+                ("Pixel Spacing", facts.spacing),
+            )
+            if value is None
+        ]
+        if absent:
+            found.append(Problem("missing-geometry", values={"what": ", ".join(absent)}, fatal=False))
+    if header.orientation is not None and not _is_frame(header.orientation):
+        found.append(Problem("orientation-senseless", fatal=False))
+    if (
+        facts.planes
+        and header.frames is not None
+        and len(facts.planes) != header.frames
+        and "PerFrameFunctionalGroupsSequence" in ds
+    ):
+        found.append(
+            Problem("frames-undescribed", values={"expected": header.frames, "present": len(facts.planes)})
+        )
+    return found
+
+
+def _is_frame(orientation: Vector) -> bool:
+    """Two unit vectors at a right angle (PS3.3 C.7.6.2.1.1), as far as 6 digits carry."""
+    row, column = orientation[:3], orientation[3:]
+    lengths = sum(one * one for one in row), sum(one * one for one in column)
+    return (
+        all(abs(length - 1) < 0.02 for length in lengths)
+        and abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.02
+    )
+
+
+def _spacing(ds: Dataset) -> Vector | None:
+    return numbers(ds, "PixelSpacing", 2) or numbers(ds, "ImagerPixelSpacing", 2)
+
+
+def _facts(ds: Dataset, layout: walk.Layout) -> Facts:
+    image_type = ds.get("ImageType", None) or ()
+    kinds = (image_type,) if isinstance(image_type, str) else tuple(str(part) for part in image_type)
+    planes = frame_planes(ds) if "PerFrameFunctionalGroupsSequence" in ds else []
+    return Facts(
+        image_type=tuple(kinds),
+        spacing=_spacing(ds),
+        frame_of_reference_uid=plain(ds, "FrameOfReferenceUID"),
+        planes=tuple(planes),
+        has_pixels=any(tag in layout.elements for tag in walk.PIXEL_TAGS),
+    )
+
+
+def _check(layout: walk.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
+    """Everything about one layout.
+
+    Raises:
+        CorruptInstance: unreadable.
+    """
+    problems = []
+    if layout.fault is walk.Fault.TRUNCATED:
+        problems.append(Problem("truncated"))
+    ds = dataset(layout)
+    declared = declared_charset(layout)
+    guessed = charset.suspect(raw_texts(layout, ds), declared)
+    header = header_of(layout, ds, guessed)
+    facts = _facts(ds, layout)
+    if guessed:
+        said = "\\".join(declared) or "ISO_IR 6"
+        problems.append(Problem("character-set", values={"said": said, "real": guessed}, fatal=False))
+    problems += _identity(header, layout)
+    problems += _geometry(header, ds, facts)
+    lacks = objects.lacking(header.sop_class_uid, ds, layout)
+    if lacks is not None and layout.fault is None:
+        problems.append(Problem("object-incomplete", values={"kind": lacks[0], "what": lacks[1]}))
+    pixels = frames.check(layout, ds)
+    problems += pixels.problems
+    if pixels.constant:
+        shown = ", ".join(str(number + 1) for number in pixels.constant[:20])
+        problems.append(Problem("constant-frame", values={"frames": shown}, fatal=origin is Origin.REBUILT))
+    is_lossy = pixels.is_lossy or str(first(ds, "LossyImageCompression") or "") == "01"
+    facts = replace(facts, is_lossy=is_lossy, frames_decoded=pixels.checked)
+    return header, facts, problems
+
+
+def instance(path: Path, origin: Origin) -> Checked:
+    """Check one file by itself; every finding is a problem, nothing is raised for what the file holds.
+
+    Args:
+        path: a file that should be a Part 10 file.
+        origin: how its bytes came; a constant picture is a fault of the site where it was rebuilt.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _instance(path, origin)
+        except OSError as err:
+            problem = Problem("unreadable", (path.name,), {"what": err.strerror or "an unreadable file"})
+            return Checked(path, None, "", 0, origin, (problem,))
+
+
+def _instance(path: Path, origin: Origin) -> Checked:
+    with walk.mapped(path) as data:
+        size, digest = len(data), _digest(data)
+        header: Header | None = None
+        facts = Facts()
+        layout: walk.Layout | None = None
+        try:
+            layout = walk.layout_of(data)
+            if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
+                raise CorruptInstance(what="a DICOMDIR")
+            header, facts, problems = _check(layout, origin)
+        except CorruptInstance as err:
+            what = err.values.get("what", "")
+            problems = [Problem("unreadable", values={"what": what})]
+            if layout is not None and layout.fault is not None:
+                problems = [Problem("unreadable", values={"what": describe_fault(layout.fault)})]
+        finally:
+            if layout is not None:
+                layout.data = b""  # the map is about to be closed
+    name = (header.sop_instance_uid if header else "") or path.name
+    series = header.series_instance_uid if header else ""
+    told = tuple(replace(problem, instances=(name,), series_instance_uid=series) for problem in problems)
+    return Checked(path, header, digest, size, origin, told, facts)
+
+
+def failed(path: Path, origin: Origin, code: str) -> Checked:
+    """What is said of a file whose checking process died or hung."""
+    size = path.stat().st_size if path.exists() else 0
+    return Checked(path, None, "", size, origin, (Problem(code, (path.name,)),))

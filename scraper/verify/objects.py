@@ -1,0 +1,76 @@
+"""What kind of object an instance is, and whether it holds what that kind must.
+
+Source: PS3.3 annex A (the IODs' module tables) and PS3.4 B.5 (the SOP Classes).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from scraper.assemble import walk
+from scraper.assemble.part10 import sequence
+
+_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
+
+# SOP Class (or its root, with a dot at the end) → elements of which all must be there, with what they are in words.
+_REQUIRED: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
+    (_ROOT + "88.59", ("ContentSequence", "ConceptNameCodeSequence"), "key object selection"),  # A.35.4
+    (_ROOT + "88.", ("ConceptNameCodeSequence",), "structured report"),  # A.35
+    (_ROOT + "104.", ("EncapsulatedDocument",), "encapsulated document"),  # A.45
+    (_ROOT + "11.", ("PresentationCreationDate",), "presentation state"),  # A.33
+    (_ROOT + "66.4", ("SegmentSequence",), "segmentation"),  # A.51
+    (_ROOT + "67", ("ReferencedImageRealWorldValueMappingSequence",), "real world value mapping"),  # A.46
+    (_ROOT + "481.3", ("StructureSetROISequence",), "RT structure set"),  # A.19
+    (_ROOT + "481.5", ("RTPlanLabel",), "RT plan"),  # A.20
+    (_ROOT + "9.", ("WaveformSequence",), "waveform"),  # A.34
+)
+# Roots of SOP Classes that carry pixels: PS3.4 B.5.
+_IMAGES: Final = tuple(
+    _ROOT + tail
+    for tail in (
+        "1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "2.1", "2.2", "3.1", "4", "4.1", "4.3", "4.4", "6.1", "6.2", "7",
+        "7.1", "7.2", "7.3", "7.4", "12.1", "12.1.1", "12.2", "12.2.1", "13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.1.5", "14.1",
+        "14.2", "20", "30", "66.4", "77.1.1", "77.1.2", "77.1.4", "77.1.5.1", "77.1.5.2", "77.1.5.4", "77.1.6", "128", "128.1",
+        "130", "481.1", "481.2", "77.1.1.1", "77.1.2.1", "77.1.4.1",
+    )
+)  # fmt: skip
+CROSS_SECTIONAL: Final = frozenset(
+    _ROOT + tail for tail in ("2", "4", "128")
+)  # CT, MR, PET: Image Plane is mandatory
+
+
+def is_image(sop_class_uid: str) -> bool:
+    """A SOP Class whose instances are pictures."""
+    return sop_class_uid in _IMAGES
+
+
+def lacking(sop_class_uid: str, ds: Dataset, layout: walk.Layout) -> tuple[str, str] | None:
+    """(kind of object, what it lacks); None where it holds what it must, or nothing is known of its kind."""
+    for root, keywords, kind in _REQUIRED:
+        if sop_class_uid == root or (root.endswith(".") and sop_class_uid.startswith(root)):
+            absent = [keyword for keyword in keywords if keyword not in ds]
+            if not absent and kind == "encapsulated document" and not document_is_whole(ds):
+                absent = ["EncapsulatedDocument"]
+            if (
+                not absent
+                and "." + sop_class_uid.rsplit(".", 1)[1] == ".59"
+                and not sequence(ds, "ContentSequence")
+            ):
+                absent = ["ContentSequence"]
+            return (kind, ", ".join(absent)) if absent else None
+    if is_image(sop_class_uid) and not any(tag in layout.elements for tag in walk.PIXEL_TAGS):
+        return ("image", "PixelData")
+    return None
+
+
+def document_is_whole(ds: Dataset) -> bool:
+    """An encapsulated PDF begins as one and ends as one (PS3.3 C.24.2)."""
+    try:
+        raw = bytes(ds.EncapsulatedDocument)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    if str(ds.get("MIMETypeOfEncapsulatedDocument", "")).strip() != "application/pdf":
+        return bool(raw)
+    return raw[:1024].lstrip().startswith(b"%PDF-") and b"%%EOF" in raw[-1024:]

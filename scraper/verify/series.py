@@ -1,0 +1,287 @@
+"""Checks across the instances of one series and of one study.
+
+Sources: PS3.3 A.1.2 and C.7.2-C.7.3 (patient, study, series), C.7.6.1.1 (Instance Number), C.7.6.2 (Image Plane),
+C.7.4.1 (Frame of Reference), PS3.5 9 (one UID, one object).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from scraper.model import Header, Problem
+from scraper.verify import objects
+from scraper.verify.geometry import Plane, Stack, stacks
+from scraper.verify.instance import Checked
+
+_LOCALIZER: Final = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVEY", "SURVIEW"})
+_FEW: Final = 5  # slices of one orientation that still make a localizer
+_SHOWN: Final = 30
+
+
+def _read(checked: Iterable[Checked]) -> list[tuple[Checked, Header]]:
+    return [(one, one.header) for one in checked if one.header is not None]
+
+
+def _unique(checked: Sequence[Checked]) -> list[tuple[Checked, Header]]:
+    """One of each SOP Instance UID."""
+    seen: set[str] = set()
+    found = []
+    for one, header in _read(checked):
+        if header.sop_instance_uid not in seen or not header.sop_instance_uid:
+            seen.add(header.sop_instance_uid)
+            found.append((one, header))
+    return found
+
+
+def _duplicates(checked: Sequence[Checked]) -> list[Problem]:
+    """One SOP Instance UID, several files: equal bytes are a copy, different bytes a fault (PS3.5 9)."""
+    digests: dict[str, list[str]] = defaultdict(list)
+    for one, header in _read(checked):
+        if header.sop_instance_uid:
+            digests[header.sop_instance_uid].append(one.sha256)
+    copies = [uid for uid, found in digests.items() if len(found) > 1 and len(set(found)) == 1]
+    clashes = [uid for uid, found in digests.items() if len(set(found)) > 1]
+    found = []
+    if copies:
+        found.append(Problem("duplicate-instances", tuple(copies), fatal=False))
+    if clashes:
+        found.append(Problem("conflicting-instances", tuple(clashes)))
+    return found
+
+
+def _number_gaps(unique: Sequence[tuple[Checked, Header]]) -> tuple[list[int], bool]:
+    """(instance numbers that are absent between the lowest and the highest, whether the numbers tell anything)."""
+    numbers = [header.instance_number for _, header in unique]
+    known = sorted({number for number in numbers if number is not None})
+    if len(known) < len(numbers) or len(known) < 2:
+        return [], False
+    if known[-1] - known[0] + 1 > 2 * len(known):
+        return [], False  # numbered by another rule: too sparse to speak of gaps
+    return sorted(set(range(known[0], known[-1] + 1)) - set(known)), True
+
+
+def _shorten(numbers: Sequence[object]) -> str:
+    text = ", ".join(str(number) for number in numbers[:_SHOWN])
+    return text + (", …" if len(numbers) > _SHOWN else "")
+
+
+def _neighbours(stack: Stack, index: int) -> tuple[str, ...]:
+    return (*stack.places[index], *stack.places[index + 1])
+
+
+def _stack_problems(stack: Stack, absent: Sequence[int], *, numbers_tell: bool) -> list[Problem]:
+    """Gaps, uneven steps, places that hold too few or too many.
+
+    A long step is a missing slice where the instance numbers have a gap too, or tell nothing; where they run on without a gap
+    the scanner itself left it (two slabs in one series).
+    """
+    found = []
+    evident = bool(absent) or not numbers_tell
+    if stack.gaps and len(stack.places) > 3:
+        slices = sum(gap.slices for gap in stack.gaps)
+        evident = evident and slices <= len(stack.places)  # a longer hole parts two stacks
+        names = tuple(name for gap in stack.gaps for name in _neighbours(stack, gap.after))
+        values = {"slices": slices, "step": f"{stack.step_mm:.3g}", "numbers": _shorten(absent)}
+        found.append(Problem("missing-slices" if evident else "uneven-spacing", names, values, fatal=evident))
+    if stack.uneven and len(stack.places) > 3:
+        names = tuple(name for index in stack.uneven for name in _neighbours(stack, index))
+        found.append(Problem("uneven-spacing", names, {"step": f"{stack.step_mm:.3g}"}, fatal=False))
+    depth = stack.depth
+    if depth > 1 and len(stack.places) > 1:
+        found.append(
+            Problem("several-stacks", (), {"places": len(stack.places), "stacks": depth}, fatal=False)
+        )
+        if stack.thin:
+            names = tuple(name for index in stack.thin for name in stack.places[index])
+            found.append(
+                Problem(
+                    "stack-incomplete", names, {"places": len(stack.thin), "stacks": depth}, fatal=evident
+                )
+            )
+    elif depth == 1 and len(stack.places) > 2:
+        repeated = tuple(name for names in stack.places if len(names) > 1 for name in names)
+        if repeated:
+            found.append(Problem("repeated-positions", repeated, fatal=False))
+    return found
+
+
+def _is_localizer(found: Sequence[Stack], unique: Sequence[tuple[Checked, Header]]) -> bool:
+    kinds = {part.upper() for one, _ in unique for part in one.facts.image_type}
+    return bool(kinds & _LOCALIZER) or all(stack.images <= _FEW for stack in found)
+
+
+def _planes(unique: Sequence[tuple[Checked, Header]]) -> list[Plane]:
+    return [
+        Plane(one.name, header.position, header.orientation)
+        for one, header in unique
+        if header.position is not None
+        and header.orientation is not None
+        and not one.facts.planes
+        and one.facts.has_pixels
+    ]
+
+
+def _geometry(unique: Sequence[tuple[Checked, Header]]) -> tuple[list[Problem], bool]:
+    """(problems of the stacks, whether there were any stacks)."""
+    planes = _planes(unique)
+    if len(planes) < 2:
+        return [], False
+    found_stacks = stacks(planes)
+    absent, tell = _number_gaps(unique)
+    found: list[Problem] = []
+    if len(found_stacks) > 1:
+        if _is_localizer(found_stacks, unique):
+            return [], True
+        odd = tuple(name for stack in found_stacks[1:] for names in stack.places for name in names)
+        found.append(Problem("mixed-orientations", odd, {"orientations": len(found_stacks)}, fatal=False))
+    for stack in found_stacks:
+        found += _stack_problems(stack, absent, numbers_tell=tell)
+    return found, True
+
+
+def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """Sizes, spacings and frames of reference within the slices of one series."""
+    sliced = [(one, header) for one, header in unique if header.position is not None and one.facts.has_pixels]
+    found = []
+    for code, keys in (
+        ("mixed-sizes", [(header.rows, header.columns) for _, header in sliced]),
+        ("mixed-spacings", [tuple(round(side, 4) for side in one.facts.spacing or ()) for one, _ in sliced]),
+        ("mixed-frames-of-reference", [one.facts.frame_of_reference_uid for one, _ in sliced]),
+    ):
+        if len(set(keys)) > 1:
+            usual = max(set(keys), key=keys.count)
+            odd = tuple(one.name for (one, _), key in zip(sliced, keys, strict=True) if key != usual)
+            found.append(Problem(code, odd, fatal=False))
+    return found
+
+
+def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """The same for the frames of each enhanced multi-frame image; frames are there by number, so a gap is only told."""
+    found = []
+    for one, _ in unique:
+        planes = [
+            Plane(f"{index + 1}", position, orientation)
+            for index, (position, orientation) in enumerate(one.facts.planes)
+            if position and orientation
+        ]
+        for stack in stacks(planes) if len(planes) > 3 else []:
+            if stack.gaps:
+                found.append(
+                    Problem("uneven-spacing", (one.name,), {"step": f"{stack.step_mm:.3g}"}, fatal=False)
+                )
+    return found
+
+
+def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, ...]:
+    """What is wrong across the instances of one series.
+
+    Args:
+        checked: its files, each checked by itself.
+        expected: how many instances the site announced; None where it did not say.
+    """
+    unique = _unique(checked)
+    uid = unique[0][1].series_instance_uid if unique else ""
+    found = _duplicates(checked)
+    if expected is not None and len(unique) < expected:
+        found.append(Problem("missing-instances", values={"saved": len(unique), "expected": expected}))
+    images = [
+        (one, header)
+        for one, header in unique
+        if one.facts.has_pixels or objects.is_image(header.sop_class_uid)
+    ]
+    of_stacks, has_stacks = _geometry(images)
+    found += of_stacks
+    found += _frame_stacks(images)
+    found += _differing(images)
+    absent, _ = _number_gaps(unique)
+    if absent and all(problem.code != "missing-slices" for problem in found):
+        dense = len(unique) >= 10 and len(absent) <= len(unique) // 10
+        blind = expected is None and not has_stacks and dense
+        found.append(
+            Problem(
+                "instance-number-gap", values={"numbers": _shorten(absent), "gaps": len(absent)}, fatal=blind
+            )
+        )
+    return tuple(replace(problem, series_instance_uid=uid) for problem in found)
+
+
+def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """Patient IDs within one study (PS3.3 A.1.2: a study has one patient)."""
+    by_study: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for one, header in read:
+        if header.patient_id:
+            by_study[header.study_instance_uid][header.patient_id].append(one.name)
+    found = []
+    for patients in by_study.values():
+        if len(patients) > 1:
+            usual = max(patients, key=lambda patient: len(patients[patient]))
+            odd = tuple(name for patient, names in patients.items() if patient != usual for name in names)
+            found.append(Problem("several-patients", odd))
+    return found
+
+
+def _studies(read: Sequence[tuple[Checked, Header]], study_instance_uid: str) -> list[Problem]:
+    uids = [header.study_instance_uid for _, header in read]
+    if study_instance_uid:
+        odd = tuple(
+            one.name for one, header in read if header.study_instance_uid not in {"", study_instance_uid}
+        )
+        return [Problem("several-studies", odd)] if odd else []
+    named = set(uids) - {""}
+    if len(named) < 2:
+        return []
+    usual = max(named, key=uids.count)
+    odd = tuple(one.name for one, header in read if header.study_instance_uid not in {"", usual})
+    return [Problem("several-studies", odd, fatal=False)]
+
+
+def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """One SOP Instance UID in several series, or one series in several studies (PS3.5 9, PS3.3 A.1.2)."""
+    series_of: dict[str, set[str]] = defaultdict(set)
+    studies_of: dict[str, set[str]] = defaultdict(set)
+    for _, header in read:
+        if header.sop_instance_uid:
+            series_of[header.sop_instance_uid].add(header.series_instance_uid)
+        if header.series_instance_uid:
+            studies_of[header.series_instance_uid].add(header.study_instance_uid)
+    found = []
+    across = tuple(uid for uid, owners in series_of.items() if len(owners) > 1)
+    if across:
+        found.append(Problem("duplicate-across-series", across))
+    for uid, owners in studies_of.items():
+        if len(owners) > 1:
+            found.append(
+                Problem("series-across-studies", values={"studies": len(owners)}, series_instance_uid=uid)
+            )
+    return found
+
+
+def study(
+    checked: Sequence[Checked], expected: Mapping[str, int | None], study_instance_uid: str = ""
+) -> tuple[Problem, ...]:
+    """What is wrong across the files of one study (or of one folder), series by series and between them.
+
+    Args:
+        checked: all its files, each checked by itself.
+        expected: Series Instance UID → how many instances the site announced. A series that is not there at all is missing.
+        study_instance_uid: the study that it should be; empty: not known, and several studies in one folder are only told.
+    """
+    read = _read(checked)
+    by_series: dict[str, list[Checked]] = defaultdict(list)
+    for one, header in read:
+        by_series[header.series_instance_uid].append(one)
+    found: list[Problem] = []
+    for uid, members in by_series.items():
+        found += series(members, expected.get(uid))
+    for uid, count in expected.items():
+        if count and uid not in by_series:
+            found.append(
+                Problem("missing-instances", values={"saved": 0, "expected": count}, series_instance_uid=uid)
+            )
+    found += _studies(read, study_instance_uid)
+    found += _patients(read)
+    found += _split_series(read)
+    return tuple(found)
