@@ -15,6 +15,10 @@ from tools import readme
 
 ROOT = Path(__file__).resolve().parent.parent
 EN, ZH = (path.read_text(encoding="utf-8") for path in readme.READMES.values())
+CONTRACT = """
+-o --output --answer --password --provider --browser --headed --series --jobs --rate --timeout --insecure --connect-to
+--proxy --json -q -v
+"""  # the options of `grab` that scripts rely on
 PAGES = pytest.mark.parametrize("text", [EN, ZH], ids=["en", "zh"])
 
 
@@ -69,6 +73,11 @@ def test_every_command_shown_exists_with_its_options(text):
 @PAGES
 def test_the_table_of_commands_is_the_help(text):
     assert set(re.findall(r"^\| `cloudfilm (\w+)", text, re.MULTILINE)) == commands_of_help()
+
+
+@pytest.mark.parametrize("option", CONTRACT.split())
+def test_the_options_that_scripts_rely_on(option):
+    assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of("grab"))
 
 
 def test_both_languages_show_the_same_commands():

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from scraper import errors, registry
+from scraper import errors, registry, words
 from scraper.errors import CloudfilmError
-from scraper.lang import catalogue
+from scraper.lang import catalogue, question_label
 from scraper.settings import Language
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,18 +61,18 @@ def error_rows(language: Language) -> Iterator[tuple[str, ...]]:
 
 def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
     """Every recipe in the tree, by name; the words are its own header's."""
-    for name, provider in sorted(registry.known().by_name.items()):
-        if not provider.__module__.startswith("providers."):
+    for row in words.provider_rows():
+        provider = registry.known().by_name.get(str(row["name"]))
+        if provider is None or not provider.__module__.startswith("providers."):
             continue  # somebody's plug-in on this machine
-        header = registry.header(provider)
-        asked = (question.zh if language is Language.ZH else question.en for question in provider.asks)
+        asked = ", ".join(question_label(question.name, language) for question in provider.asks)
         yield (
-            f"`{name}`",
-            header["title"],
-            ", ".join(asked) or "–",
-            header.get("serves", ""),
+            f"`{row['name']}`",
+            str(row["title"]),
+            asked or "–",
+            str(row["serves"]),
             str(len(provider.deployments)),
-            header.get("verified", ""),
+            str(row["verified"]),
         )
 
 
