@@ -56,6 +56,8 @@ from scraper.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.page import Page, unescaped
+from scraper.protocols import j2k_json
 from scraper.schema import Field, Reply, decode_text, mended
 from scraper.session import Response, Session, encode_query, with_query
 
@@ -141,8 +143,8 @@ __all__ = [
     "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4", "SMS_CODE",
     "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired", "Captured", "CloudfilmError", "CredentialsRefused",
     "CredentialsRequired", "Deployment", "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired",
-    "MiniProgramOnly", "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "PixelParts", "Problem",
+    "MiniProgramOnly", "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem",
     "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
     "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Study", "StudyGone", "Tags", "TagsAndPixels", "UnusableLink",
-    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "mended", "with_query",
+    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "j2k_json", "mended", "unescaped", "with_query",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from scraper.model import (
     PixelParts,
     Problem,
     Request,
+    Tags,
     TagsAndPixels,
     WadoRs,
     WadoUri,
@@ -187,8 +188,15 @@ class Fetcher:
             tags = source.read_tags(body.body)
         else:
             tags = source.tags
-        frames = [(await self._bytes(request)).body for request in source.frames]
-        return await self._rebuild(PixelParts(tags, tuple(frames)), into)
+        try:
+            return await self._rebuild(await self._parts(tags, source.frames), into)
+        except (CorruptInstance, MissingInstances, SiteUnreachable):
+            if not source.otherwise:
+                raise
+            return await self._rebuild(await self._parts(tags, source.otherwise), into)
+
+    async def _parts(self, tags: Tags, frames: Sequence[Request]) -> PixelParts:
+        return PixelParts(tags, tuple([(await self._bytes(request)).body for request in frames]))
 
     async def _rebuild(self, parts: PixelParts, into: Path) -> tuple[Problem, ...]:
         rebuilt = await asyncio.to_thread(assemble.rebuild, parts)

@@ -125,12 +125,14 @@ class TagsAndPixels:
     """Tags and pixels that the site serves apart; ``frames`` in order, one request each.
 
     ``tags`` is what is known already, or the request whose body ``read_tags`` turns into tags.
-    ``read_tags`` raises NotAnImage where the site has no pixels for the object.
+    ``read_tags`` raises NotAnImage where the site has no pixels for the object. ``otherwise`` are requests for the same
+    frames in another form, tried where the first are not served.
     """
 
     tags: Tags | Request
     frames: tuple[Request, ...]
     read_tags: Callable[[bytes], Tags] | None = None
+    otherwise: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import quote, urlsplit
 
 from scraper.errors import (
+    CloudfilmError,
     CredentialsRequired,
     NoSuchStudy,
     SessionLapsed,
@@ -69,6 +71,7 @@ class Session:
         self._window: Window | None = None
         self._ask = ask
         self._answers: dict[str, str] = {}
+        self._beats: dict[str, asyncio.Task[None]] = {}
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
     # ---- what the page asks of a person
@@ -214,6 +217,18 @@ class Session:
             self.tell(what or "preparing")
             await asyncio.sleep(every_s)
 
+    def keep_alive(self, request: Request, *, every_s: float) -> None:
+        """Send ``request`` again and again until the session closes, as the page does to keep its cookie fresh."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(every_s)
+                with contextlib.suppress(CloudfilmError):  # if it no longer helps, the images will say so
+                    await self.request(request)
+
+        if request.url not in self._beats:
+            self._beats[request.url] = asyncio.create_task(beat())
+
     @property
     def http(self) -> Http:
         """The direct client itself, for ``fetch``."""
@@ -277,6 +292,9 @@ class Session:
 
     async def close(self) -> None:
         """Ends the window and the connections."""
+        for beat in self._beats.values():
+            beat.cancel()
+        await asyncio.gather(*self._beats.values(), return_exceptions=True)
         try:
             if self._window is not None:
                 await self._window.close()

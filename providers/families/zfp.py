@@ -1,0 +1,153 @@
+"""The ZFP viewer of 海纳医信 (Hinacom): everything behind ``/ImageViewer/StudyView``, whichever hospital's door led there.
+
+facts: fixtures/sites/hinacom/README.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, urljoin
+
+from scraper.contract import (
+    Field,
+    Instance,
+    NoSuchStudy,
+    Page,
+    Reply,
+    Request,
+    Response,
+    Series,
+    Session,
+    SessionLapsed,
+    SiteChanged,
+    Study,
+    TagsAndPixels,
+    encode_query,
+    j2k_json,
+)
+
+VIEWER = "/ImageViewer/StudyView"
+VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE_KEY")
+RENEW_S = 60.0  # as often as the page renews its short-lived cookie
+J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page hinacom-levels)
+
+
+class ImageReply(Reply):
+    study_id: str = Field(alias="studyId")
+    image_id: str = Field(alias="imageId")
+    instance_number: str | None = Field(None, alias="instanceNumber")
+    frames: str | None = Field(None, alias="nFrames")
+    frame: str | None = None
+
+
+class SeriesReply(Reply):
+    uid: str | None = Field(None, alias="id")
+    description: str | None = ""
+    number: str | None = Field(None, alias="seriesNumber")
+    images: list[ImageReply] = Field(default_factory=list)
+
+
+class ImageSet(Reply):
+    patient_name: str | None = Field("", alias="patientName")
+    description: str | None = Field("", alias="studyDescription")
+    date: str | None = Field("", alias="studyDate")
+    study_id: str | None = Field("", alias="studyId")
+    storage_node: str | None = Field(None, alias="storageNode")
+    series: list[SeriesReply] = Field(alias="displaySets")
+
+
+async def enter(session: Session, view_image: str) -> Response:
+    """From ``/Study/ViewImage`` to the viewer's page: each step is a redirect that a script makes.
+
+    Raises:
+        SiteChanged: a step leads nowhere.
+    """
+    page = await session.get(view_image)
+    for _ in range(4):
+        if VIEWER in page.url.partition("?")[0]:
+            return page
+        scripts = Page(page.text, page.url)
+        target = scripts.variable("location.href") or scripts.variable("TARGET_PATH") or scripts.variable("TARGET_URL")
+        if not target:
+            break
+        page = await session.get(urljoin(page.url, target))
+    raise SiteChanged(host=session.link.host, what="no way from ViewImage to the viewer")
+
+
+async def read(session: Session, viewer: Response) -> list[Series]:
+    """The series that an opened viewer's page leads to.
+
+    Raises:
+        SessionLapsed: the page is a login page. NoSuchStudy: no image is listed. SiteChanged: not as known.
+    """
+    values = known(viewer)
+    base = viewer.url.partition(VIEWER)[0]
+    query = {
+        "studyId": values["STUDY_ID"],
+        "accessionNumber": values["ACCESSION_NUMBER"],
+        "examuid": values["STUDY_EXAM_UID"],
+        "minThickness": "5",
+    }
+    listed = await session.get(f"{base}/ImageViewer/GetImageSet", params=query, reply=ImageSet)
+    return describe(session, base, values["LOAD_IMAGE_CACHE_KEY"], listed)
+
+
+def known(viewer: Response) -> dict[str, str]:
+    """The four variables of the viewer's script; any may be empty."""
+    page = Page(viewer.text, viewer.url)
+    if "登录" in page.words("title") or "/Account/LogOn" in viewer.text or viewer.status in (401, 403):
+        raise SessionLapsed(host=viewer.url.split("/")[2])
+    found = {name: page.variable(name) for name in VARIABLES}
+    if found["STUDY_ID"] is None:
+        raise SiteChanged(host=viewer.url.split("/")[2], what="the viewer's page sets no STUDY_ID")
+    return {name: value or "" for name, value in found.items()}
+
+
+def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> list[Series]:
+    """An image set as series; from here on the session's short-lived cookie is renewed."""
+    if not any(one.images for one in listed.series):
+        raise NoSuchStudy(host=session.link.host)
+    session.keep_alive(Request(f"{base}/ImageViewer/renewcacauth"), every_s=RENEW_S)
+    node = listed.storage_node or ""
+    study = Study(
+        date=re.sub(r"\D", "", listed.date or "")[:8],
+        description=(listed.description or "").strip(),
+        patient_name=listed.patient_name or "",
+        key=next(one.images[0].study_id for one in listed.series if one.images),
+    )
+    return [
+        Series(
+            study_instance_uid="",
+            series_instance_uid=one.uid or "",
+            key=f"{place}/{one.number}",
+            number=int(one.number) if (one.number or "").isdigit() else None,
+            description=(one.description or "").strip(),
+            expected=len(one.images),
+            study=study,
+            instances=tuple(_instance(base, node, cache_key, image) for image in one.images),
+        )
+        for place, one in enumerate(listed.series)
+    ]
+
+
+def _instance(base: str, node: str, cache_key: str, image: ImageReply) -> Instance:
+    tags = {"studyId": image.study_id, "imageId": image.image_id, "frame": "0", "storageNodes": node}
+    source = TagsAndPixels(
+        tags=Request(f"{base}/ImageViewer/GetImageDicomTags?{encode_query(tags)}"),
+        read_tags=j2k_json.tags,
+        frames=tuple(_frames(base, node, cache_key, image, "j2k", J2K_LEVEL)),
+        otherwise=tuple(_frames(base, node, cache_key, image, "dicom", RAW_LEVEL)),
+    )
+    number = image.instance_number or ""
+    return Instance("", source, key=image.image_id, number=int(number) if number.isdigit() else None)
+
+
+def _frames(base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int) -> Iterator[Request]:
+    """One request a frame; a single-frame image keeps the frame number that the list gives it."""
+    count = int(image.frames) if (image.frames or "").isdigit() else 1
+    numbers = range(count) if count > 1 else [int(image.frame) if (image.frame or "").isdigit() else 0]
+    query = {"storageNodes": node, **({"ck": cache_key} if cache_key else {})}
+    for number in numbers:
+        path = f"{quote(image.study_id, safe='')}/{quote(image.image_id, safe='')}/{number}/{level}"
+        yield Request(f"{base}/imageservice/api/image/{codec}/{path}?{encode_query(query)}")

@@ -1,0 +1,95 @@
+"""What a page's HTML and its scripts say: forms, texts, and the variables that its scripts set."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+_VARIABLE = re.compile(r"(?:\bvar\s+|\blet\s+|\bconst\s+|\bwindow\.|[;\s,{])([A-Za-z_$][\w$.]*)\s*=\s*(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
+_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form: where it goes, and its fields as the page fills them (name → value), in order."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+class Page:
+    """One HTML page; selectors are CSS. Broken HTML is read as a browser reads it.
+
+    Args:
+        text: the HTML.
+        url: where it came from; links are joined to it.
+    """
+
+    def __init__(self, text: str, url: str = "") -> None:
+        self.text = text
+        self.url = url
+        self._tree = LexborHTMLParser(text)
+
+    def find(self, selector: str) -> LexborNode | None:
+        """The first element, or None."""
+        return self._tree.css_first(selector)
+
+    def all(self, selector: str) -> list[LexborNode]:
+        """Every element."""
+        return self._tree.css(selector)
+
+    def words(self, selector: str) -> str:
+        """The first element's text in one line, or nothing."""
+        found = self.find(selector)
+        return "" if found is None else " ".join(found.text().split())
+
+    def attribute(self, selector: str, name: str) -> str:
+        """The first element's attribute, or nothing."""
+        found = self.find(selector)
+        return "" if found is None else found.attributes.get(name) or ""
+
+    def form(self, selector: str = "form") -> Form | None:
+        """The first form with its hidden and pre-filled fields, or None."""
+        found = self.find(selector)
+        if found is None:
+            return None
+        fields = {}
+        for one in found.css("input, select, textarea"):
+            kind, name = (one.attributes.get("type") or "text").lower(), one.attributes.get("name") or ""
+            if name and (kind not in ("radio", "checkbox", "submit", "button", "image") or "checked" in one.attributes):
+                fields[name] = one.attributes.get("value") or ""
+        action = urljoin(self.url, found.attributes.get("action") or self.url)
+        return Form(action, (found.attributes.get("method") or "get").lower(), fields)
+
+    def variable(self, name: str) -> str | None:
+        """The text that a script gives a variable (``var NAME = "…"``, ``window.NAME = '…'``), or None."""
+        return variables(self.text).get(name)
+
+
+def variables(text: str) -> dict[str, str]:
+    """Every text that scripts assign, by name (``window.`` left off); of several, the first that is not empty."""
+    found: dict[str, str] = {}
+    for match in _VARIABLE.finditer(text):
+        name = match.group(1).removeprefix("window.")
+        if not found.get(name):
+            found[name] = _unquoted(match.group(2))
+    return found
+
+
+def _unquoted(literal: str) -> str:
+    def plain(match: re.Match[str]) -> str:
+        code = match.group(1) or match.group(2)
+        return chr(int(code, 16)) if code else _CONTROL.get(match.group(3), match.group(3))
+
+    return _ESCAPE.sub(plain, literal[1:-1])
+
+
+def unescaped(text: str) -> str:
+    """HTML entities as characters, also where they were escaped twice."""
+    return html.unescape(html.unescape(text))
