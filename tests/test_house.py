@@ -30,6 +30,7 @@ DOORS = {
     "PIL": ("scraper/picture",),
     "pydicom": ("scraper/assemble", "scraper/verify", "scraper/testing"),
     "typer": ("scraper/cli",),
+    "selectolax": ("scraper/page",),
     "pydantic": ("scraper/schema", "scraper/contract"),
 }
 
