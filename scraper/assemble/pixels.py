@@ -24,6 +24,11 @@ _SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant 
 _UNPACKED: Final = 1 << 30
 
 
+_NO_PIXELS: Final = frozenset({
+    Kind.PART10, Kind.ZIP, Kind.GIF, Kind.TIFF, Kind.WEBP, Kind.PDF, Kind.HTML, Kind.JSON, Kind.XML, Kind.TEXT, Kind.EMPTY,
+})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What the tags say of one frame; None where they say nothing."""
@@ -151,11 +156,7 @@ def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
         if segments != (shape.samples or 1) * -(-(shape.allocated or 8) // 8):
             raise CorruptInstance(what=f"an RLE picture of {segments} segments")
         return Frame(frame, None, is_rle=True)
-    if (
-        kind not in {Kind.UNKNOWN, Kind.TEXT, Kind.ZLIB}
-        and len(frame) != native
-        and (native is None or len(frame) < native)
-    ):
+    if len(frame) != native and kind in _NO_PIXELS:
         raise CorruptInstance(what=NAMES[kind])
     return _raw(shape, frame, count)
 

@@ -239,7 +239,9 @@ def _photometric(said: str, stream: codestream.Codestream | None, samples: int) 
         return said if said in {"RGB", "YBR_FULL"} else "RGB"
     if stream.colour:
         return stream.colour
-    return said if said in {"RGB", "YBR_FULL"} else "RGB"
+    if said in {"RGB", "YBR_FULL"}:
+        return said
+    return "YBR_FULL" if stream.kind is Kind.JPEG and not stream.is_lossless else "RGB"
 
 
 def _describe_pixels(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
@@ -280,13 +282,21 @@ def _describe_pixels(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> Non
         ds.PlanarConfiguration = 0
 
 
-def _is_claimed_lossy(tags: Tags, ds: Dataset) -> bool:
-    """The site itself says that the stored image is lossy."""
+def _said_syntax(tags: Tags) -> str:
+    """The Transfer Syntax in which the site says the image is stored; empty where it does not say."""
     for keyword in ("TransferSyntaxUID", "AvailableTransferSyntaxUID"):
         said = _lookup(tags, keyword)
         text = str(said[0] if isinstance(said, list) and said else said or "").strip("\0 ")
-        if text.startswith("1.2.840.10008.1.2") and text not in _LOSSLESS_SYNTAXES and text != codestream.J2K:
-            return True
+        if text.startswith("1.2.840.10008.1.2"):
+            return text
+    return ""
+
+
+def _is_claimed_lossy(tags: Tags, ds: Dataset) -> bool:
+    """The site itself says that the stored image is lossy."""
+    said = _said_syntax(tags)
+    if said and said not in _LOSSLESS_SYNTAXES and said != codestream.J2K:
+        return True
     return plain(ds, "LossyImageCompression") == "01"
 
 
@@ -376,6 +386,8 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     count = _count(tags, "NumberOfFrames") or 1
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
+    if transfer_syntax == codestream.J2K_LOSSLESS and _said_syntax(tags) == codestream.J2K:
+        transfer_syntax = codestream.J2K  # a reversible stream may have been cut to a rate: the weaker claim stands
     sign = _lookup(tags, "PixelRepresentation")
     notes = _Notes()
     ds = _fill(

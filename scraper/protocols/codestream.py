@@ -164,7 +164,7 @@ def _jpeg_colour(data: Buffer, frame: int, components: int, adobe: int | None, *
         return "YBR_FULL_422"
     if adobe == 0 or ids == b"RGB":
         return "RGB"
-    return "YBR_FULL" if lossy else "RGB"
+    return "" if adobe is None or not lossy else "YBR_FULL"
 
 
 def _ends(data: Buffer) -> bool:
@@ -191,6 +191,7 @@ def _read_jpeg(data: Buffer) -> Codestream:
         data[frame + 5],
     )
     _u16(data, frame + 4 + 3 * components)  # the component list is there
+    _u16(data, start)
     scanned = data[start]
     _u16(data, start + 1 + 2 * scanned + 1)
     select = data[start + 1 + 2 * scanned]  # Ss: the predictor of a lossless scan, NEAR of JPEG-LS
@@ -217,7 +218,7 @@ def _read_png(data: Buffer) -> Codestream:
     components = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 0)
     if bytes(data[12:16]) != b"IHDR" or not rows or not columns or not components:
         raise CorruptInstance(what="a PNG picture with a broken header")
-    whole = b"IEND" in bytes(data[-16:])
+    whole = b"IEND\xaeB`\x82" in bytes(data[-64:])
     return Codestream(
         Kind.PNG, rows, columns, components, bits, False, True, "", whole, "RGB" if components == 3 else ""
     )

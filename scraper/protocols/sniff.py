@@ -6,6 +6,7 @@ Source: PS3.10 7.1 (Part 10), PS3.5 7.1 (bare data sets), and each format's own 
 
 from __future__ import annotations
 
+import re
 import struct
 from enum import StrEnum
 from typing import Final
@@ -149,17 +150,23 @@ def _text(head: bytes) -> Kind | None:
         or b"<html" in lowered
     ):
         return Kind.HTML
-    if lowered.startswith(b"<"):
+    is_text = _is_text(stripped[:512])
+    if is_text and re.match(rb"<[?!a-z]", lowered):
         return Kind.XML
-    if stripped[:1] in b"{[":
+    if is_text and re.match(rb"[{\[]\s*[\"{}\[\]0-9tfn-]", lowered):
         return Kind.JSON
-    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in stripped[:512]) and b"\x7f" not in stripped[:512]:
-        try:
-            stripped[:512].decode("utf-8", "strict")
-        except UnicodeDecodeError as err:
-            return Kind.TEXT if err.start > len(stripped[:512]) - 4 else None
-        return Kind.TEXT
-    return None
+    return Kind.TEXT if is_text else None
+
+
+def _is_text(data: bytes) -> bool:
+    """UTF-8 without control characters; its last character may be cut."""
+    if any(byte < 0x20 and byte not in b"\t\r\n\f" for byte in data) or b"\x7f" in data:
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as err:
+        return err.start > len(data) - 4
+    return True
 
 
 def sniff(head: bytes) -> Kind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -21,6 +22,7 @@ from scraper.verify.instance import Checked
 from scraper.verify.series import study
 from scraper.verify.workers import Inspector
 
+_DIRECTORY: Final = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])")  # Media Storage Directory, in the file meta
 _OURS: Final = frozenset({"study.json"})
 
 
@@ -84,7 +86,7 @@ def find(folder: Path) -> Iterator[Candidate]:
                 continue
             kind = sniff(head)
             if kind is Kind.PART10:
-                is_directory = b"1.2.840.10008.1.3.10\0" in head[132:400]
+                is_directory = _DIRECTORY.search(head, 132, 400) is not None
                 yield Candidate(path, "DICOMDIR" if is_directory else "")
             elif (
                 kind in BARE_DATA_SETS

@@ -280,7 +280,7 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
             return
         _check_header(stream, said, transfer_syntax, found)
     try:
-        samples = decode(data, stream, said)
+        samples = decode(codestream.unwrap(data), stream, said)
     except _DECODER_ERRORS:
         found.add("does-not-decode", frame=number + 1)
         return
