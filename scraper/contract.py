@@ -58,8 +58,9 @@ from scraper.model import (
 )
 from scraper.page import Page, unescaped
 from scraper.protocols import j2k_json
-from scraper.schema import Field, Reply, decode_text, mended
+from scraper.schema import Field, Reply, decode_text, mended, whole
 from scraper.session import Response, Session, encode_query, with_query
+from scraper.session.sockets import Socket
 
 WECHAT_PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "
@@ -145,6 +146,6 @@ __all__ = [
     "CredentialsRequired", "Deployment", "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired",
     "MiniProgramOnly", "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem",
     "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
-    "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Study", "StudyGone", "Tags", "TagsAndPixels", "UnusableLink",
-    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "j2k_json", "mended", "unescaped", "with_query",
+    "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags", "TagsAndPixels", "UnusableLink",
+    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "j2k_json", "mended", "unescaped", "whole", "with_query",
 ]  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import quote, urlsplit
@@ -22,6 +23,7 @@ from scraper.errors import (
 from scraper.link import ShareLink, redact
 from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
 from scraper.schema import Reply
+from scraper.session import sockets
 from scraper.session.http import Cookie, Http, Response, compact_json
 from scraper.settings import Settings
 
@@ -177,6 +179,28 @@ class Session:
             len(response.body),
         )
         return response
+
+    @asynccontextmanager
+    async def websocket(self, url: str, *, headers: Mapping[str, str] | None = None,
+                        subprotocols: tuple[str, ...] = ()) -> AsyncIterator[sockets.Socket]:  # fmt: skip
+        """A WebSocket (``ws://``, ``wss://``) with this link's cookies, closed at the end.
+
+        Args:
+            url: where to.
+            headers: of the handshake; ``Origin`` is the link's own where they give none.
+            subprotocols: offered to the site.
+
+        Raises:
+            SiteUnreachable: no connection. SessionLapsed: 401 or 403.
+        """
+        if self._window is not None:
+            self._http.add_cookies(await self._window.cookies())
+        sent = {"User-Agent": self._http.user_agent, "Origin": self.link.origin, **(headers or {})}
+        async with sockets.opened(
+            url, self.settings, headers=sent, cookies=self._http.cookies(), subprotocols=subprotocols
+        ) as socket:
+            self.note("GET", url, 101, "websocket", 0)
+            yield socket
 
     def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
         """Remember one exchange for the diagnostic, without its secrets."""

@@ -97,7 +97,7 @@ class _Sink:
         self._on_bytes = on_bytes
         self.size = 0
 
-    def take(self, piece: bytes) -> None:
+    def take(self, piece: bytes) -> int:
         self.size += len(piece)
         if self.size > self._limit:
             raise OverflowError
@@ -107,6 +107,7 @@ class _Sink:
             self._pieces.append(piece)
         if self._on_bytes:
             self._on_bytes(len(piece))
+        return len(piece)
 
     def close(self) -> bytes:
         if self._file:
@@ -155,6 +156,11 @@ class Http:
         if self._connect_to != ffi.NULL:
             lib.curl_slist_free_all(self._connect_to)
             self._connect_to = ffi.NULL
+
+    @property
+    def user_agent(self) -> str:
+        """The browser that this client says it is."""
+        return self._headers["User-Agent"]
 
     @property
     def pace(self) -> Pace:
@@ -311,7 +317,7 @@ async def opened(settings: Settings, pace: Pace, user_agent: str = "") -> AsyncI
         await client.close()
 
 
-class _disk_errors:  # noqa: N801  # reads as a function: ``with _disk_errors(path):``
+class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
     """Turns an OSError of writing the body into our own."""
 
     def __init__(self, path: Path | None) -> None:
