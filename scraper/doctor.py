@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scraper import __version__, qr
 from scraper.lang import say
-from scraper.session.browser import find_browser
+from scraper.session.installed import find_browser
 from scraper.settings import Language, Settings
 
 OLDEST_PYTHON = (3, 11)

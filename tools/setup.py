@@ -12,6 +12,7 @@ import base64
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -53,23 +54,34 @@ def run(command: Sequence[object], timeout_s: float = 900, *, quiet: bool = True
     """
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=timeout_s,
             cwd=ROOT,
-            check=False,
+            start_new_session=True,  # so that its children end with it
         )
-    except (OSError, subprocess.TimeoutExpired) as err:
+    except OSError as err:
         if not quiet:
             say(f"{words[0]}: {err}")
         return False
-    if done.returncode and not quiet:
-        tail = done.stdout.decode("utf-8", "replace").strip().splitlines()[-15:]
-        say("\n        ".join([f"{' '.join(words[:4])} … ended with {done.returncode}", *tail]))
-    return done.returncode == 0
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    except BaseException as err:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+        if isinstance(err, subprocess.TimeoutExpired):
+            say(f"{words[0]}: given up after {timeout_s:.0f} s")
+            return False
+        raise
+    if process.returncode and not quiet:
+        tail = output.decode("utf-8", "replace").strip().splitlines()[-15:]
+        say("\n        ".join([f"{' '.join(words[:4])} … ended with {process.returncode}", *tail]))
+    return process.returncode == 0
 
 
 # ---- what only the system's package manager can install
@@ -275,7 +287,7 @@ def browser_starts() -> bool:
     """Whether the project finds a browser and it comes up without a screen."""
     code = (
         "import subprocess, sys\n"
-        "from scraper.session.browser import find_browser\n"
+        "from scraper.session.installed import find_browser\n"
         "from scraper.settings import browser_from_environment\n"
         "found = find_browser(browser_from_environment())\n"
         "words = [str(found), '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom', 'about:blank']\n"
@@ -313,11 +325,12 @@ def browser() -> str:
     """Playwright's own Chromium, else the system's browser, else a package; returns what is missing."""
     playwright = [PYTHON, "-m", "playwright"]
     own = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "") or Path.home() / ".cache" / "ms-playwright")
-    if not any(own.glob("chromium-*/INSTALLATION_COMPLETE")):
-        host = os.environ.get("PLAYWRIGHT_DOWNLOAD_HOST", "") or "https://cdn.playwright.dev"
-        if reachable(host):
-            say("fetching Playwright's Chromium")
-            run([*playwright, "install", "chromium"], timeout_s=BROWSER_DOWNLOAD_S)
+    host = os.environ.get("PLAYWRIGHT_DOWNLOAD_HOST", "") or "https://cdn.playwright.dev"
+    if not any(own.glob("chromium-*/INSTALLATION_COMPLETE")) and reachable(host):
+        say("fetching Playwright's Chromium")
+        if not run([*playwright, "install", "--no-shell", "chromium"], timeout_s=BROWSER_DOWNLOAD_S):
+            for folder in own.glob("chromium-*"):  # half a browser would be taken for a whole one
+                shutil.rmtree(folder, ignore_errors=True)
     if browser_starts():
         return ""
     root = privilege()
