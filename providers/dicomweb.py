@@ -22,7 +22,13 @@ from scraper.contract import (
     SiteChanged,
 )
 
-ROOTS = ("/dicom-web", "/dicomweb", "/rs", "/wado-rs", "/dicomWeb")  # of public viewers; tried where no page names one
+ROOTS = (
+    "/dicom-web",
+    "/dicomweb",
+    "/rs",
+    "/wado-rs",
+    "/dicomWeb",
+)  # of public viewers; tried where no page names one
 CONFIGURED = re.compile(r"""(?:qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<root>[^'"`]+)\1""")
 UID = r"[0-9.]{3,64}"
 

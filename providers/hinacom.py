@@ -96,13 +96,13 @@ class Hinacom(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         face = await session.which(
-            password="input[type=password]", check="input[name=AuthorityCode]", viewer="canvas", report="a[href*=ViewImage]",
+            login="input[type=password]", check="input[name=AuthorityCode]", viewer="canvas", report="a[href*=ViewImage]",
             cancelled="text=/取消|失效|过期|不存在/",
         )  # fmt: skip
         if face == "cancelled":
             raise ShareCancelled(host=link.host)
         page = session.page
-        if face == "password":
+        if face == "login":
             await page.fill("input[type=password]", session.answer(PASSWORD))
             async with page.expect_navigation():
                 await page.press("input[type=password]", "Enter")
@@ -114,7 +114,9 @@ class Hinacom(Provider):
         if face != "viewer":
             match = re.search(r"(/[\w./-]*/?Study/ViewImage\?studyId=[^\"'<>\s]+)", await page.content())
             if match is None:
-                raise CredentialsRefused(PASSWORD.name if face == "password" else PHONE_LAST4.name, host=link.host)
+                raise CredentialsRefused(
+                    PASSWORD.name if face == "login" else PHONE_LAST4.name, host=link.host
+                )
             await session.open(ShareLink(page.url).join(unescaped(match.group(1))))
         await session.which(viewer="canvas")
 
@@ -154,7 +156,9 @@ async def _password(link: ShareLink, session: Session) -> str:
     if Page(login.text).find("input[type=password], form") is None:
         raise ShareCancelled(Page(login.text).words("body")[:80], host=link.host)
     guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    report = await session.post(login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url})
+    report = await session.post(
+        login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url}
+    )
     match = re.search(r"[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+", report.text)
     if match is None:
         raise CredentialsRefused(PASSWORD.name, host=link.host)
@@ -166,12 +170,17 @@ async def _commission(link: ShareLink, session: Session) -> Response:
     page = link.url.partition("#")[0]
     await session.get(page)
     asked = {"content": link.params.get("content", ""), "share_id": link.params.get("share_id", "")}
-    checked = await session.post(link.join("api/share/check/time"), json=asked, reply=CheckReply, headers={"Referer": page})
+    checked = await session.post(
+        link.join("api/share/check/time"), json=asked, reply=CheckReply, headers={"Referer": page}
+    )
     if checked.code != "200" or checked.data is None:
         raise LinkExpired(checked.message or "", host=link.host)
     try:
         extend = json.loads(checked.data.extend)
-        query = {"hospitalCode": str(extend["hospital_code"]), "studyPrimaryId": str(extend["study_primary_id"])}
+        query = {
+            "hospitalCode": str(extend["hospital_code"]),
+            "studyPrimaryId": str(extend["study_primary_id"]),
+        }
     except (ValueError, KeyError, TypeError):
         raise SiteChanged(host=link.host, what="share/check/time, data.extend") from None
     entry = link.join("api/qinming_h5/api/ch/report/PacsEntry.aspx")

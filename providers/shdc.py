@@ -33,6 +33,7 @@ from scraper.contract import (
     StudyGone,
     WadoUri,
     mended,
+    whole,
 )
 
 KEY = "5fbcVzmBJNUsw53#"  # of the site's script; last seen to work 2026-03
@@ -94,7 +95,9 @@ class Shdc(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        face = await session.which(code="input[type=password], input[name=code]", viewer="canvas", failed=".error, .message")
+        face = await session.which(
+            code="input[type=password], input[name=code]", viewer="canvas", failed=".error, .message"
+        )
         if face == "code":
             await session.page.fill("input[type=password], input[name=code]", session.answer(ACCESS_CODE))
             await session.page.press("input[type=password], input[name=code]", "Enter")
@@ -128,13 +131,17 @@ def described(link: ShareLink, sid: str, token: str, detail: DetailReply, listed
                 study_instance_uid="",
                 series_instance_uid="",
                 key=one.series_id,
-                number=int(one.series_number) if (one.series_number or "").isdigit() else None,
+                number=whole(one.series_number),
                 description=mended(one.description or ""),
                 modality=told.modality_type or "",
                 expected=len(names),
                 study=study,
                 instances=tuple(
-                    Instance("", WadoUri(link.join(folder + name), {"Referer": SITE}, _Signer(sid, token, name)), key=name)
+                    Instance(
+                        "",
+                        WadoUri(link.join(folder + name), {"Referer": SITE}, _Signer(sid, token, name)),
+                        key=name,
+                    )
                     for name in names
                 ),
             )
@@ -170,7 +177,11 @@ def _check(answer: Answer, link: ShareLink) -> None:
 
 def _signed(link: ShareLink, call: str, token: str, **params: str) -> str:
     """The address of one call; signed over its query in exactly the order sent."""
-    sent = {**params, "nonce_str": "".join(secrets.choice(BASE62) for _ in range(6)), **({"token": token} if token else {})}
+    sent = {
+        **params,
+        "nonce_str": "".join(secrets.choice(BASE62) for _ in range(6)),
+        **({"token": token} if token else {}),
+    }
     query = "&".join(f"{name}={quote_plus(value)}" for name, value in sent.items())
     sign = hashlib.md5(f"{query}&key={KEY}".encode(), usedforsecurity=False).hexdigest()
     return link.join(f"/api001/{call}?{query}&sign={sign}")

@@ -77,7 +77,7 @@ def study_report(
         found: SOP Instance UID → the problems of that instance.
     """
     document = of(result)
-    document["source"] = "…" if "://" in result.source else Path(result.source).name
+    document["source"] = result.source if "://" in result.source else Path(result.source).name
     rows = []
     for folder, files in placed.items():
         for saved in files:

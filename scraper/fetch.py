@@ -99,7 +99,7 @@ class Fetcher:
                         path = archive
                     else:
                         path = await package.zip()
-                    return await asyncio.to_thread(lambda: list(zip_archive.unpack(path, folder)))
+                    return await asyncio.to_thread(zip_archive.unpack_all, path, folder)
                 except (SiteUnreachable, CorruptInstance) as err:
                     shutil.rmtree(folder, ignore_errors=True)
                     if attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 2):

@@ -26,7 +26,7 @@ class _Lenient(string.Formatter):
         return kwargs.get(key, "") if isinstance(kwargs, dict) else ""
 
 
-def say(name: str, language: Language, **values: object) -> str:
+def say(name: str, language: Language, /, **values: object) -> str:
     """The message ``name`` with ``values`` filled in.
 
     Raises:

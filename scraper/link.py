@@ -32,7 +32,23 @@ _WORDS = re.compile(
 )
 _SHORT = re.compile(r"[A-Za-z]\w{0,2}|[A-Za-z]+[-_][A-Za-z]+")
 _PLAIN_LAST = frozenset(
-    "viewer index share shared film study detail image images view mobile home report open app".split()
+    [
+        "viewer",
+        "index",
+        "share",
+        "shared",
+        "film",
+        "study",
+        "detail",
+        "image",
+        "images",
+        "view",
+        "mobile",
+        "home",
+        "report",
+        "open",
+        "app",
+    ]
 )
 MAX_LINK = 8192
 
@@ -159,7 +175,7 @@ class ShareLink:
 
 
 def _is_plain(segment: str, *, last: bool) -> bool:
-    if not segment or _SHORT.fullmatch(segment):
+    if not segment or _SHORT.fullmatch(segment) or (not last and re.fullmatch(r"[a-z]\w{0,3}", segment)):
         return True
     if not _WORDS.fullmatch(segment) or len(segment) > 40:
         return False
@@ -202,7 +218,7 @@ def of(url: str) -> ShareLink:
 def _is_host(host: str) -> bool:
     if ":" in host:
         return is_address(host)
-    return re.fullmatch(r"[\w-]+(?:\.[\w-]+)*\.?", host) is not None
+    return re.fullmatch(r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?", host) is not None
 
 
 def parse(text: str, *, source: str = "") -> ShareLink:
@@ -232,6 +248,16 @@ def links_in(text: str) -> list[str]:
     return [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
 
 
+_BY_HOST = {
+    "open.weixin.qq.com": Kind.WECHAT_OAUTH,
+    "wxaurl.cn": Kind.WECHAT_MINI_PROGRAM,
+    "wxmpurl.cn": Kind.WECHAT_MINI_PROGRAM,
+    "weixin.qq.com": Kind.WECHAT_FOLLOW,
+    "u.wechat.com": Kind.WECHAT_FOLLOW,
+    "work.weixin.qq.com": Kind.WECHAT_FOLLOW,
+}
+
+
 def kind_of(text: str, symbology: str = "") -> Kind:
     """What a payload is, as far as its own text tells; ``film-link`` is the registry's to say.
 
@@ -239,31 +265,23 @@ def kind_of(text: str, symbology: str = "") -> Kind:
     mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).
     """
     payload = text.strip()
-    lowered = payload.lower()
-    if lowered.startswith(("weixin://", "wxp://", "#小程序://")):
+    if payload.lower().startswith(("weixin://", "wxp://", "#小程序://")):
         return Kind.WECHAT_MINI_PROGRAM
-    if re.match(r"https?://", lowered):
-        try:
-            link = of(payload)
-        except UnusableLink:
-            return Kind.TEXT
-        first = link.path.strip("/").partition("/")[0].lower()
-        if link.host == "open.weixin.qq.com":
-            return Kind.WECHAT_OAUTH
-        if link.host in ("wxaurl.cn", "wxmpurl.cn") or (link.host == "mp.weixin.qq.com" and first == "a"):
-            return Kind.WECHAT_MINI_PROGRAM
-        if link.host in (
-            "weixin.qq.com",
-            "u.wechat.com",
-            "work.weixin.qq.com",
-            "wework.qpic.cn",
-            "qm.qq.com",
-        ):
-            return Kind.WECHAT_FOLLOW
-        return Kind.LINK
+    if re.match(r"https?://", payload, re.I):
+        return _kind_of_address(payload)
     if "qr" not in symbology.lower() and symbology and re.fullmatch(r"[!-~]{1,64}", payload):
         return Kind.BARCODE
     return Kind.LINK if _LINK.search(payload) else Kind.TEXT
+
+
+def _kind_of_address(payload: str) -> Kind:
+    try:
+        found = of(payload)
+    except UnusableLink:
+        return Kind.TEXT
+    if found.host == "mp.weixin.qq.com" and found.path.startswith("/a/"):
+        return Kind.WECHAT_MINI_PROGRAM
+    return _BY_HOST.get(found.host, Kind.LINK)
 
 
 def unwrapped(text: str) -> str | None:

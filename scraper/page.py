@@ -9,7 +9,9 @@ from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-_VARIABLE = re.compile(r"(?:\bvar\s+|\blet\s+|\bconst\s+|\bwindow\.|[;\s,{])([A-Za-z_$][\w$.]*)\s*=\s*(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')")
+_VARIABLE = re.compile(
+    r"(?:\bvar\s+|\blet\s+|\bconst\s+|\bwindow\.|[;\s,{])([A-Za-z_$][\w$.]*)\s*=\s*(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
+)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0"}
 
@@ -62,7 +64,9 @@ class Page:
         fields = {}
         for one in found.css("input, select, textarea"):
             kind, name = (one.attributes.get("type") or "text").lower(), one.attributes.get("name") or ""
-            if name and (kind not in ("radio", "checkbox", "submit", "button", "image") or "checked" in one.attributes):
+            if name and (
+                kind not in ("radio", "checkbox", "submit", "button", "image") or "checked" in one.attributes
+            ):
                 fields[name] = one.attributes.get("value") or ""
         action = urljoin(self.url, found.attributes.get("action") or self.url)
         return Form(action, (found.attributes.get("method") or "get").lower(), fields)

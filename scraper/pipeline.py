@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from scraper import document, judge, registry, source, verify
 from scraper.collect import Collected, Collector, Watcher
@@ -34,12 +35,14 @@ from scraper.link import of
 from scraper.model import Origin, Problem, Request, Result, Status, StudyResult, Via
 from scraper.registry import Owner
 from scraper.session import Ask
-from scraper.session.browser import Browser, Window
 from scraper.session.http import Http
 from scraper.session.pace import Pace
 from scraper.settings import BrowserUse, Settings
 from scraper.store import StudyStore, disk, opened
 from scraper.verify import Checked, Inspector
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Browser, Window
 
 SHORT_LINK_HOPS = 6
 PRECHECK_TIMEOUT_S = 30.0
@@ -71,11 +74,8 @@ class _Job:
     def result(self, error: CloudfilmError | None = None) -> Result:
         counts, size = judge.totals(self.studies)
         code = error.exit_code if error else _exit_code(self.studies)
-        saved_something = counts.saved > 0
-        if code == ExitCode.COMPLETE:
-            status = Status.COMPLETE
-        else:
-            status = Status.INCOMPLETE if saved_something else Status.FAILED
+        short = Status.INCOMPLETE if counts.saved else Status.FAILED
+        status = Status.COMPLETE if code == ExitCode.COMPLETE else short
         return Result(
             self.source, status, int(code), self.provider, self.via, self.link, tuple(self.studies), counts, size,
             round(time.monotonic() - self.started, 1), (), error,
@@ -167,6 +167,8 @@ class Run:
     async def _open(self, job: _Job, stack: AsyncExitStack) -> _Opened:
         share = await asyncio.to_thread(source.read, job.source, self.settings, self._stdin)
         job.link = share.redacted
+        if not source.is_file(job.source):
+            job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
         owner = registry.find(share, self.settings.provider)
         if owner is None:
             share, owner = await self._follow_short_link(share)
@@ -238,6 +240,8 @@ class Run:
 
     async def _started_browser(self) -> Browser:
         if self._browser is None:
+            from scraper.session.browser import Browser
+
             self._browser = Browser(self.settings, self._spool / "browser")
             self._stack.push_async_callback(self._browser.close)
         return self._browser

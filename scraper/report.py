@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import time
@@ -169,10 +170,8 @@ class Display:
         """A short line; a message's name is put in the user's language."""
         if not self._quiet:
             key = f"say.{text}"
-            try:
+            with contextlib.suppress(KeyError):
                 text = say(key, self._language)
-            except KeyError:
-                pass
             self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scraper.errors import SiteChanged
 
-__all__ = ["Field", "Reply", "decode_text", "mended", "read", "read_json"]
+__all__ = ["Field", "Reply", "decode_text", "mended", "read", "read_json", "whole"]
 
 
 class Reply(BaseModel):
@@ -42,6 +42,12 @@ def mended(text: str) -> str:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
+
+
+def whole(text: str | None) -> int | None:
+    """A whole number that a site gives as text, or None where it is empty or no number."""
+    stripped = (text or "").strip()
+    return int(stripped) if stripped.lstrip("-").isdecimal() and len(stripped) < 12 else None
 
 
 def read_json(body: bytes, url: str) -> Any:

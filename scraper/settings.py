@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -120,3 +121,26 @@ def data_folder() -> Path:
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "cloudfilm"
     return Path(os.environ.get("XDG_DATA_HOME", "") or Path.home() / ".local" / "share") / "cloudfilm"
+
+
+def playwright_folder() -> Path:
+    """Where Playwright keeps the browsers that it downloaded; ``PLAYWRIGHT_BROWSERS_PATH`` moves it."""
+    chosen = os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "")
+    if chosen not in ("", "0"):
+        return Path(chosen)
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "ms-playwright"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "ms-playwright"
+    return Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "ms-playwright"
+
+
+def program_folders() -> list[Path]:
+    """Where Windows keeps programs, for all users and for this one; nothing elsewhere."""
+    names = ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA")
+    return [Path(os.environ[name]) for name in names if os.environ.get(name)] if os.name == "nt" else []
+
+
+def has_screen() -> bool:
+    """Whether a window can be shown; Linux says so by ``DISPLAY`` or ``WAYLAND_DISPLAY``."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

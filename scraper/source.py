@@ -115,7 +115,7 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
     if source == "-":
         return _usable(link.parse(stdin(), source="standard input"))
     path = Path(source)
-    if _is_file(path):
+    if is_file(source):
         if path.suffix.lower() in TEXTS:
             return _usable(link.parse(_text_of(path), source=path.name))
         decoded = decode(path, settings)
@@ -134,10 +134,11 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
     return _usable(link.parse(source))
 
 
-def _is_file(path: Path) -> bool:
+def is_file(given: str) -> bool:
+    """Is the SOURCE a file that is there."""
     try:
-        return path.is_file()
-    except OSError:  # a long share text is no file name
+        return Path(given).is_file()
+    except (OSError, ValueError):  # a long share text is no file name
         return False
 
 

@@ -111,8 +111,8 @@ class StudyStore:
         """Find what earlier runs left: the study's folder, the journal, an interrupted placing."""
         with disk(self.output):
             self._state.mkdir(parents=True, exist_ok=True)
-            os.chmod(self.output / STATE, 0o700)
-            os.chmod(self._state, 0o700)
+            (self.output / STATE).chmod(0o700)
+            self._state.chmod(0o700)
             self.folder = self._find_folder(self.key)
             if self.folder is not None:
                 self._adopt_report(self.folder)

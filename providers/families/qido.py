@@ -23,6 +23,7 @@ from scraper.contract import (
     SiteUnreachable,
     Study,
     WadoRs,
+    whole,
 )
 
 ACCEPT = "application/dicom+json"
@@ -31,7 +32,9 @@ MOST_PAGES = 400
 Attributes = Mapping[str, Any]
 
 
-async def series(session: Session, root: str, study_uid: str, headers: Mapping[str, str]) -> AsyncIterator[Series]:
+async def series(
+    session: Session, root: str, study_uid: str, headers: Mapping[str, str]
+) -> AsyncIterator[Series]:
     """Every series of a study with all its instances.
 
     Args:
@@ -57,17 +60,18 @@ async def series(session: Session, root: str, study_uid: str, headers: Mapping[s
         uid = value(one, "0020000E")
         instances = await _listed(session, f"{at}/series/{quote(uid)}/instances", headers)
         uids = [value(instance, "00080018") for instance in instances]
-        number = value(one, "00200011")
         yield Series(
             study_instance_uid=study_uid,
             series_instance_uid=uid,
-            number=int(number) if number.lstrip("-").isdigit() else None,
+            number=whole(value(one, "00200011")),
             description=value(one, "0008103E"),
             modality=value(one, "00080060"),
             expected=len(uids),  # what can be had; the server's own count may hold hidden objects
             study=study,
             instances=tuple(
-                Instance(sop, WadoRs(f"{at}/series/{quote(uid)}/instances/{quote(sop)}", dict(headers))) for sop in uids if sop
+                Instance(sop, WadoRs(f"{at}/series/{quote(uid)}/instances/{quote(sop)}", dict(headers)))
+                for sop in uids
+                if sop
             ),
         )
 
@@ -75,7 +79,9 @@ async def series(session: Session, root: str, study_uid: str, headers: Mapping[s
 async def answers(session: Session, root: str, study_uid: str, headers: Mapping[str, str]) -> bool:
     """Is there a QIDO-RS service at ``root`` that knows the study."""
     try:
-        return bool(await _listed(session, f"{root}/studies?StudyInstanceUID={quote(study_uid)}&limit=1", headers))
+        return bool(
+            await _listed(session, f"{root}/studies?StudyInstanceUID={quote(study_uid)}&limit=1", headers)
+        )
     except (SiteChanged, NoSuchStudy, SiteUnreachable):
         return False
 
@@ -94,7 +100,9 @@ async def _listed(session: Session, url: str, headers: Mapping[str, str]) -> lis
     return found
 
 
-async def _page(session: Session, url: str, params: Mapping[str, str], headers: Mapping[str, str]) -> list[Attributes]:
+async def _page(
+    session: Session, url: str, params: Mapping[str, str], headers: Mapping[str, str]
+) -> list[Attributes]:
     response = await session.get(url, params=params, headers={**headers, "Accept": ACCEPT})
     host = session.link.host
     match response.status:

@@ -25,6 +25,7 @@ from scraper.contract import (
     TagsAndPixels,
     encode_query,
     j2k_json,
+    whole,
 )
 
 VIEWER = "/ImageViewer/StudyView"
@@ -68,7 +69,11 @@ async def enter(session: Session, view_image: str) -> Response:
         if VIEWER in page.url.partition("?")[0]:
             return page
         scripts = Page(page.text, page.url)
-        target = scripts.variable("location.href") or scripts.variable("TARGET_PATH") or scripts.variable("TARGET_URL")
+        target = (
+            scripts.variable("location.href")
+            or scripts.variable("TARGET_PATH")
+            or scripts.variable("TARGET_URL")
+        )
         if not target:
             break
         page = await session.get(urljoin(page.url, target))
@@ -121,7 +126,7 @@ def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> l
             study_instance_uid="",
             series_instance_uid=one.uid or "",
             key=f"{place}/{one.number}",
-            number=int(one.number) if (one.number or "").isdigit() else None,
+            number=whole(one.number),
             description=(one.description or "").strip(),
             expected=len(one.images),
             study=study,
@@ -139,14 +144,15 @@ def _instance(base: str, node: str, cache_key: str, image: ImageReply) -> Instan
         frames=tuple(_frames(base, node, cache_key, image, "j2k", J2K_LEVEL)),
         otherwise=tuple(_frames(base, node, cache_key, image, "dicom", RAW_LEVEL)),
     )
-    number = image.instance_number or ""
-    return Instance("", source, key=image.image_id, number=int(number) if number.isdigit() else None)
+    return Instance("", source, key=image.image_id, number=whole(image.instance_number))
 
 
-def _frames(base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int) -> Iterator[Request]:
+def _frames(
+    base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int
+) -> Iterator[Request]:
     """One request a frame; a single-frame image keeps the frame number that the list gives it."""
-    count = int(image.frames) if (image.frames or "").isdigit() else 1
-    numbers = range(count) if count > 1 else [int(image.frame) if (image.frame or "").isdigit() else 0]
+    count = whole(image.frames) or 1
+    numbers = range(count) if count > 1 else [whole(image.frame) or 0]
     query = {"storageNodes": node, **({"ck": cache_key} if cache_key else {})}
     for number in numbers:
         path = f"{quote(image.study_id, safe='')}/{quote(image.image_id, safe='')}/{number}/{level}"

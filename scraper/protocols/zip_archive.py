@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from zlib import error as ZlibError  # noqa: N812  # an exception's name
+from zlib import error as ZlibError  # an exception's name
 
 from scraper.errors import CorruptInstance
 
@@ -49,6 +49,11 @@ def unpack(archive: Path, folder: Path) -> Iterator[Member]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     yield from _Unpacking(folder).run(archive, depth=1)
+
+
+def unpack_all(archive: Path, folder: Path) -> list[Member]:
+    """``unpack``, all at once."""
+    return list(unpack(archive, folder))
 
 
 class _Unpacking:

@@ -53,7 +53,7 @@ class Session:
         tell: shows a short line of progress ("the hospital is preparing the images").
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what one link owns, named
         self,
         link: ShareLink,
         settings: Settings,
@@ -142,7 +142,7 @@ class Session:
     async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
                    json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
                    reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
-    async def post(
+    async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
         self,
         url: str,
         *,

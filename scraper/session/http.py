@@ -211,7 +211,8 @@ class Http:
         while True:
             if request.sign:
                 headers.update(request.sign())
-            response = await self._once(url, method, headers, body, into, limit, on_bytes)
+            sent = Request(url, method, headers, body)
+            response = await self._once(sent, into, limit, on_bytes)
             location = response.headers.get("location", "")
             if response.status not in (301, 302, 303, 307, 308) or not location or len(passed) >= hops:
                 return Response(
@@ -261,15 +262,9 @@ class Http:
             raise UnsafeRedirect(host=goal.host)
 
     async def _once(
-        self,
-        url: str,
-        method: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        into: Path | None,
-        limit: int,
-        on_bytes: Callable[[int], None] | None,
+        self, request: Request, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None
     ) -> Response:
+        url = request.url
         host = urlsplit(url).hostname or ""
         async with self._pace.turn(host):
             with _disk_errors(into):
@@ -277,10 +272,10 @@ class Http:
             try:
                 with _disk_errors(into):
                     answer = await self._client.request(
-                        method,  # type: ignore[arg-type]  # a Literal of all methods there
+                        request.method,  # type: ignore[arg-type]  # a Literal of all methods there
                         quote(url, safe="!#$%&'()*+,/:;=?@[]~"),
-                        headers={**self._headers, **headers},
-                        data=body,
+                        headers={**self._headers, **request.headers},
+                        data=request.body,
                         quote=False,
                         content_callback=sink.take,
                     )

@@ -1,0 +1,165 @@
+"""The kit every provider test uses, ours and other people's: a case is data, ``check`` runs the whole pipeline on it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pydicom
+
+from scraper.contract import Provider
+from scraper.errors import CloudfilmError
+from scraper.model import Origin, Question, Result, Status, Via
+from scraper.settings import BrowserUse, ConnectTo, Settings
+
+
+class World(Protocol):
+    """What the emulated sites are reached by, and what they serve."""
+
+    @property
+    def connect_to(self) -> Sequence[str]:
+        """``HOST:PORT:ADDRESS:PORT`` rows."""
+
+    @property
+    def originals(self) -> Mapping[str, bytes]:
+        """SOP Instance UID → the Part 10 file behind what a site serves, over all its sites."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of a provider's test.
+
+    Attributes:
+        name: what it shows, in words.
+        link: the share link.
+        answers: FIELD → value, as ``--answer`` takes them.
+        series: Series Instance UID → instances that must be on the disk; empty: whatever the site has, but not nothing.
+        origin: of every series.
+        raises: the error that ends it instead.
+        says: words of the site that the error carries.
+        left_out: instances that the site lists and does not serve.
+        ways: directly, through the browser, or both.
+    """
+
+    name: str
+    link: str
+    answers: Mapping[str, str] = field(default_factory=dict)
+    series: Mapping[str, int] = field(default_factory=dict)
+    origin: Origin | str = Origin.ORIGINAL
+    raises: type[CloudfilmError] | None = None
+    says: str = ""
+    left_out: int = 0
+    ways: tuple[Via, ...] = (Via.DIRECT,)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Silent:
+    """A Watcher that shows nothing and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """Nothing to show."""
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """Nothing to show."""
+
+    def received(self, size: int) -> None:
+        """Nothing to show."""
+
+    def say(self, text: str) -> None:
+        """Remembered."""
+        self.said.append(text)
+
+
+def nobody(question: Question, host: str, picture: Path | None) -> str | None:
+    """No person sits at the terminal."""
+    del question, host, picture
+
+
+async def run(
+    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
+) -> Result:
+    """Run the whole pipeline on a case's link, as ``grab --insecure --connect-to …`` would."""
+    from scraper.pipeline import Run
+
+    settings = Settings(
+        output=output,
+        answers=dict(case.answers),
+        provider=provider.name,
+        browser=BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS,
+        insecure=True,
+        connect_to=tuple(ConnectTo.parse(row) for row in world.connect_to),
+        timeout_s=30.0,
+        **options,  # type: ignore[arg-type]  # whatever Settings has
+    )
+    pipeline = Run(settings, Silent(), nobody)
+    async with pipeline:
+        result = await pipeline.grab(case.link)
+    return result
+
+
+async def check(
+    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT
+) -> Result:
+    """Run a case and hold what came against what the site has.
+
+    Raises:
+        AssertionError: it differs; the message says in what.
+    """
+    result = await run(provider, case, world, output, via)
+    if case.raises is not None:
+        assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
+        assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"
+        assert not list(output.rglob("*.dcm")), "files although the case fails"
+        return result
+    problems = [problem for study in result.studies for problem in study.problems]
+    problems += [
+        problem for study in result.studies for series in study.series for problem in series.problems
+    ]
+    assert result.error is None, f"{result.error!r}"
+    assert result.status is Status.COMPLETE, f"{result.status}: {problems}"
+    assert result.via is via, f"came {result.via}"
+    saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
+    assert saved, "nothing was saved"
+    if case.series:
+        assert saved == dict(case.series), f"saved {saved}"
+    origins = {series.origin for study in result.studies for series in study.series if series.saved}
+    assert origins == {Origin(case.origin)}, f"origins {origins}"
+    left_out = sum(len(problem.instances) for problem in problems if problem.code == "left-out")
+    assert left_out == case.left_out, f"left out: {left_out}"
+    compare(output, world.originals, Origin(case.origin))
+    return result
+
+
+def compare(output: Path, originals: Mapping[str, bytes], origin: Origin) -> None:
+    """Hold every saved file against what the site has: byte for byte, or pixel for pixel where it was rebuilt.
+
+    Raises:
+        AssertionError: a file differs, or is none of the site's.
+    """
+    files = sorted(output.rglob("*.dcm"))
+    assert files, "no file on the disk"
+    for path in files:
+        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+        assert uid in originals, f"{path.name}: {uid} is no instance of the site's"
+        if origin is Origin.ORIGINAL:
+            assert _sha256(path.read_bytes()) == _sha256(originals[uid]), (
+                f"{path.name} is not what the site served"
+            )
+        else:
+            rebuilt, original = pydicom.dcmread(path), pydicom.dcmread(io.BytesIO(originals[uid]))
+            same = np.array_equal(rebuilt.pixel_array, original.pixel_array)
+            assert same, f"{path.name}: other pixels than the site's"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
