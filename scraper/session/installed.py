@@ -1,0 +1,68 @@
+"""Which browsers this machine has, without starting one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scraper.settings import playwright_folder, program_folders
+
+NAMES = (
+    "google-chrome-stable", "google-chrome", "microsoft-edge-stable", "microsoft-edge", "chromium", "chromium-browser",
+    "chrome", "msedge",
+)  # fmt: skip
+IN_PLAYWRIGHT = (
+    "chrome-linux*/chrome", "chrome-win*/chrome.exe", "chrome-mac*/*.app/Contents/MacOS/*",
+)  # fmt: skip
+ON_MACOS = (
+    "Google Chrome.app/Contents/MacOS/Google Chrome",
+    "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    "Chromium.app/Contents/MacOS/Chromium",
+)
+ON_WINDOWS = (
+    "Google/Chrome/Application/chrome.exe",
+    "Microsoft/Edge/Application/msedge.exe",
+    "Chromium/Application/chrome.exe",
+)
+
+
+def installed(preferred: str = "") -> Iterator[Path]:
+    """Every browser that can be driven, best first: the one named, Playwright's own, Chrome, Edge, Chromium.
+
+    Args:
+        preferred: an executable's path or name (``CLOUDFILM_BROWSER``); where it is given, no other is offered.
+    """
+    if preferred:
+        named = shutil.which(preferred)
+        if named:
+            yield Path(named)
+        return
+    yield from _of_playwright()
+    for name in NAMES:
+        found = shutil.which(name)
+        if found:
+            yield Path(found)
+    if sys.platform == "darwin":
+        roots = (Path("/Applications"), Path.home() / "Applications")
+        yield from (path for root in roots for name in ON_MACOS if (path := root / name).is_file())
+    yield from (path for root in program_folders() for name in ON_WINDOWS if (path := root / name).is_file())
+
+
+def _of_playwright() -> Iterator[Path]:
+    """Playwright's downloads, the newest revision first."""
+    folder = playwright_folder()
+    if not folder.is_dir():
+        return
+    revisions = sorted(
+        folder.glob("chromium-*"), key=lambda path: path.name.rpartition("-")[2].zfill(9), reverse=True
+    )
+    for revision in revisions:
+        for pattern in IN_PLAYWRIGHT:
+            yield from (path for path in revision.glob(pattern) if path.is_file())
+
+
+def find_browser(preferred: str = "") -> Path | None:
+    """The browser that a run would start, or None; touches nothing."""
+    return next(installed(preferred), None)

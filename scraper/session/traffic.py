@@ -1,0 +1,245 @@
+"""What a window received: every answer and WebSocket message, in order, large ones spooled to disk."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scraper.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
+
+IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
+IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+WEBSOCKET_IN = "websocket-in"
+WEBSOCKET_OUT = "websocket-out"
+DOWNLOAD = "download"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exchange:
+    """One request and its answer, or one WebSocket message.
+
+    ``kind`` is what the browser calls it (``document``, ``xhr``, ``fetch``, ``script``, ``image``, ``other``), or
+    ``websocket-in``, ``websocket-out``, ``download``. Header names are lower case; ``body`` is decoded (no gzip on top)
+    even where the headers still name a Content-Encoding. A message has status 101. ``when``: seconds since the window opened.
+    """
+
+    url: str
+    kind: str
+    method: str = "GET"
+    request_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    request_body: bytes | None = field(default=None, repr=False)
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | Path = field(default=b"", repr=False)
+    size: int = 0
+    is_text: bool = False  # a WebSocket text message
+    when: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """An answer of 2xx, or a message."""
+        return 200 <= self.status < 300 or self.status == 101
+
+    @property
+    def content_type(self) -> str:
+        """The answer's Content-Type, with its parameters."""
+        return self.headers.get("content-type", "")
+
+    def read(self, limit: int = -1) -> bytes:
+        """The body, or its first ``limit`` bytes."""
+        if isinstance(self.body, bytes):
+            return self.body if limit < 0 else self.body[:limit]
+        with self.body.open("rb") as stream:
+            return stream.read(limit)
+
+
+class Traffic:
+    """The exchanges of one window, in order of completion.
+
+    Args:
+        folder: large bodies go here; made at the first need, removed with ``clear``.
+        host: the link's, for messages.
+    """
+
+    def __init__(self, folder: Path, host: str = "") -> None:
+        self.exchanges: list[Exchange] = []
+        self.missed: list[
+            tuple[str, str]
+        ] = []  # address and why: bodies that were seen to pass and could not be had
+        self.host = host
+        self.bytes_seen = 0
+        self._folder = folder
+        self.busy = 0  # downloads and large bodies under way
+        self._started = time.monotonic()
+        self._last = self._started
+        self._in_memory = 0
+        self._files = 0
+        self._arrived = asyncio.Event()
+        self._over: CloudfilmError | None = None
+
+    # ---- filling, by the browser's tap
+
+    @property
+    def now(self) -> float:
+        """Seconds since the window opened."""
+        return time.monotonic() - self._started
+
+    def new_file(self) -> Path:
+        """A name in the spool that nobody uses.
+
+        Raises:
+            NotWritable: the spool can't be made. DiskFull: no space.
+        """
+        self._files += 1
+        with spooling(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._folder / f"{self._files:07d}"
+
+    def keep(self, body: bytes) -> bytes | Path:
+        """The body as it is to stand in an exchange: itself where it is small, else its spooled copy.
+
+        Raises:
+            DiskFull: no space left. NotWritable: the spool can't be written.
+        """
+        if len(body) <= IN_MEMORY_EACH and self._in_memory + len(body) <= IN_MEMORY_ALL:
+            self._in_memory += len(body)
+            return body
+        path = self.new_file()
+        with spooling(path):
+            path.write_bytes(body)
+        return path
+
+    def add(self, exchange: Exchange) -> None:
+        """One more; wakes whoever waits."""
+        self.exchanges.append(exchange)
+        self.bytes_seen += exchange.size
+        self.touch()
+
+    def miss(self, url: str, why: str) -> None:
+        """A body passed and could not be had."""
+        self.missed.append((url, why))
+        self.touch()
+
+    def touch(self) -> None:
+        """Something is still coming."""
+        self._last = time.monotonic()
+        self._arrived.set()
+
+    def end(self, error: CloudfilmError) -> None:
+        """Nothing will come any more, and why; whoever waits gets ``error``."""
+        self._over = self._over or error
+        self._arrived.set()
+
+    def clear(self) -> None:
+        """Forget everything and remove the spooled bodies."""
+        self.exchanges.clear()
+        for path in self._folder.glob("*"):
+            path.unlink(missing_ok=True)
+        if self._folder.is_dir():
+            self._folder.rmdir()
+
+    # ---- reading
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since anything came."""
+        return time.monotonic() - self._last
+
+    def matching(self, pattern: str) -> list[Exchange]:
+        """Every exchange whose address the expression is found in, in order; messages sent to the site are left out."""
+        search = re.compile(pattern).search
+        return [one for one in self.exchanges if one.kind != WEBSOCKET_OUT and search(one.url)]
+
+    async def wait_for(self, pattern: str, *, timeout_s: float) -> Exchange:
+        """The first good exchange whose address the expression is found in; also one that was seen already.
+
+        An exchange that the site refused (4xx, 5xx) is given only where no good one comes in time.
+
+        Raises:
+            SiteChanged: none in time. SiteUnreachable: the browser or the page ended while waiting.
+        """
+        search = re.compile(pattern).search
+        give_up = time.monotonic() + timeout_s
+        refused: Exchange | None = None
+        at = 0
+        while True:
+            while at < len(self.exchanges):
+                one = self.exchanges[at]
+                at += 1
+                if one.kind == WEBSOCKET_OUT or not search(one.url) or 300 <= one.status < 400:
+                    continue
+                if one.ok:
+                    return one
+                refused = refused or one
+            if not await self._more(give_up - time.monotonic()):
+                break
+        if refused is not None:
+            return refused
+        raise SiteChanged(host=self.host, what=f"no call to {pattern}")
+
+    async def settled(self, quiet_s: float, up_to_s: float) -> bool:
+        """Wait until nothing has come for ``quiet_s``; False where it still comes after ``up_to_s``.
+
+        Raises:
+            SiteUnreachable: the browser or the page ended while waiting.
+        """
+        give_up = time.monotonic() + up_to_s
+        while True:
+            if self.busy:
+                self._last = time.monotonic()
+            left = min(self._last + quiet_s, give_up) - time.monotonic()
+            if left <= 0:
+                return self.idle_s >= quiet_s
+            await self._more(left)
+
+    async def after(self, count: int, *, timeout_s: float) -> list[Exchange]:
+        """What came after the first ``count`` exchanges; waits for one where there is none yet, and may be empty.
+
+        Raises:
+            SiteUnreachable: the browser or the page ended while waiting.
+        """
+        if len(self.exchanges) <= count:
+            await self._more(timeout_s)
+        return self.exchanges[count:]
+
+    async def _more(self, timeout_s: float) -> bool:
+        """Wait for something to come; False where nothing did."""
+        if self._over is not None:
+            raise self._over
+        if timeout_s <= 0:
+            return False
+        self._arrived.clear()
+        try:
+            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        if self._over is not None:
+            raise self._over
+        return True
+
+
+class spooling:  # lower case: reads as a function: ``with spooling(path):``
+    """Turns an OSError of the spool into our own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(
+                path=str(self._path.parent)
+            ) from error
+
+
+def host_of(url: str) -> str:
+    """The host of an address, for messages."""
+    return urlsplit(url).hostname or ""
