@@ -27,6 +27,9 @@ HEADS = {
 }
 
 
+ANY_HOST = {Language.EN: "any, by its links", Language.ZH: "任意（凭链接特征）"}
+
+
 def spoken(sentence: str) -> str:
     """A message as a reader sees it: what is filled in stands in italics."""
     return re.sub(r"\{(\w+)\}", r"*\1*", sentence).replace("|", "\\|")
@@ -71,7 +74,7 @@ def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
             str(row["title"]),
             asked or "–",
             str(row["serves"]),
-            str(len(provider.deployments)),
+            str(len(provider.deployments) or ANY_HOST[language]),
             str(row["verified"]),
         )
 
