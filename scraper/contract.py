@@ -8,11 +8,13 @@ from typing import ClassVar
 from scraper.errors import (
     CaptchaRequired,
     CloudfilmError,
+    CorruptInstance,
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
     LinkExpired,
     MiniProgramOnly,
+    MissingInstances,
     NoSuchStudy,
     NotAnImage,
     NotOriginalDicom,
@@ -23,6 +25,7 @@ from scraper.errors import (
     SiteUnreachable,
     StudyGone,
     UnusableLink,
+    gone,
 )
 from scraper.link import ShareLink
 from scraper.model import (
@@ -141,11 +144,13 @@ def _same_host(row: str, link: ShareLink) -> bool:
 
 
 __all__ = [
-    "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4", "SMS_CODE",
-    "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired", "Captured", "CloudfilmError", "CredentialsRefused",
-    "CredentialsRequired", "Deployment", "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired",
-    "MiniProgramOnly", "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem",
-    "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
-    "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags", "TagsAndPixels", "UnusableLink",
-    "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query", "j2k_json", "mended", "unescaped", "whole", "with_query",
+    "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4",
+    "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired", "Captured",
+    "CloudfilmError", "CorruptInstance", "CredentialsRefused", "CredentialsRequired", "Deployment",
+    "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired", "MiniProgramOnly", "MissingInstances",
+    "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem",
+    "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed",
+    "ShareCancelled", "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone",
+    "Tags", "TagsAndPixels", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query",
+    "gone", "j2k_json", "mended", "unescaped", "whole", "with_query",
 ]  # fmt: skip

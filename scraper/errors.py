@@ -134,6 +134,22 @@ class NoSuchStudy(StudyGone):
     """The site knows no such study, or keeps it no longer."""
 
 
+_GONE = (
+    (("过期", "失效", "到期", "expire"), LinkExpired),
+    (("取消", "撤销", "撤回", "关闭分享", "cancel", "revoke"), ShareCancelled),
+    (("不存在", "未找到", "没有找到", "找不到", "not found", "no such", "not exist"), NoSuchStudy),
+)
+
+
+def gone(said: str, *, host: str) -> StudyGone:
+    """The error that a site's own words for a closed door mean: expired, cancelled, not there; else plain StudyGone."""
+    lowered = said.lower()
+    for words, kind in _GONE:
+        if any(word in lowered for word in words):
+            return kind(said, host=host)
+    return StudyGone(said, host=host)
+
+
 class Incomplete(CloudfilmError):
     """Some instances are missing or failed verification; what arrived is kept."""
 
