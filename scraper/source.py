@@ -130,7 +130,7 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
             re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?/.*", source) and path.suffix.lower() not in IMAGES
         )
         if not looks_like_host:
-            raise NoSuchFile(path=source)
+            raise NoSuchFile(path=source[:120])
     return _usable(link.parse(source))
 
 

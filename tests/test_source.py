@@ -1,0 +1,139 @@
+"""What the user gave becomes a link, or a sentence that says why not; the right code is chosen among several."""
+
+from pathlib import Path
+
+import pytest
+import segno
+
+from scraper import registry, source
+from scraper.errors import MiniProgramOnly, NoLink, NoSuchFile, UnreadableFile, UnusableLink, UsageError, WechatOnly
+from scraper.link import Kind, of
+from scraper.settings import Settings
+
+SETTINGS = Settings(decode_timeout_s=8)
+FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
+FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"
+
+
+def photo(folder: Path, *payloads: str, name: str = "photo.png") -> Path:
+    from PIL import Image
+
+    sheet = Image.new("L", (900, 520 * len(payloads)), 255)
+    for place, payload in enumerate(payloads):
+        path = folder / f"code{place}.png"
+        segno.make(payload, error="m").save(str(path), scale=8)
+        with Image.open(path) as code:
+            sheet.paste(code.convert("L"), (40, 20 + 520 * place))
+    sheet.save(folder / name)
+    return folder / name
+
+
+def nothing() -> str:
+    return ""
+
+
+def test_a_photo_gives_the_films_link_whatever_stands_beside_it(tmp_path):
+    found = source.decode(photo(tmp_path, FOLLOW, "https://hospital.test/", FILM), SETTINGS)
+    assert found.link == FILM
+    kinds = {code.text: meaning.kind for code, meaning in found.codes}
+    assert kinds[FILM] is Kind.FILM_LINK
+    assert source.read(str(found.path), SETTINGS, nothing).url == FILM
+
+
+def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
+    found = source.decode(photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS)
+    assert found.link == "https://film.aurora.test/s/Ab12Cd34"
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [(FOLLOW, WechatOnly), ("https://mp.weixin.qq.com/a/~~x", MiniProgramOnly), ("CT2026 张三", NoLink)],
+)
+def test_codes_without_a_link_are_refused_for_what_they_are(tmp_path, payload, error):
+    path = photo(tmp_path, payload)
+    assert source.decode(path, SETTINGS).link is None
+    with pytest.raises(error):
+        source.read(str(path), SETTINGS, nothing)
+
+
+def test_a_wrapped_link_is_unwrapped(tmp_path):
+    wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=x&redirect_uri=https%3A%2F%2Ffilm.aurora.test%2Fs%2FAb12"
+    assert source.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"
+    assert source.read(wrapped, SETTINGS, nothing).url == "https://film.aurora.test/s/Ab12"
+
+
+def test_a_share_text_gives_link_and_code_from_argument_file_and_standard_input(tmp_path):
+    text = f"您的影像 {FILM} 安全码：7788"
+    (tmp_path / "分享.txt").write_text(text, encoding="gb18030")
+    for given in (text, str(tmp_path / "分享.txt"), "-"):
+        found = source.read(given, SETTINGS, lambda: text)
+        assert (found.url, found.said) == (FILM, {"access_code": "7788"})
+
+
+@pytest.mark.parametrize("given", ["photo.jpg", "missing.pdf", "some/folder/scan.png", "nothing"])
+def test_a_file_that_is_not_there(given):
+    with pytest.raises(NoSuchFile):
+        source.read(given, SETTINGS, nothing)
+
+
+@pytest.mark.parametrize("given", ["没有链接的一句话", "just some words without any address"])
+def test_a_text_without_a_link(given):
+    with pytest.raises(NoLink):
+        source.read(given, SETTINGS, nothing)
+
+
+def test_a_text_that_is_far_too_long_for_a_file_name():
+    with pytest.raises(NoLink):
+        source.read("影像，" * 6000, SETTINGS, nothing)
+
+
+def test_a_file_that_is_no_picture(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"not a picture at all" * 50)
+    with pytest.raises(UnreadableFile):
+        source.decode(tmp_path / "photo.jpg", SETTINGS)
+
+
+def test_wechats_own_address_given_as_text():
+    with pytest.raises(WechatOnly):
+        source.read(FOLLOW, SETTINGS, nothing)
+
+
+def test_an_address_with_a_password_before_the_host():
+    with pytest.raises(UnusableLink):
+        source.read("https://user:secret@film.aurora.test/x", SETTINGS, nothing)
+
+
+def test_every_provider_is_documented_and_unique():
+    known = registry.known()
+    assert known.broken == ()
+    for provider in known.by_name.values():
+        header = registry.header(provider)
+        assert header["title"], provider.name
+        for line in ("asks", "serves", "verified"):
+            assert header.get(line), f"{provider.name}: its header lacks {line!r}"
+
+
+def test_every_example_is_owned_by_its_provider_and_no_other():
+    for provider in registry.known().by_name.values():
+        if provider.example and provider.name != registry.UNIVERSAL:
+            link = of(provider.example)
+            owners = [owner.provider.name for owner in registry.owners(link)]
+            marked = [owner.provider.name for owner in registry.recognised(link)]
+            assert owners in ([provider.name], []), f"{provider.name}: {owners}"
+            assert owners or marked == [provider.name], f"{provider.name}: {owners} {marked}"
+
+
+def test_a_provider_that_nobody_knows():
+    with pytest.raises(UsageError):
+        registry.find(of(FILM), "nobody")
+
+
+def test_a_named_provider_reads_an_unlisted_host():
+    owner = registry.find(of("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
+    assert owner is not None
+    assert owner.provider.name == "shdc"
+
+
+def test_a_named_provider_refuses_a_link_of_another_shape():
+    with pytest.raises(UnusableLink):
+        registry.find(of("https://film.aurora.test/help"), "shdc")
