@@ -124,7 +124,7 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
             raise refusal
         return link.parse(decoded.link or "", source=path.name)
     if "://" not in source and (
-        path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[\w./\\~-]+", source)
+        path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[A-Za-z0-9_./\\~-]+", source)
     ):
         looks_like_host = (
             re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?/.*", source) and path.suffix.lower() not in IMAGES
