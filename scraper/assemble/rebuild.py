@@ -248,11 +248,9 @@ def _describe_pixels(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> Non
     """Image Pixel module from what the stream really is; Pixel Representation as the tags say, since it is theirs to know."""
     stream = frame.stream
     samples = stream.components if stream else shape.samples or 1
-    bits = (
-        stream.bits
-        if stream and stream.kind is not Kind.PNG
-        else shape.stored or shape.allocated or (stream.bits if stream else 8)
-    )
+    # a stream may need fewer bits than the image has (JPEG-LS encoders count), and may be written with more
+    bits = max(shape.stored or 0, stream.bits if stream and stream.kind is not Kind.PNG else 0)
+    bits = bits or shape.allocated or (stream.bits if stream else 8)
     if stream:
         ds.Rows, ds.Columns = stream.rows, stream.columns
         allocated = 8 if bits <= 8 else 16 if bits <= 16 else 32

@@ -73,7 +73,7 @@ def unpacked(source: Path) -> Iterator[Path]:
 def find(folder: Path) -> Iterator[Candidate]:
     """Every file below the folder, in a stable order; links that lead out of it are not followed."""
     for parent, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent) / name
             if name in _OURS or name.startswith(".") or path.is_symlink() or not path.is_file():
