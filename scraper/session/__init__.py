@@ -74,6 +74,7 @@ class Session:
         self._ask = ask
         self._answers: dict[str, str] = {}
         self._beats: dict[str, asyncio.Task[None]] = {}
+        self._endings: list[Callable[[], Awaitable[None]]] = []
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
     # ---- what the page asks of a person
@@ -253,6 +254,10 @@ class Session:
         if request.url not in self._beats:
             self._beats[request.url] = asyncio.create_task(beat())
 
+    def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
+        """Have ``ending`` run when the session closes: what a recipe keeps open over many instances ends there."""
+        self._endings.append(ending)
+
     @property
     def http(self) -> Http:
         """The direct client itself, for ``fetch``."""
@@ -319,6 +324,9 @@ class Session:
         for beat in self._beats.values():
             beat.cancel()
         await asyncio.gather(*self._beats.values(), return_exceptions=True)
+        for ending in self._endings:
+            with contextlib.suppress(CloudfilmError):  # a connection that is gone needs no ending
+                await ending()
         try:
             if self._window is not None:
                 await self._window.close()
