@@ -7,7 +7,7 @@ pydicom 3.0.2 decodes ISO 2022 IR 58 with the escape ``ESC $ ) A`` left in the t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import pydicom.charset
@@ -75,6 +75,44 @@ def _looks_gbk(raw: bytes) -> bool:
     return text is not None and _is_chinese(text)
 
 
+def _is_utf8_chinese(raw: bytes) -> bool:
+    utf8 = _try(raw, "utf-8")
+    return utf8 is not None and _is_chinese(utf8)
+
+
+def _not_utf8(raw: bytes) -> str:
+    if _try(raw, "utf-8") is not None:
+        return ""
+    return "GB18030" if _try(raw, "gb18030") is not None else "unknown"
+
+
+def _not_ascii(raw: bytes) -> str:
+    if _try(raw, "utf-8") is not None:
+        return UTF8
+    return "GB18030" if _looks_gbk(raw) else "unknown"
+
+
+def _not_gb(raw: bytes) -> str:
+    if _is_utf8_chinese(raw):
+        return UTF8
+    return "" if _try(raw, "gb18030") is not None else "unknown"
+
+
+def _not_single_byte(raw: bytes) -> str:
+    if _is_utf8_chinese(raw):
+        return UTF8
+    return "GB18030" if _looks_gbk(raw) else ""
+
+
+_DOUBTS: Final[dict[str, Callable[[bytes], str]]] = {
+    "utf-8": _not_utf8,
+    "ascii": _not_ascii,
+    "gb18030": _not_gb,
+    "gbk": _not_gb,
+}
+"""Codec → what else the bytes must be; empty where they are what they are called."""
+
+
 def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
     """The character set that the bytes betray where it is not the declared one; empty where nothing speaks against it.
 
@@ -83,25 +121,13 @@ def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
         declared: Specific Character Set, value by value.
     """
     raw = b"\n".join(value for value in values if any(byte > 0x7F for byte in value))
-    if not raw or any(b"\x1b" in value for value in (raw,)):
+    if not raw or b"\x1b" in raw:
         return ""
     name = codec(declared)
-    utf8 = _try(raw, "utf-8")
-    if name == "utf-8":
-        return "" if utf8 is not None else ("GB18030" if _try(raw, "gb18030") else "unknown")
-    if name == "ascii":
-        if utf8 is not None:
-            return UTF8
-        return "GB18030" if _looks_gbk(raw) else "unknown"
-    if name in {"gb18030", "gbk"}:
-        if utf8 is not None and _is_chinese(utf8):
-            return UTF8
-        return "" if _try(raw, "gb18030") is not None else "unknown"
-    if declared and declared[0].strip() in _SINGLE_BYTE and len(declared) == 1:
-        if utf8 is not None and _is_chinese(utf8):
-            return UTF8
-        return "GB18030" if _looks_gbk(raw) else ""
-    return ""
+    if name in _DOUBTS:
+        return _DOUBTS[name](raw)
+    is_single_byte = len(declared) == 1 and declared[0].strip() in _SINGLE_BYTE
+    return _not_single_byte(raw) if is_single_byte else ""
 
 
 def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
@@ -131,12 +157,15 @@ def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
 
 
 def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
-    """The character set to write: the declared one where it carries every text, else UTF-8; empty where all is ASCII and none is declared."""
+    """The character set to write: the declared one where it carries every text, else UTF-8.
+
+    Empty where all is ASCII and none is declared.
+    """
     wanted = declared[0].strip() if len(declared) == 1 else ""
     if not any(not text.isascii() for text in texts):
         return wanted if wanted in _CODECS else ""
     name = _CODECS.get(wanted, "")
-    if not name or name == "ascii" or name == "shift_jis":
+    if name in {"", "ascii", "shift_jis"}:
         return UTF8
     try:
         for text in texts:

@@ -93,10 +93,7 @@ def raw_texts(layout: walk.Layout, ds: Dataset) -> list[bytes]:
     """The undecoded text values of the top level."""
     found = []
     for tag in layout.elements:
-        if layout.implicit:
-            vr = _dictionary_vr(tag)
-        else:
-            vr = layout.elements[tag].vr
+        vr = _dictionary_vr(tag) if layout.implicit else layout.elements[tag].vr
         if vr in _TEXT_VRS and tag in ds and tag >> 16 != 0x7FE0:
             found.append(layout.value(tag))
     return found

@@ -126,10 +126,8 @@ def _element(
     Raises:
         Unusable: its value can't be said.
     """
-    if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
-        vr = "LO"
-    else:
-        vr = values.vr_of(tag, creator, signed=signed)
+    is_creator = tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF
+    vr = "LO" if is_creator else values.vr_of(tag, creator, signed=signed)
     if isinstance(value, Mapping):
         vr = str(value.get("vr") or vr)
         if len(vr) != 2 or vr.encode() not in VRS:
@@ -385,7 +383,9 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
     if transfer_syntax == codestream.J2K_LOSSLESS and _said_syntax(tags) == codestream.J2K:
-        transfer_syntax = codestream.J2K  # a reversible stream may have been cut to a rate: the weaker claim stands
+        transfer_syntax = (
+            codestream.J2K
+        )  # a reversible stream may have been cut to a rate: the weaker claim stands
     sign = _lookup(tags, "PixelRepresentation")
     notes = _Notes()
     ds = _fill(

@@ -1,4 +1,3 @@
-# ruff: noqa: PLR2004 - offsets are the format's own
 """The structure of a DICOM file, element by element, without recursion: foreign bytes may nest as deep as they like.
 
 Nothing is interpreted but tags, Value Representations and lengths (PS3.5 chapter 7, annex A). What pydicom then reads is known to
@@ -136,10 +135,8 @@ class _Walker:
         while self.levels and self.layout.fault is None:
             level = self.levels[-1]
             if self.pos >= level.end:
-                if level.undefined and len(self.levels) > 1:
-                    if level.end >= self.levels[0].end:
-                        self.fail(Fault.TRUNCATED, 0)
-                        break
+                if level.undefined and len(self.levels) > 1 and level.end >= self.levels[0].end:
+                    self.fail(Fault.TRUNCATED, 0)
                 self.levels.pop()
             elif level.end - self.pos < 8:
                 # fewer bytes than any element has: a padding of the file, or a cut
@@ -175,6 +172,18 @@ class _Walker:
         else:
             self.fail(Fault.BROKEN, tag)
 
+    def value_at(self, level: _Level) -> tuple[bytes, int, int]:
+        """VR (empty in Implicit VR), start and length of the value of the element that begins here."""
+        pos = self.pos
+        vr = b"" if level.implicit else bytes(self.data[pos + 4 : pos + 6])
+        if vr in _LONG:
+            length = self.u32.unpack_from(self.data, pos + 8)[0] if pos + 12 <= level.end else 0
+            return vr, pos + 12, length
+        if vr in VRS or vr.isalpha():
+            return vr, pos + 8, self.u16.unpack_from(self.data, pos + 6)[0]
+        # Implicit VR, to which some writers change half way
+        return b"", pos + 8, self.u32.unpack_from(self.data, pos + 4)[0]
+
     def element(self, level: _Level) -> None:
         data, pos = self.data, self.pos
         group, number = self.tag_struct.unpack_from(data, pos)
@@ -183,24 +192,10 @@ class _Walker:
             self.pos += 8
             self.levels.pop()
             return
-        vr = b""
-        header = 8
-        if not level.implicit:
-            vr = bytes(data[pos + 4 : pos + 6])
-            if vr in _LONG:
-                header = 12
-                if pos + 12 > level.end:
-                    self.fail(Fault.TRUNCATED, tag)
-                    return
-                (length,) = self.u32.unpack_from(data, pos + 8)
-            elif vr in VRS or vr.isalpha():
-                (length,) = self.u16.unpack_from(data, pos + 6)
-            else:  # some writers change to Implicit VR half way
-                vr = b""
-                (length,) = self.u32.unpack_from(data, pos + 4)
-        else:
-            (length,) = self.u32.unpack_from(data, pos + 4)
-        start = pos + header
+        vr, start, length = self.value_at(level)
+        if start > level.end:
+            self.fail(Fault.TRUNCATED, tag)
+            return
         if length == _UNDEFINED:
             self.pos = start
             self.undefined(level, tag, vr)

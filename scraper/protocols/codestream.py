@@ -1,4 +1,3 @@
-# ruff: noqa: PLR2004 - offsets and markers are the formats' own
 """Headers of compressed pictures: what a codestream itself says of its size, bits, components and losses.
 
 Nothing is decoded. Sources: ISO 15444-1 annex A (J2K) and annex I (JP2), ISO 15444-15 A.5 (HTJ2K), ISO 10918-1 annex B (JPEG),
@@ -10,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from scraper.errors import CorruptInstance
@@ -220,7 +220,16 @@ def _read_png(data: Buffer) -> Codestream:
         raise CorruptInstance(what="a PNG picture with a broken header")
     whole = b"IEND\xaeB`\x82" in bytes(data[-64:])
     return Codestream(
-        Kind.PNG, rows, columns, components, bits, False, True, "", whole, "RGB" if components == 3 else ""
+        kind=Kind.PNG,
+        rows=rows,
+        columns=columns,
+        components=components,
+        bits=bits,
+        is_signed=False,
+        is_lossless=True,
+        transfer_syntax_uid="",
+        is_whole=whole,
+        colour="RGB" if components == 3 else "",
     )
 
 
@@ -251,4 +260,4 @@ def rle_segments(data: Buffer) -> int | None:
     if not 1 <= count <= 15 or offsets[0] != 64 or any(offsets[count:]):
         return None
     used = (*offsets[:count], len(data))
-    return count if all(low < high for low, high in zip(used, used[1:], strict=False)) else None
+    return count if all(low < high for low, high in pairwise(used)) else None

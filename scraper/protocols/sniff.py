@@ -1,4 +1,3 @@
-# ruff: noqa: PLR2004 - magic bytes are the formats' own
 """What a payload is, by its first bytes; names, extensions and Content-Type are not asked.
 
 Source: PS3.10 7.1 (Part 10), PS3.5 7.1 (bare data sets), and each format's own specification for its magic bytes.
@@ -169,7 +168,7 @@ def _is_text(data: bytes) -> bool:
     return True
 
 
-def sniff(head: bytes) -> Kind:
+def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of formats
     """What the payload is; ``head`` is its first ``HEAD`` bytes (or all of it, where shorter)."""
     if not head:
         return Kind.EMPTY

@@ -1,4 +1,7 @@
-"""Data sets and expectations → problems: whole, original, one study, decodable, of sound geometry? Returns problems, never raises."""
+"""Data sets and expectations → problems: whole, original, one study, decodable, of sound geometry?
+
+Returns problems, never raises.
+"""
 
 from scraper.verify.folder import Candidate, Report, check_folder, find, unpacked
 from scraper.verify.instance import Checked, Facts, instance

@@ -98,8 +98,14 @@ def describe(ds: Dataset) -> Description | None:
     frames = integer(ds, "NumberOfFrames")
     stored = integer(ds, "BitsStored")
     return Description(
-        rows, columns, samples or 1, allocated, stored or allocated, plain(ds, "PhotometricInterpretation"), 1 if frames is None else frames
-    )  # fmt: skip
+        rows=rows,
+        columns=columns,
+        samples=samples or 1,
+        allocated=allocated,
+        stored=stored or allocated,
+        photometric=plain(ds, "PhotometricInterpretation"),
+        frames=1 if frames is None else frames,
+    )
 
 
 def _is_constant(samples: NDArray[np.generic]) -> bool:
@@ -148,7 +154,10 @@ def _native(layout: walk.Layout, element: walk.Element, said: Description, found
 
 
 def _fragments_by_frame(layout: walk.Layout, frames: int) -> list[list[tuple[int, int]]] | None:
-    """Fragments of each frame: by the offset table, one by one, or by where codestreams start (PS3.5 A.4); None if neither fits."""
+    """Fragments of each frame: by the offset table, one by one, or by where codestreams start (PS3.5 A.4).
+
+    None where neither fits.
+    """
     fragments = layout.fragments or []
     if not fragments:
         return []
@@ -232,10 +241,10 @@ def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray
     if stream.kind is Kind.JPEG:
         import libjpeg
 
-        return np.asarray(libjpeg.decode(data))
+        return np.asarray(libjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
     import openjpeg
 
-    return np.asarray(openjpeg.decode(data))
+    return np.asarray(openjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
 
 
 def _encapsulated(layout: walk.Layout, said: Description, found: Pixels) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scraper.assemble.order import SAME_PLACE_MM, normal, orientation_groups
 
@@ -71,7 +73,7 @@ class Stack:
         return tuple(index for index, names in enumerate(self.places) if len(names) < depth)
 
 
-def _tilt(along: np.ndarray, first: Vector, last: Vector) -> float:
+def _tilt(along: NDArray[np.float64], first: Vector, last: Vector) -> float:
     """Angle in degrees between the normal and the line on which the slices' origins lie."""
     line = np.asarray(last, float) - np.asarray(first, float)
     length = float(np.linalg.norm(line))
@@ -97,7 +99,7 @@ def _stack(planes: Sequence[Plane]) -> Stack:
             places.append([plane.name])
             distances.append(distance)
         last = distance
-    steps = [high - low for low, high in zip(distances, distances[1:], strict=False)]
+    steps = [high - low for low, high in pairwise(distances)]
     usual = median(steps) if steps else None
     gaps, uneven = [], []
     for index, step in enumerate(steps):

@@ -146,11 +146,12 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Sizes, spacings and frames of reference within the slices of one series."""
     sliced = [(one, header) for one, header in unique if header.position is not None and one.facts.has_pixels]
     found = []
-    for code, keys in (
+    told: tuple[tuple[str, list[object]], ...] = (
         ("mixed-sizes", [(header.rows, header.columns) for _, header in sliced]),
         ("mixed-spacings", [tuple(round(side, 4) for side in one.facts.spacing or ()) for one, _ in sliced]),
         ("mixed-frames-of-reference", [one.facts.frame_of_reference_uid for one, _ in sliced]),
-    ):
+    )
+    for code, keys in told:
         if len(set(keys)) > 1:
             usual = max(set(keys), key=keys.count)
             odd = tuple(one.name for (one, _), key in zip(sliced, keys, strict=True) if key != usual)

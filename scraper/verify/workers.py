@@ -37,9 +37,15 @@ class _Worker:
         if self._process is None or self._process.returncode is not None:
             await self.stop()
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _START, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )  # fmt: skip
+                sys.executable,
+                "-P",  # the folder that we were called in is no place to import from
+                "-c",
+                _START,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([_HOME, *filter(None, sys.path)])},
+            )
         process = self._process
         try:
             return await asyncio.wait_for(self._ask(process, path, origin), timeout_s)
@@ -77,6 +83,7 @@ class _Worker:
         await process.wait()
 
 
+_HOME: Final = str(Path(__file__).parents[2])
 _START: Final = "from scraper.verify.workers import serve; serve()"
 
 
@@ -111,10 +118,18 @@ class Inspector:
         """Check one file in a worker; waits for a free one."""
         worker = await self._free.get()
         try:
-            size = path.stat().st_size if path.exists() else 0
+            size = _size(path)
             return await worker.check(path, origin, self._timeout_s + size / 1e6 * _PER_MEGABYTE_S)
         finally:
             self._free.put_nowait(worker)
+
+
+def _size(path: Path) -> int:
+    """Bytes of the file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _limit_memory() -> None:
