@@ -1,0 +1,328 @@
+"""卡易 (Kayi) 无极云影像, shares with a password; the same image server stands elsewhere under other names ("VRAD").
+
+facts:    fixtures/sites/kayicloud_share/README.md
+asks:     password (four digits), where the share has one
+serves:   Part 10 files, one GET each
+verified: emulated site only
+
+Over 120 lines because a series sleeps until it is woken, signatures lapse, and three kinds of link lead to the one server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable
+
+from scraper.contract import (
+    PASSWORD,
+    Asked,
+    AsyncIterator,
+    CloudfilmError,
+    CorruptInstance,
+    CredentialsRefused,
+    Deployment,
+    Field,
+    Found,
+    Instance,
+    MissingInstances,
+    NoSuchStudy,
+    Problem,
+    Provider,
+    Reply,
+    Request,
+    Series,
+    Session,
+    SessionLapsed,
+    ShareLink,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+    Study,
+    StudyGone,
+    gone,
+    whole,
+    with_query,
+)
+
+SMALLEST = 100  # bytes; less is an error's text, not a file
+KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
+FULL = {"lossless": "1", "iq": "100"}  # without these two a smaller picture comes
+
+
+class Answer(Reply):
+    code: str = "0"
+    message: str | None = ""
+
+
+class Info(Reply):
+    ds: str | None = "rest"
+    vendor: str | None = Field("", alias="vendorCode")
+    signature: str | None = Field("", alias="serverSignature")
+    address: str | None = Field("", alias="serverAddr")
+    expires: str | None = ""
+    cloud: str | None = Field("1", alias="cloudImage")
+    anonymous: bool | None = Field(default=False, alias="isAnony")
+    dataids: str = ""
+
+
+class InfoReply(Answer):
+    data: Info | None = None
+
+
+class ImageReply(Reply):
+    object_key: str | None = Field("", alias="ObjectKey")
+    signature: str | None = Field("", alias="Signature")
+    uid: str = Field(alias="SOPInstanceUID")
+    number: str | None = Field(None, alias="InstanceNumber")
+    image_id: str | None = Field(None, alias="ImageID")
+    query: str | None = Field("", alias="WebUrl")
+
+
+class SeriesReply(Reply):
+    uid: str = Field(alias="SeriesInsUID")
+    number: str | None = Field(None, alias="SeriesNumber")
+    index: str | None = Field(None, alias="Index")
+    description: str | None = Field("", alias="SeriesDescription")
+    modality: str | None = Field("", alias="Modality")
+    count: str | None = Field(None, alias="ImageCount")
+    expires: str | None = Field("", alias="Expires")
+    bucket: str | None = Field(None, alias="BucketName")
+    images: list[ImageReply] = Field(default_factory=list, alias="ImageList")
+
+
+class StudyReply(Reply):
+    uid: str = Field(alias="StuInsUID")
+    name: str | None = Field("", alias="PatientName")
+    patient_id: str | None = Field("", alias="PatientId")
+    pat_name: str | None = Field("", alias="PatName")
+    pat_id: str | None = Field("", alias="PatID")
+    date: str | None = Field("", alias="StuDate")
+    description: str | None = Field("", alias="StuDescription")
+    modality: str | None = Field("", alias="Modality")
+    series: list[SeriesReply] = Field(default_factory=list, alias="SeriesList")
+
+
+class StudiesReply(Answer):
+    data: list[StudyReply] | None = None
+
+
+class KayicloudShare(Provider):
+    name = "kayicloud-share"
+    route = r"(?i:/viewer/(?:s/?(?:\?[^#]*)?#/?view\?.*\b(?:ids|id)=[^&]+.*|index\?(?=.*\bsignature=)(?=.*\bserverAddr=).*))"
+    asks = (PASSWORD,)
+    deployments = (Deployment("www.kayicloud.com", "卡易 无极云影像", "全国"),)
+    marks = (route,)
+    example = "https://www.kayicloud.com/Viewer/s#/view?ids=01234567-89ab-cdef-0123-456789abcdef"
+
+    def __init__(self) -> None:
+        self._lapsed: set[str] = set()  # images that were refused once: a second time is no matter of age
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        info = await _info(link, session)
+        listed = await session.get(f"{_server(link)}StudyData/GetStudies", params=_query(info, link), reply=StudiesReply)
+        for series in self._described(link, session, listed):
+            yield series
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+        if "ids" not in link.params:
+            return
+        boxes = "input:not([type=hidden]):not([type=checkbox]):not([type=button])"
+        if await session.which(boxes=boxes, viewer="canvas") == "boxes":
+            password, found = session.answer(PASSWORD), session.page.locator(boxes)
+            one_each = await found.count() >= len(password)
+            for place, typed in enumerate(password if one_each else [password]):
+                await found.nth(place).fill(typed)
+            await found.nth(len(password) - 1 if one_each else 0).press("Enter")
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        if "signature" not in link.params:
+            told = await session.seen(r"/StudyData/GetShareInfo\?", InfoReply)
+            _read(told, link)
+        for series in self._described(link, session, await session.seen(r"/StudyData/GetStudies\?", StudiesReply)):
+            yield series
+
+    def _described(self, link: ShareLink, session: Session, listed: StudiesReply) -> list[Series]:
+        if listed.code != "0":
+            raise gone(listed.message or "", host=link.host)
+        if not listed.data:
+            raise NoSuchStudy(listed.message or "", host=link.host)
+        found = []
+        for one in listed.data:
+            study = Study(
+                one.uid, one.date or "", one.modality or "", one.description or "", one.name or one.pat_name or ""
+            )
+            for place, series in enumerate(one.series):
+                serving = _Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
+                unlisted = (whole(series.count) or 0) - len(series.images)
+                told = {"count": unlisted, "what": series.description or series.uid}
+                described = Series(
+                    one.uid,
+                    series.uid,
+                    tuple(serving.instance(at) for at in range(len(series.images))),
+                    len(series.images),
+                    whole(series.number) if whole(series.number) is not None else whole(series.index) or place,
+                    series.description or "",
+                    series.modality or "",
+                    study=study,
+                    left_out=(Problem("left-out", values=told, fatal=False),) if unlisted > 0 else (),
+                )
+                found.append(described)
+        return found
+
+
+class _Serving:
+    """One series on the image server: woken before its first image."""
+
+    def __init__(self, session: Session, server: str, study: StudyReply, series: SeriesReply, lapsed: set[str],
+                 is_other: bool) -> None:  # fmt: skip  # noqa: FBT001
+        self._session, self._server, self._study, self._series = session, server, study, series
+        self._lapsed, self._is_other = lapsed, is_other
+        self._patient = _base64(study.patient_id or study.pat_id or "")
+        self._waking = asyncio.Lock()
+        self._is_awake = False
+
+    def instance(self, at: int) -> Instance:
+        image = self._series.images[at]
+        return Instance(image.uid, Asked(self._asking(image, at)), number=whole(image.number))
+
+    def _asking(self, image: ImageReply, at: int) -> Callable[[], Awaitable[bytes]]:
+        async def ask() -> bytes:
+            async with self._waking:
+                if not self._is_awake:
+                    await self._wake()
+            response = await self._session.request(Request(self._address(image, at)))
+            if response.status == 404:
+                raise MissingInstances(why="HTTP 404")
+            if response.status >= 500 or response.status == 429:
+                self._is_awake = False  # asleep, perhaps: the next try wakes it
+                kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
+                raise kind(host=_host(self._server), why=f"HTTP {response.status}", retry_after_s=response.retry_after_s)
+            if response.ok and len(response.body) >= SMALLEST:
+                return response.body
+            if image.uid in self._lapsed:
+                raise CorruptInstance(what=f"HTTP {response.status}, {len(response.body)} bytes")
+            self._lapsed.add(image.uid)
+            raise SessionLapsed(host=_host(self._server))
+
+        return ask
+
+    async def _wake(self) -> None:
+        """Its failure alone is harmless: the image itself will say so."""
+        first = self._series.images[0]
+        try:
+            answer = await self._session.request(Request(self._waking_address(first)))
+            self._is_awake = answer.ok
+        except CloudfilmError:
+            self._is_awake = False
+
+    def _waking_address(self, first: ImageReply) -> str:
+        signed = {"expires": self._series.expires or "", "signature": first.signature or ""}
+        address = f"{self._server}StudyData/GetDicomSeriesInfo"
+        if self._is_other:
+            named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
+            return with_query(address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"})
+        query = {
+            "vendorCode": "",
+            "ds": "rest",
+            "imageObjKey": _base64(first.object_key or ""),
+            **signed,
+            "bucketName": self._series.bucket or "null",
+            "patientId": self._patient,
+            "studyuid": "",
+            "seriesuid": "",
+            "imageUid": "",
+            "aeTitle": "undefined",
+            "forceDownload": "true",
+            "getFrames": "true" if len(self._series.images) == 1 else "false",
+        }
+        return with_query(address, query)
+
+    def _address(self, image: ImageReply, at: int) -> str:
+        named = {
+            "expires": self._series.expires or "",
+            "signature": image.signature or "",
+            "studyuid": self._study.uid,
+            "seriesuid": self._series.uid,
+            "imageUid": image.uid,
+            "imageid": (image.image_id if self._is_other else None) or str(at),
+            **FULL,
+        }
+        own = {"imageObjKey": _base64(image.object_key or ""), "vendorCode": "", "patId": self._patient}
+        return with_query(f"{self._server}dicomData/GetImage", (_given(image) if self._is_other else own) | named)
+
+
+async def _info(link: ShareLink, session: Session) -> Info:
+    """What step one gives, or an old link carries itself."""
+    params = link.params
+    if "signature" in params:
+        return Info.model_validate({**params, "serverSignature": params["signature"], "dataids": params.get("dataid", "")})
+    asked = {"shareId": params.get("ids") or params["id"]}
+    address = f"{_server(link)}StudyData/GetShareInfo"
+    if not _is_other(link):
+        asked["password"] = session.given(PASSWORD)
+    answer = await session.get(address, params=asked, reply=InfoReply)
+    if answer.code != "0" and asked.get("password") == "" and not _is_gone(answer, link):
+        asked["password"] = session.answer(PASSWORD)
+        answer = await session.get(address, params=asked, reply=InfoReply)
+    return _read(answer, link)
+
+
+def _read(answer: InfoReply, link: ShareLink) -> Info:
+    said = answer.message or ""
+    if answer.code != "0":
+        if _is_other(link) or _is_gone(answer, link):
+            raise gone(said, host=link.host)
+        raise CredentialsRefused(PASSWORD.name, said, host=link.host)
+    if answer.data is None:
+        raise SiteChanged(host=link.host, what="GetShareInfo, data")
+    return answer.data
+
+
+def _is_gone(answer: InfoReply, link: ShareLink) -> bool:
+    """Does the message speak of the share (expired, cancelled), and not of its password."""
+    said = answer.message or ""
+    return "密码" not in said and type(gone(said, host=link.host)) is not StudyGone
+
+
+def _query(info: Info, link: ShareLink) -> dict[str, str]:
+    """Step two; empty parameters are sent too."""
+    return {
+        "dataids": info.dataids,
+        "studyKeys": "",
+        "cloudImage": info.cloud or "1",
+        "dataSource": "rest" if _is_other(link) else info.ds or "rest",
+        "signature": info.signature or "",
+        "vendorCode": "link" if _is_other(link) else info.vendor or "",
+        "seriesKeys": "",
+        "isAnony": "true" if info.anonymous else "false",
+        "getImageInfo": "false",
+        "token": "",
+        "serverAddr": _base64(info.address or ""),
+        "expires": info.expires or "",
+    }
+
+
+def _is_other(link: ShareLink) -> bool:
+    """Is it a server under another name ("VRAD"): its links say ``id``, no password is asked, and it words calls otherwise."""
+    return "id" in link.params and "ids" not in link.params
+
+
+def _server(link: ShareLink) -> str:
+    """The image server: on Kayi's own port, else on the page's host beside the page's port."""
+    other = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
+    port = KAYI_PORT if link.host.endswith("kayicloud.com") else other
+    return f"{link.scheme}://{link.host}:{port}/imageserver/"
+
+
+def _given(image: ImageReply) -> dict[str, str]:
+    return ShareLink(f"http://x/?{(image.query or '').lstrip('?&')}").params
+
+
+def _host(server: str) -> str:
+    return ShareLink(server).host
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,234 @@
+"""深圳聚点云 (青鸟, szjudianyun): a share page whose images come over Socket.IO 2 (Engine.IO 3).
+
+facts:    fixtures/sites/szjudianyun/README.md
+asks:     nothing; password where the link lacks its own
+serves:   Part 10 files, one WebSocket message each
+verified: emulated site only
+
+Over 120 lines because the wire (handshake, heartbeat, one question at a time a line) is this platform's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import string
+from collections.abc import Awaitable, Callable
+
+from scraper.contract import (
+    PASSWORD,
+    Asked,
+    AsyncIterator,
+    CorruptInstance,
+    CredentialsRefused,
+    Deployment,
+    Field,
+    Found,
+    Instance,
+    NoSuchStudy,
+    Problem,
+    Provider,
+    Reply,
+    Response,
+    Series,
+    Session,
+    ShareLink,
+    SiteChanged,
+    SiteUnreachable,
+    Socket,
+    Study,
+    whole,
+)
+
+SERVER = "http://qinniaofu.coolingesaving.com:63001"  # last seen 2026-03
+GLUE = "b1u2d3d4h5a"  # joins the ids, and the tags; last seen 2026-03
+TAGS = (
+    "0x00100010 0x00101001 0x00100020 0x00100030 0x00100040 0x00101010 0x00080020 0x00080030 0x00180015 0x00180050 "
+    "0x00180088 0x00080080 0x00181100 0x00280030 0x00080060 0x00200032 0x00200037 0x00280030 0x00280010 0x00280011 "
+    "0x00080008 0x00200013 0x0008103E 0x00181030 0x00080070 0x00200062 0x00185101"
+).replace(" ", GLUE)
+FILM = "dfyfilm"  # a series that is a picture of the film
+LINES = 4
+RANDOM = string.ascii_letters + string.digits + "-_"
+PING, PROBE, PROBED, UPGRADE, EVENT, BINARY_EVENT, BINARY = "2", "2probe", "3probe", "5", "42", "451-", 4
+
+
+class Handshake(Reply):
+    sid: str
+    ping_interval: int = Field(25000, alias="pingInterval")  # ms
+
+
+class Opened(Reply):
+    ids: str = Field("", alias="hosipital")
+    series: list[str] | None = None
+    counts: dict[str, str | None] = Field(default_factory=dict, alias="series_dicom_number")
+
+
+class Szjudianyun(Provider):
+    name = "szjudianyun"
+    route = r"/[\w-]+(?:/[\w.-]*)?\?(?=(?:.*&)?a=[^&#]+)(?=(?:.*&)?b=[^&#]+).*"
+    asks = (PASSWORD,)
+    deployments = (Deployment("qr.szjudianyun.com", "深圳聚点云（青鸟）", "全国"),)
+    marks = (r"/[\w-]+/?\?a=[^&#]+&b=[^&#]+&c=[^&#]+(?:#.*)?",)
+    example = "http://qr.szjudianyun.com/abc/?a=H001&b=CT0001&c=123456"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        lines = _Lines(link, session)
+        session.at_close(lines.close)
+        async with lines.one() as line:
+            opened = line.opened
+        for series in _described(opened, lines):
+            yield series
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        timeout_s = session.settings.timeout_s
+        await session.traffic.wait_for(r"/socket\.io/\?.*transport=websocket", timeout_s=timeout_s)
+        for exchange in session.traffic.exchanges:
+            if exchange.kind == "websocket-in" and exchange.read(2) == EVENT.encode() and b"series" in exchange.read(4096):
+                lines = _Lines(link, session)
+                session.at_close(lines.close)
+                for series in _described(_opened(exchange.read().decode(), link), lines):
+                    yield series
+                return
+        async for found in self.discover(link, session):
+            yield found
+
+
+def _described(opened: Opened, lines: _Lines) -> list[Series]:
+    """The series that are images; the film's picture is named and left out."""
+    study = Study(key=opened.ids.replace(GLUE, "/"))
+    found = []
+    for name in opened.series or []:
+        count = whole(opened.counts.get(name))
+        if name.startswith(FILM):
+            told = Problem("left-out", (name,), {"count": 1, "what": "film picture"}, fatal=False)
+            found.append(Series("", "", expected=0, key=name, study=study, left_out=(told,)))
+            continue
+        numbers = range(1, (count or 0) + 1)
+        instances = tuple(Instance("", Asked(lines.asking(name, at)), f"{name}/{at}") for at in numbers)
+        unknown = () if count is not None else (Problem("count-unknown"),)
+        found.append(Series("", "", instances, count, key=name, study=study, left_out=unknown))
+    return found
+
+
+class _Lines:
+    """Connections to the image server, each in one question at a time; kept over many images."""
+
+    def __init__(self, link: ShareLink, session: Session) -> None:
+        self._link, self._session = link, session
+        self._idle: list[_Line] = []
+        self._turns = asyncio.Semaphore(LINES)
+        self._connecting = asyncio.Lock()  # the handshake's cookie belongs to the connection made next
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[_Line]:
+        """A line; one on which anything failed is not used again, as a late answer would be taken for the next."""
+        async with self._turns:
+            line = self._idle.pop() if self._idle else await self._connect()
+            try:
+                yield line
+            except BaseException:
+                await line.close()
+                raise
+            self._idle.append(line)
+
+    def asking(self, series: str, at: int) -> Callable[[], Awaitable[bytes]]:
+        async def ask() -> bytes:
+            async with self.one() as line:
+                return await line.image(series, at)
+
+        return ask
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().close()
+
+    async def _connect(self) -> _Line:
+        async with contextlib.AsyncExitStack() as stack, self._connecting:
+            nonce = "".join(secrets.choice(RANDOM) for _ in range(7))
+            query = {"EIO": "3", "transport": "polling", "t": nonce}
+            referer = {"Referer": self._link.url.partition("#")[0], "Origin": self._link.origin}
+            answer = await self._session.get(f"{SERVER}/socket.io/", params=query, headers=referer)
+            packet = answer.text[answer.text.find("{") : answer.text.rfind("}") + 1]
+            told = Response(answer.status, answer.headers, packet.encode(), answer.url).read(Handshake)
+            address = f"{SERVER.replace('http', 'ws', 1)}/socket.io/?EIO=3&transport=websocket&sid={told.sid}"
+            socket = await stack.enter_async_context(self._session.websocket(address))
+            await socket.send(PROBE)
+            if await socket.receive() != PROBED:
+                raise SiteChanged(host=self._link.host, what="socket.io, no probe")
+            await socket.send(UPGRADE)
+            line = _Line(socket, told.ping_interval / 1000)
+            stack.push_async_callback(line.stop_pinging)
+            params = self._link.params
+            asked = {"type": "saveC", "hospital_id": params["a"], "study": params["b"],
+                     "password": params.get("c") or self._session.answer(PASSWORD)}  # fmt: skip
+            line.opened = _opened(await line.ask(asked), self._link)
+            line.ending = stack.pop_all()
+            return line
+
+
+class _Line:
+    """One connection. The client pings (Engine.IO 3); pongs may come between any two messages."""
+
+    opened: Opened
+    ending: contextlib.AsyncExitStack
+
+    def __init__(self, socket: Socket, ping_interval_s: float) -> None:
+        self._socket = socket
+        self._pinging = asyncio.create_task(self._ping(ping_interval_s))
+
+    async def ask(self, message: dict[str, str]) -> str:
+        """Send a message, and give the answer's first packet that is an event."""
+        event = json.dumps(["sendMessage", message], ensure_ascii=False, separators=(",", ":"))
+        await self._socket.send(EVENT + event)
+        while True:
+            packet = await self._socket.receive()
+            if isinstance(packet, str) and packet.startswith((EVENT, BINARY_EVENT)):
+                return packet
+            if packet in ("1", "41"):
+                raise SiteUnreachable(host=ShareLink(SERVER).host, why="the connection was closed")
+
+    async def image(self, series: str, at: int) -> bytes:
+        """The ``at``-th DICOM file of a series, from 1."""
+        hospital, _, study = self.opened.ids.partition(GLUE)
+        asked = {"hospital_id": hospital, "study": study, "tag": TAGS, "type": "hangC", "ww": "", "wl": "",
+                 "series": series, "series_in": str(at)}  # fmt: skip
+        header = await self.ask(asked)
+        if not header.startswith(BINARY_EVENT):
+            raise CorruptInstance(what="an answer without an image")
+        while isinstance(packet := await self._socket.receive(), str):
+            pass
+        if packet[:1] != bytes([BINARY]):
+            raise CorruptInstance(what="a packet of another kind")
+        return packet[1:]
+
+    async def close(self) -> None:
+        await self.ending.aclose()
+
+    async def stop_pinging(self) -> None:
+        self._pinging.cancel()
+        await asyncio.gather(self._pinging, return_exceptions=True)
+
+    async def _ping(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await self._socket.send(PING)
+
+
+def _opened(packet: str, link: ShareLink) -> Opened:
+    """The event's second part; one without series means a wrong password or an unknown study."""
+    try:
+        event = json.loads(packet.removeprefix(EVENT))
+        opened = Opened.model_validate(event[1])
+    except (ValueError, LookupError, TypeError):
+        raise SiteChanged(host=link.host, what="socket.io, the answer to saveC") from None
+    if not opened.series:
+        if "c" in link.params:
+            raise NoSuchStudy(host=link.host)
+        raise CredentialsRefused(PASSWORD.name, host=link.host)
+    return opened
