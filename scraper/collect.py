@@ -43,6 +43,22 @@ class Watcher(Protocol):
         """A short line for a person."""
 
 
+class Unwatched:
+    """A Watcher that tells nobody."""
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """Nothing to show."""
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """Nothing to show."""
+
+    def received(self, size: int) -> None:
+        """Nothing to show."""
+
+    def say(self, text: str) -> None:
+        """Nobody to say it to."""
+
+
 @dataclass(slots=True)
 class Collected:
     """What became of one study's instances. ``lost`` is by name; ``left_out`` are objects that the site serves no pixels for."""
@@ -50,6 +66,7 @@ class Collected:
     saved: list[tuple[Saved, Checked]] = field(default_factory=list)
     lost: dict[str, CloudfilmError] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)  # names under which the site lists an instance once more
     conflicts: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -65,6 +82,7 @@ class _Job:
     instance: Instance
     refetches: int = 0
     sha256: str = ""  # of what came last, where it failed inspection
+    old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
 
 
 class Collector:
@@ -90,6 +108,8 @@ class Collector:
         self._lapsed: list[_Job] = []
         self._stop: StoreError | None = None
         self._checking = asyncio.Semaphore(INSPECTED_AT_ONCE)
+        self._listed: frozenset[str] = frozenset()
+        self._here: set[str] = set()  # SOP Instance UIDs kept in this run
         self.result = Collected()
 
     async def take(self, series: Iterable[Series]) -> list[_Job]:
@@ -99,6 +119,7 @@ class Collector:
             StoreError: the disk refuses; what was saved is kept.
         """
         self._queue = deque(_Job(one, instance) for one in series for instance in one.instances)
+        self._listed |= {job.instance.sop_instance_uid for job in self._queue}
         for job in self._queue:
             self.result.series_of[job.instance.name] = job.series.name
         self._lapsed = []
@@ -134,7 +155,7 @@ class Collector:
         """The instance's file: from an earlier run, or fetched; None where it could not be had."""
         name = job.instance.name
         earlier = self._store.have(job.instance.sop_instance_uid, f"{job.series.name}/{name}")
-        if earlier is not None:
+        if earlier is not None and job.old is None:
             return earlier[0], (), True
         path = self._store.incoming(f"{job.series.name}/{name}")
         try:
@@ -148,6 +169,8 @@ class Collector:
         except CloudfilmError as err:
             self.result.lost[name] = err
         path.unlink(missing_ok=True)
+        if job.old is not None:
+            self._keep(job, job.old, ())
         return None
 
     async def _finish(self, job: _Job, path: Path, problems: tuple[Problem, ...], reused: bool) -> None:  # noqa: FBT001
@@ -157,8 +180,12 @@ class Collector:
             if reused and not self._still_sound(checked, path):
                 self._queue.append(job)
                 return
+            if reused and self._is_broken(checked):
+                job.old = checked
+                self._queue.append(job)
+                return
             if (
-                self._is_broken(checked)
+                (self._is_broken(checked) or self._is_another(job, checked))
                 and not reused
                 and job.refetches < REFETCHES
                 and checked.sha256 != job.sha256
@@ -168,7 +195,9 @@ class Collector:
                 path.unlink(missing_ok=True)
                 self._queue.append(job)
                 return
-            self._keep(job, checked, problems, reused=reused)
+            if job.old is not None:
+                checked = self._better(job.old, checked)
+            self._keep(job, checked, problems)
         except StoreError as err:
             self._stop = self._stop or err
         finally:
@@ -183,10 +212,24 @@ class Collector:
         self._store.forget_file(path)
         return False
 
+    def _better(self, old: Checked, new: Checked) -> Checked:
+        """A broken file of an earlier run gives way to a sound one, and to nothing else."""
+        if new.header is None or old.header is None or self._is_broken(new):
+            new.path.unlink(missing_ok=True)
+            return old
+        self._store.forget_file(old.path)
+        return new
+
+    def _is_another(self, job: _Job, checked: Checked) -> bool:
+        """Did an instance come that the site lists elsewhere, in place of the one asked for."""
+        uid = checked.header.sop_instance_uid if checked.header else ""
+        asked = job.instance.sop_instance_uid
+        return bool(asked) and uid != asked and uid in self._listed
+
     def _is_broken(self, checked: Checked) -> bool:
         return checked.header is None or any(problem.fatal for problem in checked.problems)
 
-    def _keep(self, job: _Job, checked: Checked, problems: tuple[Problem, ...], *, reused: bool) -> None:
+    def _keep(self, job: _Job, checked: Checked, problems: tuple[Problem, ...]) -> None:
         name = job.instance.name
         header = checked.header
         if header is None or not header.sop_instance_uid:
@@ -198,6 +241,10 @@ class Collector:
             self.result.strangers.append(name)
             self.result.lost[name] = WrongStudy()
             return
+        if self._is_another(job, checked):
+            checked.path.unlink(missing_ok=True)
+            self.result.lost[name] = CorruptInstance(what="another instance than the one asked for")
+            return
         key = f"{job.series.name}/{name}"
         try:
             saved = self._store.keep(
@@ -206,6 +253,10 @@ class Collector:
         except InstanceConflict:
             self.result.conflicts.append(header.sop_instance_uid)
             return
+        if header.sop_instance_uid in self._here:
+            self.result.twice.append(name)
+            return
+        self._here.add(header.sop_instance_uid)
         if job.instance.sop_instance_uid and job.instance.sop_instance_uid != header.sop_instance_uid:
             values = {"said": job.instance.sop_instance_uid}
             self.result.problems.append(
@@ -214,7 +265,7 @@ class Collector:
         self.result.problems.extend(problems)
         self.result.uid_of_series.setdefault(job.series.name, header.series_instance_uid)
         self.result.saved.append((saved, checked))
-        self._watcher.arrived(job.series.name, reused=reused or saved.reused)
+        self._watcher.arrived(job.series.name, reused=saved.reused)
 
     def adopt(self, name: str, checked: Checked) -> None:
         """Keep one inspected object that came in a zip.
@@ -224,7 +275,7 @@ class Collector:
         """
         series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
         self.result.series_of[name] = series.name
-        self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, (), reused=False)
+        self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, ())
 
     async def reuse_all(self) -> bool:
         """Take over a study that an earlier run brought home complete; False where anything of it is no longer sound."""

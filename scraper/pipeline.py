@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from scraper import document, judge, registry, source, verify
-from scraper.collect import Collected, Collector, Watcher
+from scraper.collect import Collected, Collector, Unwatched, Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
 from scraper.errors import (
     CloudfilmError,
@@ -455,6 +455,21 @@ def _only_error(studies: Sequence[StudyResult]) -> CloudfilmError | None:
     if errors and not any(series.saved for study in studies for series in study.series):
         return errors[0]
     return None
+
+
+async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen
+    """One source to a verified study on disk, for other programs; nobody is asked, ``settings.answers`` must hold all.
+
+    Args:
+        given: the path of a photo, scan or PDF; a link; or a text that contains one.
+        settings: the options of the command line.
+        watcher: is told how things go.
+
+    Returns:
+        how it ended; what went wrong stands in its ``error`` and ``problems``.
+    """
+    async with Run(settings, watcher, lambda *_: None) as run:
+        return await run.grab(given)
 
 
 async def verify_folder(path: Path, watcher: Watcher) -> Result:

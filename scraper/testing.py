@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import pydicom
 
+from scraper.collect import Unwatched
 from scraper.contract import Provider
 from scraper.errors import CloudfilmError
 from scraper.model import Origin, Question, Result, Status, Via
@@ -60,20 +61,11 @@ class Case:
         return self.name
 
 
-class Silent:
+class Silent(Unwatched):
     """A Watcher that shows nothing and remembers what it was told."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
-
-    def series(self, name: str, label: str, expected: int | None) -> None:
-        """Nothing to show."""
-
-    def arrived(self, series: str, *, reused: bool) -> None:
-        """Nothing to show."""
-
-    def received(self, size: int) -> None:
-        """Nothing to show."""
 
     def say(self, text: str) -> None:
         """Remembered."""
@@ -83,6 +75,7 @@ class Silent:
 def nobody(question: Question, host: str, picture: Path | None) -> str | None:
     """No person sits at the terminal."""
     del question, host, picture
+    return None
 
 
 async def run(
@@ -103,8 +96,7 @@ async def run(
     )
     pipeline = Run(settings, Silent(), nobody)
     async with pipeline:
-        result = await pipeline.grab(case.link)
-    return result
+        return await pipeline.grab(case.link)
 
 
 async def check(
