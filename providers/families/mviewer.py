@@ -1,0 +1,44 @@
+"""东软 (Neusoft) M-Viewer: what its two generations share, the short links and the route inside the page.
+
+facts: fixtures/sites/ydyy/README.md, fixtures/sites/neusoft/README.md
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from scraper.contract import LinkExpired, Request, Session, ShareLink
+
+MOST_HOPS = 5
+
+
+async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink:
+    """Where a short link leads, one checked hop at a time; any other link as it is.
+
+    Args:
+        link: the share link.
+        session: its conversation.
+        short: what the path of a short link holds.
+
+    Raises:
+        LinkExpired: the short link leads nowhere. UnsafeRedirect: it leads into a private network.
+    """
+    here = link
+    for _ in range(MOST_HOPS):
+        if short not in here.path:
+            return here
+        asked = Request(here.url.partition("#")[0], headers={"Referer": link.url.partition("#")[0]})
+        answer = await session.request(asked, hops=0)
+        location = answer.headers.get("location", "")
+        if not (300 <= answer.status < 400 and location):
+            break
+        target = here.join(location)
+        await session.http.check_hop(here.url, target)
+        here = ShareLink(target)
+    raise LinkExpired(host=link.host)
+
+
+def page_route(link: ShareLink) -> tuple[str, str]:
+    """The two segments of ``#/<page>/<number>?…``; empty where the link has none."""
+    page, _, number = link.parts.fragment.strip("/").partition("?")[0].partition("/")
+    return page, unquote(number.strip("/"))

@@ -1,0 +1,179 @@
+"""东软睿影 M-Viewer as a hospital runs it: a signed link, and the page's own download of the whole study.
+
+facts:    fixtures/sites/neusoft/README.md
+asks:     nothing
+serves:   one zip of Part 10 files
+verified: emulated site only
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from providers.families import mviewer
+from scraper.contract import (
+    AsyncIterator,
+    Deployment,
+    DownloadNotPermitted,
+    Field,
+    Found,
+    LinkExpired,
+    NoSuchStudy,
+    Package,
+    Provider,
+    Reply,
+    Request,
+    Session,
+    SessionLapsed,
+    ShareLink,
+    SiteChanged,
+    SiteUnreachable,
+    Study,
+    StudyGone,
+    UnusableLink,
+    gone,
+)
+
+SHORT = "/short/"
+VALID, READY = "60", "00"
+TABLE_MISSING = "ORA-00942"
+
+
+class Claims(Reply):
+    exp: str
+    ext: dict[str, object] = Field(default_factory=dict)
+
+
+class Config(Reply):
+    download: bool | str | None = True
+
+
+class Status(Reply):
+    code: str = ""
+    message: str | None = ""
+
+
+class Patient(Reply):
+    name: str | None = ""
+
+
+class Examined(Reply):
+    item: str | None = Field("", alias="check_item")
+    modality: str | None = Field("", alias="device_type")
+    date: str | None = ""
+
+
+class StudyReply(Reply):
+    patient: Patient | None = None
+    study: Examined | None = None
+
+
+class ZipReply(Reply):
+    result: str = Field("", alias="downloadResult")
+    value: str | None = Field("", alias="returnResult")
+    message: str | None = ""
+
+
+class Neusoft(Provider):
+    name = "neusoft"
+    route = r"/short/[\w-]+/?(?:\?[^#]*)?|/M-Viewer/(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*"
+    deployments = (Deployment("202.100.221.200:6087", "东软睿影（某医院）"),)
+    marks = (r"/M-Viewer/(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*",)
+    example = "http://202.100.221.200:6087/M-Viewer/#/profile/CHECK001?sign=eyJ0"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        page = await mviewer.lengthened(link, session, SHORT)
+        sign = page.params.get("sign", "")
+        claims = _claims(sign, page)
+        number = str(claims.ext.get("checkserialnum") or mviewer.page_route(page)[1])
+        referer = {"Referer": f"{page.origin}/M-Viewer/"}
+        is_offered = await _offers_download(page, session)
+        status = await session.post(
+            page.join("/pacs-mobile/mobile_auth/tokenStatus"), json={"exp": claims.exp}, headers=referer, reply=Status
+        )
+        if status.code != VALID:
+            raise LinkExpired(status.message or "", host=page.host)
+        told = await session.get(
+            page.join("/pacs-mobile/mobile/getStudyInfo"),
+            params={"checkserialnum": number},
+            headers={"Authorization": f"Bearer {sign}", **referer},
+            reply=StudyReply,
+        )
+        yield Package(_packing(page, session, number, is_offered), _described(told, number))
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        async for found in self.discover(ShareLink(session.page.url), session):
+            yield found
+
+
+def _described(told: StudyReply, number: str) -> Study:
+    name = told.patient.name if told.patient else ""
+    if told.study is None:
+        return Study(patient_name=name or "", key=number)
+    date = "".join(filter(str.isdigit, told.study.date or ""))[:8]
+    return Study("", date, told.study.modality or "", told.study.item or "", name or "", number)
+
+
+def _claims(sign: str, page: ShareLink) -> Claims:
+    """What the link's JWT says; its signature is the site's to check."""
+    payload = [*sign.split("."), ""][1]
+    try:
+        return Claims.model_validate(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
+    except (binascii.Error, ValueError):
+        raise UnusableLink("sign", link=page.redacted) from None
+
+
+async def _offers_download(page: ShareLink, session: Session) -> bool:
+    answer = await session.get(page.join("/M-Viewer/assets/config/config.json"), headers={"Referer": f"{page.origin}/M-Viewer/"})
+    try:
+        return str(answer.read(Config).download).lower() != "false"
+    except SiteChanged:
+        return True  # no settings: the page then offers it
+
+
+def _packing(page: ShareLink, session: Session, number: str, is_offered: bool) -> Callable[[], Awaitable[Path]]:  # noqa: FBT001
+    """The page's own download: the hospital packs the study, then tells where the zip lies."""
+
+    async def pack() -> Path:
+        referer = {"Referer": f"{page.origin}/M-Viewer/"}
+        answer = await session.post(
+            page.join("/pacs-mobile/image/downloadZipImage"), json={"checkserialnum": number}, headers=referer
+        )
+        if TABLE_MISSING in answer.text:
+            raise DownloadNotPermitted(f"{TABLE_MISSING}: WEBRIS_DICOM_DOWNLOAD_RECORD", host=page.host)
+        if answer.status in (401, 403):
+            raise SessionLapsed(host=page.host)
+        if not answer.ok and is_offered:
+            raise SiteUnreachable(host=page.host, why=f"HTTP {answer.status}")
+        if not answer.ok:
+            raise DownloadNotPermitted(host=page.host)
+        reply = answer.read(ZipReply)
+        if reply.result != READY or not reply.value:
+            said = reply.value or reply.message or ""
+            error = gone(said, host=page.host)
+            raise DownloadNotPermitted(said, host=page.host) if type(error) is StudyGone else error
+        return await _fetched(page, session, reply.value)
+
+    return pack
+
+
+async def _fetched(page: ShareLink, session: Session, packed: str) -> Path:
+    try:
+        address = page.join(base64.b64decode(packed + "=" * (-len(packed) % 4)).decode())
+    except (binascii.Error, UnicodeDecodeError) as err:
+        raise SiteChanged(host=page.host, what="downloadZipImage, returnResult") from err
+    await session.http.check_hop(page.url, address)
+    path = session.spool / "study.zip"
+    answer = await session.request(Request(address, headers={"Referer": f"{page.origin}/M-Viewer/"}), into=path)
+    if answer.status in (404, 410):
+        raise NoSuchStudy(host=page.host)
+    if not answer.ok:
+        raise SiteUnreachable(host=page.host, why=f"HTTP {answer.status}")
+    return path
