@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scraper import errors, registry, words
@@ -17,7 +17,7 @@ from scraper.settings import Language
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}
-HEADS = {
+HEADS: dict[str, dict[Language, tuple[str, ...]]] = {
     "problems": {Language.EN: ("code", "what it says"), Language.ZH: ("代码", "含义")},
     "errors": {Language.EN: ("exit code", "code", "what it says"), Language.ZH: ("退出码", "代码", "含义")},
     "providers": {
@@ -79,7 +79,11 @@ def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
         )
 
 
-ROWS = {"problems": problem_rows, "errors": error_rows, "providers": provider_rows}
+ROWS: dict[str, Callable[[Language], Iterator[tuple[str, ...]]]] = {
+    "problems": problem_rows,
+    "errors": error_rows,
+    "providers": provider_rows,
+}
 
 
 def table(name: str, language: Language) -> str:

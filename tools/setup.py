@@ -408,18 +408,18 @@ def main(goal: str) -> int:
     """Make ready for ``demo`` or ``test``; 0 unless the goal can't be reached at all."""
     stamp = VENV / f"ready-for-{goal}"
     if stamp.is_file() and PYTHON.exists():
-        done, _, missing = stamp.read_text(encoding="utf-8").partition("\n")
+        done, *lacking = stamp.read_text(encoding="utf-8").splitlines()
         if done == fingerprint():
-            for line in missing.splitlines():
+            for line in lacking:
                 say(f"still without {line} (`make setup` looks again)")
             return 0
     began = time.monotonic()
     if not environment() or not packages():
         return 1
-    missing = [zbar(), browser()]
+    looked = [zbar(), browser()]
     if goal == "test":
-        missing += [*dicom_tools(), ohif()]
-    missing = [line for line in missing if line]
+        looked += [*dicom_tools(), ohif()]
+    missing = [line for line in looked if line]
     for line in missing:
         say(f"without {line}")
     stamp.write_text("\n".join([fingerprint(), *missing]), encoding="utf-8")
