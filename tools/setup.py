@@ -406,10 +406,9 @@ def fingerprint() -> str:
 
 def main(goal: str) -> int:
     """Make ready for ``demo`` or ``test``; 0 unless the goal can't be reached at all."""
-    stamp = VENV / f"ready-for-{goal}"
-    if stamp.is_file() and PYTHON.exists():
-        done, *lacking = stamp.read_text(encoding="utf-8").splitlines()
-        if done == fingerprint():
+    for stamp in (VENV / f"ready-for-{goal}", VENV / "ready-for-test"):
+        done, *lacking = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else [""]
+        if done == fingerprint() and PYTHON.exists():
             for line in lacking:
                 say(f"still without {line} (`make setup` looks again)")
             return 0
@@ -422,7 +421,7 @@ def main(goal: str) -> int:
     missing = [line for line in looked if line]
     for line in missing:
         say(f"without {line}")
-    stamp.write_text("\n".join([fingerprint(), *missing]), encoding="utf-8")
+    (VENV / f"ready-for-{goal}").write_text("\n".join([fingerprint(), *missing]), encoding="utf-8")
     say(f"ready for {goal} after {time.monotonic() - began:.0f} s")
     return 0
 
