@@ -317,7 +317,7 @@ class Run:
         while left:
             before = len(collector.result.saved)
             try:
-                fresh = await _listed(opened_link.owner.provider, opened_link.owner.link, opened_link.session)
+                fresh = await _listed_again(opened_link)
             except CloudfilmError as err:
                 collector.give_up(left, err)
                 return
@@ -407,6 +407,20 @@ class Run:
 
 async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
     return name, await inspector.inspect(path, Origin.ORIGINAL)
+
+
+async def _listed_again(opened_link: _Opened) -> list[Found]:
+    """Directly, where the recipe can; else what the open viewer has to say now.
+
+    Raises:
+        SessionLapsed: the universal capture holds bodies, and can't ask anew.
+    """
+    provider, link, session = opened_link.owner.provider, opened_link.owner.link, opened_link.session
+    if provider.speaks_directly():
+        return await _listed(provider, link, session)
+    if not provider.watches():
+        raise SessionLapsed(host=link.host)
+    return [one async for one in provider.watch(link, session)]
 
 
 async def _listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import quote, urlsplit
 
+from scraper import assemble
 from scraper.errors import (
     CloudfilmError,
+    CorruptInstance,
     CredentialsRequired,
     NoSuchStudy,
     SessionLapsed,
@@ -21,7 +23,7 @@ from scraper.errors import (
     SiteUnreachable,
 )
 from scraper.link import ShareLink, redact
-from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.model import ACCESS_CODE, PASSWORD, Captured, Header, Question, Request
 from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.http import Cookie, Http, Response, compact_json
@@ -29,7 +31,7 @@ from scraper.settings import Settings
 
 if TYPE_CHECKING:
     from scraper.session.browser import Page, Window
-    from scraper.session.traffic import Traffic
+    from scraper.session.traffic import Exchange, Traffic
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
@@ -318,6 +320,18 @@ class Session:
         exchange = await self.traffic.wait_for(pattern, timeout_s=timeout_s or self.settings.timeout_s)
         body = exchange.body if isinstance(exchange.body, bytes) else exchange.body.read_bytes()
         return self._read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
+
+    def captured(self, exchange: Exchange) -> tuple[Captured, Header | None]:
+        """A body that the page received as a source, and what its header says; None where it is no readable DICOM file.
+
+        Raises:
+            DiskFull, NotWritable: a small body kept in memory could not be spooled.
+        """
+        path = self.traffic.spooled(exchange)
+        try:
+            return Captured(path), assemble.header(path)
+        except CorruptInstance:
+            return Captured(path), None
 
     async def close(self) -> None:
         """Ends the window and the connections."""

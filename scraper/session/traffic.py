@@ -115,6 +115,19 @@ class Traffic:
             path.write_bytes(body)
         return path
 
+    def spooled(self, exchange: Exchange) -> Path:
+        """The file that holds an exchange's body; one kept in memory is written first.
+
+        Raises:
+            DiskFull: no space left. NotWritable: the spool can't be written.
+        """
+        if isinstance(exchange.body, Path):
+            return exchange.body
+        path = self.new_file()
+        with spooling(path):
+            path.write_bytes(exchange.body)
+        return path
+
     def add(self, exchange: Exchange) -> None:
         """One more; wakes whoever waits."""
         self.exchanges.append(exchange)
