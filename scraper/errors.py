@@ -193,7 +193,9 @@ class SiteChanged(SiteError):
 
 
 class SiteUnreachable(SiteError):
-    """No connection, or silence. Values: ``host``, ``why``."""
+    """No connection, or silence. Values: ``host``, ``why``. ``begun``: the head of an answer that was cut short, if any."""
+
+    begun: object = None
 
 
 class BadCertificate(SiteUnreachable):

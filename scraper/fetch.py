@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
     MissingInstances,
+    NotAnImage,
     SessionLapsed,
     SiteBusy,
     SiteChanged,
@@ -34,12 +35,14 @@ from scraper.model import (
     WadoUri,
     ZipMember,
 )
-from scraper.protocols import sniff, wado_rs, zip_archive
+from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
+from scraper.session.resume import Resumable
 
 ATTEMPTS = 6
 FIRST_PAUSE_S = 0.6
 LONGEST_PAUSE_S = 16.0
+REFUSAL = 2**16  # bytes of a refusal's body that are read
 LAST_RESORT_PAUSE_S = 60.0  # Retry-After is honoured up to this, or the user's --timeout where that is longer
 
 
@@ -85,29 +88,66 @@ class Fetcher:
         raise AssertionError  # the last attempt returned or raised
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
-        """Bring one zip and take it apart into ``folder``.
+        """Bring one zip and take it apart into ``folder``; a body that was cut short goes on where it stopped.
 
         Raises:
             CorruptInstance: no sound zip. SiteUnreachable, SessionLapsed, StoreError: as for ``instance``.
         """
         archive = folder.with_name(folder.name + ".zip")
         try:
-            for attempt in range(1, ATTEMPTS + 1):
+            if isinstance(package.zip, Request):
+                return await self._whole(
+                    Resumable(self._session.request, package.zip, archive), package, folder
+                )
+            for is_last in (False, True):
+                made = await self._made(package.zip)
+                if isinstance(made, Path):
+                    return await asyncio.to_thread(_unpacked, made, folder)
                 try:
-                    if isinstance(package.zip, Request):
-                        await self._download(package.zip, archive)
-                        path = archive
-                    else:
-                        path = await package.zip()
-                    return await asyncio.to_thread(zip_archive.unpack_all, path, folder)
-                except (SiteUnreachable, CorruptInstance) as err:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    if attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 2):
+                    return await self._whole(Resumable(self._session.request, made, archive), package, folder)
+                except SessionLapsed:  # the address that the job gave is over: the job is asked once more
+                    if is_last:
                         raise
-                    await asyncio.sleep(self._pause(err, attempt))
         finally:
-            archive.unlink(missing_ok=True)
+            for path in (archive, archive.with_name(archive.name + ".rest")):
+                path.unlink(missing_ok=True)
+        raise AssertionError  # the last turn returned or raised
+
+    async def _made(self, make: Callable[[], Awaitable[Request | Path]]) -> Request | Path:
+        """What a job gives; where it says itself that it can't (SiteBusy), it is not asked again."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await make()
+            except SiteUnreachable as err:
+                if isinstance(err, SiteBusy) or attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(self._pause(err, attempt))
         raise AssertionError  # the last attempt returned or raised
+
+    async def _whole(self, body: Resumable, package: Package, folder: Path) -> list[zip_archive.Member]:
+        """One archive, over as many tries as it takes: a try that brought some of it counts for nothing."""
+        attempt, most = 1, 0
+        while True:
+            try:
+                self._judge_package(await body.attempt(self._on_bytes), package)
+                return await asyncio.to_thread(_unpacked, body.into, folder)
+            except (SiteUnreachable, CorruptInstance) as err:
+                shutil.rmtree(folder, ignore_errors=True)
+                if isinstance(err, CorruptInstance):
+                    body.start_over()
+                attempt, most = (1 if body.size > most else attempt + 1), max(most, body.size)
+                if attempt > (2 if isinstance(err, CorruptInstance) else ATTEMPTS):
+                    raise
+                await asyncio.sleep(self._pause(err, attempt - 1))
+
+    def _judge_package(self, response: Response, package: Package) -> None:
+        """A refusal becomes the error that it means, at this site or everywhere."""
+        if not response.ok and package.refused is not None and response.path is not None:
+            with response.path.open("rb") as stream:
+                meant = package.refused(response.status, stream.read(REFUSAL))
+            if meant is not None:
+                raise meant
+        self._judge(response, response.path)
 
     def _note_failure(self, err: CloudfilmError) -> None:
         """Once as many instances in a row were given up as are in flight at a time, the site itself is gone."""
@@ -163,6 +203,8 @@ class Fetcher:
 
     async def _wado_rs(self, source: WadoRs, into: Path) -> tuple[Problem, ...]:
         """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""
+        from scraper.protocols import wado_rs
+
         answer = into.with_name(into.name + ".multipart")
         try:
             for accept in wado_rs.INSTANCE_ACCEPTS:
@@ -247,9 +289,23 @@ class Fetcher:
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:
     """Some sites pack most objects and serve a few as they are."""
-    with packed.open("rb") as stream:
-        is_zip = sniff.sniff(stream.read(sniff.HEAD)) is sniff.Kind.ZIP
-    if is_zip:
+    kind = _kind(packed)
+    if kind is sniff.Kind.ZIP:
         zip_archive.only_object(packed, into)
+    elif kind in zip_archive.PICTURES:
+        raise NotAnImage
     else:
         packed.replace(into)
+
+
+def _unpacked(archive: Path, folder: Path) -> list[zip_archive.Member]:
+    """A package's objects; a study of one object may come without a zip around it."""
+    if _kind(archive) is not sniff.Kind.PART10:
+        return list(zip_archive.unpack(archive, folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    return [zip_archive.Member(archive.stem, archive.replace(folder / "000001"))]
+
+
+def _kind(path: Path) -> sniff.Kind:
+    with path.open("rb") as stream:
+        return sniff.sniff(stream.read(sniff.HEAD))

@@ -246,13 +246,16 @@ class Series:
 class Package:
     """A whole study (or several series) in one zip; what is in it is known only once it is there.
 
-    ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives the spooled file.
+    ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives that request, or
+    the spooled file; a SiteBusy of that function is final. ``refused`` reads an answer that is no success (its status, and
+    the beginning of its body) and gives the error that it means at this site, None where it means nothing special.
     """
 
-    zip: Request | Callable[[], Awaitable[Path]]
+    zip: Request | Callable[[], Awaitable[Request | Path]]
     study: Study = Study()
     expected: int | None = None
     key: str = ""
+    refused: Callable[[int, bytes], Exception | None] | None = None
 
 
 Found = Series | Package

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zlib import error as ZlibError  # an exception's name
 
-from scraper.errors import CorruptInstance
+from scraper.errors import CorruptInstance, NotAnImage
+from scraper.protocols.sniff import HEAD, Kind, sniff
 
 MAX_MEMBERS = 200_000
 MAX_TOTAL = 64 * 2**30  # bytes unpacked from one archive, nested ones included
@@ -18,6 +19,7 @@ MAX_RATIO = 400  # unpacked over packed: pixels of a blank film reach some 200, 
 MAX_DEPTH = 3
 PREAMBLE = 128
 UTF8_FLAG = 0x800
+PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,24 @@ def only_object(archive: Path, into: Path) -> None:
     """The one DICOM object of an archive that holds one instance, moved to ``into``.
 
     Raises:
-        CorruptInstance: no DICOM object in it, or more than one.
+        CorruptInstance: no DICOM object in it, or more than one. NotAnImage: nothing but pictures (a preview).
     """
     folder = into.with_name(into.name + ".unzip")
     try:
         objects = [member.path for member in unpack(archive, folder) if member.path is not None]
+        if not objects and _has_picture(archive):
+            raise NotAnImage
         if len(objects) != 1:
             raise CorruptInstance(what=f"a zip with {len(objects)} DICOM objects")
         objects[0].replace(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_picture(archive: Path) -> bool:
+    with zipfile.ZipFile(archive) as opened:
+        for info in opened.infolist():
+            with opened.open(info) as stream:
+                if sniff(stream.read(HEAD)) in PICTURES:
+                    return True
+    return False

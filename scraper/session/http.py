@@ -280,7 +280,10 @@ class Http:
                         content_callback=sink.take,
                     )
             except RequestException as err:
-                raise _as_ours(err, host) from err
+                ours = _as_ours(err, host)
+                if isinstance(ours, SiteUnreachable) and err.response is not None and sink.size:
+                    ours.begun = Response(err.response.status_code, _lowered(err.response.headers), b"", url, into)
+                raise ours from err
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err
             except OverflowError as err:
@@ -288,9 +291,11 @@ class Http:
             finally:
                 with _disk_errors(into):
                     content = sink.close()
-        return Response(
-            answer.status_code, {k.lower(): v or "" for k, v in answer.headers.items()}, content, url, into
-        )
+        return Response(answer.status_code, _lowered(answer.headers), content, url, into)
+
+
+def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:
+    return {name.lower(): value or "" for name, value in headers.items()}
 
 
 def _curl_form(row: ConnectTo) -> str:
