@@ -1,0 +1,112 @@
+"""Taking out who the patient is: the Basic Application Level Confidentiality Profile (PS3.15 E.2), by a kept library.
+
+Attributes only: what is burnt into pixels stays, and is warned about. Reports and documents, whose free text
+no profile can clean, are left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pydicom
+from dicomanonymizer import simpledicomanonymizer as profile  # type: ignore[import-untyped]  # no types in the wheel
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from scraper import assemble
+from scraper.assemble.part10 import PYDICOM_ERRORS, plain
+from scraper.export.gather import Listed
+from scraper.model import Problem
+
+_MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
+_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
+_FREE_TEXT: Final = (
+    _ROOT + "88.",
+    _ROOT + "104.",
+    _ROOT + "11.",
+    _ROOT + "9.",
+)  # SR, documents, presentation states, waveforms
+
+
+def _clean(ds: Dataset) -> None:
+    """The profile, and the marks that it was applied (PS3.15 E.1.1)."""
+    with contextlib.redirect_stdout(io.StringIO()):  # the library prints
+        profile.anonymize_dataset(ds)
+    ds.PatientIdentityRemoved = "YES"
+    ds.DeidentificationMethod = "cloudfilm: PS3.15 Basic Profile"
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator = "113100", "DCM"
+    code.CodeMeaning = "Basic Application Confidentiality Profile"
+    ds.DeidentificationMethodCodeSequence = Sequence([code])
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+
+
+def _words(ds: Dataset) -> set[bytes]:
+    """What must not be left in the file: the name and the numbers of the patient, as they stood in it."""
+    found: set[bytes] = set()
+    for keyword in (
+        "PatientName",
+        "PatientID",
+        "AccessionNumber",
+        "OtherPatientIDs",
+        "PatientTelephoneNumbers",
+    ):
+        for part in plain(ds, keyword).replace("^", " ").replace("=", " ").split():
+            if len(part) >= (2 if not part.isascii() else 5):
+                found |= {part.encode("utf-8"), part.encode("gb18030")}
+    return found
+
+
+def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], list[Problem]]:
+    """Copies without identity, in ``folder``, and what to mind; UIDs are replaced alike in all of them.
+
+    A file in which the patient's name or number can still be found is not taken along.
+    """
+    folder.mkdir(parents=True)
+    kept: list[Listed] = []
+    free_text, refused, burnt = [], [], []
+    profile.dictionary.clear()  # old UID to new: one mapping for one export
+    series: dict[str, str] = {}
+    for number, one in enumerate(listed):
+        if one.header.sop_class_uid.startswith(_FREE_TEXT):
+            free_text.append(one.path.name)
+            continue
+        path = folder / f"{number:06}.dcm"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ds = pydicom.dcmread(one.path)
+                words, shown = _words(ds), plain(ds, "BurnedInAnnotation")
+                _clean(ds)
+                ds.save_as(path, enforce_file_format=True)
+        except PYDICOM_ERRORS:
+            refused.append(one.path.name)
+            path.unlink(missing_ok=True)
+            continue
+        tags = path.read_bytes()[: 1 << 20] if "PixelData" not in ds else _before_pixels(path)
+        if any(word in tags for word in words):
+            refused.append(one.path.name)
+            path.unlink()
+            continue
+        if shown == "YES" or (shown != "NO" and one.header.modality in _MAY_SHOW_NAMES):
+            burnt.append(one.path.name)
+        name = series.setdefault(one.series, f"{len(series) + 1:03}")
+        kept.append(replace(one, path=path, header=assemble.header(path), series=name))
+    told = (
+        ("reports-left-out", free_text, False),
+        ("identity-not-removed", refused, True),
+        ("pixels-may-identify", burnt, False),
+    )
+    return kept, [Problem(code, tuple(names), fatal=fatal) for code, names, fatal in told if names]
+
+
+def _before_pixels(path: Path) -> bytes:
+    data = path.read_bytes()
+    at = data.rfind(b"\xe0\x7f\x10\x00")
+    return data if at < 0 else data[:at]

@@ -1,0 +1,194 @@
+"""What other people and programs ask for, opened again by other programs."""
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.fileset import FileSet
+
+from fixtures.dicom import JPEG_2000, chest_ct, retagged
+from scraper.errors import UnreadableFile, UsageError
+from scraper.export import Target, export
+from scraper.export.pictures import MARK, frames
+
+SHARED = Path(__file__).parents[2] / "shared" / "dicom"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+STUDY = chest_ct(slices=6, size=64, thin=5, thin_syntax=JPEG_2000)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    where = tmp_path / "study"
+    for series in STUDY.series:
+        for one in series.instances:
+            path = where / series.uid[-6:] / f"{one.instance_number}.dcm"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(one.data)
+    (where / "study.json").write_text('{"patient": "测试^甲"}')
+    return where
+
+
+def all_bytes() -> set[bytes]:
+    return {one.data for one in STUDY.instances}
+
+
+def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
+    made = export(folder, Target.ZIP, tmp_path / "out" / "study.zip")
+    with zipfile.ZipFile(made.path) as archive:
+        assert archive.testzip() is None
+        assert {archive.read(name) for name in archive.namelist()} == all_bytes()
+        assert {name.split("/")[0][:3] for name in archive.namelist()} == {
+            f"{one.number:03}" for one in STUDY.series
+        }
+    assert (made.files, made.problems) == (len(STUDY.instances), ())
+
+
+def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
+    made = export(folder, Target.DICOMDIR, tmp_path / "cd")
+    directory = FileSet(made.path / "DICOMDIR")
+    assert {Path(one.path).read_bytes() for one in directory} == all_bytes()
+    assert directory.find_values("StudyInstanceUID") == [STUDY.study_instance_uid]
+    for one in directory:
+        relative = Path(one.path).relative_to(made.path)
+        assert all(len(part) <= 8 and part == part.upper() for part in relative.parts)
+    if shutil.which("dcmdump"):
+        shown = subprocess.run(
+            ["dcmdump", "+U8", "-q", made.path / "DICOMDIR"], capture_output=True, text=True, check=True
+        )
+        assert "测试^甲" in shown.stdout
+        assert shown.stdout.count("(0004,1430) CS [IMAGE]") == len(STUDY.images)
+
+
+@pytest.mark.skipif(shutil.which("dcmmkdir") is None, reason="dcmtk is not installed")
+def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    native = chest_ct(slices=6, size=64, thin=5)  # dcmtk's general profile takes no compressed images
+    for number, one in enumerate(native.instances):
+        (folder / f"{number}.dcm").write_bytes(one.data)
+    made = export(folder, Target.DICOMDIR, tmp_path / "cd")
+    files = [
+        str(path.relative_to(made.path))
+        for path in made.path.rglob("*")
+        if path.is_file() and path.name != "DICOMDIR"
+    ]
+    said = subprocess.run(
+        ["dcmmkdir", "+D", tmp_path / "again", "-Pgp", "+I", *files],
+        cwd=made.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    ours, theirs = (
+        pydicom.dcmread(path).DirectoryRecordSequence for path in (made.path / "DICOMDIR", tmp_path / "again")
+    )
+    assert sorted(one.DirectoryRecordType for one in ours) == sorted(
+        one.DirectoryRecordType for one in theirs
+    )
+
+
+@pytest.mark.parametrize("target", [Target.PNG, Target.JPG])
+def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(folder, tmp_path, target):
+    made = export(folder, target, tmp_path / "pictures")
+    pictures = sorted(path for path in made.path.rglob(f"*.{target}") if path.stem != "sheet")
+    assert len(pictures) == made.files == len(STUDY.images)
+    assert len(list(made.path.rglob(f"sheet.{target}"))) == 3
+    assert [problem.code for problem in made.problems] == ["export-skipped"]  # the dose report has no pixels
+    with Image.open(pictures[-1]) as picture:
+        assert MARK in str(picture.info.get("Comment", picture.info.get("comment")))
+
+
+def test_a_window_is_applied_as_the_standard_says(tmp_path):
+    one = STUDY.series[1].instances[0]
+    path = tmp_path / "one.dcm"
+    path.write_bytes(one.data)
+    shown = np.asarray(next(frames(path)), float)
+    hounsfield = one.pixels.astype(float) - 1024
+    expected = np.clip((hounsfield - (40 - 0.5)) / (400 - 1) + 0.5, 0, 1) * 255
+    assert np.abs(shown - expected).max() <= 1
+    path.write_bytes(retagged(one, PhotometricInterpretation="MONOCHROME1"))
+    assert np.abs(np.asarray(next(frames(path)), float) - (255 - expected)).max() <= 1
+    path.write_bytes(retagged(one, PixelSpacing=[2, 1]))
+    assert next(frames(path)).size == (64, 128)
+
+
+@needs_shared
+@pytest.mark.parametrize("case", ["us-cine", "sc-rgb", "ts-color", "mr-enhanced", "dx", "synthetic-xa-cine"])
+def test_every_kind_of_picture_can_be_shown(case, tmp_path):
+    made = export(SHARED / case, Target.PNG, tmp_path / "pictures")
+    skipped = [name for problem in made.problems for name in problem.instances]
+    assert made.files
+    assert len(skipped) <= 2
+
+
+def test_nifti_has_every_slice_and_no_name(folder, tmp_path):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
+    pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
+    made = export(folder, Target.NIFTI, tmp_path / "nifti")
+    volumes = sorted(made.path.rglob("*.nii.gz"))
+    sizes = {sitk.ReadImage(str(path)).GetSize() for path in volumes}
+    assert {(64, 64, 6), (32, 32, 5)} <= sizes
+    assert not any("测试".encode() in path.read_bytes() for path in made.path.rglob("*.json"))
+
+
+def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
+    made = export(folder, Target.ZIP, tmp_path / "study.zip", deidentify=True)
+    assert {problem.code for problem in made.problems} == {"reports-left-out"}
+    old = {STUDY.study_instance_uid, *(one.sop_instance_uid for one in STUDY.instances)}
+    pixels = {one.pixels.tobytes() for one in STUDY.images}
+    studies, seen = set(), 0
+    with zipfile.ZipFile(made.path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            assert "测试".encode("gb18030") not in data
+            assert STUDY.patient_id.encode() not in data
+            assert STUDY.accession_number.encode() not in data
+            assert not any(uid.encode() in data for uid in old)
+            path = tmp_path / "one.dcm"
+            path.write_bytes(data)
+            ds = pydicom.dcmread(path)
+            assert (ds.PatientIdentityRemoved, ds.file_meta.MediaStorageSOPInstanceUID) == (
+                "YES",
+                ds.SOPInstanceUID,
+            )
+            assert ds.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+            assert ds.pixel_array.tobytes() in pixels
+            assert ds.get("ImagePositionPatient") is not None
+            studies.add(ds.StudyInstanceUID)
+            seen += 1
+    assert seen == made.files == len(STUDY.images)
+    assert len(studies) == 1
+
+
+def test_two_exports_do_not_share_their_new_uids(folder, tmp_path):
+    uids = []
+    for number in (1, 2):
+        made = export(folder, Target.ZIP, tmp_path / f"{number}.zip", deidentify=True)
+        with zipfile.ZipFile(made.path) as archive, archive.open(archive.namelist()[0]) as file:
+            (tmp_path / "one.dcm").write_bytes(file.read())
+        uids.append(pydicom.dcmread(tmp_path / "one.dcm").StudyInstanceUID)
+    assert uids[0] != uids[1]
+
+
+def test_burnt_in_names_are_warned_about(tmp_path):
+    one = STUDY.images[0]
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "us.dcm").write_bytes(retagged(one, Modality="US"))
+    made = export(tmp_path / "study", Target.ZIP, tmp_path / "out.zip", deidentify=True)
+    assert [problem.code for problem in made.problems] == ["pixels-may-identify"]
+
+
+def test_nothing_is_overwritten_and_nothing_half_made_stays(folder, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UsageError):
+        export(folder, Target.PNG, tmp_path / "there")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableFile):
+        export(tmp_path / "empty", Target.ZIP, tmp_path / "out.zip")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "study", "there"]
