@@ -80,8 +80,8 @@ async def enter(session: Session, view_image: str) -> Response:
     raise SiteChanged(host=session.link.host, what="no way from ViewImage to the viewer")
 
 
-async def read(session: Session, viewer: Response) -> list[Series]:
-    """The series that an opened viewer's page leads to.
+async def read(session: Session, viewer: Response, *, cache_key: str = "") -> list[Series]:
+    """The series that an opened viewer's page leads to; ``cache_key`` where a script has set it since.
 
     Raises:
         SessionLapsed: the page is a login page. NoSuchStudy: no image is listed. SiteChanged: not as known.
@@ -95,7 +95,7 @@ async def read(session: Session, viewer: Response) -> list[Series]:
         "minThickness": "5",
     }
     listed = await session.get(f"{base}/ImageViewer/GetImageSet", params=query, reply=ImageSet)
-    return describe(session, base, values["LOAD_IMAGE_CACHE_KEY"], listed)
+    return describe(session, base, cache_key or values["LOAD_IMAGE_CACHE_KEY"], listed)
 
 
 def known(viewer: Response) -> dict[str, str]:

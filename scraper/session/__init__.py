@@ -76,6 +76,7 @@ class Session:
         self._ask = ask
         self._answers: dict[str, str] = {}
         self._beats: dict[str, asyncio.Task[None]] = {}
+        self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
         self._endings: list[Callable[[], Awaitable[None]]] = []
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
@@ -171,8 +172,7 @@ class Session:
     async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
                       on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip
         """Send one request with this link's cookies; see ``Http.send``."""
-        if self._window is not None:
-            self._http.add_cookies(await self._window.cookies())
+        await self._take_cookies()
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
         self.note(
             request.method,
@@ -196,14 +196,21 @@ class Session:
         Raises:
             SiteUnreachable: no connection. SessionLapsed: 401 or 403.
         """
-        if self._window is not None:
-            self._http.add_cookies(await self._window.cookies())
+        await self._take_cookies()
         sent = {"User-Agent": self._http.user_agent, "Origin": self.link.origin, **(headers or {})}
         async with sockets.opened(
             url, self.settings, headers=sent, cookies=self._http.cookies(), subprotocols=subprotocols
         ) as socket:
             self.note("GET", url, 101, "websocket", 0)
             yield socket
+
+    async def _take_cookies(self) -> None:
+        """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
+        if self._window is None:
+            return
+        fresh = {(one.name, one.domain, one.path): one for one in await self._window.cookies()}
+        self._http.add_cookies([one for key, one in fresh.items() if self._window_cookies.get(key) != one])
+        self._window_cookies = fresh
 
     def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
         """Remember one exchange for the diagnostic, without its secrets."""

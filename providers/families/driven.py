@@ -1,0 +1,137 @@
+"""Sites whose calls nobody knows: the page is brought up, driven, and listened to.
+
+facts: fixtures/sites/ftimage/README.md, fixtures/sites/tjmucih/README.md, fixtures/sites/tdcloud/README.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from scraper.contract import (
+    CAPTCHA,
+    CaptchaRequired,
+    CredentialsRefused,
+    CredentialsRequired,
+    Question,
+    Session,
+    SiteChanged,
+    gone,
+)
+
+FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
+SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看")
+PICTURE = "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
+LOOK_S = 0.5  # between two looks at the page
+QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has said what it has to say
+PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)
+LONGEST_SAID = 120
+
+
+async def arrive(session: Session, viewer: str, question: Question) -> None:
+    """Wait until the page shows ``viewer``; a check on the way is passed with the user's answer, or by a person at the window.
+
+    Raises:
+        CredentialsRequired, CaptchaRequired: the page asks, and nobody answers. CredentialsRefused: it asks again.
+        StudyGone: neither viewer nor check; carries the words that the page shows instead.
+    """
+    face = await _face(session, viewer)
+    if face == "viewer":
+        return
+    if face == "words":
+        raise gone(await words(session), host=session.link.host)
+    if session.settings.headed:
+        session.tell("person")
+        await _wait(session, viewer, PERSON_S, question)
+        return
+    await answer(session, question)
+    await _wait(session, viewer, session.settings.timeout_s, question)
+
+
+async def answer(session: Session, question: Question) -> None:
+    """Fill the page's one field with the user's answer and submit it, once."""
+    await fill(session, question)
+    if not await press(session):
+        await session.page.locator(FIELD).locator("visible=true").first.press("Enter")
+
+
+async def fill(session: Session, question: Question) -> None:
+    """Fill the page's one field with the user's answer; a picture with characters is shown to the person first.
+
+    Raises:
+        CredentialsRequired, CaptchaRequired: nobody answers.
+    """
+    picture = await _picture(session) if question is CAPTCHA else None
+    try:
+        given = session.answer(question, picture=picture)
+    except CredentialsRequired:
+        if question is CAPTCHA:
+            raise CaptchaRequired(question.name, host=session.link.host) from None
+        raise
+    await session.page.locator(FIELD).locator("visible=true").first.fill(given)
+
+
+async def press(session: Session) -> bool:
+    """Press the button that submits; False where the page shows none."""
+    for label in SUBMIT:
+        selector = f'button:text-is("{label}"), input[value="{label}"], a:text-is("{label}")'
+        button = session.page.locator(selector).locator("visible=true")
+        if await button.count():
+            await button.first.click()
+            return True
+    return False
+
+
+async def called(session: Session, pattern: str) -> bool:
+    """Wait for a call of the page's; False where the page has come to rest without it, or nobody led it there in time."""
+    give_up = time.monotonic() + (PERSON_S if session.settings.headed else session.settings.timeout_s)
+    while time.monotonic() < give_up:
+        try:
+            await session.traffic.wait_for(pattern, timeout_s=LOOK_S)
+        except SiteChanged:
+            if not session.settings.headed and session.traffic.idle_s > QUIET_S:
+                return False
+        else:
+            return True
+    return False
+
+
+async def words(session: Session) -> str:
+    """What the page shows, in one line."""
+    text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
+    return " ".join(text.split())[:LONGEST_SAID]
+
+
+async def _face(session: Session, viewer: str) -> str:
+    """``viewer``, ``check``, or ``words`` where neither has shown and the page has come to rest."""
+    give_up = time.monotonic() + session.settings.timeout_s
+    while True:
+        try:
+            return await session.which(viewer=viewer, check=FIELD, timeout_s=LOOK_S)
+        except SiteChanged:
+            if session.traffic.idle_s > QUIET_S or time.monotonic() > give_up:
+                return "words"
+
+
+async def _wait(session: Session, viewer: str, up_to_s: float, question: Question) -> None:
+    """Wait for the viewer; a field that stays there while nothing more comes means that the answer was refused."""
+    give_up = time.monotonic() + up_to_s
+    while time.monotonic() < give_up:
+        try:
+            await session.which(viewer=viewer, timeout_s=LOOK_S)
+        except SiteChanged:
+            if not session.settings.headed and session.traffic.idle_s > QUIET_S:
+                break
+        else:
+            return
+    raise CredentialsRefused(question.name, await words(session), host=session.link.host)
+
+
+async def _picture(session: Session) -> Path | None:
+    """The picture with the characters to be typed, as a file a person can look at; else the whole page."""
+    path = session.spool / "captcha.png"
+    picture = session.page.locator(PICTURE).locator("visible=true")
+    shot = await (picture.first if await picture.count() else session.page).screenshot()
+    await asyncio.to_thread(path.write_bytes, shot)
+    return path
