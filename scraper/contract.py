@@ -61,7 +61,7 @@ from scraper.model import (
 )
 from scraper.page import Page, unescaped
 from scraper.protocols import j2k_json
-from scraper.schema import Field, Reply, decode_text, mended, whole
+from scraper.schema import Field, Reply, decode_text, mended, read, whole
 from scraper.session import Response, Session, encode_query, with_query
 from scraper.session.sockets import Socket
 
@@ -84,6 +84,8 @@ class Provider:
         user_agent: where the site gives other answers to other browsers.
         mobile: the page wants a phone's screen and touch.
         example: an invented link, for the README's table.
+        saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
+            reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
     """
 
     name: ClassVar[str] = ""
@@ -94,6 +96,8 @@ class Provider:
     user_agent: ClassVar[str] = ""
     mobile: ClassVar[bool] = False
     example: ClassVar[str] = ""
+    saved_page: ClassVar[str] = ""
+    saved_from: ClassVar[str] = ""
 
     @classmethod
     def owns(cls, link: ShareLink) -> ShareLink | None:
@@ -152,5 +156,5 @@ __all__ = [
     "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed",
     "ShareCancelled", "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone",
     "Tags", "TagsAndPixels", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query",
-    "gone", "j2k_json", "mended", "unescaped", "whole", "with_query",
+    "gone", "j2k_json", "mended", "read", "unescaped", "whole", "with_query",
 ]  # fmt: skip

@@ -70,11 +70,13 @@ class ShareLink:
     """One link, taken apart. ``url`` may hold secrets: show ``redacted`` only.
 
     ``named`` are the named groups of the route that matched; ``said`` is what the share text gave beside the link.
+    ``saved`` is the viewer's page itself, where a person saved it by hand and gave the file.
     """
 
     url: str = field(repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
     said: Mapping[str, str] = field(default_factory=dict, repr=False)
+    saved: str = field(default="", repr=False)
 
     @property
     def parts(self) -> SplitResult:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -59,8 +60,11 @@ def known() -> Known:
         else:
             broken.append(Broken(entry.name, "not a Provider"))
     for module in sorted(info.name for info in pkgutil.iter_modules(providers.__path__) if not info.ispkg):
-        for provider in _providers_in(module):
-            by_name.setdefault(provider.name, provider)
+        try:
+            for provider in _providers_in(module):
+                by_name.setdefault(provider.name, provider)
+        except ImportError as err:  # one recipe whose needs are not met must not take the others along
+            broken.append(Broken(module, str(err)))
     return Known(by_name, tuple(broken))
 
 
@@ -123,6 +127,14 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
             raise UnusableLink(link=link.redacted)
         return Owner(chosen(), matched)
     return next(iter(owners(link) or recognised(link)), None)
+
+
+def saved_page(html: str) -> ShareLink | None:
+    """The link that stands for a viewer's page which a person saved by hand, where some provider knows such pages."""
+    for provider in known().by_name.values():
+        if provider.saved_page and re.search(provider.saved_page, html):
+            return replace(of(provider.saved_from), saved=html)
+    return None
 
 
 def universal() -> Provider:

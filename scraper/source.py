@@ -26,8 +26,10 @@ from scraper.settings import Settings
 IMAGES = frozenset(
     (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".gif", ".pdf")
 )
-TEXTS = frozenset((".txt", ".url", ".webloc", ".html", ".htm", ".md"))
+PAGES = frozenset((".html", ".htm"))
+TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
+MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,12 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
     path = Path(source)
     if is_file(source):
         if path.suffix.lower() in TEXTS:
-            return _usable(link.parse(_text_of(path), source=path.name))
+            body = _bytes_of(path)
+            # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
+            page = (
+                registry.saved_page(body.decode(errors="replace")) if path.suffix.lower() in PAGES else None
+            )
+            return page or _usable(link.parse(link_text(body), source=path.name))
         decoded = decode(path, settings)
         refusal = decoded.refusal()
         if refusal is not None:
@@ -142,11 +149,11 @@ def is_file(given: str) -> bool:
         return False
 
 
-def _text_of(path: Path) -> str:
+def _bytes_of(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_TEXT:
+        if path.stat().st_size > (MAX_PAGE if path.suffix.lower() in PAGES else MAX_TEXT):
             raise UnreadableFile(path=str(path))
-        return link_text(path.read_bytes())
+        return path.read_bytes()
     except OSError as err:
         raise UnreadableFile(path=str(path)) from err
 

@@ -1,0 +1,193 @@
+"""微影 radinfo 患者云: shared reports (``/PC/#/share_report``) of one product at several hospitals.
+
+facts: fixtures/sites/zy91/README.md, fixtures/sites/wehzsy/README.md
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from scraper.contract import (
+    Field,
+    Instance,
+    NoSuchStudy,
+    Problem,
+    Reply,
+    Response,
+    Series,
+    ShareLink,
+    Study,
+    WadoUri,
+    gone,
+    whole,
+)
+
+REPORT = "/api/OAuth/User/StudyReport"
+REPORTED = r"/api/OAuth/User/StudyReport\?"
+VIEWER = r"\bvar\s+imgInfo\w*\s*=\s*'.*\"imageURL\""
+"""What the viewer's page has and no other, also where a person saved it."""
+_STEP = re.compile(
+    r"\bvar\s+(?P<name>\w+)\s*=\s*(?P<literal>'.*?');[ \t]*(?:\r?\n|$)"
+    r"|\bWV_Add(?P<kind>Patient|Study|Series|Image)Info\(\s*(?P<added>\w+)\s*\)",
+    re.S,
+)
+_PAIR = re.compile(r'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*")')
+_SERIES_OF = re.compile(r"\bserObj(\w+)\.serIndex")
+
+
+class ReportReply(Reply):
+    uid: str | None = Field("", alias="StudiesInstUID")
+    accession: str | None = Field("", alias="AccessionNumber")
+    patient_name: str | None = Field("", alias="PatientsName")
+    modality: str | None = Field("", alias="StudiesModalities")
+    description: str | None = Field("", alias="StudiesExamineAlias")
+    date: str | None = Field("", alias="StudiesDoneDate")
+    time: str | None = Field("", alias="StudiesDoneDateTime")
+    viewer: str | None = Field("", alias="ViewerUrl")
+
+    def study(self, key: str) -> Study:
+        """What the report says of the study; ``key`` tells it where it gives no UID."""
+        return Study(
+            uid=self.uid or "",
+            date=re.sub(r"\D", "", self.date or self.time or "")[:8],
+            modality=self.modality or "",
+            description=self.description or "",
+            patient_name=self.patient_name or "",
+            key=key,
+        )
+
+
+class Answer(Reply):
+    success: bool
+    message: str | None = ""
+    data: ReportReply | None = None
+
+
+def params(link: ShareLink) -> Mapping[str, str]:
+    """The link's parameters by lower-case name. Base64 has no blank: one that stands in a value was a plus sign."""
+    return {name.lower(): value.replace(" ", "+") for name, value in link.params.items()}
+
+
+def report(link: ShareLink, answer: Response) -> ReportReply:
+    """What the first call says.
+
+    Raises:
+        StudyGone: the site refuses, in its own words. SiteChanged: not as known.
+    """
+    told = answer.read(Answer)
+    if not told.success:
+        raise gone(told.message or "", host=link.host)
+    if told.data is None:
+        raise NoSuchStudy(told.message or "", host=link.host)
+    return told.data
+
+
+def site(link: ShareLink) -> dict[str, str]:
+    """The headers of every request that the page makes."""
+    return {"Referer": link.origin + "/", "Origin": link.origin}
+
+
+@dataclass
+class _Listed:
+    told: dict[str, str]
+    images: list[dict[str, str]] = field(default_factory=list)
+
+
+def listed(page: str, api: str, headers: Mapping[str, str], study: Study) -> list[Series]:
+    """The series that the viewer's page lists in its script.
+
+    Args:
+        page: its HTML.
+        api: the origin that stands behind ``localhost`` in the page's addresses.
+        headers: of each image's request.
+        study: what is known of the study; without a key, the first series' UID becomes it.
+
+    Raises:
+        NoSuchStudy: no image in it.
+    """
+    found = [one for one in _walk(page) if one.images]
+    if not found:
+        raise NoSuchStudy(host=urlsplit(api).hostname)
+    if not (study.uid or study.key):
+        first = found[0]
+        study = Study(
+            key=first.told.get("serInstUID") or first.images[0].get("sopInstUID", ""),
+            patient_name=study.patient_name,
+        )
+    return [_series(one, api, headers, study) for one in found]
+
+
+def _series(one: _Listed, api: str, headers: Mapping[str, str], study: Study) -> Series:
+    served = [image for image in one.images if image.get("imageURL")]
+    nowhere = tuple(image.get("sopInstUID", "") for image in one.images if not image.get("imageURL"))
+    uid = one.told.get("serInstUID", "")
+    return Series(
+        study_instance_uid=study.uid,
+        series_instance_uid=uid,
+        key=one.told.get("serNumber", ""),
+        number=whole(one.told.get("serNumber")),
+        description=one.told.get("serDesc", "") or one.told.get("bodyPart", ""),
+        modality=one.told.get("modality", ""),
+        expected=len(served),
+        study=study,
+        instances=tuple(
+            Instance(
+                image.get("sopInstUID", ""),
+                WadoUri(_public(image["imageURL"], api), headers),
+                key=image["imageURL"],
+                number=whole(image.get("imageNumber")),
+            )
+            for image in served
+        ),
+        left_out=(Problem("left-out", nowhere, {"what": "no address"}, uid, fatal=False),) if nowhere else (),
+    )
+
+
+def _walk(page: str) -> Iterator[_Listed]:
+    """The series in the order of registration; an image belongs to the last one registered before it.
+
+    A page that registers nothing (a part of one, saved) names each image's series in its literal.
+    """
+    literals: dict[str, str] = {}
+    series: list[_Listed] = []
+    for step in _STEP.finditer(page):
+        if step["name"]:
+            literals[step["name"]] = step["literal"]
+        elif step["kind"] == "Series":
+            series.append(_Listed(_pairs(literals.get(step["added"], ""))))
+        elif step["kind"] == "Image":
+            if not series:
+                series.append(_Listed({}))
+            series[-1].images.append(_pairs(literals.get(step["added"], "")))
+    if not any(one.images for one in series):
+        by_name: dict[str, _Listed] = {}
+        for name, literal in literals.items():
+            if name.startswith("imgInfo"):
+                number = (_SERIES_OF.search(literal) or ["", ""])[1]
+                own = by_name.setdefault(number, _Listed(_pairs(literals.get(f"serInfo{number}", ""))))
+                own.images.append(_pairs(literal))
+        series = list(by_name.values())
+    yield from series
+
+
+def _pairs(literal: str) -> dict[str, str]:
+    """The quoted ``"key":"value"`` pairs; what is concatenated in between is the page's own bookkeeping."""
+    found = {}
+    for name, quoted in _PAIR.findall(literal):
+        try:
+            found[name] = str(json.loads(quoted, strict=False))
+        except ValueError:
+            found[name] = quoted[1:-1]
+    return found
+
+
+def _public(url: str, api: str) -> str:
+    """An image's address; the viewer's own machine stands for the API."""
+    parts = urlsplit(url)
+    if parts.hostname in ("localhost", "127.0.0.1") or not parts.hostname:
+        return api + (f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    return url

@@ -1,0 +1,45 @@
+"""龙江医学影像云 (ljjk), the image sharing of Heilongjiang; NeuView mobile.
+
+facts:    fixtures/sites/ljjk/README.md
+asks:     nothing
+serves:   Part 10 files, one zip each, from an object store with signed addresses
+verified: emulated site only
+"""
+
+from __future__ import annotations
+
+from providers.families import neuview
+from scraper.contract import (
+    WECHAT_PHONE,
+    AsyncIterator,
+    Deployment,
+    Found,
+    Provider,
+    Response,
+    Session,
+    ShareLink,
+)
+
+
+class Ljjk(Provider):
+    name = "ljjk"
+    route = r"/NeuView/mobile/(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
+    deployments = (Deployment("mic.ljjk.org.cn", "龙江医学影像云", "黑龙江"),)
+    marks = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
+    user_agent = WECHAT_PHONE  # other browsers are refused
+    mobile = True
+    example = "https://mic.ljjk.org.cn/NeuView/mobile/?r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d&title=CT"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        for series in neuview.described(link, await session.get(neuview.call(link, link["token"]))):
+            yield series
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        called = await session.traffic.wait_for(neuview.CALLED, timeout_s=session.settings.timeout_s)
+        for series in neuview.described(
+            link, Response(called.status, called.headers, called.read(), called.url)
+        ):
+            yield series
