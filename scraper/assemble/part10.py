@@ -10,15 +10,17 @@ import logging
 import math
 import os
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pydicom
 from pydicom import config
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
@@ -39,6 +41,17 @@ PYDICOM_ERRORS: Final = (
     RecursionError, AssertionError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 """What pydicom raises over broken bytes."""
+
+_QUIET: Final = threading.RLock()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings of pydicom's. Python keeps its filters for all threads alike, so one thread at a time."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
 
 IMPLEMENTATION_UID: Final = "2.25.187340915028464211706138790275713204417"
 IMPLEMENTATION_NAME: Final = "CLOUDFILM"
@@ -76,8 +89,7 @@ def dataset(layout: walk.Layout, tags: list[int | str | tuple[int, int]] | None 
     start = layout.start
     view = io.BytesIO(bytes(layout.data[start : max(start, end)]))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return pydicom.filereader.read_dataset(
                 view, layout.implicit, layout.little, specific_tags=_tags(tags)
             )  # fmt: skip
@@ -347,13 +359,3 @@ def settle(path: Path) -> Header:
     if not found.sop_instance_uid:
         raise CorruptInstance(what="a DICOM file without identity")
     return found
-
-
-def new_file(meta: FileMetaDataset, ds: Dataset) -> FileDataset:
-    """A data set ready to be written."""
-    return FileDataset("", ds, preamble=b"\0" * 128, file_meta=meta)
-
-
-def is_any(values: Iterable[str], wanted: Sequence[str]) -> bool:
-    """One of the values is one of those wanted."""
-    return any(value in wanted for value in values)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,7 +21,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
 from scraper.assemble import charset, pixels, values, walk
-from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, integer, plain
+from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, integer, plain, quiet
 from scraper.assemble.pixels import Frame, Shape
 from scraper.errors import CorruptInstance
 from scraper.model import PixelParts, Problem, Tags, TagValue
@@ -69,12 +68,14 @@ def _plain(value: TagValue) -> TagValue:
     return value
 
 
+def _normal(tags: Tags) -> dict[str, TagValue]:
+    """The tags by ``GGGGEEEE``; names that are no tag stay as they are."""
+    tagged = ((values.tag_of(name), name, value) for name, value in tags.items())
+    return {name if tag is None else f"{tag:08X}": value for tag, name, value in tagged}
+
+
 def _lookup(tags: Tags, keyword: str) -> TagValue:
-    tag = values.tag_of(keyword)
-    for name, value in tags.items():
-        if name == keyword or (values.tag_of(name) == tag and tag is not None):
-            return _plain(value)
-    return None
+    return _plain(tags.get(f"{values.tag_of(keyword):08X}"))
 
 
 def _count(tags: Tags, keyword: str) -> int | None:
@@ -103,7 +104,7 @@ def check_frame(tags: Tags, frame: bytes) -> None:
     Raises:
         CorruptInstance: an error page, a cut-off, a reduced or a constant picture (source: protocol page hinacom-levels, 2026).
     """
-    pixels.look(_shape(tags), frame)
+    pixels.look(_shape(_normal(tags)), frame)
 
 
 def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
@@ -359,8 +360,7 @@ def _write(ds: Dataset, transfer_syntax: str) -> bytes:
     out = io.BytesIO()
     writer = DicomIO(out)
     writer.is_implicit_VR, writer.is_little_endian = False, True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         write_dataset(writer, ds)
     meta = file_meta(plain(ds, "SOPClassUID"), plain(ds, "SOPInstanceUID"), transfer_syntax)
     return meta + out.getvalue()
@@ -377,7 +377,7 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     Raises:
         CorruptInstance: the pixels are none, are cut off, or disagree with Rows, Columns, samples, bits or number of frames.
     """
-    tags = parts.tags
+    tags = _normal(parts.tags)
     shape = _shape(tags)
     count = _count(tags, "NumberOfFrames") or 1
     frames = _frames(shape, parts, count)

@@ -28,7 +28,10 @@ EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG})
 
 DEEPEST: Final = 48  # sequences within sequences; the deepest standard object (SR) stays below 20
-INFLATED_AT_MOST: Final = 1 << 30  # bytes a deflated data set may grow to
+MOST_STEPS: Final = (
+    10_000_000  # elements and items of one file; an enhanced image of 10,000 frames has a tenth of it
+)
+INFLATED_AT_MOST: Final = 1 << 29  # bytes a deflated data set may grow to
 
 PIXEL_DATA: Final = 0x7FE00010
 PIXEL_TAGS: Final = (0x7FE00008, 0x7FE00009, PIXEL_DATA)  # float, double, integer
@@ -132,7 +135,11 @@ class _Walker:
 
     def run(self) -> None:
         """Walk to the end, or to the first fault."""
+        steps = 0
         while self.levels and self.layout.fault is None:
+            steps += 1
+            if steps > MOST_STEPS:
+                self.fail(Fault.BROKEN, 0)
             level = self.levels[-1]
             if self.pos >= level.end:
                 if level.undefined and len(self.levels) > 1 and level.end >= self.levels[0].end:
@@ -248,7 +255,7 @@ class _Walker:
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
                 break
-            if tag != _ITEM:
+            if tag != _ITEM or len(found) > MOST_STEPS // 10:
                 self.fail(Fault.BROKEN, PIXEL_DATA)
             elif self.pos + length > end:
                 found.append((self.pos, end - self.pos))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from scraper import assemble
-from scraper.assemble.part10 import PYDICOM_ERRORS, plain
+from scraper.assemble.part10 import PYDICOM_ERRORS, plain, quiet
 from scraper.export.gather import Listed
 from scraper.model import Problem
 
@@ -79,8 +78,7 @@ def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], 
             continue
         path = folder / f"{number:06}.dcm"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 ds = pydicom.dcmread(one.path)
                 words, shown = _words(ds), plain(ds, "BurnedInAnnotation")
                 _clean(ds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.fileset import FileSet
 
-from scraper.assemble.part10 import PYDICOM_ERRORS
+from scraper.assemble.part10 import PYDICOM_ERRORS, quiet
 from scraper.assemble.walk import NATIVE
 from scraper.export.gather import Listed
 from scraper.model import Problem
@@ -36,8 +35,7 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
     directory = FileSet()
     paths: dict[str, Path] = {}
     skipped = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         for one in listed:
             try:
                 directory.add(pydicom.dcmread(one.path, stop_before_pixels=True))

@@ -6,7 +6,6 @@ Aspect Ratio), PS3.4 N.2 (their order).
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.pixels.utils import iter_pixels
 
-from scraper.assemble.part10 import PYDICOM_ERRORS, numbers, plain, sequence
+from scraper.assemble.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.export.gather import Listed
 from scraper.model import Problem
 
@@ -143,8 +142,7 @@ def _make(listed: Iterable[Listed], made: Path, suffix: str) -> tuple[int, list[
         chosen = {round(place) for place in np.linspace(1, len(members), min(len(members), _ON_A_SHEET))}
         for one in members:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                with quiet():
                     for frame, picture in enumerate(frames(one.path), start=1):
                         several = one.header.frames is not None and one.header.frames > 1
                         path = (

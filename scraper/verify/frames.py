@@ -227,6 +227,9 @@ def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray
     if stream is None:
         from rle.rle import decode_frame
 
+        if said.rows * said.columns * said.samples * said.allocated // 8 > _FRAME_AT_MOST:
+            raise ValueError("larger than any frame")
+
         planes = np.frombuffer(
             decode_frame(data, said.rows * said.columns, said.allocated, "<"),
             dtype=f"<u{said.allocated // 8}",

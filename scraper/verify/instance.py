@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +24,7 @@ from scraper.assemble.part10 import (
     header_of,
     numbers,
     plain,
+    quiet,
     raw_texts,
 )
 from scraper.errors import CorruptInstance
@@ -205,8 +205,7 @@ def instance(path: Path, origin: Origin) -> Checked:
         path: a file that should be a Part 10 file.
         origin: how its bytes came; a constant picture is a fault of the site where it was rebuilt.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             return _instance(path, origin)
         except OSError as err:
