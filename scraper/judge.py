@@ -63,7 +63,8 @@ def _assembled(
     for saved, _ in collected.saved:
         by_series.setdefault(saved.header.series_instance_uid, []).append(saved)
     announced = {collected.uid_of_series.get(one.name, one.name): one for one in series}
-    rows, layout = [], {}
+    rows: list[SeriesResult] = []
+    layout: dict[str, Sequence[Saved]] = {}
     for uid in _in_order(by_series, announced):
         files = by_series.get(uid, [])
         ordered = [files[place] for place in assemble.order([one.header for one in files])]
@@ -86,7 +87,8 @@ def _assembled(
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
     """Series Instance UID → how many instances the site itself means to give; what it leaves out is not missing."""
     expected: dict[str, int | None] = {}
-    left_out = Counter(collected.series_of.get(name, "") for name in collected.left_out)
+    not_meant = (*collected.left_out, *collected.twice)
+    left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
     for one in series:
         uid = collected.uid_of_series.get(one.name, one.name)
         count = one.expected if one.expected is not None else None
@@ -115,6 +117,8 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         found.append(Problem("left-out", tuple(names), {"what": "no pixels, or no DICOM"}, uid, fatal=False))
     for one in series:
         found.extend(one.left_out)
+    if collected.twice:
+        found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
     if collected.strangers:

@@ -1,0 +1,22 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scraper import registry
+
+
+@pytest.fixture
+def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder with the plug-in ``aurora``, on the path as if it had been installed."""
+    folder = Path(__file__).parent / "plugins"
+    monkeypatch.syspath_prepend(str(folder))
+    registry.known.cache_clear()
+    yield folder
+    registry.known.cache_clear()
+    sys.modules.pop("cloudfilm_aurora", None)

@@ -1,0 +1,49 @@
+"""shdc: viewer links, report codes, the 安全码, and what the site refuses."""
+
+import pytest
+
+from fixtures.sites.shdc import site
+from fixtures.world import World
+from providers.shdc import Shdc
+from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+BOTH = (Via.DIRECT, Via.BROWSER)
+CODE = {"access_code": site.SECURITY_CODE}
+CASES = (
+    Case("opens a viewer link", site.VIEWER, ways=BOTH),
+    Case("opens a report's code", site.REPORT, ways=BOTH),
+    Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=BOTH),
+    Case("asks for the 安全码", site.REPORT_WITH_CODE, raises=CredentialsRequired, ways=BOTH),
+    Case(
+        "a wrong 安全码",
+        site.REPORT_WITH_CODE,
+        answers={"access_code": "wrong"},
+        raises=CredentialsRefused,
+        says="安全码错误",
+    ),
+    Case("an expired viewer link", site.EXPIRED, raises=LinkExpired, says="重新分享", ways=BOTH),
+    Case("an expired report", site.REPORT_EXPIRED, raises=LinkExpired, says="重新分享"),
+    Case("a changed token", site.TAMPERED, raises=StudyGone, says="无权访问"),
+)
+NOT_OURS = (
+    "https://ylyyx.shdc.org.cn/help",
+    "https://shdc.org.cn/#/home?sid=1&token=2",
+    "https://ylyyx.shdc.org.cn/code.html",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(site.ShdcSite()) as world:
+        await check(Shdc, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "shdc"
