@@ -1,0 +1,53 @@
+"""卡易 无极云影像, a hospital's own viewer: three spellings of an image's address, two of a link."""
+
+import pytest
+
+from fixtures.sites.kayicloud.site import ELSEWHERE, NOW, KayicloudSite
+from fixtures.world import World
+from providers.kayicloud import Kayicloud
+from scraper.contract import LinkExpired
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = KayicloudSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CASES = (
+    Case("absolute addresses", SITE.link("A1"), series=SERIES, ways=BOTH),
+    Case("relative addresses, no new token", SITE.link("A2"), series=SERIES),
+    Case("storage paths, a file of two frames", SITE.link("A3"), series=SERIES),
+    Case("a bare list, the study's own token", SITE.link("A4"), series=SERIES),
+    Case("parameters in the fragment", SITE.link("A1", in_fragment=True), series=SERIES, ways=BOTH),
+    Case("numbers in serverAddr alone", SITE.link("A1", is_bare=True), series=SERIES),
+    Case("a host of its own", SITE.link("A3", host=ELSEWHERE), series=SERIES),
+    Case("nothing listed", SITE.link("A5"), raises=LinkExpired, ways=BOTH),
+    Case("the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"),
+)
+NOT_OURS = (
+    "https://dicomviewer.demo.kayicloud.com/help",
+    "https://www.kayicloud.com/Viewer/s#/view?ids=01234567-89ab-cdef-0123-456789abcdef",
+    "https://www.kayicloud.com/Viewer/Index?dataid=MQ==&serverAddr=local@pacs.demo/wujiquery&signature=00#/view",
+)
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Kayicloud, case, world, tmp_path, via)
+    assert not world.unexpected
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Kayicloud.owns(of(link)) is None
+    assert Kayicloud.recognises(of(link)) is None
+
+
+def test_recognised_elsewhere():
+    assert Kayicloud.recognises(of(SITE.link("A3", host=ELSEWHERE))) is not None
