@@ -12,7 +12,7 @@ help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
 	@echo "make test    the checks, then every test"
 	@echo "make check   ruff, mypy --strict, import-linter"
-	@echo "make bench SOURCE=…   seconds, MB/s and peak memory of one grab, directly and through the browser"
+	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
 	@echo "make setup   look again for what could not be installed"
 	@echo "make clean   remove what a run leaves;  make distclean: the environment and the cache too"

@@ -1,4 +1,6 @@
-"""Measures one grab: ``python -m tools.bench SOURCE [options of grab]``; directly and through the browser.
+"""Measures one grab, directly and through the browser: ``python -m tools.bench [SOURCE [options of grab]]``.
+
+Without a source it takes a study of the emulated shdc site, which runs in this process and is not measured.
 
 For each way it prints seconds, megabytes a second over the whole run, and the peak memory of the program with its
 helpers and browser (proportional set size where the system knows it, so that shared pages count once).
@@ -15,6 +17,9 @@ import time
 from dataclasses import dataclass
 
 import psutil
+
+from fixtures.sites.shdc import site
+from fixtures.world import World
 
 EVERY_S = 0.1
 GRAB = "import sys; from scraper.cli import main; sys.argv[0] = 'cloudfilm'; main()"
@@ -103,6 +108,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if not sys.argv[1:]:
-        sys.exit(f"usage: {__doc__}")
-    sys.exit(main(sys.argv[1:]))
+    if sys.argv[1:]:
+        sys.exit(main(sys.argv[1:]))
+    with World(site.ShdcSite()) as world:
+        sys.exit(main([site.REPORT, *world.options]))
