@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -343,6 +344,33 @@ def test_files_of_another_study_are_told_or_refused(tmp_path):
     assert found_in(folder, uid=STUDY.study_instance_uid) == {"several-studies": True}
 
 
+@needs_shared
+@pytest.mark.parametrize("name", ["ct-enhanced", "mr-enhanced/IM-0001-0170-0001.dcm"])
+def test_an_enhanced_image_that_describes_too_few_frames_is_found(name, tmp_path):
+    path = SHARED / name
+    path = next(path.iterdir()) if path.is_dir() else path
+    assert not any(of(path.read_bytes(), tmp_path).values())
+    ds = pydicom.dcmread(path)
+    del ds.PerFrameFunctionalGroupsSequence[-1]
+    assert of(written(ds), tmp_path)["frames-undescribed"]
+    ds = pydicom.dcmread(path)
+    ds.PixelData = ds.PixelData[: len(ds.PixelData) // ds.NumberOfFrames * (ds.NumberOfFrames - 1)]
+    assert of(written(ds), tmp_path)["frames-missing"]
+
+
+@pytest.mark.parametrize("kept", [(0, 1, 3), (0, 2, 3), (0, 1, 2, 4, 5), (0, 3, 4, 5)])
+def test_a_gap_is_seen_in_the_smallest_stacks(kept, tmp_path):
+    for index in kept:
+        (tmp_path / f"{index}.dcm").write_bytes(AXIAL.instances[index].data)
+    assert found_in(tmp_path) == {"missing-slices": True}
+
+
+def test_two_slabs_that_are_numbered_through_are_only_told(tmp_path):
+    for number, index in enumerate((0, 1, 2, 3, 7, 8, 9, 10), start=1):
+        (tmp_path / f"{index}.dcm").write_bytes(retagged(AXIAL.instances[index], InstanceNumber=number))
+    assert found_in(tmp_path) == {"uneven-spacing": False}
+
+
 def stacked(depth: int, places: int) -> list[bytes]:
     """``depth`` echoes at each of ``places`` positions."""
     made = []
@@ -406,6 +434,7 @@ async def test_what_is_neither_folder_nor_zip_is_refused(tmp_path):
         await check_folder(tmp_path / "x.zip")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs to hang on")
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path):
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)

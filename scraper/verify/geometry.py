@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
+from statistics import median_low
 from typing import Final
 
 import numpy as np
@@ -100,7 +100,7 @@ def _stack(planes: Sequence[Plane]) -> Stack:
             distances.append(distance)
         last = distance
     steps = [high - low for low, high in pairwise(distances)]
-    usual = median(steps) if steps else None
+    usual = median_low(steps) if steps else None  # the lower one: of two steps the longer is the gap
     gaps, uneven = [], []
     for index, step in enumerate(steps):
         if usual is None or abs(step - usual) <= max(_UNEVEN * usual, _UNEVEN_MM):

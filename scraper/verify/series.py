@@ -72,15 +72,15 @@ def _neighbours(stack: Stack, index: int) -> tuple[str, ...]:
     return (*stack.places[index], *stack.places[index + 1])
 
 
-def _stack_problems(stack: Stack, absent: Sequence[int], *, numbers_tell: bool) -> list[Problem]:
+def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> list[Problem]:
     """Gaps, uneven steps, places that hold too few or too many.
 
-    A long step is a missing slice where the instance numbers have a gap too, or tell nothing; where they run on without a gap
-    the scanner itself left it (two slabs in one series).
+    A long step is a missing slice where the instance numbers have a gap too, or where neither they nor a count can tell
+    (``is_blind``); where they run on without a gap the scanner itself left it (two slabs in one series).
     """
     found = []
-    evident = bool(absent) or not numbers_tell
-    if stack.gaps and len(stack.places) > 3:
+    evident = bool(absent) or is_blind
+    if stack.gaps:
         slices = sum(gap.slices for gap in stack.gaps)
         evident = evident and slices <= len(stack.places)  # a longer hole parts two stacks
         names = tuple(name for gap in stack.gaps for name in _neighbours(stack, gap.after))
@@ -124,7 +124,7 @@ def _planes(unique: Sequence[tuple[Checked, Header]]) -> list[Plane]:
     ]
 
 
-def _geometry(unique: Sequence[tuple[Checked, Header]]) -> tuple[list[Problem], bool]:
+def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> tuple[list[Problem], bool]:
     """(problems of the stacks, whether there were any stacks)."""
     planes = _planes(unique)
     if len(planes) < 2:
@@ -138,7 +138,7 @@ def _geometry(unique: Sequence[tuple[Checked, Header]]) -> tuple[list[Problem], 
         odd = tuple(name for stack in found_stacks[1:] for names in stack.places for name in names)
         found.append(Problem("mixed-orientations", odd, {"orientations": len(found_stacks)}, fatal=False))
     for stack in found_stacks:
-        found += _stack_problems(stack, absent, numbers_tell=tell)
+        found += _stack_problems(stack, absent, is_blind=not tell and not is_counted)
     return found, True
 
 
@@ -193,7 +193,8 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
         for one, header in unique
         if one.facts.has_pixels or objects.is_image(header.sop_class_uid)
     ]
-    of_stacks, has_stacks = _geometry(images)
+    is_counted = expected is not None and len(unique) >= expected
+    of_stacks, has_stacks = _geometry(images, is_counted=is_counted)
     found += of_stacks
     found += _frame_stacks(images)
     found += _differing(images)
