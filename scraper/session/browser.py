@@ -32,6 +32,7 @@ from scraper.session.http import Cookie, Response
 from scraper.session.installed import find_browser, installed
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
+from scraper.session.workers import WorkerSockets
 from scraper.settings import ConnectTo, Settings, has_screen
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ FLAGS = (
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LOOK_EVERY_S = 0.1
+UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -193,11 +195,20 @@ class Browser:
                 raise Gone(_first_line(err)) from err
             return answer
 
-        self._tap = Tap(
-            send, lambda: self._window.traffic if self._window else None, self._settings.timeout_s
-        )
-        session.on("Fetch.requestPaused", self._tap.paused)
-        await self._tap.arm()
+        def current() -> Traffic | None:
+            return self._window.traffic if self._window else None
+
+        tap = self._tap = Tap(send, current, self._settings.timeout_s)
+        session.on("Fetch.requestPaused", tap.paused)
+        sockets = WorkerSockets(send, self._heard)
+        session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))
+        session.on("Target.receivedMessageFromTarget", sockets.told)
+        await tap.arm()
+        await sockets.arm()
+
+    def _heard(self, url: str, kind: str, message: str | bytes) -> None:
+        if self._window is not None:
+            self._window.heard(url, kind, message)
 
     def _lost(self) -> None:
         if self._window is not None:
@@ -344,17 +355,15 @@ class Window:
         seen = len(self.traffic.exchanges)
         with self._translated(host):
             url = await self.page.evaluate(FETCH, asked)
-        if url is None:
-            raise SiteUnreachable(host=host, why="the page can't ask there")
-        wanted = (url.partition("#")[0], request.method)
-        while True:
-            fresh = await self.traffic.after(seen, timeout_s=LOADED_S)
-            if not fresh:
-                raise SiteUnreachable(host=host, why="no answer in time")
+        # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
+        patience = LOADED_S if url else UNREADABLE_S
+        wanted = ((url or request.url).partition("#")[0], request.method)
+        while fresh := await self.traffic.after(seen, timeout_s=patience):
             for one in fresh:
                 seen += 1
                 if (one.url, one.method) == wanted:
                     return Response(one.status, one.headers, one.read(), one.url)
+        raise SiteUnreachable(host=host, why="no answer in time" if url else "the page can't ask there")
 
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:
@@ -422,10 +431,11 @@ class Window:
             self.lost("the window was closed")
 
     def _socket(self, socket: WebSocket) -> None:
-        socket.on("framereceived", lambda message: self._message(socket.url, WEBSOCKET_IN, message))
-        socket.on("framesent", lambda message: self._message(socket.url, WEBSOCKET_OUT, message))
+        socket.on("framereceived", lambda message: self.heard(socket.url, WEBSOCKET_IN, message))
+        socket.on("framesent", lambda message: self.heard(socket.url, WEBSOCKET_OUT, message))
 
-    def _message(self, url: str, kind: str, message: str | bytes) -> None:
+    def heard(self, url: str, kind: str, message: str | bytes) -> None:
+        """One WebSocket message."""
         data = message.encode() if isinstance(message, str) else message
         try:
             body = self.traffic.keep(data)

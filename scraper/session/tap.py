@@ -31,12 +31,9 @@ RESOURCES = (
 WHOLE = (
     64 * 2**20
 )  # bytes; the driver between us and the browser dies of bodies of some 400 MB in one message
-WHOLE_PACKED = 4 * 2**20  # the same for a body that will be inflated before it comes to us
-FOR_PAGE = (
-    128 * 2**20
-)  # a streamed body must be handed back to the page; a larger one is kept, and the page goes without
-HEAVY = 8 * 2**20  # few bodies of this size are in memory at once
-HEAVY_AT_ONCE = 2
+WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it comes to us
+FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
+HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
 SCRIPT = 256 * 2**10  # a larger script is a program, no data
 REQUEST_BODY = 64 * 2**10
@@ -78,8 +75,10 @@ def _plan(event: Mapping[str, Any], headers: Mapping[str, str]) -> _Plan:
     size = int(length) if length.isascii() and length.isdigit() else None
     if _cannot_matter(kind, size, headers):
         return _Plan.PASS
+    if size is None:
+        return _Plan.STREAM if _may_be_a_package(headers) else _Plan.WHOLE
     packed = headers.get("content-encoding", "").strip().lower() not in ("", "identity")
-    return _Plan.STREAM if size is None or size > (WHOLE_PACKED if packed else WHOLE) else _Plan.WHOLE
+    return _Plan.STREAM if size > (WHOLE_PACKED if packed else WHOLE) else _Plan.WHOLE
 
 
 def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> bool:
@@ -90,6 +89,13 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
     if kind == "Document":
         return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
     return kind == "Script" and (size is None or size > SCRIPT) and not content_type.endswith("json")
+
+
+def _may_be_a_package(headers: Mapping[str, str]) -> bool:
+    """Whether an answer of unknown length may be hundreds of megabytes: a whole study, zipped or in parts."""
+    content_type = headers.get("content-type", "").lower()
+    named = headers.get("content-disposition", "").lower()
+    return "zip" in content_type or "attachment" in named or "compressed" in content_type
 
 
 def _is_shown(content_type: str) -> bool:
@@ -110,7 +116,8 @@ class Tap:
         self._current = current
         self._timeout_s = timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
+        self._heavy = asyncio.Lock()
+        self._again: set[str] = set()  # addresses that the page asks for a second time, past us
 
     async def arm(self) -> None:
         """Start; must be done before the first navigation, or what a loaded page asks for passes unseen."""
@@ -122,28 +129,38 @@ class Tap:
     def paused(self, event: dict[str, Any]) -> None:
         """An answer waits; called for each ``Fetch.requestPaused``."""
         traffic = self._current()
+        if event["request"]["url"] in self._again and not 300 <= event.get("responseStatusCode", 0) < 400:
+            self._again.discard(event["request"]["url"])
+            traffic = None
         headers = _joined(event.get("responseHeaders") or [])
         plan = _Plan.PASS if traffic is None else _plan(event, headers)
         if plan is _Plan.PASS or traffic is None:
-            self._spawn(self._resume(event["requestId"]))
+            self.spawn(self._resume(event["requestId"]))
             return
         if plan is _Plan.BARE:
-            self._spawn(self._resume(event["requestId"]))
+            self.spawn(self._resume(event["requestId"]))
             traffic.add(_exchange(event, headers, b"", 0, traffic.now))
             return
-        self._spawn(self._take(event, headers, traffic, streamed=plan is _Plan.STREAM))
+        self.spawn(self._take(event, headers, traffic, streamed=plan is _Plan.STREAM))
 
     async def forget(self) -> None:
         """The window is closing: end what is under way for it."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
+        self._again.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside; it ends with the window at the latest."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            raise RuntimeError("the tap failed") from task.exception()
 
     async def _resume(self, request_id: str) -> None:
         with suppress(Gone):
@@ -156,7 +173,7 @@ class Tap:
         try:
             if streamed:
                 body, size = await self._stream(event, traffic)
-            elif int(headers["content-length"]) > HEAVY:
+            elif int(headers.get("content-length") or 0) > HEAVY:
                 async with self._heavy:
                     body, size = await self._whole(event, traffic)
             else:
@@ -174,7 +191,7 @@ class Tap:
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
         answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
-        self._spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
+        self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]
         data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
         return traffic.keep(data), len(data)
@@ -191,16 +208,27 @@ class Tap:
         finally:
             traffic.busy -= 1
         if size > FOR_PAGE:
-            await self._fail(event["requestId"], "Aborted")
-            return path, size
-        if size > HEAVY:
-            async with self._heavy:
-                await self._hand_back(event, path)
+            await self._ask_again(event, path)
             return path, size
         data = path.read_bytes()
         path.unlink()
-        self._spawn(self._fulfil(event, data))
+        if not data:  # the browser does not take an empty body in place of one that was taken
+            await self._fail(event["requestId"], "Aborted")
+            return b"", 0
+        self.spawn(self._fulfil(event, event["responseStatusCode"], event["responseHeaders"], data))
         return traffic.keep(data), size
+
+    async def _ask_again(self, event: dict[str, Any], path: Path) -> None:
+        """A large body is not handed back but sent to the page once more by the site; a zip's page can do without."""
+        with path.open("rb") as stream:
+            is_zip = stream.read(2) == b"PK"
+        if is_zip:
+            await self._fail(event["requestId"], "Aborted")
+            return
+        url = event["request"]["url"]
+        self._again.add(url)
+        headers = [one for one in event["responseHeaders"] if one["name"].lower() != "location"]
+        await self._fulfil(event, 307, [*headers, {"name": "Location", "value": url}], b"moved")
 
     async def _drain(self, handle: str, traffic: Traffic) -> tuple[Path, int]:
         path, size = traffic.new_file(), 0
@@ -226,15 +254,13 @@ class Tap:
                 await self._send("IO.close", {"handle": handle})
         return path, size
 
-    async def _hand_back(self, event: dict[str, Any], path: Path) -> None:
-        await self._fulfil(event, await asyncio.to_thread(path.read_bytes))
-
-    async def _fulfil(self, event: dict[str, Any], body: bytes) -> None:
-        headers = [one for one in event["responseHeaders"] if one["name"].lower() not in NOT_OF_THE_NEW_BODY]
+    async def _fulfil(
+        self, event: dict[str, Any], status: int, headers: list[dict[str, str]], body: bytes
+    ) -> None:
         answer = {
             "requestId": event["requestId"],
-            "responseCode": event["responseStatusCode"],
-            "responseHeaders": headers,
+            "responseCode": status,
+            "responseHeaders": [one for one in headers if one["name"].lower() not in NOT_OF_THE_NEW_BODY],
             "body": base64.b64encode(body).decode(),
         }
         with suppress(Gone):

@@ -1,0 +1,322 @@
+import asyncio
+import hashlib
+import signal
+import socket
+
+import psutil
+import pytest
+import trustme
+
+from fixtures.sites.generic_channels import site
+from scraper.errors import BadCertificate, BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.model import Request
+from scraper.session import browser as door
+from scraper.session.browser import Browser, find_browser, proxy_option, resolver_rule
+from scraper.session.http import Cookie
+from scraper.settings import ConnectTo, Settings
+from tests.serving import served
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+
+@pytest.fixture(scope="module")
+def port():
+    with served(site.app) as number:
+        yield number
+
+
+@pytest.fixture
+def settings(port):
+    return mapped(port)
+
+
+def mapped(port: int, **options) -> Settings:
+    names = (site.MAIN, site.OTHER, "10.11.12.13")
+    options = {"timeout_s": 20.0, **options}
+    return Settings(
+        connect_to=tuple(ConnectTo.parse(f"{name}:80:127.0.0.1:{port}") for name in names), **options
+    )
+
+
+async def wait_until(claim, timeout_s=20.0):
+    async with asyncio.timeout(timeout_s):
+        while not await claim():  # noqa: ASYNC110  # a page's title sends no event
+            await asyncio.sleep(0.05)
+
+
+def digests(traffic) -> set[str]:
+    return {hashlib.sha256(one.read()).hexdigest() for one in traffic.exchanges}
+
+
+async def test_every_channel_is_seen_whole(settings, tmp_path):
+    wanted = {name: site.digest(name) for name in (*site.DIRECT, *site.SOCKETS, "big")}
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/")
+        main = window.pages[0]
+        received = {*site.DIRECT, *site.SOCKETS} - {"leaving"}
+
+        async def page_has_all():
+            return received <= set((await main.title()).split())
+
+        await wait_until(page_has_all)
+        await main.click("button >> nth=0")
+
+        async def page_has_big():
+            return "big" in (await main.title()).split()
+
+        await wait_until(page_has_big)
+        await main.click("text=leave")
+        await main.wait_for_url("**/arrived")
+        await window.traffic.settled(0.3, 5)
+        seen = digests(window.traffic)
+        lost = {name for name, digest in wanted.items() if digest not in seen}
+        assert lost == set()
+        asked = window.traffic.matching("/body/post")[0]
+        assert (asked.method, asked.request_body, asked.kind) == ("POST", b"asked=1", "xhr")
+        assert [one.read() for one in window.traffic.exchanges if one.kind == "websocket-out"] == [
+            b"give"
+        ] * 5
+        assert len(window.pages) == 2
+
+
+async def test_nothing_is_left_behind(settings, tmp_path):
+    before = {one.pid for one in psutil.Process().children(recursive=True)}
+    browser = Browser(settings, tmp_path / "spool")
+    for _ in range(2):
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        await window.close()
+        await window.close()
+    await browser.window()
+    await browser.close()
+    await browser.close()
+    assert {
+        one.pid for one in psutil.Process().children(recursive=True) if one.is_running()
+    } - before == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_windows_share_nothing_and_wait_for_each_other(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        first = await browser.window()
+        await first.add_cookies(
+            [
+                Cookie("who", "first", site.MAIN),
+                Cookie("unsound", "x", ""),
+                Cookie("__Host-odd", "y", site.MAIN),
+            ]
+        )
+        await first.open(f"http://{site.MAIN}/arrived")
+        assert [(one.name, one.value) for one in await first.cookies()] == [("who", "first")]
+        second = asyncio.create_task(browser.window(mobile=True))
+        await asyncio.sleep(0)
+        assert not second.done()
+        await first.close()
+        window = await second
+        await window.open(f"http://{site.MAIN}/arrived")
+        assert await window.cookies() == []
+        assert await window.page.evaluate("navigator.maxTouchPoints") > 0
+        assert "Headless" not in await window.page.evaluate("navigator.userAgent")
+
+
+async def test_addresses_are_mapped_by_number_too(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open("http://10.11.12.13/arrived")
+        assert await window.page.title() == "arrived"
+
+
+async def test_which_face_shows(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/gone")
+        assert await window.which({"viewer": "canvas", "expired": "text=已失效"}, timeout_s=10) == "expired"
+        with pytest.raises(SiteChanged):
+            await window.which({"viewer": "canvas"}, timeout_s=0.3)
+        await window.open(f"http://{site.MAIN}/arrived")
+        assert await window.which({"viewer": "canvas", "expired": "text=已失效"}, timeout_s=10) == "viewer"
+
+
+async def test_downloads_and_dialogs(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/")
+        page = window.pages[0]
+        await page.click("text=package")
+        package = await window.traffic.wait_for("/package$", timeout_s=10)
+        await page.click("#made")
+        made = await window.traffic.wait_for("^blob:", timeout_s=10)
+        await page.click("#ask")
+        assert (package.kind, package.read()) == ("download", b"PK packed")
+        assert (made.kind, made.read()) == ("download", b"made in the page")
+        assert window.said == ["the share has ended"]
+
+
+async def test_a_request_from_inside_the_page(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        got = await window.fetch(Request(f"http://{site.MAIN}/body/post", "POST", {}, b"asked=1"))
+        assert (got.status, got.body) == (200, site.content("post"))
+        refused = await window.fetch(Request(f"http://{site.MAIN}/body/post", "POST", {}, b"wrong"))
+        assert refused.status == 400
+        # The other site does not allow the page to read this; the tap sees it all the same.
+        other_origin = await window.fetch(Request(f"http://{site.OTHER}/body/chunked"))
+        assert other_origin.body == site.content("chunked")
+        with pytest.raises(SiteUnreachable):
+            await window.fetch(Request("http://no-such-host.invalid/"))
+
+
+async def test_a_bad_certificate_and_insecure(tmp_path):
+    authority = trustme.CA()
+    pair = authority.issue_cert("film.test")
+    certificate, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    certificate.write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))
+    pair.private_key_pem.write_to_path(str(key))
+    context = {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}
+    with served(site.app, **context) as port:
+        rows = (ConnectTo.parse(f"film.test:443:127.0.0.1:{port}"),)
+        async with Browser(Settings(connect_to=rows, timeout_s=20), tmp_path / "strict") as browser:
+            window = await browser.window()
+            with pytest.raises(BadCertificate):
+                await window.open("https://film.test/arrived")
+        async with Browser(
+            Settings(connect_to=rows, timeout_s=20, insecure=True), tmp_path / "lax"
+        ) as browser:
+            window = await browser.window()
+            await window.open("https://film.test/arrived")
+            assert await window.page.title() == "arrived"
+
+
+async def test_sites_that_are_not_there(settings, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as other:
+        refused, quiet = other.getsockname()[1], silent.getsockname()[1]
+        other.close()
+        async with Browser(Settings(timeout_s=1.5), tmp_path / "spool") as browser:
+            window = await browser.window()
+            for url, why in (
+                ("http://no-such-host.invalid/", "its name is not known"),
+                (f"http://127.0.0.1:{refused}/", "the connection was refused"),
+                (f"http://127.0.0.1:{quiet}/", "no answer in time"),
+            ):
+                with pytest.raises(SiteUnreachable) as caught:
+                    await window.open(url)
+                assert caught.value.values["why"] == why
+
+
+async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        waiting = asyncio.create_task(window.traffic.wait_for("never", timeout_s=60))
+        await asyncio.sleep(0)
+        for one in psutil.Process().children(recursive=True):
+            if "--headless" in " ".join(one.cmdline()) and "--type=" not in " ".join(one.cmdline()):
+                one.send_signal(signal.SIGKILL)
+        with pytest.raises(SiteUnreachable):
+            await waiting
+        with pytest.raises(SiteUnreachable):
+            async with window.guard():
+                await window.page.click("canvas")
+        with pytest.raises(SiteUnreachable):
+            await window.which({"viewer": "canvas"}, timeout_s=30)
+        assert await window.cookies() == []
+        await window.close()
+        fresh = await browser.window()
+        await fresh.open(f"http://{site.MAIN}/arrived")
+        assert await fresh.page.title() == "arrived"
+
+
+async def test_a_recipe_that_waits_in_vain(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        with pytest.raises(SiteChanged):
+            async with window.guard():
+                await window.page.click("#no-such-button", timeout=200)
+        with pytest.raises(SiteChanged):
+            async with window.guard():
+                await window.page.evaluate("no.such.function()")
+
+
+@pytest.mark.parametrize("lacking", ["missing", "broken"])
+async def test_no_browser_that_starts(lacking, tmp_path):
+    path = tmp_path / "chrome"
+    if lacking == "broken":
+        path.write_text("#!/bin/sh\nexit 3\n")
+        path.chmod(0o700)
+    async with Browser(Settings(browser_path=str(path)), tmp_path / "spool") as browser:
+        with pytest.raises(BrowserMissing):
+            await browser.window()
+        with pytest.raises(BrowserMissing):  # the first failure left no lock behind
+            await browser.window()
+
+
+async def test_no_screen(tmp_path, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    async with Browser(Settings(headed=True), tmp_path / "spool") as browser:
+        with pytest.raises(UsageError):
+            await browser.window()
+
+
+@pytest.mark.parametrize(
+    "given, rule",
+    [
+        ("a.test:443:127.0.0.1:8443", "MAP a.test:443 127.0.0.1:8443"),
+        ("a.test::127.0.0.1:", "MAP a.test 127.0.0.1"),
+        (":80:127.0.0.1:8080", "MAP *:80 127.0.0.1:8080"),
+        ("a.test:80::8080", "MAP a.test:80 a.test:8080"),
+        ("[2001:db8::1]:80:[::1]:8080", "MAP [2001:db8::1]:80 [::1]:8080"),
+    ],
+)
+def test_resolver_rules(given, rule):
+    assert resolver_rule(ConnectTo.parse(given)) == rule
+
+
+def test_a_rule_that_chromium_does_not_know():
+    with pytest.raises(UsageError):
+        resolver_rule(ConnectTo.parse(":80::8080"))
+
+
+def test_proxies(monkeypatch):
+    for name in (
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    assert proxy_option(Settings()) is None
+    given = Settings(
+        proxy="http://me:secret@proxy.test:3128", connect_to=(ConnectTo.parse("a.test:80:127.0.0.1:1"),)
+    )
+    assert proxy_option(given) == {
+        "server": "http://proxy.test:3128", "username": "me", "password": "secret", "bypass": "a.test",
+    }  # fmt: skip
+    monkeypatch.setenv("https_proxy", "socks5h://proxy.test:1080")
+    monkeypatch.setenv("no_proxy", "intra.test, 127.0.0.1")
+    assert proxy_option(Settings()) == {
+        "server": "socks5://proxy.test:1080", "bypass": "localhost,127.0.0.1,[::1],intra.test",
+    }  # fmt: skip
+
+
+def test_where_browsers_are_looked_for(tmp_path, monkeypatch):
+    for revision in ("chromium-999", "chromium-1200"):
+        folder = tmp_path / "ms" / revision / "chrome-linux64"
+        folder.mkdir(parents=True)
+        (folder / "chrome").touch(0o700)
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "ms"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "chromium").touch(0o700)
+    assert [path.relative_to(tmp_path).parts[:2] for path in door.installed()][:3] == [
+        ("ms", "chromium-1200"), ("ms", "chromium-999"), ("chromium",),
+    ]  # fmt: skip
+    assert find_browser(str(tmp_path / "absent")) is None
+    assert find_browser("chromium") == tmp_path / "chromium"
