@@ -1,0 +1,64 @@
+"""卡易 shares: a password in four boxes, sleeping series, signatures that lapse, and the same server under another name."""
+
+import pytest
+
+from fixtures.sites.kayicloud_share.site import (
+    CANCELLED,
+    EXPIRED,
+    FREE,
+    OPEN,
+    PASSWORD,
+    SHORT_LIVED,
+    KayicloudShareSite,
+)
+from fixtures.world import World
+from providers.kayicloud_share import KayicloudShare
+from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = KayicloudShareSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+KNOWN = {"password": PASSWORD}
+CASES = (
+    Case("opens", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
+    Case("opens with what the text calls an access code", SITE.link(OPEN), {"access_code": PASSWORD}, SERIES),
+    Case("has no password", SITE.link(FREE), series=SERIES),
+    Case("signatures lapse on the way", SITE.link(SHORT_LIVED), KNOWN, SERIES),
+    Case("another name, one image announced and not listed", SITE.other_link(), series=SERIES, ways=BOTH),
+    Case("an old link carries its own signature", SITE.old_link(), series=SERIES),
+    Case("asks for the password", SITE.link(OPEN), raises=CredentialsRequired, ways=BOTH),
+    Case("a wrong password", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="分享密码错误", ways=BOTH),
+    Case("expired", SITE.link(EXPIRED), KNOWN, raises=LinkExpired, says="分享已过期", ways=BOTH),
+    Case("expired, nothing given", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期"),
+    Case("cancelled", SITE.link(CANCELLED), KNOWN, raises=ShareCancelled, says="分享已被取消"),
+    Case("unknown", SITE.link(OPEN[::-1]), KNOWN, raises=NoSuchStudy, says="分享不存在"),
+)
+NOT_OURS = ("https://www.kayicloud.com/", "https://www.kayicloud.com/Viewer/s", "https://pacs.demo.test/viewer/s#/help")
+
+
+@pytest.fixture
+def world():
+    SITE.woken.clear()
+    SITE.generation, SITE.left = 0, 4
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(KayicloudShare, case, world, tmp_path, via)
+    assert not world.unexpected
+
+
+async def test_a_refused_password_is_sent_once(world, tmp_path):
+    await check(KayicloudShare, CASES[7], world, tmp_path, Via.DIRECT)
+    assert len(world.requests(path="GetShareInfo")) == 1
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert KayicloudShare.owns(of(link)) is None
+    assert KayicloudShare.recognises(of(link)) is None
