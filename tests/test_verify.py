@@ -397,6 +397,34 @@ def test_several_stacks_are_told_as_such(tmp_path):
     assert found["stack-incomplete"]
 
 
+def test_one_lossy_image_among_originals_is_told(tmp_path):
+    folder = save(tmp_path, STUDY)
+    lossy = syntax_changed(LOSSY, "1.2.840.10008.1.2.4.91")
+    ds = pydicom.dcmread(io.BytesIO(lossy))
+    ds.LossyImageCompression, ds.SOPInstanceUID = "01", UIDS[2]
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.PatientID = (
+        STUDY.study_instance_uid,
+        AXIAL.uid,
+        STUDY.patient_id,
+    )
+    ds.ImagePositionPatient, ds.InstanceNumber = AXIAL.instances[2].tags.ImagePositionPatient, 3
+    ds.FrameOfReferenceUID = AXIAL.instances[2].tags.FrameOfReferenceUID
+    next(path for path in folder.iterdir() if path.read_bytes() == AXIAL.instances[2].data).write_bytes(
+        written(ds)
+    )
+    assert found_in(folder) == {"mixed-compression": False}
+
+
+@needs_shared
+def test_an_image_that_a_key_object_is_about_is_missed(tmp_path):
+    for path in (SHARED / "synthetic-ko-pr-pdf").iterdir():
+        shutil.copy(path, tmp_path)
+    assert found_in(tmp_path) == {}
+    image = next(path for path in tmp_path.iterdir() if pydicom.dcmread(path).Modality == "CT")
+    image.unlink()
+    assert found_in(tmp_path) == {"references-absent": False}
+
+
 @needs_shared
 def test_a_tilted_gantry_is_no_gap_and_a_lost_tilted_slice_is_one(tmp_path):
     checked = check_all(SHARED / "ct-philips-study" / "S3010")

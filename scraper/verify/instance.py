@@ -162,6 +162,7 @@ def _facts(ds: Dataset, layout: walk.Layout) -> Facts:
         spacing=_spacing(ds),
         frame_of_reference_uid=plain(ds, "FrameOfReferenceUID"),
         planes=tuple(planes),
+        references=objects.references(ds),
         has_pixels=any(tag in layout.elements for tag in walk.PIXEL_TAGS),
     )
 

@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from scraper.assemble import walk
-from scraper.assemble.part10 import sequence
+from scraper.assemble.part10 import plain, sequence
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 
@@ -60,6 +60,27 @@ def lacking(sop_class_uid: str, ds: Dataset, layout: walk.Layout) -> tuple[str, 
     if is_image(sop_class_uid) and not any(tag in layout.elements for tag in walk.PIXEL_TAGS):
         return ("image", "PixelData")
     return None
+
+
+def references(ds: Dataset) -> tuple[str, ...]:
+    """SOP Instance UIDs of its own study that a key object or a presentation state is about.
+
+    Source: PS3.3 C.17.6.2 (Current Requested Procedure Evidence), C.11.11 (Presentation State Relationship).
+    """
+    own = plain(ds, "StudyInstanceUID")
+    holders = [
+        evidence
+        for evidence in sequence(ds, "CurrentRequestedProcedureEvidenceSequence")
+        if plain(evidence, "StudyInstanceUID") == own
+    ]
+    if "PresentationCreationDate" in ds:
+        holders.append(ds)
+    found = []
+    for holder in holders:
+        for series in sequence(holder, "ReferencedSeriesSequence"):
+            for keyword in ("ReferencedSOPSequence", "ReferencedImageSequence"):
+                found += [plain(item, "ReferencedSOPInstanceUID") for item in sequence(series, keyword)]
+    return tuple(dict.fromkeys(uid for uid in found if uid))
 
 
 def document_is_whole(ds: Dataset) -> bool:

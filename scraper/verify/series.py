@@ -156,6 +156,9 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
             usual = max(set(keys), key=keys.count)
             odd = tuple(one.name for (one, _), key in zip(sliced, keys, strict=True) if key != usual)
             found.append(Problem(code, odd, fatal=False))
+    lossy = tuple(one.name for one, _ in unique if one.facts.is_lossy)
+    if 0 < len(lossy) < sum(one.facts.has_pixels for one, _ in unique):
+        found.append(Problem("mixed-compression", lossy, fatal=False))
     return found
 
 
@@ -261,6 +264,13 @@ def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     return found
 
 
+def _references(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
+    """Instances that key objects or presentation states of the same study are about, and that are not there (PS3.3 C.17.6.2)."""
+    there = {header.sop_instance_uid for _, header in read}
+    absent = dict.fromkeys(uid for one, _ in read for uid in one.facts.references if uid not in there)
+    return [Problem("references-absent", tuple(absent), fatal=False)] if absent else []
+
+
 def study(
     checked: Sequence[Checked], expected: Mapping[str, int | None], study_instance_uid: str = ""
 ) -> tuple[Problem, ...]:
@@ -286,4 +296,5 @@ def study(
     found += _studies(read, study_instance_uid)
     found += _patients(read)
     found += _split_series(read)
+    found += _references(read)
     return tuple(found)
