@@ -1,0 +1,49 @@
+"""深圳聚点云: Socket.IO 2 on Engine.IO 3, where the client pings and one question is asked at a time."""
+
+import pytest
+
+from fixtures.sites.szjudianyun.site import SzjudianyunSite
+from fixtures.world import World
+from providers.szjudianyun import Szjudianyun
+from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = SzjudianyunSite()
+SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CASES = (
+    Case("opens; the film's picture is left out", SITE.link(), series=SERIES, left_out=1, ways=BOTH),
+    Case("the link lacks its password", SITE.link(""), {"password": "123456"}, SERIES, left_out=1),
+    Case("nobody knows the password", SITE.link(""), raises=CredentialsRequired),
+    Case("a wrong password given", SITE.link(""), {"password": "1"}, raises=CredentialsRefused),
+    Case("a wrong password in the link", SITE.link("000000"), raises=NoSuchStudy, ways=BOTH),
+    Case("an unknown study", SITE.link(study="CT9999"), raises=NoSuchStudy),
+)
+NOT_OURS = ("http://qr.szjudianyun.com/", "http://qr.szjudianyun.com/abc/?a=H001", "http://example.test/?a=1&b=2")
+
+
+@pytest.fixture
+def world():
+    SITE.dropped = SITE.drop_at = 0
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Szjudianyun, case, world, tmp_path, via)
+    assert not world.unexpected
+    assert SITE.dropped == 0
+
+
+async def test_a_connection_that_breaks_costs_nothing(world, tmp_path):
+    SITE.drop_at = SITE._images + 5
+    await check(Szjudianyun, CASES[0], world, tmp_path)
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Szjudianyun.owns(of(link)) is None
+    assert Szjudianyun.recognises(of(link)) is None
