@@ -1,0 +1,52 @@
+"""ljjk: the list in all its spellings, signatures that lapse, and what the site refuses."""
+
+import pytest
+
+from fixtures.sites.ljjk import site
+from fixtures.world import World
+from providers.ljjk import Ljjk
+from scraper.errors import LinkExpired, StudyGone
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+BOTH = (Via.DIRECT, Via.BROWSER)
+SERIES = {one.uid: len(one.instances) for one in site.LjjkSite().study.series}
+CASES = (
+    Case("opens a link", site.OPEN, series=SERIES, ways=BOTH),
+    Case("passes the link's bType on", site.OTHER_TYPE, series=SERIES),
+    Case("a link of the token alone", site.PLAIN, series=SERIES),
+    Case("an expired link", site.EXPIRED, raises=LinkExpired, says="链接已过期", ways=BOTH),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="签名校验失败"),
+)
+NOT_OURS = (
+    "https://mic.ljjk.org.cn/",
+    "https://mic.ljjk.org.cn/NeuView/mobile/?r=1",
+    "https://ljjk.org.cn/NeuView/#A1",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(site.LjjkSite()) as world:
+        await check(Ljjk, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
+    with World(site.LjjkSite(lapse_after=5)) as world:
+        await check(Ljjk, CASES[0], world, tmp_path)
+        assert len(world.requests(path="/nwservice/")) == 2
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "ljjk"
+
+
+def test_another_host_is_recognised_by_its_token():
+    found = find(of("https://10.1.2.3:8080/NeuView/mobile/?r=1#A1_SIGN_b_OPEN_c&bType=2d"))
+    assert found is not None
+    assert (found.provider.name, found.listed) == ("ljjk", False)
