@@ -230,8 +230,8 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     from scraper.pipeline import Run
     from scraper.report import Display, json_line, show, write_diagnostic
 
-    talk = Console(stderr=True, quiet=settings.verbosity < 0)
-    results_to = Console(soft_wrap=False)
+    talk = Console(stderr=True)
+    results_to = Console()
     if settings.insecure:
         _complain(say("insecure-warning", settings.language))
     codes: list[int] = []
@@ -255,7 +255,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
             if isinstance(result.error, CloudfilmError):
                 _complain(describe(result.error, settings.language))
         else:
-            show(result, results_to, settings.language, listing=listing)
+            show(result, results_to, talk, settings.language, listing=listing)
 
     _run(all_of_them())
     return max(codes, default=0)
@@ -335,7 +335,7 @@ def verify(
     if as_json:
         typer.echo(json_line(result, language))
     else:
-        show(result, Console(), language)
+        show(result, Console(), Console(stderr=True), language)
     return result.exit_code
 
 

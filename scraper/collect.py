@@ -123,7 +123,7 @@ class Collector:
         for job in self._queue:
             self.result.series_of[job.instance.name] = job.series.name
         self._lapsed = []
-        while self._queue and not self._lapsed:
+        while self._queue and not self._lapsed and self._stop is None:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._jobs, len(self._queue))):
                     group.create_task(self._work(group))

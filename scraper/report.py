@@ -40,16 +40,24 @@ def json_line(result: Result, language: Language) -> str:
     return json.dumps(document.of(result, language), ensure_ascii=False)
 
 
-def show(result: Result, console: Console, language: Language, *, listing: bool = False) -> None:
-    """A result for people: what was saved, where it lies, what was checked, what is wrong."""
+def show(result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False) -> None:
+    """A result for people: what was saved, where it lies, what is wrong.
+
+    Args:
+        result: of one source.
+        console: standard output's, for the result.
+        talk: standard error's, for why there is none.
+        language: of the words.
+        listing: nothing was to be saved.
+    """
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
     for problem in result.problems:
         console.print(f"[yellow]•[/] {escape(describe_problem(problem, language))}")
     if isinstance(result.error, CloudfilmError):
-        console.print(f"[red]✗[/] {escape(describe(result.error, language))}")
+        talk.print(f"[red]✗[/] {escape(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
-        console.print(escape(say("report.diagnostic", language, path=result.diagnostic)))
+        talk.print(escape(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
     if listing or not result.studies:
         return
     mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"

@@ -42,9 +42,7 @@ def disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        kind = (
-            DiskFull if err.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) else NotWritable
-        )
+        kind = DiskFull if err.errno in NO_SPACE else NotWritable
         raise kind(path=str(path)) from err
 
 

@@ -35,7 +35,7 @@ USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTM
 MAX_HOPS = 12
 MAX_IN_MEMORY = 256 * 2**20  # bytes of one answer that is not written to a file
 CONNECT_TIMEOUT_S = 20.0
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 R = TypeVar("R", bound=schema.Reply)
 
 
@@ -282,7 +282,9 @@ class Http:
             except RequestException as err:
                 ours = _as_ours(err, host)
                 if isinstance(ours, SiteUnreachable) and err.response is not None and sink.size:
-                    ours.begun = Response(err.response.status_code, _lowered(err.response.headers), b"", url, into)
+                    ours.begun = Response(
+                        err.response.status_code, _lowered(err.response.headers), b"", url, into
+                    )
                 raise ours from err
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err
