@@ -242,6 +242,28 @@ TOLD_ONLY = {
 }  # fmt: skip
 
 
+@needs_shared
+def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
+    from scraper.assemble import walk
+    from scraper.verify.frames import decode, describe
+
+    for name in ("small-singles/MR_small_RLE.dcm", "sc-rgb/SC_rgb_rle_16bit.dcm", "sc-rgb/SC_rgb_rle.dcm"):
+        ds = pydicom.dcmread(SHARED / name)
+        frame = next(generate_frames(ds.PixelData, number_of_frames=1))
+        assert np.array_equal(
+            decode(frame, None, describe(ds)).squeeze(), ds.pixel_array.view(f"u{ds.BitsAllocated // 8}")
+        )
+        assert walk.part10((SHARED / name).read_bytes()).fault is None
+    ds = pydicom.dcmread(SHARED / "small-singles/MR_small_RLE.dcm")
+    ds.PixelData = encapsulate(
+        [
+            frame_[:64] + b"\x83" * (len(frame_) - 64)
+            for frame_ in generate_frames(ds.PixelData, number_of_frames=1)
+        ]
+    )
+    assert of(written(ds), tmp_path) == {"does-not-decode": True}
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found_and_named(name, tmp_path):
     data, code = FAULTS[name]

@@ -1,7 +1,7 @@
 """Pixels, frame by frame: are they all there, do they fit the header, do they decode, do they show anything?
 
 Sources: PS3.5 8.1-8.2, annex A.4 (encapsulation), annex G (RLE), PS3.3 C.7.6.3 (Image Pixel), C.7.6.6 (Multi-frame).
-One frame at a time is in memory. The decoders are pylibjpeg's (libjpeg, openjpeg, rle) and CharLS, chosen by measurement: see
+One frame at a time is in memory. The decoders are pylibjpeg's (libjpeg, openjpeg) and CharLS, chosen by measurement: see
 ``tests/benchmarks/verify.py``.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -218,6 +219,47 @@ def _check_header(stream: Codestream, said: Description, transfer_syntax: str, f
         )
 
 
+def _rle_segment(data: bytes, wanted: int) -> bytes:
+    """One byte of every pixel (PS3.5 G.3.2); what follows the last pixel is padding.
+
+    Raises:
+        ValueError: too few bytes, or a run that goes past the last pixel.
+    """
+    out = bytearray()
+    at = 0
+    while len(out) < wanted:
+        if at + 1 >= len(data):
+            raise ValueError("an RLE segment that is cut off")
+        control = data[at]
+        if control < 128:
+            out += data[at + 1 : at + 2 + control]
+            at += 2 + control
+        elif control > 128:
+            out += data[at + 1 : at + 2] * (257 - control)
+            at += 2
+        else:
+            at += 1
+    if len(out) > wanted:
+        raise ValueError("an RLE run that goes past the last pixel")
+    return bytes(out)
+
+
+def _rle(data: bytes, said: Description) -> NDArray[np.generic]:
+    """An RLE frame, (rows, columns, samples); decoded here because the extension at hand panics over broken runs."""
+    wanted, width = said.rows * said.columns, said.allocated // 8
+    count = codestream.rle_segments(data) or 0
+    offsets = (*struct.unpack_from(f"<{count}I", data, 4), len(data))
+    if count != width * said.samples or wanted * count > _FRAME_AT_MOST:
+        raise ValueError("not the segments of this image")
+    planes = [
+        np.frombuffer(_rle_segment(data[low:high], wanted), np.uint8) for low, high in pairwise(offsets)
+    ]
+    # most significant byte first (PS3.5 G.2)
+    samples = [np.stack(planes[n * width : (n + 1) * width][::-1], axis=-1) for n in range(said.samples)]
+    values = [sample.reshape(-1).view(f"<u{width}").reshape(said.rows, said.columns) for sample in samples]
+    return np.stack(values, axis=-1)
+
+
 def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray[np.generic]:
     """One frame's samples, as the decoder gives them.
 
@@ -225,16 +267,7 @@ def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray
         RuntimeError, ValueError, …: the decoder's own errors (``_DECODER_ERRORS``).
     """
     if stream is None:
-        from rle.rle import decode_frame
-
-        if said.rows * said.columns * said.samples * said.allocated // 8 > _FRAME_AT_MOST:
-            raise ValueError("larger than any frame")
-
-        planes = np.frombuffer(
-            decode_frame(data, said.rows * said.columns, said.allocated, "<"),
-            dtype=f"<u{said.allocated // 8}",
-        )
-        return planes.reshape(said.samples, said.rows, said.columns).transpose(1, 2, 0)
+        return _rle(data, said)
     if stream.rows * stream.columns * stream.components * -(-stream.bits // 8) > _FRAME_AT_MOST:
         raise ValueError("larger than any frame")
     if stream.kind is Kind.JPEG_LS:
@@ -291,6 +324,8 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
             found.add("does-not-decode", frame=number + 1, why=err.values.get("what", ""))
             return
         _check_header(stream, said, transfer_syntax, found)
+        if not stream.is_whole:
+            return  # named; and a decoder may take its time over what is not there
     try:
         samples = decode(codestream.unwrap(data), stream, said)
     except _DECODER_ERRORS:
