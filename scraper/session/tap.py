@@ -143,6 +143,11 @@ class Tap:
             return
         self.spawn(self._take(event, headers, traffic, streamed=plan is _Plan.STREAM))
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether answers are being copied."""
+        return bool(self._tasks)
+
     async def forget(self) -> None:
         """The window is closing: end what is under way for it."""
         tasks = list(self._tasks)
