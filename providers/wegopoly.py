@@ -84,8 +84,8 @@ class Wegopoly(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         hospital, study, token = opened(link)
         sent = {"hid": hospital, "verifyToken": token, "version": "undefined", "x-cf-biz": ""}
-        report = await session.post(link.join(API + REPORT), headers=sent, reply=Answer)
-        images = await session.post(link.join(API + IMAGES), headers=sent, reply=Answer)
+        report = _granted(link, await session.post(link.join(API + REPORT), headers=sent, reply=Answer))
+        images = _granted(link, await session.post(link.join(API + IMAGES), headers=sent, reply=Answer))
         for series in described(link, study, report, images):
             yield series
 
@@ -93,8 +93,8 @@ class Wegopoly(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        report = await session.seen(re.escape(API + REPORT), Answer)
-        images = await session.seen(re.escape(API + IMAGES), Answer)
+        report = _granted(link, await session.seen(re.escape(API + REPORT), Answer))
+        images = _granted(link, await session.seen(re.escape(API + IMAGES), Answer))
         for series in described(link, opened(link)[1], report, images):
             yield series
 
@@ -118,11 +118,15 @@ def opened(link: ShareLink) -> tuple[str, str, str]:
     return str(plain["hid"]), str(plain["studyIndex"]), str(plain["acc"])
 
 
+def _granted(link: ShareLink, answer: Answer) -> Answer:
+    """The answer, where it is no refusal."""
+    if answer.code != DONE:
+        raise gone(answer.message or answer.code, host=link.host)
+    return answer
+
+
 def described(link: ShareLink, key: str, report: Answer, images: Answer) -> list[Series]:
     """The series as the two answers list them; the site names no DICOM UID, so its file names are the keys."""
-    for answer in (report, images):
-        if answer.code != DONE:
-            raise gone(answer.message or answer.code, host=link.host)
     told = report.data
     listed = images.data
     if listed is None or not any(one.instances for one in listed.series or ()):
