@@ -231,6 +231,12 @@ def test_lossy_pixels_where_the_site_claims_originals_make_a_derived_image():
     assert [(problem.code, problem.fatal) for problem in first.problems] == [("lossy-not-original", True)]
 
 
+def test_one_image_type_is_a_word_and_not_its_letters():
+    said = {**tags_of(SLICE.data), "00080008": "ORIGINAL"}
+    ds = read(rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),))).data)
+    assert ds.ImageType == "DERIVED"
+
+
 def test_lossy_pixels_that_the_site_calls_lossy_keep_their_uid():
     said = {**tags_of(SLICE.data), "LossyImageCompression": "01"}
     rebuilt = rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),)))

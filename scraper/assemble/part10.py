@@ -21,6 +21,7 @@ from typing import Any, Final
 import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
@@ -37,8 +38,9 @@ logging.getLogger("pydicom").addHandler(logging.NullHandler())
 logging.getLogger("pydicom").propagate = False
 
 PYDICOM_ERRORS: Final = (
-    ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, ArithmeticError, NotImplementedError,
-    RecursionError, AssertionError, MemoryError, struct.error, zlib.error,
+    BytesLengthException, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError,
+    ArithmeticError, NotImplementedError, RecursionError, AssertionError, MemoryError, struct.error,
+    zlib.error,
 )  # fmt: skip
 """What pydicom raises over broken bytes."""
 

@@ -6,7 +6,6 @@ C.12.1.1.2 (character set), PS3.5 7.8 (private elements), PS3.10 7.1 (file meta)
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 from collections.abc import Mapping
@@ -20,8 +19,8 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from scraper.assemble import charset, pixels, values, walk
-from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, integer, plain, quiet
+from scraper.assemble import charset, describe, pixels, values, walk
+from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
 from scraper.assemble.pixels import Frame, Shape
 from scraper.errors import CorruptInstance
 from scraper.model import PixelParts, Problem, Tags, TagValue
@@ -30,17 +29,6 @@ from scraper.protocols.sniff import VRS, Kind
 
 _DEEPEST: Final = 32
 _IDENTITY: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_LOSSY_METHOD: Final = {
-    Kind.JPEG: "ISO_10918_1",
-    Kind.JPEG_LS: "ISO_14495_1",
-    Kind.J2K: "ISO_15444_1",
-    Kind.JP2: "ISO_15444_1",
-}
-_LOSSLESS_SYNTAXES: Final = frozenset({
-    *walk.NATIVE, codestream.RLE_LOSSLESS, codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1, codestream.JPEG_LS,
-    codestream.J2K_LOSSLESS, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL,
-})  # fmt: skip
-_CROSS_SECTIONAL: Final = frozenset({"CT", "MR", "PT"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +48,8 @@ class _Notes:
     mojibake: list[str] = field(default_factory=list)
 
 
-def _plain(value: TagValue) -> TagValue:
-    """A DICOM JSON object without its VR, where one number or text is wanted."""
-    if isinstance(value, Mapping):
-        inside = value.get("Value")
-        return inside if isinstance(inside, list) else None
-    return value
-
-
-def _normal(tags: Tags) -> dict[str, TagValue]:
-    """The tags by ``GGGGEEEE``; names that are no tag stay as they are."""
-    tagged = ((values.tag_of(name), name, value) for name, value in tags.items())
-    return {name if tag is None else f"{tag:08X}": value for tag, name, value in tagged}
-
-
-def _lookup(tags: Tags, keyword: str) -> TagValue:
-    return _plain(tags.get(f"{values.tag_of(keyword):08X}"))
-
-
 def _count(tags: Tags, keyword: str) -> int | None:
-    value = _lookup(tags, keyword)
+    value = values.lookup(tags, keyword)
     single = value[0] if isinstance(value, list) and value else value
     try:
         number = int(float(str(single)))
@@ -104,7 +74,7 @@ def check_frame(tags: Tags, frame: bytes) -> None:
     Raises:
         CorruptInstance: an error page, a cut-off, a reduced or a constant picture (source: protocol page hinacom-levels, 2026).
     """
-    pixels.look(_shape(_normal(tags)), frame)
+    pixels.look(_shape(values.by_tag(tags)), frame)
 
 
 def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
@@ -112,7 +82,7 @@ def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
     found = {}
     for tag, value in tags.items():
         if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
-            inner = _plain(value)
+            inner = values.bare(value)
             text = inner[0] if isinstance(inner, list) and inner else inner
             if text:
                 found[tag >> 16 << 8 | tag & 0xFF] = str(text).strip()
@@ -230,100 +200,6 @@ def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
     return [pixels.look(shape, frame) for frame in parts.frames]
 
 
-def _photometric(said: str, stream: codestream.Codestream | None, samples: int) -> str:
-    """Photometric Interpretation of the pixels as they are stored (PS3.5 8.2.4, A.4.4; PS3.3 C.7.6.3.1.2)."""
-    if samples == 1:
-        return said if said in {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} else "MONOCHROME2"
-    if stream is None:
-        return said if said in {"RGB", "YBR_FULL"} else "RGB"
-    if stream.colour:
-        return stream.colour
-    if said in {"RGB", "YBR_FULL"}:
-        return said
-    return "YBR_FULL" if stream.kind is Kind.JPEG and not stream.is_lossless else "RGB"
-
-
-def _describe_pixels(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
-    """Image Pixel module from what the stream really is; Pixel Representation as the tags say, since it is theirs to know."""
-    stream = frame.stream
-    samples = stream.components if stream else shape.samples or 1
-    # a stream may need fewer bits than the image has (JPEG-LS encoders count), and may be written with more
-    bits = max(shape.stored or 0, stream.bits if stream and stream.kind is not Kind.PNG else 0)
-    bits = bits or shape.allocated or (stream.bits if stream else 8)
-    if stream:
-        ds.Rows, ds.Columns = stream.rows, stream.columns
-        allocated = 8 if bits <= 8 else 16 if bits <= 16 else 32
-        if shape.allocated in {8, 16, 32} and stream.kind is not Kind.PNG:
-            allocated = max(allocated, shape.allocated)
-        elif stream.kind is Kind.PNG:
-            allocated = stream.bits
-    else:
-        ds.Rows, ds.Columns = shape.rows, shape.columns
-        allocated = shape.allocated or 8
-    ds.SamplesPerPixel = samples
-    ds.BitsAllocated, ds.BitsStored = allocated, min(bits, allocated)
-    ds.HighBit = ds.BitsStored - 1
-    said_sign = _lookup(tags, "PixelRepresentation")
-    said_sign = said_sign[0] if isinstance(said_sign, list) and said_sign else said_sign
-    if str(said_sign).strip() in {"0", "1"}:
-        ds.PixelRepresentation = int(str(said_sign))
-    else:
-        ds.PixelRepresentation = int(stream.is_signed) if stream else 0
-    ds.PhotometricInterpretation = _photometric(
-        plain(ds, "PhotometricInterpretation").upper(), stream, samples
-    )
-    if samples == 1:
-        if "PlanarConfiguration" in ds:
-            del ds.PlanarConfiguration
-    elif stream is not None or integer(ds, "PlanarConfiguration") not in {0, 1}:
-        ds.PlanarConfiguration = 0
-
-
-def _said_syntax(tags: Tags) -> str:
-    """The Transfer Syntax in which the site says the image is stored; empty where it does not say."""
-    for keyword in ("TransferSyntaxUID", "AvailableTransferSyntaxUID"):
-        said = _lookup(tags, keyword)
-        text = str(said[0] if isinstance(said, list) and said else said or "").strip("\0 ")
-        if text.startswith("1.2.840.10008.1.2"):
-            return text
-    return ""
-
-
-def _is_claimed_lossy(tags: Tags, ds: Dataset) -> bool:
-    """The site itself says that the stored image is lossy."""
-    said = _said_syntax(tags)
-    if said and said not in _LOSSLESS_SYNTAXES and said != codestream.J2K:
-        return True
-    return plain(ds, "LossyImageCompression") == "01"
-
-
-def _tell_loss(ds: Dataset, tags: Tags, frames: list[Frame]) -> Problem | None:
-    """Lossy pixels are called lossy; where the site claims otherwise, the instance is a derived one under its own UID."""
-    lossy = [frame.stream for frame in frames if frame.stream is not None and not frame.stream.is_lossless]
-    if not lossy:
-        return None
-    claimed = _is_claimed_lossy(tags, ds)
-    was_declared = plain(ds, "LossyImageCompression") == "01"
-    ds.LossyImageCompression = "01"
-    if not was_declared:
-        native = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsStored / 8 * len(frames)
-        ds.LossyImageCompressionRatio = f"{native / max(1, sum(len(frame.data) for frame in frames)):.2f}"
-        ds.LossyImageCompressionMethod = _LOSSY_METHOD[lossy[0].kind]
-    if claimed:
-        return None
-    image_type = [str(part) for part in ds.get("ImageType", None) or []] or ["DERIVED", "SECONDARY"]
-    ds.ImageType = ["DERIVED", *image_type[1:]]
-    original = plain(ds, "SOPInstanceUID")
-    if original:
-        if "SOPClassUID" in ds:
-            source = Dataset()
-            source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = ds.SOPClassUID, original
-            ds.SourceImageSequence = Sequence([source])
-        digest = hashlib.sha256(original.encode() + b"".join(frame.data for frame in frames)).digest()
-        ds.SOPInstanceUID = "2.25." + str(int.from_bytes(digest[:16], "big"))
-    return Problem("lossy-not-original", (plain(ds, "SOPInstanceUID") or "?",), {"original": original})
-
-
 def _pixel_data(ds: Dataset, frames: list[Frame], transfer_syntax: str) -> DataElement:
     if transfer_syntax == walk.EXPLICIT_LITTLE:
         samples = b"".join(pixels.png_samples(frame) if frame.stream else frame.data for frame in frames)
@@ -377,22 +253,22 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     Raises:
         CorruptInstance: the pixels are none, are cut off, or disagree with Rows, Columns, samples, bits or number of frames.
     """
-    tags = _normal(parts.tags)
+    tags = values.by_tag(parts.tags)
     shape = _shape(tags)
     count = _count(tags, "NumberOfFrames") or 1
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
-    if transfer_syntax == codestream.J2K_LOSSLESS and _said_syntax(tags) == codestream.J2K:
+    if transfer_syntax == codestream.J2K_LOSSLESS and describe.said_syntax(tags) == codestream.J2K:
         transfer_syntax = (
             codestream.J2K
         )  # a reversible stream may have been cut to a rate: the weaker claim stands
-    sign = _lookup(tags, "PixelRepresentation")
+    sign = values.lookup(tags, "PixelRepresentation")
     notes = _Notes()
     ds = _fill(
         tags, notes, 0, signed=str(sign[0] if isinstance(sign, list) and sign else sign).strip() == "1"
     )
-    _describe_pixels(ds, tags, shape, frames[0])
-    loss = _tell_loss(ds, tags, frames)
+    describe.pixel_module(ds, tags, shape, frames[0])
+    loss = describe.loss(ds, tags, frames)
     _set_charset(ds)
     problems = _problems(ds, notes, frames)
     if loss is not None:

@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keywo
 from pydicom.tag import Tag
 from pydicom.valuerep import format_number_as_ds
 
-from scraper.model import TagValue
+from scraper.model import Tags, TagValue
 
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _WHOLE_TEXT: Final = frozenset({"LT", "ST", "UT", "UR"})  # a backslash is a sign like any other (PS3.5 6.4)
@@ -39,6 +39,25 @@ def tag_of(name: str) -> int | None:
     if re.fullmatch(r"[0-9A-Fa-f]{8}", bare):
         return int(bare, 16)
     return tag_for_keyword(name)
+
+
+def bare(value: TagValue) -> TagValue:
+    """A DICOM JSON object without its VR, where one number or text is wanted."""
+    if isinstance(value, Mapping):
+        inside = value.get("Value")
+        return inside if isinstance(inside, list) else None
+    return value
+
+
+def by_tag(tags: Tags) -> dict[str, TagValue]:
+    """The tags by ``GGGGEEEE``; names that are no tag stay as they are."""
+    tagged = ((tag_of(name), name, value) for name, value in tags.items())
+    return {name if tag is None else f"{tag:08X}": value for tag, name, value in tagged}
+
+
+def lookup(tags: Tags, keyword: str) -> TagValue:
+    """The value of a keyword in tags that ``by_tag`` has put in order."""
+    return bare(tags.get(f"{tag_of(keyword):08X}"))
 
 
 def vr_of(tag: int, creator: str, *, signed: bool) -> str:
