@@ -137,7 +137,7 @@ async def from_frames(source: WadoRs, ask: Ask) -> PixelParts:
 
 
 async def _metadata(source: WadoRs, ask: Ask) -> Mapping[str, Any]:
-    url = f"{source.url}/metadata"
+    url = _below(source.url, "metadata")
     answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
     try:
         found = json.loads(answer.body)
@@ -150,7 +150,7 @@ async def _metadata(source: WadoRs, ask: Ask) -> Mapping[str, Any]:
 
 async def _frames(source: WadoRs, ask: Ask, wanted: range) -> list[bytes]:
     """The frames of these numbers, by the first Accept that the server takes."""
-    url = f"{source.url}/frames/{','.join(map(str, wanted))}"
+    url = _below(source.url, f"frames/{','.join(map(str, wanted))}")
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
         try:
@@ -184,6 +184,12 @@ def _frame(data: bytes, content_type: str) -> bytes:
     if f"transfer-syntax={BIG_ENDIAN}" in said.replace(" ", ""):
         raise CorruptInstance(what="samples in big endian order")
     return data
+
+
+def _below(url: str, path: str) -> str:
+    """A resource below another; a token in the query stays where it is."""
+    address, question, query = url.partition("?")
+    return f"{address.rstrip('/')}/{path}{question}{query}"
 
 
 def _first(tags: Mapping[str, Any], tag: str) -> Any:
