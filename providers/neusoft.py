@@ -12,7 +12,6 @@ import base64
 import binascii
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from providers.families import mviewer
 from scraper.contract import (
@@ -22,7 +21,6 @@ from scraper.contract import (
     Field,
     Found,
     LinkExpired,
-    NoSuchStudy,
     Package,
     Provider,
     Reply,
@@ -138,10 +136,10 @@ async def _offers_download(page: ShareLink, session: Session) -> bool:
         return True  # no settings: the page then offers it
 
 
-def _packing(page: ShareLink, session: Session, number: str, is_offered: bool) -> Callable[[], Awaitable[Path]]:  # noqa: FBT001
+def _packing(page: ShareLink, session: Session, number: str, is_offered: bool) -> Callable[[], Awaitable[Request]]:  # noqa: FBT001
     """The page's own download: the hospital packs the study, then tells where the zip lies."""
 
-    async def pack() -> Path:
+    async def pack() -> Request:
         referer = {"Referer": f"{page.origin}/M-Viewer/"}
         answer = await session.post(
             page.join("/pacs-mobile/image/downloadZipImage"), json={"checkserialnum": number}, headers=referer
@@ -159,21 +157,15 @@ def _packing(page: ShareLink, session: Session, number: str, is_offered: bool) -
             said = reply.value or reply.message or ""
             error = gone(said, host=page.host)
             raise DownloadNotPermitted(said, host=page.host) if type(error) is StudyGone else error
-        return await _fetched(page, session, reply.value)
+        address = _address(page, reply.value)
+        await session.http.check_hop(page.url, address)
+        return Request(address, headers=referer)
 
     return pack
 
 
-async def _fetched(page: ShareLink, session: Session, packed: str) -> Path:
+def _address(page: ShareLink, packed: str) -> str:
     try:
-        address = page.join(base64.b64decode(packed + "=" * (-len(packed) % 4)).decode())
+        return page.join(base64.b64decode(packed + "=" * (-len(packed) % 4)).decode().strip())
     except (binascii.Error, UnicodeDecodeError) as err:
         raise SiteChanged(host=page.host, what="downloadZipImage, returnResult") from err
-    await session.http.check_hop(page.url, address)
-    path = session.spool / "study.zip"
-    answer = await session.request(Request(address, headers={"Referer": f"{page.origin}/M-Viewer/"}), into=path)
-    if answer.status in (404, 410):
-        raise NoSuchStudy(host=page.host)
-    if not answer.ok:
-        raise SiteUnreachable(host=page.host, why=f"HTTP {answer.status}")
-    return path

@@ -1,0 +1,51 @@
+"""东软睿影 M-Viewer: a signed link, and one zip that the hospital packs."""
+
+import pytest
+
+from fixtures.sites.neusoft.site import NOW, NeusoftSite
+from fixtures.world import World
+from providers.neusoft import Neusoft
+from scraper.contract import DownloadNotPermitted, LinkExpired, NoSuchStudy, UnusableLink
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = NeusoftSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CASES = (
+    Case("opens", SITE.link(), series=SERIES, left_out=3, ways=BOTH),
+    Case("the other page", SITE.link(page="profilesign"), series=SERIES, left_out=3),
+    Case("a short link", SITE.short_link(), series=SERIES, left_out=3, ways=BOTH),
+    Case("a short link that leads nowhere", SITE.short_link("gone"), raises=LinkExpired),
+    Case("the token has expired", SITE.link(expires=NOW - 1), raises=LinkExpired, says="链接已过期"),
+    Case("a table is missing", SITE.link("CHECK002"), raises=DownloadNotPermitted, says="ORA-00942"),
+    Case("not permitted", SITE.link("CHECK003"), raises=DownloadNotPermitted, says="该检查未开放下载"),
+    Case("no such study", SITE.link("CHECK004"), raises=NoSuchStudy, says="检查不存在"),
+    Case("a token that is none", SITE.link().partition("?")[0] + "?sign=abc", raises=UnusableLink),
+)
+NOT_OURS = ("http://202.100.221.200:6087/", "http://202.100.221.200:6087/M-Viewer/#/profile/C1", "https://x.test/short/abc")
+
+
+@pytest.fixture
+def world():
+    SITE.offers_download = True
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Neusoft, case, world, tmp_path, via)
+    assert not world.unexpected
+
+
+async def test_a_page_that_offers_no_download_is_believed(world, tmp_path):
+    SITE.offers_download = False
+    await check(Neusoft, Case("no download", SITE.link("CHECK003"), raises=DownloadNotPermitted), world, tmp_path)
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Neusoft.owns(of(link)) is None
+    assert Neusoft.recognises(of(link)) is None

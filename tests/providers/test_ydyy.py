@@ -1,0 +1,65 @@
+"""东软 M-Viewer on a phone: five kinds of link, a check of the ID card, a firewall that only a browser passes."""
+
+import pytest
+
+from fixtures.sites.ydyy.site import ID_LAST4, YdyySite
+from fixtures.world import World
+from providers.ydyy import Ydyy
+from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, UnusableLink
+from scraper.errors import SiteChanged, UnsafeRedirect
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = YdyySite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+KNOWN = {"id_last4": ID_LAST4}
+CASES = (
+    Case("checked", SITE.link(), KNOWN, SERIES, ways=BOTH),
+    Case("redirected to the check", SITE.link("redirect"), KNOWN, SERIES),
+    Case("a short link to the check", SITE.short_link(), KNOWN, SERIES, ways=BOTH),
+    Case("a short link past it", SITE.short_link("info"), series=SERIES),
+    Case("info", SITE.link("info"), series=SERIES),
+    Case("2D", SITE.plain_link(), series=SERIES, ways=BOTH),
+    Case("behind the firewall", SITE.walled_link(), series=SERIES, ways=(Via.BROWSER,)),
+    Case("the firewall turns the direct client away", SITE.walled_link(), raises=SiteChanged),
+    Case("asks for the ID card", SITE.link(), raises=CredentialsRequired, ways=BOTH),
+    Case("a wrong answer", SITE.link(), {"id_last4": "0000"}, raises=CredentialsRefused, says="身份证后四位不正确", ways=BOTH),
+    Case("a link without its signature", SITE.link(leave_out="sign"), KNOWN, raises=UnusableLink),
+    Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired),
+    Case("a short link into the hospital", SITE.short_link("inside"), raises=UnsafeRedirect),
+    Case("nothing stored", SITE.plain_link("BUSS2"), raises=NoSuchStudy),
+    Case("no such number", SITE.plain_link("BUSS9"), raises=NoSuchStudy, ways=BOTH),
+)
+NOT_OURS = ("https://pacs.ydyy.cn:8860/M-Viewer/", "https://pacs.ydyy.cn:8860/M-Viewer/#/profile/C1?sign=x", "https://x.test/short/abc")
+
+
+@pytest.fixture
+def world():
+    SITE.refuses = False
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Ydyy, case, world, tmp_path, via)
+    assert not world.unexpected
+
+
+async def test_a_wrong_answer_is_sent_once(world, tmp_path):
+    await check(Ydyy, next(case for case in CASES if case.name == "a wrong answer"), world, tmp_path)
+    assert len(world.requests(path="checkIdNum")) == 1
+
+
+async def test_a_firewall_that_refuses_is_taken_at_its_word(world, tmp_path):
+    SITE.refuses = True
+    case = Case("refused", SITE.walled_link(), raises=UnusableLink, says="手机浏览器")
+    await check(Ydyy, case, world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Ydyy.owns(of(link)) is None
+    assert Ydyy.recognises(of(link)) is None
