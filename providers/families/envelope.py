@@ -1,0 +1,79 @@
+"""Sites that say what is wrong in the answer's own JSON, whatever its HTTP status.
+
+facts: fixtures/sites/zscloud/README.md, fixtures/sites/medapi/README.md, fixtures/sites/efilmcloud/README.md
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from scraper.contract import (
+    NoSuchStudy,
+    Page,
+    Reply,
+    Response,
+    Session,
+    SessionLapsed,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+    StudyGone,
+    gone,
+)
+
+R = TypeVar("R", bound=Reply)
+UNSEEN = "script, style, template, noscript, [hidden]"
+LONGEST_SAID = 160  # characters of a page that is a message and nothing else
+
+
+def told(answer: Response, reply: type[R]) -> R:
+    """The answer as ``reply``: also that of a refusal, where its body has the shape of one.
+
+    Raises:
+        SessionLapsed: 401 or 403 without words. NoSuchStudy: 404 or 410. SiteBusy: 429 or 503. SiteUnreachable: 5xx.
+        SiteChanged: another status, or the JSON is not as known.
+    """
+    if answer.ok:
+        return answer.read(reply)
+    try:
+        return answer.read(reply)
+    except SiteChanged as err:
+        raise refused(answer) from err
+
+
+def refused(answer: Response) -> Exception:
+    """The error that a status other than 2xx means where nothing else is said."""
+    host, status = urlsplit(answer.url).hostname, answer.status
+    if status in (401, 403):
+        return SessionLapsed(host=host)
+    if status in (404, 410):
+        return NoSuchStudy(host=host)
+    if status in (429, 503):
+        return SiteBusy(host=host, why=f"HTTP {status}")
+    if status >= 500:
+        return SiteUnreachable(host=host, why=f"HTTP {status}")
+    return SiteChanged(host=host, what=f"{urlsplit(answer.url).path} answers HTTP {status}")
+
+
+def shown(answer: Response) -> str:
+    """What a page shows of itself, in one line; its scripts and what they keep hidden left out."""
+    page = Page(answer.text, answer.url)
+    for one in page.all(UNSEEN):
+        one.decompose()
+    return page.words("body") or page.words("title")
+
+
+def closed_door(answer: Response) -> StudyGone | None:
+    """The error that a page means which is a message and nothing else ("链接已过期"); None where it is no such page."""
+    said = shown(answer)
+    error = gone(said[:LONGEST_SAID], host=urlsplit(answer.url).hostname or "")
+    if len(said) <= LONGEST_SAID and type(error) is not StudyGone:
+        return error
+    return None
+
+
+async def words(session: Session) -> str:
+    """What the open page shows, in one line."""
+    text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
+    return " ".join(text.split())[:LONGEST_SAID]

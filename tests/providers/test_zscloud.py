@@ -1,0 +1,72 @@
+"""zscloud: both ways to a study's hierarchy, closed shares, and keys that the site has changed."""
+
+import pytest
+
+from fixtures.faults import Fault
+from fixtures.sites.zscloud.site import NEXT_TOKEN_KEY, ZscloudSite, share
+from fixtures.world import World
+from providers.zscloud import Zscloud
+from scraper.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check, run
+
+SITE = ZscloudSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH_STUDIES = SERIES | {one.uid: len(one.instances) for one in SITE.second.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CASES = (
+    Case("by the study's UID", share("AbC123xyz"), series=SERIES, ways=BOTH),
+    Case("by the accession number", share("Accession"), series=SERIES, ways=BOTH),
+    Case("by the accession number, with appended tags", share("AppendTag"), series=SERIES),
+    Case("by a UID that must be asked for", share("NoUid0001"), series=SERIES),
+    Case("two studies", share("TwoStudys"), series=BOTH_STUDIES),
+    Case("expired", share("Expired01"), raises=LinkExpired, says="分享链接已过期", ways=BOTH),
+    Case("cancelled", share("Cancel001"), raises=ShareCancelled, says="取消分享"),
+    Case("unknown", share("Unknown01"), raises=NoSuchStudy, says="分享码不存在"),
+    Case("the keys of an older generation", share("OldKeys01"), raises=SiteChanged),
+)
+NOT_OURS = (
+    "https://zscloud.zs-hospital.sh.cn/film/#/shared",
+    "https://zscloud.zs-hospital.sh.cn/help?code=AbC123xyz",
+    "https://www.zs-hospital.sh.cn/#/shared?code=AbC123xyz",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Zscloud, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_the_keys_are_named_where_they_changed(tmp_path):
+    with World(SITE) as world:
+        result = await run(Zscloud, Case("", share("OldKeys01")), world, tmp_path)
+    assert "keys" in result.error.values["what"]
+
+
+@pytest.mark.parametrize("code", ["AbC123xyz", "Accession"])
+async def test_after_the_next_release_the_page_still_knows(code, tmp_path):
+    with World(ZscloudSite(NEXT_TOKEN_KEY)) as world:
+        await check(Zscloud, Case("", share(code), series=SERIES), world, tmp_path, Via.BROWSER)
+
+
+async def test_a_lapsed_viewer_token_is_fetched_anew(tmp_path):
+    with World(SITE) as world:
+        world.faults.plan("CommandType=GetImage", Fault.LAPSED)
+        await check(Zscloud, Case("", share("AbC123xyz"), series=SERIES), world, tmp_path)
+        assert len(world.requests(path="GetCredentialsToken")) == 2
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "zscloud"
+
+
+def test_another_host_is_recognised_by_its_path():
+    found = find(of("https://film.hospital.test/film/#/shared?code=AbC123xyz"))
+    assert found is not None
+    assert (found.provider.name, found.listed) == ("zscloud", False)
