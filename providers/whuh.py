@@ -1,0 +1,275 @@
+"""武汉大学中南医院 云影像 (whuh): a film cloud that packs a study when it is asked for.
+
+facts:    fixtures/sites/whuh/README.md
+asks:     nothing in WeChat; access_code where the page asks for a 安全码
+serves:   one zip of Part 10 files an examination, packed by a job
+verified: emulated site only
+
+Over 120 lines because every call is signed and enciphered, and the zip is the end of a job of several calls.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+import secrets
+import time
+from datetime import datetime, timedelta, timezone
+from functools import partial
+
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from scraper.contract import (
+    ACCESS_CODE,
+    WECHAT_PHONE,
+    AsyncIterator,
+    CloudfilmError,
+    CredentialsRefused,
+    Deployment,
+    DownloadNotPermitted,
+    Field,
+    Found,
+    LinkExpired,
+    NoSuchStudy,
+    Package,
+    Provider,
+    Reply,
+    Request,
+    Session,
+    SessionLapsed,
+    ShareLink,
+    SiteBusy,
+    SiteChanged,
+    Study,
+    gone,
+    read,
+)
+
+KEY, IV = bytes((8, 7, 6, 9, 4, 3, 2, 1)), bytes((1, 2, 3, 4, 9, 6, 7, 8))  # of the site's script; 2026-06
+BEIJING = timezone(timedelta(hours=8))
+CLOCK = "%Y-%m-%d %H:%M:%S"
+SERVICE = "/ElectronicFilmService/"
+REPORTS = "GetCloudImageReportInfoByThirdVistParm"  # spelt so
+NAMES = {
+    "e": "ExaminationID", "p": "PatientID", "r": "ReportID", "t": "VistType", "s": "TelePhone", "c": "CertificateCode",
+    "m": "OutpatientNO", "z": "HospitalizationNO",
+}  # fmt: skip
+NOT_SENT = {"h", "isEncryption", "dateTime", "isShare", "id"}
+BY_PATIENT, AS_DICOM = 5, 0
+DONE, FAILED = 4, 5
+EVERY_S, UP_TO_S = 3.0, 1800.0
+
+
+class Answer(Reply):
+    success: bool = Field(alias="Success")
+    message: str | None = Field("", alias="Message")
+    result: object = Field(None, alias="Result")
+
+
+class ConfigReply(Reply):
+    may_download: bool | None = Field(None, alias="IsImageDownload")
+
+
+class ReportReply(Reply):
+    hospital: str = Field(alias="HospitalID")
+    number: str | None = Field("", alias="HospitalNumber")
+    id: str = Field(alias="ID")
+    patient: str | None = Field("", alias="PatientID")
+    examination: str | None = Field("", alias="ExaminationID")
+    report: str | None = Field("", alias="ReportID")
+    name: str | None = Field("", alias="PatientName")
+    modality: str | None = Field("", alias="StudyTypeName")
+    item: str | None = Field("", alias="StudyItemName")
+    date: str | None = Field("", alias="CheckDate")
+
+
+class ReportsReply(Reply):
+    reports: list[ReportReply]
+
+
+class FileReply(Reply):
+    id: str = Field(alias="ID")
+    state: int = Field(0, alias="CompressStatus")
+    url: str | None = Field("", alias="DownloadUrl")
+
+
+class JobReply(Reply):
+    file: FileReply = Field(alias="File")
+    progress: float | None = Field(None, alias="Progress")
+
+
+class Whuh(Provider):
+    name = "whuh"
+    route = r"(?=.*[?&]h=)(?=.*[?&]key=)/(?:index\.html)?(?:\?[^#]*)?(?:#/reportView.*)?"
+    asks = (ACCESS_CODE,)
+    deployments = (Deployment("xhbi.whuh.com", "武汉大学中南医院", "湖北"),)
+    marks = (r"/(?:[\w-]+/)*index\.html.*#/reportView\?(?=.*\bh=)(?=.*\bkey=).*",)
+    user_agent = WECHAT_PHONE
+    mobile = True
+    example = "https://xhbi.whuh.com/index.html#/reportView?h=HOSP1&e=EXAM1&p=PAT1&r=REP1&t=1&key=BASE64&dateTime=HEX"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        _check_time(link)
+        told = {name: value.replace(" ", "+") for name, value in link.params.items()}
+        number = told.get("h", "")
+        answer = await _call(link, session, "GetCloudImageConfigInfoByHospitalCode", {"hospitalCode": number})
+        config = read(json.dumps(answer).encode(), ConfigReply, link.url)
+        if config.may_download is False:
+            raise DownloadNotPermitted(host=link.host)
+        asked = [
+            {"Key": NAMES.get(name, name), "Value": value}
+            for name, value in told.items()
+            if name not in NOT_SENT
+        ]
+        body = {"HospitalNumber": number, "VistParms": [*asked, {"Key": "Url", "Value": link.url}]}
+        for package in await _packages(link, session, await _call(link, session, REPORTS, body)):
+            yield package
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        _check_time(link)
+        await session.open(link.url)
+        code = "input[placeholder*=安全码], input[name*=code i], input[type=password]"
+        report = "text=/查看影像|影像下载|检查报告|检查项目/"
+        if await session.which(code=code, report=report) == "code":
+            await session.page.locator(code).first.fill(session.answer(ACCESS_CODE))
+            await session.page.locator(code).first.press("Enter")
+            if await session.which(refused="text=/安全码(错误|不正确|有误)/", report=report) == "refused":
+                raise CredentialsRefused(ACCESS_CODE.name, host=link.host)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        call = await session.traffic.wait_for(SERVICE + REPORTS, timeout_s=session.settings.timeout_s)
+        for package in await _packages(link, session, _result(link, SERVICE + REPORTS, call.read())):
+            yield package
+
+
+async def _packages(link: ShareLink, session: Session, result: object) -> list[Package]:
+    """One package for each examination whose images are on the cloud."""
+    listed = [one for one in (result if isinstance(result, list) else [result]) if one]
+    reports = read(json.dumps({"reports": listed}).encode(), ReportsReply, link.url).reports
+    if not reports:
+        raise NoSuchStudy(host=link.host)
+    found = []
+    for one in reports:
+        asked = {"hospitalID": one.hospital, "cloudImageReportID": one.id}
+        if await _call(link, session, "GetExistImageByCloudImageReportID", asked) is True:
+            study = Study(
+                date=re.sub(r"\D", "", one.date or "")[:8],
+                modality=one.modality or "",
+                description=one.item or "",
+                patient_name=one.name or "",
+                key=f"{one.hospital}/{one.examination or one.id}",
+            )
+            found.append(Package(partial(_packed, link, session, one), study=study))
+        else:
+            session.tell(
+                f"{link.host}: the images of {one.examination} are still being fetched from the hospital"
+            )
+    if not found:
+        raise SiteBusy(host=link.host, why="the images are being fetched from the hospital; try later")
+    return found
+
+
+async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Request:
+    """Have the site pack one examination; gives the request for the zip."""
+    info = {
+        "ExaminationID": report.examination, "ReportID": report.report, "PatientID": report.patient, "SeriesInstanceUID": "",
+        "PatientName": report.name, "StudyTypeName": report.modality, "StudyDate": report.date, "DownloadSource": BY_PATIENT,
+        "ImageDownloadExtentions": AS_DICOM,
+    }  # fmt: skip  # spelt so
+    asked = {
+        "hospitalID": report.hospital,
+        "hospitalNumber": report.number or link.params.get("h", ""),
+        "info": info,
+    }
+    begun = _job(link, await _call(link, session, "GetDownloadCacheInfoByCloudImage", asked))
+
+    async def state() -> FileReply | None:
+        again = {"hospitalID": report.hospital, "id": begun.id}
+        job = _job(link, await _call(link, session, "GetDownloadStatus", again))
+        return job if job.state >= DONE else None
+
+    done = (
+        begun
+        if begun.state >= DONE
+        else await session.poll(state, every_s=EVERY_S, up_to_s=UP_TO_S, what="packing")
+    )
+    if done.state == FAILED or not done.url:
+        raise SiteBusy(host=link.host, why="the images could not be packed; ask again later")
+    record = {
+        "UserID": "",
+        "UserName": "",
+        "DownloadFileID": done.id,
+        "DownloadSource": BY_PATIENT,
+        "HospitalID": report.hospital,
+    }
+    with contextlib.suppress(CloudfilmError):  # the page's own book-keeping
+        await _call(link, session, "AddDownloadImageRecordInfo", record)
+    return Request(link.join(done.url), headers=_page(link))
+
+
+def _job(link: ShareLink, result: object) -> FileReply:
+    return read(json.dumps(result).encode(), JobReply, link.url).file
+
+
+async def _call(link: ShareLink, session: Session, name: str, body: object) -> object:
+    """One signed call; gives its ``Result``."""
+    path = SERVICE + name
+    nonce, stamp = f"{secrets.randbelow(900_000) + 100_000}", str(int(time.time() * 1000))
+    signed = hashlib.md5(f"{nonce}{stamp}{path}{nonce}".encode(), usedforsecurity=False).hexdigest().upper()
+    now = datetime.now(BEIJING).strftime(CLOCK)
+    token = base64.b64encode(_cipher(TripleDES(KEY * 3), IV, now.encode(), seal=True)).decode()
+    headers = {**_page(link), "TimeStamp": stamp, "Nonce": nonce, "Signature": signed, "vToken": token}
+    answer = await session.post(link.join(path), json=body, headers=headers)
+    if answer.status in (401, 403):
+        raise SessionLapsed(host=link.host)
+    return _result(link, path, answer.body)
+
+
+def _result(link: ShareLink, path: str, body: bytes) -> object:
+    """The ``Result`` of an answer: JSON in clear, or Base64 of its cipher, in quotes or not, padded or not."""
+    text = body.strip().strip(b'"')
+    if not text.startswith(b"{"):
+        try:
+            packed = base64.b64decode(text + b"=" * (-len(text) % 4))
+            text = _cipher(TripleDES(KEY * 3), IV, packed, seal=False)
+        except ValueError:
+            raise SiteChanged(host=link.host, what=f"{path} gives no JSON") from None
+    answer = read(text, Answer, link.join(path))
+    if answer.success:
+        return answer.result
+    said = answer.message or ""
+    if "安全码" in said:  # only its page knows how to submit it
+        raise SiteChanged(said, host=link.host, what="a security code")
+    raise gone(said, host=link.host)
+
+
+def _check_time(link: ShareLink) -> None:
+    """The QR code bears its own expiry; one that can't be read is the site's to judge."""
+    try:
+        sealed = bytes.fromhex(link.params.get("dateTime", ""))
+        text = _cipher(AES(KEY * 2), IV * 2, sealed, seal=False).decode()
+        expires = datetime.strptime(text, CLOCK).replace(tzinfo=BEIJING)
+    except ValueError:
+        return
+    if expires < datetime.now(BEIJING):
+        raise LinkExpired(host=link.host)
+
+
+def _cipher(algorithm: BlockCipherAlgorithm, iv: bytes, data: bytes, *, seal: bool) -> bytes:
+    """CBC with PKCS#7 padding; raises ValueError over what is no such cipher."""
+    cipher, padding = Cipher(algorithm, modes.CBC(iv)), PKCS7(algorithm.block_size)
+    if seal:
+        padder, sealing = padding.padder(), cipher.encryptor()
+        return sealing.update(padder.update(data) + padder.finalize()) + sealing.finalize()
+    opening, unpadder = cipher.decryptor(), padding.unpadder()
+    return unpadder.update(opening.update(data) + opening.finalize()) + unpadder.finalize()
+
+
+def _page(link: ShareLink) -> dict[str, str]:
+    return {"Origin": link.origin, "Referer": f"{link.origin}/index.html"}

@@ -1,0 +1,79 @@
+"""whuh: signed calls, a job that takes its time, two examinations behind one link, and what the site refuses."""
+
+import pytest
+
+import providers.whuh
+from fixtures.sites.whuh import site
+from fixtures.world import World
+from providers.whuh import Whuh
+from scraper.errors import (
+    CredentialsRefused,
+    CredentialsRequired,
+    DownloadNotPermitted,
+    LinkExpired,
+    SiteBusy,
+    StudyGone,
+)
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+BOTH = (Via.DIRECT, Via.BROWSER)
+IN_PAGE = (Via.BROWSER,)
+STUDIES = site.WhuhSite().studies
+FIRST = {one.uid: len(one.instances) for one in STUDIES["EXAM1"].series}
+ALL = {one.uid: len(one.instances) for study in STUDIES.values() for one in study.series}
+CODE = {"access_code": site.SECURITY_CODE}
+CASES = (
+    Case("opens one examination", site.OPEN, series=FIRST, left_out=2, ways=BOTH),
+    Case("brings both examinations", site.LIST, series=ALL, left_out=4, ways=BOTH),
+    Case("passes the security code", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2, ways=IN_PAGE),
+    Case("asks for the security code", site.WITH_CODE, raises=CredentialsRequired, ways=IN_PAGE),
+    Case(
+        "a wrong security code",
+        site.WITH_CODE,
+        answers={"access_code": "1"},
+        raises=CredentialsRefused,
+        ways=IN_PAGE,
+    ),
+    Case("an expired code", site.EXPIRED, raises=LinkExpired, ways=BOTH),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败"),
+    Case("no hospital", site.NO_HOSPITAL, raises=StudyGone, says="医院编号不能为空"),
+    Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted),
+    Case("images that are not on the cloud yet", site.NOT_YET, raises=SiteBusy),
+    Case("a job that fails", site.FAILING, raises=SiteBusy),
+)
+NOT_OURS = (
+    "https://xhbi.whuh.com/index.html",
+    "https://xhbi.whuh.com/index.html#/login?h=1",
+    "https://whuh.com/#/reportView?h=1&key=2",
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """The site's own pace between polls is seconds."""
+    monkeypatch.setattr(providers.whuh, "EVERY_S", 0.05)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    emulated = site.WhuhSite(sealed=via is Via.DIRECT)
+    with World(emulated) as world:
+        await check(Whuh, case, world, tmp_path, via)
+        assert world.unexpected == []
+    assert bool(emulated.recorded) == (case.raises is None), "the page's own record of the download"
+
+
+async def test_two_examinations_have_a_folder_each(tmp_path):
+    with World(site.WhuhSite(polls=3)) as world:
+        result = await check(Whuh, CASES[1], world, tmp_path)
+    folders = {one.output for one in result.studies}
+    assert len(folders) == 2
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "whuh"
