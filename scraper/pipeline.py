@@ -496,7 +496,7 @@ async def verify_folder(path: Path, watcher: Watcher) -> Result:
     if not path.exists():
         raise NoSuchFile(path=str(path))
     saved_before = document.saved_before(path)
-    watcher.series("verify", path.name, None)
+    watcher.series("verify", "DICOM", None)
     report = await verify.check_folder(
         path, saved_before.expected, told=lambda _: watcher.arrived("verify", reused=False)
     )

@@ -131,7 +131,11 @@ def up(site: Site) -> Iterator[Site]:
 
 def environment(**more: str) -> dict[str, str]:
     plugins = Path(__file__).parent / "plugins"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))
+    }
     return {**kept, "PYTHONPATH": str(plugins), "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", **more}
 
 
@@ -286,7 +290,16 @@ def test_exit_9_a_site_that_changed_and_one_that_is_down(study, tmp_path):
         assert "/api/enter" in changed.stderr
     (diagnostic,) = tmp_path.glob("cloudfilm-diagnostic-*.json")
     assert "Changed0" not in diagnostic.read_text(encoding="utf-8")
-    down = cloudfilm("grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", f"{aurora.HOST}:80:127.0.0.1:1")
+    down = cloudfilm(
+        "grab",
+        aurora.LINK,
+        "-o",
+        tmp_path,
+        "--browser",
+        "never",
+        "--connect-to",
+        f"{aurora.HOST}:80:127.0.0.1:1",
+    )
     assert down.returncode == ExitCode.SITE
 
 
@@ -309,7 +322,16 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
         "from scraper.cli import main; main()"
     )
     with up(site_of(big)) as site:
-        words = ["grab", aurora.LINK, "-o", str(tmp_path), "--browser", "never", "--connect-to", site.connect_to[0]]
+        words = [
+            "grab",
+            aurora.LINK,
+            "-o",
+            str(tmp_path),
+            "--browser",
+            "never",
+            "--connect-to",
+            site.connect_to[0],
+        ]
         done = subprocess.run(
             [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=60, env=environment(),
             cwd=Path(__file__).parent.parent,
@@ -335,7 +357,9 @@ def test_a_share_text_on_standard_input(study, tmp_path):
 
 def test_list_downloads_nothing(study, tmp_path):
     with up(site_of(study)) as site:
-        done = cloudfilm("list", aurora.LINK, "--json", "--browser", "never", "--connect-to", site.connect_to[0])
+        done = cloudfilm(
+            "list", aurora.LINK, "--json", "--browser", "never", "--connect-to", site.connect_to[0]
+        )
     (document,) = documents(done)
     assert done.returncode == 0
     assert [row["expected"] for row in document["series"]] == [2, 10, 1]
@@ -382,11 +406,26 @@ def test_killed_in_the_middle_and_run_again(study, tmp_path, after):
     site = site_of(study)
     site.latency_s = 0.15
     with up(site):
-        words = command("grab", aurora.LINK, "-o", tmp_path, "--jobs", 1, "--browser", "never", "--connect-to", site.connect_to[0])
+        words = command(
+            "grab",
+            aurora.LINK,
+            "-o",
+            tmp_path,
+            "--jobs",
+            1,
+            "--browser",
+            "never",
+            "--connect-to",
+            site.connect_to[0],
+        )
         running = subprocess.Popen(words, env=environment(), cwd=Path(__file__).parent.parent,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
         give_up = time.monotonic() + 60
-        while len(list(tmp_path.rglob("*.dcm"))) < after and time.monotonic() < give_up and running.poll() is None:
+        while (
+            len(list(tmp_path.rglob("*.dcm"))) < after
+            and time.monotonic() < give_up
+            and running.poll() is None
+        ):
             time.sleep(0.01)
         running.send_signal(signal.SIGKILL)
         running.wait()

@@ -1,0 +1,114 @@
+"""hinacom: four doors, one viewer; originals rebuilt pixel for pixel from JPEG 2000 or raw, and never from a reduced level."""
+
+import pytest
+
+from fixtures.dicom import JPEG_LS, chest_ct
+from fixtures.sites.hinacom import site
+from fixtures.sites.hinacom.site import HinacomSite
+from fixtures.world import World
+from providers import hinacom
+from providers.hinacom import Hinacom
+from scraper.errors import (
+    CredentialsRefused,
+    CredentialsRequired,
+    LinkExpired,
+    MiniProgramOnly,
+    ShareCancelled,
+)
+from scraper.link import of
+from scraper.model import Origin, Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+BOTH = (Via.DIRECT, Via.BROWSER)
+OPEN = {"password": site.PASSWORD}
+REBUILT = Origin.REBUILT
+CASES = (
+    Case("A: a share with its password", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("A: a doubled slash", site.SHARE_DOUBLE_SLASH, answers=OPEN, origin=REBUILT, left_out=1),
+    Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, ways=BOTH),
+    Case(
+        "A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH
+    ),
+    Case("A: a cancelled share", site.CANCELLED, answers=OPEN, raises=ShareCancelled, ways=BOTH),
+    Case("A: the address of a running session", site.SESSION_BOUND, raises=MiniProgramOnly),
+    Case("A: the address of a report", site.REPORT_ADDRESS, raises=MiniProgramOnly),
+    Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("B: expired", site.COMMISSION_EXPIRED, raises=LinkExpired, says="已过期"),
+    Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
+    Case(
+        "D: a list, by phone",
+        site.LIST,
+        answers={"phone_last4": site.PHONE_LAST4},
+        origin=REBUILT,
+        left_out=1,
+    ),
+    Case(
+        "D: a list, by ID card",
+        site.LIST_BY_ACCOUNT,
+        answers={"id_last4": site.ID_LAST4},
+        origin=REBUILT,
+        left_out=1,
+    ),
+    Case("D: asks for the digits", site.LIST, raises=CredentialsRequired),
+    Case(
+        "D: wrong digits",
+        site.LIST,
+        answers={"phone_last4": "0000"},
+        raises=CredentialsRefused,
+        says="验证信息不正确",
+    ),
+)
+NOT_OURS = (f"{site.CLOUD.origin}/help", f"{site.HOSPITAL.origin}/")
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(HinacomSite()) as world:
+        await check(Hinacom, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "hinacom"
+
+
+SHARED = Case("a share", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1)
+
+
+async def test_raw_pixels_where_there_is_no_jpeg_2000(tmp_path):
+    with World(HinacomSite(j2k=False)) as world:
+        await check(Hinacom, SHARED, world, tmp_path)
+
+
+async def test_signed_pixels(tmp_path):
+    study = chest_ct(slices=4, size=96, seed=31, signed=True, syntax=JPEG_LS, charset="ISO_IR 192")
+    with World(HinacomSite(study)) as world:
+        await check(Hinacom, SHARED, world, tmp_path)
+
+
+async def test_constant_frames_are_asked_for_again(tmp_path):
+    with World(HinacomSite(stubs=5)) as world:
+        await check(Hinacom, SHARED, world, tmp_path)
+
+
+async def test_a_study_that_is_staged_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
+    case = Case("staged", site.COMMISSION_SHARE, origin=REBUILT, left_out=1)
+    with World(HinacomSite(staged=3)) as world:
+        await check(Hinacom, case, world, tmp_path)
+
+
+async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):
+    case = Case(
+        "all", site.LIST_OF_ALL, answers={"phone_last4": site.PHONE_LAST4}, origin=REBUILT, left_out=1
+    )
+    with World(HinacomSite()) as world:
+        result = await check(Hinacom, case, world, tmp_path)
+    assert len({study.output for study in result.studies}) == 2
+    assert {study.study.uid for study in result.studies} == {
+        one.study_instance_uid for one in (HinacomSite().study, HinacomSite().second)
+    }
