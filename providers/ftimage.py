@@ -50,6 +50,13 @@ PAGE = r"""() => {
     })),
   };
 }"""
+TOLD_EVERY = 50  # images between two lines of progress
+TARGET = """() => {
+  const area = one => one.getBoundingClientRect().width * one.getBoundingClientRect().height;
+  const largest = [...document.querySelectorAll("canvas")].sort((a, b) => area(b) - area(a))[0] || document.body;
+  const box = largest.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + Math.min(box.height, innerHeight) / 2];
+}"""
 OPEN = "key => document.querySelector(`li[data-seriesuuid=\"${CSS.escape(key)}\"]`)?.click()"
 
 
@@ -136,9 +143,8 @@ class Ftimage(Provider):
             told = Told.model_validate(await session.page.evaluate(PAGE))
             if arrived.is_whole(told):
                 break
-            if grown:
-                total = f" / {told.totals[1]}" if told.totals else ""
-                session.tell(f"{arrived.count}{total}")
+            if told.totals and arrived.count // TOLD_EVERY > (arrived.count - grown) // TOLD_EVERY:
+                session.tell(f"{arrived.count} / {told.totals[1]}")
             if not await session.traffic.after(arrived.at, timeout_s=QUIET_S):
                 waiting = [key for key in arrived.short(told) if key not in opened]
                 if waiting:
@@ -154,8 +160,7 @@ async def _play(session: Session, key: str, arrived: Arrived, told: Told) -> Non
     """Open a series that the page did not load by itself, and turn the wheel over it for as long as images come."""
     await session.page.evaluate(OPEN, key)
     wanted = next((one.count for one in told.series if one.key == key), None) or 1
-    size = session.page.viewport_size or {"width": 1280, "height": 720}
-    await session.page.mouse.move(size["width"] / 2, size["height"] / 2)
+    await session.page.mouse.move(*await session.page.evaluate(TARGET))
     while len(arrived.images.get(key, {})) < wanted:
         for _ in range(8):
             await session.page.mouse.wheel(0, 120)

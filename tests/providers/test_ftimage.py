@@ -1,0 +1,47 @@
+"""飞图影像: the page loads the study by itself; what it announces is held against what it received."""
+
+import pytest
+
+from fixtures.sites.ftimage.site import CHECKED, CODE, EXPIRED, LAZY, FtimageSite
+from fixtures.world import World
+from providers.ftimage import Ftimage
+from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = FtimageSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BROWSER = (Via.BROWSER,)
+CASES = (
+    Case("token link", SITE.link(), series=SERIES, ways=BROWSER),
+    Case("accession link", SITE.app_link(), series=SERIES, ways=BROWSER),
+    Case("a series that is not loaded by itself", SITE.app_link(LAZY), series=SERIES, ways=BROWSER),
+    Case("a check, answered", SITE.link(CHECKED), {"captcha": CODE}, SERIES, ways=BROWSER),
+    Case("a check, nobody there", SITE.link(CHECKED), raises=CaptchaRequired, ways=BROWSER),
+    Case("a check, answered wrongly", SITE.link(CHECKED), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
+         ways=BROWSER),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="链接已过期", ways=BROWSER),
+    Case("unknown", SITE.app_link("ffff"), raises=StudyGone, says="未查询到影像", ways=BROWSER),
+)  # fmt: skip
+NOT_OURS = ("https://yyx.ftimage.cn/dimage/index.html", "https://yyx.ftimage.cn/about?stm=1", "https://x.test/index.html?stm=1")
+
+
+@pytest.fixture
+def world():
+    SITE.tries = 0
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Ftimage, case, world, tmp_path, via)
+    assert not world.unexpected
+    assert SITE.tries <= 1
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Ftimage.owns(of(link)) is None
+    assert Ftimage.recognises(of(link)) is None
