@@ -75,12 +75,14 @@ class _Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-        await process.wait()
+        await process.communicate()  # to the end of its output: only then are its pipes closed
+        if process.stdin is not None:
+            process.stdin.close()
+            with contextlib.suppress(OSError):
+                await process.stdin.wait_closed()
 
 
 _HOME: Final = str(Path(__file__).parents[2])
