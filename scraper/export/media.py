@@ -49,4 +49,5 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
         directory.write(made)
         for instance in directory:
             shutil.copyfile(paths[str(instance.SOPInstanceUID)], instance.path)
+        directory._stage["t"].cleanup()  # pydicom 3.0 leaves its temporary folder to the garbage collector
     return len(paths), [Problem("export-skipped", tuple(skipped), fatal=False)] if skipped else []
