@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -374,6 +374,10 @@ class Window:
         """
         with self._translated(self.traffic.host):
             yield
+
+    def quietly(self) -> AbstractContextManager[None]:
+        """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
+        return _ours(self.traffic.host, quiet=True)
 
     def lost(self, why: str) -> None:
         """The browser, or the page, is gone: whoever waits hears of it."""

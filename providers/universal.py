@@ -1,0 +1,24 @@
+"""Any other viewer: the browser shows it, and what it receives is taken.
+
+facts:    none; whatever a page loads
+asks:     whatever its form asks
+serves:   Part 10 files, WADO-RS, WADO-URI, zips, WebSocket messages, as the viewer gets them
+verified: OHIF on Orthanc and emulated pages
+"""
+
+from __future__ import annotations
+
+from scraper.capture import Capture
+from scraper.contract import AsyncIterator, Found, Provider, Session, ShareLink
+
+
+class Universal(Provider):
+    name = "universal"
+    route = r".*"
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        for series in await Capture(link, session).run():
+            yield series

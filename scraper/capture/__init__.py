@@ -1,0 +1,197 @@
+"""A viewer that nobody has a recipe for: watch it, recognise DICOM, ask for the rest, and say how complete that is.
+
+The order: what the traffic shows of a known protocol is asked for by it; else what was learnt from the manifests; else the
+viewer is driven until nothing new comes. What is another study's is not touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final
+
+from scraper.capture import learn, promote
+from scraper.capture.catch import Catch, with_instances
+from scraper.capture.drive import EXPIRED, Driver
+from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
+from scraper.link import ShareLink
+from scraper.model import Captured, Instance, Series, WadoUri
+from scraper.session import Session
+
+_UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
+
+
+class By(StrEnum):
+    """What completeness is judged by."""
+
+    DICOMWEB = "dicomweb"
+    WADO_URI = "wado-uri"
+    MANIFEST = "manifest"
+    VIEWING = "viewing"
+
+
+class Capture:
+    """One link's universal capture.
+
+    Args:
+        link: the share link.
+        session: its conversation; the window has been opened.
+    """
+
+    def __init__(self, link: ShareLink, session: Session) -> None:
+        self._link = link
+        self._session = session
+        self._catch = Catch(session.spool / "captured")
+        self._listed: list[Series] = []
+        self._looked_at = (0, 0)
+        self.by = By.VIEWING
+
+    async def run(self) -> list[Series]:
+        """Every series of the link's study.
+
+        Raises:
+            NotOriginalDicom: only pictures were shown. UnknownViewer: nothing was. LinkExpired: the page says so.
+            CredentialsRequired, CredentialsRefused: its form asks for more.
+        """
+        window = await self._session.window()
+        driver = Driver(self._session, window, self._catch, self._can_list)
+        if not await driver.enter() and not (await driver.download() and not self._is_thin()):
+            await driver.play()
+            await self._can_list()
+        found = self._series(driver.totals)
+        if found:
+            return found
+        said = await driver.text()
+        if EXPIRED.search(said):
+            raise LinkExpired(host=self._link.host)
+        stage = await driver.stage()
+        if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
+            raise NotOriginalDicom(host=self._link.host)
+        raise UnknownViewer(link=self._link.redacted)
+
+    def _is_thin(self) -> bool:
+        """A download of a single object is no package of a study."""
+        return len(self._catch.objects) < 2
+
+    # ---- asking for the rest
+
+    async def _can_list(self) -> bool:
+        """Whether the study's instances can be listed; looked into again only after something new came."""
+        if self._listed:
+            return True
+        state = (len(self._session.traffic.exchanges), self._catch.size)
+        if state == self._looked_at:
+            return False
+        self._looked_at = state
+        for by, ask in (
+            (By.DICOMWEB, self._dicomweb),
+            (By.WADO_URI, self._wado_uri),
+            (By.MANIFEST, self._learnt),
+        ):
+            try:
+                self._listed = await ask()
+            except CloudfilmError:
+                continue
+            if self._listed:
+                self.by = by
+                return True
+        return False
+
+    async def _dicomweb(self) -> list[Series]:
+        service = promote.root(self._session.traffic.exchanges)
+        if service is None or not (service.studies or self._hints()):
+            return []
+        study = next((uid for uid in service.studies if uid in self._hints()), "") or next(
+            iter(service.studies), ""
+        )
+        return await promote.DicomWeb(self._session, service, self._session.spool).series(study)
+
+    async def _wado_uri(self) -> list[Series]:
+        exchanges = self._session.traffic.exchanges
+        found = await promote.listed_by_wado_uri(self._session, exchanges, self._session.page.url)
+        study = self._study({one.study_instance_uid: len(one.instances) for one in found})
+        return [one for one in found if one.study_instance_uid == study]
+
+    async def _learnt(self) -> list[Series]:
+        exchanges = {
+            one.url: one for one in self._session.traffic.exchanges if one.url in self._catch.sources
+        }
+        found = learn.rules(self._catch.manifests, list(exchanges))
+        if not found:
+            return []
+        headers = promote.own_headers(next(iter(exchanges.values())))
+        study = self._study(self._catch.studies())
+        series = []
+        for place, addresses in enumerate(found[0].addresses.values(), 1):
+            instances = [
+                Instance(
+                    self._catch.sources.get(url, ""),
+                    WadoUri(url, headers),
+                    key=f"{place}/{number}",
+                    number=number,
+                )
+                for number, url in enumerate(addresses, 1)
+            ]
+            known = [
+                self._catch.objects[one.sop_instance_uid].header for one in instances if one.sop_instance_uid
+            ]
+            if known and known[0].study_instance_uid != study:
+                continue  # the page lists another study as well
+            about = Series(study, "", key=f"list-{place}")
+            if known:
+                about = next(
+                    one
+                    for one in self._catch.series(study)
+                    if one.series_instance_uid == known[0].series_instance_uid
+                )
+            series.append(replace(with_instances(about, instances, len(instances)), key=f"list-{place}"))
+        return series
+
+    # ---- what there is
+
+    def _hints(self) -> set[str]:
+        """UIDs in the link and in the viewer's address."""
+        return set(_UID.findall(self._link.url)) | set(_UID.findall(self._session.page.url))
+
+    def _study(self, counts: dict[str, int]) -> str:
+        """The study that the link is for: the one its address names, else the one shown most."""
+        named = [uid for uid in counts if uid in self._hints()]
+        return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
+
+    def _series(self, totals: dict[str, int]) -> list[Series]:
+        """What was listed, with what was caught already taken from there; else what was caught."""
+        listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
+        study = self._study(listed_studies or self._catch.studies())
+        caught = self._catch.series(study)
+        if not self._listed:
+            return [
+                replace(one, expected=_at_least(totals.get(one.series_instance_uid), one)) for one in caught
+            ]
+        merged = [replace(one, instances=tuple(map(self._nearest, one.instances))) for one in self._listed]
+        names = {instance.sop_instance_uid for one in merged for instance in one.instances}
+        return promote.numbered([*merged, *_left(caught, names)]) if self.by is not By.MANIFEST else merged
+
+    def _nearest(self, instance: Instance) -> Instance:
+        """From the disk, where the object was caught whole."""
+        caught = self._catch.objects.get(instance.sop_instance_uid)
+        return instance if caught is None else replace(instance, source=Captured(caught.path))
+
+
+def _at_least(total: int | None, series: Series) -> int | None:
+    """The viewer's own count, unless more than that was caught: then it counts something else."""
+    return total if total is not None and total >= len(series.instances) else None
+
+
+def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:
+    """What was caught and is in no list."""
+    rest = [
+        replace(one, instances=tuple(each for each in one.instances if each.sop_instance_uid not in names))
+        for one in caught
+    ]
+    return [one for one in rest if one.instances]
+
+
+__all__ = ["By", "Capture", "Catch", "Driver"]

@@ -1,0 +1,269 @@
+"""What was caught so far: whole objects, tags, frames, manifests; put in order as series."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from scraper.capture.recognise import Cut, Document, Metadata, Object, Picture, Piece, Pixels, Recogniser
+from scraper.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+
+FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
+RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+REAL_PICTURE: Final = 20_000  # bytes; a smaller picture is an icon or a thumbnail
+MAX_DOCUMENTS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A JSON value that the viewer received, and from where."""
+
+    url: str
+    value: Any
+
+
+@dataclass(slots=True)
+class _Ranges:
+    total: int
+    pieces: dict[int, Exchange] = field(default_factory=dict)  # first byte -> answer
+
+    def whole(self) -> list[Exchange] | None:
+        """The answers in order, once they cover everything."""
+        at, chain = 0, []
+        for start in sorted(self.pieces):
+            one = self.pieces[start]
+            if start + one.size <= at:
+                continue
+            if start != at:
+                return None
+            chain.append(one)
+            at = start + one.size
+        return chain if at == self.total else None
+
+
+class Catch:
+    """Takes exchanges in, one after another, and says what DICOM there was in them.
+
+    Args:
+        folder: whole objects are kept here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.objects: dict[str, Object] = {}  # by SOP Instance UID
+        self.sources: dict[
+            str, str
+        ] = {}  # address -> SOP Instance UID of the one object that came from there
+        self.tags: dict[str, Mapping[str, Any]] = {}
+        self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
+        self.manifests: list[Manifest] = []
+        self.pictures = 0
+        self._folder = folder
+        self._files = 0
+        self._recogniser = Recogniser(self._new_file)
+        self._ranges: dict[str, _Ranges] = {}
+        self._cut: dict[str, Path] = {}  # address of a socket -> a stream whose rest is still to come
+        self._taken = 0
+
+    @property
+    def size(self) -> int:
+        """How much was caught; grows with everything of use."""
+        return len(self.objects) + sum(map(len, self.frames.values()))
+
+    async def take(self, exchanges: list[Exchange]) -> int:
+        """Look into what came since the last time; gives how much more there is now.
+
+        Args:
+            exchanges: all of the window's, from its beginning.
+        """
+        before = self.size
+        for one in exchanges[self._taken :]:
+            self._taken += 1
+            if one.kind != WEBSOCKET_OUT and one.ok and one.size:
+                await asyncio.to_thread(self._take, one)
+        return self.size - before
+
+    def _new_file(self) -> Path:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._files += 1
+        return self._folder / f"{self._files:07d}"
+
+    def _take(self, one: Exchange) -> None:
+        ranged = RANGE.match(one.headers.get("content-range", "")) if one.status == 206 else None
+        if ranged and int(ranged[3]) != one.size:
+            self._take_range(one, int(ranged[1]), int(ranged[3]))
+            return
+        if one.kind == WEBSOCKET_IN and not one.is_text and self._went_on(one):
+            return
+        found = list(self._recogniser.look(one.body, one.content_type))
+        for piece in found:
+            self._keep(piece, one)
+        objects = [piece for piece in found if isinstance(piece, Object)]
+        if len(objects) == 1 and one.method == "GET":
+            self.sources[one.url] = objects[0].header.sop_instance_uid
+        self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
+
+    def _take_range(self, one: Exchange, start: int, total: int) -> None:
+        ranges = self._ranges.setdefault(one.url, _Ranges(total))
+        ranges.pieces[start] = one
+        chain = ranges.whole()
+        if chain is None:
+            return
+        path, at = self._new_file(), 0
+        with path.open("wb") as out:
+            for start_of in sorted(ranges.pieces):
+                data = ranges.pieces[start_of].read()
+                out.write(data[max(at - start_of, 0) :])
+                at = max(at, start_of + len(data))
+        for piece in self._recogniser.look(path):
+            self._keep(piece, one)
+        path.unlink(missing_ok=True)
+
+    def _went_on(self, one: Exchange) -> bool:
+        """Whether a message was the next part of a DICOM stream that began in an earlier one."""
+        begun = self._cut.get(one.url)
+        if begun is None or b"DICM" in one.read(1024):
+            return False
+        with begun.open("ab") as out:
+            out.write(one.read())
+        for piece in self._recogniser.look(begun):
+            if isinstance(piece, Cut):
+                piece.path.unlink(missing_ok=True)
+            else:
+                self._keep(piece, one)
+                self._cut.pop(one.url).unlink(missing_ok=True)
+        return True
+
+    def _keep(self, piece: Piece, one: Exchange) -> None:
+        match piece:
+            case Object(path=path, header=header):
+                if header.sop_instance_uid in self.objects:
+                    path.unlink(missing_ok=True)
+                else:
+                    self.objects[header.sop_instance_uid] = piece
+            case Metadata(tags=tags):
+                uid = text(tags, "00080018")
+                if uid:
+                    self.tags.setdefault(uid, tags)
+            case Picture(size=size):
+                self.pictures += size >= REAL_PICTURE
+            case Document(value=value):
+                if len(self.manifests) < MAX_DOCUMENTS:
+                    self.manifests.append(Manifest(one.url, value))
+            case Cut(path=path):
+                if one.kind == WEBSOCKET_IN:
+                    self._cut[one.url] = path
+                else:
+                    path.unlink(missing_ok=True)
+            case Pixels():
+                pass  # kept by ``_keep_frames``, with its address
+
+    def _keep_frames(self, one: Exchange, pixels: list[bytes], found: list[Piece]) -> None:
+        """Frames whose address says whose they are; a single one may come without framing (PS3.18 10.4.1.1.4)."""
+        named = FRAMES.search(one.url)
+        if not named:
+            return
+        numbers = [int(number) for number in named[2].split(",") if number]
+        if not pixels and not found and len(numbers) == 1:
+            pixels = [one.read()]
+        if len(pixels) == len(numbers):
+            for number, data in zip(numbers, pixels, strict=True):
+                if number not in self.frames[named[1]]:
+                    path = self._new_file()
+                    path.write_bytes(data)
+                    self.frames[named[1]][number] = path
+
+    # ---- in order
+
+    def whole_frames(self) -> Iterator[tuple[str, Mapping[str, Any], list[Path]]]:
+        """Instances whose tags and frames were all seen, where the object itself was not."""
+        for uid, frames in self.frames.items():
+            tags = self.tags.get(uid)
+            count = int(text(tags, "00280008") or 1) if tags else 0
+            if tags and uid not in self.objects and set(frames) >= set(range(1, count + 1)):
+                yield uid, tags, [frames[number] for number in range(1, count + 1)]
+
+    def studies(self) -> dict[str, int]:
+        """Study Instance UID → how many of its instances were caught."""
+        found: dict[str, int] = defaultdict(int)
+        for one in self.objects.values():
+            found[one.header.study_instance_uid] += 1
+        for _, tags, _ in self.whole_frames():
+            found[text(tags, "0020000D")] += 1
+        return dict(found)
+
+    def series(self, study: str) -> list[Series]:
+        """The instances of one study that were caught, by series."""
+        instances: dict[str, list[Instance]] = defaultdict(list)
+        about: dict[str, Series] = {}
+        for uid, one in self.objects.items():
+            head = one.header
+            if head.study_instance_uid == study:
+                instances[head.series_instance_uid].append(
+                    Instance(uid, Captured(one.path), number=head.instance_number)
+                )
+                about[head.series_instance_uid] = Series(
+                    study,
+                    head.series_instance_uid,
+                    number=head.series_number,
+                    description=head.series_description,
+                    modality=head.modality,
+                    study=_study(
+                        head.study_instance_uid, head.study_date, head.modality, head.study_description
+                    ),
+                )
+        for uid, tags, frames in self.whole_frames():
+            if text(tags, "0020000D") == study:
+                series = text(tags, "0020000E")
+                instances[series].append(Instance(uid, Asked(_reader(tags, frames), Origin.REBUILT)))
+                about.setdefault(series, described(tags))
+        return [with_instances(about[uid], found) for uid, found in instances.items()]
+
+
+def with_instances(series: Series, instances: list[Instance], expected: int | None = None) -> Series:
+    """The series with its instances; each once."""
+    once = {one.name: one for one in reversed(instances)}
+    return Series(
+        series.study_instance_uid, series.series_instance_uid, tuple(reversed(once.values())), expected, series.number,
+        series.description, series.modality, series.key, series.study, series.left_out,
+    )  # fmt: skip
+
+
+def _reader(tags: Mapping[str, Any], frames: list[Path]) -> Callable[[], Any]:
+    async def read() -> PixelParts:
+        return PixelParts(tags, tuple(path.read_bytes() for path in frames))
+
+    return read
+
+
+def described(tags: Mapping[str, Any]) -> Series:
+    """What DICOM JSON says of its instance's series."""
+    study = _study(
+        text(tags, "0020000D"), text(tags, "00080020"), text(tags, "00080060"), text(tags, "00081030")
+    )
+    number = text(tags, "00200011")
+    return Series(
+        study.uid,
+        text(tags, "0020000E"),
+        number=int(number) if number.lstrip("-").isdigit() else None,
+        description=text(tags, "0008103E"),
+        modality=text(tags, "00080060"),
+        study=study,
+    )
+
+
+def _study(uid: str, date: str, modality: str, description: str) -> Study:
+    return Study(uid, date, modality, description)
+
+
+def text(tags: Mapping[str, Any] | None, tag: str) -> str:
+    """An attribute's first value in DICOM JSON as text; empty where it has none."""
+    element = tags.get(tag) if tags else None
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    first = values[0] if isinstance(values, list) and values else ""
+    return str(first) if isinstance(first, (str, int, float)) else ""

@@ -1,0 +1,382 @@
+"""Makes a viewer show everything, as a person would: enter it, fill its form, press its download, click and scroll its series.
+
+What is clicked is told by its wording and its place. Nothing that logs out, pays, deletes or leaves for another study is.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from scraper.capture.catch import Catch
+from scraper.errors import CredentialsRefused
+from scraper.model import (
+    ACCESS_CODE,
+    ACCOUNT,
+    CAPTCHA,
+    ID_LAST4,
+    ID_LAST6,
+    NAME,
+    PASSWORD,
+    PHONE,
+    PHONE_LAST4,
+    SMS_CODE,
+    Question,
+)
+from scraper.session import Session
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Window
+
+FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
+QUIET_S: Final = 2.0
+STEP_S: Final = 0.5  # how long a step of the wheel may take to bring something
+IDLE_STEPS: Final = 10  # steps without anything new after which the stack is taken to have been seen
+PACKAGE_S: Final = 180.0
+DRIVE_S: Final = 1200.0
+PERSON_S: Final = 600.0
+MAX_SERIES: Final = 80
+MAX_STEPS: Final = 4000
+
+NEVER = re.compile(
+    r"退出|注销|登出|支付|付款|缴费|购买|删除|取消|分享|公众号|小程序|报告|既往|历史|其他检查|打印|返回|关闭|客服|帮助|说明|"
+    r"log ?out|sign ?out|pay|delete|cancel|share|report|prior|history|print|close|help|about",
+    re.IGNORECASE,
+)
+ENTRY = re.compile(
+    r"(查看|浏览|打开|调阅|观看|阅览|进入|显示).{0,4}(影像|图像|胶片|原图|DICOM)|(影像|图像|胶片).{0,2}(浏览|查看|调阅|阅览)|"
+    r"^(影像|图像|影像资料|检查影像|医学影像|原始影像|电子胶片|云胶片|数字影像)$|"
+    r"\b(view|open|show|launch)\b.{0,12}\b(images?|imaging|study|viewer|dicom|film)|^(viewer|images)$",
+    re.IGNORECASE,
+)
+DOWNLOAD = re.compile(
+    r"(下载|导出|打包|刻盘|export|download).{0,8}(影像|图像|原始|DICOM|dcm|zip|数据|study|images)|"
+    r"(影像|图像|原始|DICOM|study|images?).{0,6}(下载|导出|打包|download|export)|^(下载|导出|打包下载|download|export)( all)?$",
+    re.IGNORECASE,
+)
+NO_PACKAGE = re.compile(r"pdf|app|客户端|jpe?g|png|图片|视频|插件|浏览器", re.IGNORECASE)
+CONFIRM = re.compile(r"^(确定|确认|是|好的|继续|下载|ok|yes|confirm|continue|download)$", re.IGNORECASE)
+EXPIRED = re.compile(
+    r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
+)
+COUNTER = re.compile(r"(?<![\d/.:-])(\d{1,4})\s*/\s*(\d{1,4})(?![\d/.:-])")
+QUESTIONS: Final = (
+    (re.compile(r"短信|sms", re.IGNORECASE), SMS_CODE),
+    (re.compile(r"身份证.{0,4}(后|末)?.{0,2}(6|六)"), ID_LAST6),
+    (re.compile(r"身份证"), ID_LAST4),
+    (re.compile(r"(手机|电话).{0,4}(后|末|尾).{0,2}(4|四)"), PHONE_LAST4),
+    (re.compile(r"手机|电话|phone|mobile", re.IGNORECASE), PHONE),
+    (re.compile(r"验证码|captcha", re.IGNORECASE), CAPTCHA),
+    (re.compile(r"安全码|访问码|提取码|查看码|校验码|access|code", re.IGNORECASE), ACCESS_CODE),
+    (re.compile(r"密码|password|口令", re.IGNORECASE), PASSWORD),
+    (re.compile(r"姓名|name", re.IGNORECASE), NAME),
+    (re.compile(r"账号|帐号|用户名|account|user", re.IGNORECASE), ACCOUNT),
+)
+
+# Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
+LOOK = """(mode) => {
+  const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
+    return r.width > 8 && r.height > 8 && s.visibility !== "hidden" && s.display !== "none" && +s.opacity > 0.05; };
+  const series = '[class*="series" i], [class*="thumb" i], [class*="xulie" i], [id*="series" i], [id*="thumb" i],' +
+    'nav button, nav li, nav a, aside li, aside button, [role=listitem], [role=option], [role=tab]';
+  const words =
+    'a, button, input[type=button], input[type=submit], [role=button], [role=menuitem], [onclick], li, span, div, td, i, img';
+  let found = [...document.querySelectorAll(mode === "series" ? series : words)].filter(shown);
+  if (mode === "series") {
+    found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
+    found = found.filter(e => !found.some(o => o !== e && e.contains(o)));
+  } else {
+    found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
+  }
+  window.__marks = (window.__marks || 0);
+  return found.slice(0, 400).map(e => {
+    if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
+    const text = (e.innerText || e.value || e.title || e.alt || e.getAttribute("aria-label") || "").trim().slice(0, 60);
+    const away = e.tagName === "A" && !!e.href && !e.href.startsWith(location.href.split("#")[0])
+      && !e.href.startsWith("javascript:");
+    return {mark: e.dataset.cloudfilm, text, away};
+  });
+}"""
+FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
+    const r = e.getBoundingClientRect();
+    return r.width > 8 && r.height > 8 && !e.disabled && !e.readOnly
+      && ["text", "password", "tel", "number", ""].includes(e.getAttribute("type") || ""); })
+  .map((e, i) => { e.dataset.cloudfilmField = String(i);
+    const label = e.labels && e.labels[0] ? e.labels[0].innerText : "";
+    const near = e.closest("div, p, tr, form, label");
+    return {mark: String(i), secret: e.type === "password",
+      text: [e.placeholder, label, e.title, e.getAttribute("aria-label"), near ? near.innerText.slice(0, 40) : "", e.name, e.id]
+        .filter(Boolean).join(" ")}; })"""
+STAGE = """() => { let best = null, size = 0;
+  for (const e of document.querySelectorAll("canvas, [class*=viewport i], [class*=viewer i] img, img, video, svg")) {
+    const r = e.getBoundingClientRect(), area = r.width * r.height;
+    if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
+  return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
+TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Something that can be clicked: the frame that it is in, its mark, its wording."""
+
+    frame: Any
+    mark: str
+    text: str
+    away: bool
+
+
+class Driver:
+    """Drives one window.
+
+    Args:
+        session: the link's conversation.
+        window: its window.
+        catch: takes what comes.
+        enough: asked after each bit of progress whether the rest can be had in another way.
+    """
+
+    def __init__(
+        self, session: Session, window: Window, catch: Catch, enough: Callable[[], Awaitable[bool]]
+    ) -> None:
+        self._session = session
+        self._window = window
+        self._catch = catch
+        self._enough = enough
+        self._clicked: set[str] = set()
+        self._until = time.monotonic() + DRIVE_S
+        self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
+
+    async def look(self) -> int:
+        """Take in what came; gives how much of it is new."""
+        return await self._catch.take(self._window.traffic.exchanges)
+
+    async def settle(self, quiet_s: float = QUIET_S, up_to_s: float = FIRST_S) -> bool:
+        """Wait until it is quiet, or until there is enough; True where there is."""
+        give_up = time.monotonic() + up_to_s
+        while time.monotonic() < give_up:
+            quiet = await self._window.traffic.settled(quiet_s, min(quiet_s * 2, up_to_s))
+            await self.look()
+            if await self._enough():
+                return True
+            if quiet:
+                return False
+        return False
+
+    # ---- in
+
+    async def enter(self) -> bool:
+        """Bring the viewer up: answer its form, press what says "look at the images". True where there is enough."""
+        for _ in range(4):
+            if await self.settle():
+                return True
+            if self._catch.size and not await self._has_form():
+                return False
+            if await self._answer_form():
+                continue
+            if not await self._press(ENTRY):
+                break
+        if not self._catch.size and self._session.settings.headed:
+            return await self._wait_for_a_person()
+        return await self.settle()
+
+    async def _wait_for_a_person(self) -> bool:
+        give_up = time.monotonic() + PERSON_S
+        while time.monotonic() < give_up and not self._catch.size:
+            await self._window.traffic.settled(QUIET_S, QUIET_S * 2)
+            await self.look()
+            if await self._enough():
+                return True
+        return False
+
+    async def _fields(self) -> list[tuple[Any, dict[str, Any]]]:
+        found = []
+        for frame in self._window.page.frames:
+            with self._window.quietly():
+                found += [(frame, field) for field in await frame.evaluate(FIELDS)]
+        return found
+
+    async def _has_form(self) -> bool:
+        return any(field["secret"] for _, field in await self._fields())
+
+    async def _answer_form(self) -> bool:
+        """Fill in what a form asks, and send it; False where there is none.
+
+        Raises:
+            CredentialsRequired: not given, and nobody can be asked. CredentialsRefused: the same form shows again.
+        """
+        asked = [
+            (frame, field, question)
+            for frame, field in await self._fields()
+            if (question := _question(field))
+        ]
+        if not asked:
+            return False
+        if "form" in self._clicked:
+            raise CredentialsRefused(asked[0][2].name, host=self._session.link.host)
+        self._clicked.add("form")
+        for frame, field, question in asked:
+            answer = self._session.answer(question)
+            with self._window.quietly():
+                await frame.fill(f'[data-cloudfilm-field="{field["mark"]}"]', answer)
+        frame, field, _ = asked[-1]
+        with self._window.quietly():
+            await frame.press(f'[data-cloudfilm-field="{field["mark"]}"]', "Enter")
+        if await self._window.traffic.settled(1.0, 1.5):
+            await self._press(
+                re.compile(
+                    r"^(确定|确认|提交|查询|登录|登 录|进入|查看|验证|下一步|ok|submit|log ?in|enter|next)",
+                    re.IGNORECASE,
+                )
+            )
+        return True
+
+    # ---- what can be pressed
+
+    async def _marks(self, mode: str) -> list[_Mark]:
+        found = []
+        for frame in self._window.page.frames:
+            with self._window.quietly():
+                found += [
+                    _Mark(frame, one["mark"], one["text"], one["away"])
+                    for one in await frame.evaluate(LOOK, mode)
+                ]
+        return found
+
+    async def _press(self, wording: re.Pattern[str], never: re.Pattern[str] = NEVER) -> bool:
+        """Click the first thing of that wording that was not clicked before; False where there is none."""
+        for one in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):
+            text = one.text.strip()
+            if len(text) > 30 or not wording.search(text) or never.search(text) or text in self._clicked:
+                continue
+            self._clicked.add(text)
+            if await self._click(one):
+                return True
+        return False
+
+    async def _click(self, mark: _Mark) -> bool:
+        selector = f'[data-cloudfilm="{mark.mark}"]'
+        with self._window.quietly():
+            await mark.frame.click(selector, timeout=3000)
+            return True
+        with self._window.quietly():  # something lies over it
+            await mark.frame.dispatch_event(selector, "click")
+            return True
+        return False
+
+    async def download(self) -> bool:
+        """Press a button that gives the images as files, and wait for them; True where DICOM came of it."""
+        before = self._catch.size
+        if not await self._press(
+            DOWNLOAD, re.compile(f"{NEVER.pattern}|{NO_PACKAGE.pattern}", re.IGNORECASE)
+        ):
+            return False
+        await self._window.traffic.settled(0.7, 1.5)
+        await self._press(CONFIRM)
+        give_up = time.monotonic() + PACKAGE_S
+        downloads = 0
+        while time.monotonic() < give_up:
+            quiet = await self._window.traffic.settled(6.0, 8.0)
+            await self.look()
+            downloads = len([one for one in self._window.traffic.exchanges if one.kind == "download"])
+            if quiet or (downloads and not self._window.traffic.busy):
+                break
+        return self._catch.size > before
+
+    # ---- through
+
+    async def play(self) -> None:
+        """Show every series and scroll through it, until there is enough or nothing new comes."""
+        if await self._scroll():
+            return
+        seen: set[str] = set()
+        for _ in range(MAX_SERIES):
+            fresh = [
+                one for one in await self._marks("series") if not one.away and not NEVER.search(one.text)
+            ]
+            fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
+            if not fresh or time.monotonic() > self._until:
+                return
+            seen.add(f"{fresh[0].mark} {fresh[0].text}")
+            if not await self._click(fresh[0]):
+                continue
+            if await self.settle(0.8, 20.0) or await self._scroll():
+                return
+
+    async def _scroll(self) -> bool:
+        """Forward to the end of the stack, then back to its beginning; True where there is enough."""
+        stage = await self.stage()
+        if stage is None:
+            return False
+        frame_page = self._window.page
+        before = set(self._catch.objects)
+        for wheel, key in ((120, "ArrowDown"), (-120, "ArrowUp")):
+            with self._window.quietly():
+                await frame_page.mouse.move(stage["x"], stage["y"])
+            if await self._one_way(wheel, key):
+                return True
+        await self._note_total(before)
+        return False
+
+    async def _one_way(self, wheel: int, key: str) -> bool:
+        idle = 0
+        page = self._window.page
+        for _ in range(MAX_STEPS):
+            if time.monotonic() > self._until:
+                return False
+            count = len(self._window.traffic.exchanges)
+            with self._window.quietly():
+                await page.mouse.wheel(0, wheel)
+            if idle > IDLE_STEPS // 2:  # some viewers know keys and no wheel
+                with self._window.quietly():
+                    await page.keyboard.press(key)
+            await self._window.traffic.after(count, timeout_s=STEP_S)
+            idle = 0 if await self.look() else idle + 1
+            if idle == 0 and await self._enough():
+                return True
+            if idle > IDLE_STEPS:
+                return False
+        return False
+
+    async def stage(self) -> dict[str, float] | None:
+        """The middle of the largest picture, in the page's coordinates."""
+        best: dict[str, float] | None = None
+        for frame in self._window.page.frames:
+            with self._window.quietly():
+                found = await frame.evaluate(STAGE)
+                if found is None or (best and found["size"] <= best["size"]):
+                    continue
+                if frame.parent_frame is not None:
+                    box = await (await frame.frame_element()).bounding_box()
+                    found = (
+                        {**found, "x": found["x"] + box["x"], "y": found["y"] + box["y"]} if box else found
+                    )
+                best = found
+        return best
+
+    async def _note_total(self, before: set[str]) -> None:
+        """The viewer's own count of the series that was just shown, where it says one."""
+        fresh = [
+            one.header.series_instance_uid for uid, one in self._catch.objects.items() if uid not in before
+        ]
+        totals = {int(total) for at, total in COUNTER.findall(await self.text()) if 0 < int(at) <= int(total)}
+        if len(totals) == 1 and len(set(fresh)) == 1:
+            self.totals[fresh[0]] = totals.pop()
+
+    async def text(self) -> str:
+        """What the page says, with its frames."""
+        said = list(self._window.said)
+        for frame in self._window.page.frames:
+            with self._window.quietly():
+                said.append(await frame.evaluate(TEXT))
+        return "\n".join(said)
+
+
+def _question(field: dict[str, Any]) -> Question | None:
+    """What a field asks for, by the words on and around it."""
+    for wording, question in QUESTIONS:
+        if wording.search(field["text"]):
+            return question
+    return PASSWORD if field["secret"] else None

@@ -1,0 +1,208 @@
+"""How the viewer's image requests follow from the manifests it received, inferred and checked.
+
+A manifest is any JSON value; its records are the objects in its arrays, each with what stands around it. A guess is a template
+whose blanks are fields of a record. It is kept only where it reproduces, exactly, requests that the viewer itself made, and
+no request that it seems to cover contradicts it. Values that no manifest contained are never tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urljoin
+
+from scraper.capture.catch import Manifest
+
+MAX_RECORDS: Final = 50_000
+MAX_DEPTH: Final = 16
+MIN_VALUE: Final = 1
+MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
+ITSELF: Final = ""  # the field that stands for a record that is a text
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of an array: its own fields and those around it (nearest wins), and where it stands."""
+
+    fields: Mapping[str, str]
+    own: frozenset[str]
+    place: Path
+
+    @property
+    def array(self) -> Path:
+        """Where the innermost array stands that the record is in."""
+        last = max(index for index, step in enumerate(self.place) if isinstance(step, int))
+        return self.place[:last]
+
+    @property
+    def shape(self) -> Path:
+        """The place with every index blanked: records of one kind share it."""
+        return tuple("*" if isinstance(step, int) else step for step in self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Literals and blanks, alternating; ``quoted`` blanks are percent-encoded."""
+
+    literals: tuple[str, ...]
+    blanks: tuple[tuple[str, bool], ...]
+
+    def fill(self, record: Record) -> str | None:
+        """The address for a record; None where it lacks a field."""
+        out = [self.literals[0]]
+        for (name, quoted), literal in zip(self.blanks, self.literals[1:], strict=True):
+            value = record.fields.get(name)
+            if value is None:
+                return None
+            out += [quote(value, safe="") if quoted else value, literal]
+        return "".join(out)
+
+    @property
+    def shape(self) -> re.Pattern[str]:
+        """What addresses of this template look like."""
+        return re.compile(
+            re.escape(self.literals[0]) + "".join(".+?" + re.escape(one) for one in self.literals[1:])
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A template that stood its proof, and the addresses it gives, by the array that they stand in, in order."""
+
+    template: Template
+    addresses: Mapping[Path, tuple[str, ...]]
+    proofs: int
+
+    @property
+    def count(self) -> int:
+        """How many addresses it gives."""
+        return sum(map(len, self.addresses.values()))
+
+
+def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]:
+    """Every rule that explains some of the requests, the one that gives most first.
+
+    Args:
+        manifests: the JSON that the viewer received.
+        requested: addresses whose answers were DICOM objects.
+    """
+    found: dict[frozenset[str], Rule] = {}
+    for manifest in manifests:
+        by_shape: dict[Path, list[Record]] = defaultdict(list)
+        for record in records(manifest.value):
+            by_shape[record.shape].append(record)
+        for group in by_shape.values():
+            rule = _rule(group, manifest.url, requested)
+            if rule is not None:
+                found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
+    return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
+
+
+def records(value: Any) -> Iterator[Record]:
+    """Every object and every text that stands in an array, however deep, with the fields around it."""
+    waiting: list[tuple[Any, Path, dict[str, str]]] = [(value, (), {})]
+    count = 0
+    while waiting and count < MAX_RECORDS:
+        one, place, around = waiting.pop()
+        if len(place) > MAX_DEPTH:
+            continue
+        if isinstance(one, Mapping):
+            own = {str(name): text for name, inner in one.items() if (text := _plain(inner)) is not None}
+            fields = around | own
+            if any(isinstance(step, int) for step in place):
+                count += 1
+                yield Record(fields, frozenset(own), place)
+            waiting += [
+                (inner, (*place, str(name)), fields)
+                for name, inner in one.items()
+                if isinstance(inner, (Mapping, list))
+            ]
+        elif isinstance(one, list):
+            for index, inner in enumerate(one):
+                text = _plain(inner)
+                if text is not None:
+                    count += 1
+                    yield Record(around | {ITSELF: text}, frozenset((ITSELF,)), (*place, index))
+                elif isinstance(inner, (Mapping, list)):
+                    waiting.append((inner, (*place, index), around))
+
+
+def _plain(value: Any) -> str | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    return str(value) if isinstance(value, (str, int, float)) else None
+
+
+def _rule(group: Sequence[Record], url: str, requested: Sequence[str]) -> Rule | None:
+    """The first template, from any request, that the other requests confirm."""
+    for address in requested[:MIN_PROOFS]:
+        for record in group:
+            for template in _templates(record, address, url):
+                rule = _proven(template, group, requested)
+                if rule is not None:
+                    return rule
+    return None
+
+
+def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
+    """How the address may be made of the record: from a field that is the address, or from several that stand in it."""
+    for name in sorted(record.own):
+        value = record.fields[name]
+        if "/" in value and urljoin(base, value) == address:
+            yield (
+                Template((address.removesuffix(value), ""), ((name, False),))
+                if address.endswith(value)
+                else Template(("", ""), ((name, False),))
+            )
+    blanks: list[tuple[int, int, str, bool]] = []
+    for name, value in sorted(
+        record.fields.items(), key=lambda item: (-len(item[1]), item[0] not in record.own, item[0])
+    ):
+        for text, quoted in ((value, False), (quote(value, safe=""), True)):
+            for at in _places(address, text):
+                if all(at + len(text) <= start or at >= end for start, end, _, _ in blanks):
+                    blanks.append((at, at + len(text), name, quoted and text != value))
+    if any(name in record.own for _, _, name, _ in blanks):
+        yield _cut(address, sorted(blanks))
+
+
+def _places(address: str, text: str) -> Iterator[int]:
+    """Where the text stands in the address as a whole word."""
+    if len(text) < MIN_VALUE:
+        return
+    for match in re.finditer(re.escape(text), address):
+        before, after = address[match.start() - 1 : match.start()], address[match.end() : match.end() + 1]
+        if not (before.isalnum() and text[0].isalnum()) and not (after.isalnum() and text[-1].isalnum()):
+            yield match.start()
+
+
+def _cut(address: str, blanks: Sequence[tuple[int, int, str, bool]]) -> Template:
+    literals, names, at = [], [], 0
+    for start, end, name, quoted in blanks:
+        literals.append(address[at:start])
+        names.append((name, quoted))
+        at = end
+    return Template((*literals, address[at:]), tuple(names))
+
+
+def _proven(template: Template, group: Sequence[Record], requested: Sequence[str]) -> Rule | None:
+    """The rule, where it reproduces what was requested and nothing that was requested speaks against it."""
+    addresses: dict[Path, list[str]] = defaultdict(list)
+    for record in group:
+        address = template.fill(record)
+        if address is not None and address.startswith("http"):
+            addresses[record.array].append(address)
+    made = {one for some in addresses.values() for one in some}
+    proofs = made & set(requested)
+    shape = template.shape
+    against = [one for one in requested if one not in made and template.literals[0] and shape.fullmatch(one)]
+    if len(proofs) < MIN_PROOFS or against:
+        return None
+    return Rule(
+        template, {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}, len(proofs)
+    )

@@ -1,0 +1,315 @@
+"""From watching to asking: where the traffic shows a known protocol, everything is asked for by it.
+
+DICOMweb (PS3.18 chapter 10): QIDO-RS lists the series and instances, WADO-RS gives them, with the page's own headers.
+WADO-URI (PS3.18 chapter 9): every address that a manifest or the viewer names, as ``application/dicom``.
+Source: protocol pages dicomweb and wado_uri, November 2026.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+
+from scraper.capture.catch import described, text, with_instances
+from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
+from scraper.link import is_private
+from scraper.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
+from scraper.protocols import sniff, wado_rs
+from scraper.schema import decode_text
+from scraper.session import Response, Session
+from scraper.session.traffic import WEBSOCKET_OUT, Exchange
+
+_RS: Final = re.compile(
+    r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))(?P<rest>[^?#]*)"
+)
+_STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
+_WADO: Final = re.compile(
+    r"(?:wadouri:|dicomweb:)?((?:https?:)?/?[^\"'\s<>\\(),]*\?[^\"'\s<>\\(),]*requestType=WADO[^\"'\s<>\\(),]*)",
+    re.IGNORECASE,
+)
+_PAGE: Final = 25  # a list this long may be the first page of a longer one
+_LEFT_TO_THE_CLIENT: Final = (
+    "accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "cookie", "host",
+    "if-modified-since", "if-none-match", "range", "te", "upgrade-insecure-requests",
+)  # fmt: skip
+_OF_RENDERED: Final = frozenset(
+    name.lower()
+    for name in (
+        "contentType", "transferSyntax", "rows", "columns", "region", "windowCenter", "windowWidth", "imageQuality",
+        "frameNumber", "anonymize", "annotation", "presentationUID", "presentationSeriesUID", "charset",
+    )
+)  # fmt: skip
+MAX_TEXT: Final = 64 * 2**20
+
+
+def own_headers(exchange: Exchange) -> dict[str, str]:
+    """The headers that the page itself added, or that tell the browser: what the site may insist on."""
+    return {
+        name: value
+        for name, value in exchange.request_headers.items()
+        if name not in _LEFT_TO_THE_CLIENT and not name.startswith(("sec-", ":"))
+    }
+
+
+# ---- DICOMweb
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A DICOMweb service: its address, the page's headers and query (a token), and the studies that were asked for."""
+
+    url: str
+    headers: Mapping[str, str]
+    query: str
+    studies: tuple[str, ...]
+
+
+def root(exchanges: Sequence[Exchange]) -> Root | None:
+    """The DICOMweb service that the viewer speaks to, by its addresses; the one that was used most."""
+    seen: dict[str, list[tuple[Exchange, str]]] = defaultdict(list)
+    for one in exchanges:
+        match = _RS.match(one.url) if one.ok and one.kind != WEBSOCKET_OUT else None
+        if match and _is_dicomweb(one):
+            study = match["study"] or next(iter(_STUDY_ASKED.findall(one.url)), "")
+            seen[match["root"]].append((one, study))
+    if not seen:
+        return None
+    address = max(seen, key=lambda name: len(seen[name]))
+    last = seen[address][-1][0]
+    studies = [study for study, _ in Counter(study for _, study in seen[address] if study).most_common()]
+    kept = [
+        (name, value)
+        for name, value in parse_qsl(urlsplit(last.url).query)
+        if "token" in name.lower() or name == "key"
+    ]
+    return Root(address, own_headers(last), urlencode(kept), tuple(studies))
+
+
+def _is_dicomweb(one: Exchange) -> bool:
+    said = one.content_type.lower()
+    return (
+        "dicom" in said
+        or said.startswith("multipart/related")
+        or ('"0020000D"' in decode_text(one.read(4096)))
+    )
+
+
+class DicomWeb:
+    """Asks a DICOMweb service for one study.
+
+    Args:
+        session: the link's conversation.
+        service: as ``root`` found it.
+        folder: for what comes through the page.
+    """
+
+    def __init__(self, session: Session, service: Root, folder: Path) -> None:
+        self._session = session
+        self._service = service
+        self._folder = folder
+        self._through_page = False
+        self._told_more = False
+        self._files = 0
+
+    async def series(self, study: str) -> list[Series]:
+        """Every series with every instance.
+
+        Raises:
+            SiteChanged: the service does not list them.
+        """
+        found = []
+        base = f"studies/{quote(study, safe='')}/series"
+        for listed in await self._list(base):
+            uid = text(listed, "0020000E")
+            if not uid:
+                continue
+            try:
+                instances = await self._list(f"{base}/{quote(uid, safe='')}/instances")
+            except (SiteChanged, SessionLapsed):
+                instances = await self._list(f"{base}/{quote(uid, safe='')}/metadata")
+            about = described(
+                {"0020000D": {"Value": [study]}, **(instances[0] if instances else {}), **_filled(listed)}
+            )
+            sources = [
+                self._instance(f"{base}/{uid}/instances", one) for one in instances if text(one, "00080018")
+            ]
+            found.append(with_instances(about, sources, len({one.sop_instance_uid for one in sources})))
+        if not any(one.instances for one in found):
+            raise SiteChanged(host=urlsplit(self._service.url).hostname, what="no list of the study's series")
+        return found
+
+    def _instance(self, base: str, tags: Mapping[str, Any]) -> Instance:
+        uid, number = text(tags, "00080018"), text(tags, "00200013")
+        source = WadoRs(self._url(f"{base}/{quote(uid, safe='')}"), self._service.headers)
+        order = int(number) if number.lstrip("-").isdigit() else None
+        if not self._through_page:
+            return Instance(uid, source, number=order)
+
+        async def ask() -> bytes | PixelParts:
+            return await self._from_page(source)
+
+        return Instance(uid, Asked(ask, Origin.ORIGINAL), number=order)
+
+    def _url(self, path: str, **query: str) -> str:
+        asked = "&".join(part for part in (self._service.query, urlencode(query)) if part)
+        return f"{self._service.url}/{path}" + (f"?{asked}" if asked else "")
+
+    async def _list(self, path: str) -> list[Mapping[str, Any]]:
+        """A QIDO-RS list, page after page, or metadata.
+
+        Raises:
+            SiteChanged: no list, or refused.
+        """
+        found: dict[str, Mapping[str, Any]] = {}
+        while True:
+            page = await self._json(self._url(path, **({"offset": str(len(found))} if found else {})))
+            fresh = [one for one in page if _name(one) not in found]
+            found |= {_name(one): one for one in fresh}
+            if not fresh or not (self._told_more or len(page) >= _PAGE):
+                return list(found.values())
+
+    async def _json(self, url: str) -> list[Mapping[str, Any]]:
+        headers = {**self._service.headers, "Accept": wado_rs.JSON_ACCEPT}
+        response = await self._ask(Request(url, headers=headers))
+        self._told_more = "299" in response.headers.get("warning", "")
+        if response.status == 204:
+            return []
+        if not response.ok:
+            raise SiteChanged(
+                host=urlsplit(url).hostname, what=f"{urlsplit(url).path} answers HTTP {response.status}"
+            )
+        value = response.json()
+        return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+    async def _ask(self, request: Request) -> Response:
+        """Directly; where that is refused, from inside the page, and from then on always so."""
+        if not self._through_page:
+            try:
+                response = await self._session.request(request)
+                if response.ok or response.status not in (401, 403, 412, 418, 429, 503):
+                    return response
+            except CloudfilmError:
+                response = None
+            through = await (await self._session.window()).fetch(request)
+            self._through_page = through.ok
+            return through if through.ok or response is None else response
+        return await (await self._session.window()).fetch(request)
+
+    async def _from_page(self, source: WadoRs) -> bytes | PixelParts:
+        """One instance through the page, as a file, else as metadata and frames."""
+        for accept in wado_rs.INSTANCE_ACCEPTS[:2]:
+            response = await self._ask(Request(source.url, headers={**source.headers, "Accept": accept}))
+            if response.ok:
+                self._files += 1
+                answer = self._folder / f"page-{self._files}"
+                into = answer.with_suffix(".dcm")
+                try:
+                    answer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    answer.write_bytes(response.body)
+                    wado_rs.one_instance(answer, response.headers.get("content-type", ""), into)
+                    return into.read_bytes()
+                finally:
+                    answer.unlink(missing_ok=True)
+                    into.unlink(missing_ok=True)
+        return await wado_rs.from_frames(source, self._judged)
+
+    async def _judged(self, request: Request) -> Response:
+        response = await self._ask(request)
+        if response.status in (404, 410):
+            raise MissingInstances(why=f"HTTP {response.status}")
+        if not response.ok:
+            raise CorruptInstance(what=f"HTTP {response.status}")
+        return response
+
+
+def _name(tags: Mapping[str, Any]) -> str:
+    return text(tags, "00080018") or text(tags, "0020000E")
+
+
+def _filled(tags: Mapping[str, Any]) -> dict[str, Any]:
+    return {tag: value for tag, value in tags.items() if isinstance(value, Mapping) and value.get("Value")}
+
+
+# ---- WADO-URI
+
+
+def wado_uris(exchanges: Sequence[Exchange], page_url: str) -> dict[tuple[str, str], list[Instance]]:
+    """(study, series) → instances, from every WADO-URI address that was asked for or stands in a text."""
+    found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
+    headers = next((own_headers(one) for one in reversed(exchanges) if "requestType=WADO" in one.url), {})
+    for address in _addresses(exchanges):
+        for study, series, uid, url in _wado(address, page_url):
+            found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
+    return {names: list(instances.values()) for names, instances in found.items()}
+
+
+def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
+    budget = MAX_TEXT
+    for one in exchanges:
+        if one.kind == WEBSOCKET_OUT or not one.ok:
+            continue
+        if "requesttype=wado" in one.url.lower():
+            yield one.url
+        if one.size > budget or sniff.sniff(one.read(sniff.HEAD)) not in _TEXTS:
+            continue
+        body = decode_text(one.read())
+        budget -= len(body)
+        if "requesttype=wado" in body.lower():
+            plain = html.unescape(body.replace("\\/", "/").replace("\\u0026", "&"))
+            yield from (match[1] for match in _WADO.finditer(plain))
+
+
+_TEXTS: Final = (sniff.Kind.JSON, sniff.Kind.XML, sniff.Kind.HTML, sniff.Kind.TEXT)
+
+
+def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
+    """The parts of one address, and the address that asks for the object as it is stored."""
+    parts = urlsplit(urljoin(page_url, address))
+    page = urlsplit(page_url)
+    given = parse_qsl(parts.query)
+    named = {name.lower(): value for name, value in given}
+    if not named.get("objectuid"):
+        return
+    kept = [(name, value) for name, value in given if name.lower() not in _OF_RENDERED]
+    inside = is_private(parts.hostname or "") and not is_private(page.hostname or "")
+    scheme, host = (page.scheme, page.netloc) if inside else (parts.scheme, parts.netloc)
+    query = urlencode([*kept, ("contentType", "application/dicom")])
+    url = urlunsplit((scheme, host, parts.path, query, ""))
+    yield named.get("studyuid", ""), named.get("seriesuid", ""), named["objectuid"], url
+
+
+async def listed_by_wado_uri(session: Session, exchanges: Sequence[Exchange], page_url: str) -> list[Series]:
+    """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing."""
+    found = wado_uris(exchanges, page_url)
+    series = [
+        with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
+        for (study, uid), instances in found.items()
+    ]
+    for one in series[:1]:
+        source = one.instances[0].source
+        if isinstance(source, WadoUri) and not await is_dicom(session, source):
+            return []
+    return series
+
+
+async def is_dicom(session: Session, source: WadoUri) -> bool:
+    """Whether the address gives DICOM; asked once, before many are trusted."""
+    try:
+        response = await session.request(Request(source.url, headers=source.headers))
+    except CloudfilmError:
+        return False
+    return response.ok and sniff.sniff(response.body[: sniff.HEAD]) in wado_rs.DICOM
+
+
+def numbered(series: Sequence[Series]) -> list[Series]:
+    """Series without a UID get keys that tell them apart, the same on the next run."""
+    return [
+        one if one.series_instance_uid else replace(one, key=f"series-{place}")
+        for place, one in enumerate(series, 1)
+    ]

@@ -1,0 +1,291 @@
+"""What DICOM there is in bytes that a viewer received: told by content, never by name or Content-Type.
+
+Unpacks what is packed: zip and nested zip, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from scraper import assemble
+from scraper.errors import CorruptInstance
+from scraper.model import Header
+from scraper.protocols import multipart, zip_archive
+from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+
+MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
+MAX_JSON: Final = 96 * 2**20
+MAX_DEPTH: Final = 4  # packings inside packings
+MAX_PREFIX: Final = 512  # bytes of a header before a DICOM stream in a message
+MAX_NODES: Final = 2_000_000  # values of one JSON document that are looked at
+SHORTEST_BASE64: Final = 400  # characters; a Part 10 file has 132 bytes before its first element
+PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
+SOP_INSTANCE: Final = "00080018"
+DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
+PIECE: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """One whole DICOM object on the disk."""
+
+    path: Path
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """DICOM JSON (PS3.18 annex F): tags of one instance, without its pixels."""
+
+    tags: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A frame of a multipart answer, or a bare codestream; whose it is, its address must tell."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An ordinary picture of ``size`` bytes."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON value that may be a manifest."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A DICOM stream that ends too early: the rest may come in the next message."""
+
+    path: Path
+
+
+Piece = Object | Metadata | Pixels | Picture | Document | Cut
+
+
+class Recogniser:
+    """Looks into bodies.
+
+    Args:
+        new_file: gives a name in the spool that nobody uses.
+    """
+
+    def __init__(self, new_file: Callable[[], Path]) -> None:
+        self._new_file = new_file
+
+    def look(self, body: bytes | Path, content_type: str = "", depth: int = 0) -> Iterator[Piece]:
+        """Everything of interest in one body; what is broken or hostile is passed over, and nothing is raised for it."""
+        head = _head(body)
+        kind = sniff(head)
+        boundary = multipart.boundary_of(content_type, head)
+        if depth > MAX_DEPTH or kind is Kind.EMPTY:
+            return
+        if boundary is not None:
+            yield from self._parts(body, boundary, depth)
+        elif kind is not Kind.ZIP and 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
+            yield from self._object(body, at)
+        elif kind in DICOM:
+            yield from self._object(body, 0)
+        elif kind is Kind.ZIP:
+            yield from self._zip(body)
+        elif kind in (Kind.GZIP, Kind.ZLIB):
+            yield from self._inflated(body, depth)
+        elif kind in (Kind.JSON, Kind.TEXT):
+            yield from self._text(body, depth)
+        elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
+            yield Pixels(_whole(body))
+        elif kind in PICTURES:
+            yield Picture(_size(body))
+
+    def _object(self, body: bytes | Path, skip: int) -> Iterator[Piece]:
+        """A DICOM stream that begins ``skip`` bytes into the body."""
+        path = self._copy(body, skip)
+        try:
+            header = assemble.settle(path)
+        except CorruptInstance as err:
+            if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
+                yield Cut(path)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        if not header.sop_class_uid.startswith("1.2.840.10008.1.3.10"):  # a DICOMDIR
+            yield Object(path, header)
+
+    def _copy(self, body: bytes | Path, skip: int) -> Path:
+        path = self._new_file()
+        if isinstance(body, bytes):
+            path.write_bytes(body[skip:])
+        elif skip:
+            with body.open("rb") as source, path.open("wb") as out:
+                source.seek(skip)
+                shutil.copyfileobj(source, out, PIECE)
+        else:
+            try:
+                os.link(body, path)
+            except OSError:  # a file system without links
+                shutil.copyfile(body, path)
+        return path
+
+    def _zip(self, body: bytes | Path) -> Iterator[Piece]:
+        archive = self._copy(body, 0)
+        folder = self._new_file()
+        try:
+            for member in zip_archive.unpack(archive, folder):
+                if member.path is not None:
+                    yield from self._object(member.path, 0)
+        except CorruptInstance:
+            return  # what was sound before the break is kept
+        finally:
+            archive.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _inflated(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        path = self._new_file()
+        try:
+            if _inflate(body, path):
+                yield from self.look(path, "", depth + 1)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _parts(self, body: bytes | Path, boundary: bytes, depth: int) -> Iterator[Piece]:
+        source = self._copy(body, 0)
+        try:
+            with source.open("rb") as stream:
+                for part in multipart.parts(stream, boundary):
+                    yield from self._part(part, depth)
+        except CorruptInstance:
+            return
+        finally:
+            source.unlink(missing_ok=True)
+
+    def _part(self, part: multipart.Part, depth: int) -> Iterator[Piece]:
+        path = self._new_file()
+        with path.open("wb") as out:
+            for piece in part.pieces:
+                out.write(piece)
+        try:
+            said = part.headers.get("content-type", "").lower()
+            found = False
+            for one in self.look(path, said, depth + 1):
+                found = True
+                yield one
+            if not found and not said.startswith(("text/", "application/json", "application/dicom")):
+                yield Pixels(path.read_bytes())
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _text(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        if _size(body) > MAX_JSON:
+            return
+        data = _whole(body)
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):
+            packed = _from_base64(data.decode("latin-1").strip())
+            if packed is not None:
+                yield from self.look(packed, "", depth + 1)
+            return
+        if isinstance(value, (list, dict)):
+            yield Document(value)
+        for one in _values(value):
+            if isinstance(one, Mapping):
+                if isinstance(one.get(SOP_INSTANCE), Mapping) and "vr" in one[SOP_INSTANCE]:
+                    yield Metadata(one)
+            elif (packed := _from_base64(one)) is not None:
+                yield from self.look(packed, "", depth + 1)
+
+
+def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
+    """Every object and every long text of a JSON value; a value nested absurdly deep is no matter, there is no recursion."""
+    waiting = [value]
+    for _ in range(MAX_NODES):
+        if not waiting:
+            return
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            yield one
+            waiting.extend(
+                reversed([inner for inner in one.values() if isinstance(inner, (Mapping, list, str))])
+            )
+        elif isinstance(one, list):
+            waiting.extend(reversed([inner for inner in one if isinstance(inner, (Mapping, list, str))]))
+        elif len(one) >= SHORTEST_BASE64:
+            yield one
+
+
+def _from_base64(text: str) -> bytes | None:
+    """The bytes of base64 text or a data URL, where they begin as something that may hold DICOM; else None."""
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    if len(text) < SHORTEST_BASE64:
+        return None
+    start = text[:SHORTEST_BASE64].translate(_STANDARD)
+    try:
+        head = base64.b64decode(start[: len(start) // 4 * 4], validate=True)
+        if sniff(head) not in (*DICOM, Kind.ZIP, Kind.GZIP, Kind.ZLIB):
+            return None
+        return base64.b64decode(text.translate(_STANDARD) + "==")
+    except (binascii.Error, ValueError):
+        return None
+
+
+_STANDARD: Final = str.maketrans({"-": "+", "_": "/", "\r": None, "\n": None})
+
+
+def _inflate(body: bytes | Path, path: Path) -> bool:
+    """Unpack gzip or zlib into a file; False where it is broken or absurdly large."""
+    inflating, size = zlib.decompressobj(47), 0  # 32 + 15: gzip or zlib, whichever it is
+    try:
+        with path.open("wb") as out:
+            for piece in _pieces(body):
+                rest = piece
+                while rest:
+                    data = inflating.decompress(rest, PIECE)
+                    size += out.write(data)
+                    if size > MAX_INFLATED:
+                        return False
+                    rest = inflating.unconsumed_tail
+    except zlib.error:
+        return False
+    return inflating.eof
+
+
+def _pieces(body: bytes | Path) -> Iterator[bytes]:
+    if isinstance(body, bytes):
+        yield body
+        return
+    with body.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            yield piece
+
+
+def _head(body: bytes | Path) -> bytes:
+    if isinstance(body, bytes):
+        return body[:HEAD]
+    with body.open("rb") as stream:
+        return stream.read(HEAD)
+
+
+def _whole(body: bytes | Path) -> bytes:
+    return body if isinstance(body, bytes) else body.read_bytes()
+
+
+def _size(body: bytes | Path) -> int:
+    return len(body) if isinstance(body, bytes) else body.stat().st_size
