@@ -49,9 +49,9 @@ class Tdcloud(Provider):
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         opened = await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
-        page = await (await session.window()).latest()
 
         async def key() -> str | None:
+            page = await (await session.window()).latest()  # the viewer's own tab, once the browser has told of it
             return str(await page.evaluate(KEY)) or None
 
         cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)

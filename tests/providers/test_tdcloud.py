@@ -1,0 +1,51 @@
+"""唐都医院 云影像: a verification code that a person types, then 海纳医信's viewer in a new tab."""
+
+import pytest
+
+from fixtures.sites.tdcloud.site import CODE, TWO_STEPS, TdcloudSite
+from fixtures.world import World
+from providers.tdcloud import Tdcloud
+from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
+from scraper.link import of
+from scraper.model import Origin, Via
+from scraper.testing import Case, check
+
+SITE = TdcloudSite()
+SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+BROWSER, REBUILT = (Via.BROWSER,), Origin.REBUILT
+KNOWN = {"captcha": CODE}
+CASES = (
+    Case("the control submits the code", SITE.link(), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case("a button submits the code", SITE.link(TWO_STEPS), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case("nobody reads the code", SITE.link(), raises=CaptchaRequired, ways=BROWSER),
+    Case("a wrong code", SITE.link(), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误", ways=BROWSER),
+    Case("a wrong code, by the button", SITE.link(TWO_STEPS), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
+         ways=BROWSER),
+    Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=BROWSER),
+)  # fmt: skip
+NOT_OURS = ("https://tdcloudjp.fmmu.edu.cn/", "https://tdcloudjp.fmmu.edu.cn/zfp/ImageViewer/StudyView?id=1001")
+
+
+@pytest.fixture
+def world():
+    SITE.raw_only, SITE.tries = False, 0
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Tdcloud, case, world, tmp_path, via)
+    assert not world.unexpected
+    assert SITE.tries <= 1
+
+
+async def test_raw_pixels_where_no_jpeg_2000_is_served(world, tmp_path):
+    SITE.raw_only = True
+    await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Tdcloud.owns(of(link)) is None
+    assert Tdcloud.recognises(of(link)) is None
