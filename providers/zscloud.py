@@ -16,7 +16,6 @@ import hashlib
 import json
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 from urllib.parse import quote
 
 from providers.families import envelope
@@ -41,7 +40,6 @@ from scraper.contract import (
     StudyGone,
     WadoUri,
     gone,
-    read,
     whole,
     with_query,
 )
@@ -60,7 +58,6 @@ STUDY = "/film/api/m/common/study"
 ARCHIVE = "/vna/image/Home/ImageService"
 VIEWER_TOKEN = "/viewer/2d/Dapeng/Viewer/GetCredentialsToken"  # noqa: S105  # an address
 CHINA = timedelta(hours=8)
-R = TypeVar("R", bound=Reply)
 
 
 class Answer(Reply):
@@ -164,7 +161,7 @@ class Zscloud(Provider):
 
 async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Series]:
     """Every study of the share's records."""
-    entered = _read(_data(link, answer), Entered, link)
+    entered = envelope.nested(_data(link, answer), Entered, link.url)
     token = _opened_token(entered.token, link)
     found: dict[str, Series] = {}
     viewer = await _viewer(link, session)
@@ -192,7 +189,7 @@ async def _trees(
     for way in ({"source": "CloudFilm"}, {"appendTags": "PI-film-include"}):
         answer = await _signed(link, session, HIERARCHY, {**asked, **way}, token)
         if answer.code == GOOD and answer.data:
-            tree = _read(answer.data, Tree, link)
+            tree = envelope.nested(answer.data, Tree, link.url)
             if tree.patient.studies:
                 return [tree]
         elif answer.code != GOOD:
@@ -250,14 +247,16 @@ async def _shown(link: ShareLink, session: Session) -> list[Series]:
     )
     answer = Response(call.status, call.headers, call.read(), call.url)
     is_films = HIERARCHY in call.url
-    tree = _read(_data(link, answer.read(Answer)), Tree, link) if is_films else answer.read(Tree)
+    tree = (
+        envelope.nested(_data(link, answer.read(Answer)), Tree, link.url) if is_films else answer.read(Tree)
+    )
     return described(link, tree, await _viewer(link, session), Record.model_validate({}))
 
 
 async def _viewer(link: ShareLink, session: Session) -> str:
     """The viewer's token; it holds for an hour."""
     answer = await session.get(link.join(VIEWER_TOKEN), headers=_film(link), reply=Viewer)
-    return _read(answer.result, ViewerToken, link).token
+    return envelope.nested(answer.result, ViewerToken, link.url).token
 
 
 def described(link: ShareLink, tree: Tree, viewer: str, record: Record) -> list[Series]:
@@ -319,12 +318,6 @@ def _refusal(link: ShareLink, answer: Answer) -> StudyGone:
     )
 
 
-def _read(value: object, reply: type[R], link: ShareLink) -> R:
-    """A value that the site gives as JSON, or as a text of JSON."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return read(text.encode(), reply, link.url)
-
-
 def _opened_token(sealed: str, link: ShareLink) -> str:
     try:
         return aes.gcm_opened(aes.from_base64(sealed), TOKEN_KEY)
@@ -337,4 +330,4 @@ def _opened_records(sealed: str, link: ShareLink) -> list[Record]:
         text = aes.cbc_opened(aes.from_base64(sealed), RECORD_KEY, RECORD_IV)
     except aes.WrongKey as err:
         raise SiteChanged(host=link.host, what=KEYS_CHANGED) from err
-    return _read(text, Records, link).records
+    return envelope.nested(text, Records, link.url).records

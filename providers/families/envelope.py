@@ -5,6 +5,7 @@ facts: fixtures/sites/zscloud/README.md, fixtures/sites/medapi/README.md, fixtur
 
 from __future__ import annotations
 
+import json
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from scraper.contract import (
     SiteUnreachable,
     StudyGone,
     gone,
+    read,
 )
 
 R = TypeVar("R", bound=Reply)
@@ -40,6 +42,11 @@ def told(answer: Response, reply: type[R]) -> R:
         return answer.read(reply)
     except SiteChanged as err:
         raise refused(answer) from err
+
+
+def nested(value: object, reply: type[R], url: str) -> R:
+    """A value inside an answer, given as JSON or as the text of JSON; raises SiteChanged."""
+    return read((value if isinstance(value, str) else json.dumps(value)).encode(), reply, url)
 
 
 def refused(answer: Response) -> Exception:

@@ -1,0 +1,47 @@
+"""mtywcloud: image paths of both kinds, a hospital's own copy, and links that are over."""
+
+import pytest
+
+from fixtures.sites.mtywcloud import site
+from fixtures.world import World
+from providers.mtywcloud import Mtywcloud
+from scraper.errors import LinkExpired, NoSuchStudy
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+SITE = site.MtywcloudSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+OWN_COPY = site.share(site.BY_URL, address=site.ELSEWHERE, app="SXiCCWebClient")
+CASES = (
+    Case("paths that are addresses", site.share(site.BY_URL), series=SERIES, ways=BOTH),
+    Case("paths of a Windows drive", site.share(site.BY_DRIVE), series=SERIES, ways=BOTH),
+    Case("a hospital's own copy", OWN_COPY, series=SERIES),
+    Case("expired", site.share(site.BY_URL, token="old"), raises=LinkExpired, says="链接已过期", ways=BOTH),
+    Case("unknown", site.share(site.UNKNOWN), raises=NoSuchStudy, says="检查不存在", ways=BOTH),
+)
+NOT_OURS = (
+    "https://ss.mtywcloud.com/ICCWebClient/Image/Viewer?OrganizationID=ORG1",
+    "https://ss.mtywcloud.com/help?DicomDirPath=x",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Mtywcloud, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "mtywcloud"
+
+
+def test_a_hospitals_own_copy_is_recognised():
+    found = find(of(OWN_COPY))
+    assert found is not None
+    assert (found.provider.name, found.listed) == ("mtywcloud", False)
