@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scraper import assemble, verify
 from scraper.collect import Collected
@@ -46,8 +46,9 @@ def study(collected: Collected, series: Sequence[Series], told: Study) -> Judged
     """Judge one study; ``series`` is what the site announced (empty: it announced nothing, as with a zip)."""
     checked = [one for _, one in collected.saved]
     expected = _expected(collected, series)
-    across = verify.study(checked, expected, told.uid)
-    problems = [*across, *of_instances(checked), *collected.problems, *_losses(collected, series)]
+    losses = _losses(collected, series)
+    across = _excused(verify.study(checked, expected, told.uid), losses)
+    problems = [*across, *of_instances(checked), *collected.problems, *losses]
     return _assembled(collected, series, told, problems, expected)
 
 
@@ -116,7 +117,8 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         uid = collected.uid_of_series.get(name_of_series, name_of_series)
         found.append(Problem("left-out", tuple(names), {"what": "no pixels, or no DICOM"}, uid, fatal=False))
     for one in series:
-        found.extend(one.left_out)
+        uid = collected.uid_of_series.get(one.name, one.name)
+        found.extend(replace(each, series_instance_uid=uid) for each in one.left_out)
     if collected.twice:
         found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:
@@ -126,6 +128,21 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     if series and any(one.expected is None for one in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
+
+
+def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:
+    """Gaps in a stack, worth saying and no more where the site itself leaves out as many objects of that series."""
+    left_out: Counter[str] = Counter()
+    for one in losses:
+        if one.code == "left-out" and one.series_instance_uid:
+            left_out[one.series_instance_uid] += len(one.instances)
+    return [
+        replace(one, fatal=False)
+        if one.code == "missing-slices"
+        and int(str(one.values.get("slices", 0))) <= left_out[one.series_instance_uid]
+        else one
+        for one in across
+    ]
 
 
 def _grouped(names: Sequence[str], series_of: Mapping[str, str]) -> dict[str, list[str]]:

@@ -1,0 +1,98 @@
+"""zy91: the page's check, passed by its own form; the saved page as a source; and what the site refuses."""
+
+import pytest
+
+from fixtures.sites.zy91 import site
+from fixtures.world import World
+from providers.zy91 import Zy91
+from scraper.errors import (
+    CaptchaRequired,
+    CredentialsRefused,
+    CredentialsRequired,
+    LinkExpired,
+    NoLink,
+    NoSuchStudy,
+)
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check, run
+
+IN_PAGE = (Via.BROWSER,)
+GIVEN = {"id_last6": site.ID_LAST6, "captcha": site.CAPTCHA}
+SITE = site.Zy91Site()
+SERIES = {
+    one.uid: len([each for each in one.instances if each.sop_instance_uid in SITE.originals])
+    for one in SITE.study.series
+}
+CASES = (
+    Case("passes the check in the page", site.OPEN, answers=GIVEN, series=SERIES, left_out=2, ways=IN_PAGE),
+    Case("a link in lower case", site.LOWER_CASE, answers=GIVEN, series=SERIES, left_out=2, ways=IN_PAGE),
+    Case("does not skip the check", site.OPEN, raises=CaptchaRequired),
+    Case("asks for the ID in the page", site.OPEN, raises=CredentialsRequired, ways=IN_PAGE),
+    Case(
+        "a wrong captcha",
+        site.OPEN,
+        answers={**GIVEN, "captcha": "0000"},
+        raises=CredentialsRefused,
+        says="错误",
+        ways=IN_PAGE,
+    ),
+    Case("an expired link", site.EXPIRED, raises=LinkExpired, ways=(Via.DIRECT, Via.BROWSER)),
+    Case("an altered link", site.ALTERED, answers=GIVEN, raises=LinkExpired, says="签名无效", ways=IN_PAGE),
+    Case("a report without images", site.NO_IMAGES, answers=GIVEN, raises=NoSuchStudy, ways=IN_PAGE),
+)
+NOT_OURS = (
+    "https://yyx.zy91.com:6443/PC/",
+    "https://yyx.zy91.com:6443/PC/#/share_report?tel=&pid=P1&rid=R1&Signature=x",
+    "https://zy91.com/PC/#/share_report?sid=1",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Zy91, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_a_page_that_asks_for_nothing_is_read_at_once(tmp_path):
+    with World(site.Zy91Site(checked=False)) as world:
+        await check(Zy91, Case("open", site.OPEN, series=SERIES, left_out=2), world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize(
+    "stray", [b"", b"\xff\xfe<!-- stray -->", b"\xb2\xe2"], ids=["clean", "stray", "gbk"]
+)
+async def test_a_saved_viewer_page_is_a_source(tmp_path, stray):
+    saved = tmp_path / "viewer.html"
+    saved.write_bytes(SITE.viewer_page().encode().replace(b"<script>", stray + b"<script>", 1))
+    with World(SITE) as world:
+        await check(Zy91, Case("saved", str(saved), series=SERIES, left_out=2), world, tmp_path / "out")
+        assert not world.requests(path="/api/OAuth/")
+
+
+async def test_a_saved_page_of_the_literals_alone_names_each_images_series(tmp_path):
+    page = SITE.viewer_page()
+    saved = tmp_path / "part.htm"
+    saved.write_text(
+        "".join(
+            line for line in page.splitlines(keepends=True) if line.startswith(("var imgInfo", "var serInfo"))
+        )
+    )
+    with World(SITE) as world:
+        await check(Zy91, Case("saved", str(saved), series=SERIES, left_out=2), world, tmp_path / "out")
+
+
+async def test_another_saved_page_is_no_source(tmp_path):
+    saved = tmp_path / "news.html"
+    saved.write_text("<p>nothing here</p>")
+    with World() as world:
+        result = await run(Zy91, Case("news", str(saved)), world, tmp_path / "out")
+    assert isinstance(result.error, NoLink)
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "zy91"
