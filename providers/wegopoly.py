@@ -84,7 +84,7 @@ class Wegopoly(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         hospital, study, token = opened(link)
         sent = {"hid": hospital, "verifyToken": token, "version": "undefined", "x-cf-biz": ""}
-        report = _granted(link, await session.post(link.join(API + REPORT), headers=sent, reply=Answer))
+        report = await session.post(link.join(API + REPORT), headers=sent, reply=Answer)
         images = _granted(link, await session.post(link.join(API + IMAGES), headers=sent, reply=Answer))
         for series in described(link, study, report, images):
             yield series
@@ -106,7 +106,7 @@ def opened(link: ShareLink) -> tuple[str, str, str]:
         UnusableLink: the link is damaged, or of a version that is not known.
     """
     plain: object = link.params
-    if sealed := link.params.get("q", "").rstrip("="):
+    if sealed := link.params.get("q", "").replace("+", "-").replace("/", "_").rstrip("="):
         cipher = Cipher(algorithms.AES(KEY), modes.CTR(FIRST_BLOCK)).decryptor()
         try:
             plain = json.loads(cipher.update(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))))

@@ -119,7 +119,7 @@ class Whuh(Provider):
         told = {name: value.replace(" ", "+") for name, value in link.params.items()}
         number = told.get("h", "")
         answer = await _call(link, session, "GetCloudImageConfigInfoByHospitalCode", {"hospitalCode": number})
-        config = read(json.dumps(answer).encode(), ConfigReply, link.url)
+        config = read(json.dumps(answer or {}).encode(), ConfigReply, link.url)
         if config.may_download is False:
             raise DownloadNotPermitted(host=link.host)
         asked = [

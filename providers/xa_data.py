@@ -23,6 +23,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
+    StudyGone,
 )
 
 TO_IMAGES = "text=/^\\s*查看(影像)?\\s*$/"
@@ -43,7 +44,15 @@ class XaData(Provider):
         if token is None:
             raise SiteChanged(host=link.host, what="no token in the link; its page has it")
         await session.get(link.url.partition("#")[0])  # the call goes with the page's cookies
-        for series in neuview.described(link, await session.get(neuview.call(link, token["token"]))):
+        answer = await session.get(neuview.call(link, token["token"]))
+        try:
+            found = neuview.described(link, answer)
+        except StudyGone as err:
+            if type(err) is not StudyGone:
+                raise
+            # neither expired nor cancelled: perhaps only the page itself may ask
+            raise SiteChanged(err.said, host=link.host, what="a refusal") from None
+        for series in found:
             yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

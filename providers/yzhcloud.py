@@ -37,7 +37,7 @@ from scraper.contract import (
 
 VIEWER = "/w_viewer_2/index.php/home/index/ajax_get_patient_study"
 LANDING = "/dicom_2020/index.php/home/index/ajax_get_study"
-TO_VIEWER = "a[href*='dicom_2020'][href*='org_id='], a.button[href*='org_id=']"
+TO_VIEWER = "a[href*='dicom_2020'][href*='org_id=']"
 EITHER_CALL = r"/home/index/ajax_get_(?:patient_)?study\?"
 
 
@@ -147,7 +147,7 @@ async def _through_landing(link: ShareLink, session: Session) -> tuple[str, str,
     if not uid:
         raise SiteChanged(host=link.host, what="the viewer's page sets no study_instance_uid")
     name, slash, _ = page.words("title").partition("/")
-    return uid, ShareLink(viewer.url).params.get("org_id", ""), name if slash else ""
+    return uid, ShareLink(urljoin(landing.url, address)).params["org_id"], name if slash else ""
 
 
 def _site(link: ShareLink) -> dict[str, str]:
