@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, UsageError
-from scraper.lang import describe, question_label, say
+from scraper.lang import describe, describe_problem, question_label, say
 from scraper.model import QUESTIONS, Question, Result
 from scraper.settings import (
     BrowserUse,
@@ -337,6 +337,51 @@ def verify(
     else:
         show(result, Console(), Console(stderr=True), language)
     return result.exit_code
+
+
+class ExportTarget(StrEnum):
+    """``export --to``."""
+
+    ZIP = "zip"
+    DICOMDIR = "dicomdir"
+    PNG = "png"
+    JPG = "jpg"
+    NIFTI = "nifti"
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
+    to: Annotated[ExportTarget, typer.Option("--to", help="What to make.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")] = None,
+    deidentify: Annotated[bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15).")] = False,
+    as_json: Json = False, lang: Lang = None,
+) -> int:  # fmt: skip
+    """What other people and programs ask for, from a folder on disk."""
+    from scraper.errors import NoSuchFile
+    from scraper.export import Target
+    from scraper.export import export as make
+    from scraper.store import disk
+
+    language = lang or language_from_environment()
+    if not folder.exists():
+        raise NoSuchFile(path=str(folder))
+    suffix = ".zip" if to is ExportTarget.ZIP else f"-{to.value}"
+    target = output or folder.with_name(folder.name.removesuffix(".zip") + suffix)
+    with disk(target):
+        made = make(folder, Target(to.value), target, deidentify=deidentify)
+    if as_json:
+        problems = [{"code": one.code, "instances": list(one.instances)} for one in made.problems]
+        typer.echo(
+            json.dumps(
+                {"output": str(made.path), "files": made.files, "problems": problems}, ensure_ascii=False
+            )
+        )
+    else:
+        typer.echo(say("export.done", language, path=made.path, files=made.files))
+    for problem in made.problems:
+        _complain(describe_problem(problem, language))
+    return 0
 
 
 @app.command()

@@ -161,7 +161,7 @@ class Fetcher:
         longest = max(LAST_RESORT_PAUSE_S, self._session.settings.timeout_s)
         if isinstance(told, (int, float)):
             return min(float(told), longest)
-        return min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+        return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
     async def _once(self, instance: Instance, into: Path) -> tuple[Problem, ...]:
         match instance.source:

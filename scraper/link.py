@@ -181,6 +181,8 @@ def _is_plain(segment: str, *, last: bool) -> bool:
         return True
     if not _WORDS.fullmatch(segment) or len(segment) > 40:
         return False
+    if last and "." not in segment and any(char.isdigit() for char in segment):
+        return False
     stem = segment.partition(".")[0]
     is_one_lower_word = stem.isascii() and stem.islower() and stem.isalpha()
     return not (last and is_one_lower_word and "." not in segment and stem not in _PLAIN_LAST)

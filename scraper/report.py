@@ -40,7 +40,9 @@ def json_line(result: Result, language: Language) -> str:
     return json.dumps(document.of(result, language), ensure_ascii=False)
 
 
-def show(result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False) -> None:
+def show(
+    result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False
+) -> None:
     """A result for people: what was saved, where it lies, what is wrong.
 
     Args:
@@ -137,8 +139,7 @@ class Display:
         self._began = time.monotonic()
 
     def __enter__(self) -> Display:
-        self._bars.start()
-        return self
+        return self  # the bars begin with the first series: an empty display would scroll the terminal
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
@@ -148,6 +149,7 @@ class Display:
         if name in self._of:
             return
         if self._overall is None:
+            self._bars.start()
             self._overall = self._bars.add_task(say("report.overall", self._language), total=0)
         self._of[name] = self._bars.add_task(escape(label[:40]), total=expected)
         if expected is not None:

@@ -25,6 +25,7 @@ from scraper.errors import DiskFull, InstanceConflict, NotWritable
 from scraper.model import Header, Origin, Saved, Study
 
 STATE = ".cloudfilm"
+NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 JOURNAL = "journal.jsonl"
 PLAN = "placing.json"
 REPORT = "study.json"

@@ -14,7 +14,6 @@ from scraper.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import LINK, Fault, Site, serving
 
-
 pytestmark = pytest.mark.usefixtures("plugged_in")
 
 

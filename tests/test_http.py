@@ -158,7 +158,10 @@ async def test_the_signer_runs_when_the_request_leaves():
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
-GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03AAAAAAAAAA"
+GZIP = (
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n"
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03AAAAAAAAAA"
+)
 
 
 @pytest.mark.parametrize(

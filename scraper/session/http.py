@@ -143,7 +143,7 @@ class Http:
             verify=not settings.insecure,
             proxy=settings.proxy or None,
             trust_env=not settings.proxy,
-            timeout=None,
+            timeout=None,  # type: ignore[arg-type]  # none over all: the low-speed limit above ends a silent one
             allow_redirects=False,
             curl_options=options,
             default_headers=False,
