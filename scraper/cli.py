@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
@@ -37,6 +36,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(wanted: bool) -> None:  # as typer calls it
+    if wanted:
+        from scraper import __version__
+
+        typer.echo(f"cloudfilm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and leave.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    del version
+
 
 Source = Annotated[
     list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
@@ -97,15 +115,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line; gives its exit code."""
-    language = language_from_environment()
-    for place, word in enumerate(arguments):
-        value = (
-            arguments[place + 1]
-            if word == "--lang" and place + 1 < len(arguments)
-            else word.partition("--lang=")[2]
-        )
-        if value in (Language.ZH, Language.EN):
-            language = Language(value)
+    chosen = _value_of(arguments, "--lang")
+    language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language_from_environment()
     try:
         outcome = app(arguments, standalone_mode=False, prog_name="cloudfilm")
     except typer.Exit as left:
@@ -122,12 +133,23 @@ def run(arguments: list[str]) -> int:
     except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
         from scraper.report import write_diagnostic
 
-        path = write_diagnostic(Path("cloudfilm"), err, "", "", [])
+        path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
         _complain(
             say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path)
         )
         return int(ExitCode.BUG)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _value_of(arguments: list[str], *names: str) -> str:
+    """An option's value as the words stand; for what must be known although the command failed."""
+    for place, word in enumerate(arguments):
+        if word in names and place + 1 < len(arguments):
+            return arguments[place + 1]
+        name, equals, value = word.partition("=")
+        if equals and name in names:
+            return value
+    return ""
 
 
 def _complain(*sentences: str) -> None:
@@ -186,6 +208,8 @@ def _stdin_text() -> str:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """The one place where the event loop runs."""
+    import asyncio  # a tenth of a second that ``--help`` does not need
+
     return asyncio.run(work)
 
 
@@ -228,7 +252,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     from rich.console import Console
 
     from scraper.pipeline import Run
-    from scraper.report import Display, json_line, show, write_diagnostic
+    from scraper.report import Display, json_line, show, traffic, write_diagnostic
 
     talk = Console(stderr=True)
     results_to = Console()
@@ -246,6 +270,8 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
                             settings.output, result.error, result.link, result.provider, run.log
                         )
                         result = replace(result, diagnostic=path)
+                    if settings.verbosity > 0:
+                        traffic(run.log, talk)
             codes.append(result.exit_code)
             _print(result)
 

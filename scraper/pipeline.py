@@ -19,6 +19,7 @@ from scraper import document, judge, registry, source, verify
 from scraper.collect import Collected, Collector, Unwatched, Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
 from scraper.errors import (
+    BrowserMissing,
     CloudfilmError,
     ExitCode,
     MissingInstances,
@@ -257,19 +258,27 @@ class Run:
         if provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self.settings.headed:
             try:
                 return await _listed(provider, owner.link, session), Via.DIRECT
-            except SiteChanged:
-                if use is BrowserUse.NEVER or not provider.has_viewer():
+            except SiteChanged as changed:
+                if use is BrowserUse.NEVER:
                     raise
-        elif use is BrowserUse.NEVER or not (provider.has_viewer() or provider.speaks_directly()):
+                try:
+                    return await self._watched(owner, session), Via.BROWSER
+                except (BrowserMissing, UnknownViewer, SiteChanged):
+                    raise changed from None
+        if use is BrowserUse.NEVER:
             raise UnknownViewer(link=owner.link.redacted)
-        elif not provider.has_viewer():
-            return await _listed(provider, owner.link, session), Via.DIRECT
+        return await self._watched(owner, session), Via.BROWSER
+
+    async def _watched(self, owner: Owner, session: Session) -> list[Found]:
+        """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
         self._watcher.say(owner.link.host)
+        universal = registry.universal()
+        opens = owner.provider if owner.provider.has_viewer() else universal
+        watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
         async with window.guard():
-            await provider.open_viewer(owner.link, session)
-            watching = provider if provider.watches() else registry.universal()
-            return [one async for one in watching.watch(owner.link, session)], Via.BROWSER
+            await opens.open_viewer(owner.link, session)
+            return [one async for one in watches.watch(owner.link, session)]
 
     # ---- found → on the disk
 

@@ -108,6 +108,13 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
         console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
 
 
+def traffic(log: Sequence[Mapping[str, object]], talk: Console) -> None:
+    """The requests of one source, addresses redacted; for ``-v``."""
+    for row in log:
+        words = f"{row['method']} {row['url']} {row['status']} {row['type']} {row['bytes']}"
+        talk.print(f"[dim]{escape(words)}[/]", soft_wrap=True, highlight=False)
+
+
 class _Rate(ProgressColumn):
     """Instances a second."""
 
