@@ -2,13 +2,14 @@
 
 import pytest
 
+from fixtures.faults import Fault
 from fixtures.sites.ftimage.site import CHECKED, CODE, EXPIRED, LAZY, FtimageSite
 from fixtures.world import World
 from providers.ftimage import Ftimage
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
 from scraper.link import of
 from scraper.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 SITE = FtimageSite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
@@ -39,6 +40,19 @@ async def test_case(case, via, world, tmp_path):
     await check(Ftimage, case, world, tmp_path, via)
     assert not world.unexpected
     assert SITE.tries <= 1
+
+
+async def test_an_image_that_the_page_did_not_get_is_fetched(world, tmp_path):
+    world.faults.plan(r"/2/[^/]+\.dcm$", Fault.ERROR)
+    await check(Ftimage, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+async def test_an_image_that_never_comes_is_missed(world, tmp_path):
+    gone = next(path for path in SITE.paths if "/2/" in path)
+    world.faults.plan(gone, Fault.GONE, times=99)
+    result = await run(Ftimage, CASES[0], world, tmp_path, Via.BROWSER)
+    assert result.exit_code == 7
+    assert result.counts.saved == result.counts.expected - 1
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

@@ -1,0 +1,62 @@
+"""圆心云影: one image at a time, on a desktop's page and on a phone's."""
+
+import pytest
+
+from fixtures.faults import Fault
+from fixtures.sites.tjmucih.site import ELSEWHERE, EXPIRED, LOCKED, PASSWORD, TjmucihSite
+from fixtures.world import World
+from providers.tjmucih import Tjmucih
+from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check, run
+
+SITE = TjmucihSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BROWSER = (Via.BROWSER,)
+CASES = (
+    Case("desktop", SITE.link(), series=SERIES, ways=BROWSER),
+    Case("phone", SITE.mobile_link(), series=SERIES, ways=BROWSER),
+    Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=BROWSER),
+    Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=BROWSER),
+    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
+    Case("a wrong password", SITE.link(LOCKED), {"password": "0000"}, raises=CredentialsRefused, says="密码错误", ways=BROWSER),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BROWSER),
+)
+NOT_OURS = (
+    "https://zlyy.tjmucih.cn/",
+    "https://zlyy.tjmucih.cn/yunyingxiang/?dignosis=0123",
+    "https://x.test/?diagnosis=0123456789abcdef0123456789abcdef",
+)
+
+
+@pytest.fixture
+def world():
+    SITE.without_count, SITE.tries = set(), 0
+    with World(SITE) as up:
+        yield up
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, world, tmp_path):
+    await check(Tjmucih, case, world, tmp_path, via)
+    assert not world.unexpected
+    assert SITE.tries <= 1
+
+
+async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
+    SITE.without_count = {1}
+    await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+async def test_an_image_that_never_comes_is_missed(world, tmp_path):
+    world.faults.plan(r"get_dcm_jpg.*&s=1&i=5$", Fault.GONE, times=99)
+    result = await run(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+    assert result.exit_code == 7
+    assert result.counts.saved == result.counts.expected - 1
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Tjmucih.owns(of(link)) is None
+    assert Tjmucih.recognises(of(link)) is None
