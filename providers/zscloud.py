@@ -142,7 +142,7 @@ class Zscloud(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         asked = {"code": link.params["code"]}
         answer = await session.post(link.join(ENTER), json=asked, headers=_film(link))
-        for series in await _listed(link, session, envelope.told(answer, Answer)):
+        for series in await _listed(link, session, envelope.entered(answer, Answer)):
             yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -152,7 +152,7 @@ class Zscloud(Provider):
         call = await session.traffic.wait_for(ENTER, timeout_s=session.settings.timeout_s)
         entered = Response(call.status, call.headers, call.read(), call.url)
         try:
-            found = await _listed(link, session, envelope.told(entered, Answer))
+            found = await _listed(link, session, envelope.entered(entered, Answer))
         except (SiteChanged, SiteUnreachable, SessionLapsed):  # then only the page itself knows how to ask
             found = await _shown(link, session)
         for series in found:

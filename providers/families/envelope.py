@@ -44,6 +44,18 @@ def told(answer: Response, reply: type[R]) -> R:
         raise refused(answer) from err
 
 
+def entered(answer: Response, reply: type[R]) -> R:
+    """The answer to a share's first call: refused without words, the share itself is what is no longer valid.
+
+    Raises:
+        StudyGone: 401 or 403 without words; else as ``told``.
+    """
+    try:
+        return told(answer, reply)
+    except SessionLapsed as err:
+        raise StudyGone(f"HTTP {answer.status}", host=urlsplit(answer.url).hostname) from err
+
+
 def nested(value: object, reply: type[R], url: str) -> R:
     """A value inside an answer, given as JSON or as the text of JSON; raises SiteChanged."""
     return read((value if isinstance(value, str) else json.dumps(value)).encode(), reply, url)

@@ -1,0 +1,69 @@
+"""efilmcloud: short links, viewer links, reports without images, and tokens that lapse."""
+
+import pytest
+
+from fixtures.faults import Fault
+from fixtures.sites.efilmcloud import site
+from fixtures.world import World
+from providers.efilmcloud import Efilmcloud
+from scraper.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+SITE = site.EfilmcloudSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CASES = (
+    Case("a short link", site.short(site.OPEN), series=SERIES, ways=BOTH),
+    Case("a viewer's link", site.viewer_link(site.KEPT_TOKEN), series=SERIES, ways=BOTH),
+    Case("expired", site.short(site.EXPIRED), raises=LinkExpired, says="链接已过期", ways=BOTH),
+    Case("unknown", site.short("Zzz000xyz"), raises=NoSuchStudy, says="链接不存在"),
+    Case("the report alone", site.short(site.REPORT_ONLY), raises=DownloadNotPermitted, ways=BOTH),
+    Case("a viewer's link that is over", site.viewer_link("V.old"), raises=LinkExpired, ways=BOTH),
+)
+NOT_OURS = (
+    "https://demo.efilmcloud.com:8810/pages/reportmian/index",
+    "https://demo.efilmcloud.com:8803/?token=V.kept",
+    "https://efilmcloud.com.example.org/AbC123xyz",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Efilmcloud, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_lapsed_tokens_are_fetched_anew(tmp_path):
+    with World(SITE) as world:
+        world.faults.plan("/wado", Fault.LAPSED)
+        world.faults.plan("StudyMedicaldocuments", Fault.LAPSED)
+        await check(Efilmcloud, Case("", site.short(site.OPEN), series=SERIES), world, tmp_path)
+        assert len(world.requests(path="EntranceValidate")) == 3
+
+
+async def test_images_come_in_the_order_of_their_numbers(tmp_path):
+    with World(SITE) as world:
+        result = await check(Efilmcloud, Case("", site.short(site.OPEN), series=SERIES), world, tmp_path)
+    assert [series.number for series in result.studies[0].series] == sorted(
+        one.number for one in SITE.study.series
+    )
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "efilmcloud"
+
+
+def test_a_viewers_link_elsewhere_is_recognised():
+    found = find(
+        of(
+            "https://film.hospital.test:8803/?token=V.T&webApiUrl=https%3A%2F%2Ffilm.hospital.test%3A8801&hID=1"
+        )
+    )
+    assert found is not None
+    assert (found.provider.name, found.listed) == ("efilmcloud", False)

@@ -1,0 +1,52 @@
+"""fssalon: both link shapes, the image service on HTTP and HTTPS, and reports without images."""
+
+import pytest
+
+from fixtures.sites.fssalon import site
+from fixtures.world import World
+from providers.fssalon import Fssalon
+from scraper.errors import (
+    CredentialsRefused,
+    CredentialsRequired,
+    DownloadNotPermitted,
+    LinkExpired,
+    NoSuchStudy,
+)
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+SITE = site.FssalonSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CODE, WRONG = {"access_code": site.CODE}, {"access_code": "000000"}
+CASES = (
+    Case("an index link, images over HTTP", site.index_link(site.OPEN), series=SERIES, ways=BOTH),
+    Case("a film link, images over HTTPS", site.film_link(site.OVER_TLS), series=SERIES, ways=BOTH),
+    Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
+    Case("asks for a code", site.film_link(site.ASKS), raises=CredentialsRequired),
+    Case(
+        "a wrong code", site.film_link(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="验证码错误"
+    ),
+    Case("images not opened", site.index_link(site.CLOSED), raises=DownloadNotPermitted, ways=BOTH),
+    Case("an unknown report", site.index_link("R9999"), raises=NoSuchStudy, says="报告不存在", ways=BOTH),
+    Case("images cleared away", site.film_link(site.NO_IMAGES), raises=LinkExpired, says="影像已过期清除"),
+)
+NOT_OURS = (
+    "https://efilm.fs-salon.cn/index?barcode=R0001",
+    "https://efilm.fs-salon.cn/help?barcode=1&hospitalcode=2",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Fssalon, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "fssalon"

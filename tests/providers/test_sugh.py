@@ -1,0 +1,57 @@
+"""sugh: open shares, the 提取码, and shares that are over."""
+
+import pytest
+
+from fixtures.sites.sugh import site
+from fixtures.world import World
+from providers.sugh import Sugh
+from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+SITE = site.SughSite()
+SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+BOTH = (Via.DIRECT, Via.BROWSER)
+CODE, WRONG = {"access_code": site.CODE}, {"access_code": "0000"}
+CASES = (
+    Case("open", site.share(site.OPEN), series=SERIES, ways=BOTH),
+    Case("with the 提取码", site.share(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
+    Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, ways=BOTH),
+    Case(
+        "a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"
+    ),
+    Case("expired", site.share(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
+    Case("unknown", site.share("ffffffff"), raises=NoSuchStudy, says="分享不存在"),
+    Case("the study is gone", site.share(site.NO_STUDY), raises=NoSuchStudy, says="检查不存在"),
+)
+NOT_OURS = (
+    "https://work.sugh.net:8002/pc/auth-viewer",
+    "https://work.sugh.net:8002/help?clinicalShareToken=1",
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path):
+    with World(SITE) as world:
+        await check(Sugh, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_a_refused_code_is_not_tried_again(tmp_path):
+    with World(SITE) as world:
+        await check(Sugh, CASES[3], world, tmp_path)
+        assert len([one for one in world.seen if "shareCode=0000" in one.query]) == 1
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "sugh"
+
+
+def test_another_host_is_recognised_by_its_path():
+    found = find(of("https://film.hospital.test/pc/auth-viewer?clinicalShareToken=1"))
+    assert found is not None
+    assert (found.provider.name, found.listed) == ("sugh", False)
