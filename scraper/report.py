@@ -163,8 +163,8 @@ class Display:
             total = self._bars.tasks[self._bars.task_ids.index(self._overall)].total or 0
             self._bars.update(self._overall, total=total + expected)
         if not self._quiet and not self._console.is_terminal:
-            count = "?" if expected is None else expected
-            self._console.print(f"  {escape(label)}: {count}", highlight=False)
+            count = "" if expected is None else f": {expected}"
+            self._console.print(f"  {escape(label)}{count}", highlight=False)
 
     def arrived(self, series: str, *, reused: bool) -> None:
         """One more instance is on the disk."""

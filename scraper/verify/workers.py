@@ -23,6 +23,7 @@ from scraper.verify.instance import Checked, failed, instance
 _MEMORY: Final = 4 << 30  # bytes of address space a worker may take, where the system can limit it
 _PER_MEGABYTE_S: Final = 0.5  # added to the time limit for each megabyte of the file
 MOST_PROCESSES: Final = 4
+_PAYS: Final = 24  # files checked for each process that runs before another one starts
 _LENGTH: Final = struct.Struct("<I")
 
 
@@ -90,7 +91,10 @@ _START: Final = "from scraper.verify.workers import serve; serve()"
 
 
 class Inspector:
-    """A pool of checking processes; they start at the first file and are gone when the context ends.
+    """A pool of checking processes; they start when there is work for them and are gone when the context ends.
+
+    A process costs about a second of its own, so a further one starts only once as many files were checked as make up
+    for that: a small study is checked by one.
 
     Args:
         processes: how many; by default one a processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
@@ -101,10 +105,9 @@ class Inspector:
         self._count = max(1, processes or min(os.cpu_count() or 1, MOST_PROCESSES))
         self.processes = self._count
         self._timeout_s = timeout_s
-        self._workers = [_Worker() for _ in range(self._count)]
+        self._workers: list[_Worker] = []
         self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        for worker in self._workers:
-            self._free.put_nowait(worker)
+        self._checked = 0
 
     async def __aenter__(self) -> Self:
         """Ready; nothing is started yet."""
@@ -118,12 +121,25 @@ class Inspector:
 
     async def inspect(self, path: Path, origin: Origin) -> Checked:
         """Check one file in a worker; waits for a free one."""
-        worker = await self._free.get()
+        worker = await self._worker()
         try:
             size = _size(path)
             return await worker.check(path, origin, self._timeout_s + size / 1e6 * _PER_MEGABYTE_S)
         finally:
+            self._checked += 1
             self._free.put_nowait(worker)
+
+    async def _worker(self) -> _Worker:
+        """A free process, or one more where they are few for the work."""
+        if (
+            self._free.empty()
+            and len(self._workers) < self._count
+            and self._checked >= _PAYS * len(self._workers)
+        ):
+            worker = _Worker()
+            self._workers.append(worker)
+            return worker
+        return await self._free.get()
 
 
 def _size(path: Path) -> int:
