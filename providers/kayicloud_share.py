@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from scraper.contract import (
@@ -45,6 +46,7 @@ from scraper.contract import (
     with_query,
 )
 
+PATIENCE = 3  # answers 5xx to one image, before its signature is taken for lapsed
 SMALLEST = 100  # bytes; less is an error's text, not a file
 KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
 FULL = {"lossless": "1", "iq": "100"}  # without these two a smaller picture comes
@@ -181,6 +183,7 @@ class _Serving:
         self._lapsed, self._is_other = lapsed, is_other
         self._patient = _base64(study.patient_id or study.pat_id or "")
         self._waking = asyncio.Lock()
+        self._failed = Counter[str]()
         self._is_awake = False
 
     def instance(self, at: int) -> Instance:
@@ -195,7 +198,9 @@ class _Serving:
             response = await self._session.request(Request(self._address(image, at)))
             if response.status == 404:
                 raise MissingInstances(why="HTTP 404")
-            if response.status >= 500 or response.status == 429:
+            is_busy = response.status >= 500 or response.status == 429
+            self._failed[image.uid] += is_busy
+            if is_busy and (self._failed[image.uid] < PATIENCE or image.uid in self._lapsed):
                 self._is_awake = False  # asleep, perhaps: the next try wakes it
                 kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
                 raise kind(host=_host(self._server), why=f"HTTP {response.status}", retry_after_s=response.retry_after_s)

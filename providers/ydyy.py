@@ -48,7 +48,6 @@ from scraper.contract import (
 SHORT = "/M-Viewer/shortserver/"
 CHECK = "/M-Viewer/mobilebackend/qrcode/checkIdNum"
 LIST = "/M-Viewer/m/NeuVnaimage/getxmltowebpacs.action"
-FIREWALL = 412
 FIREWALL_UP_TO_S = 45.0
 REFUSALS = 5  # answers 400 of the page behind the firewall, before it is taken at its word
 JSON = "application/json;charset=UTF-8"
@@ -80,7 +79,7 @@ class Ydyy(Provider):
         if asked := _check(page, session):
             _judge(await session.post(page.join(CHECK), json=asked, headers=referer), page)
         listed = await session.get(_list_address(page), headers=referer)
-        if listed.status == FIREWALL:
+        if listed.status == mviewer.FIREWALL:
             raise SiteChanged(host=page.host, what="a firewall that only a browser passes")
         for series in _described(listed, page, referer):
             yield series
@@ -88,8 +87,14 @@ class Ydyy(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
 
+        async def arrived() -> bool | None:
+            return None if SHORT in session.page.url else True  # the firewall's script comes before the redirect
+
+        if SHORT in link.path:
+            await session.poll(arrived, every_s=0.5, up_to_s=FIREWALL_UP_TO_S)
+
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        page = await mviewer.lengthened(ShareLink(session.page.url), session, SHORT)
+        page = ShareLink(session.page.url)
         if asked := _check(page, session):
             body = json.dumps(asked, ensure_ascii=False).encode()
             _judge(await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body)), page)
@@ -114,7 +119,7 @@ async def _in_page(session: Session, request: Request) -> Response:
         except (SiteChanged, SiteUnreachable):
             return None  # the firewall's script reloads the page meanwhile
         refused += answer.status == 400
-        return None if answer.status == FIREWALL or (answer.status == 400 and refused < REFUSALS) else answer
+        return None if answer.status == mviewer.FIREWALL or (answer.status == 400 and refused < REFUSALS) else answer
 
     try:
         answer = await session.poll(ask, every_s=1.0, up_to_s=FIREWALL_UP_TO_S)
@@ -159,6 +164,8 @@ def _list_address(page: ShareLink) -> str:
 
 
 def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[Series]:
+    if listed.status >= 500:
+        raise SiteUnreachable(host=page.host, why=f"HTTP {listed.status}")
     text = decode_text(listed.body)
     start, end = text.find("<patient"), text.rfind("</patient>")
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:

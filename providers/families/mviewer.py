@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from scraper.contract import LinkExpired, Request, Session, ShareLink
+from scraper.contract import LinkExpired, Request, Session, ShareLink, SiteChanged
 
 MOST_HOPS = 5
+FIREWALL = 412  # a script page in place of the answer
 
 
 async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink:
@@ -21,7 +22,7 @@ async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink
         short: what the path of a short link holds.
 
     Raises:
-        LinkExpired: the short link leads nowhere. UnsafeRedirect: it leads into a private network.
+        SiteChanged: a firewall stands before it. LinkExpired: it leads nowhere. UnsafeRedirect: it leads into a private network.
     """
     here = link
     for _ in range(MOST_HOPS):
@@ -29,6 +30,8 @@ async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink
             return here
         asked = Request(here.url.partition("#")[0], headers={"Referer": link.url.partition("#")[0]})
         answer = await session.request(asked, hops=0)
+        if answer.status == FIREWALL:
+            raise SiteChanged(host=here.host, what="a firewall that only a browser passes")
         location = answer.headers.get("location", "")
         if not (300 <= answer.status < 400 and location):
             break

@@ -23,6 +23,7 @@ CASES = (
     Case("info", SITE.link("info"), series=SERIES),
     Case("2D", SITE.plain_link(), series=SERIES, ways=BOTH),
     Case("behind the firewall", SITE.walled_link(), series=SERIES, ways=(Via.BROWSER,)),
+    Case("a short link behind the firewall", SITE.walled_short_link(), series=SERIES, ways=(Via.BROWSER,)),
     Case("the firewall turns the direct client away", SITE.walled_link(), raises=SiteChanged),
     Case("asks for the ID card", SITE.link(), raises=CredentialsRequired, ways=BOTH),
     Case("a wrong answer", SITE.link(), {"id_last4": "0000"}, raises=CredentialsRefused, says="身份证后四位不正确", ways=BOTH),
