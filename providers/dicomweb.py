@@ -31,6 +31,7 @@ ROOTS = (
 )  # of public viewers; tried where no page names one
 CONFIGURED = re.compile(r"""(?:qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<root>[^'"`]+)\1""")
 UID = r"[0-9.]{3,64}"
+ASKED = r"/studies[/?]"  # the viewer's own first query: before it, the page is megabytes of program that load and start
 
 
 class DicomWeb(Provider):
@@ -52,6 +53,7 @@ class DicomWeb(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
+        await session.traffic.wait_for(ASKED, timeout_s=session.settings.timeout_s)
 
 
 async def _root(link: ShareLink, session: Session, study: str, headers: dict[str, str]) -> str:

@@ -1,0 +1,115 @@
+"""dicomweb: a real OHIF in front of a real Orthanc, directly and through the browser; whatever it has comes bit for bit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from fixtures import ohif, orthanc
+from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, chest_ct
+from fixtures.ohif import ADDRESS, OhifSite
+from fixtures.orthanc import ROOT, Orthanc
+from fixtures.world import World
+from providers.dicomweb import DicomWeb
+from scraper.errors import CredentialsRefused, CredentialsRequired, NoSuchStudy
+from scraper.link import of
+from scraper.model import Via
+from scraper.registry import find
+from scraper.testing import Case, check
+
+pytestmark = pytest.mark.skipif(bool(orthanc.MISSING), reason=orthanc.MISSING)
+BOTH = (Via.DIRECT, Via.BROWSER)
+TOKEN = "eyJhbGciOi-invented"
+REAL = Path(__file__).parents[3] / "shared" / "dicom" / "mr-axial-128"
+
+STUDY = chest_ct(slices=12, thin=6, size=128, seed=41, syntax=JPEG_LS, thin_syntax=JPEG_2000)
+OTHER = chest_ct(slices=3, size=64, seed=42, syntax=IMPLICIT, charset="ISO_IR 192")
+
+
+def counts(study):
+    return {series.uid: len(series.instances) for series in study.series}
+
+
+def viewer(uid):
+    return f"{ADDRESS.origin}/viewer?StudyInstanceUIDs={uid}"
+
+
+def service(uid):
+    return f"{ADDRESS.origin}{ROOT}/studies/{uid}"
+
+
+CASES = (
+    Case("by the viewer's link", viewer(STUDY.study_instance_uid), series=counts(STUDY), ways=BOTH),
+    Case("by the service's address", service(STUDY.study_instance_uid), series=counts(STUDY)),
+    Case("its neighbour", viewer(OTHER.study_instance_uid), series=counts(OTHER)),
+    Case("a study that is not there", service("1.2.3.4"), raises=NoSuchStudy),
+)
+NOT_OURS = (f"{ADDRESS.origin}/", f"{ADDRESS.origin}/viewer", f"{ADDRESS.origin}/studies/abc")
+
+
+@pytest.fixture(scope="module")
+def archive() -> Iterator[Orthanc]:
+    with Orthanc() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def world(archive) -> Iterator[World]:
+    with World(OhifSite(archive, STUDY, OTHER)) as running:
+        yield running
+
+
+def skip_without_ohif(case):
+    if "/viewer" in case.link and ohif.MISSING:
+        pytest.skip(ohif.MISSING)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+async def test_case(case, via, tmp_path, world):
+    skip_without_ohif(case)
+    await check(DicomWeb, case, world, tmp_path, via)
+    assert world.unexpected == []
+
+
+@pytest.mark.parametrize("url", NOT_OURS)
+def test_not_ours(url):
+    owner = find(of(url))
+    assert owner is None or owner.provider.name != "dicomweb"
+
+
+@pytest.mark.parametrize("via", BOTH, ids=str)
+@pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real studies is not there")
+async def test_a_real_series_is_saved_bit_for_bit(via, tmp_path, archive):
+    files = [path.read_bytes() for path in sorted(REAL.rglob("*")) if path.is_file()]
+    headers = [pydicom.dcmread(BytesIO(data), stop_before_pixels=True) for data in files]
+    case = Case(
+        "a real series",
+        viewer(headers[0].StudyInstanceUID),
+        series=dict(Counter(str(header.SeriesInstanceUID) for header in headers)),
+    )
+    skip_without_ohif(case)
+    held = {str(header.SOPInstanceUID): data for header, data in zip(headers, files, strict=True)}
+    with World(OhifSite(archive, extra=held)) as world:
+        await check(DicomWeb, case, world, tmp_path, via)
+
+
+@pytest.mark.parametrize(
+    ("answers", "raises"),
+    [({}, CredentialsRequired), ({"token": "stale"}, CredentialsRefused), ({"token": TOKEN}, None)],
+    ids=["none", "wrong", "right"],
+)
+async def test_a_service_that_wants_a_token(answers, raises, tmp_path, archive):
+    case = Case("token", service(OTHER.study_instance_uid), answers=answers, raises=raises)
+    with World(OhifSite(archive, OTHER, token=TOKEN)) as world:
+        await check(DicomWeb, case, world, tmp_path)
+
+
+async def test_a_link_that_carries_its_token(tmp_path, archive):
+    case = Case("in the link", f"{service(OTHER.study_instance_uid)}?token={TOKEN}", series=counts(OTHER))
+    with World(OhifSite(archive, OTHER, token=TOKEN)) as world:
+        await check(DicomWeb, case, world, tmp_path)
