@@ -31,6 +31,7 @@ from scraper.contract import (
     SiteChanged,
     Study,
     StudyGone,
+    UnusableLink,
     WadoUri,
     mended,
     whole,
@@ -40,6 +41,8 @@ KEY = "5fbcVzmBJNUsw53#"  # of the site's script; last seen to work 2026-03
 BASE62 = string.digits + string.ascii_letters
 EXPIRED = "1005"
 SITE = "https://ylyyx.shdc.org.cn/"
+CODE_FIELD = "input:not([type=hidden]):visible"
+SAID = "text=/错误|不正确|过期|失效|无权/"
 
 
 class Answer(Reply):
@@ -95,12 +98,16 @@ class Shdc(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        face = await session.which(
-            code="input[type=password], input[name=code]", viewer="canvas", failed=".error, .message"
-        )
+        face = await session.which(code=CODE_FIELD, viewer="canvas", said=SAID)
+        if face == "said":
+            _check(await session.seen(r"/api001/", Answer, timeout_s=2), link)
         if face == "code":
-            await session.page.fill("input[type=password], input[name=code]", session.answer(ACCESS_CODE))
-            await session.page.press("input[type=password], input[name=code]", "Enter")
+            await session.page.fill(CODE_FIELD, session.answer(ACCESS_CODE))
+            await session.page.press(CODE_FIELD, "Enter")
+            if await session.which(viewer="canvas", said=SAID) == "said":
+                raise CredentialsRefused(
+                    ACCESS_CODE.name, await session.page.inner_text(SAID), host=link.host
+                )
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         detail = await session.seen(r"/api001/study/detail\?", DetailReply)
@@ -152,14 +159,16 @@ def described(link: ShareLink, sid: str, token: str, detail: DetailReply, listed
 async def _opened(link: ShareLink, session: Session) -> dict[str, str]:
     """``sid`` and ``token``: of the viewer's link, or what the report's share id is exchanged for."""
     if not link.path.endswith("code.html"):
+        if not link.params.get("token"):
+            raise UnusableLink(link=link.redacted)  # the address of somebody's own session
         return link.params
     form = {"appid": link.params.get("appid", ""), "share_id": link.params["share_id"]}
     verified = await session.post(_signed(link, "share_verify", ""), form=form, reply=Verified)
-    if verified.code != "0" and "安全码" in verified.msg:
-        form["code"] = session.answer(ACCESS_CODE)
-        verified = await session.post(_signed(link, "share_verify", ""), form=form, reply=Verified)
-        if verified.code not in ("0", EXPIRED):
-            raise CredentialsRefused(ACCESS_CODE.name, mended(verified.msg), host=link.host)
+    if verified.code not in ("0", EXPIRED) and "安全码" in mended(verified.msg):
+        session.answer(ACCESS_CODE)  # asked for before a browser is started for it
+        raise SiteChanged(
+            mended(verified.msg), host=link.host, what="only its page knows how a 安全码 is sent"
+        )
     _check(verified, link)
     return ShareLink(verified.url_link).params
 

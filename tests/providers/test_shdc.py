@@ -5,18 +5,19 @@ import pytest
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from providers.shdc import Shdc
-from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone
+from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone, UnusableLink
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)
+PAGE = (Via.BROWSER,)  # how a 安全码 is sent, only the page knows
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
     Case("opens a viewer link", site.VIEWER, ways=BOTH),
     Case("opens a report's code", site.REPORT, ways=BOTH),
-    Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=BOTH),
+    Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=PAGE),
     Case("asks for the 安全码", site.REPORT_WITH_CODE, raises=CredentialsRequired, ways=BOTH),
     Case(
         "a wrong 安全码",
@@ -24,9 +25,11 @@ CASES = (
         answers={"access_code": "wrong"},
         raises=CredentialsRefused,
         says="安全码错误",
+        ways=PAGE,
     ),
     Case("an expired viewer link", site.EXPIRED, raises=LinkExpired, says="重新分享", ways=BOTH),
-    Case("an expired report", site.REPORT_EXPIRED, raises=LinkExpired, says="重新分享"),
+    Case("an expired report", site.REPORT_EXPIRED, raises=LinkExpired, says="重新分享", ways=BOTH),
+    Case("the address of a session of one's own", site.OWN_SESSION, raises=UnusableLink),
     Case("a changed token", site.TAMPERED, raises=StudyGone, says="无权访问"),
 )
 NOT_OURS = (
