@@ -39,7 +39,7 @@ from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
 
-ATTEMPTS = 6
+ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
 LONGEST_PAUSE_S = 16.0
 REFUSAL = 2**16  # bytes of a refusal's body that are read
