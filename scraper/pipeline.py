@@ -14,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scraper import document, judge, registry, source, verify
 from scraper.collect import Collected, Collector, Unwatched, Watcher
@@ -25,6 +26,7 @@ from scraper.errors import (
     MissingInstances,
     NoSuchFile,
     NoSuchStudy,
+    NotOriginalDicom,
     SessionLapsed,
     SiteChanged,
     StoreError,
@@ -146,7 +148,7 @@ class Run:
             return job.result(err)
         finally:
             self.log = job.log
-        return job.result(_only_error(job.studies))
+        return job.result(_only_error(job.studies, urlsplit(job.link).hostname or ""))
 
     async def survey(self, given: str) -> Result:
         """Say what there is behind one source; downloads nothing."""
@@ -472,12 +474,17 @@ def _by_study(opened_link: _Opened) -> Mapping[str, list[Found]]:
     return grouped
 
 
-def _only_error(studies: Sequence[StudyResult]) -> CloudfilmError | None:
-    """Where nothing at all arrived and every instance failed alike, the reason is the result."""
+def _only_error(studies: Sequence[StudyResult], host: str) -> CloudfilmError | None:
+    """Where nothing at all arrived: the reason that every instance failed for; or nothing is given out but pictures."""
+    if any(series.saved for study in studies for series in study.series):
+        return None
     errors = [study.error for study in studies if isinstance(study.error, CloudfilmError)]
-    if errors and not any(series.saved for study in studies for series in study.series):
+    if errors:
         return errors[0]
-    return None
+    problems = [one for study in studies for one in study.problems]
+    problems += [one for study in studies for series in study.series for one in series.problems]
+    is_left_out = any(one.code == "left-out" for one in problems) and not any(one.fatal for one in problems)
+    return NotOriginalDicom(host=host) if is_left_out else None
 
 
 async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen

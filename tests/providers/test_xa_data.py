@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
-from scraper.errors import CaptchaRequired, LinkExpired
+from scraper.errors import CaptchaRequired, LinkExpired, NotOriginalDicom
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
@@ -27,6 +27,11 @@ async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(XaData, case, world, tmp_path, via)
         assert world.unexpected == []
+
+
+async def test_a_study_of_previews_is_no_study(tmp_path):
+    with World(site.XaDataSite(previews=True)) as world:
+        await check(XaData, Case("previews", site.OPEN, raises=NotOriginalDicom), world, tmp_path)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
