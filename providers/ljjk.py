@@ -23,7 +23,7 @@ from scraper.contract import (
 
 class Ljjk(Provider):
     name = "ljjk"
-    route = r"/NeuView/mobile/(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
+    route = r"/NeuView/mobile/?(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
     deployments = (Deployment("mic.ljjk.org.cn", "龙江医学影像云", "黑龙江"),)
     marks = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
     user_agent = WECHAT_PHONE  # other browsers are refused

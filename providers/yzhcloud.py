@@ -58,7 +58,7 @@ class StudyReply(Reply):
 class Yzhcloud(Provider):
     name = "yzhcloud"
     route = (
-        r"/w_viewer_2/(?:index\.php)?\?(?=[^#]*study_instance_uid=[\d.]+)[^#]*(?:#.*)?"
+        r"/w_viewer_2/?(?:index\.php)?\?(?=[^#]*study_instance_uid=[\d.]+)[^#]*(?:#.*)?"
         r"|(?P<landing>/pocketfilm/(?:index\.php)?\?(?=[^#]*\ba=itemdetails)[^#]*token=[^#]*)(?:#.*)?"
     )
     deployments = (Deployment("m.yzhcloud.com", "医众数字云影像", "全国"),)
