@@ -4,6 +4,8 @@ facts:    fixtures/sites/wehzsy/README.md
 asks:     nothing; the share must have been made with downloading allowed
 serves:   one zip of Part 10 files, packed when asked for
 verified: emulated site only
+
+Over 120 lines because the zip is packed on request over a WebSocket.
 """
 
 from __future__ import annotations

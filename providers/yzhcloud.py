@@ -4,6 +4,8 @@ facts:    fixtures/sites/yzhcloud/README.md
 asks:     nothing
 serves:   Part 10 files, one GET each, from an object store; single pictures are named and left out
 verified: emulated site only
+
+Over 120 lines because two doors lead to the one list, and pictures are told from images.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ facts:    fixtures/sites/zy91/README.md
 asks:     id_last6 and captcha, in its own page (--headed, or --browser always); nothing where the viewer's page is given saved
 serves:   Part 10 files, one GET each
 verified: emulated site only
+
+Over 120 lines because the page's own check must be passed in it, and a saved page is a second way in.
 """
 
 from __future__ import annotations
