@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from providers.families import driven, envelope, imagecloud
+from providers.families import envelope, imagecloud
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -57,12 +57,16 @@ class Mtywcloud(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        if not await driven.called(session, INFO):
-            raise gone(await envelope.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(INFO, timeout_s=session.settings.timeout_s)
-        for series in _described(link, Response(call.status, call.headers, call.read(), call.url)):
+        answer = await envelope.heard(session, INFO)
+        if (
+            answer is None
+        ):  # the page waits for a person, or says why not: asked directly, the site says so too
+            async for series in self.discover(link, session):
+                yield series
+            return
+        for series in _described(link, answer):
             yield series
 
 

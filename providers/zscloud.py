@@ -29,7 +29,6 @@ from scraper.contract import (
     NoSuchStudy,
     Provider,
     Reply,
-    Response,
     Series,
     Session,
     SessionLapsed,
@@ -149,12 +148,17 @@ class Zscloud(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(ENTER, timeout_s=session.settings.timeout_s)
-        entered = Response(call.status, call.headers, call.read(), call.url)
+        answer = await envelope.heard(session, ENTER)
+        if answer is None:
+            async for series in self.discover(link, session):
+                yield series
+            return
         try:
-            found = await _listed(link, session, envelope.entered(entered, Answer))
+            found = await _listed(link, session, envelope.entered(answer, Answer))
         except (SiteChanged, SiteUnreachable, SessionLapsed):  # then only the page itself knows how to ask
             found = await _shown(link, session)
+            if not found:
+                raise
         for series in found:
             yield series
 
@@ -241,12 +245,11 @@ async def _signed(
 
 
 async def _shown(link: ShareLink, session: Session) -> list[Series]:
-    """What the page itself was told of the study, where its keys are no longer known here."""
-    call = await session.traffic.wait_for(
-        rf"{HIERARCHY}\?|CommandType=GetHierachy", timeout_s=session.settings.timeout_s
-    )
-    answer = Response(call.status, call.headers, call.read(), call.url)
-    is_films = HIERARCHY in call.url
+    """What the page itself was told of the study, where its keys are no longer known here; nothing if it knows no more."""
+    answer = await envelope.heard(session, rf"{HIERARCHY}\?|CommandType=GetHierachy")
+    if answer is None:
+        return []
+    is_films = HIERARCHY in answer.url
     tree = (
         envelope.nested(_data(link, answer.read(Answer)), Tree, link.url) if is_films else answer.read(Tree)
     )

@@ -9,6 +9,7 @@ import json
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from providers.families import driven
 from scraper.contract import (
     NoSuchStudy,
     Page,
@@ -26,6 +27,7 @@ from scraper.contract import (
 
 R = TypeVar("R", bound=Reply)
 UNSEEN = "script, style, template, noscript, [hidden]"
+REFUSALS = ("无效", "非法", "无权", "拒绝", "禁止", "错误", "失败", "invalid", "denied", "forbidden", "error")
 LONGEST_SAID = 160  # characters of a page that is a message and nothing else
 
 
@@ -86,13 +88,17 @@ def shown(answer: Response) -> str:
 def closed_door(answer: Response) -> StudyGone | None:
     """The error that a page means which is a message and nothing else ("链接已过期"); None where it is no such page."""
     said = shown(answer)
-    error = gone(said[:LONGEST_SAID], host=urlsplit(answer.url).hostname or "")
-    if len(said) <= LONGEST_SAID and type(error) is not StudyGone:
-        return error
-    return None
+    if not said or len(said) > LONGEST_SAID:
+        return None
+    error = gone(said, host=urlsplit(answer.url).hostname or "")
+    has_script = Page(answer.text).find("script") is not None
+    is_refusal = not has_script and any(word in said.lower() for word in REFUSALS)
+    return error if type(error) is not StudyGone or is_refusal else None
 
 
-async def words(session: Session) -> str:
-    """What the open page shows, in one line."""
-    text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
-    return " ".join(text.split())[:LONGEST_SAID]
+async def heard(session: Session, pattern: str) -> Response | None:
+    """The answer that the open page had to a call of its own; None where it has come to rest without such a call."""
+    if not await driven.called(session, pattern):
+        return None
+    call = await session.traffic.wait_for(pattern, timeout_s=session.settings.timeout_s)
+    return Response(call.status, call.headers, call.read(), call.url)

@@ -19,11 +19,13 @@ from scraper.testing import Case, check
 
 SITE = site.FssalonSite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERVED = {one.uid: len(one.instances) for one in SITE.study.series[:2]}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "000000"}
 CASES = (
     Case("an index link, images over HTTP", site.index_link(site.OPEN), series=SERIES, ways=BOTH),
     Case("a film link, images over HTTPS", site.film_link(site.OVER_TLS), series=SERIES, ways=BOTH),
+    Case("a series that is not served", site.index_link(site.PARTLY), series=SERVED, left_out=1),
     Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
     Case("asks for a code", site.film_link(site.ASKS), raises=CredentialsRequired),
     Case(

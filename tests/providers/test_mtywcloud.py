@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.mtywcloud import site
 from fixtures.world import World
 from providers.mtywcloud import Mtywcloud
-from scraper.errors import LinkExpired, NoSuchStudy
+from scraper.errors import LinkExpired, NoSuchStudy, StudyGone
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
@@ -19,7 +19,14 @@ CASES = (
     Case("paths that are addresses", site.share(site.BY_URL), series=SERIES, ways=BOTH),
     Case("paths of a Windows drive", site.share(site.BY_DRIVE), series=SERIES, ways=BOTH),
     Case("a hospital's own copy", OWN_COPY, series=SERIES),
-    Case("expired", site.share(site.BY_URL, token="old"), raises=LinkExpired, says="链接已过期", ways=BOTH),
+    Case(
+        "expired",
+        site.share(site.BY_URL, token=site.OLD_TOKEN),
+        raises=LinkExpired,
+        says="链接已过期",
+        ways=BOTH,
+    ),
+    Case("a token that is none", site.share(site.BY_URL, token="x"), raises=StudyGone, says="Token无效"),
     Case("unknown", site.share(site.UNKNOWN), raises=NoSuchStudy, says="检查不存在", ways=BOTH),
 )
 NOT_OURS = (

@@ -41,9 +41,11 @@ async def test_case(case, via, tmp_path):
         assert world.unexpected == []
 
 
-async def test_the_keys_are_named_where_they_changed(tmp_path):
+@pytest.mark.parametrize("via", BOTH)
+async def test_the_keys_are_named_where_they_changed(via, tmp_path):
     with World(SITE) as world:
-        result = await run(Zscloud, Case("", share("OldKeys01")), world, tmp_path)
+        result = await run(Zscloud, Case("", share("OldKeys01")), world, tmp_path, via)
+    assert isinstance(result.error, SiteChanged)
     assert "keys" in result.error.values["what"]
 
 
