@@ -34,7 +34,7 @@ CASES = (
     case("login", series={}, raises=CredentialsRequired),
     case("login", series={}, answers={"password": "wrong"}, raises=CredentialsRefused),
     case("package"),
-    case("dicomweb"),
+    case("dicomweb", origin="rebuilt"),
     case("priors"),
     case("pictures", series={}, raises=NotOriginalDicom),
     case("expired", series={}, raises=LinkExpired),

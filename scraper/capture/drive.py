@@ -310,15 +310,28 @@ class Driver:
         stage = await self.stage()
         if stage is None:
             return False
-        frame_page = self._window.page
+        page = self._window.page
         before = set(self._catch.objects)
         for wheel, key in ((120, "ArrowDown"), (-120, "ArrowUp")):
             with self._window.quietly():
-                await frame_page.mouse.move(stage["x"], stage["y"])
+                await page.mouse.move(stage["x"], stage["y"])
             if await self._one_way(wheel, key):
                 return True
+            if self._begins_at_one(before):
+                break  # the stack was shown from its first image on: there is nothing before that
         await self._note_total(before)
         return False
+
+    def _begins_at_one(self, before: set[str]) -> bool:
+        """Whether what was just shown bears the numbers from 1 on without a gap."""
+        fresh = [one.header for uid, one in self._catch.objects.items() if uid not in before]
+        shown = {head.series_instance_uid for head in fresh}
+        if len(shown) != 1:
+            return False
+        everything = [
+            one.header for one in self._catch.objects.values() if one.header.series_instance_uid in shown
+        ]
+        return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
     async def _one_way(self, wheel: int, key: str) -> bool:
         idle = 0

@@ -7,6 +7,7 @@ Source: protocol pages dicomweb and wado_uri, November 2026.
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections import Counter, defaultdict
@@ -114,6 +115,7 @@ class DicomWeb:
         self._service = service
         self._folder = folder
         self._through_page = False
+        self._gives_whole = True
         self._told_more = False
         self._files = 0
 
@@ -123,7 +125,7 @@ class DicomWeb:
         Raises:
             SiteChanged: the service does not list them.
         """
-        found = []
+        found: list[Series] = []
         base = f"studies/{quote(study, safe='')}/series"
         for listed in await self._list(base):
             uid = text(listed, "0020000E")
@@ -136,25 +138,43 @@ class DicomWeb:
             about = described(
                 {"0020000D": {"Value": [study]}, **(instances[0] if instances else {}), **_filled(listed)}
             )
-            sources = [
-                self._instance(f"{base}/{uid}/instances", one) for one in instances if text(one, "00080018")
+            tags = [one for one in instances if text(one, "00080018")]
+            addresses = [
+                self._url(f"{base}/{uid}/instances/{quote(text(one, '00080018'), safe='')}") for one in tags
             ]
+            if tags and not found:
+                self._gives_whole = await self._is_whole(addresses[0])
+            sources = [self._instance(one, url) for one, url in zip(tags, addresses, strict=True)]
             found.append(with_instances(about, sources, len({one.sop_instance_uid for one in sources})))
         if not any(one.instances for one in found):
             raise SiteChanged(host=urlsplit(self._service.url).hostname, what="no list of the study's series")
         return found
 
-    def _instance(self, base: str, tags: Mapping[str, Any]) -> Instance:
+    def _instance(self, tags: Mapping[str, Any], url: str) -> Instance:
+        """Directly as a file, where the service gives files; else what must be asked for in our own way."""
         uid, number = text(tags, "00080018"), text(tags, "00200013")
-        source = WadoRs(self._url(f"{base}/{quote(uid, safe='')}"), self._service.headers)
+        source = WadoRs(url, self._service.headers)
         order = int(number) if number.lstrip("-").isdigit() else None
-        if not self._through_page:
+        if self._gives_whole and not self._through_page:
             return Instance(uid, source, number=order)
 
         async def ask() -> bytes | PixelParts:
-            return await self._from_page(source)
+            return await (
+                self._whole(source) if self._gives_whole else wado_rs.from_frames(source, self._judged)
+            )
 
-        return Instance(uid, Asked(ask, Origin.ORIGINAL), number=order)
+        origin = Origin.ORIGINAL if self._gives_whole else Origin.REBUILT
+        return Instance(uid, Asked(ask, origin), number=order)
+
+    async def _is_whole(self, url: str) -> bool:
+        """Whether the service gives instances as files; some give frames and metadata only."""
+        try:
+            await self._whole(WadoRs(url, self._service.headers))
+        except CorruptInstance:
+            return False
+        except MissingInstances:
+            return True
+        return True
 
     def _url(self, path: str, **query: str) -> str:
         asked = "&".join(part for part in (self._service.query, urlencode(query)) if part)
@@ -201,23 +221,32 @@ class DicomWeb:
             return through if through.ok or response is None else response
         return await (await self._session.window()).fetch(request)
 
-    async def _from_page(self, source: WadoRs) -> bytes | PixelParts:
-        """One instance through the page, as a file, else as metadata and frames."""
-        for accept in wado_rs.INSTANCE_ACCEPTS[:2]:
-            response = await self._ask(Request(source.url, headers={**source.headers, "Accept": accept}))
-            if response.ok:
-                self._files += 1
-                answer = self._folder / f"page-{self._files}"
-                into = answer.with_suffix(".dcm")
-                try:
-                    answer.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    answer.write_bytes(response.body)
-                    wado_rs.one_instance(answer, response.headers.get("content-type", ""), into)
-                    return into.read_bytes()
-                finally:
-                    answer.unlink(missing_ok=True)
-                    into.unlink(missing_ok=True)
-        return await wado_rs.from_frames(source, self._judged)
+    async def _whole(self, source: WadoRs) -> bytes:
+        """One instance as a file.
+
+        Raises:
+            CorruptInstance: the service gives none, or a broken one. MissingInstances: it has it no more.
+        """
+        refused: CorruptInstance | None = None
+        for accept in wado_rs.INSTANCE_ACCEPTS:
+            try:
+                response = await self._judged(
+                    Request(source.url, headers={**source.headers, "Accept": accept})
+                )
+            except CorruptInstance as err:
+                refused = err
+                continue
+            self._files += 1
+            answer = self._folder / f"page-{self._files}"
+            into = answer.with_suffix(".dcm")
+            try:
+                await asyncio.to_thread(answer.write_bytes, response.body)
+                wado_rs.one_instance(answer, response.headers.get("content-type", ""), into)
+                return await asyncio.to_thread(into.read_bytes)
+            finally:
+                answer.unlink(missing_ok=True)
+                into.unlink(missing_ok=True)
+        raise refused or CorruptInstance(what="nothing")
 
     async def _judged(self, request: Request) -> Response:
         response = await self._ask(request)

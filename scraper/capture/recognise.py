@@ -214,7 +214,7 @@ class Recogniser:
 
 def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
     """Every object and every long text of a JSON value; a value nested absurdly deep is no matter, there is no recursion."""
-    waiting = [value]
+    waiting = [value] if isinstance(value, (Mapping, list, str)) else []
     for _ in range(MAX_NODES):
         if not waiting:
             return
