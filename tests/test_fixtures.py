@@ -38,12 +38,13 @@ def test_the_same_seed_gives_the_same_bytes():
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_pixels_survive_every_transfer_syntax(syntax, signed):
-    study = chest_ct(slices=3, thin=2, size=48, seed=4, syntax=syntax, thin_syntax=syntax, signed=signed)
+    study = chest_ct(slices=3, thin=2, size=64, seed=4, syntax=syntax, thin_syntax=syntax, signed=signed)
     for one in study.images:
         ds = pydicom.dcmread(BytesIO(one.data))
         assert ds.file_meta.TransferSyntaxUID == syntax
         assert np.array_equal(ds.pixel_array, one.pixels)
-        assert ds.PixelRepresentation == int(signed)
+        assert ds.PixelRepresentation == (one.pixels.dtype == np.int16)
+    assert (study.series[1].images[0].pixels.dtype == np.int16) is signed
 
 
 @pytest.mark.parametrize(("charset", "codec"), [("GB18030", "gb18030"), ("ISO_IR 192", "utf-8")])
