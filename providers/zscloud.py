@@ -182,8 +182,10 @@ async def _trees(
 ) -> list[Tree]:
     """By the study's UID where the record has it, else by its accession number; each where the other fails."""
     refusal: CloudfilmError = NoSuchStudy(host=link.host)
+    trees: list[Tree] = []
     try:
-        if trees := await _by_uid(link, session, record, record.levels, viewer):
+        trees = await _by_uid(link, session, record, record.levels, viewer)
+        if trees and len(trees) == len(record.levels):
             return trees
     except CloudfilmError as err:  # the archive does not list here; it may yet do so by accession number
         refusal = err
@@ -195,7 +197,7 @@ async def _trees(
         if answer.code == GOOD and answer.data:
             tree = envelope.nested(answer.data, Tree, link.url)
             if tree.patient.studies:
-                return [tree]
+                return [*trees, tree]
         elif answer.code != GOOD:
             refusal = _refusal(link, answer)
     if not record.levels:
@@ -208,9 +210,10 @@ async def _trees(
         sealed = answer.data.get("encryptPatientStudy") if isinstance(answer.data, dict) else ""
         known = _opened_records(str(sealed), link) if sealed else []
         levels = [level for one in known for level in one.levels]
-        if levels and (trees := await _by_uid(link, session, record, levels, viewer)):
-            return trees
-    raise refusal
+        trees = await _by_uid(link, session, record, levels, viewer)
+    if not trees:
+        raise refusal
+    return trees
 
 
 async def _by_uid(
