@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.dicom import JPEG_LS, chest_ct
+from fixtures.faults import Fault
 from fixtures.sites.hinacom import site
 from fixtures.sites.hinacom.site import HinacomSite
 from fixtures.world import World
@@ -13,6 +14,7 @@ from scraper.errors import (
     CredentialsRequired,
     LinkExpired,
     MiniProgramOnly,
+    SessionLapsed,
     ShareCancelled,
 )
 from scraper.link import of
@@ -26,6 +28,7 @@ REBUILT = Origin.REBUILT
 CASES = (
     Case("A: a share with its password", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1, ways=BOTH),
     Case("A: a doubled slash", site.SHARE_DOUBLE_SLASH, answers=OPEN, origin=REBUILT, left_out=1),
+    Case("A: Beijing 114, its port kept", site.BEIJING_SHARE, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, ways=BOTH),
     Case(
         "A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH
@@ -36,6 +39,13 @@ CASES = (
     Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, ways=BOTH),
     Case("B: expired", site.COMMISSION_EXPIRED, raises=LinkExpired, says="已过期"),
     Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, ways=BOTH),
+    Case(
+        "C: a viewer's address that says where it came from",
+        site.VIEWER_WITH_WAY_BACK,
+        origin=REBUILT,
+        left_out=1,
+    ),
+    Case("C: a viewer's address without its cookies", site.VIEWER, raises=SessionLapsed),
     Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
     Case(
         "D: a list, by phone",
@@ -112,3 +122,10 @@ async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):
     assert {study.study.uid for study in result.studies} == {
         one.study_instance_uid for one in (HinacomSite().study, HinacomSite().second)
     }
+
+
+async def test_a_session_that_ends_midway_is_begun_anew(tmp_path):
+    with World(HinacomSite()) as world:
+        world.faults.plan("/imageservice/", Fault.LAPSED, times=2)
+        await check(Hinacom, SHARED, world, tmp_path)
+        assert len(world.requests(path="/t/0a1b2c3d4e5f")) > 1
