@@ -1,5 +1,7 @@
 import pytest
 
+from fixtures import ohif, orthanc
+from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import HOST, PASSWORD, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
@@ -53,3 +55,15 @@ def world():
 async def test_every_way_to_the_images(row, world, tmp_path):
     await check(Universal, row, world, tmp_path, Via.BROWSER)
     assert world.unexpected == []
+
+
+@pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)
+async def test_ohif_on_orthanc(tmp_path):
+    """A real viewer on a real archive: DICOMweb is recognised, and everything is asked for, the dose report too."""
+    study = chest_ct(slices=20, size=128, seed=43)
+    with orthanc.Orthanc() as archive:
+        site = ohif.OhifSite(archive, study, token="t0k3n")
+        with World(site) as world:
+            link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}&token=t0k3n"
+            wanted = {one.uid: len(one.instances) for one in study.series}
+            await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)

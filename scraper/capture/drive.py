@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
 QUIET_S: Final = 2.0
+PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
+MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 STEP_S: Final = 0.5  # how long a step of the wheel may take to bring something
 IDLE_STEPS: Final = 10  # steps without anything new after which the stack is taken to have been seen
 PACKAGE_S: Final = 180.0
@@ -169,14 +171,18 @@ class Driver:
 
     async def enter(self) -> bool:
         """Bring the viewer up: answer its form, press what says "look at the images". True where there is enough."""
-        for _ in range(4):
+        for _ in range(MAX_DOORS):
             if await self.settle():
                 return True
             if self._catch.size and not await self._has_form():
                 return False
-            if await self._answer_form():
+            if await self._answer_form() or await self._press(ENTRY):
                 continue
-            if not await self._press(ENTRY):
+            if EXPIRED.search(await self.text()):
+                return False
+            # A large viewer's program is still being read, or the site still looks the study up.
+            seen = len(self._window.traffic.exchanges)
+            if not await self._window.traffic.after(seen, timeout_s=PATIENCE_S):
                 break
         if not self._catch.size and self._session.settings.headed:
             return await self._wait_for_a_person()

@@ -35,7 +35,7 @@ WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it 
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
-SCRIPT = 256 * 2**10  # a larger script is a program, no data
+SCRIPT = 64 * 2**10  # a larger script is a program, no data
 REQUEST_BODY = 64 * 2**10
 ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc-web", "application/wasm",
            "audio/", "video/", "font/", "text/css")  # fmt: skip
@@ -88,7 +88,8 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
         return True
     if kind == "Document":
         return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
-    return kind == "Script" and (size is None or size > SCRIPT) and not content_type.endswith("json")
+    is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
+    return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
 
 
 def _may_be_a_package(headers: Mapping[str, str]) -> bool:
@@ -134,6 +135,8 @@ class Tap:
             traffic = None
         headers = _joined(event.get("responseHeaders") or [])
         plan = _Plan.PASS if traffic is None else _plan(event, headers)
+        if traffic is not None:
+            traffic.touch()
         if plan is _Plan.PASS or traffic is None:
             self.spawn(self._resume(event["requestId"]))
             return
