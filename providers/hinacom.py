@@ -33,6 +33,7 @@ from scraper.contract import (
     Reply,
     Response,
     Session,
+    SessionLapsed,
     ShareCancelled,
     ShareLink,
     SiteChanged,
@@ -147,7 +148,12 @@ async def _viewers(link: ShareLink, session: Session) -> list[Response]:
         return [await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))]
     if back := link.params.get("returnUrl"):
         return [await zfp.enter(session, link.join(back))]
-    return [await zfp.enter(session, link.url.partition("#")[0])]
+    viewer = await zfp.enter(session, link.url.partition("#")[0])
+    try:
+        zfp.known(viewer)
+    except SessionLapsed:  # the address of somebody's running session
+        raise MiniProgramOnly(link=link.redacted) from None
+    return [viewer]
 
 
 async def _password(link: ShareLink, session: Session) -> str:

@@ -14,7 +14,6 @@ from scraper.errors import (
     CredentialsRequired,
     LinkExpired,
     MiniProgramOnly,
-    SessionLapsed,
     ShareCancelled,
 )
 from scraper.link import of
@@ -45,7 +44,7 @@ CASES = (
         origin=REBUILT,
         left_out=1,
     ),
-    Case("C: a viewer's address without its cookies", site.VIEWER, raises=SessionLapsed),
+    Case("C: a viewer's address without its cookies", site.VIEWER, raises=MiniProgramOnly),
     Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
     Case(
         "D: a list, by phone",
