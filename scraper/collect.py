@@ -18,7 +18,7 @@ from scraper.errors import (
     StoreError,
     WrongStudy,
 )
-from scraper.fetch import Fetcher
+from scraper.fetch import Fetched, Fetcher
 from scraper.model import Captured, Instance, Origin, Problem, Saved, Series
 from scraper.store import StudyStore
 from scraper.verify import Checked, Inspector
@@ -85,6 +85,15 @@ class _Job:
     old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """An instance's file, before it is inspected."""
+
+    path: Path
+    fetched: Fetched
+    reused: bool = False
+
+
 class Collector:
     """Brings one study home.
 
@@ -143,23 +152,23 @@ class Collector:
             await self._checking.acquire()
             handed_over = False
             try:
-                path = await self._obtain(job)
-                if path is not None:
-                    group.create_task(self._finish(job, *path))
+                arrived = await self._obtain(job)
+                if arrived is not None:
+                    group.create_task(self._finish(job, arrived))
                     handed_over = True
             finally:
                 if not handed_over:
                     self._checking.release()
 
-    async def _obtain(self, job: _Job) -> tuple[Path, tuple[Problem, ...], bool] | None:
+    async def _obtain(self, job: _Job) -> _Arrived | None:
         """The instance's file: from an earlier run, or fetched; None where it could not be had."""
         name = job.instance.name
         earlier = self._store.have(job.instance.sop_instance_uid, f"{job.series.name}/{name}")
         if earlier is not None and job.old is None:
-            return earlier[0], (), True
+            return _Arrived(earlier[0], Fetched(Origin(earlier[1].origin)), reused=True)
         path = self._store.incoming(f"{job.series.name}/{name}")
         try:
-            return path, await self._fetcher.instance(job.instance, path), False
+            return _Arrived(path, await self._fetcher.instance(job.instance, path))
         except SessionLapsed:
             self._lapsed.append(job)
         except StoreError as err:
@@ -173,10 +182,11 @@ class Collector:
             self._keep(job, job.old, ())
         return None
 
-    async def _finish(self, job: _Job, path: Path, problems: tuple[Problem, ...], reused: bool) -> None:  # noqa: FBT001
+    async def _finish(self, job: _Job, arrived: _Arrived) -> None:
         """Inspect what arrived, then keep it, refuse it, or have it fetched anew."""
+        path, reused = arrived.path, arrived.reused
         try:
-            checked = await self._inspector.inspect(path, job.instance.origin)
+            checked = await self._inspector.inspect(path, arrived.fetched.origin)
             if reused and not self._still_sound(checked, path):
                 self._queue.append(job)
                 return
@@ -197,7 +207,7 @@ class Collector:
                 return
             if job.old is not None:
                 checked = self._better(job.old, checked)
-            self._keep(job, checked, problems)
+            self._keep(job, checked, arrived.fetched.problems)
         except StoreError as err:
             self._stop = self._stop or err
         finally:
@@ -247,9 +257,7 @@ class Collector:
             return
         key = f"{job.series.name}/{name}"
         try:
-            saved = self._store.keep(
-                checked.path, header, checked.sha256, checked.size, job.instance.origin, key
-            )
+            saved = self._store.keep(checked.path, header, checked.sha256, checked.size, checked.origin, key)
         except InstanceConflict:
             self.result.conflicts.append(header.sop_instance_uid)
             return

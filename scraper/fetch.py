@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ from scraper.model import (
     Asked,
     Captured,
     Instance,
+    Origin,
     Package,
     PixelParts,
     Problem,
@@ -46,6 +48,14 @@ REFUSAL = 2**16  # bytes of a refusal's body that are read
 LAST_RESORT_PAUSE_S = 60.0  # Retry-After is honoured up to this, or the user's --timeout where that is longer
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one instance turned out to be: original, or rebuilt with the problems that rebuilding met."""
+
+    origin: Origin
+    problems: tuple[Problem, ...] = ()
+
+
 class Fetcher:
     """Fetches for one session; shared by all its series, so that a site that is gone is given up once and not per instance.
 
@@ -60,8 +70,8 @@ class Fetcher:
         self._lost: CloudfilmError | None = None
         self._given_up = 0
 
-    async def instance(self, instance: Instance, into: Path) -> tuple[Problem, ...]:
-        """Bring one instance to ``into`` as a Part 10 file; gives the problems that rebuilding it met.
+    async def instance(self, instance: Instance, into: Path) -> Fetched:
+        """Bring one instance to ``into`` as a Part 10 file; says whether it is the site's own or was rebuilt.
 
         Raises:
             MissingInstances: the site has it no more (404, 410), or has no pixels for it.
@@ -74,7 +84,7 @@ class Fetcher:
             if self._lost is not None:
                 raise self._lost
             try:
-                problems = await self._once(instance, into)
+                fetched = await self._once(instance, into)
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
                 last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
@@ -84,7 +94,7 @@ class Fetcher:
                 await asyncio.sleep(self._pause(err, attempt))
             else:
                 self._given_up = 0
-                return problems
+                return fetched
         raise AssertionError  # the last attempt returned or raised
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
@@ -163,7 +173,7 @@ class Fetcher:
             return min(float(told), longest)
         return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
-    async def _once(self, instance: Instance, into: Path) -> tuple[Problem, ...]:
+    async def _once(self, instance: Instance, into: Path) -> Fetched:
         match instance.source:
             case WadoUri() as source:
                 try:
@@ -199,9 +209,9 @@ class Fetcher:
                 await asyncio.to_thread(assemble.settle, into)
             case _:
                 assert_never(instance.source)
-        return ()
+        return Fetched(instance.origin)
 
-    async def _wado_rs(self, source: WadoRs, into: Path) -> tuple[Problem, ...]:
+    async def _wado_rs(self, source: WadoRs, into: Path) -> Fetched:
         """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""
         from scraper.protocols import wado_rs
 
@@ -217,12 +227,12 @@ class Fetcher:
                     wado_rs.one_instance, answer, response.headers.get("content-type", ""), into
                 )
                 await asyncio.to_thread(assemble.settle, into)
-                return ()
+                return Fetched(Origin.ORIGINAL)
         finally:
             answer.unlink(missing_ok=True)
         return await self._rebuild(await wado_rs.from_frames(source, self._bytes), into)
 
-    async def _tags_and_pixels(self, source: TagsAndPixels, into: Path) -> tuple[Problem, ...]:
+    async def _tags_and_pixels(self, source: TagsAndPixels, into: Path) -> Fetched:
         if isinstance(source.tags, Request):
             body = await self._bytes(source.tags)
             if source.read_tags is None:
@@ -240,10 +250,10 @@ class Fetcher:
     async def _parts(self, tags: Tags, frames: Sequence[Request]) -> PixelParts:
         return PixelParts(tags, tuple([(await self._bytes(request)).body for request in frames]))
 
-    async def _rebuild(self, parts: PixelParts, into: Path) -> tuple[Problem, ...]:
+    async def _rebuild(self, parts: PixelParts, into: Path) -> Fetched:
         rebuilt = await asyncio.to_thread(assemble.rebuild, parts)
         await asyncio.to_thread(into.write_bytes, rebuilt.data)
-        return rebuilt.problems
+        return Fetched(Origin.REBUILT, rebuilt.problems)
 
     async def _bytes(self, request: Request) -> Response:
         response = await self._send(request, None)
