@@ -46,6 +46,7 @@ class Capture:
         self._session = session
         self._catch = Catch(session.spool / "captured")
         self._listed: list[Series] = []
+        self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
 
@@ -57,7 +58,7 @@ class Capture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         window = await self._session.window()
-        driver = Driver(self._session, window, self._catch, self._can_list)
+        driver = self._driver = Driver(self._session, window, self._catch, self._can_list)
         if not await driver.enter() and not (await driver.download() and not self._is_thin()):
             await driver.play()
             await self._can_list()
@@ -94,6 +95,9 @@ class Capture:
             try:
                 self._listed = await ask()
             except CloudfilmError:
+                continue
+            if by is By.MANIFEST and self._driver and len(self._listed) < await self._driver.series_shown():
+                self._listed = []  # the viewer shows more series than were listed so far: a list of its own for each
                 continue
             if self._listed:
                 self.by = by

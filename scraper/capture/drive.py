@@ -251,6 +251,12 @@ class Driver:
                 ]
         return found
 
+    async def series_shown(self) -> int:
+        """How many entries of a series list the viewer shows; 0 where it shows none."""
+        return len(
+            {mark.text for mark in await self._marks("series") if mark.text and not NEVER.search(mark.text)}
+        )
+
     async def _press(self, wording: re.Pattern[str], never: re.Pattern[str] = NEVER) -> bool:
         """Click the first thing of that wording that was not clicked before; False where there is none."""
         for one in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):

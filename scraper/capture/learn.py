@@ -92,12 +92,17 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
         requested: addresses whose answers were DICOM objects.
     """
     found: dict[frozenset[str], Rule] = {}
+    calls: dict[str, list[Manifest]] = defaultdict(
+        list
+    )  # one manifest a series is one list in several answers
     for manifest in manifests:
+        calls[manifest.url.partition("?")[0]].append(manifest)
+    for url, answers in calls.items():
         by_shape: dict[Path, list[Record]] = defaultdict(list)
-        for record in records(manifest.value):
+        for record in records([manifest.value for manifest in answers]):
             by_shape[record.shape].append(record)
         for group in by_shape.values():
-            rule = _rule(group, manifest.url, requested)
+            rule = _rule(group, url, requested)
             if rule is not None:
                 found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
     return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
@@ -191,12 +196,16 @@ def _cut(address: str, blanks: Sequence[tuple[int, int, str, bool]]) -> Template
 
 
 def _proven(template: Template, group: Sequence[Record], requested: Sequence[str]) -> Rule | None:
-    """The rule, where it reproduces what was requested and nothing that was requested speaks against it."""
+    """The rule, where it reproduces what was requested and nothing that was requested speaks against it.
+
+    A rule that gives no address for some record of the list would leave a silent gap, and is none.
+    """
     addresses: dict[Path, list[str]] = defaultdict(list)
     for record in group:
         address = template.fill(record)
-        if address is not None and address.startswith("http"):
-            addresses[record.array].append(address)
+        if address is None or not address.startswith("http"):
+            return None
+        addresses[record.array].append(address)
     made = {one for some in addresses.values() for one in some}
     proofs = made & set(requested)
     shape = template.shape
