@@ -189,7 +189,7 @@ def test_exit_0_a_photo_becomes_a_verified_study(study, tmp_path):
 def test_exit_1_a_bug_leaves_a_diagnostic_without_the_link(tmp_path):
     done = subprocess.run(
         command("grab", "http://film.dusk.test/dusk/s3cr3tt0ken"), capture_output=True, text=True, timeout=60,
-        env={**environment(), "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "plugins"), str(Path(__file__).parent.parent)])},
+        env=environment(PYTHONPATH=os.pathsep.join(map(str, (Path(__file__).parent / "plugins", Path(__file__).parents[1])))),
         cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == ExitCode.BUG

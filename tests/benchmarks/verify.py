@@ -1,4 +1,4 @@
-# ruff: noqa: T201 - a benchmark talks
+
 """How fast ``verify`` is beside dcmftest and gdcminfo, how much memory it takes, and what its decoders cost.
 
     python tests/benchmarks/verify.py [--slices 360] [--many 5000]
