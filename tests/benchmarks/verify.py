@@ -1,4 +1,3 @@
-
 """How fast ``verify`` is beside dcmftest and gdcminfo, how much memory it takes, and what its decoders cost.
 
     python tests/benchmarks/verify.py [--slices 360] [--many 5000]
