@@ -57,7 +57,7 @@ TARGET = """() => {
   const box = largest.getBoundingClientRect();
   return [box.x + box.width / 2, box.y + Math.min(box.height, innerHeight) / 2];
 }"""
-OPEN = "key => document.querySelector(`li[data-seriesuuid=\"${CSS.escape(key)}\"]`)?.click()"
+OPEN = 'key => document.querySelector(`li[data-seriesuuid="${CSS.escape(key)}"]`)?.click()'
 
 
 class Listed(Reply):
@@ -102,7 +102,9 @@ class Arrived:
                 continue
             images, path = self.images.setdefault(match["series"], {}), urlsplit(exchange.url).path
             if not exchange.ok:
-                images.setdefault(path, Instance("", WadoUri(exchange.url, {"Referer": session.page.url}), path))
+                images.setdefault(
+                    path, Instance("", WadoUri(exchange.url, {"Referer": session.page.url}), path)
+                )
             elif path not in images or isinstance(images[path].source, WadoUri):
                 captured, header = session.captured(exchange)
                 images[path] = Instance(header.sop_instance_uid if header else "", captured, path)
@@ -118,7 +120,12 @@ class Arrived:
 
     def is_whole(self, told: Told) -> bool:
         totals = told.totals
-        return totals is not None and len(told.series) >= totals[0] and self.count >= totals[1] and not self.short(told)
+        return (
+            totals is not None
+            and len(told.series) >= totals[0]
+            and self.count >= totals[1]
+            and not self.short(told)
+        )
 
 
 class Ftimage(Provider):
@@ -170,16 +177,22 @@ async def _play(session: Session, key: str, arrived: Arrived, told: Told) -> Non
 
 def _described(told: Told, arrived: Arrived) -> list[Series]:
     digits = "".join(filter(str.isdigit, told.moment))
-    study = Study(date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name)
+    study = Study(
+        date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name
+    )
     found, images = [], dict(arrived.images)
     for one in told.series:
         instances = tuple(images.pop(one.key, {}).values())
         expected = max(one.count, len(instances)) if one.count is not None else None
-        found.append(Series("", "", instances, expected, description=one.description, key=one.key, study=study))
+        found.append(
+            Series("", "", instances, expected, description=one.description, key=one.key, study=study)
+        )
     for key, others in images.items():  # series that came and that the page's list does not show
         found.append(Series("", "", tuple(others.values()), len(others), key=key, study=study))
     announced = told.totals[1] if told.totals else 0
-    lacking = announced - sum(one.expected if one.expected is not None else len(one.instances) for one in found)
+    lacking = announced - sum(
+        one.expected if one.expected is not None else len(one.instances) for one in found
+    )
     if lacking > 0:
         found.append(Series("", "", expected=lacking, key="not listed", study=study))
     return found

@@ -108,7 +108,9 @@ class Kayicloud(Provider):
             params={**asked, "DataID": link.params.get("dataid", "")},
             headers=headers,
         )
-        for series in [one for study in _studies(listed, link) for one in _described(study, link, token, headers)]:
+        for series in [
+            one for study in _studies(listed, link) for one in _described(study, link, token, headers)
+        ]:
             yield await _without_copies(series, session)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -119,7 +121,9 @@ class Kayicloud(Provider):
         token = call.request_headers.get("authorization", "")
         headers = {"VisitorId": call.request_headers.get("visitorid", self._visitor), "Authorization": token}
         listed = Response(call.status, call.headers, call.read(), call.url)
-        for series in [one for study in _studies(listed, link) for one in _described(study, link, token, headers)]:
+        for series in [
+            one for study in _studies(listed, link) for one in _described(study, link, token, headers)
+        ]:
             yield await _without_copies(series, session)
 
 
@@ -185,7 +189,11 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
     found = []
     for place, one in enumerate(study.series):
         instances = tuple(
-            Instance("", WadoUri(_address(study, image.path, frame, link, token), headers), key=f"{place}/{at}/{frame}")
+            Instance(
+                "",
+                WadoUri(_address(study, image.path, frame, link, token), headers),
+                key=f"{place}/{at}/{frame}",
+            )
             for at, image in enumerate(one.images)
             for frame in range(max(whole(image.frames) or 1, 1))
         )

@@ -122,7 +122,9 @@ class KayicloudShare(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         info = await _info(link, session)
-        listed = await session.get(f"{_server(link)}StudyData/GetStudies", params=_query(info, link), reply=StudiesReply)
+        listed = await session.get(
+            f"{_server(link)}StudyData/GetStudies", params=_query(info, link), reply=StudiesReply
+        )
         for series in self._described(link, session, listed):
             yield series
 
@@ -142,7 +144,9 @@ class KayicloudShare(Provider):
         if "signature" not in link.params:
             told = await session.seen(r"/StudyData/GetShareInfo\?", InfoReply)
             _read(told, link)
-        for series in self._described(link, session, await session.seen(r"/StudyData/GetStudies\?", StudiesReply)):
+        for series in self._described(
+            link, session, await session.seen(r"/StudyData/GetStudies\?", StudiesReply)
+        ):
             yield series
 
     def _described(self, link: ShareLink, session: Session, listed: StudiesReply) -> list[Series]:
@@ -153,7 +157,11 @@ class KayicloudShare(Provider):
         found = []
         for one in listed.data:
             study = Study(
-                one.uid, one.date or "", one.modality or "", one.description or "", one.name or one.pat_name or ""
+                one.uid,
+                one.date or "",
+                one.modality or "",
+                one.description or "",
+                one.name or one.pat_name or "",
             )
             for place, series in enumerate(one.series):
                 serving = _Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
@@ -164,7 +172,9 @@ class KayicloudShare(Provider):
                     series.uid,
                     tuple(serving.instance(at) for at in range(len(series.images))),
                     len(series.images),
-                    whole(series.number) if whole(series.number) is not None else whole(series.index) or place,
+                    whole(series.number)
+                    if whole(series.number) is not None
+                    else whole(series.index) or place,
                     series.description or "",
                     series.modality or "",
                     study=study,
@@ -203,7 +213,11 @@ class _Serving:
             if is_busy and (self._failed[image.uid] < PATIENCE or image.uid in self._lapsed):
                 self._is_awake = False  # asleep, perhaps: the next try wakes it
                 kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
-                raise kind(host=_host(self._server), why=f"HTTP {response.status}", retry_after_s=response.retry_after_s)
+                raise kind(
+                    host=_host(self._server),
+                    why=f"HTTP {response.status}",
+                    retry_after_s=response.retry_after_s,
+                )
             if response.ok and len(response.body) >= SMALLEST:
                 return response.body
             if image.uid in self._lapsed:
@@ -227,7 +241,9 @@ class _Serving:
         address = f"{self._server}StudyData/GetDicomSeriesInfo"
         if self._is_other:
             named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
-            return with_query(address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"})
+            return with_query(
+                address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"}
+            )
         query = {
             "vendorCode": "",
             "ds": "rest",
@@ -255,14 +271,18 @@ class _Serving:
             **FULL,
         }
         own = {"imageObjKey": _base64(image.object_key or ""), "vendorCode": "", "patId": self._patient}
-        return with_query(f"{self._server}dicomData/GetImage", (_given(image) if self._is_other else own) | named)
+        return with_query(
+            f"{self._server}dicomData/GetImage", (_given(image) if self._is_other else own) | named
+        )
 
 
 async def _info(link: ShareLink, session: Session) -> Info:
     """What step one gives, or an old link carries itself."""
     params = link.params
     if "signature" in params:
-        return Info.model_validate({**params, "serverSignature": params["signature"], "dataids": params.get("dataid", "")})
+        return Info.model_validate(
+            {**params, "serverSignature": params["signature"], "dataids": params.get("dataid", "")}
+        )
     asked = {"shareId": params.get("ids") or params["id"]}
     address = f"{_server(link)}StudyData/GetShareInfo"
     if not _is_other(link):

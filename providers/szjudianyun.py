@@ -89,7 +89,11 @@ class Szjudianyun(Provider):
         timeout_s = session.settings.timeout_s
         await session.traffic.wait_for(r"/socket\.io/\?.*transport=websocket", timeout_s=timeout_s)
         for exchange in session.traffic.exchanges:
-            if exchange.kind == "websocket-in" and exchange.read(2) == EVENT.encode() and b"series" in exchange.read(4096):
+            if (
+                exchange.kind == "websocket-in"
+                and exchange.read(2) == EVENT.encode()
+                and b"series" in exchange.read(4096)
+            ):
                 lines = _Lines(link, session)
                 session.at_close(lines.close)
                 for series in _described(_opened(exchange.read().decode(), link), lines):

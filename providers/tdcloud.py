@@ -44,6 +44,7 @@ class Tdcloud(Provider):
                 await driven.fill(session, CAPTCHA)
                 await driven.press(session)
             await control.click()
+            session.traffic.touch()  # the page's silence counts from here
         if not await driven.called(session, VIEWER):
             raise CredentialsRefused(CAPTCHA.name, await driven.words(session), host=link.host)
 
@@ -51,7 +52,9 @@ class Tdcloud(Provider):
         opened = await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
 
         async def key() -> str | None:
-            page = await (await session.window()).latest()  # the viewer's own tab, once the browser has told of it
+            page = await (
+                await session.window()
+            ).latest()  # the viewer's own tab, once the browser has told of it
             return str(await page.evaluate(KEY)) or None
 
         cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)

@@ -10,9 +10,12 @@ Over 120 lines because two pages (desktop, phone) are driven, and leafing that s
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from providers.families import driven
 from scraper.contract import (
@@ -52,7 +55,9 @@ LEAF = """async ([times, pause, patient]) => {
   return true;
 }"""
 PACES = ((0, False), (200, True), (800, True))  # ms, round by round: fast leafing can skip images
-QUIET_S = 1.2  # nothing new for this long: the page has what it asked for
+UNCOUNTED_PACE = PACES[1]
+OPENED_S = 0.5  # for a series' first image to be asked for
+QUIET_S = 1.0  # nothing new for this long: the page has what it asked for
 AT_ONCE = 40  # presses between two looks at what came
 UNCOUNTED_PRESSES = 25  # at a time, through a series that shows no count
 
@@ -66,6 +71,11 @@ class Row(Reply):
         return int(match[1]) if match else None
 
 
+class _Asked(Protocol):
+    @property
+    def url(self) -> str: ...
+
+
 @dataclass
 class Arrived:
     """What came, by Series Instance UID and SOP Instance UID; ``at``: exchanges looked at."""
@@ -73,6 +83,23 @@ class Arrived:
     series: dict[str, dict[str, Instance]] = field(default_factory=dict)
     study_instance_uid: str = ""
     at: int = 0
+    pending: set[str] = field(
+        default_factory=set
+    )  # addresses that the page asked for and has no answer to yet
+
+    def listen(self, session: Session) -> None:
+        """Follow the page's own requests for images, from now on."""
+
+        def asked(request: _Asked) -> None:
+            if re.search(IMAGE, request.url):
+                self.pending.add(request.url)
+
+        def answered(request: _Asked) -> None:
+            self.pending.discard(request.url)
+
+        session.page.on("request", asked)
+        session.page.on("requestfinished", answered)
+        session.page.on("requestfailed", answered)
 
     def take(self, session: Session) -> Counter[str]:
         """Look through what is new; gives how many images it brought to each series."""
@@ -103,27 +130,33 @@ class Tjmucih(Provider):
     marks = (r"(?=.*[?&]dignosis=[0-9a-fA-F]{32}(?![0-9a-fA-F])).+",)
     example = "https://zlyy.tjmucih.cn/yunyingxiang/?dignosis=0123456789abcdef0123456789abcdef"
 
+    def __init__(self) -> None:
+        self._arrived = Arrived()
+
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await (await session.window()).page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        self._arrived.listen(session)  # first: images are loaded while the page opens
         await session.open(link.url)
         await driven.arrive(session, f"{DESKTOP}, {PHONE_BAR}", PASSWORD)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        rows = await _rows(session)
-        arrived, owners = Arrived(), dict[int, str]()
+        arrived, owners = self._arrived, dict[int, str]()
+        rows = await _rows(session, arrived)
         for pace in PACES:
             for place, row in enumerate(rows):
-                if not _is_whole(place, row, owners, arrived):
+                is_due = (
+                    pace is UNCOUNTED_PACE if row.count is None else _is_short(place, rows, owners, arrived)
+                )
+                if is_due:
                     await _leaf(session, place, row, pace, arrived, owners)
-        _match_the_rest(rows, owners, arrived)
         for series in _described(rows, owners, arrived):
             yield series
 
 
-async def _rows(session: Session) -> list[Row]:
+async def _rows(session: Session, arrived: Arrived) -> list[Row]:
     """The list of series, in the page's order; settled, as rows are filled in one after another."""
     selector = await _list(session)
-    await session.traffic.settled(QUIET_S, session.settings.timeout_s)
+    await _settled(session, arrived)
     found = [Row.model_validate(one) for one in await session.page.evaluate(READ, selector)]
     if not found:
         raise SiteChanged(host=session.link.host, what="the list of series is empty")
@@ -131,12 +164,16 @@ async def _rows(session: Session) -> list[Row]:
 
 
 async def _list(session: Session) -> str:
-    """Have the list of series shown; gives its rows' selector."""
+    """Have the list of series shown; gives its rows' selector. A list that is just closing is opened once more."""
     if await session.page.locator(DESKTOP).count():
         return DESKTOP
-    if not await session.page.locator(PHONE_ITEM).first.is_visible():
+    give_up = time.monotonic() + session.settings.timeout_s
+    while not await session.page.locator(PHONE_ITEM).first.is_visible():
+        if time.monotonic() > give_up:
+            raise SiteChanged(host=session.link.host, what="no list of series")
         await session.page.evaluate(BAR)
-    await session.which(list=PHONE_ITEM)
+        with contextlib.suppress(SiteChanged):
+            await session.which(list=PHONE_ITEM, timeout_s=2.0)
     return PHONE_ITEM
 
 
@@ -149,7 +186,8 @@ async def _leaf(
     await session.page.evaluate(CLICK, [selector, place])
     if selector == PHONE_ITEM:
         await session.page.wait_for_function(READY)
-    brought = await _settled(session, arrived)
+    await session.traffic.after(len(session.traffic.exchanges), timeout_s=OPENED_S)
+    brought = arrived.take(session)
     left = (row.count or 1) - 1
     while left > 0 or row.count is None:
         presses = min(left, AT_ONCE) if row.count is not None else UNCOUNTED_PRESSES
@@ -161,50 +199,57 @@ async def _leaf(
             break
         if fresh.total() > AT_ONCE // 2:
             session.tell(str(arrived.count))
-    if brought.total():
-        owners.setdefault(place, brought.most_common(1)[0][0])
+    free = _free(owners, arrived)
+    mine = [uid for uid, _ in brought.most_common() if uid in free and brought[uid]]
+    if place not in owners and mine:
+        owners[place] = mine[0]
 
 
 async def _settled(session: Session, arrived: Arrived) -> Counter[str]:
-    await session.traffic.settled(QUIET_S, session.settings.timeout_s)
+    """Wait until the page has every image that it asked for, and has asked for no more since; gives what came."""
+    give_up = time.monotonic() + session.settings.timeout_s
+    while time.monotonic() < give_up:
+        fresh = await session.traffic.after(len(session.traffic.exchanges), timeout_s=QUIET_S)
+        if not fresh and not arrived.pending:
+            break
     return arrived.take(session)
 
 
-def _is_whole(place: int, row: Row, owners: dict[int, str], arrived: Arrived) -> bool:
-    """Has the row's series come; one that came before it was opened is known by its count, where that is its alone."""
-    if place not in owners and row.count is not None:
-        free = [uid for uid in _free(owners, arrived) if len(arrived.series[uid]) == row.count]
-        if len(free) == 1:
-            owners[place] = free[0]
-    return place in owners and (row.count is None or len(arrived.series[owners[place]]) >= row.count)
+def _is_short(place: int, rows: list[Row], owners: dict[int, str], arrived: Arrived) -> bool:
+    """May the row's series lack images: some row's does, and it is not known that it is not this one's."""
+    counts, by_size = _matched(rows, owners, arrived)
+    sizes = [len(arrived.series[uid]) for uid in by_size]
+    if len(sizes) >= len(counts) and all(size >= count for size, count in zip(sizes, counts, strict=False)):
+        return False
+    return place not in owners or len(arrived.series[owners[place]]) < (rows[place].count or 0)
 
 
 def _free(owners: dict[int, str], arrived: Arrived) -> list[str]:
     return [uid for uid in arrived.series if uid not in owners.values()]
 
 
-def _match_the_rest(rows: list[Row], owners: dict[int, str], arrived: Arrived) -> None:
-    """Rows that brought nothing new when opened belong to the series that came earlier: equal counts first."""
-    for is_equal in (True, False):
-        for place, row in enumerate(rows):
-            free = [uid for uid in _free(owners, arrived) if not is_equal or len(arrived.series[uid]) == row.count]
-            if place not in owners and free:
-                owners[place] = max(free, key=lambda uid: len(arrived.series[uid]))
+def _matched(rows: list[Row], owners: dict[int, str], arrived: Arrived) -> tuple[list[int], list[str]]:
+    """The counts that the rows show and the series that came, each largest first.
+
+    The page's rows bear no UID, so rows are matched with series by size: which row is whose changes nothing in what is
+    there and what is missing, and no series can stand for two rows.
+    """
+    uncounted = {owners[place] for place, row in enumerate(rows) if row.count is None and place in owners}
+    by_size = sorted(set(arrived.series) - uncounted, key=lambda uid: len(arrived.series[uid]), reverse=True)
+    return sorted((row.count for row in rows if row.count is not None), reverse=True), by_size
 
 
 def _described(rows: list[Row], owners: dict[int, str], arrived: Arrived) -> list[Series]:
     """Series by the UID that their files bear; what the page counts and did not give is missing from them."""
-    found, expected = [], dict[str, int | None]()
-    for place, row in enumerate(rows):
-        uid = owners.get(place)
-        if uid is None:
-            found.append(Series(arrived.study_instance_uid, "", expected=row.count or 1, key=f"序列{place + 1}"))
-        elif row.count is not None:
-            expected[uid] = (expected.get(uid) or 0) + row.count
-        else:
-            expected.setdefault(uid, None)
+    counts, by_size = _matched(rows, owners, arrived)
+    is_all_counted = all(row.count is not None for row in rows)
+    expected: dict[str, int | None] = dict(zip(by_size, counts, strict=False))
+    found = [
+        Series(arrived.study_instance_uid, "", expected=count, key=f"not there {at}")
+        for at, count in enumerate(counts[len(by_size) :])
+    ]
     for uid, images in arrived.series.items():
-        count = expected.get(uid, len(images))
+        count = expected.get(uid, len(images) if is_all_counted else None)
         unknown = (Problem("count-unknown", fatal=False),) if count is None else ()
         found.append(Series(arrived.study_instance_uid, uid, tuple(images.values()), count, left_out=unknown))
     return found

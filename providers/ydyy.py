@@ -67,7 +67,10 @@ class Ydyy(Provider):
         r"|m/2D/?\?(?=.*\bcheckserialnum=[^&#]+).*)"
     )
     asks = (ID_LAST4,)
-    deployments = (Deployment("pacs.ydyy.cn", "东软 M-Viewer（ydyy）"), Deployment("wis.sj-hospital.cn", "盛京医院", "沈阳"))
+    deployments = (
+        Deployment("pacs.ydyy.cn", "东软 M-Viewer（ydyy）"),
+        Deployment("wis.sj-hospital.cn", "盛京医院", "沈阳"),
+    )
     marks = (route,)
     example = "https://pacs.ydyy.cn:8860/M-Viewer/#/phone-visible/BUSS1?shortUrl=abc123&idType=3&sign=eyJ0"
     user_agent = WECHAT_PHONE
@@ -88,7 +91,9 @@ class Ydyy(Provider):
         await session.open(link.url)
 
         async def arrived() -> bool | None:
-            return None if SHORT in session.page.url else True  # the firewall's script comes before the redirect
+            return (
+                None if SHORT in session.page.url else True
+            )  # the firewall's script comes before the redirect
 
         if SHORT in link.path:
             await session.poll(arrived, every_s=0.5, up_to_s=FIREWALL_UP_TO_S)
@@ -97,7 +102,9 @@ class Ydyy(Provider):
         page = ShareLink(session.page.url)
         if asked := _check(page, session):
             body = json.dumps(asked, ensure_ascii=False).encode()
-            _judge(await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body)), page)
+            _judge(
+                await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body)), page
+            )
         listed = await _in_page(session, Request(_list_address(page)))
         agent = str(await session.page.evaluate("navigator.userAgent"))
         for series in _described(listed, page, {"Referer": link.url.partition("#")[0], "User-Agent": agent}):
@@ -119,14 +126,20 @@ async def _in_page(session: Session, request: Request) -> Response:
         except (SiteChanged, SiteUnreachable):
             return None  # the firewall's script reloads the page meanwhile
         refused += answer.status == 400
-        return None if answer.status == mviewer.FIREWALL or (answer.status == 400 and refused < REFUSALS) else answer
+        return (
+            None
+            if answer.status == mviewer.FIREWALL or (answer.status == 400 and refused < REFUSALS)
+            else answer
+        )
 
     try:
         answer = await session.poll(ask, every_s=1.0, up_to_s=FIREWALL_UP_TO_S)
     except SiteBusy:
         answer = None
     if answer is None or answer.status == 400:
-        raise UnusableLink("只能在手机浏览器中打开 (opens in a phone's browser only)", link=session.link.redacted)
+        raise UnusableLink(
+            "只能在手机浏览器中打开 (opens in a phone's browser only)", link=session.link.redacted
+        )
     return answer
 
 
@@ -189,7 +202,9 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
     return found
 
 
-def _series(series: ElementTree.Element, place: int, study: Study, page: ShareLink, headers: Mapping[str, str]) -> Series:
+def _series(
+    series: ElementTree.Element, place: int, study: Study, page: ShareLink, headers: Mapping[str, str]
+) -> Series:
     """One series over all its storages; objects of another type than DICOM are named and left out."""
     objects = [(storage, im) for storage in series.iter("storage") for im in storage.iter("im")]
     objects.sort(key=lambda each: _place(each[1]))

@@ -22,7 +22,9 @@ from scraper.contract import (
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
 SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看")
-PICTURE = "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
+PICTURE = (
+    "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
+)
 LOOK_S = 0.5  # between two looks at the page
 QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has said what it has to say
 PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)
@@ -54,6 +56,7 @@ async def answer(session: Session, question: Question) -> None:
     await fill(session, question)
     if not await press(session):
         await session.page.locator(FIELD).locator("visible=true").first.press("Enter")
+    session.traffic.touch()  # the page's silence counts from here: a person may have been long in answering
 
 
 async def fill(session: Session, question: Question) -> None:

@@ -25,7 +25,11 @@ CASES = (
     Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="链接已过期", ways=BROWSER),
     Case("unknown", SITE.app_link("ffff"), raises=StudyGone, says="未查询到影像", ways=BROWSER),
 )  # fmt: skip
-NOT_OURS = ("https://yyx.ftimage.cn/dimage/index.html", "https://yyx.ftimage.cn/about?stm=1", "https://x.test/index.html?stm=1")
+NOT_OURS = (
+    "https://yyx.ftimage.cn/dimage/index.html",
+    "https://yyx.ftimage.cn/about?stm=1",
+    "https://x.test/index.html?stm=1",
+)
 
 
 @pytest.fixture

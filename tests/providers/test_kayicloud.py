@@ -22,7 +22,9 @@ CASES = (
     Case("numbers in serverAddr alone", SITE.link("A1", is_bare=True), series=SERIES),
     Case("a host of its own", SITE.link("A3", host=ELSEWHERE), series=SERIES),
     Case("nothing listed", SITE.link("A5"), raises=LinkExpired, ways=BOTH),
-    Case("the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"),
+    Case(
+        "the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"
+    ),
 )
 NOT_OURS = (
     "https://dicomviewer.demo.kayicloud.com/help",

@@ -30,13 +30,24 @@ CASES = (
     Case("another name, one image announced and not listed", SITE.other_link(), series=SERIES, ways=BOTH),
     Case("an old link carries its own signature", SITE.old_link(), series=SERIES),
     Case("asks for the password", SITE.link(OPEN), raises=CredentialsRequired, ways=BOTH),
-    Case("a wrong password", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="分享密码错误", ways=BOTH),
+    Case(
+        "a wrong password",
+        SITE.link(OPEN),
+        {"password": "9999"},
+        raises=CredentialsRefused,
+        says="分享密码错误",
+        ways=BOTH,
+    ),
     Case("expired", SITE.link(EXPIRED), KNOWN, raises=LinkExpired, says="分享已过期", ways=BOTH),
     Case("expired, nothing given", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期"),
     Case("cancelled", SITE.link(CANCELLED), KNOWN, raises=ShareCancelled, says="分享已被取消"),
     Case("unknown", SITE.link(OPEN[::-1]), KNOWN, raises=NoSuchStudy, says="分享不存在"),
 )
-NOT_OURS = ("https://www.kayicloud.com/", "https://www.kayicloud.com/Viewer/s", "https://pacs.demo.test/viewer/s#/help")
+NOT_OURS = (
+    "https://www.kayicloud.com/",
+    "https://www.kayicloud.com/Viewer/s",
+    "https://pacs.demo.test/viewer/s#/help",
+)
 
 
 @pytest.fixture

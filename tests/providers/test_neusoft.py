@@ -24,7 +24,11 @@ CASES = (
     Case("no such study", SITE.link("CHECK004"), raises=NoSuchStudy, says="检查不存在"),
     Case("a token that is none", SITE.link().partition("?")[0] + "?sign=abc", raises=UnusableLink),
 )
-NOT_OURS = ("http://202.100.221.200:6087/", "http://202.100.221.200:6087/M-Viewer/#/profile/C1", "https://x.test/short/abc")
+NOT_OURS = (
+    "http://202.100.221.200:6087/",
+    "http://202.100.221.200:6087/M-Viewer/#/profile/C1",
+    "https://x.test/short/abc",
+)
 
 
 @pytest.fixture
@@ -42,7 +46,9 @@ async def test_case(case, via, world, tmp_path):
 
 async def test_a_page_that_offers_no_download_is_believed(world, tmp_path):
     SITE.offers_download = False
-    await check(Neusoft, Case("no download", SITE.link("CHECK003"), raises=DownloadNotPermitted), world, tmp_path)
+    await check(
+        Neusoft, Case("no download", SITE.link("CHECK003"), raises=DownloadNotPermitted), world, tmp_path
+    )
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

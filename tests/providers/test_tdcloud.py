@@ -23,7 +23,10 @@ CASES = (
          ways=BROWSER),
     Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=BROWSER),
 )  # fmt: skip
-NOT_OURS = ("https://tdcloudjp.fmmu.edu.cn/", "https://tdcloudjp.fmmu.edu.cn/zfp/ImageViewer/StudyView?id=1001")
+NOT_OURS = (
+    "https://tdcloudjp.fmmu.edu.cn/",
+    "https://tdcloudjp.fmmu.edu.cn/zfp/ImageViewer/StudyView?id=1001",
+)
 
 
 @pytest.fixture

@@ -20,7 +20,14 @@ CASES = (
     Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=BROWSER),
     Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=BROWSER),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
-    Case("a wrong password", SITE.link(LOCKED), {"password": "0000"}, raises=CredentialsRefused, says="密码错误", ways=BROWSER),
+    Case(
+        "a wrong password",
+        SITE.link(LOCKED),
+        {"password": "0000"},
+        raises=CredentialsRefused,
+        says="密码错误",
+        ways=BROWSER,
+    ),
     Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BROWSER),
 )
 NOT_OURS = (

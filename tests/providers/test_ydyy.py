@@ -26,14 +26,25 @@ CASES = (
     Case("a short link behind the firewall", SITE.walled_short_link(), series=SERIES, ways=(Via.BROWSER,)),
     Case("the firewall turns the direct client away", SITE.walled_link(), raises=SiteChanged),
     Case("asks for the ID card", SITE.link(), raises=CredentialsRequired, ways=BOTH),
-    Case("a wrong answer", SITE.link(), {"id_last4": "0000"}, raises=CredentialsRefused, says="身份证后四位不正确", ways=BOTH),
+    Case(
+        "a wrong answer",
+        SITE.link(),
+        {"id_last4": "0000"},
+        raises=CredentialsRefused,
+        says="身份证后四位不正确",
+        ways=BOTH,
+    ),
     Case("a link without its signature", SITE.link(leave_out="sign"), KNOWN, raises=UnusableLink),
     Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired),
     Case("a short link into the hospital", SITE.short_link("inside"), raises=UnsafeRedirect),
     Case("nothing stored", SITE.plain_link("BUSS2"), raises=NoSuchStudy),
     Case("no such number", SITE.plain_link("BUSS9"), raises=NoSuchStudy, ways=BOTH),
 )
-NOT_OURS = ("https://pacs.ydyy.cn:8860/M-Viewer/", "https://pacs.ydyy.cn:8860/M-Viewer/#/profile/C1?sign=x", "https://x.test/short/abc")
+NOT_OURS = (
+    "https://pacs.ydyy.cn:8860/M-Viewer/",
+    "https://pacs.ydyy.cn:8860/M-Viewer/#/profile/C1?sign=x",
+    "https://x.test/short/abc",
+)
 
 
 @pytest.fixture
