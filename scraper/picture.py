@@ -219,7 +219,7 @@ def _page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0) 
 
 
 def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
-    """Whether red lifts at least ``_RED_PART`` of the pixels clear of the grey; every fourth row and column is judged."""
+    """Whether red lifts at least ``_RED_PART`` of the pixels clear of the grey; every fourth row and column counts."""
     import numpy as np
 
     lifted = red[::4, ::4].astype(np.int16) - grey[::4, ::4] > _INKED

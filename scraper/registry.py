@@ -63,7 +63,7 @@ def known() -> Known:
         try:
             for provider in _providers_in(module):
                 by_name.setdefault(provider.name, provider)
-        except (ImportError, SyntaxError) as err:  # one recipe whose needs are not met must not take the others along
+        except (ImportError, SyntaxError) as err:  # one recipe must not take the others along
             broken.append(Broken(module, str(err)))
     return Known(by_name, tuple(broken))
 

@@ -1,0 +1,32 @@
+"""万里云: the viewer's own object read once it has stopped growing; raw frames rebuilt pixel for pixel."""
+
+import pytest
+
+from fixtures.sites.wlycloud.site import PAGE, SHARE, VIEWER, WlycloudSite
+from fixtures.world import World
+from providers.wlycloud import Wlycloud
+from scraper.contract import LinkExpired, NoSuchStudy, Origin
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SITE = WlycloudSite()
+SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+CASES = (
+    Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT),
+    Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT),
+    Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期"),
+    Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_case(case, tmp_path):
+    with World(SITE) as world:
+        await check(Wlycloud, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+
+
+@pytest.mark.parametrize("link", [f"{PAGE.origin}/", f"{PAGE.origin}/#/?facId=1"])
+def test_not_ours(link):
+    assert Wlycloud.owns(of(link)) is None
