@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -159,7 +160,11 @@ def _open(path: Path, kind: Kind) -> Image.Image:
 
         pillow_heif.register_heif_opener(thumbnails=False)
     try:
-        image = Image.open(io.BytesIO(path.read_bytes()), formats=[kind.value])
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # the limit is judged here, with a sentence
+            image = Image.open(io.BytesIO(path.read_bytes()), formats=[kind.value])
     except Image.DecompressionBombError as err:
         raise TooManyPixels(path=path, megapixels=">178", limit=MAX_PIXELS // 1_000_000) from err
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, MemoryError) as err:

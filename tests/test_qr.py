@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import segno
 from PIL import Image
 
 from scraper import qr
+from scraper.qr.engines import Wechat
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
+MODELS = Path(__file__).parents[2] / "shared/models/wechat_qrcode"
 FOLLOW = "https://weixin.qq.com/r/invented"
 
 
@@ -75,3 +78,36 @@ def test_one_helper_serves_many_files(tmp_path: Path) -> None:
         for _ in range(2):
             assert reader.read(blank, certain=is_link).codes == ()
             assert reader.read(coded, certain=is_link).codes[0].text == LINK
+
+
+def test_the_wechat_detector_reads_with_its_models(tmp_path: Path) -> None:
+    if not MODELS.is_dir():
+        pytest.skip("the model files are not here")
+    if {engine.name: engine.lacking for engine in qr.engines(MODELS)}["wechat"] == "contrib":
+        pytest.skip("this OpenCV has no WeChat detector")
+    found = Wechat(MODELS).read(np.asarray(code(LINK))).found
+    assert [one.text for one in found] == [LINK]
+
+
+def test_models_of_another_sum_are_not_loaded(tmp_path: Path) -> None:
+    for name in ("detect.prototxt", "detect.caffemodel", "sr.prototxt", "sr.caffemodel"):
+        (tmp_path / name).write_bytes(b"strange")
+    assert not Wechat(tmp_path).is_there
+
+
+def test_a_code_that_gives_nothing_is_a_suspect(tmp_path: Path) -> None:
+    path, drawn = tmp_path / "broken.png", code(LINK)
+    drawn.paste(255, (96, 96, 204, 204))
+    drawn.save(path)
+    reading = qr.read(path, certain=is_link)
+    assert reading.codes == ()
+    assert len(reading.suspects) == 1
+
+
+def test_annotate_draws_where_the_code_is(tmp_path: Path) -> None:
+    path, out = tmp_path / "code.png", tmp_path / "out.png"
+    code(LINK).save(path)
+    qr.annotate(path, qr.read(path, certain=is_link), out)
+    red, green, blue = Image.open(out).convert("RGB").resize((246, 246)).getpixel((36, 120))  # type: ignore[misc]
+    assert green > red
+    assert green > blue
