@@ -105,15 +105,15 @@ class _Search:
 
     @property
     def is_settled(self) -> bool:
-        """Certain; or codes were read that are plain text, and nothing else on the page looks like a code.
+        """Certain; or square codes were read that are plain text, and nothing else on the page looks like a code.
 
-        An address that is not the wanted one (an account to follow, an advertisement) does not settle it: such codes
-        are printed beside the wanted one.
+        An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
+        not settle it: such codes are printed beside the wanted one.
         """
         if self.done:
             return True
-        texts = [code.text for code in self.codes.values()]
-        return bool(texts) and not any("://" in text for text in texts) and not self.open_suspects
+        squares = [code.text for code in self.codes.values() if "QR" in code.symbology]
+        return bool(squares) and not any("://" in text for text in squares) and not self.open_suspects
 
 
 def _same_place(one: Polygon, other: Polygon) -> bool:
