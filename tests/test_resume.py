@@ -20,7 +20,7 @@ from scraper.session.http import Http
 from scraper.session.pace import Pace
 from scraper.settings import Settings
 
-CHUNK = 40_000
+CHUNK = 30_000
 
 
 @pytest.fixture(autouse=True)

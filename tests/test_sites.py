@@ -178,14 +178,14 @@ def test_shdc_refuses_a_call(url, code, shdc_world):
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({}, 403),
-        ({"Referer": f"{shdc.ADDRESS.origin}/"}, 401),
-        ({"Authorization": authorization("01000000")["Authorization"]}, 403),
-        (authorization("01000001"), 403),
-        (authorization("01000000", key="another key"), 403),
-        (authorization("01000000", token="ffffffff"), 403),
-        (authorization("01000000", ms=1_700_000_000_000), 403),
-        (authorization("01000000"), 200),
+        (lambda: {}, 403),
+        (lambda: {"Referer": f"{shdc.ADDRESS.origin}/"}, 401),
+        (lambda: {"Authorization": authorization("01000000")["Authorization"]}, 403),
+        (lambda: authorization("01000001"), 403),
+        (lambda: authorization("01000000", key="another key"), 403),
+        (lambda: authorization("01000000", token="ffffffff"), 403),
+        (lambda: authorization("01000000", ms=1_700_000_000_000), 403),
+        (lambda: authorization("01000000"), 200),
     ],
     ids=[
         "bare",
@@ -200,7 +200,7 @@ def test_shdc_refuses_a_call(url, code, shdc_world):
 )
 def test_shdc_refuses_an_image(headers, status, shdc_world):
     url = f"{shdc.ADDRESS.origin}/rawdata/indata/20240315/AB/1/01000000"
-    assert shdc_world[2].get(url, headers=headers).status_code == status
+    assert shdc_world[2].get(url, headers=headers()).status_code == status  # signed now, not when collected
 
 
 def test_shdc_wants_the_code_of_a_report(shdc_world):
