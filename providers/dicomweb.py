@@ -45,7 +45,7 @@ class DicomWeb(Provider):
     example = "https://viewer.example/viewer?StudyInstanceUIDs=1.2.3&token=eyJ"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        token = link.params.get("token") or link.params.get("access_token") or session.given(TOKEN)
+        token = session.given(TOKEN) or link.params.get("token") or link.params.get("access_token")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         study = link.named.get("study") or link["shown"]
         async for series in qido.series(session, await _root(link, session, study, headers), study, headers):

@@ -69,6 +69,7 @@ class Fetcher:
         self._on_bytes = on_bytes
         self._lost: CloudfilmError | None = None
         self._given_up = 0
+        self._gives_files = False  # a WADO-RS service did; then a file that is not there is lost, not refused
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
         """Bring one instance to ``into`` as a Part 10 file; says whether it is the site's own or was rebuilt.
@@ -216,21 +217,31 @@ class Fetcher:
         from scraper.protocols import wado_rs
 
         answer = into.with_name(into.name + ".multipart")
+        missing = False
         try:
             for accept in wado_rs.INSTANCE_ACCEPTS:
                 request = Request(source.url, headers={**source.headers, "Accept": accept})
                 response = await self._send(request, answer)
                 if response.status in (400, 406, 415):
                     continue
+                if response.status in (405, 501) or (response.status == 404 and not self._gives_files):
+                    missing = response.status == 404
+                    break  # no such resource at this service
                 self._judge(response, answer)
                 await asyncio.to_thread(
                     wado_rs.one_instance, answer, response.headers.get("content-type", ""), into
                 )
                 await asyncio.to_thread(assemble.settle, into)
+                self._gives_files = True
                 return Fetched(Origin.ORIGINAL)
         finally:
             answer.unlink(missing_ok=True)
-        return await self._rebuild(await wado_rs.from_frames(source, self._bytes), into)
+        try:
+            return await self._rebuild(await wado_rs.from_frames(source, self._bytes), into)
+        except NotAnImage:
+            if not missing:
+                raise
+            raise MissingInstances(why="HTTP 404") from None
 
     async def _tags_and_pixels(self, source: TagsAndPixels, into: Path) -> Fetched:
         if isinstance(source.tags, Request):

@@ -26,7 +26,7 @@ from scraper.contract import (
     whole,
 )
 
-ACCEPT = "application/dicom+json"
+ACCEPTS = ("application/dicom+json", "application/json")  # the second where the first is refused with 406
 PAGE = 500  # asked for at a time; a server may give fewer
 MOST_PAGES = 400
 Attributes = Mapping[str, Any]
@@ -103,7 +103,10 @@ async def _listed(session: Session, url: str, headers: Mapping[str, str]) -> lis
 async def _page(
     session: Session, url: str, params: Mapping[str, str], headers: Mapping[str, str]
 ) -> list[Attributes]:
-    response = await session.get(url, params=params, headers={**headers, "Accept": ACCEPT})
+    for accept in ACCEPTS:
+        response = await session.get(url, params=params, headers={**headers, "Accept": accept})
+        if response.status != 406:
+            break
     host = session.link.host
     match response.status:
         case 200:
