@@ -178,7 +178,7 @@ def test_shdc_refuses_a_call(url, code, shdc_world):
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        (lambda: {}, 403),
+        (dict, 403),
         (lambda: {"Referer": f"{shdc.ADDRESS.origin}/"}, 401),
         (lambda: {"Authorization": authorization("01000000")["Authorization"]}, 403),
         (lambda: authorization("01000001"), 403),
