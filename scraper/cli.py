@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,21 +13,42 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
+from scraper.cli_options import (
+    Answer,
+    Browser,
+    ConnectToOption,
+    Headed,
+    Insecure,
+    Jobs,
+    Json,
+    Lang,
+    OneSource,
+    Output,
+    Password,
+    ProviderName,
+    Proxy,
+    Quiet,
+    Rate,
+    SeriesPattern,
+    Source,
+    Timeout,
+    Verbose,
+    asker,
+    complain,
+    settings_of,
+)
 from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, UsageError
-from scraper.lang import describe, describe_problem, question_label, say
-from scraper.model import QUESTIONS, Question, Result
+from scraper.lang import describe, describe_problem, say
+from scraper.model import Result
 from scraper.settings import (
     BrowserUse,
-    ConnectTo,
     Language,
     Settings,
     browser_from_environment,
     language_from_environment,
-    password_from_environment,
 )
 
 T = TypeVar("T")
-MOST_JOBS = 16
 app = typer.Typer(
     name="cloudfilm",
     help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
@@ -56,58 +77,6 @@ def _options(
     del version
 
 
-Source = Annotated[
-    list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
-]
-OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")]
-Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]
-Answer = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="FIELD=VALUE", help="What the site will ask: " + ", ".join(q.name for q in QUESTIONS) + "."
-    ),
-]
-Password = Annotated[
-    str | None,
-    typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD."),
-]
-ProviderName = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="Use this recipe; `universal` forces capture.")
-]
-Browser = Annotated[
-    BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")
-]
-Headed = Annotated[bool, typer.Option("--headed", help="Show the browser window.")]
-SeriesPattern = Annotated[
-    list[str] | None,
-    typer.Option("--series", metavar="PATTERN", help="Only series whose number or description matches."),
-]
-Jobs = Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Instances in flight at once.")]
-Rate = Annotated[float | None, typer.Option(min=0.01, help="At most so many requests a second to one host.")]
-Timeout = Annotated[
-    float | None, typer.Option(min=1, metavar="SECONDS", help="Give up on a site that is silent this long.")
-]
-Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a broken TLS certificate.")]
-ConnectToOption = Annotated[
-    list[str] | None,
-    typer.Option("--connect-to", metavar="HOST:PORT:ADDRESS:PORT", help="Connect there instead, as in curl."),
-]
-Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
-Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]
-Lang = Annotated[
-    Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
-]
-
-
-class Shown(StrEnum):
-    """How a result is shown."""
-
-    WORDS = "words"
-    JSON = "json"
-
-
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
     sys.exit(run(sys.argv[1:]))
@@ -122,21 +91,19 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as left:
         return left.exit_code
     except TyperException as wrong:
-        _complain(wrong.format_message())
+        complain(wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        _complain(say("interrupted", language))
+        complain(say("interrupted", language))
         return int(ExitCode.INCOMPLETE)
     except CloudfilmError as err:
-        _complain(describe(err, language))
+        complain(describe(err, language))
         return int(err.exit_code)
     except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
         from scraper.report import write_diagnostic
 
         path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
-        _complain(
-            say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path)
-        )
+        complain(say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path))
         return int(ExitCode.BUG)
     return outcome if isinstance(outcome, int) else 0
 
@@ -150,56 +117,6 @@ def _value_of(arguments: list[str], *names: str) -> str:
         if equals and name in names:
             return value
     return ""
-
-
-def _complain(*sentences: str) -> None:
-    typer.echo(" ".join(sentences), err=True)
-
-
-def _settings(
-    *, answers: list[str] | None, password: str | None, connect_to: list[str] | None, language: Language | None,
-    as_json: bool, **rest: Any,
-) -> Settings:  # fmt: skip
-    """The options as Settings.
-
-    Raises:
-        UsageError: an unknown field, or a malformed option.
-    """
-    given: dict[str, str] = {}
-    names = [question.name for question in QUESTIONS]
-    for one in answers or []:
-        name, equals, value = one.partition("=")
-        if not equals or name not in names:
-            raise UsageError(f"--answer {name}: FIELD=VALUE, FIELD = {', '.join(names)}")
-        given[name] = value
-    password = password if password is not None else password_from_environment()
-    if password:
-        given.setdefault("password", password)
-    interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not as_json
-    return Settings(
-        answers=given,
-        connect_to=tuple(ConnectTo.parse(row) for row in connect_to or []),
-        language=language or language_from_environment(),
-        interactive=interactive,
-        browser_path=browser_from_environment(),
-        **rest,
-    )
-
-
-def _asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:
-    """Asks the person at the terminal, hidden; gives None where there is no terminal."""
-
-    def ask(question: Question, host: str, picture: Path | None) -> str | None:
-        if not settings.interactive:
-            return None
-        words = say(
-            "ask", settings.language, host=host, label=question_label(question.name, settings.language)
-        )
-        if picture is not None:
-            typer.echo(say("ask.picture", settings.language, path=picture), err=True)
-        return str(typer.prompt(words, default="", hide_input=True, show_default=False, err=True)) or None
-
-    return ask
 
 
 def _stdin_text() -> str:
@@ -222,7 +139,7 @@ def grab(
     verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
-    settings = _settings(
+    settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
         provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
         timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
@@ -239,7 +156,7 @@ def list_(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
-    settings = _settings(
+    settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
         decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
@@ -257,13 +174,13 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     talk = Console(stderr=True)
     results_to = Console()
     if settings.insecure:
-        _complain(say("insecure-warning", settings.language))
+        complain(say("insecure-warning", settings.language))
     codes: list[int] = []
 
     async def all_of_them() -> None:
         for source in sources:
             with Display(talk, settings.language, quiet=settings.verbosity < 0) as display:
-                async with Run(settings, display, _asker(settings), _stdin_text) as run:
+                async with Run(settings, display, asker(settings), _stdin_text) as run:
                     result = await (run.survey(source) if listing else run.grab(source))
                     if result.exit_code == ExitCode.SITE and isinstance(result.error, CloudfilmError):
                         path = write_diagnostic(
@@ -279,7 +196,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
         if as_json:
             typer.echo(json_line(result, settings.language))
             if isinstance(result.error, CloudfilmError):
-                _complain(describe(result.error, settings.language))
+                complain(describe(result.error, settings.language))
         else:
             show(result, results_to, talk, settings.language, listing=listing)
 
@@ -309,16 +226,16 @@ def decode(
             found = source.decode(path, settings)
             refusal = found.refusal()
         except CloudfilmError as err:
-            _complain(describe(err, settings.language))
+            complain(describe(err, settings.language))
             code = max(code, int(err.exit_code))
             continue
         typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
         drawn = annotate if annotate is not None else _suspects_picture(path) if refusal and verbose else None
         if drawn is not None:
             source.annotate(found, drawn)
-            _complain(say("decode.annotated", settings.language, path=drawn))
+            complain(say("decode.annotated", settings.language, path=drawn))
         if refusal is not None:
-            _complain(describe(refusal, settings.language))
+            complain(describe(refusal, settings.language))
             code = max(code, int(refusal.exit_code))
     return code
 
@@ -406,7 +323,7 @@ def export(
     else:
         typer.echo(say("export.done", language, path=made.path, files=made.files))
     for problem in made.problems:
-        _complain(describe_problem(problem, language))
+        complain(describe_problem(problem, language))
     return 0
 
 
@@ -450,7 +367,7 @@ def doctor(
         from scraper import qr
 
         for path in qr.fetch_models(lambda url: _run(_download(settings, url))):
-            _complain(f"→ {path}")
+            complain(f"→ {path}")
     findings = clinic.examine(settings)
     if as_json:
         for finding in findings:
