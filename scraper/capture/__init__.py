@@ -7,7 +7,7 @@ viewer is driven until nothing new comes. What is another study's is not touched
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -39,9 +39,11 @@ class Capture:
     Args:
         link: the share link.
         session: its conversation; the window has been opened.
+        ways: of asking for the rest that are used.
     """
 
-    def __init__(self, link: ShareLink, session: Session) -> None:
+    def __init__(self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By)) -> None:
+        self._ways = ways
         self._link = link
         self._session = session
         self._catch = Catch(session.spool / "captured")
@@ -49,6 +51,12 @@ class Capture:
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
+        self.rule: learn.Rule | None = None  # what was learnt, where completeness is judged by a manifest
+
+    @property
+    def catch(self) -> Catch:
+        """What was caught so far."""
+        return self._catch
 
     async def run(self) -> list[Series]:
         """Every series of the link's study.
@@ -92,6 +100,8 @@ class Capture:
             (By.WADO_URI, self._wado_uri),
             (By.MANIFEST, self._learnt),
         ):
+            if by not in self._ways:
+                continue
             try:
                 self._listed = await ask()
             except CloudfilmError:
@@ -126,6 +136,7 @@ class Capture:
         found = learn.rules(self._catch.manifests, list(exchanges))
         if not found:
             return []
+        self.rule = found[0]
         headers = promote.own_headers(next(iter(exchanges.values())))
         study = self._study(self._catch.studies())
         series = []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import quote, urljoin
 
@@ -77,6 +77,8 @@ class Rule:
     template: Template
     addresses: Mapping[Path, tuple[str, ...]]
     proofs: int
+    source: str = ""  # the manifest's address without its query
+    shape: Path = ()  # where its records stand, every index blanked; the first step is the answer's number
 
     @property
     def count(self) -> int:
@@ -104,6 +106,7 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
         for group in by_shape.values():
             rule = _rule(group, url, requested)
             if rule is not None:
+                rule = replace(rule, source=url, shape=group[0].shape)
                 found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
     return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
 
