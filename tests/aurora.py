@@ -151,11 +151,13 @@ class Site:
         if self.rate is None:
             return await self._plain(writer, 200, data)
         writer.write(f"HTTP/1.1 200 X\r\nContent-Length: {len(data)}\r\n\r\n".encode())
-        piece = max(1, int(self.rate * 0.02))
+        loop = asyncio.get_running_loop()
+        piece, started = max(1, int(self.rate * 0.02)), loop.time()
         for start in range(0, len(data), piece):
             writer.write(data[start : start + piece])
             await writer.drain()
-            await asyncio.sleep(0.02)
+            sent = min(start + piece, len(data))
+            await asyncio.sleep(started + sent / self.rate - loop.time())  # a timer that is late is made up for
         return True
 
     async def _fail(self, fault: Fault, uid: str, data: bytes, writer: asyncio.StreamWriter) -> bool:  # noqa: C901, PLR0911, PLR0912  # one arm a fault

@@ -13,6 +13,7 @@ from pydicom.uid import UID
 
 from fixtures import ohif, orthanc
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, chest_ct
+from fixtures.faults import Fault
 from fixtures.ohif import ADDRESS, OhifSite
 from fixtures.orthanc import ROOT, Orthanc
 from fixtures.sites.dicomweb import site as emulated
@@ -22,13 +23,14 @@ from scraper.errors import (
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
+    ExitCode,
     LinkExpired,
     NoSuchStudy,
 )
 from scraper.link import of
-from scraper.model import Via
+from scraper.model import Origin, Via
 from scraper.registry import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 TOKEN = "eyJhbGciOi-invented"
@@ -167,3 +169,14 @@ async def test_emulated(case, via, tmp_path):
     with World(emulated.DicomWebSite()) as world:
         await check(DicomWeb, case, world, tmp_path, via)
         assert world.unexpected == []
+
+
+@pytest.mark.parametrize("series", [(), (str(emulated.FILES.series[-1].number),)], ids=["among files", "asked for alone"])
+async def test_an_object_without_pixels_that_is_lost_is_missing(series, tmp_path):
+    [lost] = emulated.FILES.series[-1].instances
+    with World(emulated.DicomWebSite()) as world:
+        world.faults.plan(f"/instances/{lost.sop_instance_uid}[?]$", Fault.GONE, times=100)
+        result = await run(DicomWeb, Case("lost", emulated.viewer(FILES)), world, tmp_path, series=series)
+    assert result.exit_code == ExitCode.INCOMPLETE
+    assert result.counts.failed == 1
+    assert not [one for study in result.studies for one in study.series if one.origin is Origin.REBUILT]
