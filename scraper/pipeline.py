@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from scraper import document, judge, registry, source, verify
 from scraper.collect import Collected, Collector, Unwatched, Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
+from scraper.equipment import Equipment
 from scraper.errors import (
     BrowserMissing,
     CloudfilmError,
@@ -39,13 +39,12 @@ from scraper.model import Origin, Problem, Request, Result, Status, StudyResult,
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.http import Http
-from scraper.session.pace import Pace
 from scraper.settings import BrowserUse, Settings
-from scraper.store import StudyStore, disk, opened
+from scraper.store import StudyStore, opened
 from scraper.verify import Checked, Inspector
 
 if TYPE_CHECKING:
-    from scraper.session.browser import Browser, Window
+    from scraper.session.browser import Window
 
 SHORT_LINK_HOPS = 6
 PRECHECK_TIMEOUT_S = 30.0
@@ -98,41 +97,42 @@ def _exit_code(studies: Sequence[StudyResult]) -> ExitCode:
 
 
 class Run:
-    """One run over one or many sources: owns the pace, the browser, the inspecting processes and the spool.
+    """One run over one or many sources, one after another. Several runs at once may share their pace and inspector.
 
     Args:
         settings: the user's options.
         watcher: is told how things go.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input.
+        equipment: browser, pace and so on, open, and closed by the caller; by default the run's own.
     """
 
     def __init__(
-        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str] = str
+        self,
+        settings: Settings,
+        watcher: Watcher,
+        ask: Ask,
+        stdin: Callable[[], str] = str,
+        equipment: Equipment | None = None,
     ) -> None:
         self.settings = settings
         self._watcher = watcher
         self._ask = ask
         self._stdin = stdin
-        self._pace = Pace(settings.jobs, settings.rate)
-        self._stack = AsyncExitStack()
-        self._browser: Browser | None = None
-        self._inspector: Inspector | None = None
-        self._spool = Path()
+        self._own_equipment = equipment is None
+        self._equipment = equipment or Equipment(settings)
         self.log: list[dict[str, object]] = []  # of the last source, for its diagnostic
 
     async def __aenter__(self) -> Run:
-        with disk(Path(tempfile.gettempdir())):
-            self._spool = Path(tempfile.mkdtemp(prefix="cloudfilm-"))
+        if self._own_equipment:
+            await self._equipment.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._stack.aclose()
-        finally:
-            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+        if self._own_equipment:
+            await self._equipment.__aexit__(kind, error, trace)
 
     # ---- the jobs
 
@@ -196,7 +196,8 @@ class Run:
     async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
         """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
         http = Http(
-            replace(self.settings, timeout_s=min(self.settings.timeout_s, PRECHECK_TIMEOUT_S)), self._pace
+            replace(self.settings, timeout_s=min(self.settings.timeout_s, PRECHECK_TIMEOUT_S)),
+            self._equipment.pace,
         )
         here = share
         try:
@@ -226,33 +227,20 @@ class Run:
 
     async def _session(self, owner: Owner, stack: AsyncExitStack) -> Session:
         provider = owner.provider
-        spool = self._spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
+        spool = self._equipment.spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
         spool.mkdir(mode=0o700, exist_ok=True)
 
         async def start_window() -> Window:
-            browser = await self._started_browser()
+            browser = await self._equipment.browser()
             return await browser.window(user_agent=provider.user_agent, mobile=provider.mobile)
 
         session = Session(
-            owner.link, self.settings, Http(self.settings, self._pace, provider.user_agent),
+            owner.link, self.settings, Http(self.settings, self._equipment.pace, provider.user_agent),
             start_window=start_window, ask=self._ask, spool=spool, tell=self._watcher.say,
         )  # fmt: skip
         stack.push_async_callback(asyncio.to_thread, shutil.rmtree, spool, ignore_errors=True)
         stack.push_async_callback(session.close)
         return session
-
-    async def _started_browser(self) -> Browser:
-        if self._browser is None:
-            from scraper.session.browser import Browser
-
-            self._browser = Browser(self.settings, self._spool / "browser")
-            self._stack.push_async_callback(self._browser.close)
-        return self._browser
-
-    async def _started_inspector(self) -> Inspector:
-        if self._inspector is None:
-            self._inspector = await self._stack.enter_async_context(Inspector())
-        return self._inspector
 
     async def _found(self, owner: Owner, session: Session) -> tuple[list[Found], Via]:
         """What there is behind the link, directly where the recipe can, else through the browser."""
@@ -289,7 +277,7 @@ class Run:
         packages = [one for one in found if isinstance(one, Package)]
         series = [one for one in found if isinstance(one, Series)]
         settings = self.settings
-        inspector = await self._started_inspector()
+        inspector = await self._equipment.inspector()
         for package in packages:
             await self._bring_package(job, opened_link, key, package)
         if not series:
@@ -351,7 +339,7 @@ class Run:
 
     async def _bring_package(self, job: _Job, opened_link: _Opened, key: str, package: Package) -> None:
         """A zip: every study in it gets its own folder."""
-        settings, inspector = self.settings, await self._started_inspector()
+        settings, inspector = self.settings, await self._equipment.inspector()
 
         def received(size: int) -> None:
             job.received += size

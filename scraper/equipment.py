@@ -1,0 +1,69 @@
+"""What a run's links share: each host's pace, one browser, the processes that inspect, and a folder for large bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from scraper.session.pace import Pace
+from scraper.settings import Settings
+from scraper.store import disk
+from scraper.verify import Inspector
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Browser
+
+
+class Equipment:
+    """Opened once, used by one link after another, closed at the end; browser and processes start at the first need.
+
+    Args:
+        settings: the run's options.
+        pace: one that others keep as well; by default a pace of its own.
+        inspector: one that others use as well and somebody else closes; by default one of its own.
+    """
+
+    def __init__(
+        self, settings: Settings, *, pace: Pace | None = None, inspector: Inspector | None = None
+    ) -> None:
+        self.pace = pace or Pace(settings.jobs, settings.rate)
+        self.spool = Path()
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._browser: Browser | None = None
+        self._inspector = inspector
+
+    async def __aenter__(self) -> Self:
+        """Makes the folder; nothing is started yet."""
+        with disk(Path(tempfile.gettempdir())):
+            self.spool = Path(tempfile.mkdtemp(prefix="cloudfilm-"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends what was started, and removes the folder."""
+        try:
+            await self._stack.aclose()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, self.spool, ignore_errors=True)
+
+    async def browser(self) -> Browser:
+        """The browser; its process starts with the first window."""
+        if self._browser is None:
+            from scraper.session.browser import Browser
+
+            self._browser = Browser(self._settings, self.spool / "browser")
+            self._stack.push_async_callback(self._browser.close)
+        return self._browser
+
+    async def inspector(self) -> Inspector:
+        """The processes that check what arrived."""
+        if self._inspector is None:
+            self._inspector = await self._stack.enter_async_context(Inspector())
+        return self._inspector
