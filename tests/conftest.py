@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scraper import registry
+from scraper.verify import Inspector
 
 
 @pytest.fixture
@@ -20,3 +21,13 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     registry.known.cache_clear()
     sys.modules.pop("cloudfilm_aurora", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_inspectors() -> Iterator[None]:
+    """A process that checks files costs a second to start, and most tests would start one."""
+    Inspector.spare = []
+    yield
+    for worker in Inspector.spare:
+        worker.stop()
+    Inspector.spare = None

@@ -78,7 +78,9 @@ class Line:
             writer.close()
             back.close()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
+    ) -> None:
         while piece := await reader.read(2**14):
             if counts:
                 self.carried += len(piece)
@@ -209,7 +211,9 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
                 running.wait()
                 killed += 1
             for path in output.rglob("*.dcm"):
-                assert hashlib.sha256(path.read_bytes()).hexdigest() in whole, "a torn file under its final name"
+                assert hashlib.sha256(path.read_bytes()).hexdigest() in whole, (
+                    "a torn file under its final name"
+                )
         site.latency_s = 0.0
         final = command(*words, "-o", output, "--connect-to", site.connect_to[0])
         done = subprocess.run(
@@ -217,5 +221,5 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
         )
     assert done.returncode == 0, done.stderr
     for folder in tmp_path.iterdir():
-        if len(list(folder.rglob("*.dcm"))):
+        if list(folder.rglob("*.dcm")):
             compare(folder, site.originals, Origin.ORIGINAL)

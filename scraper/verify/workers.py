@@ -11,11 +11,13 @@ import contextlib
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import IO, ClassVar, Final, Self
 
 from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
@@ -28,62 +30,51 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 class _Worker:
-    """One process; it checks one file at a time."""
+    """One process; it checks one file at a time, asked from a thread."""
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
-    async def check(self, path: Path, origin: Origin, timeout_s: float) -> Checked:
-        """Check one file; a dead or hung process becomes a problem, and is replaced on the next call."""
-        if self._process is None or self._process.returncode is not None:
-            await self.stop()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # the folder that we were called in is no place to import from
-                "-c",
-                _START,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
+    def check(self, path: Path, origin: Origin) -> Checked | None:
+        """Check one file; None where the process died over it. The next call starts another one."""
+        if self._process is None or self._process.poll() is not None:
+            self.stop()
+            self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
+                # -P: the folder that we were called in is no place to import from
+                [sys.executable, "-P", "-c", _START],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([_HOME, *filter(None, sys.path)])},
             )
         process = self._process
-        try:
-            return await asyncio.wait_for(self._ask(process, path, origin), timeout_s)
-        except TimeoutError:
-            await self.stop()
-            return failed(path, origin, "check-timed-out")
-        except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
-            await self.stop()
-            return failed(path, origin, "check-crashed")
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
-
-    async def _ask(self, process: asyncio.subprocess.Process, path: Path, origin: Origin) -> Checked:
-        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101 - made with pipes
+        assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
         message = pickle.dumps((path, origin))
-        process.stdin.write(_LENGTH.pack(len(message)) + message)
-        await process.stdin.drain()
-        (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-        answer = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - from our own process
-        if not isinstance(answer, Checked):
-            raise TypeError(type(answer))
-        return answer
+        try:
+            process.stdin.write(_LENGTH.pack(len(message)) + message)
+            process.stdin.flush()
+            (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
+            answer = pickle.loads(_read(process.stdout, length))  # noqa: S301  # from our own process
+        except (EOFError, OSError, ValueError):  # ValueError: its pipe was closed under us
+            return None
+        return answer if isinstance(answer, Checked) else None
 
-    async def stop(self) -> None:
-        """End the process and wait until it is gone."""
+    def kill(self) -> None:
+        """End the process, whatever it is at; a thread that waits for its answer is told None."""
+        if self._process is not None:
+            self._process.kill()
+
+    def stop(self) -> None:
+        """End the process and wait until it is gone; no thread may be waiting for it."""
         process, self._process = self._process, None
         if process is None:
             return
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        await process.communicate()  # to the end of its output: only then are its pipes closed
-        if process.stdin is not None:
-            process.stdin.close()
-            with contextlib.suppress(OSError):
-                await process.stdin.wait_closed()
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):  # what was still to be written to a dead process
+                if pipe is not None:
+                    pipe.close()
 
 
 _HOME: Final = str(Path(__file__).parents[2])
@@ -99,7 +90,13 @@ class Inspector:
     Args:
         processes: how many; by default one a processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
         timeout_s: time for one small file; larger ones get more.
+
+    Attributes:
+        spare: where a program has very many short runs (a test suite), it sets a list here, and idle processes outlive
+            their inspector in it; whoever set it stops them.
     """
+
+    spare: ClassVar[list[_Worker] | None] = None
 
     def __init__(self, processes: int | None = None, timeout_s: float = 60.0) -> None:
         self._count = max(1, processes or min(os.cpu_count() or 1, MOST_PROCESSES))
@@ -107,6 +104,7 @@ class Inspector:
         self._timeout_s = timeout_s
         self._workers: list[_Worker] = []
         self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._threads = ThreadPoolExecutor(self._count, "inspect")
         self._checked = 0
 
     async def __aenter__(self) -> Self:
@@ -117,14 +115,36 @@ class Inspector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all processes."""
-        await asyncio.shield(asyncio.gather(*(worker.stop() for worker in self._workers)))
+        idle = [self._free.get_nowait() for _ in range(self._free.qsize())]
+        if self.spare is not None:
+            self.spare.extend(idle)
+        for worker in self._workers:
+            if self.spare is None or worker not in idle:
+                worker.kill()
+        self._threads.shutdown()
+        for worker in self._workers:
+            if self.spare is None or worker not in idle:
+                worker.stop()
 
     async def inspect(self, path: Path, origin: Origin) -> Checked:
-        """Check one file in a worker; waits for a free one."""
+        """Check one file in a worker; waits for a free one. A dead or hung process becomes a problem."""
         worker = await self._worker()
+        patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
+        asked = asyncio.get_running_loop().run_in_executor(self._threads, worker.check, path, origin)
         try:
-            size = _size(path)
-            return await worker.check(path, origin, self._timeout_s + size / 1e6 * _PER_MEGABYTE_S)
+            done, _ = await asyncio.wait({asked}, timeout=patience_s)
+        except asyncio.CancelledError:
+            worker.kill()
+            worker = _Worker()  # in its place; a thread may still be waiting for the other one to be gone
+            self._workers.append(worker)
+            raise
+        else:
+            if done:
+                return asked.result() or failed(path, origin, "check-crashed")
+            worker.kill()
+            await asked
+            worker.stop()
+            return failed(path, origin, "check-timed-out")
         finally:
             self._checked += 1
             self._free.put_nowait(worker)
@@ -136,7 +156,7 @@ class Inspector:
             and len(self._workers) < self._count
             and self._checked >= _PAYS * len(self._workers)
         ):
-            worker = _Worker()
+            worker = self.spare.pop() if self.spare else _Worker()
             self._workers.append(worker)
             return worker
         return await self._free.get()
@@ -161,7 +181,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
-def _read(source: BinaryIO, length: int) -> bytes:
+def _read(source: IO[bytes], length: int) -> bytes:
     data = source.read(length)
     if len(data) < length:
         raise EOFError
