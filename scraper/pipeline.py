@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from scraper import document, judge, registry, source, verify
@@ -32,6 +32,7 @@ from scraper.errors import (
     StoreError,
     UnknownViewer,
     UnsafeRedirect,
+    UnusableLink,
 )
 from scraper.fetch import Fetcher
 from scraper.link import of
@@ -46,6 +47,7 @@ from scraper.verify import Checked, Inspector
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
+T = TypeVar("T")
 SHORT_LINK_HOPS = 6
 PRECHECK_TIMEOUT_S = 30.0
 
@@ -164,6 +166,35 @@ class Run:
         finally:
             self.log = job.log
         return replace(job.result(), status=Status.COMPLETE, exit_code=0)
+
+    async def watched(self, given: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
+        """Open one source's link in the browser, whoever owns it, and hand its session to ``work``.
+
+        Raises:
+            CloudfilmError: of any kind; what ``grab`` would make a result of.
+        """
+        share = await asyncio.to_thread(source.read, given, self.settings, self._stdin)
+        async with AsyncExitStack() as stack:
+            session = await self._session(Owner(registry.universal(), share, listed=False), stack)
+            window = await session.window()
+            async with window.guard():
+                await session.open(share.url)
+                return await work(share, session)
+
+    async def discovered(
+        self, provider: Provider, share: ShareLink, work: Callable[[Session, list[Found]], Awaitable[T]]
+    ) -> T:
+        """Have a provider speak to the site directly, in a session of its own, and hand what it found to ``work``.
+
+        Raises:
+            UnusableLink: its route does not match the link. CloudfilmError: whatever it raises.
+        """
+        matched = share.matched(provider.route)
+        if matched is None:
+            raise UnusableLink(link=share.redacted)
+        async with AsyncExitStack() as stack:
+            session = await self._session(Owner(provider, matched, listed=False), stack)
+            return await work(session, await _listed(provider, matched, session))
 
     # ---- source → link → provider → found
 

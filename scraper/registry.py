@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import providers
 from scraper.contract import Provider, ShareLink
-from scraper.errors import UnusableLink, UsageError
+from scraper.errors import NoSuchFile, UnusableLink, UsageError
 from scraper.link import Kind, kind_of, of, unwrapped
 
 UNIVERSAL = "universal"
@@ -112,12 +115,16 @@ def recognised(link: ShareLink) -> list[Owner]:
 def find(link: ShareLink, name: str = "") -> Owner | None:
     """The provider for a link: the one named, the one that owns it, the one whose marks it bears; else None.
 
+    Args:
+        link: the share link.
+        name: a provider's name, or the path of a file that holds one.
+
     Raises:
-        UsageError: no provider has that name.
+        UsageError: no provider has that name, or the file is none.
         UnusableLink: the provider named does not know links of this shape.
     """
     if name:
-        chosen = known().by_name.get(name)
+        chosen = from_file(Path(name)) if name.endswith(".py") else known().by_name.get(name)
         if chosen is None:
             raise UsageError(f"--provider {name}: {', '.join(sorted(known().by_name))}")
         if name == UNIVERSAL:
@@ -127,6 +134,34 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
             raise UnusableLink(link=link.redacted)
         return Owner(chosen(), matched)
     return next(iter(owners(link) or recognised(link)), None)
+
+
+def from_file(path: Path) -> type[Provider]:
+    """The provider that a file of the user's own holds; its code runs as the user's, like any plug-in's.
+
+    Raises:
+        NoSuchFile: it is not there. UsageError: it does not load, or holds no provider or several.
+    """
+    if not path.is_file():
+        raise NoSuchFile(path=str(path))
+    name = f"cloudfilm_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--provider {path}: no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks a reply's annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as err:  # a file under work may fail in any way
+        raise UsageError(f"--provider {path}: {type(err).__name__}: {err}") from err
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Provider) and value.name and value.__module__ == name
+    ]
+    if len(found) != 1:
+        raise UsageError(f"--provider {path}: {len(found)} providers in it")
+    return found[0]
 
 
 def saved_page(html: str) -> ShareLink | None:

@@ -172,14 +172,14 @@ def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
         record.fields.items(), key=lambda item: (-len(item[1]), item[0] not in record.own, item[0])
     ):
         for text, quoted in ((value, False), (quote(value, safe=""), True)):
-            for at in _places(address, text):
+            for at in places(address, text):
                 if all(at + len(text) <= start or at >= end for start, end, _, _ in blanks):
                     blanks.append((at, at + len(text), name, quoted and text != value))
     if any(name in record.own for _, _, name, _ in blanks):
         yield _cut(address, sorted(blanks))
 
 
-def _places(address: str, text: str) -> Iterator[int]:
+def places(address: str, text: str) -> Iterator[int]:
     """Where the text stands in the address as a whole word."""
     if len(text) < MIN_VALUE:
         return
