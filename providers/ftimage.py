@@ -151,7 +151,7 @@ class Ftimage(Provider):
             if arrived.is_whole(told):
                 break
             if told.totals and arrived.count // TOLD_EVERY > (arrived.count - grown) // TOLD_EVERY:
-                session.tell(f"{arrived.count} / {told.totals[1]}")
+                session.tell("collecting", count=f"{arrived.count} / {told.totals[1]}")
             if not await session.traffic.after(arrived.at, timeout_s=QUIET_S):
                 waiting = [key for key in arrived.short(told) if key not in opened]
                 if waiting:

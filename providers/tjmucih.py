@@ -198,7 +198,7 @@ async def _leaf(
         if row.count is None and not fresh.total():
             break
         if fresh.total() > AT_ONCE // 2:
-            session.tell(str(arrived.count))
+            session.tell("collecting", count=arrived.count)
     free = _free(owners, arrived)
     mine = [uid for uid, _ in brought.most_common() if uid in free and brought[uid]]
     if place not in owners and mine:

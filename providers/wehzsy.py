@@ -97,7 +97,7 @@ async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply
         "StudyInstUid": report.uid or "",
         "FileType": "Viewer",
     }
-    session.tell(f"{link.host} is packing the images")
+    session.tell("packing", host=link.host)
     async with session.websocket(_at(link, SOCKET_PORT, socket=True) + "/ImageDown") as socket:
         await socket.send(PREFIX + json.dumps(wanted, ensure_ascii=False, separators=(",", ":")))
         give_up = time.monotonic() + PACKING_S

@@ -167,9 +167,7 @@ async def _packages(link: ShareLink, session: Session, result: object) -> list[P
             )
             found.append(Package(partial(_packed, link, session, one), study=study))
         else:
-            session.tell(
-                f"{link.host}: the images of {one.examination} are still being fetched from the hospital"
-            )
+            session.tell("not-there-yet", host=link.host, examination=one.examination)
     if not found:
         raise SiteBusy(host=link.host, why="the images are being fetched from the hospital; try later")
     return found

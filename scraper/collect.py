@@ -39,8 +39,8 @@ class Watcher(Protocol):
     def received(self, size: int) -> None:
         """So many bytes came from the site."""
 
-    def say(self, text: str) -> None:
-        """A short line for a person."""
+    def say(self, name: str, **values: object) -> None:
+        """A short line for a person: the message ``say.<name>`` with its values, or the words themselves."""
 
 
 class Unwatched:
@@ -55,7 +55,7 @@ class Unwatched:
     def received(self, size: int) -> None:
         """Nothing to show."""
 
-    def say(self, text: str) -> None:
+    def say(self, name: str, **values: object) -> None:
         """Nobody to say it to."""
 
 

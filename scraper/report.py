@@ -183,12 +183,12 @@ class Display:
                 self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s"
             )
 
-    def say(self, text: str) -> None:
+    def say(self, name: str, **values: object) -> None:
         """A short line; a message's name is put in the user's language."""
         if not self._quiet:
-            key = f"say.{text}"
+            text = name
             with contextlib.suppress(KeyError):
-                text = say(key, self._language)
+                text = say(f"say.{name}", self._language, **values)
             self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
 
 

@@ -27,6 +27,9 @@ class Language(StrEnum):
     EN = "en"
 
 
+TIMEOUT_S = 60.0  # what --timeout is where the user gives none
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectTo:
     """``--connect-to HOST:PORT:ADDRESS:PORT``, as in curl; an empty host or port means any."""
@@ -83,7 +86,7 @@ class Settings:
     series: tuple[str, ...] = ()
     jobs: int = 6
     rate: float | None = None
-    timeout_s: float = 60.0
+    timeout_s: float = TIMEOUT_S
     decode_timeout_s: float = 20.0
     insecure: bool = False
     connect_to: tuple[ConnectTo, ...] = ()

@@ -67,9 +67,9 @@ class Silent(Unwatched):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def say(self, name: str, **values: object) -> None:
         """Remembered."""
-        self.said.append(text)
+        self.said.append(f"{name} {values}" if values else name)
 
 
 def nobody(question: Question, host: str, picture: Path | None) -> str | None:

@@ -27,7 +27,7 @@ from scraper.model import ACCESS_CODE, PASSWORD, Captured, Header, Question, Req
 from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.http import Cookie, Http, Response, compact_json
-from scraper.settings import Settings
+from scraper.settings import TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
     from scraper.session.browser import Page, Window
@@ -52,7 +52,7 @@ class Session:
         start_window: opens this link's browser window, at the first need.
         ask: asks a person.
         spool: a folder for this link's large bodies; removed at the end.
-        tell: shows a short line of progress ("the hospital is preparing the images").
+        tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named
@@ -64,7 +64,7 @@ class Session:
         start_window: Callable[[], Awaitable[Window]],
         ask: Ask,
         spool: Path,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
         self.link = link
         self.settings = settings
@@ -94,6 +94,11 @@ class Session:
                 raise CredentialsRequired(question.name, host=self.link.host)
             self._answers[question.name] = given
         return self._answers[question.name]
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What was answered so far, by question."""
+        return dict(self._answers)
 
     def given(self, question: Question) -> str:
         """What the user gave already for ``question``, or nothing; nobody is asked.
@@ -236,11 +241,15 @@ class Session:
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
     ) -> T:
-        """Ask again and again until there is an answer that is not None.
+        """Ask again and again until there is an answer that is not None; each wait is told as ``say.<what>``.
+
+        ``up_to_s`` is how long it usually takes at most; a ``--timeout`` that the user gave counts instead.
 
         Raises:
             SiteBusy: none in ``up_to_s``.
         """
+        if self.settings.timeout_s != TIMEOUT_S:
+            up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s
         while True:
             answer = await ask()
@@ -248,7 +257,8 @@ class Session:
                 return answer
             if time.monotonic() + every_s > give_up:
                 raise SiteBusy(host=self.link.host, why="still preparing")
-            self.tell(what or "preparing")
+            waited_s = round(time.monotonic() - give_up + up_to_s)
+            self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
             await asyncio.sleep(every_s)
 
     def keep_alive(self, request: Request, *, every_s: float) -> None:
