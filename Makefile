@@ -37,7 +37,7 @@ check: $(BIN)/python
 test:
 	@$(PYTHON) tools/setup.py test
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)

@@ -1,6 +1,7 @@
 """The direct client over real sockets: connect-to, cookies, redirects hop by hop, broken answers, TLS."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
 
 from scraper.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
 from scraper.model import Request
@@ -220,6 +223,42 @@ async def test_a_certificate_of_nobody_is_refused_unless_insecure():
                 await http.send(Request("https://film.test/"))
         async with client(f"film.test:443:127.0.0.1:{port}", insecure=True) as http:
             assert (await http.send(Request("https://film.test/"))).body == b"secret"
+
+
+async def test_http_2_is_spoken_where_it_is_offered(tmp_path):
+    """Several bodies at once, over one connection or more; each is whole."""
+    authority, versions = trustme.CA(), set()
+    authority.issue_cert("film.test").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "site.pem"))
+
+    async def app(scope, receive, send) -> None:
+        versions.add(scope["http_version"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["path"].encode() * 40_000})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.certfile = config.keyfile = str(tmp_path / "site.pem")
+    config.errorlog = None
+    over = asyncio.Event()
+    serving = asyncio.create_task(serve(app, config, shutdown_trigger=over.wait, mode="asgi"))
+    try:
+        async with client(f"film.test:443:127.0.0.1:{port}", insecure=True) as http:
+            answers = await asyncio.gather(
+                *(
+                    http.send(Request(f"https://film.test/{name}"), into=tmp_path / name)
+                    for name in "abcdefgh"
+                )
+            )
+    finally:
+        over.set()
+        await serving
+    assert versions == {"2"}
+    assert all(one.ok for one in answers)
+    assert [(tmp_path / name).read_bytes() for name in "abcdefgh"] == [
+        f"/{name}".encode() * 40_000 for name in "abcdefgh"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:1:b:x", "a:1:b:2:c", "a:1:b:70000", "a:1::", "[::1:1:b:2"])
