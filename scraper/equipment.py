@@ -25,18 +25,15 @@ class Equipment:
     Args:
         settings: the run's options.
         pace: one that others keep as well; by default a pace of its own.
-        inspector: one that others use as well and somebody else closes; by default one of its own.
     """
 
-    def __init__(
-        self, settings: Settings, *, pace: Pace | None = None, inspector: Inspector | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, pace: Pace | None = None) -> None:
         self.pace = pace or Pace(settings.jobs, settings.rate)
         self.spool = Path()
         self._settings = settings
         self._stack = AsyncExitStack()
         self._browser: Browser | None = None
-        self._inspector = inspector
+        self._inspector: Inspector | None = None
 
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
@@ -61,6 +58,10 @@ class Equipment:
             self._browser = Browser(self._settings, self.spool / "browser")
             self._stack.push_async_callback(self._browser.close)
         return self._browser
+
+    def use(self, inspector: Inspector) -> None:
+        """Take another's processes from now on; their owner closes them."""
+        self._inspector = inspector
 
     async def inspector(self) -> Inspector:
         """The processes that check what arrived."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -97,17 +98,43 @@ def frames(path: Path) -> Iterator[Image.Image]:
     """
     ds = pydicom.dcmread(path)
     for number, samples in enumerate(iter_pixels(ds)):
-        is_grey = plain(ds, "PhotometricInterpretation").startswith("MONOCHROME")
-        picture = Image.fromarray(grey(ds, samples, number) if is_grey else _colour(ds, samples))
-        aspect = _aspect(ds, number)
-        if abs(aspect - 1) > 0.01 and 0.05 < aspect < 20:
-            size = (
-                (picture.width, round(picture.height * aspect))
-                if aspect > 1
-                else (round(picture.width / aspect), picture.height)
-            )
-            picture = picture.resize(size, Image.Resampling.BICUBIC)
-        yield picture
+        yield _picture(ds, samples, number)
+
+
+def thumbnail(path: Path, longest: int) -> bytes:
+    """A small JPEG of an instance, of its middle frame where it has several; nothing where it has no picture that decodes.
+
+    Args:
+        path: of the Part 10 file.
+        longest: pixels of the longer side.
+    """
+    try:
+        with quiet():
+            ds = pydicom.dcmread(path)
+            count = numbers(ds, "NumberOfFrames")
+            middle = int(count[0]) // 2 if count else 0
+            picture = _picture(ds, next(iter_pixels(ds, indices=[middle])), middle).convert("RGB")
+    except (*PYDICOM_ERRORS, RuntimeError, OSError, StopIteration):
+        return b""
+    picture.thumbnail((longest, longest))
+    made = BytesIO()
+    picture.save(made, "JPEG", quality=80, comment=MARK)
+    return made.getvalue()
+
+
+def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Image:
+    """One frame as it is looked at: windowed, and its pixels square."""
+    is_grey = plain(ds, "PhotometricInterpretation").startswith("MONOCHROME")
+    picture = Image.fromarray(grey(ds, samples, frame) if is_grey else _colour(ds, samples))
+    aspect = _aspect(ds, frame)
+    if abs(aspect - 1) > 0.01 and 0.05 < aspect < 20:
+        size = (
+            (picture.width, round(picture.height * aspect))
+            if aspect > 1
+            else (round(picture.width / aspect), picture.height)
+        )
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    return picture
 
 
 def _save(picture: Image.Image, path: Path) -> None:

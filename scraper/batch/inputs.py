@@ -1,0 +1,284 @@
+"""A list of sources → its rows, and the rows that can't be read, each by its line number.
+
+A text file has one source a line, a CSV file or a spreadsheet's export a header with ``source``, a JSON Lines file one object a
+line; a folder stands for the photos and PDFs in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from scraper import link
+from scraper.batch.text import Line, read_lines
+from scraper.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
+from scraper.model import QUESTIONS
+from scraper.source import IMAGES, TEXTS
+
+LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short
+LONGEST_LABEL: Final = 200
+MOST_LINES: Final = 40  # that one quoted cell of a CSV may run over
+FIELDS: Final = tuple(question.name for question in QUESTIONS)
+TABLES: Final = frozenset((".csv", ".tsv", ".tab"))
+OBJECTS: Final = frozenset((".jsonl", ".ndjson", ".json"))
+_ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]{1,15}://\S", re.I)
+_FORMULA: Final = re.compile(r'="([^"]*)"')  # how a spreadsheet keeps the zeros at a number's beginning
+
+
+class ListWithoutSource(UsageError):
+    """A CSV file whose header names no column ``source``. Values: ``path``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One source, with what its site will ask for."""
+
+    line: int  # in a folder: the place in it
+    source: str = field(repr=False)
+    label: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """A file, not a link or a text."""
+        return not is_link(self.source)
+
+    @property
+    def shown(self) -> str:
+        """What may be shown of it: the file's path, or the redacted link."""
+        if self.is_file:
+            return self.source
+        try:
+            return link.parse(self.source).redacted
+        except CloudfilmError:
+            return self.source.partition("://")[0][-15:].strip() + "://…"
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other sources: the link itself, however it is wrapped, or the file's place."""
+        if self.is_file:
+            return "file:" + str(Path(self.source).absolute())
+        try:
+            return of_link(link.parse(self.source))
+        except CloudfilmError:
+            return "text:" + self.source.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row that can't be used. ``why`` is a name under ``batch.row.`` in the messages; no content of the row is kept."""
+
+    line: int
+    why: str
+    exit_code: ExitCode = ExitCode.USAGE
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list holds. ``unused`` are columns that mean nothing here."""
+
+    rows: tuple[Row, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    unused: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Listing:
+    """The sources of a list, or of a folder (searched through, hidden files left out, in the order of their names).
+
+    Raises:
+        NoSuchFile: nothing there. ListTooLarge, ListUnreadable: no list of any kind that is known.
+        ListWithoutSource: no column of that name.
+    """
+    if path.is_dir():
+        return Listing(tuple(_photos(path)))
+    if not path.is_file():
+        raise NoSuchFile(path=str(path))
+    lines = read_lines(path)
+    suffix = path.suffix.lower()
+    if suffix in TABLES:
+        entries, unused = _table(path, lines)
+    elif suffix in OBJECTS:
+        entries, unused = (_object(line) for line in lines if line.fault or line.text.strip()), ()
+    else:
+        entries, unused = _plain(lines), ()
+    rows: list[Row] = []
+    refused: list[Refused] = []
+    for entry in entries:
+        placed = _placed(entry, path.parent) if isinstance(entry, Row) else entry
+        if isinstance(placed, Row):
+            rows.append(placed)
+        else:
+            refused.append(placed)
+    return Listing(tuple(rows), tuple(refused), unused)
+
+
+def is_link(source: str) -> bool:
+    """Whether a source holds an address, not the name of a file."""
+    if _ADDRESS.search(source):
+        return True
+    try:
+        link.parse(source)
+    except CloudfilmError:
+        return False
+    return Path(source).suffix.lower() not in IMAGES | TEXTS
+
+
+def of_link(share: link.ShareLink) -> str:
+    """A link's identity: its address, the default port left out."""
+    return "link:" + share.origin + share.target
+
+
+# ---- kinds of list
+
+
+def _photos(folder: Path) -> Iterator[Row]:
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):  # follows no link to a folder
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(place) / name
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in IMAGES
+        ]
+    for number, path in enumerate(sorted(found, key=lambda one: str(one).casefold()), start=1):
+        yield Row(number, str(path), str(path.relative_to(folder)))
+
+
+def _plain(lines: Iterable[Line]) -> Iterator[Row | Refused]:
+    for line in lines:
+        text = line.text.strip()
+        if line.fault:
+            yield Refused(line.number, line.fault)
+        elif text and not text.startswith("#"):
+            bare = re.fullmatch(r"(\S+)\s+#\s.*", text)
+            yield Row(line.number, bare.group(1) if bare else text)
+
+
+def _object(line: Line) -> Row | Refused:
+    if line.fault:
+        return Refused(line.number, line.fault)
+    try:
+        value = json.loads(line.text)
+    except (ValueError, RecursionError):
+        return Refused(line.number, "no-json")
+    if isinstance(value, str):
+        return Row(line.number, value.strip())
+    if not isinstance(value, dict) or not isinstance(value.get("source"), str):
+        return Refused(line.number, "no-source")
+    told = value.get("answers")
+    given = {**value, **told} if isinstance(told, dict) else value
+    if any(isinstance(given.get(name), (dict, list, bool, float)) for name in FIELDS):
+        return Refused(line.number, "no-answer")
+    answers = {name: str(given[name]) for name in FIELDS if given.get(name) not in (None, "")}
+    label = value.get("label")
+    return Row(line.number, value["source"].strip(), label if isinstance(label, str) else "", answers)
+
+
+def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tuple[str, ...]]:
+    """The rows of a CSV file, and its columns that mean nothing here.
+
+    Raises:
+        ListWithoutSource: the header has no column ``source``.
+    """
+    begun = [
+        line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)
+    ]
+    if not begun:
+        return iter(()), ()
+    first = begun[0]
+    for delimiter in (",", ";", "\t", "|"):
+        header = [name.strip().lower() for name in _cells(first.text, delimiter)]
+        if "source" in header:
+            break
+    else:
+        raise ListWithoutSource(path=str(path))
+    unused = tuple(name for name in header if name and name not in ("source", "label", *FIELDS))
+    return _of_table(lines[first.number :], header, delimiter), unused
+
+
+def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[Row | Refused]:
+    for line in _records(lines, delimiter):
+        if line.fault:
+            yield Refused(line.number, line.fault)
+            continue
+        cells = [_FORMULA.sub(r"\1", cell.strip()) for cell in _cells(line.text, delimiter)]
+        if not any(cells):
+            continue
+        if any(cells[len(header) :]):
+            yield Refused(line.number, "too-many-cells")  # a value may stand under the wrong name
+            continue
+        given = dict(zip(header, cells, strict=False))
+        if not given.get("source"):
+            yield Refused(line.number, "no-source")
+            continue
+        answers = {name: given[name] for name in FIELDS if given.get(name)}
+        yield Row(line.number, given["source"], given.get("label", ""), answers)
+
+
+def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
+    """Lines put together where a quoted cell runs over several; a quote that is never closed takes no other row along."""
+    place = 0
+    while place < len(lines):
+        first = lines[place]
+        text, is_open, used = first.text, _is_open(first.text, delimiter), 1
+        while is_open and used < MOST_LINES and place + used < len(lines) and not lines[place + used].fault:
+            text += "\n" + lines[place + used].text
+            used += 1
+            is_open = _is_open(text, delimiter)
+        if is_open or len(text) > LONGEST_LINE:
+            yield Line(first.number, first.text, first.fault or "open-quote")
+            place += 1
+        else:
+            yield Line(first.number, text, first.fault)
+            place += used
+
+
+def _is_open(text: str, delimiter: str) -> bool:
+    """Whether a text ends within a quoted cell (RFC 4180): a quote opens one only at a cell's beginning."""
+    state = "start"
+    for char in text:
+        match state:
+            case "quoted":
+                state = "closing" if char == '"' else state
+            case "closing" if char == '"':  # two of them stand for one
+                state = "quoted"
+            case "start" if char == '"':
+                state = "quoted"
+            case _:
+                state = "start" if char in (delimiter, "\n") else "plain"
+    return state == "quoted"
+
+
+def _cells(text: str, delimiter: str) -> list[str]:
+    return next(csv.reader([text], delimiter=delimiter), []) if text else []
+
+
+def _placed(row: Row, folder: Path) -> Row | Refused:
+    """A row whose file is found: beside the list first, then in the working folder; a text without an address is refused."""
+    label = " ".join(row.label.split())[:LONGEST_LABEL]
+    if len(row.source) > LONGEST_LINE:
+        return Refused(row.line, "too-long", label=label)
+    if not row.source:
+        return Refused(row.line, "no-source", label=label)
+    if is_link(row.source):
+        return Row(row.line, row.source, label, row.answers)
+    for place in (folder, Path()):
+        path = place / Path(row.source).expanduser()
+        try:
+            if path.is_file():
+                return Row(row.line, str(path), label, row.answers)
+        except (OSError, ValueError):  # a long text is no file name
+            break
+    is_name = Path(row.source).suffix.lower() in IMAGES | TEXTS
+    return (
+        Refused(row.line, "no-file", label=label)
+        if is_name
+        else Refused(row.line, "no-link", ExitCode.NO_LINK, label)
+    )

@@ -1,0 +1,326 @@
+"""What became of each source, kept in the output folder: an SQLite file that any run, also a killed one, can be taken up from.
+
+No secret is in it. A source is known by a keyed hash (HMAC-SHA-256, RFC 2104; the key lies beside the ledger, readable by
+its owner alone) and shown in redacted form; answers leave nothing but such a hash, so that a changed answer is noticed.
+
+Each process at work on the ledger holds a lock file of its own. A ``running`` row whose process's lock is free belongs to nobody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+import filelock
+
+from scraper.batch.work import Outcome
+from scraper.errors import NotWritable, StoreError
+from scraper.model import Status
+from scraper.store import STATE, disk
+
+NAME: Final = "batch.sqlite3"
+KEY: Final = "batch.key"
+SCHEMA: Final = 1
+BUSY_S: Final = 60.0  # for another process's transaction to end; each takes milliseconds
+_TABLES: Final = """
+CREATE TABLE sources (
+    key TEXT PRIMARY KEY,
+    shown TEXT NOT NULL,
+    label TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running', 'done', 'incomplete', 'failed')),
+    owner TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    answers TEXT NOT NULL DEFAULT '',
+    exit_code INTEGER,
+    document TEXT,
+    words TEXT NOT NULL DEFAULT '',
+    diagnostic TEXT NOT NULL DEFAULT '',
+    enrolled_at REAL NOT NULL,
+    started_at REAL,
+    ended_at REAL
+);
+CREATE INDEX by_state ON sources (state);
+CREATE TABLE links (link TEXT PRIMARY KEY, key TEXT NOT NULL REFERENCES sources (key));
+CREATE TABLE thumbnails (
+    key TEXT NOT NULL REFERENCES sources (key), series TEXT NOT NULL, jpeg BLOB NOT NULL, PRIMARY KEY (key, series)
+);
+"""
+
+
+class LedgerTooNew(StoreError):
+    """A newer version of this tool wrote the ledger. Values: ``path``."""
+
+
+class LedgerUnreadable(StoreError):
+    """The ledger is damaged, or is no ledger. Values: ``path``."""
+
+
+class State(StrEnum):
+    """Where a source stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+
+
+OF_STATUS: Final = {
+    Status.COMPLETE: State.DONE,
+    Status.INCOMPLETE: State.INCOMPLETE,
+    Status.FAILED: State.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the ledger. Times are Unix seconds."""
+
+    key: str
+    shown: str
+    label: str
+    state: State
+    owner: str
+    attempts: int
+    answers: str
+    outcome: Outcome | None
+    started_at: float | None
+    ended_at: float | None
+
+
+class Ledger:
+    """The ledger of one output folder; a context manager.
+
+    Args:
+        output: the user's folder.
+        scratch: keep it in memory, and make nothing; for a look at a folder that has none.
+
+    Raises (when entered):
+        LedgerTooNew, LedgerUnreadable, DiskFull, NotWritable: see there.
+    """
+
+    def __init__(self, output: Path, *, scratch: bool = False) -> None:
+        self._output = output
+        self._folder = output / STATE
+        self._path = self._folder / NAME
+        self._scratch = scratch
+        self._me = secrets.token_hex(8)
+        self._secret = b""
+        self._lock = filelock.FileLock(self._lock_of(self._me), thread_local=False)
+        self._db: sqlite3.Connection
+
+    @staticmethod
+    def is_there(output: Path) -> bool:
+        """Whether a folder has a ledger."""
+        return (output / STATE / NAME).is_file()
+
+    def __enter__(self) -> Self:
+        if self._scratch:
+            self._secret = secrets.token_bytes(32)
+            self._db = sqlite3.connect(":memory:", isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.executescript(_TABLES)
+            return self
+        with disk(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder.chmod(0o700)
+            with filelock.FileLock(self._folder / "batch.lock"):  # two that begin at once
+                self._secret = self._read_secret()
+                _made_private(self._path)
+                with self._sound():
+                    self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+                    self._db.row_factory = sqlite3.Row
+                    self._prepare()
+            self._lock.acquire(timeout=0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+        if self._lock.is_locked:
+            self._lock.release()
+            self._lock_of(self._me).unlink(missing_ok=True)
+
+    def _prepare(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA:
+            self._db.close()
+            raise LedgerTooNew(path=str(self._path))
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last seconds
+        if version < SCHEMA:
+            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+
+    def _read_secret(self) -> bytes:
+        path = self._folder / KEY
+        if not path.exists():
+            _made_private(path)
+            path.write_bytes(secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def _lock_of(self, owner: str) -> Path:
+        return self._folder / f"batch-{owner}.lock"
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """SQLite's own errors as ours."""
+        try:
+            yield
+        except sqlite3.OperationalError as err:
+            raise NotWritable(path=str(self._path)) from err
+        except sqlite3.DatabaseError as err:
+            raise LedgerUnreadable(path=str(self._path)) from err
+
+    # ---- recognition
+
+    def hashed(self, text: str) -> str:
+        """A text's keyed hash: enough to know it again, nothing to learn it from."""
+        return hmac.new(self._secret, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
+
+    def hashed_answers(self, answers: Mapping[str, str]) -> str:
+        """The keyed hash of a source's answers; nothing where there are none."""
+        return self.hashed(json.dumps(sorted(answers.items()))) if answers else ""
+
+    # ---- reading
+
+    def records(self) -> dict[str, Record]:
+        """Every source, by key."""
+        with self._sound():
+            rows = self._db.execute("SELECT * FROM sources ORDER BY rowid").fetchall()
+        return {row["key"]: _record(row) for row in rows}
+
+    def record(self, key: str) -> Record | None:
+        """One source, or None where it is not known."""
+        with self._sound():
+            row = self._db.execute("SELECT * FROM sources WHERE key = ?", (key,)).fetchone()
+        return _record(row) if row else None
+
+    def thumbnails(self, key: str) -> dict[str, bytes]:
+        """Series Instance UID → JPEG, of one source."""
+        with self._sound():
+            rows = self._db.execute("SELECT series, jpeg FROM thumbnails WHERE key = ?", (key,)).fetchall()
+        return {str(series): bytes(jpeg) for series, jpeg in rows}
+
+    # ---- writing
+
+    def enroll(self, sources: Iterable[tuple[str, str, str]]) -> None:
+        """Take sources up as ``queued``, (key, shown, label) each; one that is known keeps its state."""
+        now = time.time()
+        with self._sound(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT INTO sources (key, shown, label, enrolled_at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET shown = excluded.shown, label = excluded.label",
+                ((*row, now) for row in sources),
+            )
+
+    def claim(self, key: str, again: Sequence[State], attempts: int, answers: str) -> bool:
+        """Make a source ours; False where another process was first.
+
+        Args:
+            key: of the source.
+            again: states, beside ``queued``, that it may stand in, as long as it was tried ``attempts`` times.
+            attempts: see there.
+            answers: the answers' keyed hash.
+        """
+        with self._sound():
+            done = self._db.execute(
+                "UPDATE sources SET state = 'running', owner = ?, attempts = attempts + 1, answers = ?, started_at = ?,"
+                " ended_at = NULL WHERE key = ? AND (state = 'queued'"
+                " OR (attempts = ? AND state IN (SELECT value FROM json_each(?))))",
+                (self._me, answers, time.time(), key, attempts, json.dumps(again)),
+            )
+        return done.rowcount == 1
+
+    def finish(self, key: str, outcome: Outcome) -> None:
+        """A source of ours has ended."""
+        with self._sound(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "UPDATE sources SET state = ?, owner = '', exit_code = ?, document = ?, words = ?, diagnostic = ?, ended_at = ?"
+                " WHERE key = ? AND owner = ?",
+                (
+                    OF_STATUS[outcome.status], int(outcome.exit_code), json.dumps(outcome.document, ensure_ascii=False),
+                    outcome.words, outcome.diagnostic, time.time(), key, self._me,
+                ),
+            )  # fmt: skip
+            self._db.execute("DELETE FROM thumbnails WHERE key = ?", (key,))
+            self._db.executemany(
+                "INSERT INTO thumbnails VALUES (?, ?, ?)",
+                ((key, series, jpeg) for series, jpeg in outcome.thumbnails.items()),
+            )
+
+    def release(self, key: str) -> None:
+        """A source of ours was not brought to an end: it waits again."""
+        with self._sound():
+            self._db.execute(
+                "UPDATE sources SET state = 'queued', owner = '' WHERE key = ? AND owner = ?", (key, self._me)
+            )
+
+    def own_link(self, link: str, key: str) -> str:
+        """Say that a source leads to a link (its keyed hash); gives the source that this link belongs to.
+
+        It is another one's as long as that one runs or is done, and ours else: two photographs of one film are done once.
+        """
+        with self._sound(), self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            row = self._db.execute(
+                "SELECT key FROM links JOIN sources USING (key) WHERE link = ? AND key <> ?"
+                " AND state IN ('running', 'done')",
+                (link, key),
+            ).fetchone()
+            if row is None:
+                self._db.execute("INSERT OR REPLACE INTO links VALUES (?, ?)", (link, key))
+        return str(row[0]) if row else key
+
+    def take_up(self) -> int:
+        """Let what a dead process was at wait again; gives how many sources those are."""
+        with self._sound():
+            owners = self._db.execute("SELECT DISTINCT owner FROM sources WHERE state = 'running'").fetchall()
+        taken = 0
+        for (owner,) in owners:
+            if owner == self._me or self._is_alive(owner):
+                continue
+            with self._sound():
+                taken += self._db.execute(
+                    "UPDATE sources SET state = 'queued', owner = '' WHERE state = 'running' AND owner = ?",
+                    (owner,),
+                ).rowcount
+        return taken
+
+    def _is_alive(self, owner: str) -> bool:
+        path = self._lock_of(owner)
+        if not path.exists():
+            return False
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        path.unlink(missing_ok=True)
+        return False
+
+
+def _record(row: sqlite3.Row) -> Record:
+    document = row["document"]
+    return Record(
+        row["key"], row["shown"], row["label"], State(row["state"]), row["owner"], row["attempts"], row["answers"],
+        Outcome(json.loads(document), row["words"], row["diagnostic"]) if document else None,
+        row["started_at"], row["ended_at"],
+    )  # fmt: skip
+
+
+def _made_private(path: Path) -> None:
+    """An empty file that only its owner may read, where there is none."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

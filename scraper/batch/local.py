@@ -1,0 +1,267 @@
+"""Does jobs in this process: each slot has a browser of its own, all share the pace and the inspecting processes.
+
+A source that hangs, crashes its browser or meets a bug of ours costs only itself. Browser and processes are replaced before
+they grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from scraper import document
+from scraper.batch.thumbnails import of_studies
+from scraper.batch.work import Job, Outcome
+from scraper.collect import Unwatched, Watcher
+from scraper.equipment import Equipment
+from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable
+from scraper.lang import describe, say
+from scraper.model import Result, Status
+from scraper.pipeline import Run
+from scraper.report import write_diagnostic
+from scraper.session import Ask
+from scraper.session.pace import Pace
+from scraper.settings import Settings
+from scraper.verify import Inspector
+
+LINKS_A_BROWSER: Final = 25  # then it is replaced
+LINKS_AN_INSPECTOR: Final = 200
+PATIENCE: Final = 30  # times ``--timeout`` without a sign of life: 30 minutes by default
+LOOK_EVERY_S: Final = 1.0
+LETTING_GO_S: Final = 30.0  # for a source that was given up to close what it opened
+LIFE_BYTES: Final = 2**20  # received bytes that count as a sign of life: a trickle does not
+
+
+class Pulse:
+    """Passes on what a Watcher is told, and knows when that was last.
+
+    Args:
+        watcher: who wants to know.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._bytes = 0
+        self._last = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last sign of life."""
+        return time.monotonic() - self._last
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """A series begins."""
+        self._last = time.monotonic()
+        self._watcher.series(name, label, expected)
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """One more instance is on the disk."""
+        self._last = time.monotonic()
+        self._watcher.arrived(series, reused=reused)
+
+    def received(self, size: int) -> None:
+        """So many bytes came; a whole megabyte is a sign of life."""
+        self._bytes += size
+        if self._bytes >= LIFE_BYTES:
+            self._bytes = 0
+            self._last = time.monotonic()
+        self._watcher.received(size)
+
+    def say(self, name: str, **values: object) -> None:
+        """A short line for a person."""
+        self._last = time.monotonic()
+        self._watcher.say(name, **values)
+
+
+@dataclass(slots=True)
+class _Shift:
+    """The inspecting processes of some hundred links, ended after the last of these."""
+
+    inspector: Inspector
+    given: int = 0
+    in_use: int = 0
+
+
+class _Slot:
+    """A place for one job at a time, with its own browser."""
+
+    def __init__(self, settings: Settings, pace: Pace) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._equipment: Equipment | None = None
+        self._links = 0
+
+    async def equipment(self, inspector: Inspector) -> Equipment:
+        """A browser that is not old, and everything beside it."""
+        if self._links >= LINKS_A_BROWSER:
+            await self.close()
+        if self._equipment is None:
+            self._equipment = await Equipment(self._settings, pace=self._pace).__aenter__()
+            self._links = 0
+        self._links += 1
+        self._equipment.use(inspector)
+        return self._equipment
+
+    async def close(self) -> None:
+        """End what the slot started."""
+        equipment, self._equipment = self._equipment, None
+        if equipment is not None:
+            await equipment.__aexit__(None, None, None)
+
+
+class LocalWorker:
+    """Up to ``parallel`` jobs at once, in this process.
+
+    Args:
+        settings: the options that all jobs have in common.
+        parallel: jobs at once.
+        ask: asks the person at the terminal.
+        watched: gives each job's watcher.
+        patience_s: seconds without a sign of life after which a source is given up; by default from ``--timeout``.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        parallel: int,
+        *,
+        ask: Ask = lambda *_: None,
+        watched: Callable[[Job], Watcher] = lambda _: Unwatched(),
+        patience_s: float | None = None,
+    ) -> None:
+        self._settings = settings
+        self._ask = ask
+        self._watched = watched
+        self._patience_s = patience_s or PATIENCE * settings.timeout_s
+        pace = Pace(settings.jobs, settings.rate)
+        self._slots = [_Slot(settings, pace) for _ in range(parallel)]
+        self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
+        for slot in self._slots:
+            self._free.put_nowait(slot)
+        self._shift: _Shift | None = None
+        self._abandoned: set[asyncio.Task[Result]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Ready; nothing is started yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the browsers and the processes."""
+        async with AsyncExitStack() as stack:
+            if self._shift is not None:
+                stack.push_async_exit(self._shift.inspector)
+            for slot in self._slots:
+                stack.push_async_callback(slot.close)
+
+    async def do(self, job: Job) -> Outcome:
+        """Bring home what is behind one source; whatever goes wrong with it is its outcome."""
+        slot = await self._free.get()
+        try:
+            shift = await self._on_shift()
+            try:
+                return await self._done(job, slot, shift.inspector)
+            finally:
+                await self._off_shift(shift)
+        finally:
+            self._free.put_nowait(slot)
+
+    async def _done(self, job: Job, slot: _Slot, inspector: Inspector) -> Outcome:
+        pulse = Pulse(self._watched(job))
+        run = Run(job.settings, pulse, self._ask, equipment=await slot.equipment(inspector))
+        started = time.monotonic()
+        try:
+            result = await self._within(run.grab(job.source), pulse)
+        except TimeoutError:
+            await self._cleared(slot)
+            given_up = SiteUnreachable(
+                host=urlsplit(job.shown).hostname or job.shown,
+                why=f"no sign of life for {self._patience_s:.0f} s",
+            )
+            result = _failed(job, given_up, ExitCode.SITE, started)
+        except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others
+            await self._cleared(slot)
+            result = _failed(job, err, ExitCode.BUG, started)
+        if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
+            path = write_diagnostic(
+                job.settings.output / "diagnostics", result.error, result.link, result.provider, run.log
+            )
+            result = replace(result, diagnostic=path)
+        return await asyncio.to_thread(outcome, job, result)
+
+    async def _within(self, work: Coroutine[Any, Any, Result], pulse: Pulse) -> Result:
+        """Wait as long as there are signs of life.
+
+        Raises:
+            TimeoutError: none for too long; the work was called off, and is left to itself where it does not end.
+        """
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=min(LOOK_EVERY_S, self._patience_s / 4)))[0]:
+                if pulse.silent_s > self._patience_s:
+                    break
+            else:
+                return task.result()
+        except asyncio.CancelledError:
+            await self._called_off(task)
+            raise
+        await self._called_off(task)
+        raise TimeoutError
+
+    async def _called_off(self, task: asyncio.Task[Result]) -> None:
+        task.cancel()
+        _, hanging = await asyncio.wait({task}, timeout=LETTING_GO_S)
+        if hanging:
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
+        elif not task.cancelled():
+            task.exception()  # seen, and of no interest any more
+
+    async def _cleared(self, slot: _Slot) -> None:
+        """The next source of the slot gets a fresh browser."""
+        with contextlib.suppress(Exception, TimeoutError):
+            async with asyncio.timeout(LETTING_GO_S):
+                await slot.close()
+
+    async def _on_shift(self) -> _Shift:
+        if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:
+            old = self._shift
+            self._shift = _Shift(await Inspector().__aenter__())
+            if old is not None and not old.in_use:
+                await old.inspector.__aexit__(None, None, None)
+        self._shift.given += 1
+        self._shift.in_use += 1
+        return self._shift
+
+    async def _off_shift(self, shift: _Shift) -> None:
+        shift.in_use -= 1
+        if shift is not self._shift and not shift.in_use:
+            await shift.inspector.__aexit__(None, None, None)
+
+
+def outcome(job: Job, result: Result) -> Outcome:
+    """A result as the ledger keeps it and ``--json`` prints it; what is shown of the source is redacted."""
+    language = job.settings.language
+    told = {**document.of(result, language), "source": job.shown}
+    words = ""
+    if isinstance(result.error, CloudfilmError):
+        words = describe(result.error, language)
+    elif result.error is not None:
+        words = say("bug", language, name=type(result.error).__name__)
+        told["problems"] = [{"code": "bug", "message": words, "instances": []}]
+    diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
+    return Outcome(told, words, diagnostic, of_studies(result.studies))
+
+
+def _failed(job: Job, error: Exception, code: ExitCode, started: float) -> Result:
+    seconds = round(time.monotonic() - started, 1)
+    shown = job.shown if "://" in job.shown else ""
+    return Result(job.shown, Status.FAILED, int(code), link=shown, seconds=seconds, error=error)

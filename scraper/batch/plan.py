@@ -1,0 +1,127 @@
+"""What a list and a ledger together leave to do: duplicates put together, what is done left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scraper.batch.inputs import Row
+from scraper.batch.ledger import Ledger, Record, State
+from scraper.batch.work import Job, Outcome
+from scraper.errors import ExitCode
+from scraper.settings import Settings
+
+STOPPED_BY_THE_DISK = frozenset(("disk-full", "not-writable"))  # no fault of the source, which waits
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of the sources a run takes; those that wait, and those that ended with something missing, by default."""
+
+    retry_failed: bool = False
+    only_failed: bool = False
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One source of the list; ``lines`` are all its places in it."""
+
+    row: Row
+    job: Job
+    lines: tuple[int, ...]
+    answers: str  # their keyed hash
+    again: tuple[State, ...] = ()  # states, beside ``queued``, from which it is done once more
+    attempts: int = 0  # how often it was tried until now
+
+    @property
+    def host(self) -> str:
+        """The link's host; nothing for a file."""
+        return "" if self.row.is_file else urlsplit(self.row.shown).hostname or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``todo`` is done in this run; ``left`` stays as it is, settled before or not asked for."""
+
+    todo: tuple[Item, ...] = ()
+    left: tuple[Item, ...] = ()
+    before: Mapping[str, Record] = field(default_factory=dict)
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All sources, in the order of the list."""
+        return tuple(sorted((*self.todo, *self.left), key=lambda item: item.lines))
+
+
+def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice) -> Plan:
+    """What to do of ``rows``. A source that stands there twice is done once, with what either row answers."""
+    by_key: dict[str, Row] = {}
+    lines: dict[str, list[int]] = {}
+    for row in rows:
+        key = ledger.hashed(row.identity)
+        known = by_key.setdefault(key, row)
+        by_key[key] = replace(known, answers={**row.answers, **known.answers}, label=known.label or row.label)
+        lines.setdefault(key, []).append(row.line)
+    before = ledger.records()
+    todo: list[Item] = []
+    left: list[Item] = []
+    for key, row in by_key.items():
+        answers = {**settings.answers, **row.answers}
+        job = Job(key, row.source, row.shown, replace(settings, answers=answers))
+        item = Item(row, job, tuple(lines[key]), ledger.hashed_answers(answers))
+        record = before.get(key)
+        again = _again(record, item, settings.output, choice)
+        is_wanted = again is not None and (choice.limit is None or len(todo) < choice.limit)
+        if is_wanted:
+            todo.append(replace(item, again=again or (), attempts=record.attempts if record else 0))
+        else:
+            left.append(item)
+    return Plan(tuple(todo), tuple(left), before)
+
+
+def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> tuple[State, ...] | None:
+    """From which ended state a source is taken up once more; None: it stays as it is."""
+    state = record.state if record else State.QUEUED
+    if record is None or state in (State.QUEUED, State.RUNNING):
+        return None if choice.only_failed else ()
+    if state is State.DONE:
+        return None if choice.only_failed or _lies_there(record.outcome, output) else (state,)
+    if (
+        choice.retry_failed
+        or choice.only_failed
+        or state is State.INCOMPLETE
+        or _may_end_otherwise(record, item)
+    ):
+        return (state,)
+    return None
+
+
+def _may_end_otherwise(record: Record, item: Item) -> bool:
+    """The user gives another answer now, or it was the disk that failed."""
+    if record.outcome is None:
+        return True
+    if record.outcome.exit_code is ExitCode.CREDENTIALS:
+        return record.answers != item.answers
+    return bool(STOPPED_BY_THE_DISK & problem_codes(record.outcome))
+
+
+def _lies_there(outcome: Outcome | None, output: Path) -> bool:
+    """Whether the folders that a done source was saved in are still there."""
+    return outcome is not None and all((output / name / "study.json").is_file() for name in folders(outcome))
+
+
+def folders(outcome: Outcome) -> tuple[str, ...]:
+    """The names of the folders in the output that hold the source's studies."""
+    document = outcome.document
+    studies = document.get("studies")
+    rows = studies if isinstance(studies, list) else [document]
+    return tuple(Path(str(row["output"])).name for row in rows if row.get("output"))
+
+
+def problem_codes(outcome: Outcome) -> set[str]:
+    """The codes of what is wrong with the source as a whole."""
+    problems = outcome.document.get("problems")
+    return {str(one["code"]) for one in problems} if isinstance(problems, list) else set()

@@ -1,0 +1,213 @@
+"""Runs a plan: several sources at once, spread over the hosts, each claimed in the ledger before it begins.
+
+Whatever ends the run, the ledger tells the next one where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from scraper import source
+from scraper.batch import plan
+from scraper.batch.inputs import of_link
+from scraper.batch.ledger import Ledger, State
+from scraper.batch.plan import Item, Plan
+from scraper.batch.work import Job, Outcome, Worker, WorkerLost
+from scraper.errors import CloudfilmError, SiteUnreachable
+from scraper.link import ShareLink
+from scraper.model import Result, Status
+
+LOOKED_AT: Final = 200  # waiting sources among which the least busy host is looked for
+OTHERS_EVERY_S: Final = 0.5  # how often sources of another process are looked after
+LOST_AT_MOST: Final = 1  # times that a source whose worker was lost is given to another
+
+
+class Audience(Protocol):
+    """Is told how the batch goes."""
+
+    def begun(self, item: Item) -> None:
+        """A source is being worked on."""
+
+    def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
+        """A source has ended, in this run (``now``) or in an earlier one or another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the sources of the list: ``outcomes`` by key; ``waiting`` have none yet."""
+
+    outcomes: dict[str, Outcome]
+    waiting: tuple[Item, ...]
+    stopped: str = ""  # the code of what made the run stop early
+
+
+class Runner:
+    """One run over one plan.
+
+    Args:
+        ledger: open.
+        worker: does the jobs; opened and closed here.
+        audience: is told how it goes.
+        parallel: jobs given to the worker at once.
+    """
+
+    def __init__(self, ledger: Ledger, worker: Worker, audience: Audience, parallel: int) -> None:
+        self._ledger = ledger
+        self._worker = worker
+        self._audience = audience
+        self._parallel = parallel
+        self._running: dict[asyncio.Task[Outcome], Item] = {}
+        self._busy: Counter[str] = Counter()
+        self._stopped = ""
+        self.outcomes: dict[str, Outcome] = {}
+
+    async def run(self, todo: Plan) -> Settled:
+        """Do what the plan says, and wait for what another process is doing of it.
+
+        Raises:
+            StoreError: the ledger can't be written.
+        """
+        self._ledger.enroll((item.job.key, item.row.shown, item.row.label) for item in todo.items)
+        self._ledger.take_up()
+        for item in todo.left:
+            record = todo.before.get(item.job.key)
+            if (
+                record is not None
+                and record.outcome is not None
+                and record.state not in (State.QUEUED, State.RUNNING)
+            ):
+                self._settle(item, record.outcome, now=False)
+        waiting, elsewhere = list(todo.todo), list[Item]()
+        async with self._worker:
+            try:
+                while self._running or (not self._stopped and (waiting or elsewhere)):
+                    self._fill(waiting, elsewhere)
+                    if self._running:
+                        await self._next()
+                    elif elsewhere and not waiting:
+                        await asyncio.sleep(OTHERS_EVERY_S)
+                    if not self._running or self._stopped:
+                        self._look_after(elsewhere, waiting)
+            finally:
+                await self._let_go()
+        left = [item for item in todo.items if item.job.key not in self.outcomes]
+        return Settled(self.outcomes, tuple(left), self._stopped)
+
+    # ---- one after another
+
+    def _fill(self, waiting: list[Item], elsewhere: list[Item]) -> None:
+        """Begin as many as may run at once; the host that is least asked comes first."""
+        while waiting and not self._stopped and len(self._running) < self._parallel:
+            near = range(min(len(waiting), LOOKED_AT))
+            item = waiting.pop(min(near, key=lambda place: (self._busy[waiting[place].host], place)))
+            if not self._ledger.claim(item.job.key, item.again, item.attempts, item.answers):
+                elsewhere.append(item)
+                continue
+            self._busy[item.host] += 1
+            self._audience.begun(item)
+            self._running[asyncio.create_task(self._one(item))] = item
+
+    async def _next(self) -> None:
+        """Settle what has ended."""
+        done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            item = self._running.pop(task)
+            self._busy[item.host] -= 1
+            outcome = task.result()
+            self._ledger.finish(item.job.key, outcome)
+            self._settle(item, outcome, now=True)
+            self._stopped = self._stopped or next(
+                iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), ""
+            )
+
+    def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
+        self.outcomes[item.job.key] = outcome
+        self._audience.ended(item, outcome, now=now)
+
+    def _look_after(self, elsewhere: list[Item], waiting: list[Item]) -> None:
+        """Sources that another process took: settled there, or free again because it is gone."""
+        self._ledger.take_up()
+        for item in tuple(elsewhere):
+            record = self._ledger.record(item.job.key)
+            if record is None or record.state is State.RUNNING:
+                continue
+            elsewhere.remove(item)
+            if record.state is State.QUEUED or record.outcome is None:
+                waiting.append(replace(item, attempts=record.attempts))
+            else:
+                self._settle(item, record.outcome, now=False)
+
+    async def _let_go(self) -> None:
+        """End what still runs; it waits for the next run."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        for item in self._running.values():
+            self._ledger.release(item.job.key)
+        self._running.clear()
+
+    # ---- one source
+
+    async def _one(self, item: Item) -> Outcome:
+        started = time.monotonic()
+        job = item.job
+        identity = item.row.identity
+        if item.row.is_file:
+            try:
+                share = await asyncio.to_thread(source.read, job.source, job.settings, str)
+            except CloudfilmError as err:
+                return refused(job, err, started)
+            job, identity = _of_photo(job, share), of_link(share)
+        if same := await self._same_link(item, identity):
+            return same
+        for _ in range(1 + LOST_AT_MOST):
+            try:
+                return await self._worker.do(job)
+            except WorkerLost:
+                continue
+        return refused(
+            job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started
+        )
+
+    async def _same_link(self, item: Item, identity: str) -> Outcome | None:
+        """What became of another source of the ledger that leads to the same link, where that is done."""
+        link = self._ledger.hashed(identity)
+        while (owner := self._ledger.own_link(link, item.job.key)) != item.job.key:
+            record = self._ledger.record(owner)
+            if record is not None and record.state is State.DONE and record.outcome is not None:
+                return Outcome(
+                    {**record.outcome.document, "source": item.row.shown},
+                    record.outcome.words,
+                    record.outcome.diagnostic,
+                    self._ledger.thumbnails(owner),
+                )
+            await asyncio.sleep(OTHERS_EVERY_S)
+            self._ledger.take_up()
+        return None
+
+
+def _of_photo(job: Job, share: ShareLink) -> Job:
+    """The job with the link in place of the photo; a page that a person saved stays what it is."""
+    if share.saved:
+        return job
+    settings = replace(job.settings, answers={**share.said, **job.settings.answers})
+    return replace(job, source=share.url, settings=settings)
+
+
+def refused(job: Job, error: CloudfilmError, started: float) -> Outcome:
+    """A source that ended before anything was asked of a site."""
+    from scraper.batch.local import outcome
+
+    seconds = round(time.monotonic() - started, 1)
+    return outcome(job, Result(job.shown, Status.FAILED, int(error.exit_code), seconds=seconds, error=error))
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """The highest-numbered, 0 if none."""
+    return max((int(one.exit_code) for one in outcomes), default=0)

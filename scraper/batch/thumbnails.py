@@ -1,0 +1,50 @@
+"""A small picture of each series' middle slice, for the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from scraper.export import pictures
+from scraper.model import StudyResult
+from scraper.store import REPORT
+
+LONGEST: Final = 96  # pixels of the longer side
+MOST: Final = 40  # series of one source that get a picture
+TRIES: Final = 3  # neighbours of the middle that are tried where it shows nothing
+
+
+def of_studies(studies: Iterable[StudyResult]) -> dict[str, bytes]:
+    """Series Instance UID → JPEG; a series whose pictures can't be drawn is left out."""
+    drawn: dict[str, bytes] = {}
+    for study in studies:
+        if study.output is None:
+            continue
+        for series, files in _files(study.output).items():
+            if len(drawn) < MOST and (picture := _middle(files)):
+                drawn[series] = picture
+    return drawn
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Series Instance UID → the files that passed every check, in order, as the study's own report has them."""
+    try:
+        rows = json.loads((folder / REPORT).read_text(encoding="utf-8"))["instances_saved"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    found: dict[str, list[Path]] = {}
+    for row in rows:
+        if isinstance(row, Mapping) and not row.get("problems"):
+            found.setdefault(str(row.get("series_instance_uid")), []).append(folder / str(row.get("file")))
+    return found
+
+
+def _middle(files: Sequence[Path]) -> bytes:
+    """The picture of the file in the middle, or of the nearest one that has a picture."""
+    nearest = sorted(range(len(files)), key=lambda place: abs(2 * place - len(files)))
+    for place in nearest[:TRIES]:
+        if picture := pictures.thumbnail(files[place], LONGEST):
+            return picture
+    return b""

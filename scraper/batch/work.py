@@ -1,0 +1,79 @@
+"""The seam between a batch and who does its work: a job goes in, an outcome comes back, here or on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+from scraper.errors import ExitCode
+from scraper.model import Status
+from scraper.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source to be done; it can be pickled, and its ``repr`` gives nothing away.
+
+    Attributes:
+        key: the ledger's name for it.
+        source: what ``grab`` would be given: a link, a share text, or a file's path.
+        shown: what may be shown of it.
+        settings: the options, with this source's own answers among them.
+    """
+
+    key: str
+    source: str = field(repr=False)
+    shown: str
+    settings: Settings = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one source ended.
+
+    Attributes:
+        document: what ``--json`` prints for it; it holds no secret.
+        words: for people: why it failed; empty where it did not.
+        diagnostic: the redacted diagnostic's path, or nothing.
+        thumbnails: Series Instance UID → the series' middle slice, a small JPEG.
+    """
+
+    document: Mapping[str, object]
+    words: str = ""
+    diagnostic: str = ""
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def status(self) -> Status:
+        """``complete``, ``incomplete`` or ``failed``."""
+        return Status(str(self.document["status"]))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The source's own exit code."""
+        return ExitCode(int(str(self.document["exit_code"])))
+
+
+class WorkerLost(Exception):
+    """The worker that had the job is gone; the batch gives the job to another one, once."""
+
+
+class Worker(Protocol):
+    """Does jobs, several at once; an asynchronous context manager, closed when the batch ends."""
+
+    async def __aenter__(self) -> Self:
+        """Ready for jobs."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends whatever it started."""
+
+    async def do(self, job: Job) -> Outcome:
+        """Bring home what is behind one source; a failure of the source is an outcome, not an error.
+
+        Raises:
+            WorkerLost: nothing is known of how it ended.
+        """
