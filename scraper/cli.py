@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
+from scraper import cli_capture
 from scraper.cli_options import (
     Answer,
     Browser,
@@ -202,6 +203,9 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
 
     _run(all_of_them())
     return max(codes, default=0)
+
+
+cli_capture.register(app, _run)
 
 
 @app.command()

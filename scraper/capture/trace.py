@@ -1,0 +1,368 @@
+"""Where the values of a viewer's request come from: the link, what the user answered, an earlier answer, or the program itself.
+
+A request is taken apart into literals and references, so that it can be made again for another link. A value that looks like
+a secret or a person's and whose origin is not found ends it: it is never written down as a literal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from scraper.capture import learn
+from scraper.capture.promote import own_headers
+from scraper.errors import SiteError
+from scraper.link import ShareLink
+from scraper.schema import decode_text
+from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+
+SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere
+MAX_CALLS: Final = 8
+MAX_TEXT: Final = 8 * 2**20
+_WORD: Final = re.compile(r"[\w.%~+-]+")
+_PLAIN: Final = re.compile(
+    r"[A-Za-z]{1,32}(?:[_.-][A-Za-z]{1,32})*[_.-]?\d{0,2}(?:\.[A-Za-z]{1,5}\d?)?|\d{1,4}(?:\.\d{1,4}){0,2}|\W+"
+)
+_CLOCK: Final = re.compile(
+    r"1[5-9]\d{8}(?:\d{3})?"
+)  # seconds or milliseconds since 1970, in this half of the century
+_TECHNICAL: Final = (
+    "user-agent",
+    "referer",
+    "origin",
+    "priority",
+    "x-requested-with",
+    "pragma",
+    "cache-control",
+    "upgrade",
+)
+PERSONAL_KEYS: Final = re.compile(
+    r"patient|name|phone|mobile|birth|idcard|id_?no|sex|gender|age$|xingming|xm$|sfz|姓名|电话|身份证",
+    re.IGNORECASE,
+)
+
+
+class NotLearnt(SiteError):
+    """How a viewer's requests come about could not be learnt. Values: ``host``, ``what`` (a place, never a value)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FromLink:
+    """A named group of the route."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the user gave for a question."""
+
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromReply:
+    """A field of an earlier call's answer."""
+
+    call: int
+    path: tuple[str | int, ...]
+
+
+Reference = FromLink | Answered | FromReply
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A reference within a text; ``quoted``: percent-encoded there."""
+
+    reference: Reference
+    quoted: bool = False
+
+
+Text = tuple[str | Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, taken apart. ``keys`` are the fields of a JSON or form body; ``body`` is any other one."""
+
+    exchange: Exchange
+    url: Text
+    headers: tuple[tuple[str, Text], ...] = ()
+    json: Mapping[str, Text | float | None] | None = None
+    form: Mapping[str, Text] | None = None
+    body: Text | None = None
+
+
+@dataclass(slots=True)
+class Tracer:
+    """Takes requests apart.
+
+    Args:
+        link: the share link.
+        groups: what of it becomes a named group of the route, by group.
+        answers: what the user gave, by question.
+        exchanges: everything that the window received, in order.
+    """
+
+    link: ShareLink
+    groups: Mapping[str, str]
+    answers: Mapping[str, str]
+    exchanges: Sequence[Exchange]
+    calls: list[Call] = field(default_factory=list)
+    assumed: list[str] = field(default_factory=list)
+
+    def call(self, exchange: Exchange) -> int:
+        """The number of the call that is this exchange; the calls that it needs stand before it.
+
+        Raises:
+            NotLearnt: some value of it comes from nowhere.
+        """
+        for number, known in enumerate(self.calls):
+            if known.exchange is exchange:
+                return number
+        if len(self.calls) >= MAX_CALLS:
+            raise NotLearnt(host=self.link.host, what="too many calls before the list")
+        url = self.text(self._without_clock(exchange.url), exchange, "the address")
+        headers = tuple(
+            (_canonical(name), self.text(value, exchange, f"the header {name}"))
+            for name, value in own_headers(exchange).items()
+            if name not in _TECHNICAL
+        )
+        json_, form, body = self._body(exchange)
+        self.calls.append(Call(exchange, url, headers, json_, form, body))
+        return len(self.calls) - 1
+
+    def _without_clock(self, url: str) -> str:
+        """The address without parameters that are the time of day: they only keep caches away."""
+        head, mark, query = url.partition("?")
+        kept = [pair for pair in query.split("&") if not _CLOCK.fullmatch(pair.partition("=")[2])]
+        if len(kept) == len(query.split("&")):
+            return url
+        self.assumed.append("a time stamp in an address is not needed")
+        return head + (mark if kept else "") + "&".join(kept)
+
+    def _body(self, exchange: Exchange) -> tuple[Any, Any, Text | None]:
+        sent = exchange.request_body
+        if not sent:
+            return None, None, None
+        said = decode_text(sent)
+        try:
+            value = json.loads(said)
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and all(
+            isinstance(one, (str, int, float, bool, type(None))) for one in value.values()
+        ):
+            return {
+                name: self.text(one, exchange, f"the field {name}", key=name) if isinstance(one, str)
+                else self._number(one, exchange, name)
+                for name, one in value.items()
+            }, None, None  # fmt: skip
+        if "urlencoded" in exchange.request_headers.get("content-type", ""):
+            pairs = dict(parse_qsl(said, keep_blank_values=True))
+            return (
+                None,
+                {
+                    name: self.text(one, exchange, f"the field {name}", key=name)
+                    for name, one in pairs.items()
+                },
+                None,
+            )
+        return None, None, self.text(said, exchange, "the body")
+
+    def _number(self, value: Any, exchange: Exchange, name: str) -> Any:
+        if isinstance(value, bool) or value is None or abs(value) < 10_000:
+            return value
+        return self.text(str(value), exchange, f"the field {name}", key=name)
+
+    # ---- texts
+
+    def text(self, text: str, until: Exchange | None, place: str, *, key: str = "") -> Text:
+        """A text with what is known in it replaced by references.
+
+        Args:
+            text: of a request.
+            until: the request itself; earlier answers are looked through. None: all of them.
+            place: what it is, for the message.
+            key: the name of the field that it is the value of.
+
+        Raises:
+            NotLearnt: something in it looks like a secret or a person's and comes from nowhere.
+        """
+        known: list[tuple[str, Reference]] = [
+            (value, FromLink(group)) for group, value in self.groups.items() if len(value) >= SHORTEST
+        ]
+        known += [(value, Answered(name)) for name, value in self.answers.items() if value]
+        parts: list[str | Part] = [text]
+        for value, reference in sorted(known, key=lambda pair: -len(pair[0])):
+            parts = _put(parts, value, reference)
+        for word in [word for part in parts if isinstance(part, str) for word in opaque(part, key)]:
+            if any(isinstance(part, str) and word in part for part in parts):
+                for value, reference in self._origins(unquote(word), until, place):
+                    parts = _put(parts, value, reference)
+        return tuple(part for part in parts if part != "")
+
+    def _origins(self, word: str, until: Exchange | None, place: str) -> Iterator[tuple[str, Reference]]:
+        """The earlier answers that a word, or each of its parts, stands in."""
+        reference = self._origin(word, until)
+        if reference is not None:
+            yield word, reference
+            return
+        inner = [one for one in re.split(r"[^0-9A-Za-z]", word) if one and not _PLAIN.fullmatch(one)]
+        for one in inner if inner != [word] else []:
+            reference = self._origin(one, until)
+            if reference is None:
+                raise NotLearnt(host=self.link.host, what=place)
+            yield one, reference
+        if inner in ([], [word]):
+            raise NotLearnt(host=self.link.host, what=place)
+
+    def _origin(self, value: str, until: Exchange | None) -> FromReply | None:
+        """The earlier answer that the value stands in."""
+        for exchange in self.exchanges:
+            if exchange is until:
+                break
+            if exchange.kind in (WEBSOCKET_IN, WEBSOCKET_OUT) or not exchange.ok or exchange.size > MAX_TEXT:
+                continue
+            path = _find(document(exchange), value)
+            if path is not None:
+                if any(isinstance(step, int) for step in path):
+                    self.assumed.append("where an answer lists several, the first is meant")
+                return FromReply(self.call(exchange), path)
+        return None
+
+
+def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
+    """The route that the link's shape gives, and its named groups with their values.
+
+    Plain words of the path stay; every other segment, and every parameter's value, becomes a group.
+    """
+    found: dict[str, str] = {}
+    used: Counter[str] = Counter()
+
+    def group(name: str, value: str, kind: str) -> str:
+        plain = re.sub(r"\W|^(?=\d)", "_", name).lower().strip("_") or "code"
+        used[plain] += 1
+        name = plain if used[plain] == 1 else f"{plain}{used[plain]}"
+        found[name] = value
+        return f"(?P<{name}>{kind})"
+
+    def pairs(query: str, kind: str) -> str:
+        out = []
+        for pair in query.split("&"):
+            name, equals, value = pair.partition("=")
+            out.append(
+                re.escape(name) + "=" + group(name, value, kind) if equals else group("code", pair, kind)
+            )
+        return "&".join(out)
+
+    def path(text: str, kind: str) -> str:
+        segments = text.split("/")
+        return "/".join(
+            re.escape(one) if is_plain(one, last=place == len(segments) - 1) else group("code", one, kind)
+            for place, one in enumerate(segments)
+        )
+
+    parts = link.parts
+    route = path(parts.path or "/", "[^/?#]+")
+    if parts.query:
+        route += r"\?" + pairs(parts.query, "[^&#]*")
+    if parts.fragment:
+        head, mark, tail = parts.fragment.partition("?")
+        route += "#" + (pairs(head, "[^&]*") if "=" in head else path(head, "[^/?]+"))
+        route += (r"\?" + pairs(tail, "[^&]*")) if mark else ""
+    return route, found
+
+
+def is_plain(segment: str, *, last: bool) -> bool:
+    """Whether a path's segment is a word of the platform and no value of this link."""
+    return ShareLink(f"https://h.test/{segment}" + ("" if last else "/x")).redacted.split("/")[3] == segment
+
+
+def opaque(text: str, key: str = "") -> Iterator[str]:
+    """The words of a text that look like a secret, a name or a number of one person or study."""
+    if key and PERSONAL_KEYS.search(key) and text:
+        yield text
+        return
+    scheme, mark, after = text.partition("://")
+    is_address = bool(mark) and scheme in ("http", "https", "ws", "wss")
+    for name, word in _named(after.partition("/")[2] if is_address else text):
+        if (name and word and PERSONAL_KEYS.search(name)) or not _is_plain(word):
+            yield word
+
+
+def _is_plain(word: str) -> bool:
+    return all(_PLAIN.fullmatch(piece) for piece in re.split(r"[/,;:+ ]", unquote(word)) if piece)
+
+
+def _named(text: str) -> Iterator[tuple[str, str]]:
+    """Words, each with the parameter's name that it is the value of."""
+    for match in _WORD.finditer(text):
+        before = re.search(r"([\w.-]+)=$", text[: match.start()])
+        is_name = text[match.end() : match.end() + 1] == "="
+        if not is_name:
+            yield (before[1] if before else ""), match.group()
+
+
+def document(exchange: Exchange) -> Any:
+    """The JSON value of an answer; None where it is none."""
+    if exchange.size > MAX_TEXT or not exchange.read(64).lstrip().startswith((b"{", b"[")):
+        return None
+    try:
+        return json.loads(decode_text(exchange.read()))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _find(value: Any, wanted: str) -> tuple[str | int, ...] | None:
+    """Where a text or number stands in a JSON value, the shallowest place of several; of arrays only the first entry counts."""
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
+    for one, path in waiting:
+        inner = one.items() if isinstance(one, dict) else enumerate(one[:1]) if isinstance(one, list) else ()
+        for step, below in inner:
+            if isinstance(below, (dict, list)):
+                if len(path) < learn.MAX_DEPTH:
+                    waiting.append((below, (*path, step)))
+            elif not isinstance(below, bool) and below is not None and str(below) == wanted:
+                return (*path, step)
+    return None
+
+
+def _put(parts: Sequence[str | Part], value: str, reference: Reference) -> list[str | Part]:
+    """Replace whole-word occurrences of a value in the literals."""
+    out: list[str | Part] = []
+    for part in parts:
+        if isinstance(part, Part):
+            out.append(part)
+            continue
+        rest = part
+        for text, quoted in dict.fromkeys(
+            ((value, False), (quote(value, safe=""), quote(value, safe="") != value))
+        ):
+            at = next(learn.places(rest, text), None)
+            if at is not None:
+                before, after = rest[:at], rest[at + len(text) :]
+                out += [
+                    *_put([before], value, reference),
+                    Part(reference, quoted),
+                    *_put([after], value, reference),
+                ]
+                break
+        else:
+            out.append(rest)
+    return out
+
+
+def _canonical(name: str) -> str:
+    return "-".join(word.capitalize() for word in name.split("-"))
+
+
+def host_of(link: ShareLink) -> str:
+    """The host as a deployment's row names it: with its port where that is not the scheme's own."""
+    return urlsplit(link.origin).netloc

@@ -1,0 +1,577 @@
+"""What was learnt of a viewer → the source text of a small provider that a person can read, mend and contribute."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from scraper.capture import learn
+from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
+from scraper.link import ShareLink
+from scraper.model import QUESTIONS
+
+TAKEN: Final = frozenset(
+    ("copy", "dict", "json", "schema", "construct", "validate", "fields")
+)  # names that a Reply has
+LINE: Final = 110
+QUOTED: Final = '''
+
+def quoted(text: str) -> str:
+    """Percent-encoded, as the site's own addresses have it."""
+    return encode_query({"v": text}).partition("=")[2]
+'''
+Keys = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The fields of a record that hold DICOM's own names, where there are such; empty: not given."""
+
+    sop_instance_uid: str = ""
+    series_instance_uid: str = ""
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """Everything that a provider is written from."""
+
+    link: ShareLink
+    route: str
+    name: str
+    tracer: Tracer
+    listing: int  # the number of the call that gives the list
+    rule: learn.Rule
+    literals: tuple[Text, ...]  # of the rule's template, taken apart
+    headers: tuple[tuple[str, Text], ...]  # of the image requests
+    sample: Any  # the list's JSON value
+    identity: Identity
+    visits: bool  # the page itself must be asked first: it sets a cookie
+    month: str
+
+
+@dataclass(slots=True)
+class _Model:
+    """A Reply class: its fields by the site's key."""
+
+    name: str
+    fields: dict[str, str] = field(
+        default_factory=dict
+    )  # key -> the rest of the line after the attribute's name
+
+    def attribute(self, key: str) -> str:
+        """The key as a Python name."""
+        words = (
+            re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", re.sub(r"\W", "_", key))
+            .lower()
+            .strip("_")
+        )
+        words = words if words and not words[0].isdigit() else f"field_{words}"
+        if keyword.iskeyword(words) or words in TAKEN or words.startswith("model_"):
+            words += "_"
+        return words
+
+    def add(self, key: str, kind: str, default: str = "") -> str:
+        """A field; gives its attribute."""
+        attribute = self.attribute(key)
+        others = {self.attribute(one) for one in self.fields if one != key}
+        while attribute in others:
+            attribute += "_"
+        alias = f'alias="{_escaped(key)}"' if attribute != key else ""
+        given = ", ".join(part for part in (default, alias) if part)
+        self.fields[key] = f"{attribute}: {kind}" + (f" = Field({given})" if given else "")
+        return attribute
+
+    @property
+    def text(self) -> str:
+        """The class."""
+        return "\n".join([f"class {self.name}(Reply):", *(f"    {line}" for line in self.fields.values())])
+
+
+class Writer:
+    """Writes one provider.
+
+    Args:
+        learnt: what was learnt.
+    """
+
+    def __init__(self, learnt: Learnt) -> None:
+        self._learnt = learnt
+        self._models: list[_Model] = []
+        self._names = {"AsyncIterator", "Deployment", "Instance", "Provider", "Reply", "Series", "Session", "ShareLink",
+                       "WadoUri"}  # fmt: skip
+        self._replies: dict[int, _Model] = {}  # call -> the model of its answer
+        self._wrapped = isinstance(learnt.sample, list)
+
+    def text(self) -> str:
+        """The module's source."""
+        body = self._discover()
+        learnt = self._learnt
+        for question in self._questions():
+            self._names.add(question.upper())
+        if any("Field(" in model.text for model in self._models):
+            self._names.add("Field")
+        helper = ""
+        if "quoted(" in body:
+            helper = QUOTED
+            self._names.add("encode_query")
+        asks = [name.upper() for name in self._questions()]
+        listed = ", ".join(asks) + ("," if len(asks) == 1 else "")
+        lines = [
+            self._header(),
+            "from __future__ import annotations\n",
+            fitted("from scraper.contract import ", "(", sorted(self._names, key=_import_order), ")", 0)
+            + "\n",
+            *(f"\n{model.text}\n" for model in self._models),
+            f"\nclass {_class_name(learnt.name)}(Provider):",
+            f'    name = "{learnt.name}"',
+            "    # assumed: from one link; its values are the named groups",
+            f"    route = r{_quoted(learnt.route)}",
+            *([f"    asks = ({listed})"] if asks else []),
+            f'    deployments = (Deployment("{host_of(learnt.link)}", "{learnt.link.host}"),)  # its name goes here',
+            *self._marks(),
+            "",
+            "    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:",
+            body,
+        ]
+        return "\n".join(lines).rstrip("\n") + "\n" + helper
+
+    # ---- the head
+
+    def _header(self) -> str:
+        learnt = self._learnt
+        asks = ", ".join(self._questions()) or "nothing"
+        kind = "Part 10 files, one GET each"
+        notes = dict.fromkeys(["the route's shape, from one link", *learnt.tracer.assumed])
+        assumed = "\n".join(f"assumed: {note}" for note in notes)
+        return (
+            f'"""{learnt.link.host}: a viewer that was watched once, not yet looked at by a person.\n\n'
+            f"facts:    cloudfilm learn, {learnt.month}: one link, {learnt.rule.proofs} requests of the viewer reproduced\n"
+            f"asks:     {asks}\nserves:   {kind}\nverified: the link that it was learnt from, {learnt.month}\n\n"
+            f'{assumed}\n"""\n'
+        )
+
+    def _marks(self) -> list[str]:
+        plain = re.sub(r"\(\?P<\w+>[^)]*\)", "", self._learnt.route)
+        words = re.findall(r"[A-Za-z]{3,}", plain)
+        if len(words) < 3:
+            return [
+                "    # assumed: no marks; the link's shape is too plain to betray the platform on another host"
+            ]
+        return ["    marks = (route,)  # assumed: nobody else's links look like this"]
+
+    def _questions(self) -> list[str]:
+        used = {
+            part.reference.question
+            for call in self._learnt.tracer.calls
+            for text in _texts(call)
+            for part in text
+            if isinstance(part, Part) and isinstance(part.reference, Answered)
+        }
+        return [question.name for question in QUESTIONS if question.name in used]
+
+    # ---- the calls
+
+    def _discover(self) -> str:
+        learnt = self._learnt
+        lines = ["await session.get(link.url)  # sets a cookie"] if learnt.visits else []
+        calls = learnt.tracer.calls
+        needed = {
+            part.reference.call
+            for text in [
+                *(text for call in calls for text in _texts(call)),
+                *learnt.literals,
+                *(one for _, one in learnt.headers),
+            ]
+            for part in text
+            if isinstance(part, Part) and isinstance(part.reference, FromReply)
+        }
+        bodies = []
+        for number in range(len(calls)):
+            model = self._model_of(number) if number in needed | {learnt.listing} else None
+            bodies.append((number, model))
+        loops = self._loops()
+        for number, model in bodies:
+            lines += self._call(number, model)
+        return "\n".join(f"        {line}" for line in [*lines, *loops])
+
+    def _model_of(self, number: int) -> _Model:
+        if number not in self._replies:
+            last = number == self._learnt.listing
+            self._replies[number] = _Model("ListReply" if last else f"Reply{number + 1}")
+        return self._replies[number]
+
+    def _call(self, number: int, model: _Model | None) -> list[str]:
+        call = self._learnt.tracer.calls[number]
+        method = "post" if call.exchange.method == "POST" else "get"
+        given = [self._address(call.url)]
+        if call.headers:
+            given.append("headers=" + mapping({name: self._value(text) for name, text in call.headers}, 12))
+        if call.json is not None:
+            given.append("json=" + mapping({name: self._json(one) for name, one in call.json.items()}, 12))
+        if call.form is not None:
+            given.append("form=" + mapping({name: self._value(one) for name, one in call.form.items()}, 12))
+        if call.body is not None:
+            given.append(f"data={self._value(call.body)}.encode()")
+        variable = self._variable(number)
+        if model is not None and number == self._learnt.listing and self._wrapped:
+            self._names.add("read")
+            return [
+                fitted(f"answer = await session.{method}", "(", given, ")", 8),
+                f"""{variable} = read(b'{{"items": ' + answer.body + b"}}", {model.name}, answer.url)""",
+            ]
+        if model is None:
+            return [fitted(f"await session.{method}", "(", given, ")", 8)]
+        return [fitted(f"{variable} = await session.{method}", "(", [*given, f"reply={model.name}"], ")", 8)]
+
+    def _variable(self, number: int) -> str:
+        return "listing" if number == self._learnt.listing else f"reply{number + 1}"
+
+    def _json(self, value: Text | float | None) -> str:
+        return self._value(value) if isinstance(value, tuple) else repr(value)
+
+    # ---- the loops over the list
+
+    def _loops(self) -> list[str]:
+        """From the list's answer to ``yield Series(…)``."""
+        learnt = self._learnt
+        steps = list(learnt.rule.shape[1:])
+        if self._wrapped:
+            steps = ["items", *steps]
+        walk = _Walk(self, steps, _first(learnt))
+        lines, indent = [], ""
+        last = max(place for place, step in enumerate(steps) if step == "*")
+        counters: list[str] = []
+        for place, step in enumerate(steps[:last]):
+            if step == "*":
+                variable = walk.variable(place)
+                counters.append(f"place{len(counters) or ''}")
+                lines.append(
+                    f"{indent}for {counters[-1]}, {variable} in enumerate({walk.expression(place)}, 1):"
+                )
+                indent += "    "
+        record = walk.variable(last)
+        address = walk.address()
+        uid = walk.field(learnt.identity.sop_instance_uid)
+        key = "".join(f"{{{one}}}/" for one in counters) + "{number}"
+        source = f"WadoUri({address}" + (", headers" if learnt.headers else "") + ")"
+        if learnt.headers:
+            lines.insert(
+                0, "headers = " + mapping({name: self._value(text) for name, text in learnt.headers}, 8)
+            )
+        deep = len(indent) + 8
+        made = [uid or '""', source, f'key=f"{key}"', "number=number"]
+        lines += [
+            f"{indent}instances = tuple(",
+            f"{indent}    " + fitted("Instance", "(", made, ")", deep + 4),
+            f"{indent}    for number, {record} in enumerate({walk.expression(last)}, 1)",
+            f"{indent})",
+        ]
+        study = walk.field(learnt.identity.study_instance_uid, above=True)
+        series = walk.field(learnt.identity.series_instance_uid, above=True)
+        at = "".join(f"-{{{one}}}" for one in counters)
+        named = f'key=f"list{at}"' if counters else 'key="list"'
+        shown = [study or '""', series or '""', "instances", "len(instances)", named]
+        lines.append(indent + fitted("yield Series", "(", shown, ")", deep))
+        self._models += [
+            *walk.models(),
+            *(model for number, model in sorted(self._replies.items()) if model not in walk.models()),
+        ]
+        return lines
+
+    # ---- values
+
+    def _reference(self, reference: Reference) -> str:
+        match reference:
+            case FromLink(group):
+                return f"link['{group}']"
+            case Answered(question):
+                return f"session.answer({question.upper()})"
+            case FromReply(call, path):
+                return self._of_reply(call, path)
+
+    def _of_reply(self, call: int, path: Keys) -> str:
+        """An earlier answer's field as an expression; its models grow by what is needed."""
+        model, expression = self._model_of(call), self._variable(call)
+        for place, step in enumerate(path):
+            last = place == len(path) - 1
+            following = path[place + 1] if not last else None
+            if isinstance(step, int):
+                expression += f"[{step}]"
+                continue
+            if last or (isinstance(following, int) and place == len(path) - 2):
+                expression += "." + model.add(step, "str" if last else "list[str]")
+            else:
+                inner = self._inner(f"{model.name.removesuffix('Reply')}{_class_name(step)}")
+                expression += "." + model.add(
+                    step, f"list[{inner.name}]" if isinstance(following, int) else inner.name
+                )
+                model = inner
+        return expression
+
+    def _inner(self, name: str) -> _Model:
+        for model in self._models:
+            if model.name == name:
+                return model
+        self._models.append(_Model(name))
+        return self._models[-1]
+
+    def reply_model(self) -> _Model:
+        """The model of the list's answer."""
+        return self._model_of(self._learnt.listing)
+
+    def pieces(self, text: Text) -> list[tuple[str, str]]:
+        """A text as ("literal" or "value", …) pieces."""
+        out = []
+        for part in text:
+            if isinstance(part, str):
+                out.append(("literal", part))
+            else:
+                value = self._reference(part.reference)
+                out.append(("value", f"quoted({value})" if part.quoted else value))
+        return out
+
+    def _value(self, text: Text) -> str:
+        return formatted(self.pieces(text))
+
+    def _address(self, text: Text) -> str:
+        return self.joined(self.pieces(text))
+
+    def joined(self, pieces: list[tuple[str, str]]) -> str:
+        """An address: relative to the link where it is on the link's own host."""
+        origin = self._learnt.link.origin
+        if pieces and pieces[0][0] == "literal" and pieces[0][1].startswith((origin + "/", origin)):
+            rest = pieces[0][1].removeprefix(origin)
+            if not rest or rest.startswith("/"):
+                pieces = ([("literal", rest)] if rest else []) + pieces[1:]
+                return f"link.join({formatted(pieces)})"
+        return formatted(pieces)
+
+    @property
+    def learnt(self) -> Learnt:
+        """What is written from."""
+        return self._learnt
+
+
+class _Walk:
+    """The way from the list's answer to its records: models and expressions for each step.
+
+    Args:
+        writer: whose models grow.
+        steps: keys, and ``*`` for an array.
+        levels: for each step that is a place of an object: what it holds there, in a sample.
+    """
+
+    def __init__(
+        self, writer: Writer, steps: Sequence[str | int], levels: Mapping[int, Mapping[str, Any]]
+    ) -> None:
+        self._writer = writer
+        self._steps = steps
+        self._levels = levels
+        self._made: dict[int, _Model] = {}
+        self._names: dict[int, str] = {}
+        self._model(0)
+        for place in range(len(steps)):
+            self._field(place)
+
+    def _model(self, place: int) -> _Model:
+        """The model of the object that stands after ``place`` steps."""
+        if place not in self._made:
+            if place == 0:
+                self._made[0] = self._writer.reply_model()
+            else:
+                key = next(str(step) for step in reversed(self._steps[:place]) if step != "*")
+                name = _class_name(key) + "Reply"
+                while name in {model.name for model in self._made.values()}:
+                    name = "Inner" + name
+                self._made[place] = _Model(name)
+        return self._made[place]
+
+    def _is_object(self, place: int) -> bool:
+        return place == 0 or place in self._levels
+
+    def _kind(self, place: int) -> str:
+        if place == len(self._steps):
+            return self._model(place).name if self._is_object(place) else "str"
+        if self._steps[place] == "*":
+            return f"list[{self._kind(place + 1)}]"
+        return self._model(place).name
+
+    def _field(self, place: int) -> None:
+        step = self._steps[place]
+        if step != "*":
+            kind = self._kind(place + 1)
+            nested = kind.startswith("list[") and "*" in self._steps[:place]
+            self._model(place).add(str(step), kind, "default_factory=list" if nested else "")
+
+    def models(self) -> list[_Model]:
+        """Inner ones first."""
+        return [self._made[place] for place in sorted(self._made, reverse=True)]
+
+    def expression(self, place: int) -> str:
+        """What stands after ``place`` steps."""
+        start, base = 0, "listing"
+        for at in range(place - 1, -1, -1):
+            if self._steps[at] == "*":
+                start, base = at + 1, self.variable(at)
+                break
+        for at in range(start, place):
+            model = self._model(at)
+            base += "." + model.fields[str(self._steps[at])].partition(":")[0]
+        return base
+
+    def variable(self, place: int) -> str:
+        """The name of the loop over the array that is step ``place``."""
+        if place not in self._names:
+            key = next((str(step) for step in reversed(self._steps[:place]) if step != "*"), "item")
+            name = _Model("").attribute(key).rstrip("_")
+            is_last = "*" not in self._steps[place + 1 :]
+            single = name[:-3] + "y" if name.endswith("ies") and name != "series" else name.removesuffix("s")
+            single = f"one_{single}" if keyword.iskeyword(single) or hasattr(builtins, single) else single
+            single = {"serie": "one_series", "item": "item", "list": "entry"}.get(single, single)
+            if single in (
+                *self._names.values(),
+                "listing",
+                "instances",
+                "number",
+                "place",
+                "link",
+                "session",
+                "headers",
+            ):
+                single = "image" if is_last else f"{single}_{place}"
+            self._names[place] = single
+        return self._names[place]
+
+    def field(self, name: str, *, above: bool = False) -> str:
+        """A field of a record, or of what stands around it, as an expression; empty where it can't be named there.
+
+        Args:
+            name: the site's key; ``learn.ITSELF`` does not count.
+            above: only what stands around the innermost array.
+        """
+        if not name:
+            return ""
+        last = max(place for place, step in enumerate(self._steps) if step == "*")
+        for place in sorted(self._levels, reverse=True):
+            if name in self._levels[place] and not (above and place > last):
+                model = self._model(place)
+                attribute = model.add(name, "str", '""') if above else model.add(name, "str")
+                return f"{self._base(place)}.{attribute}"
+        return ""
+
+    def _base(self, place: int) -> str:
+        if place and self._steps[place - 1] == "*":
+            return self.variable(place - 1)
+        return self.expression(place)
+
+    def address(self) -> str:
+        """The image's address, for the loop's current record."""
+        learnt = self._writer.learnt
+        last = len(self._steps)
+        pieces: list[tuple[str, str]] = []
+        blanks = learnt.rule.template.blanks
+        for text, blank in zip(learnt.literals, [*blanks, None], strict=True):
+            pieces += self._writer.pieces(text)
+            if blank is not None:
+                name, is_quoted = blank
+                value = self.variable(last - 1) if name == learn.ITSELF else self.field(name)
+                pieces.append(("value", f"quoted({value})" if is_quoted else value))
+        if len(pieces) == 1 and pieces[0][0] == "value":
+            return f"link.join({pieces[0][1]})"
+        return self._writer.joined(pieces)
+
+
+def _first(learnt: Learnt) -> dict[int, Mapping[str, Any]]:
+    """The objects on the way to the first record: after how many steps → the object."""
+    found: dict[int, Mapping[str, Any]] = {}
+    offset = 1 if isinstance(learnt.sample, list) else 0
+
+    def down(value: Any, steps: Sequence[str | int], place: int) -> bool:
+        if isinstance(value, Mapping):
+            found[place] = value
+        if not steps:
+            return True
+        inner = value if isinstance(value, list) and steps[0] == "*" else []
+        if isinstance(value, Mapping) and steps[0] in value:
+            inner = [value[steps[0]]]
+        for one in inner:
+            for above in [at for at in found if at > place]:
+                del found[above]
+            if down(one, steps[1:], place + 1):
+                return True
+        return False
+
+    down(learnt.sample, list(learnt.rule.shape[1:]), offset)
+    return found
+
+
+def _texts(call: Call) -> Iterator[Text]:
+    yield call.url
+    yield from (text for _, text in call.headers)
+    yield from (text for text in (call.json or {}).values() if isinstance(text, tuple))
+    yield from (call.form or {}).values()
+    if call.body is not None:
+        yield call.body
+
+
+def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: int) -> str:
+    """A call or a list on one line where it fits, else one item a line, as the formatter has it.
+
+    Args:
+        head: what stands before it.
+        opening: the bracket.
+        items: what is inside; an item of several lines is indented along.
+        closing: the other bracket.
+        indent: columns that the first line will stand in.
+    """
+    bare = head.startswith("from ")
+    line = head + ("" if bare else opening) + ", ".join(items) + ("" if bare else closing)
+    if "\n" not in line and len(line) + indent <= LINE:
+        return line
+    pad = " " * indent
+    inner = "".join(f"{pad}    {item}," + "\n" for item in items)
+    return f"{head}{opening}\n{inner}{pad}{closing}"
+
+
+def mapping(items: Mapping[str, str], indent: int) -> str:
+    """A dict's display."""
+    pairs = [f'"{_escaped(name)}": {value}' for name, value in items.items()]
+    return fitted("", "{", pairs, "}", indent)
+
+
+def formatted(pieces: Sequence[tuple[str, str]]) -> str:
+    """A Python expression for literals and values in a row."""
+    if len(pieces) == 1 and pieces[0][0] == "value":
+        return pieces[0][1]
+    if all(kind == "literal" for kind, _ in pieces):
+        return _quoted("".join(text for _, text in pieces))
+    inner = "".join(
+        _escaped(text).replace("{", "{{").replace("}", "}}") if kind == "literal" else "{" + text + "}"
+        for kind, text in pieces
+    )
+    return f'f"{inner}"'
+
+
+def _escaped(text: str) -> str:
+    """As it stands between double quotes."""
+    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if '"' not in text else repr(text)
+
+
+def _class_name(name: str) -> str:
+    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)
+    joined = "".join(word[:1].upper() + word[1:] for word in words) or "Item"
+    return joined if not joined[0].isdigit() else f"Site{joined}"
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """As the import sorter has it: constants, classes, functions."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name

@@ -1,0 +1,96 @@
+"""``learn`` and ``record``: the commands that watch a viewer nobody has a recipe for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scraper.cli_options import (
+    Answer,
+    ConnectToOption,
+    Headed,
+    Insecure,
+    Lang,
+    OneSource,
+    Password,
+    Proxy,
+    Quiet,
+    Timeout,
+    asker,
+    complain,
+    settings_of,
+)
+from scraper.errors import UsageError
+from scraper.lang import say
+from scraper.settings import BrowserUse, Settings
+
+Learnt = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name."),
+]
+
+
+def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    """Add the commands; ``run`` is the one place where the event loop runs."""
+
+    @app.command()
+    def learn(
+        source: OneSource, output: Learnt = None, answer: Answer = None, password: Password = None, headed: Headed = False,
+        timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
+        quiet: Quiet = False, lang: Lang = None,
+    ) -> int:  # fmt: skip
+        """Watch an unknown viewer once, and write a small provider for it."""
+        settings = settings_of(
+            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=False,
+            browser=BrowserUse.AUTO, headed=headed, timeout_s=timeout or 60.0, insecure=insecure, proxy=proxy,
+            verbosity=-1 if quiet else 0,
+        )  # fmt: skip
+        if output is not None and output.exists():
+            raise UsageError(f"-o {output}: it is there already")
+        return int(run(_learn(source, output, settings)))
+
+
+async def _learn(source: str, output: Path | None, settings: Settings) -> int:
+    from scraper.learning import learn_link
+    from scraper.store import disk
+
+    async with _running(settings) as job:
+        written = await learn_link(job, source)
+    if written.served_by:
+        complain(say("learn.served", settings.language, host=written.host, provider=written.served_by))
+        return 0
+    path = output or Path(f"{written.name}.py")
+    if path.exists():
+        raise UsageError(f"{path}: it is there already; -o FILE")
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(written.source, encoding="utf-8")
+    typer.echo(
+        say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs)
+    )
+    complain(say("learn.next", settings.language, path=path))
+    return 0
+
+
+def _running(settings: Settings) -> Any:
+    """One run that shows its progress on standard error."""
+    from contextlib import asynccontextmanager
+
+    from rich.console import Console
+
+    from scraper.pipeline import Run
+    from scraper.report import Display
+
+    @asynccontextmanager
+    async def opened() -> Any:
+        if settings.insecure:
+            complain(say("insecure-warning", settings.language))
+        console = Console(stderr=True)
+        with Display(console, settings.language, quiet=settings.verbosity < 0) as display:
+            async with Run(settings, display, asker(settings)) as job:
+                yield job
+
+    return opened()

@@ -1,0 +1,213 @@
+"""``cloudfilm learn``: watch an unknown viewer once, write a provider for it, and prove that the provider works."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from scraper import registry
+from scraper.capture import By, Capture, learn, promote
+from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
+from scraper.capture.write import Identity, Learnt, Writer
+from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
+from scraper.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
+from scraper.model import Header
+from scraper.pipeline import Run
+from scraper.session.traffic import Exchange
+
+SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A provider's source, and what was proven of it; ``served_by``: no file is needed, this provider has it already."""
+
+    source: str = ""
+    name: str = ""
+    host: str = ""
+    proofs: int = 0  # requests of the viewer that were reproduced
+    instances: int = 0  # that the written file lists, asked directly
+    served_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the window showed: the description, and what must not stand in the file."""
+
+    learnt: Learnt
+    forbidden: frozenset[str]
+    series: tuple[int, ...]  # instances of each
+
+
+async def learn_link(run: Run, given: str) -> Written:
+    """Open a link, learn from its viewer, and give the text of a provider that was tried on the link itself.
+
+    Raises:
+        NotLearnt: nothing that could be learnt, or what was learnt does not work outside the browser.
+        CloudfilmError: the link can't be opened, as for ``grab``.
+    """
+    seen = await run.watched(given, _watch)
+    if isinstance(seen, Written):
+        return seen
+    source = Writer(seen.learnt).text()
+    link = seen.learnt.link
+    if found := next((one for one in seen.forbidden if one in source), None):
+        raise NotLearnt(host=link.host, what=f"a value of {len(found)} characters would stand in the file")
+    count = await _proven(run, source, seen)
+    return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
+
+
+async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
+    owner = registry.find(link)
+    if owner is not None:
+        return Written(served_by=owner.provider.name, host=link.host)
+    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST))
+    try:
+        await capture.run()
+    except (UnknownViewer, NotOriginalDicom) as err:
+        raise NotLearnt(host=link.host, what="no DICOM object came") from err
+    if capture.by is By.DICOMWEB:
+        return Written(served_by="dicomweb", host=link.host)
+    rule = capture.rule
+    if rule is None or capture.by is not By.MANIFEST:
+        what = "no list that it received explains its requests for images"
+        raise NotLearnt(host=link.host, what=what)
+    return _described(link, session, capture, rule)
+
+
+def _described(link: ShareLink, session: Session, capture: Capture, rule: learn.Rule) -> _Seen:
+    """What a provider is written from.
+
+    Raises:
+        NotLearnt: a value comes from nowhere, the list is no JSON, or it names other studies as well.
+    """
+    exchanges = session.traffic.exchanges
+    lists = [
+        one for one in exchanges if one.url.partition("?")[0] == rule.source and document(one) is not None
+    ]
+    if not lists:
+        raise NotLearnt(host=link.host, what="its list is no JSON of its own")
+    if len({(one.url, one.request_body) for one in lists}) > 1:
+        raise NotLearnt(host=link.host, what="its list comes in several answers")
+    catch, listing = capture.catch, lists[0]
+    images = [one for one in exchanges if one.url in catch.sources]
+    headers_of = {
+        url: catch.objects[uid].header for url, uid in catch.sources.items() if uid in catch.objects
+    }
+    if len({head.study_instance_uid for head in headers_of.values()}) > 1:
+        raise NotLearnt(host=link.host, what="its list names other studies as well")
+    route, groups = groups_of(link)
+    answers = {name: value for name, value in session.answers.items() if value}
+    tracer = Tracer(link, groups, answers, exchanges)
+    _log_in(tracer, exchanges, answers)
+    number = tracer.call(listing)
+    sample = document(listing)
+    literals = tuple(tracer.text(text, None, "the address of an image") for text in rule.template.literals)
+    headers = tuple(
+        (name.title(), tracer.text(value, None, f"the header {name}"))
+        for name, value in promote.own_headers(images[0]).items()
+        if name in ("authorization", "token", "x-token", "x-access-token")
+    )
+    learnt = Learnt(
+        link, route, _name(link), tracer, number, rule, literals, headers, sample, _identity(rule, sample, headers_of),
+        visits=any("set-cookie" in one.headers for one in exchanges if one.kind == "document"),
+        month=time.strftime("%Y-%m"),
+    )  # fmt: skip
+    lengths = tuple(len(one) for one in rule.addresses.values())
+    return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)
+
+
+def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str]) -> None:
+    """The calls that carry what the user answered must be made, whether or not their answers are read."""
+    for one in exchanges:
+        sent = (one.request_body or b"").decode("utf-8", "replace") + one.url
+        if (
+            one.ok
+            and one.kind != "document"
+            and any(len(value) > 2 and value in sent for value in answers.values())
+        ):
+            tracer.call(one)
+
+
+def _identity(rule: learn.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
+    """The fields that hold DICOM's names in every record whose object was seen."""
+    names: dict[str, set[str]] = {}
+    for record in learn.records([sample]):
+        head = headers.get(rule.template.fill(record) or "") if record.shape == rule.shape else None
+        if head is None:
+            continue
+        for attribute in Identity.__dataclass_fields__:
+            same = {
+                name for name, value in record.fields.items() if name and value == getattr(head, attribute)
+            }
+            names[attribute] = names.get(attribute, same) & same
+    return Identity(**{attribute: min(found) for attribute, found in names.items() if found})
+
+
+def _forbidden(
+    link: ShareLink, groups: Mapping[str, str], answers: Mapping[str, str], headers: Mapping[str, Header], sample: Any,
+    learnt: Learnt,
+) -> frozenset[str]:  # fmt: skip
+    """Values that belong to this link, this patient or this session."""
+    values = {*groups.values(), *answers.values()}
+    for head in headers.values():
+        values |= {head.patient_id, head.patient_name, head.sop_instance_uid, head.series_instance_uid,
+                   head.study_instance_uid, head.study_date, head.study_description}  # fmt: skip
+    for record in learn.records([sample]):
+        values |= {word for name in record.own for word in opaque(record.fields[name], name)}
+    known = {learnt.name, link.host, learnt.month, *re.findall(r"\w+", learnt.route)}
+    return frozenset(
+        one for one in values if len(one) >= SHORTEST_SECRET and one not in known and one not in link.origin
+    )
+
+
+def _name(link: ShareLink) -> str:
+    """A name for the platform, from its host; unlike those that there are."""
+    labels = [
+        one
+        for one in link.host.split(".")
+        if one not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
+    ]
+    plain = re.sub(
+        r"[^a-z0-9]+", "_", "_".join(labels[-1:] if labels and not labels[-1].isdigit() else labels) or "site"
+    )
+    name, number = plain.strip("_") if not plain[0].isdigit() else f"site_{plain}", 1
+    unique = name
+    while unique in registry.known().by_name:
+        number += 1
+        unique = f"{name}_{number}"
+    return unique
+
+
+async def _proven(run: Run, source: str, seen: _Seen) -> int:
+    """How many instances the written provider lists on its own, without the browser; its first and last are DICOM.
+
+    Raises:
+        NotLearnt: it does not find what the viewer found.
+    """
+    link = seen.learnt.link
+    with tempfile.TemporaryDirectory(prefix="cloudfilm-") as folder:
+        path = Path(folder) / f"{seen.learnt.name}.py"
+        path.write_text(source, encoding="utf-8")
+        provider: Provider = registry.from_file(path)()
+
+    async def check(session: Session, found: list[Found]) -> int:
+        series = [one for one in found if isinstance(one, Series)]
+        if sorted(len(one.instances) for one in series) != sorted(seen.series):
+            raise NotLearnt(host=link.host, what="asked directly, it lists other images than in the browser")
+        for one in (series[0].instances[0], series[-1].instances[-1]):
+            if isinstance(one.source, WadoUri) and not await promote.is_dicom(session, one.source):
+                raise NotLearnt(host=link.host, what="asked directly, it does not give an image")
+        return sum(len(one.instances) for one in series)
+
+    try:
+        return await run.discovered(provider, link, check)
+    except NotLearnt:
+        raise
+    except CloudfilmError as err:
+        raise NotLearnt(host=link.host, what=f"asked directly, it refuses ({err.code})") from err

@@ -1,0 +1,96 @@
+"""A provider is written from what a viewer did once, and then works without the browser."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fixtures.sites.generic_viewer.site import HOST, PASSWORD, GenericViewer
+from fixtures.world import World
+from scraper import learning, registry
+from scraper.capture.trace import NotLearnt
+from scraper.model import Origin, Status
+from scraper.pipeline import Run
+from scraper.session.browser import find_browser
+from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.testing import Silent, compare, nobody
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+SITE = GenericViewer()
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(SITE) as running:
+        yield running
+
+
+def settings(world: World, output: Path, **more) -> Settings:
+    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **more)
+
+
+async def learnt(world: World, link: str, output: Path, **more) -> learning.Written:
+    async with Run(settings(world, output, **more), Silent(), nobody) as run:
+        return await learning.learn_link(run, link)
+
+
+@pytest.mark.parametrize(
+    "kind, answers", [("signed", {}), ("fields", {}), ("wado", {})], ids=["signed", "fields", "wado"]
+)
+async def test_what_is_written_works(kind, answers, world, tmp_path):
+    link = f"https://{HOST}/v/{kind}"
+    written = await learnt(world, link, tmp_path, answers=answers)
+    path = tmp_path / "learnt.py"
+    path.write_text(written.source, encoding="utf-8")
+    assert written.instances == len(SITE.originals)
+    sound(path)
+    chosen = settings(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
+    async with Run(chosen, Silent(), nobody) as run:
+        result = await run.grab(link)
+    assert result.status is Status.COMPLETE, result
+    assert result.counts.saved == len(SITE.originals)
+    compare(tmp_path / "out", SITE.originals, Origin.ORIGINAL)
+    assert world.unexpected == []
+
+
+def sound(path: Path) -> None:
+    """As the house has it: clean, nothing but the contract, nothing of the study or the link."""
+    source = path.read_text(encoding="utf-8")
+    imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"__future__", "scraper.contract"}
+    folder = path.parent / "providers"
+    folder.mkdir()
+    (folder / path.name).write_text(source, encoding="utf-8")
+    root = Path(__file__).parent.parent
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--config", root / "pyproject.toml", "--no-cache", folder / path.name],
+            capture_output=True, text=True, cwd=path.parent,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + source
+    for uid in SITE.originals:
+        assert uid not in source
+    assert PASSWORD not in source
+
+
+async def test_dicomweb_needs_none(world, tmp_path):
+    written = await learnt(world, f"https://{HOST}/v/dicomweb", tmp_path)
+    assert (written.served_by, written.source) == ("dicomweb", "")
+
+
+async def test_what_is_not_learnt_is_said(world, tmp_path):
+    with pytest.raises(NotLearnt) as caught:
+        await learnt(world, f"https://{HOST}/v/priors", tmp_path)
+    assert caught.value.exit_code == 9
+
+
+async def test_a_provider_of_ones_own_that_does_not_load(tmp_path):
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name", encoding="utf-8")
+    with pytest.raises(registry.UsageError, match="ModuleNotFoundError"):
+        registry.from_file(tmp_path / "broken.py")
+    (tmp_path / "empty.py").write_text("", encoding="utf-8")
+    with pytest.raises(registry.UsageError, match="0 providers"):
+        registry.from_file(tmp_path / "empty.py")
