@@ -13,17 +13,20 @@ from scraper.errors import (
     CredentialsRequired,
     DownloadNotPermitted,
     LinkExpired,
+    MalformedArchiveLink,
     MiniProgramOnly,
     MissingInstances,
     NoSuchStudy,
     NotAnImage,
     NotOriginalDicom,
+    QueryTooWide,
     SessionLapsed,
     ShareCancelled,
     SiteBusy,
     SiteChanged,
     SiteUnreachable,
     StudyGone,
+    TooManyStudies,
     UnusableLink,
     gone,
 )
@@ -44,6 +47,7 @@ from scraper.model import (
     Captured,
     Deployment,
     Found,
+    Held,
     Instance,
     Origin,
     Package,
@@ -77,6 +81,7 @@ class Provider:
 
     Attributes:
         name: unique, lower case.
+        schemes: of its links; ``pacs`` for an archive, which no browser opens.
         route: matches ``path?query#fragment`` whole; named groups reach the recipe as ``link["name"]``.
         asks: what its page may ask of the user.
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
@@ -89,6 +94,7 @@ class Provider:
     """
 
     name: ClassVar[str] = ""
+    schemes: ClassVar[tuple[str, ...]] = ("http", "https")
     route: ClassVar[str] = ""
     asks: ClassVar[tuple[Question, ...]] = ()
     deployments: ClassVar[tuple[Deployment, ...]] = ()
@@ -103,15 +109,20 @@ class Provider:
     def owns(cls, link: ShareLink) -> ShareLink | None:
         """The link with the route's named groups, where host and route are this platform's; else None."""
         if any(_same_host(row.host, link) for row in cls.deployments):
-            return link.matched(cls.route)
+            return cls.reads(link)
         return None
 
     @classmethod
     def recognises(cls, link: ShareLink) -> ShareLink | None:
         """The same on a host that no row lists, where the address betrays the platform by its marks."""
         if any(link.matched(mark) is not None for mark in cls.marks):
-            return link.matched(cls.route)
+            return cls.reads(link)
         return None
+
+    @classmethod
+    def reads(cls, link: ShareLink) -> ShareLink | None:
+        """The same on any host, whether or not the address betrays the platform."""
+        return link.matched(cls.route) if link.scheme in cls.schemes else None
 
     def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         """Speak to the site and describe what there is; downloads nothing, and may be run again."""
@@ -131,6 +142,11 @@ class Provider:
         return cls.discover is not Provider.discover
 
     @classmethod
+    def is_web(cls) -> bool:
+        """Could a browser open its links."""
+        return "https" in cls.schemes
+
+    @classmethod
     def has_viewer(cls) -> bool:
         """Has the recipe an ``open_viewer``."""
         return cls.open_viewer is not Provider.open_viewer
@@ -148,13 +164,14 @@ def _same_host(row: str, link: ShareLink) -> bool:
 
 
 __all__ = [
-    "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4",
-    "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired", "Captured",
-    "CloudfilmError", "CorruptInstance", "CredentialsRefused", "CredentialsRequired", "Deployment",
-    "DownloadNotPermitted", "Field", "Found", "Instance", "LinkExpired", "MiniProgramOnly", "MissingInstances",
-    "NoSuchStudy", "NotAnImage", "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem",
-    "Provider", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed",
-    "ShareCancelled", "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone",
-    "Tags", "TagsAndPixels", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text", "encode_query",
-    "gone", "j2k_json", "mended", "read", "unescaped", "whole", "with_query",
+    "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE",
+    "PHONE_LAST4", "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired",
+    "Captured", "CloudfilmError", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
+    "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
+    "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
+    "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider", "QueryTooWide",
+    "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
+    "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags",
+    "TagsAndPixels", "TooManyStudies", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text",
+    "encode_query", "gone", "j2k_json", "mended", "read", "unescaped", "whole", "with_query",
 ]  # fmt: skip

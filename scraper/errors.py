@@ -94,6 +94,22 @@ class UnsafeRedirect(UnusableLink):
     """A public link leads to a private or loopback address. Values: ``host``."""
 
 
+class MalformedArchiveLink(UnusableLink):
+    """A ``pacs://`` address of which one part can't be used. Values: ``part``."""
+
+
+class QueryTooWide(UnusableLink):
+    """A ``pacs://`` address that names no study, patient or accession number: an archive is never searched as a whole."""
+
+
+class TooManyStudies(UnusableLink):
+    """More studies match than one source may bring. Values: ``host``, ``count``."""
+
+
+class UnknownCalledTitle(UnusableLink):
+    """The archive does not go by the AE title that was called. Values: ``host``, ``called``."""
+
+
 class CredentialsError(CloudfilmError):
     """The site asks for something. Values: ``host``, ``field``."""
 
@@ -114,6 +130,13 @@ class CredentialsRefused(CredentialsError):
 
 class CaptchaRequired(CredentialsError):
     """Only a person can pass: a picture, a slider, a code sent to a phone."""
+
+
+class NotRegistered(CredentialsError):
+    """An archive does not know this computer by its AE title, or does not let it do this.
+
+    Values: ``host``, ``calling``, ``listen`` (the port that C-MOVE sends to), ``why``.
+    """
 
 
 class StudyGone(CloudfilmError):

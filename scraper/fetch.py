@@ -201,16 +201,23 @@ class Fetcher:
                 await asyncio.to_thread(assemble.settle, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
-            case Asked(ask=ask):
-                answer = await ask()
-                if isinstance(answer, PixelParts):
-                    return await self._rebuild(answer, into)
-                await asyncio.to_thread(into.write_bytes, answer)
-                self._on_bytes(len(answer))
-                await asyncio.to_thread(assemble.settle, into)
+            case Asked() as source:
+                return await self._asked(source, into)
             case _:
                 assert_never(instance.source)
         return Fetched(instance.origin)
+
+    async def _asked(self, source: Asked, into: Path) -> Fetched:
+        answer = await source.ask()
+        if isinstance(answer, PixelParts):
+            return await self._rebuild(answer, into)
+        if isinstance(answer, Path):
+            await asyncio.to_thread(shutil.move, answer, into)
+        else:
+            await asyncio.to_thread(into.write_bytes, answer)
+        self._on_bytes(into.stat().st_size)
+        await asyncio.to_thread(assemble.settle, into)
+        return Fetched(source.origin)
 
     async def _wado_rs(self, source: WadoRs, into: Path) -> Fetched:
         """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper.errors import NoLink, UnusableLink
+from scraper.errors import MalformedArchiveLink, NoLink, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
@@ -50,6 +50,9 @@ _PLAIN_LAST = frozenset(
         "app",
     ]
 )
+_ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
+_AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")  # PS3.5 6.2, VR AE: no backslash, no control characters
+PORTS = {"http": 80, "https": 443, "pacs": 104}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
 MAX_LINK = 8192
 
 
@@ -85,7 +88,7 @@ class ShareLink:
 
     @property
     def scheme(self) -> str:
-        """``http`` or ``https``."""
+        """``http`` or ``https``; ``pacs`` where the link names an archive."""
         return self.parts.scheme
 
     @property
@@ -96,7 +99,12 @@ class ShareLink:
     @property
     def port(self) -> int:
         """The port, the scheme's own where none is written."""
-        return self.parts.port or (443 if self.scheme == "https" else 80)
+        return self.parts.port or PORTS[self.scheme]
+
+    @property
+    def ae_title(self) -> str:
+        """The AE title that a ``pacs://`` link calls; nothing in a web address."""
+        return unquote(self.parts.username or "")
 
     @property
     def host_and_port(self) -> str:
@@ -108,7 +116,7 @@ class ShareLink:
         """``scheme://host[:port]`` as a browser writes it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = self.parts.port
-        usual = port in (None, 443 if self.scheme == "https" else 80)
+        usual = port in (None, PORTS[self.scheme])
         return f"{self.scheme}://{host}" + ("" if usual else f":{port}")
 
     @property
@@ -168,8 +176,9 @@ class ShareLink:
         query = "&".join(
             pair.partition("=")[0] + "=…" if "=" in pair else "…" for pair in self.parts.query.split("&")
         )
+        called = f"://{self.parts.username}@" if self.parts.username else "://"  # an archive's name is no secret
         return (
-            self.origin
+            self.origin.replace("://", called, 1)
             + "/".join(shown)
             + (f"?{query}" if self.parts.query else "")
             + ("#…" if self.parts.fragment else "")
@@ -219,6 +228,25 @@ def of(url: str) -> ShareLink:
     return ShareLink(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl())
 
 
+def of_archive(url: str) -> ShareLink:
+    """The link that ``pacs://AET@host:port?…`` is. Only a person gives one: no page, code or redirect leads to an archive.
+
+    Raises:
+        MalformedArchiveLink: no AE title, or no sound address.
+    """
+    try:
+        parts = urlsplit(url)
+        title, host, port = unquote(parts.username or ""), parts.hostname or "", parts.port
+    except ValueError:
+        raise MalformedArchiveLink(part="host:port") from None
+    if not _AE_TITLE.fullmatch(title) or parts.password is not None:
+        raise MalformedArchiveLink(part="AET")
+    if not _is_host(host) or port == 0 or len(url) > MAX_LINK:
+        raise MalformedArchiveLink(part="host:port")
+    user, _, place = parts.netloc.rpartition("@")
+    return ShareLink(parts._replace(scheme="pacs", netloc=f"{user}@{place.lower()}").geturl())
+
+
 def _is_host(host: str) -> bool:
     if ":" in host:
         return is_address(host)
@@ -233,6 +261,8 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         UnusableLink: what looks like one is not a sound address.
     """
     text = text.strip().lstrip("\ufeff")
+    if _ARCHIVE.fullmatch(text):
+        return of_archive(text)
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]

@@ -147,11 +147,21 @@ class PixelParts:
 class Asked:
     """An instance that only the recipe's own conversation gives (a WebSocket, a function of the page).
 
-    ``ask`` gives a Part 10 file's bytes, or tags and pixels. ``origin`` says which.
+    ``ask`` gives a Part 10 file's bytes, a spooled file that is taken away, or tags and pixels. ``origin`` says which.
     """
 
-    ask: Callable[[], Awaitable[bytes | PixelParts]]
+    ask: Callable[[], Awaitable[bytes | Path | PixelParts]]
     origin: Origin = Origin.ORIGINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One series that an archive holds: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes it names."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    classes: Mapping[str, str]
+    syntaxes: tuple[str, ...] = ()
 
 
 Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | Asked

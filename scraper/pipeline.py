@@ -276,6 +276,8 @@ class Run:
     async def _found(self, owner: Owner, session: Session) -> tuple[list[Found], Via]:
         """What there is behind the link, directly where the recipe can, else through the browser."""
         provider, use = owner.provider, self.settings.browser
+        if not provider.is_web():
+            return await _listed(provider, owner.link, session), Via.DIRECT
         if provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self.settings.headed:
             try:
                 return await _listed(provider, owner.link, session), Via.DIRECT

@@ -127,9 +127,7 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
         chosen = from_file(Path(name)) if name.endswith(".py") else known().by_name.get(name)
         if chosen is None:
             raise UsageError(f"--provider {name}: {', '.join(sorted(known().by_name))}")
-        if name == UNIVERSAL:
-            return Owner(chosen(), link)
-        matched = chosen.owns(link) or link.matched(chosen.route)
+        matched = chosen.owns(link) or chosen.reads(link)
         if matched is None:
             raise UnusableLink(link=link.redacted)
         return Owner(chosen(), matched)

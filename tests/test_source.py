@@ -15,7 +15,7 @@ from scraper.errors import (
     UsageError,
     WechatOnly,
 )
-from scraper.link import Kind, of
+from scraper.link import Kind, of, parse
 from scraper.settings import Settings
 
 SETTINGS = Settings(decode_timeout_s=8)
@@ -126,7 +126,7 @@ def test_every_provider_is_documented_and_unique():
 def test_every_example_is_owned_by_its_provider_and_no_other():
     for provider in registry.known().by_name.values():
         if provider.example and provider.name != registry.UNIVERSAL:
-            link = of(provider.example)
+            link = parse(provider.example)
             owners = [owner.provider.name for owner in registry.owners(link)]
             marked = [owner.provider.name for owner in registry.recognised(link)]
             assert owners in ([provider.name], []), f"{provider.name}: {owners}"

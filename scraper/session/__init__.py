@@ -30,6 +30,7 @@ from scraper.session.http import Cookie, Http, Response, compact_json
 from scraper.settings import TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
+    from scraper.session.archive import Archive
     from scraper.session.browser import Page, Window
     from scraper.session.traffic import Exchange, Traffic
 
@@ -208,6 +209,24 @@ class Session:
         ) as socket:
             self.note("GET", url, 101, "websocket", 0)
             yield socket
+
+    def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
+        """The archive that the link names, by DICOM's own protocol; its connection is made at the first question.
+
+        Args:
+            calling: the AE title of this computer.
+            listen: the port of this computer that a C-MOVE sends to.
+            move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
+        """
+        from scraper.session.archive import Archive, By
+        from scraper.session.dimse import Peer
+
+        link, settings = self.link, self.settings
+        address = sockets.mapped(link.host, link.port, settings)
+        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
+        archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
+        self.at_close(archive.close)
+        return archive
 
     async def _take_cookies(self) -> None:
         """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""

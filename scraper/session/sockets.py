@@ -139,6 +139,14 @@ def _route(url: str, settings: Settings) -> dict[str, Any]:
     return route
 
 
+def mapped(host: str, port: int, settings: Settings) -> tuple[str, int]:
+    """Where a connection to ``host:port`` goes: there, or where ``--connect-to`` says."""
+    for row in settings.connect_to:
+        if _applies(row, host, port):
+            return row.address or host, row.to_port or port
+    return host, port
+
+
 def _applies(row: ConnectTo, host: str, port: int) -> bool:
     return row.host in ("", host) and row.port in (None, port)
 

@@ -1,0 +1,144 @@
+"""An archive (PACS) by DICOM's own protocol: C-FIND says what there is, C-GET or C-MOVE brings it.
+
+facts:    DICOM PS3.4 C.3 and C.4, PS3.7, PS3.8
+asks:     nothing; the archive must know this computer's AE title
+serves:   data sets as the archive sends them, in the Transfer Syntax that it stores
+verified: Orthanc (C-GET, C-MOVE), 2026-11
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from scraper.contract import (
+    Asked,
+    AsyncIterator,
+    Found,
+    Held,
+    Instance,
+    MalformedArchiveLink,
+    NoSuchStudy,
+    Provider,
+    QueryTooWide,
+    Series,
+    Session,
+    ShareLink,
+    Study,
+    TooManyStudies,
+)
+
+KEYS = (
+    "StudyInstanceUID",
+    "PatientID",
+    "AccessionNumber",
+)  # one of them at least: an archive is never searched as a whole
+PRINTED = r"[^*?\\\x00-\x1f]"  # wildcards would enumerate
+SHAPES = {
+    "StudyInstanceUID": r"[0-9.]{1,64}(?:[\\,][0-9.]{1,64})*",
+    "PatientID": PRINTED + "{1,64}",
+    "AccessionNumber": PRINTED + "{1,16}",
+    "StudyDate": r"\d{8}|\d{8}-(?:\d{8})?|-\d{8}",  # PS3.4 C.2.2.2.5: one day, or a range
+    "Modality": r"[A-Z0-9_ ]{1,16}",
+    "calling": r"(?! )[ -\[\]-~]{1,16}",
+    "get": "get|move",
+    "listen": r"[1-9]\d{0,4}",
+}
+TITLE = "CLOUDFILM"  # of this computer, where the link gives none
+PORT = 11112  # registered for DICOM
+MOST_STUDIES, MOST_SERIES, MOST_INSTANCES = 200, 2000, 100_000
+OF_A_STUDY = ("StudyDescription", "PatientName")
+OF_A_SERIES = (
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "NumberOfSeriesRelatedInstances",
+)
+OF_AN_INSTANCE = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", "AvailableTransferSyntaxUID")
+Row = Mapping[str, str]
+Fetch = Callable[[Held, str], Awaitable[Path]]
+
+
+class Pacs(Provider):
+    name = "pacs"
+    schemes = ("pacs",)
+    route = r"/?(?:\?[^#]*)?"
+    marks = (r".*",)
+    example = "pacs://ARCHIVE@pacs.hospital.test:104?StudyInstanceUID=1.2.3"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        asked = _asked(link)
+        archive = session.archive(
+            calling=asked.get("calling", TITLE),
+            listen=int(asked.get("listen", PORT)),
+            move=asked.get("get") == "move",
+        )
+        keys = {name: asked.get(name, "") for name in (*KEYS, "StudyDate")}
+        keys |= {**dict.fromkeys(OF_A_STUDY, ""), "ModalitiesInStudy": asked.get("Modality", "")}
+        rows = [row for row in await archive.find("STUDY", keys, MOST_STUDIES) if _fits(row, asked)]
+        if not rows:
+            raise NoSuchStudy(host=link.host)
+        if len(rows) > MOST_STUDIES:
+            raise TooManyStudies(host=link.host, count=MOST_STUDIES)
+        for number, row in enumerate(rows, 1):
+            if len(rows) > 1:
+                session.tell(f"{number}/{len(rows)}")
+            uid = row["StudyInstanceUID"]
+            study = Study(uid, row["StudyDate"], "", row["StudyDescription"], row["PatientName"])
+            keys = {"StudyInstanceUID": uid, **dict.fromkeys(OF_A_SERIES, "")}
+            for found in await archive.find("SERIES", keys, MOST_SERIES):
+                above = {"StudyInstanceUID": uid, "SeriesInstanceUID": found["SeriesInstanceUID"]}
+                keys = {**above, **dict.fromkeys(OF_AN_INSTANCE, "")}
+                yield _series(
+                    archive.instance, study, found, await archive.find("IMAGE", keys, MOST_INSTANCES)
+                )
+
+
+def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Series:
+    """One series; an archive that lists fewer instances than it counts has not listed them all."""
+    images = sorted(images, key=lambda one: _number(one["InstanceNumber"]) or 0)
+    classes = {one["SOPInstanceUID"]: one["SOPClassUID"] for one in images}
+    syntaxes = {name for one in images for name in one["AvailableTransferSyntaxUID"].split("\\") if name}
+    held = Held(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)))
+    return Series(
+        study_instance_uid=study.uid,
+        series_instance_uid=held.series_instance_uid,
+        number=_number(row["SeriesNumber"]),
+        description=row["SeriesDescription"],
+        modality=row["Modality"],
+        expected=max(len(classes), _number(row["NumberOfSeriesRelatedInstances"]) or 0),
+        instances=tuple(Instance(uid, Asked(partial(fetch, held, uid))) for uid in classes),
+        study=study,
+    )
+
+
+def _asked(link: ShareLink) -> dict[str, str]:
+    """What the link asks for, and how.
+
+    Raises:
+        MalformedArchiveLink: a word that nobody knows, or a value of the wrong shape. QueryTooWide: no study is named.
+    """
+    asked = {name: value.strip() for name, value in link.params.items() if value.strip()}
+    for name, value in asked.items():
+        if not re.fullmatch(SHAPES.get(name, r"(?!)"), value):
+            raise MalformedArchiveLink(part=name if name in SHAPES else "?…")
+    if not any(asked.get(name, "") for name in KEYS):
+        raise QueryTooWide
+    if int(asked.get("listen", PORT)) > 65535:
+        raise MalformedArchiveLink(part="listen")
+    return asked | {"StudyInstanceUID": asked.get("StudyInstanceUID", "").replace(",", "\\")}
+
+
+def _fits(row: Row, asked: Row) -> bool:
+    """Does a match keep to the day and the modality; not every archive matches by every key."""
+    modality, told = asked.get("Modality", ""), row["ModalitiesInStudy"]
+    first, dash, last = asked.get("StudyDate", "").partition("-")
+    on_time = (first or "0") <= row["StudyDate"] <= ((last or "9") if dash else (first or "9"))
+    return (not row["StudyDate"] or on_time) and (not told or not modality or modality in told.split("\\"))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[+-]?\d{1,12}", text) else None

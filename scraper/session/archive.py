@@ -1,0 +1,244 @@
+"""One archive (PACS) as a recipe sees it: what there is, and instances one by one, fetched together behind the scenes."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
+from typing import ParamSpec, TypeVar
+
+from filelock import FileLock, Timeout
+
+from scraper.errors import CloudfilmError, MissingInstances, SiteBusy, SiteChanged, SiteUnreachable
+from scraper.model import Held
+from scraper.session.dimse import Dimse, Ended, Landing, Peer
+from scraper.session.pace import Pace
+
+T = TypeVar("T")
+P = ParamSpec("P")
+AHEAD = (0, 8, 32)  # instances asked for beyond those awaited: at first, after one list came whole, after two
+AHEAD_BYTES = 256 * 2**20  # that what was fetched ahead may take on the disk
+CLASSES = 5  # SOP classes in one association: each takes a presentation context a Transfer Syntax
+LISTEN_S = 600.0  # another run of this computer may hold the port so long
+UID = re.compile(r"[0-9.]{1,64}")
+UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+_UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
+
+
+class By(StrEnum):
+    """How objects come: C-GET over our own connection, or C-MOVE to a port of this computer."""
+
+    GET = "get"
+    MOVE = "move"
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """What became of one series' instances so far."""
+
+    held: Held
+    awaited: dict[str, asyncio.Future[Path]] = field(default_factory=dict)
+    here: dict[str, Path] = field(default_factory=dict)  # fetched ahead, and not asked for yet
+    alone: set[str] = field(default_factory=set)  # did not come in a list, and are asked for one by one
+    asked: set[str] = field(default_factory=set)
+    came_whole: int = 0  # lists in a row of which all came
+    bytes: int = 0
+    count: int = 0
+
+    def next_list(self, *, one_by_one: bool) -> list[str]:
+        """What to ask for now: what is awaited, then what stands behind it in the series."""
+        alone = [uid for uid in self.awaited if uid in self.alone or one_by_one]
+        if alone:
+            return alone[:1]
+        room = AHEAD[min(self.came_whole, len(AHEAD) - 1)]
+        if self.count:
+            room = min(room, AHEAD_BYTES * self.count // max(self.bytes, 1))
+        chosen = list(self.awaited)
+        order = list(self.held.classes)
+        last = max(order.index(uid) for uid in chosen)
+        behind = (uid for uid in order[last + 1 :] if uid not in self.asked)
+        chosen += [uid for uid, _ in zip(behind, range(room), strict=False)]
+        classes = list(dict.fromkeys(self.held.classes[uid] for uid in chosen))[:CLASSES]
+        return [uid for uid in chosen if self.held.classes[uid] in classes]
+
+
+class Archive:
+    """The conversation with one archive. Instances of one series that are awaited at the same time are fetched in one go.
+
+    Args:
+        peer: the archive.
+        spool: a folder for what arrives.
+        by: how objects are asked for first; where the archive refuses C-GET, C-MOVE follows.
+        pace: of the run.
+    """
+
+    def __init__(self, peer: Peer, spool: Path, by: By, pace: Pace) -> None:
+        self._peer = peer
+        self._folder = spool / "dimse"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._by = by
+        self._pace = pace
+        self._dimse = Dimse(peer, self._folder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dimse")
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._work: asyncio.Task[None] | None = None
+        self._one_by_one = False  # the archive does not understand lists of UIDs
+
+    async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
+        """Query one level, ``STUDY``, ``SERIES`` or ``IMAGE``; at most ``limit`` + 1 rows.
+
+        Rows that contradict an identifier that was asked for are left out: some archives do not match by every key, and
+        another patient's study is never taken along. So are rows whose own UID is none, or was there already.
+
+        Args:
+            level: of the query.
+            keys: keyword → value to match; an empty one is asked for.
+            limit: a longer answer is cancelled.
+
+        Raises:
+            SiteUnreachable, SiteBusy, SiteChanged, NotRegistered, UnknownCalledTitle: see ``Dimse.find``.
+        """
+        asked = {"QueryRetrieveLevel": level, **keys}
+        async with self._pace.turn(self._peer.host):
+            rows = await self._in_thread(self._dimse.find, asked, limit)
+        fitting = [row for row in rows if all(_agrees(row[one], keys[one]) for one in _UNIQUE if one in keys)]
+        own = UIDS[level]
+        return list({row[own]: row for row in reversed(fitting) if UID.fullmatch(row[own])}.values())[::-1]
+
+    async def instance(self, held: Held, uid: str) -> Path:
+        """One instance's Part 10 file; the caller takes it away.
+
+        Raises:
+            MissingInstances: the archive lists it and does not send it. SiteUnreachable, SiteBusy, NotRegistered: no way.
+            DiskFull, NotWritable: the spool does not take it.
+        """
+        key = (held.study_instance_uid, held.series_instance_uid)
+        shelf = self._shelves.setdefault(key, _Shelf(held))
+        if uid in shelf.here:
+            return shelf.here.pop(uid)
+        awaited = shelf.awaited.get(uid)
+        if awaited is None:
+            awaited = shelf.awaited[uid] = asyncio.get_running_loop().create_future()
+        if self._work is None or self._work.done():
+            self._work = asyncio.create_task(self._fetch())
+        return await asyncio.shield(awaited)
+
+    async def _fetch(self) -> None:
+        """Work until nothing is awaited; what is awaited in vain gets the error."""
+        while shelves := [one for one in self._shelves.values() if one.awaited]:
+            await asyncio.sleep(0)  # all that ask in this turn of the loop are one list
+            for shelf in shelves:
+                try:
+                    await self._fetch_list(shelf)
+                except CloudfilmError as err:
+                    self._fail(err)
+                except BaseException:
+                    self._fail(SiteUnreachable(host=self._peer.host, why="the run ends"))
+                    raise
+
+    def _fail(self, err: CloudfilmError) -> None:
+        for shelf in self._shelves.values():
+            shelf.came_whole = 0
+            for awaited in shelf.awaited.values():
+                if not awaited.done():
+                    awaited.set_exception(err)
+                    awaited.exception()  # whoever asked may be gone
+            shelf.awaited.clear()
+
+    async def _fetch_list(self, shelf: _Shelf) -> None:
+        wanted = shelf.next_list(one_by_one=self._one_by_one)
+        shelf.asked.update(wanted)
+        loop = asyncio.get_running_loop()
+        came: set[str] = set()
+
+        def arrived(uid: str, path: Path) -> None:
+            came.add(uid)
+            loop.call_soon_threadsafe(_put, shelf, uid, path)
+
+        classes = {uid: shelf.held.classes[uid] for uid in wanted}
+        landing = Landing(classes, shelf.held.syntaxes, self._folder, arrived)
+        keys = {
+            "QueryRetrieveLevel": "IMAGE",
+            "StudyInstanceUID": shelf.held.study_instance_uid,
+            "SeriesInstanceUID": shelf.held.series_instance_uid,
+            "SOPInstanceUID": "\\".join(wanted),
+        }
+        async with self._pace.turn(self._peer.host):
+            ended = await self._retrieve(keys, landing)
+        await asyncio.sleep(0)  # what came last is put where it belongs
+        missed = [uid for uid in wanted if uid not in came]
+        if not missed:
+            shelf.came_whole += 1
+        elif len(wanted) == 1:
+            self._miss(shelf, missed[0], ended)
+        else:
+            shelf.came_whole = 0
+            shelf.alone.update(missed)
+            if not came and ended.status >= 0xA000:
+                self._one_by_one = True
+
+    def _miss(self, shelf: _Shelf, uid: str, ended: Ended) -> None:
+        why = f"C-{self._by.name} 0x{ended.status:04X}"
+        awaited = shelf.awaited.pop(uid, None)
+        if awaited is not None and not awaited.done():
+            awaited.set_exception(MissingInstances(why=why))
+            awaited.exception()
+
+    async def _retrieve(self, keys: Mapping[str, str], landing: Landing) -> Ended:
+        if self._by is By.GET:
+            ended = await self._in_thread(self._dimse.get, keys, landing)
+            if not ended.refused:
+                return ended
+            self._by = By.MOVE
+        lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
+        try:
+            ended = await self._in_thread(_locked, lock, self._dimse, keys, landing)
+        except Timeout as err:
+            raise SiteBusy(host=self._peer.host, why=f"port {self._peer.listen} is in use") from err
+        if ended.refused:
+            raise SiteChanged(host=self._peer.host, what="neither C-GET nor C-MOVE is offered")
+        return ended
+
+    async def _in_thread(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """In the conversation's own thread, one thing after another."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, partial(function, *given, **named)
+        )
+
+    async def close(self) -> None:
+        """End the connection and what is under way; files that nobody took go."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+        await asyncio.to_thread(self._dimse.close)
+        await asyncio.to_thread(self._thread.shutdown)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: Landing) -> Ended:
+    """One C-MOVE at a time on this computer: there is one port to send to."""
+    with lock.acquire(timeout=LISTEN_S):
+        return dimse.move(keys, landing)
+
+
+def _put(shelf: _Shelf, uid: str, path: Path) -> None:
+    """An instance has arrived: to whoever awaits it, else onto the shelf."""
+    shelf.count += 1
+    shelf.bytes += path.stat().st_size
+    awaited = shelf.awaited.pop(uid, None)
+    if awaited is not None and not awaited.done():
+        awaited.set_result(path)
+    else:
+        shelf.here[uid] = path
+
+
+def _agrees(told: str, asked: str) -> bool:
+    """Is a value that an archive gave one of those asked for; what it does not tell is not held against it."""
+    return not told or not asked or told.casefold() in (one.strip().casefold() for one in asked.split("\\"))

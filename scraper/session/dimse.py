@@ -1,0 +1,411 @@
+"""The only door to the DICOM network library: one archive's queries (C-FIND) and retrievals (C-GET, C-MOVE), in threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pynetdicom
+from pydicom.dataset import Dataset
+from pynetdicom import AE, build_context, build_role, evt
+
+from scraper.assemble.charset import decode, suspect
+from scraper.assemble.part10 import file_meta, quiet
+from scraper.errors import (
+    CloudfilmError,
+    DiskFull,
+    NotRegistered,
+    NotWritable,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+    UnknownCalledTitle,
+)
+
+if TYPE_CHECKING:
+    from pynetdicom.association import Association
+    from pynetdicom.dimse_primitives import C_STORE
+    from pynetdicom.presentation import PresentationContext
+
+FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))  # Study Root; PS3.4 C.3
+MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
+PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+COMPRESSED = tuple(
+    f"1.2.840.10008.1.2.{tail}"  # PS3.5 10 and annex A: JPEG, JPEG-LS, JPEG 2000, RLE, HTJ2K, deflated frames, JPEG XL
+    for tail in ("4.70", "4.57", "4.90", "4.80", "5", "4.201", "4.202", "4.50", "4.51", "4.91", "4.81", "4.203", "8.1",
+                 "4.110", "4.111", "4.112", "1.98")
+)  # fmt: skip
+VIDEO = tuple(
+    f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
+)
+VIDEO_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1")
+)  # endoscopic, microscopic, photographic
+NO_PIXELS = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
+)  # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
+PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+_TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
+_REGISTERED = {  # A-ASSOCIATE-RJ of the service user, by diagnostic; PS3.8 9.3.4
+    3: "calling AE title not recognized",
+    7: "called AE title not recognized",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One archive, and under which names it is spoken to.
+
+    ``address`` is where the connection goes: ``host`` and its port, or what ``--connect-to`` puts in their place.
+    ``listen`` is the port of this computer that a C-MOVE sends to.
+    """
+
+    host: str
+    address: tuple[str, int]
+    called: str
+    calling: str
+    listen: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a retrieval ended: the final status, and whether the archive offers this way at all."""
+
+    status: int = SUCCESS
+    offered: bool = True
+
+    @property
+    def refused(self) -> bool:
+        """The archive does not serve this way; another may do. 0x0122: SOP class not supported; 0x0211: unknown operation."""
+        return not self.offered or self.status in (0x0122, 0x0211)
+
+
+class Dimse:
+    """The conversation with one archive; every method blocks, and belongs in a thread of its own.
+
+    Args:
+        peer: the archive.
+        folder: where objects are written.
+    """
+
+    def __init__(self, peer: Peer, folder: Path) -> None:
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it writes names of patients
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options
+        self._peer = peer
+        self._folder = folder
+        self._open: Association | None = None
+        self._offers: frozenset[str] = frozenset()  # SOP classes that the open association may receive
+        self._landing: Landing | None = None
+        self._closed = threading.Event()
+
+    # ---- C-FIND
+
+    def find(self, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
+        """What matches: one row of texts a match, by keyword; at most ``limit`` + 1 rows.
+
+        Args:
+            keys: keyword → value to match; an empty one is asked for. ``QueryRetrieveLevel`` among them.
+            limit: a query with more matches is cancelled.
+
+        Raises:
+            SiteUnreachable: no connection, silence, a connection that broke. SiteBusy: it says so.
+            NotRegistered, UnknownCalledTitle: it does not speak to us. SiteChanged: it offers no queries, or refuses this.
+        Source:
+            PS3.4 C.4.1.
+        """
+        association = self._associated([FIND])
+        self._require(association, FIND, "C-FIND")
+        found: list[dict[str, str]] = []
+        status: int | None = None
+        with self._line("C-FIND"):
+            for answer, match in association.send_c_find(_dataset(keys), FIND, msg_id=1):
+                status = answer.get("Status")
+                if status in PENDING and match is not None and len(found) <= limit:
+                    found.append(_row(match, keys))
+                    if len(found) > limit:
+                        association.send_c_cancel(1, query_model=FIND)
+        self._judge(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
+        return found
+
+    # ---- C-GET and C-MOVE
+
+    def get(self, keys: Mapping[str, str], landing: Landing) -> Ended:
+        """Have objects sent over the same association (PS3.4 C.4.3); see ``move``."""
+        classes = frozenset(landing.classes.values())
+        wanted = [GET, *sorted(classes)]
+        association = self._associated(wanted, landing.syntaxes)
+        if GET not in _accepted(association):
+            return Ended(offered=False)
+        self._landing = landing
+        with self._line("C-GET"):
+            return self._final(association.send_c_get(_dataset(keys), GET), "C-GET", landing)
+
+    def move(self, keys: Mapping[str, str], landing: Landing) -> Ended:
+        """Have objects sent to a listening port of this computer (PS3.4 C.4.2).
+
+        Args:
+            keys: of the objects, ``QueryRetrieveLevel`` among them.
+            landing: takes what comes.
+
+        Returns:
+            the final status, where it is no plain refusal.
+
+        Raises:
+            SiteUnreachable, SiteBusy, NotRegistered: as for ``find``. DiskFull, NotWritable: an object can't be written.
+        """
+        association = self._associated([MOVE])
+        if MOVE not in _accepted(association):
+            return Ended(offered=False)
+        with self._listening(landing), self._line("C-MOVE"):
+            answers = association.send_c_move(_dataset(keys), self._peer.calling, MOVE)
+            return self._final(answers, "C-MOVE", landing)
+
+    def _final(self, answers: Iterable[tuple[Dataset, Dataset | None]], what: str, landing: Landing) -> Ended:
+        status: int | None = None
+        for answer, _ in answers:
+            status = answer.get("Status")
+        if landing.failure is not None:
+            raise landing.failure
+        if status in (0x0122, 0x0211):
+            return Ended(status)
+        if status == 0xA801:
+            raise self._not_registered("C-MOVE 0xA801: move destination unknown")
+        # a warning says that some of it failed, 0xA9xx and 0xCxxx that this request is not understood: both are told
+        self._judge(status, what, allowed=(SUCCESS, 0xB000, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
+        return Ended(status or SUCCESS)
+
+    @contextmanager
+    def _line(self, what: str) -> Iterator[None]:
+        """An association that ended a moment ago, or is ended by ``close``, is a connection that was lost."""
+        try:
+            yield
+        except (
+            RuntimeError,
+            ValueError,
+        ) as err:  # the library's words for an association that is no longer there
+            self._release()
+            raise SiteUnreachable(host=self._peer.host, why=f"the connection was lost during {what}") from err
+
+    @contextmanager
+    def _listening(self, landing: Landing) -> Iterator[None]:
+        """A storage service of our own, for as long as one C-MOVE takes; it takes what was asked for and nothing else."""
+        entity = AE(self._peer.calling)
+        entity.require_called_aet = True
+        entity.maximum_associations = 4
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._peer.timeout_s
+        for sop_class in set(landing.classes.values()):
+            entity.add_supported_context(
+                sop_class, [*landing.syntaxes, *_syntaxes(sop_class, landing.syntaxes)]
+            )
+        entity.add_supported_context("1.2.840.10008.1.1")  # an archive may verify first (C-ECHO)
+        handlers: list[Any] = [(evt.EVT_C_STORE, landing.store), (evt.EVT_C_ECHO, _echo)]
+        try:
+            server = entity.start_server(("0.0.0.0", self._peer.listen), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
+        except OSError as err:
+            raise self._not_registered(f"port {self._peer.listen}: {type(err).__name__}") from err
+        try:
+            yield
+        finally:
+            if server is not None:
+                server.shutdown()
+
+    # ---- associations
+
+    def _associated(self, sop_classes: Sequence[str], syntaxes: Sequence[str] = ()) -> Association:
+        """An association that carries these, the open one where it does.
+
+        One presentation context for each pair of SOP class and Transfer Syntax, as an archive chooses one syntax a context:
+        so every object can come as it is stored (PS3.8 9.3.2).
+        """
+        if self._open is not None and self._open.is_established and self._offers >= {*sop_classes, *syntaxes}:
+            return self._open
+        self._release()
+        contexts = [build_context(uid, list(PLAIN[:2])) for uid in sop_classes if uid in (FIND, GET, MOVE)]
+        stored = [uid for uid in sop_classes if uid not in (FIND, GET, MOVE)]
+        for uid in stored:
+            contexts += [build_context(uid, one) for one in _syntaxes(uid, syntaxes)]
+        entity = AE(self._peer.calling)
+        entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
+        entity.network_timeout = None  # between two requests there is silence
+        connected = threading.Event()
+
+        def take(event: evt.Event) -> int:
+            return self._landing.store(event) if self._landing is not None else 0xC000
+
+        try:
+            association = entity.associate(
+                *self._peer.address,
+                contexts=contexts[:MOST_CONTEXTS],
+                ae_title=self._peer.called,
+                ext_neg=[build_role(uid, scp_role=True) for uid in stored],
+                evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: connected.set()), (evt.EVT_C_STORE, take)],
+            )
+        except (OSError, UnicodeError) as err:  # a name that can't be resolved
+            raise SiteUnreachable(host=self._peer.host, why=type(err).__name__) from err
+        if not association.is_established:
+            raise self._why_not(association, was_connected=connected.is_set())
+        self._open, self._offers = association, frozenset((*sop_classes, *syntaxes))
+        if self._closed.is_set():
+            self._release()
+            raise SiteUnreachable(host=self._peer.host, why="the run ends")
+        return association
+
+    def _why_not(self, association: Association, *, was_connected: bool) -> CloudfilmError:
+        """The error that a refused association means."""
+        host = self._peer.host
+        told: Any = association.acceptor.primitive
+        if not association.is_rejected or told is None:
+            return SiteUnreachable(
+                host=host, why="no answer to the association" if was_connected else "no connection"
+            )
+        source, reason = told.result_source, told.diagnostic
+        if source == 1 and reason == 7:
+            return UnknownCalledTitle(host=host, called=self._peer.called)
+        if source == 3:  # the presentation layer: congestion, or its limit of associations
+            return SiteBusy(host=host, why="too many associations")
+        if told.result == 2:
+            return SiteBusy(host=host, why="refused for now")
+        return self._not_registered(
+            _REGISTERED.get(reason, "association rejected") if source == 1 else "rejected"
+        )
+
+    def _require(self, association: Association, uid: str, what: str) -> None:
+        """Raises where the archive did not accept a service: for us, or at all."""
+        if uid in _accepted(association):
+            return
+        results = [one.result for one in association.rejected_contexts if one.abstract_syntax == uid]
+        self._release()
+        if 3 in results:  # abstract syntax not supported; PS3.8 9.3.3.2
+            raise SiteChanged(host=self._peer.host, what=f"{what} is not offered")
+        raise self._not_registered(f"{what} is not accepted")
+
+    def _judge(self, status: int | None, what: str, *, allowed: Container[int | None]) -> None:
+        """A final status that is none of ``allowed`` becomes the error that it means (PS3.7 annex C, PS3.4 C.4)."""
+        if status in allowed:
+            return
+        host = self._peer.host
+        self._release()
+        if status is None:
+            raise SiteUnreachable(host=host, why=f"the connection was lost during {what}")
+        if status == 0x0124:
+            raise self._not_registered(f"{what} 0x0124: not authorized")
+        if 0xA700 <= status <= 0xA7FF:
+            raise SiteBusy(host=host, why=f"{what} 0x{status:04X}")
+        raise SiteChanged(host=host, what=f"{what} 0x{status:04X}")
+
+    def _not_registered(self, why: str) -> NotRegistered:
+        peer = self._peer
+        return NotRegistered("calling", host=peer.host, calling=peer.calling, listen=peer.listen, why=why)
+
+    def _release(self) -> None:
+        association, self._open = self._open, None
+        if association is not None and association.is_established:
+            association.release()
+
+    def close(self) -> None:
+        """End the association; may be called from another thread, and ends what is under way there."""
+        self._closed.set()
+        association, self._open = self._open, None
+        if association is not None and association.is_established:
+            association.abort()
+
+
+class Landing:
+    """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
+
+    Args:
+        classes: SOP Instance UID → SOP Class UID of what was asked for; anything else is turned away.
+        syntaxes: Transfer Syntaxes that the archive says it has these in.
+        folder: where files go.
+        arrived: told the UID and the file, in the library's thread.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, str],
+        syntaxes: Sequence[str],
+        folder: Path,
+        arrived: Callable[[str, Path], None],
+    ) -> None:
+        self.classes = classes
+        self.syntaxes = syntaxes
+        self.failure: CloudfilmError | None = None
+        self._folder = folder
+        self._arrived = arrived
+
+    def store(self, event: evt.Event) -> int:
+        """Handles one C-STORE request; gives its status (PS3.4 B.2.3)."""
+        request = cast("C_STORE", event.request)
+        uid = str(request.AffectedSOPInstanceUID)
+        if uid not in self.classes or request.DataSet is None:
+            return 0xC000
+        path = self._folder / f"{uid}.dcm"
+        part = path.with_suffix(f".{threading.get_ident()}.part")
+        try:
+            with part.open("wb") as out:
+                out.write(
+                    file_meta(str(request.AffectedSOPClassUID), uid, str(event.context.transfer_syntax))
+                )
+                out.write(request.DataSet.getbuffer())
+            part.replace(path)
+        except OSError as err:
+            part.unlink(missing_ok=True)
+            self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
+            return 0xA700
+        self._arrived(uid, path)
+        return SUCCESS
+
+
+def _echo(event: evt.Event) -> int:
+    del event
+    return SUCCESS
+
+
+def _dataset(keys: Mapping[str, str]) -> Dataset:
+    made = Dataset()
+    with quiet():
+        if not all(value.isascii() for value in keys.values()):
+            made.SpecificCharacterSet = "ISO_IR 192"
+        for keyword, value in keys.items():
+            setattr(made, keyword, value)
+    return made
+
+
+def _accepted(association: Association) -> set[str]:
+    contexts: list[PresentationContext] = association.accepted_contexts
+    return {str(one.abstract_syntax) for one in contexts}
+
+
+def _syntaxes(sop_class: str, known: Sequence[str]) -> list[str]:
+    """The Transfer Syntaxes in which objects of a class may be stored, those that the archive names first."""
+    usual = [*PLAIN]
+    if not sop_class.startswith(NO_PIXELS):
+        usual += COMPRESSED
+    if sop_class in VIDEO_CLASSES:
+        usual += VIDEO
+    return list(dict.fromkeys((*known, *usual)))
+
+
+def _row(match: Dataset, keys: Mapping[str, str]) -> dict[str, str]:
+    """One match as texts; what is no text by itself (several values) is joined by backslashes."""
+    raw = {keyword: _bytes(match, keyword) for keyword in keys}
+    charsets = _bytes(match, "SpecificCharacterSet").decode("ascii", "replace").split("\\")
+    declared = [one.strip() for one in charsets if one.strip()]
+    guessed = suspect([raw[one] for one in _TEXTS if one in raw], declared)
+    return {keyword: decode(value, declared, guessed).strip() for keyword, value in raw.items()}
+
+
+def _bytes(match: Dataset, keyword: str) -> bytes:
+    """An element's value as it came, before anything decodes it."""
+    if keyword not in match:
+        return b""
+    value = match.get_item(keyword).value
+    return value if isinstance(value, bytes) else str(value or "").encode()
