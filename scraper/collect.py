@@ -23,7 +23,7 @@ from scraper.model import Captured, Instance, Origin, Problem, Saved, Series
 from scraper.store import StudyStore
 from scraper.verify import Checked, Inspector
 
-INSPECTED_AT_ONCE = 8
+AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it
 REFETCHES = 2  # times that an instance is asked for again after what came failed inspection
 
 
@@ -116,7 +116,7 @@ class Collector:
         self._queue: deque[_Job] = deque()
         self._lapsed: list[_Job] = []
         self._stop: StoreError | None = None
-        self._checking = asyncio.Semaphore(INSPECTED_AT_ONCE)
+        self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
         self.result = Collected()

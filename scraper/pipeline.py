@@ -143,7 +143,9 @@ class Run:
         job = _Job(given)
         try:
             async with AsyncExitStack() as stack:
-                opened_link = await self._open(job, stack)
+                owner = await self._owner(job)
+                (await self._equipment.inspector()).warm()
+                opened_link = await self._open(job, owner, stack)
                 for key, found in _by_study(opened_link).items():
                     await self._bring(job, opened_link, key, found)
         except CloudfilmError as err:
@@ -157,7 +159,7 @@ class Run:
         job = _Job(given)
         try:
             async with AsyncExitStack() as stack:
-                opened_link = await self._open(job, stack)
+                opened_link = await self._open(job, await self._owner(job), stack)
                 for found in _by_study(opened_link).values():
                     series = [one for one in found if isinstance(one, Series)]
                     job.studies.append(judge.survey(series, found[0].study))
@@ -198,7 +200,8 @@ class Run:
 
     # ---- source → link → provider → found
 
-    async def _open(self, job: _Job, stack: AsyncExitStack) -> _Opened:
+    async def _owner(self, job: _Job) -> Owner:
+        """Whose link the source holds; the universal capture's, where no recipe knows it."""
         share = await asyncio.to_thread(source.read, job.source, self.settings, self._stdin)
         job.link = share.redacted
         if not source.is_file(job.source):
@@ -214,14 +217,18 @@ class Run:
             self._watcher.say(f"{share.host}: {owner.provider.name}")
         owner = Owner(owner.provider, replace(owner.link, said=share.said), owner.listed)
         job.provider = owner.provider.name
+        return owner
+
+    async def _open(self, job: _Job, owner: Owner, stack: AsyncExitStack) -> _Opened:
+        host = owner.link.host
         session = await self._session(owner, stack)
         job.log = session.log
         found, job.via = await self._found(owner, session)
         chosen = tuple(_chosen(found, self.settings.series))
         if not any(isinstance(one, Package) or one.instances or one.left_out for one in found):
-            raise NoSuchStudy(host=share.host)
+            raise NoSuchStudy(host=host)
         if not chosen:
-            raise NoSuchStudy(f"--series {' '.join(self.settings.series)}", host=share.host)
+            raise NoSuchStudy(f"--series {' '.join(self.settings.series)}", host=host)
         return _Opened(owner, session, chosen, job.via)
 
     async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:

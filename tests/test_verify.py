@@ -485,7 +485,8 @@ async def test_what_is_neither_folder_nor_zip_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs to hang on")
-async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path):
+async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(Inspector, "spare", None)
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)
     os.mkfifo(tmp_path / "hangs.dcm")

@@ -16,6 +16,7 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import IO, ClassVar, Final, Self
 
@@ -34,9 +35,14 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._starting = Lock()
 
-    def check(self, path: Path, origin: Origin) -> Checked | None:
-        """Check one file; None where the process died over it. The next call starts another one."""
+    def start(self) -> subprocess.Popen[bytes]:
+        """The running process; started where there is none, or none any more."""
+        with self._starting:
+            return self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
@@ -47,7 +53,11 @@ class _Worker:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join([_HOME, *filter(None, sys.path)])},
             )
-        process = self._process
+        return self._process
+
+    def check(self, path: Path, origin: Origin) -> Checked | None:
+        """Check one file; None where the process died over it. The next call starts another one."""
+        process = self.start()
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
         message = pickle.dumps((path, origin))
         try:
@@ -56,6 +66,7 @@ class _Worker:
             (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
             answer = pickle.loads(_read(process.stdout, length))  # noqa: S301  # from our own process
         except (EOFError, OSError, ValueError):  # ValueError: its pipe was closed under us
+            self.stop()
             return None
         return answer if isinstance(answer, Checked) else None
 
@@ -126,6 +137,18 @@ class Inspector:
             if self.spare is None or worker not in idle:
                 worker.stop()
 
+    def warm(self) -> None:
+        """Have the first process start now, while the site is still being asked what there is."""
+        if not self._workers:
+            worker = self._hired()
+            self._threads.submit(worker.start)
+            self._free.put_nowait(worker)
+
+    def _hired(self) -> _Worker:
+        worker = self.spare.pop() if self.spare else _Worker()
+        self._workers.append(worker)
+        return worker
+
     async def inspect(self, path: Path, origin: Origin) -> Checked:
         """Check one file in a worker; waits for a free one. A dead or hung process becomes a problem."""
         worker = await self._worker()
@@ -143,7 +166,6 @@ class Inspector:
                 return asked.result() or failed(path, origin, "check-crashed")
             worker.kill()
             await asked
-            worker.stop()
             return failed(path, origin, "check-timed-out")
         finally:
             self._checked += 1
@@ -156,9 +178,7 @@ class Inspector:
             and len(self._workers) < self._count
             and self._checked >= _PAYS * len(self._workers)
         ):
-            worker = self.spare.pop() if self.spare else _Worker()
-            self._workers.append(worker)
-            return worker
+            return self._hired()
         return await self._free.get()
 
 
