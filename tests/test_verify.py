@@ -496,9 +496,9 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
             child for child in psutil.Process().children() if "scraper.verify" in " ".join(child.cmdline())
         )
         checking = asyncio.create_task(inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL))
-        while worker.num_fds() < 4 or worker.status() == psutil.STATUS_RUNNING:  # noqa: ASYNC110 - another process: nothing here can wake us
-            await asyncio.sleep(0)
+        writing = await asyncio.to_thread(os.open, tmp_path / "hangs.dcm", os.O_WRONLY)  # until it reads
         worker.kill()
+        os.close(writing)
         assert [problem.code for problem in (await checking).problems] == ["check-crashed"]
         assert (await inspector.inspect(good, Origin.ORIGINAL)).problems == ()
     async with Inspector(1, timeout_s=0.5) as inspector:
