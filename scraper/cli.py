@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.exceptions import TyperException
 
-from scraper import cli_capture
+from scraper import cli_batch, cli_capture
 from scraper.cli_options import (
     Answer,
     Browser,
@@ -205,6 +205,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     return max(codes, default=0)
 
 
+cli_batch.register(app, _run)
 cli_capture.register(app, _run)
 
 

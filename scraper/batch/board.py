@@ -1,0 +1,152 @@
+"""What a person sees while a batch runs, on standard error: how far it is, what it is at, how long it will take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from scraper.batch.plan import Item
+from scraper.batch.report_page import meaning
+from scraper.batch.table import Entry, counted
+from scraper.batch.work import Job, Outcome
+from scraper.lang import say
+from scraper.model import Status
+from scraper.settings import Language
+
+_MARKS: Final = {
+    Status.COMPLETE: "[green]✓[/]",
+    Status.INCOMPLETE: "[yellow]![/]",
+    Status.FAILED: "[red]✗[/]",
+}
+_WIDEST: Final = 60
+
+
+class Board:
+    """A bar over all sources, and one for each that is being worked on; without a terminal, a line for each that has ended.
+
+    Args:
+        console: standard error's.
+        language: of the words.
+        total: sources that this run is about.
+        quiet: show nothing.
+    """
+
+    def __init__(self, console: Console, language: Language, total: int, *, quiet: bool) -> None:
+        self._console = console
+        self._language = language
+        self._total = total
+        self._quiet = quiet
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=quiet or not console.is_terminal,
+        )  # fmt: skip
+        self._overall: TaskID | None = None
+        self._of: dict[str, TaskID] = {}
+        self._ended = dict.fromkeys(Status, 0)
+
+    def __enter__(self) -> Board:
+        self._bars.start()
+        self._overall = self._bars.add_task(self._words(), total=self._total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal is somebody else's for a moment."""
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
+
+    def _words(self) -> str:
+        return say(
+            "batch.overall", self._language, done=self._ended[Status.COMPLETE],
+            failed=self._ended[Status.INCOMPLETE] + self._ended[Status.FAILED],
+            left=self._total - sum(self._ended.values()),
+        )  # fmt: skip
+
+    def begun(self, item: Item) -> None:
+        """A bar for a source; its length is known once its site has said it."""
+        self._of[item.job.key] = self._bars.add_task(f"  {escape(_name(item))}", total=None)
+
+    def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
+        """A source's bar goes, the overall one grows."""
+        if (task := self._of.pop(item.job.key, None)) is not None:
+            self._bars.remove_task(task)
+        if not now:
+            return
+        self._ended[outcome.status] += 1
+        if self._overall is not None:
+            self._bars.update(self._overall, advance=1, description=self._words())
+        if self._quiet or (self._console.is_terminal and outcome.status is Status.COMPLETE):
+            return
+        place = f"[{sum(self._ended.values())}/{self._total}]"
+        self._console.print(
+            f"{_MARKS[outcome.status]} {escape(place)} {escape(_name(item))} {escape(outcome.words)}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+    def watcher(self, job: Job) -> Watching:
+        """Who is told how one source goes."""
+        return Watching(self._bars, self._of.get(job.key))
+
+
+class Watching:
+    """One source's Watcher: its bar counts instances.
+
+    Args:
+        bars: the board's.
+        task: the source's own.
+    """
+
+    def __init__(self, bars: Progress, task: TaskID | None) -> None:
+        self._bars = bars
+        self._task = task
+        self._expected = 0
+        self._series: set[str] = set()
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """The bar grows by a series."""
+        del label
+        if self._task is not None and name not in self._series:
+            self._series.add(name)
+            self._expected += expected or 0
+            self._bars.update(self._task, total=self._expected or None)
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """One more instance."""
+        del series, reused
+        if self._task is not None:
+            self._bars.advance(self._task)
+
+    def received(self, size: int) -> None:
+        """Not shown: sources differ too much for a rate to say anything."""
+
+    def say(self, name: str, **values: object) -> None:
+        """Not shown: with several sources at once nobody could tell which one it is about."""
+
+
+def _name(item: Item) -> str:
+    name = f"{item.row.label} · {item.row.shown}" if item.row.label else item.row.shown
+    return name if len(name) <= _WIDEST else "…" + name[1 - _WIDEST :]
+
+
+def summary(entries: list[Entry], console: Console, language: Language) -> None:
+    """How many sources ended how."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(justify="right")
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for (status, code), count in sorted(counted(entries).items(), key=lambda each: each[0][1]):
+        words = say(f"batch.page.{status}", language)
+        table.add_row(str(count), words, escape(meaning(code, language)) if code else "")
+    console.print(table)

@@ -1,0 +1,161 @@
+"""The batch as rows: one a study for ``report.csv``, counts by outcome for people, and files that are written whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from scraper import document
+from scraper.batch.inputs import Refused
+from scraper.batch.work import Outcome
+from scraper.lang import say
+from scraper.model import Result, Status
+from scraper.settings import Language
+from scraper.store import disk
+
+COLUMNS: Final = (
+    "line", "label", "source", "status", "exit_code", "provider", "via", "attempts", "patient_name", "date", "modality",
+    "description", "study_uid", "series", "expected", "saved", "failed", "bytes", "seconds", "folder", "problems",
+    "diagnostic",
+)  # fmt: skip
+_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One source of the list and what became of it; ``outcome`` None: it waits."""
+
+    lines: tuple[int, ...]
+    label: str
+    shown: str
+    outcome: Outcome | None
+    attempts: int = 0
+    pictures: Callable[[], Mapping[str, bytes]] = dict  # Series Instance UID → JPEG, read when they are shown
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One study of an entry, as its JSON document tells it."""
+
+    study: Mapping[str, Any]
+    folder: str
+    series: Sequence[Mapping[str, Any]]
+
+
+def of_refused(refused: Refused, path: Path, language: Language) -> Outcome:
+    """A row that can't be read, as a source that failed; it is named by its line."""
+    words = say(f"batch.row.{refused.why}", language, line=refused.line)
+    source = f"{path.name}:{refused.line}"
+    told = document.of(Result(source, Status.FAILED, int(refused.exit_code)), language)
+    told["problems"] = [{"code": "row-unusable", "message": words, "instances": []}]
+    return Outcome(told, words)
+
+
+def studies(outcome: Outcome) -> list[StudyRow]:
+    """The studies of a document: the one it is about, or each of several."""
+    told: Mapping[str, Any] = outcome.document
+    series = {str(one["uid"]): one for one in told["series"]}
+    if told.get("studies"):
+        return [
+            StudyRow(
+                one["study"], _name(one["output"]), [series[uid] for uid in one["series"] if uid in series]
+            )
+            for one in told["studies"]
+        ]
+    if told.get("study") is None:
+        return []
+    return [StudyRow(told["study"], _name(told["output"]), told["series"])]
+
+
+def rows(entry: Entry) -> list[StudyRow | None]:
+    """An entry's studies; one row without any where there is none."""
+    return [*studies(entry.outcome)] if entry.outcome and studies(entry.outcome) else [None]
+
+
+def _name(output: str | None) -> str:
+    """A study's folder as seen from the output folder, where it lies wherever that was moved."""
+    return Path(output).name if output else ""
+
+
+def problem_words(outcome: Outcome, study: StudyRow | None = None) -> list[str]:
+    """What is wrong, in words: with the source, then with the study's series."""
+    told: Mapping[str, Any] = outcome.document
+    series = told["series"] if study is None else study.series
+    listed = [*told["problems"], *(one for row in series for one in row["problems"])]
+    return list(dict.fromkeys(str(one["message"]) for one in listed))
+
+
+def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
+    """The lines of ``report.csv``, with the mark by which spreadsheets know UTF-8."""
+    yield "\ufeff" + _line(COLUMNS)
+    for entry in entries:
+        for study in rows(entry):
+            yield _line(_cells(entry, study))
+
+
+def _cells(entry: Entry, study: StudyRow | None) -> list[object]:
+    head: list[object] = [" ".join(map(str, entry.lines)), entry.label, entry.shown]
+    if entry.outcome is None:
+        return [*head, "waiting"]
+    told: Mapping[str, Any] = entry.outcome.document
+    head += [told["status"], told["exit_code"], told["provider"], told["via"], entry.attempts]
+    end = ["; ".join(problem_words(entry.outcome, study)), entry.outcome.diagnostic]
+    if study is None:
+        return [
+            *head,
+            *[""] * (len(COLUMNS) - len(head) - len(end) - 3),
+            told["bytes"],
+            told["seconds"],
+            "",
+            *end,
+        ]
+    expected = [one["expected"] for one in study.series]
+    failed = sum(max(0, (one["expected"] or one["saved"]) - one["saved"]) for one in study.series)
+    counts = [
+        len(study.series), "" if None in expected else sum(expected), sum(one["saved"] for one in study.series), failed,
+    ]  # fmt: skip
+    named = [study.study[name] for name in ("patient_name", "date", "modality", "description", "uid")]
+    return [*head, *named, *counts, told["bytes"], told["seconds"], study.folder, *end]
+
+
+def _line(cells: Iterable[object]) -> str:
+    """One line (RFC 4180); what a spreadsheet would take for a formula is made a text."""
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(
+        f"'{text}" if text.startswith(_FORMULAS) else text for text in texts
+    )
+    return out.getvalue()
+
+
+def counted(entries: Iterable[Entry]) -> Counter[tuple[str, int]]:
+    """How many sources ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
+    return Counter(
+        (entry.outcome.status.value, int(entry.outcome.exit_code)) if entry.outcome else ("waiting", 0)
+        for entry in entries
+    )
+
+
+def write(path: Path, pieces: Iterable[str]) -> None:
+    """Write a file that only its owner may read, and that is either the old one or the new one.
+
+    Raises:
+        DiskFull, NotWritable: the disk refuses.
+    """
+    part = path.with_name(path.name + ".part")
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8", newline="") as out:  # noqa: PTH123  # a descriptor, no path
+            for piece in pieces:
+                out.write(piece)
+            out.flush()
+            os.fsync(out.fileno())
+        part.replace(path)

@@ -1,0 +1,264 @@
+"""``batch``: many sources from a list or a folder, resumable, with one report at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scraper.cli_options import (
+    Answer,
+    Browser,
+    ConnectToOption,
+    Headed,
+    Insecure,
+    Jobs,
+    Json,
+    Lang,
+    Output,
+    Password,
+    ProviderName,
+    Proxy,
+    Quiet,
+    Rate,
+    SeriesPattern,
+    Timeout,
+    Verbose,
+    asker,
+    complain,
+    settings_of,
+)
+from scraper.errors import ExitCode
+from scraper.lang import say
+from scraper.settings import BrowserUse, Settings
+
+if TYPE_CHECKING:
+    from scraper.batch.board import Board
+    from scraper.batch.inputs import Listing
+    from scraper.batch.ledger import Ledger
+    from scraper.batch.plan import Choice, Item, Plan
+    from scraper.batch.table import Entry
+    from scraper.batch.work import Outcome, Worker
+
+MOST_AT_ONCE = 32
+Runs = Callable[[Coroutine[Any, Any, Any]], Any]
+Links = Annotated[
+    Path,
+    typer.Argument(metavar="LINKS", help="A .txt, .csv or .jsonl file of sources, or a folder of photos."),
+]
+Parallel = Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Sources at once.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try those that failed once more, too.")]
+OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Try only those that failed.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; ask no site.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Do at most N sources this time.")]
+GiveUp = Annotated[
+    float | None,
+    typer.Option(
+        min=1, metavar="SECONDS",
+        help="Give up on a source without a sign of life for this long; by default 30 times --timeout.",
+    ),
+]  # fmt: skip
+
+
+def register(app: typer.Typer, run: Runs) -> None:
+    """Add the command; ``run`` is the one place where the event loop runs."""
+
+    @app.command()
+    def batch(
+        links: Links, output: Output = Path("cloudfilm"), parallel: Parallel = 2, retry_failed: RetryFailed = False,
+        only_failed: OnlyFailed = False, dry_run: DryRun = False, limit: Limit = None, answer: Answer = None,
+        password: Password = None, provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False,
+        series: SeriesPattern = None, jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None,
+        insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False,
+        quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    ) -> int:  # fmt: skip
+        """Many sources from a file or a folder of photos; resumable; one report."""
+        from scraper.batch.plan import Choice
+
+        settings = settings_of(
+            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
+            provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
+            timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+            verbosity=-1 if quiet else verbose,
+        )  # fmt: skip
+        choice = Choice(retry_failed, only_failed, limit)
+        command = _Batch(links, settings, choice, 1 if headed else parallel, as_json=as_json)
+        return command.rehearse() if dry_run else command.run(run, give_up)
+
+
+class _Batch:
+    """One call of the command."""
+
+    def __init__(
+        self, links: Path, settings: Settings, choice: Choice, parallel: int, *, as_json: bool
+    ) -> None:
+        from scraper.batch import inputs
+
+        self.links = links
+        self.parallel = parallel
+        # With several sources at once nobody could tell which one a question is about.
+        self.settings = settings if parallel == 1 else replace(settings, interactive=False)
+        self.choice = choice
+        self.as_json = as_json
+        self.listing: Listing = inputs.read(links)
+        self.refused = self._of_refused()
+
+    def _of_refused(self) -> list[tuple[Entry, Outcome]]:
+        from scraper.batch.table import Entry, of_refused
+
+        language = self.settings.language
+        if self.listing.unused:
+            complain(say("batch.unused", language, names=", ".join(self.listing.unused)))
+        rows = []
+        for one in self.listing.refused:
+            outcome = of_refused(one, self.links, language)
+            complain(outcome.words)
+            shown = str(outcome.document["source"])
+            rows.append((Entry((one.line,), one.label, shown, outcome), outcome))
+        return rows
+
+    def rehearse(self) -> int:
+        """Say what would be done."""
+        from scraper.batch import plan
+        from scraper.batch.ledger import Ledger
+
+        output = self.settings.output
+        with Ledger(output, scratch=not Ledger.is_there(output)) as ledger:
+            made = plan.made(self.listing.rows, ledger, self.settings, self.choice)
+        for item in made.items:
+            record = made.before.get(item.job.key)
+            state = record.state.value if record else "queued"
+            if self.as_json:
+                row = {
+                    "source": item.row.shown,
+                    "lines": list(item.lines),
+                    "state": state,
+                    "would_run": item in made.todo,
+                }
+                typer.echo(json.dumps(row, ensure_ascii=False))
+            else:
+                mark = "→" if item in made.todo else " "
+                typer.echo(
+                    f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {item.row.shown}  {item.row.label}"
+                )
+        complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.left)))
+        return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
+
+    def run(self, run: Runs, give_up: float | None) -> int:
+        """Do it, and write the report however it ends."""
+        from rich.console import Console
+
+        from scraper.batch import plan
+        from scraper.batch.board import Board
+        from scraper.batch.ledger import Ledger
+        from scraper.batch.local import LocalWorker
+        from scraper.batch.runner import Runner
+
+        settings, talk = self.settings, Console(stderr=True)
+        if settings.insecure:
+            complain(say("insecure-warning", settings.language))
+        for _, outcome in self.refused:
+            self._print(outcome)
+        interrupted = False
+        with Ledger(settings.output) as ledger:
+            made = plan.made(self.listing.rows, ledger, settings, self.choice)
+            quiet = settings.verbosity < 0
+            with Board(talk, settings.language, len(made.todo), quiet=quiet) as board:
+                worker: Worker = LocalWorker(
+                    settings,
+                    self.parallel,
+                    ask=_asker(settings, board),
+                    watched=board.watcher,
+                    patience_s=give_up,
+                )
+                runner = Runner(ledger, worker, _Told(board, self._print), self.parallel)
+                try:
+                    run(runner.run(made))
+                except KeyboardInterrupt:
+                    interrupted = True
+                finally:
+                    entries = self._report(made, runner.outcomes, ledger)
+        return self._end(entries, interrupted=interrupted)
+
+    def _report(self, made: Plan, outcomes: dict[str, Outcome], ledger: Ledger) -> list[Entry]:
+        """Write both reports; what the disk refuses is said, and changes nothing else."""
+        from scraper.batch import report_page, table
+
+        language, output = self.settings.language, self.settings.output
+        entries = [entry for entry, _ in self.refused]
+        entries += [_entry(item, outcomes.get(item.job.key), ledger) for item in made.items]
+        entries.sort(key=lambda entry: entry.lines)
+        table.write(output / "report.csv", table.as_csv(entries))
+        table.write(output / "report.html", report_page.page(self.links.name, entries, language))
+        return entries
+
+    def _end(self, entries: list[Entry], *, interrupted: bool) -> int:
+        from rich.console import Console
+
+        from scraper.batch.board import summary
+
+        language = self.settings.language
+        if not self.as_json:
+            summary(entries, Console(), language)
+        ended = [entry.outcome for entry in entries if entry.outcome is not None]
+        failed = sum(
+            outcome.exit_code not in (ExitCode.COMPLETE, ExitCode.INCOMPLETE) for outcome in ended
+        ) - len(self.refused)
+        waiting = len(entries) - len(ended)
+        complain(say("batch.report", language, path=self.settings.output / "report.html"))
+        if failed:
+            complain(say("batch.failed-again", language, count=failed))
+        if any(outcome.exit_code is ExitCode.CREDENTIALS for outcome in ended) and self.parallel > 1:
+            complain(say("batch.nobody-asked", language))
+        if interrupted:
+            complain(say("interrupted", language))
+        if waiting:
+            complain(say("batch.go-on", language, count=waiting))
+        codes = [int(outcome.exit_code) for outcome in ended]
+        return max([*codes, int(ExitCode.INCOMPLETE) if interrupted else 0])
+
+    def _print(self, outcome: Outcome) -> None:
+        if self.as_json:
+            typer.echo(json.dumps(outcome.document, ensure_ascii=False))
+
+
+class _Told:
+    """Tells the board how it goes, and prints each document as its source ends."""
+
+    def __init__(self, board: Board, show: Callable[[Outcome], None]) -> None:
+        self._board = board
+        self._show = show
+
+    def begun(self, item: Item) -> None:
+        """A source is being worked on."""
+        self._board.begun(item)
+
+    def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
+        """A source has ended, in this run or before."""
+        self._board.ended(item, outcome, now=now)
+        self._show(outcome)
+
+
+def _entry(item: Item, outcome: Outcome | None, ledger: Ledger) -> Entry:
+    from scraper.batch.table import Entry
+
+    record = ledger.record(item.job.key)
+    return Entry(
+        item.lines, item.row.label, item.row.shown, outcome, record.attempts if record else 0,
+        partial(ledger.thumbnails, item.job.key),
+    )  # fmt: skip
+
+
+def _asker(settings: Settings, board: Board) -> Callable[..., str | None]:
+    ask = asker(settings)
+
+    def paused(*words: Any) -> str | None:
+        with board.paused():
+            return ask(*words)
+
+    return paused
