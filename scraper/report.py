@@ -211,13 +211,18 @@ def write_diagnostic(
         if isinstance(error, CloudfilmError) else {},
         "frames": frames, "traffic": list(log),
     }  # fmt: skip
-    name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}.json"
+    name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}"
     text = json.dumps(content, ensure_ascii=False, indent=1)
     for place in (folder, Path()):
-        try:
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (place / name).write_text(text, encoding="utf-8")
-        except OSError:
-            continue
-        return place / name
+        for number in range(1, 1000):  # several sources may fail in one second
+            path = place / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
+            try:
+                place.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with path.open("x", encoding="utf-8") as out:
+                    out.write(text)
+            except FileExistsError:
+                continue
+            except OSError:
+                break
+            return path
     return Path("(no place to write it)")

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import filelock
@@ -122,12 +123,11 @@ class StudyStore:
     def _find_folder(self, key: str) -> Path | None:
         for report in sorted(self.output.glob(f"*/{REPORT}")):
             try:
-                document = json.loads(report.read_text(encoding="utf-8"))
-                study = document.get("study") or {}
-                if key in (study.get("uid"), document.get("key")):
-                    return report.parent
-            except (OSError, ValueError, AttributeError):
+                state = report.stat()
+            except OSError:
                 continue
+            if key in _names_of_study(report, state.st_mtime_ns, state.st_size):
+                return report.parent
         return None
 
     def _adopt_report(self, folder: Path) -> None:
@@ -316,6 +316,18 @@ class StudyStore:
         with disk(self.folder):
             write_whole(self.folder / REPORT, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
             shutil.rmtree(self._state, ignore_errors=True)
+
+
+@lru_cache(maxsize=65_536)
+def _names_of_study(report: Path, changed_ns: int, size: int) -> tuple[str, ...]:
+    """The UID and the key in a study's report; each is read once as long as it stays the same, however many studies there are."""
+    del changed_ns, size
+    try:
+        document = json.loads(report.read_text(encoding="utf-8"))
+        names = (dict(document.get("study") or {}).get("uid"), document.get("key"))
+    except (OSError, ValueError, AttributeError):
+        return ()
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def _file_name(sop_instance_uid: str) -> str:
