@@ -484,7 +484,18 @@ async def test_what_is_neither_folder_nor_zip_is_refused(tmp_path):
         await check_folder(tmp_path / "x.zip")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs to hang on")
+def _waiting(pid: int) -> bool:
+    """Are there bytes in the process's standard input that it has not read yet."""
+    import fcntl
+    import termios
+
+    with open(f"/proc/{pid}/fd/0", "rb", buffering=0) as pipe:  # noqa: PTH123  # no path of a file
+        count = bytearray(4)
+        fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return any(count)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
     monkeypatch.setattr(Inspector, "spare", None)
     good = tmp_path / "good.dcm"
@@ -495,10 +506,11 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         worker = next(
             child for child in psutil.Process().children() if "scraper.verify" in " ".join(child.cmdline())
         )
-        checking = asyncio.create_task(inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL))
-        writing = await asyncio.to_thread(os.open, tmp_path / "hangs.dcm", os.O_WRONLY)  # until it reads
+        worker.suspend()
+        checking = asyncio.create_task(inspector.inspect(good, Origin.ORIGINAL))
+        while not _waiting(worker.pid):  # noqa: ASYNC110 - until the question is in its pipe; nothing here can wake us
+            await asyncio.sleep(0)
         worker.kill()
-        os.close(writing)
         assert [problem.code for problem in (await checking).problems] == ["check-crashed"]
         assert (await inspector.inspect(good, Origin.ORIGINAL)).problems == ()
     async with Inspector(1, timeout_s=0.5) as inspector:
