@@ -162,7 +162,7 @@ class StudyStore:
         try:
             plan = json.loads((self._state / PLAN).read_text(encoding="utf-8"))
             return {str(name): str(path) for name, path in plan.items()}
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     def _adopt(self, entry: Entry, path: Path, within: Path) -> None:
@@ -325,7 +325,7 @@ def _names_of_study(report: Path, changed_ns: int, size: int) -> tuple[str, ...]
     try:
         document = json.loads(report.read_text(encoding="utf-8"))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         return ()
     return tuple(name for name in names if isinstance(name, str))
 

@@ -227,21 +227,21 @@ def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
     place = 0
     while place < len(lines):
         first = lines[place]
-        text, is_open, used = first.text, _is_open(first.text, delimiter), 1
-        while is_open and used < MOST_LINES and place + used < len(lines) and not lines[place + used].fault:
+        text, ends, used = first.text, _end(first.text, delimiter), 1
+        while ends == "quoted" and used < MOST_LINES and place + used < len(lines):
             text += "\n" + lines[place + used].text
+            ends = "broken" if lines[place + used].fault else _end(text, delimiter)
             used += 1
-            is_open = _is_open(text, delimiter)
-        if is_open or len(text) > LONGEST_LINE:
-            yield Line(first.number, first.text, first.fault or "open-quote")
+        if ends == "quoted" or (ends == "broken" and used > 1) or len(text) > LONGEST_LINE:
+            yield Line(first.number, "", first.fault or "open-quote")
             place += 1
         else:
             yield Line(first.number, text, first.fault)
             place += used
 
 
-def _is_open(text: str, delimiter: str) -> bool:
-    """Whether a text ends within a quoted cell (RFC 4180): a quote opens one only at a cell's beginning."""
+def _end(text: str, delimiter: str) -> str:
+    """How a text ends (RFC 4180): ``quoted`` within a cell; ``broken``: more follows a closing quote than may."""
     state = "start"
     for char in text:
         match state:
@@ -249,11 +249,13 @@ def _is_open(text: str, delimiter: str) -> bool:
                 state = "closing" if char == '"' else state
             case "closing" if char == '"':  # two of them stand for one
                 state = "quoted"
+            case "closing" if char not in (delimiter, "\n"):
+                return "broken"
             case "start" if char == '"':
                 state = "quoted"
             case _:
                 state = "start" if char in (delimiter, "\n") else "plain"
-    return state == "quoted"
+    return state
 
 
 def _cells(text: str, delimiter: str) -> list[str]:

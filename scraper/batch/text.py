@@ -83,7 +83,8 @@ def _wide(body: bytes) -> str:
     if half >= 8:
         for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
             if head[start::2].count(0) > half * 0.4 and head[1 - start :: 2].count(0) == 0:
-                return name
+                told = head[: 2 * half].decode(name, "replace")
+                return "" if any(char < " " and char not in "\t\r\n" for char in told) else name
     return ""
 
 
