@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -17,6 +19,37 @@ def catalogue() -> dict[str, dict[str, str]]:
     """``messages.toml``: name → {``en``, ``zh``, and for errors ``hint_en``, ``hint_zh``}."""
     text = files("scraper").joinpath("messages.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
+
+
+@cache
+def _phrases() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
+    """``phrases.toml``: those without a value, and those with, longest first so that the most special one is tried first."""
+    table = tomllib.loads(files("scraper").joinpath("phrases.toml").read_text(encoding="utf-8"))
+    plain = {en: zh for en, zh in table.items() if "{}" not in en}
+    filled = sorted((en for en in table if "{}" in en), key=len, reverse=True)
+    return plain, [
+        (re.compile("(.+)".join(map(re.escape, en.split("{}"))), re.DOTALL), table[en]) for en in filled
+    ]
+
+
+def phrase(text: str, language: Language) -> str:
+    """What an error names inside its sentence, in the user's language; words that no phrase covers stay as they are."""
+    if language is Language.EN:
+        return text
+    plain, filled = _phrases()
+    if text in plain:
+        return plain[text]
+    for pattern, zh in filled:
+        if found := pattern.fullmatch(text):
+            return zh.format(*(phrase(value, language) for value in found.groups()))
+    return text
+
+
+def _worded(values: Mapping[str, object], language: Language) -> dict[str, object]:
+    return {
+        name: phrase(value, language) if name in ("what", "why") and isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 class _Lenient(string.Formatter):
@@ -45,7 +78,7 @@ def question_label(field: str, language: Language) -> str:
 
 def describe(error: CloudfilmError, language: Language) -> str:
     """Two sentences: what happened (with the site's own words), and what the user can do."""
-    values = dict(error.values)
+    values = _worded(error.values, language)
     if "field" in values:
         values["label"] = question_label(str(values["field"]), language)
     entry = catalogue()[error.code]
@@ -62,6 +95,6 @@ def describe_problem(problem: Problem, language: Language) -> str:
     """One problem in words: what was found and what the user can do."""
     entry = catalogue()[f"problem.{problem.code}"]
     fill = _Lenient()
-    values = {"count": len(problem.instances), **problem.values}
+    values = {"count": len(problem.instances), **_worded(problem.values, language)}
     parts = (entry[language.value], entry.get(f"hint_{language.value}", ""))
     return " ".join(fill.vformat(part, (), values) for part in parts if part)

@@ -1,0 +1,69 @@
+"""Both languages say everything: no sentence is missing, and no English words stand inside a Chinese sentence."""
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+
+from scraper.errors import SiteUnreachable
+from scraper.lang import catalogue, describe, phrase
+from scraper.protocols.sniff import NAMES
+from scraper.session.http import _WHY
+from scraper.settings import Language
+
+ROOT = Path(__file__).parent.parent
+NO_WORDS = frozenset(  # names of the sites' own, and of the standard
+    {"", "HTTP {}", "HTTP 404", "GetShareInfo, data", "downloadZipImage, returnResult", "share/check/time, data.extend",
+     "{} 0x{}", "{}, {}: {}", "JSON", "XML", "what", "network error ", "packing"}
+)  # fmt: skip
+
+
+def template(node: ast.expr) -> str | None:
+    """A literal, or an f-string with ``{}`` for each value."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
+    return None
+
+
+def named() -> set[str]:
+    """Whatever the code passes as ``what`` or ``why``."""
+    found = {*NAMES.values(), *_WHY.values()}
+    for path in (*ROOT.glob("scraper/**/*.py"), *ROOT.glob("providers/**/*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            given = [one.value for one in call.keywords if one.arg in ("what", "why")]
+            inside = [node for value in given for node in ([value] if template(value) else ast.walk(value))]
+            found |= {text for node in inside if isinstance(node, ast.expr) and (text := template(node))}
+    return found
+
+
+@pytest.mark.parametrize("text", sorted(named() - NO_WORDS))
+def test_what_an_error_names_is_said_in_chinese_too(text):
+    given = text.format(*"ABCDEFGH"[: text.count("{}")])
+    said = phrase(given, Language.ZH)
+    assert said != given, f"phrases.toml lacks {text!r}"
+    assert phrase(given, Language.EN) == given
+
+
+def test_a_sentence_is_of_one_language():
+    error = SiteUnreachable(host="film.aurora.test", why="network error 77")
+    assert "网络错误 77" in describe(error, Language.ZH)
+    assert "network error 77" in describe(error, Language.EN)
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_both_languages_say_the_same(name):
+    entry = catalogue()[name]
+    assert entry["en"]
+    assert entry["zh"]
+    assert ("hint_en" in entry) == ("hint_zh" in entry)
+    assert fields(entry["en"]) == fields(entry["zh"]) or name == "ask"
