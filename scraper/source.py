@@ -54,8 +54,13 @@ class Decoded:
         return NoLink(source=self.path.name)
 
 
-def decode(path: Path, settings: Settings) -> Decoded:
+def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> Decoded:
     """Read the codes of a picture or a PDF and choose the film's link.
+
+    Args:
+        path: the picture or PDF.
+        settings: the time budget.
+        reader: reads several files with one helper process; by default one of its own.
 
     Raises:
         NoSuchFile, UnreadableFile: there is nothing to read.
@@ -63,7 +68,8 @@ def decode(path: Path, settings: Settings) -> Decoded:
     started = time.monotonic()
     if not path.is_file():
         raise NoSuchFile(path=str(path))
-    reading = qr.read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
+    read = reader.read if reader is not None else qr.read
+    reading = read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
     ranked = sorted((meaning for _, meaning in codes if meaning.link is not None), key=_preference)
     chosen = ranked[0].link if ranked else None

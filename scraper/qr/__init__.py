@@ -30,6 +30,7 @@ __all__ = [
     "Suspect",
     "WrongSum",
     "annotate",
+    "default_folder",
     "engines",
     "fetch_models",
     "read",

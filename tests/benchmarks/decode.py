@@ -1,0 +1,123 @@
+"""How often, and how fast, the film's link is found on a photograph: this tool beside each engine alone.
+
+    python tests/benchmarks/decode.py [--scenes 25] [--strata hard glare] [--engines cloudfilm zxing-cpp] [--models DIR]
+
+Draws reports and films (``fixtures/photos/scenes.py``; the same for the same seed), photographs them in graded
+difficulty, and prints per stratum the rate and the median and 95th percentile of milliseconds an image. For this tool a
+scene counts where the film's link is found *and chosen*; for an engine alone where it is among what was read. Everything
+is timed in one run, after start-up, one thread each, reading the file included. ``--keep DIR`` keeps the scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from fixtures.photos.scenes import STRATA, Scene, write
+from scraper import picture, qr, source
+from scraper.qr.engines import Seen, Wechat, zbar, zxing
+from scraper.settings import Settings
+
+Look = Callable[[Path], set[str]]
+OURS = ("cloudfilm", "cloudfilm+wechat")
+
+
+def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]]:
+    """Each reader's name, and what gives the texts that it reads (for this tool: the one that it chooses)."""
+    settings = Settings()
+    empty = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    plain = stack.enter_context(qr.Reader(empty))
+
+    def chosen(reader: qr.Reader) -> Look:
+        return lambda path: {source.decode(path, settings, reader).link or ""}
+
+    yield "cloudfilm", chosen(plain)
+    wechat = Wechat(models) if models else None
+    if models and wechat and wechat.is_there:
+        yield "cloudfilm+wechat", chosen(stack.enter_context(qr.Reader(models)))
+        yield "wechat", lambda path: _texts(path, wechat.read)
+    yield "zxing-cpp", lambda path: _texts(path, zxing)
+    yield "zbar", lambda path: _texts(path, zbar)
+    yield "opencv", lambda path: _opencv(path, cv2.QRCodeDetector())
+    yield "opencv-aruco", lambda path: _opencv(path, cv2.QRCodeDetectorAruco())
+
+
+def _texts(path: Path, read: Callable[..., Seen]) -> set[str]:
+    return {one.text for page in picture.pages(path) for one in read(page.grey).found}
+
+
+def _opencv(path: Path, detector: cv2.QRCodeDetector | cv2.QRCodeDetectorAruco) -> set[str]:
+    found: set[str] = set()
+    for page in picture.pages(path):
+        try:
+            _, texts, _, _ = detector.detectAndDecodeMulti(page.grey)
+        except (cv2.error, UnicodeDecodeError):
+            continue
+        found |= set(texts)
+    return found
+
+
+def _cell(rows: list[tuple[bool, float]]) -> str:
+    times = sorted(ms for _, ms in rows)
+    late = times[min(len(times) - 1, round(0.95 * (len(times) - 1)))]
+    rate = sum(found for found, _ in rows) / len(rows)
+    return f"{rate:.2f} ({statistics.median(times):.0f}, {late:.0f})"
+
+
+def main() -> None:
+    """Draws, reads, prints the table."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--scenes", type=int, default=25, help="of each stratum")
+    asked.add_argument("--first", type=int, default=0, help="the first seed")
+    asked.add_argument("--strata", nargs="*", default=list(STRATA), choices=list(STRATA), metavar="NAME")
+    asked.add_argument("--engines", nargs="*", metavar="NAME", help="only these")
+    asked.add_argument("--models", type=Path, default=qr.default_folder(), help="the WeChat detector's files")
+    asked.add_argument("--keep", type=Path, help="folder that keeps the scenes")
+    asked.add_argument("--misses", action="store_true", help="name the scenes that this tool misses")
+    options = asked.parse_args()
+    cv2.setNumThreads(1)
+    with ExitStack() as stack:
+        folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        scenes = write(folder, options.strata, options.scenes, options.first)
+        table = {}
+        for name, look in _engines(stack, options.models):
+            if not options.engines or name in options.engines:
+                look(scenes[0][1])  # start-up apart
+                table[name] = [(stratum, one, *_timed(look, path, one)) for stratum, path, one in scenes]
+        _print(options.strata, table)
+        if options.misses:
+            for name in table.keys() & set(OURS):
+                print(f"{name} misses:", *(one.name for _, one, found, _ in table[name] if not found))
+
+
+def _timed(look: Look, path: Path, one: Scene) -> tuple[bool, float]:
+    start = time.perf_counter()
+    read = look(path)
+    return one.link in read, (time.perf_counter() - start) * 1000
+
+
+def _print(strata: list[str], table: dict[str, list[tuple[str, Scene, bool, float]]]) -> None:
+    print("Rate (median ms, p95 ms)\n")
+    print("| | " + " | ".join(table) + " |")
+    print("|---|" + "---|" * len(table))
+    for stratum in [*strata, "all"]:
+        cells = [
+            _cell([(found, ms) for name, _, found, ms in rows if stratum in (name, "all")])
+            for rows in table.values()
+        ]
+        print(f"| {stratum} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
