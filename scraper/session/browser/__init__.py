@@ -1,0 +1,16 @@
+"""The only door to the browser: finds one, starts it, gives each link a window of its own, and closes everything.
+
+No exception of the browser's library leaves through it: a recipe that works on ``Window.page`` itself does so inside
+``Window.guard()``.
+"""
+
+from typing import TYPE_CHECKING
+
+from scraper.session.browser.process import Browser, proxy_option, resolver_rule
+from scraper.session.browser.window import Window
+from scraper.session.installed import find_browser
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page as Page  # what Window.page is
+
+__all__ = ["Browser", "Window", "find_browser", "proxy_option", "resolver_rule"]

@@ -1,0 +1,256 @@
+"""The browser's process: found, started with the user's options, watched by one tap, and ended whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+from scraper.errors import BrowserMissing, UsageError
+from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.window import Window
+from scraper.session.installed import installed
+from scraper.session.tap import Gone, Tap
+from scraper.session.traffic import Traffic
+from scraper.session.workers import WorkerSockets
+from scraper.settings import ConnectTo, Settings, has_screen
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser as Process
+    from playwright.async_api import CDPSession, Playwright
+
+FLAGS = (
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability",
+    "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
+)  # fmt: skip
+CLOSE_S = 10.0  # a browser that has not closed by then is killed
+DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
+PLATFORMS = {"win32": "Windows NT 10.0; Win64; x64", "darwin": "Macintosh; Intel Mac OS X 10_15_7"}
+
+
+class Browser:
+    """One browser process; its windows are opened one after another, and the next waits until the one before is closed.
+
+    Args:
+        settings: the run's options.
+        spool: a folder for what the windows receive; removed by ``close``.
+    """
+
+    def __init__(self, settings: Settings, spool: Path) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._playwright: Playwright | None = None
+        self._process: Process | None = None
+        self._pid = 0
+        self._tap: Tap | None = None
+        self._window: Window | None = None
+        self._one = asyncio.Lock()
+        self._windows = 0
+
+    async def __aenter__(self) -> Browser:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def window(self, *, user_agent: str = "", mobile: bool = False) -> Window:
+        """A fresh window that shares nothing with others, its tap armed before the first navigation.
+
+        Raises:
+            BrowserMissing: none installed, or none that starts.
+            UsageError: a visible window is asked for where there is no screen.
+        """
+        await self._one.acquire()
+        try:
+            process = await self._started()
+            self._windows += 1
+            traffic = Traffic(self._spool / f"window-{self._windows}")
+            options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
+            with ours(""):
+                context = await process.new_context(
+                    **options,
+                    user_agent=user_agent or _user_agent(process.version),
+                    locale="zh-CN",
+                    timezone_id="Asia/Shanghai",
+                    ignore_https_errors=self._settings.insecure,
+                    service_workers="block",  # they hide traffic
+                    accept_downloads=True,
+                )
+                self._window = Window(context, traffic, self._settings, self._closed)
+                await self._window.begin()
+            return self._window
+        except BaseException:
+            self._window = None
+            self._one.release()
+            raise
+
+    async def close(self) -> None:
+        """Ends the windows, the process and its driver; a process that hangs is killed."""
+        try:
+            if self._window is not None:
+                await self._window.close()
+        finally:
+            await self._stop()
+            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+
+    async def _closed(self) -> None:
+        """The window has ended."""
+        if self._tap is not None:
+            await self._tap.forget()
+        self._window = None
+        self._one.release()
+
+    async def _started(self) -> Process:
+        if self._process is not None and self._process.is_connected():
+            return self._process
+        await self._stop()  # what is left of one that crashed
+        if self._settings.headed and not has_screen():
+            raise UsageError("--headed: there is no screen here (no DISPLAY, no WAYLAND_DISPLAY)")
+        paths = list(installed(self._settings.browser_path))
+        if not paths:
+            raise BrowserMissing
+        from playwright.async_api import Error, async_playwright
+
+        self._playwright = await async_playwright().start()
+        why = ""
+        for path in paths:
+            try:
+                self._process = await self._launch(self._playwright, path)
+                break
+            except Error as err:
+                why = why or first_line(err)
+        if self._process is None:
+            await self._stop()
+            raise BrowserMissing(why)
+        self._process.on("disconnected", lambda _: self._lost())
+        await self._arm(self._process)
+        return self._process
+
+    async def _launch(self, playwright: Playwright, path: Path) -> Process:
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rules = [rule for row in self._settings.connect_to if (rule := resolver_rule(row))]
+        mapped = [f"--host-resolver-rules={', '.join(rules)}"] if rules else []
+        return await playwright.chromium.launch(
+            executable_path=path,
+            headless=not self._settings.headed,
+            args=[*FLAGS, *mapped],
+            chromium_sandbox=not _is_root(),
+            proxy=proxy_option(self._settings),  # type: ignore[arg-type]  # a TypedDict of the library's own
+            downloads_path=self._spool / "downloads",
+            handle_sigint=False,  # the program ends the browser itself, after what it was doing
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+
+    async def _arm(self, process: Process) -> None:
+        with ours(""):
+            session: CDPSession = await process.new_browser_cdp_session()
+            told = await session.send("SystemInfo.getProcessInfo")
+        self._pid = next((one["id"] for one in told["processInfo"] if one["type"] == "browser"), 0)
+
+        async def send(method: str, params: dict[str, Any]) -> dict[str, Any]:
+            from playwright.async_api import Error
+
+            try:
+                answer: dict[str, Any] = await session.send(method, params)
+            except Error as err:
+                raise Gone(first_line(err)) from err
+            return answer
+
+        def current() -> Traffic | None:
+            return self._window.traffic if self._window else None
+
+        tap = self._tap = Tap(send, current, self._settings.timeout_s)
+        session.on("Fetch.requestPaused", tap.paused)
+        sockets = WorkerSockets(send, self._heard)
+        session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))
+        session.on("Target.receivedMessageFromTarget", sockets.told)
+        await tap.arm()
+        await sockets.arm()
+
+    def _heard(self, url: str, kind: str, message: str | bytes) -> None:
+        if self._window is not None:
+            self._window.heard(url, kind, message)
+
+    def _lost(self) -> None:
+        if self._window is not None:
+            self._window.lost("the browser ended")
+
+    async def _stop(self) -> None:
+        """End the process and the driver, in this order, each within its time."""
+        if self._tap is not None:
+            await self._tap.forget()
+        process, playwright, pid = self._process, self._playwright, self._pid
+        self._process, self._playwright, self._tap, self._pid = None, None, None, 0
+        closed = process is None or await within(CLOSE_S, process.close())
+        if playwright is not None:
+            closed = await within(CLOSE_S, playwright.stop()) and closed
+        if not closed and pid:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _user_agent(version: str) -> str:
+    """A desktop browser's own; some sites turn away one that calls itself headless."""
+    platform = PLATFORMS.get(sys.platform, "X11; Linux x86_64")
+    return (
+        f"Mozilla/5.0 ({platform}) AppleWebKit/537.36 (KHTML, like Gecko) "
+        f"Chrome/{version.partition('.')[0]}.0.0.0 Safari/537.36"
+    )
+
+
+def resolver_rule(row: ConnectTo) -> str:
+    """One ``--connect-to`` as a rule of Chromium's resolver.
+
+    Raises:
+        UsageError: a new port for any host, which Chromium has no rule for.
+    """
+    if not row.address and not row.host:
+        raise UsageError(
+            f"--connect-to: the browser can't change only the port {row.port or ''} of every host"
+        )
+    host, address = (
+        f"[{name}]" if ":" in name else name for name in (row.host or "*", row.address or row.host)
+    )
+    pattern = f"{host}:{row.port}" if row.port is not None else host
+    return f"MAP {pattern} {address}" + (f":{row.to_port}" if row.to_port is not None else "")
+
+
+def proxy_option(settings: Settings) -> dict[str, str] | None:
+    """The proxy as the library takes it: the user's, else the environment's with this machine itself excluded.
+
+    A host that ``--connect-to`` maps is reached past the proxy, which would look its name up itself.
+    """
+    around = [row.host for row in settings.connect_to if row.host]
+    server = settings.proxy
+    if not server:
+        found = getproxies_environment()
+        server = found.get("https") or found.get("http") or found.get("all") or ""
+        around += ["localhost", "127.0.0.1", "[::1]", *found.get("no", "").split(",")]
+    if not server:
+        return None
+    parts = urlsplit(server if "://" in server else f"http://{server}")
+    port = f":{parts.port}" if parts.port else ""
+    option = {"server": f"{parts.scheme.replace('socks5h', 'socks5')}://{parts.hostname}{port}"}
+    if parts.username:
+        option |= {"username": parts.username, "password": parts.password or ""}
+    bypass = ",".join(dict.fromkeys(name.strip() for name in around if name.strip()))
+    return option | ({"bypass": bypass} if bypass else {})

@@ -1,0 +1,287 @@
+"""One link's window: its pages, its cookies, everything it received, and requests sent from inside it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scraper.errors import CloudfilmError, SiteChanged, SiteUnreachable
+from scraper.model import Request
+from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.http import Cookie, Response
+from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
+from scraper.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket
+
+CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's own end
+LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
+LOOK_EVERY_S = 0.1
+UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
+FETCH = """async ({url, method, headers, body}) => {
+  try {
+    const sent = body === null ? undefined : Uint8Array.from(atob(body), c => c.charCodeAt(0));
+    const answer = await fetch(url, {method, headers, body: sent, credentials: "include"});
+    await answer.arrayBuffer();
+    return answer.url || url;
+  } catch (error) { return null; }
+}"""
+
+
+class Window:
+    """One link's window: its pages, its cookies, and everything it received.
+
+    Attributes:
+        traffic: what was received, from the first navigation on.
+        said: what the pages said in dialogs (``alert``); they are answered with "OK".
+    """
+
+    def __init__(self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any) -> None:
+        self.traffic = traffic
+        self.said: list[str] = []
+        self._context = context
+        self._settings = settings
+        self._closed = closed
+        self._pages: list[Page] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self._lost: CloudfilmError | None = None
+
+    async def begin(self) -> None:
+        """Open the first page."""
+        self._context.set_default_timeout(self._settings.timeout_s * 1000)
+        self._context.on("page", self._opened)
+        self._context.on("dialog", lambda dialog: self._spawn(self._accept(dialog)))
+        await self._context.new_page()
+
+    @property
+    def page(self) -> Page:
+        """The newest page that is open: a viewer often comes in a tab of its own."""
+        return self._pages[-1]
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """All pages that are open, oldest first."""
+        return tuple(self._pages)
+
+    async def latest(self) -> Page:
+        """The newest page, once its document is there."""
+        page = self.page
+        with ours(self.traffic.host, quiet=True):
+            await page.wait_for_load_state("domcontentloaded", timeout=LOADED_S * 1000)
+        return self.page
+
+    async def open(self, url: str) -> None:
+        """Go to ``url`` and wait until its document is there.
+
+        Raises:
+            BadCertificate: TLS can't be trusted. SiteUnreachable: no connection, no answer in time, or the browser ended.
+        """
+        host = self.traffic.host = urlsplit(url).hostname or ""
+        self._check()
+        with self._translated(host, loading=True):
+            await self.page.goto(url, wait_until="commit")
+        with ours(host, quiet=True):
+            await self.page.wait_for_load_state("domcontentloaded", timeout=LOADED_S * 1000)
+        self._check()
+
+    async def which(self, faces: Mapping[str, str], *, timeout_s: float) -> str:
+        """Wait for whichever selector shows first, in the newest page or one of its frames, and give its name.
+
+        Raises:
+            SiteChanged: none of them in time. SiteUnreachable: the browser ended.
+        """
+        from playwright.async_api import Error
+
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout_s
+        while loop.time() < give_up:
+            self._check()
+            for frame in self.page.frames:
+                for name, selector in faces.items():
+                    with suppress(Error):  # the document was replaced while we looked
+                        if await frame.locator(selector).first.is_visible():
+                            return name
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise SiteChanged(host=self.traffic.host, what=f"the page shows none of: {', '.join(faces)}")
+
+    async def cookies(self) -> list[Cookie]:
+        """The window's cookies, for the direct client."""
+        if self._lost is not None:
+            return []
+        with ours(self.traffic.host):
+            found = await self._context.cookies()
+        return [
+            Cookie(
+                one.get("name", ""),
+                one.get("value", ""),
+                one.get("domain", ""),
+                one.get("path", "/"),
+                one.get("secure", False),
+                one.get("expires", -1),
+            )
+            for one in found
+        ]
+
+    async def add_cookies(self, cookies: list[Cookie]) -> None:
+        """Put cookies in; one that the browser finds unsound is left out."""
+        for cookie in cookies:
+            if not cookie.domain:
+                continue
+            with ours(self.traffic.host, quiet=True):
+                await self._context.add_cookies(
+                    [
+                        {
+                            "name": cookie.name,
+                            "value": cookie.value,
+                            "domain": cookie.domain,
+                            "path": cookie.path or "/",
+                            "secure": cookie.secure,
+                            "expires": cookie.expires,
+                        }
+                    ]
+                )
+
+    async def fetch(self, request: Request) -> Response:
+        """Send a request from inside the page: its cookies, its TLS, its fingerprint. For what refuses the direct client.
+
+        Raises:
+            SiteUnreachable: no answer, or the page is not allowed to ask there.
+        """
+        host = urlsplit(request.url).hostname or ""
+        headers = {**request.headers, **(request.sign() if request.sign else {})}
+        body = None if request.body is None else base64.b64encode(request.body).decode()
+        asked = {"url": request.url, "method": request.method, "headers": headers, "body": body}
+        seen = len(self.traffic.exchanges)
+        with self._translated(host):
+            url = await self.page.evaluate(FETCH, asked)
+        # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
+        patience = LOADED_S if url else UNREADABLE_S
+        wanted = ((url or request.url).partition("#")[0], request.method)
+        while fresh := await self.traffic.after(seen, timeout_s=patience):
+            for one in fresh:
+                seen += 1
+                if (one.url, one.method) == wanted:
+                    return Response(one.status, one.headers, one.read(), one.url)
+        raise SiteUnreachable(host=host, why="no answer in time" if url else "the page can't ask there")
+
+    @asynccontextmanager
+    async def guard(self) -> AsyncIterator[None]:
+        """Work on ``page`` itself in here: what the browser's library raises becomes one of our errors.
+
+        Raises:
+            SiteChanged: the page does not show what was waited for. SiteUnreachable, BadCertificate: as for ``open``.
+        """
+        with self._translated(self.traffic.host):
+            yield
+
+    def quietly(self) -> AbstractContextManager[None]:
+        """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
+        return ours(self.traffic.host, quiet=True)
+
+    def lost(self, why: str) -> None:
+        """The browser, or the page, is gone: whoever waits hears of it."""
+        if not self._is_closed and self._lost is None:
+            self._lost = SiteUnreachable(host=self.traffic.host, why=why)
+            self.traffic.end(self._lost)
+
+    async def close(self) -> None:
+        """End the window and remove what it received. May be called twice."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await within(CLOSE_S, self._context.close())
+            await asyncio.to_thread(self.traffic.clear)
+        finally:
+            await self._closed()
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    @contextmanager
+    def _translated(self, host: str, *, loading: bool = False) -> Iterator[None]:
+        """As ``ours``; where the browser ended, that is the reason."""
+        try:
+            with ours(host, loading=loading):
+                yield
+        except CloudfilmError as err:
+            if self._lost is not None and err is not self._lost:
+                raise self._lost from err
+            raise
+
+    # ---- what the browser tells
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _opened(self, page: Page) -> None:
+        self._pages.append(page)
+        page.on("close", self._page_closed)
+        page.on("crash", lambda _: self.lost("the page crashed"))
+        page.on("websocket", self._socket)
+        page.on("download", lambda download: self._spawn(self._download(download)))
+
+    def _page_closed(self, page: Page) -> None:
+        if len(self._pages) > 1 and page in self._pages:
+            self._pages.remove(page)
+        elif not self._is_closed:
+            self.lost("the window was closed")
+
+    def _socket(self, socket: WebSocket) -> None:
+        socket.on("framereceived", lambda message: self.heard(socket.url, WEBSOCKET_IN, message))
+        socket.on("framesent", lambda message: self.heard(socket.url, WEBSOCKET_OUT, message))
+
+    def heard(self, url: str, kind: str, message: str | bytes) -> None:
+        """One WebSocket message."""
+        data = message.encode() if isinstance(message, str) else message
+        try:
+            body = self.traffic.keep(data)
+        except CloudfilmError as err:
+            self.traffic.end(err)
+            return
+        self.traffic.add(
+            Exchange(
+                url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=isinstance(message, str),
+                when=self.traffic.now,
+            )
+        )  # fmt: skip
+
+    async def _accept(self, dialog: Dialog) -> None:
+        self.said.append(dialog.message)
+        self.traffic.touch()
+        with ours(self.traffic.host, quiet=True):
+            await dialog.accept()
+
+    async def _download(self, download: Download) -> None:
+        """A file that the page hands out: by a link, a button, or made in the page itself."""
+        from playwright.async_api import Error
+
+        self.traffic.busy += 1
+        try:
+            path = self.traffic.new_file()
+            await asyncio.to_thread(os.replace, await download.path(), path)
+        except (Error, OSError) as err:
+            self.traffic.miss(download.url, first_line(err))
+        except CloudfilmError as err:
+            self.traffic.end(err)
+        else:
+            named = {"content-disposition": f'attachment; filename="{download.suggested_filename}"'}
+            size = path.stat().st_size
+            self.traffic.add(
+                Exchange(download.url, DOWNLOAD, headers=named, body=path, size=size, when=self.traffic.now)
+            )
+        finally:
+            self.traffic.busy -= 1
