@@ -10,9 +10,9 @@ import trustme
 from fixtures.sites.generic_channels import site
 from scraper.errors import BadCertificate, BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.model import Request
-from scraper.session import browser as door
 from scraper.session.browser import Browser, find_browser, proxy_option, resolver_rule
 from scraper.session.http import Cookie
+from scraper.session.installed import installed
 from scraper.settings import ConnectTo, Settings
 from tests.serving import served
 
@@ -315,7 +315,7 @@ def test_where_browsers_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "ms"))
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "chromium").touch(0o700)
-    assert [path.relative_to(tmp_path).parts[:2] for path in door.installed()][:3] == [
+    assert [path.relative_to(tmp_path).parts[:2] for path in installed()][:3] == [
         ("ms", "chromium-1200"), ("ms", "chromium-999"), ("chromium",),
     ]  # fmt: skip
     assert find_browser(str(tmp_path / "absent")) is None
