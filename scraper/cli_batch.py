@@ -135,7 +135,7 @@ class _Batch:
             state = record.state.value if record else "queued"
             if self.as_json:
                 row = {
-                    "source": item.row.shown,
+                    "source": item.job.shown,
                     "lines": list(item.lines),
                     "state": state,
                     "would_run": item in made.todo,
@@ -144,7 +144,7 @@ class _Batch:
             else:
                 mark = "→" if item in made.todo else " "
                 typer.echo(
-                    f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {item.row.shown}  {item.row.label}"
+                    f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {item.job.shown}  {item.row.label}"
                 )
         complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.left)))
         return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
@@ -249,7 +249,7 @@ def _entry(item: Item, outcome: Outcome | None, ledger: Ledger) -> Entry:
 
     record = ledger.record(item.job.key)
     return Entry(
-        item.lines, item.row.label, item.row.shown, outcome, record.attempts if record else 0,
+        item.lines, item.row.label, item.job.shown, outcome, record.attempts if record else 0,
         partial(ledger.thumbnails, item.job.key),
     )  # fmt: skip
 

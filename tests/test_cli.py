@@ -381,11 +381,11 @@ def test_both_languages(study, tmp_path, lang, words):
 
 
 def test_the_password_may_come_from_the_environment():
-    from scraper.cli import _settings
+    from scraper.cli_options import settings_of
 
     os.environ["CLOUDFILM_PASSWORD"] = "from-outside"
     try:
-        settings = _settings(answers=None, password=None, connect_to=None, language=None, as_json=True)
+        settings = settings_of(answers=None, password=None, connect_to=None, language=None, as_json=True)
         assert settings.answers == {"password": "from-outside"}
         assert "from-outside" not in repr(settings)
     finally:

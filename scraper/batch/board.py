@@ -136,7 +136,7 @@ class Watching:
 
 
 def _name(item: Item) -> str:
-    name = f"{item.row.label} · {item.row.shown}" if item.row.label else item.row.shown
+    name = f"{item.row.label} · {item.job.shown}" if item.row.label else item.job.shown
     return name if len(name) <= _WIDEST else "…" + name[1 - _WIDEST :]
 
 

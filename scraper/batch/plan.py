@@ -35,11 +35,7 @@ class Item:
     answers: str  # their keyed hash
     again: tuple[State, ...] = ()  # states, beside ``queued``, from which it is done once more
     attempts: int = 0  # how often it was tried until now
-
-    @property
-    def host(self) -> str:
-        """The link's host; nothing for a file."""
-        return "" if self.row.is_file else urlsplit(self.row.shown).hostname or ""
+    host: str = ""  # the link's; nothing for a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,8 @@ def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice
     for key, row in by_key.items():
         answers = {**settings.answers, **row.answers}
         job = Job(key, row.source, row.shown, replace(settings, answers=answers))
-        item = Item(row, job, tuple(lines[key]), ledger.hashed_answers(answers))
+        host = "" if row.is_file else urlsplit(job.shown).hostname or ""
+        item = Item(row, job, tuple(lines[key]), ledger.hashed_answers(answers), host=host)
         record = before.get(key)
         again = _again(record, item, settings.output, choice)
         is_wanted = again is not None and (choice.limit is None or len(todo) < choice.limit)

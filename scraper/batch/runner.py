@@ -72,7 +72,7 @@ class Runner:
         Raises:
             StoreError: the ledger can't be written.
         """
-        self._ledger.enroll((item.job.key, item.row.shown, item.row.label) for item in todo.items)
+        self._ledger.enroll((item.job.key, item.job.shown, item.row.label) for item in todo.items)
         self._ledger.take_up()
         for item in todo.left:
             record = todo.before.get(item.job.key)
@@ -182,7 +182,7 @@ class Runner:
             record = self._ledger.record(owner)
             if record is not None and record.state is State.DONE and record.outcome is not None:
                 return Outcome(
-                    {**record.outcome.document, "source": item.row.shown},
+                    {**record.outcome.document, "source": item.job.shown},
                     record.outcome.words,
                     record.outcome.diagnostic,
                     self._ledger.thumbnails(owner),
