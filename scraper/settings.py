@@ -94,6 +94,7 @@ class Settings:
     language: Language = Language.EN
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
+    keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
     browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
 
 

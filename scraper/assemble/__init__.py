@@ -1,7 +1,8 @@
 """Payloads → Part 10 files: settle what a site served, rebuild what it serves apart, put instances in order."""
 
+from scraper.assemble.disguise import disguised, stream
 from scraper.assemble.order import order
 from scraper.assemble.part10 import header, settle
 from scraper.assemble.rebuild import Rebuilt, check_frame, rebuild
 
-__all__ = ["Rebuilt", "check_frame", "header", "order", "rebuild", "settle"]
+__all__ = ["Rebuilt", "check_frame", "disguised", "header", "order", "rebuild", "settle", "stream"]

@@ -107,13 +107,14 @@ def raw_texts(layout: walk.Layout, ds: Dataset) -> list[bytes]:
     """The undecoded text values of the top level."""
     found = []
     for tag in layout.elements:
-        vr = _dictionary_vr(tag) if layout.implicit else layout.elements[tag].vr
+        vr = dictionary_vr(tag) if layout.implicit else layout.elements[tag].vr
         if vr in _TEXT_VRS and tag in ds and tag >> 16 != 0x7FE0:
             found.append(layout.value(tag))
     return found
 
 
-def _dictionary_vr(tag: int) -> str:
+def dictionary_vr(tag: int) -> str:
+    """The Value Representation that the standard gives a tag; empty where it knows none."""
     try:
         return str(pydicom.datadict.dictionary_VR(tag))
     except KeyError:

@@ -110,14 +110,16 @@ def mapped(path: Path) -> Iterator[Buffer]:
 
 
 @dataclass(slots=True)
-class _Level:
+class Level:
+    """Where the walk is: in a sequence or an item, and where that ends."""
+
     end: int
     is_sequence: bool
     undefined: bool
     implicit: bool
 
 
-class _Walker:
+class Walker:
     """One pass over one data set."""
 
     def __init__(self, layout: Layout) -> None:
@@ -128,9 +130,10 @@ class _Walker:
         self.tag_struct = struct.Struct(order + "HH")
         self.u16 = struct.Struct(order + "H")
         self.u32 = struct.Struct(order + "I")
-        self.levels = [_Level(len(layout.data), False, False, layout.implicit)]  # noqa: FBT003 - a plain set
+        self.levels = [Level(len(layout.data), False, False, layout.implicit)]  # noqa: FBT003 - a plain set
 
     def fail(self, fault: Fault, tag: int) -> None:
+        """Note what is wrong, and where; the walk ends."""
         self.layout.fault, self.layout.fault_tag = fault, tag
 
     def run(self) -> None:
@@ -157,13 +160,15 @@ class _Walker:
                 self.element(level)
         self.layout.end = self.pos
 
-    def push(self, level: _Level, tag: int) -> None:
+    def push(self, level: Level, tag: int) -> None:
+        """Go in, unless that is deeper than anything sound."""
         if len(self.levels) > 2 * DEEPEST:
             self.fail(Fault.NESTING, tag)
         else:
             self.levels.append(level)
 
-    def item(self, level: _Level) -> None:
+    def item(self, level: Level) -> None:
+        """An item of a sequence, or its end."""
         group, element = self.tag_struct.unpack_from(self.data, self.pos)
         tag = group << 16 | element
         (length,) = self.u32.unpack_from(self.data, self.pos + 4)
@@ -175,11 +180,11 @@ class _Walker:
             if end > level.end:
                 self.fail(Fault.TRUNCATED, tag)
             else:
-                self.push(_Level(end, False, length == _UNDEFINED, level.implicit), tag)  # noqa: FBT003
+                self.push(Level(end, False, length == _UNDEFINED, level.implicit), tag)  # noqa: FBT003
         else:
             self.fail(Fault.BROKEN, tag)
 
-    def value_at(self, level: _Level) -> tuple[bytes, int, int]:
+    def value_at(self, level: Level) -> tuple[bytes, int, int]:
         """VR (empty in Implicit VR), start and length of the value of the element that begins here."""
         pos = self.pos
         vr = b"" if level.implicit else bytes(self.data[pos + 4 : pos + 6])
@@ -191,7 +196,8 @@ class _Walker:
         # Implicit VR, to which some writers change half way
         return b"", pos + 8, self.u32.unpack_from(self.data, pos + 4)[0]
 
-    def element(self, level: _Level) -> None:
+    def element(self, level: Level) -> None:
+        """An element, or an item's end."""
         data, pos = self.data, self.pos
         group, number = self.tag_struct.unpack_from(data, pos)
         tag = group << 16 | number
@@ -223,11 +229,11 @@ class _Walker:
             self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, length))
         if vr == b"SQ" and length:
             self.pos = start
-            self.push(_Level(end, True, False, level.implicit), tag)  # noqa: FBT003
+            self.push(Level(end, True, False, level.implicit), tag)  # noqa: FBT003
         else:
             self.pos = end
 
-    def undefined(self, level: _Level, tag: int, vr: bytes) -> None:
+    def undefined(self, level: Level, tag: int, vr: bytes) -> None:
         """A sequence, an UN that holds one in Implicit VR (PS3.5 6.2.2), or encapsulated Pixel Data (PS3.5 A.4)."""
         top = len(self.levels) == 1
         if tag in PIXEL_TAGS and vr != b"SQ":
@@ -241,9 +247,10 @@ class _Walker:
             return
         if top:
             self.layout.elements.setdefault(tag, Element(tag, "SQ", self.pos, 0))
-        self.push(_Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
+        self.push(Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
 
     def read_fragments(self, end: int) -> list[tuple[int, int]]:
+        """Start and length of each fragment of encapsulated pixels."""
         found: list[tuple[int, int]] = []
         while self.layout.fault is None:
             if self.pos + 8 > end:
@@ -269,7 +276,7 @@ class _Walker:
 def data_set(data: Buffer, start: int, *, implicit: bool, little: bool) -> Layout:
     """The layout of a data set that starts at ``start``."""
     layout = Layout(data, start, implicit, little)
-    _Walker(layout).run()
+    Walker(layout).run()
     return layout
 
 

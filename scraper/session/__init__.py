@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -79,6 +80,7 @@ class Session:
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
         self._endings: list[Callable[[], Awaitable[None]]] = []
+        self.kept: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
     # ---- what the page asks of a person
@@ -187,6 +189,8 @@ class Session:
             response.headers.get("content-type", ""),
             len(response.body),
         )
+        if self.kept is not None:
+            self.kept.append(_exchange(request, response, self.spool / f"kept-{len(self.kept)}"))
         return response
 
     @asynccontextmanager
@@ -383,6 +387,20 @@ class Session:
         finally:
             self._window = None
             await self._http.close()
+
+
+def _exchange(request: Request, response: Response, copy: Path) -> Exchange:
+    """What was asked directly, as the browser's traffic has it; a body that went into a file is copied."""
+    from scraper.session.traffic import Exchange
+
+    body: bytes | Path = response.body
+    size = len(response.body)
+    if response.path is not None and response.path.is_file():
+        shutil.copyfile(response.path, copy)
+        body, size = copy, copy.stat().st_size
+    sent = {name.lower(): value for name, value in request.headers.items()}
+    url, method, headers = request.url, request.method, response.headers
+    return Exchange(url, "direct", method, sent, request.body, response.status, headers, body, size)
 
 
 def encode_query(values: Mapping[str, str]) -> str:

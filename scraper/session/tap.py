@@ -64,7 +64,7 @@ class _Plan(Enum):
     STREAM = auto()
 
 
-def _plan(event: Mapping[str, Any], headers: Mapping[str, str]) -> _Plan:
+def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: bool) -> _Plan:
     """What to do with one answer, by what its head says."""
     status, request, kind = event.get("responseStatusCode"), event["request"], event.get("resourceType", "")
     if status is None or request["method"] == "OPTIONS" or not request["url"].startswith("http"):
@@ -73,7 +73,7 @@ def _plan(event: Mapping[str, Any], headers: Mapping[str, str]) -> _Plan:
         return _Plan.BARE
     length = headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdigit() else None
-    if _cannot_matter(kind, size, headers):
+    if not (programs and _is_program(kind, headers)) and _cannot_matter(kind, size, headers):
         return _Plan.PASS
     if size is None:
         return _Plan.STREAM if _may_be_a_package(headers) else _Plan.WHOLE
@@ -90,6 +90,13 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
         return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
     is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
     return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
+
+
+def _is_program(kind: str, headers: Mapping[str, str]) -> bool:
+    """A script, a style sheet, WebAssembly."""
+    content_type = headers.get("content-type", "").lower()
+    named = any(mark in content_type for mark in ("javascript", "text/css", "application/wasm"))
+    return named or kind in ("Script", "Stylesheet")
 
 
 def _may_be_a_package(headers: Mapping[str, str]) -> bool:
@@ -110,9 +117,13 @@ class Tap:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
         current: the open window's traffic; None: whatever comes is let through.
         timeout_s: a streamed body that is silent this long is given up.
+        programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
     """
 
-    def __init__(self, send: Send, current: Callable[[], Traffic | None], timeout_s: float) -> None:
+    def __init__(
+        self, send: Send, current: Callable[[], Traffic | None], timeout_s: float, *, programs: bool = False
+    ) -> None:
+        self._programs = programs
         self._send = send
         self._current = current
         self._timeout_s = timeout_s
@@ -122,9 +133,8 @@ class Tap:
 
     async def arm(self) -> None:
         """Start; must be done before the first navigation, or what a loaded page asks for passes unseen."""
-        patterns = [
-            {"urlPattern": "*", "requestStage": "Response", "resourceType": kind} for kind in RESOURCES
-        ]
+        kinds = (*RESOURCES, "Stylesheet") if self._programs else RESOURCES
+        patterns = [{"urlPattern": "*", "requestStage": "Response", "resourceType": kind} for kind in kinds]
         await self._send("Fetch.enable", {"patterns": patterns})
 
     def paused(self, event: dict[str, Any]) -> None:
@@ -134,7 +144,7 @@ class Tap:
             self._again.discard(event["request"]["url"])
             traffic = None
         headers = _joined(event.get("responseHeaders") or [])
-        plan = _Plan.PASS if traffic is None else _plan(event, headers)
+        plan = _Plan.PASS if traffic is None else _plan(event, headers, programs=self._programs)
         if traffic is not None:
             traffic.touch()
         if plan is _Plan.PASS or traffic is None:

@@ -174,7 +174,7 @@ class Browser:
         def current() -> Traffic | None:
             return self._window.traffic if self._window else None
 
-        tap = self._tap = Tap(send, current, self._settings.timeout_s)
+        tap = self._tap = Tap(send, current, self._settings.timeout_s, programs=self._settings.keep_programs)
         session.on("Fetch.requestPaused", tap.paused)
         sockets = WorkerSockets(send, self._heard)
         session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))

@@ -1,0 +1,260 @@
+"""A DICOM object with everything that could tell a person replaced in place: same tags, same lengths, other values.
+
+Kept are what a thing is (classes, syntaxes, codes), how large and where it lies; replaced are names, texts, numbers of people and
+examinations, dates, UIDs, and every pixel. Nothing moves, so that whatever surrounds the object stays true.
+
+Source: PS3.5 6.2 (Value Representations), PS3.15 annex E (which attributes can identify).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from scraper.assemble import charset, encode, walk
+from scraper.assemble.part10 import declared_charset, dictionary_vr
+from scraper.errors import CorruptInstance
+from scraper.protocols import codestream
+
+TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
+NUMBERS: Final = frozenset(("DS", "IS", "AS"))
+BINARY_NUMBERS: Final = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "UV", "SV"))
+STRUCTURE: Final = frozenset(
+    (0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200)
+)  # groups whose numbers and codes stay
+KEPT: Final = frozenset(
+    (0x00080005, 0x00080070, 0x00081090, 0x00020013)
+)  # character set, maker, model, the writer's version
+SMALLEST_TOP: Final = 2
+
+
+class Replacer(Protocol):
+    """What gives the replacements."""
+
+    def uid(self, original: str) -> str:
+        """A UID's."""
+
+    def date(self, original: str) -> str:
+        """A date's."""
+
+    def time(self, original: str) -> str:
+        """A time's."""
+
+    def free(self, original: str) -> str:
+        """A text's, word by word."""
+
+    def noise(self, length: int, salt: str = "") -> bytes:
+        """Bytes that mean nothing."""
+
+    def samples(self, shape: tuple[int, int], top: int, salt: str) -> np.ndarray:
+        """Pixels that show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    tag: int
+    vr: str
+    offset: int
+    length: int
+
+
+class _Leaves(walk.Walker):
+    """Every element that holds a value, however deep, and every fragment of pixels."""
+
+    def __init__(self, layout: walk.Layout) -> None:
+        super().__init__(layout)
+        self.found: list[_Leaf] = []
+        self.pieces: list[list[tuple[int, int]]] = []  # fragments of each encapsulated element
+
+    def element(self, level: walk.Level) -> None:
+        group, number = self.tag_struct.unpack_from(self.data, self.pos)
+        vr, start, length = self.value_at(level)
+        tag = group << 16 | number
+        if group != 0xFFFE and start + length <= level.end and vr != b"SQ":
+            said = vr.decode("latin-1") or dictionary_vr(tag)
+            if said != "SQ":
+                self.found.append(_Leaf(tag, said, start, length))
+        super().element(level)
+
+    def read_fragments(self, end: int) -> list[tuple[int, int]]:
+        fragments = super().read_fragments(end)
+        self.pieces.append(fragments)
+        return fragments
+
+
+def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
+    """The object with its values replaced; of the same length.
+
+    Args:
+        data: a Part 10 file, or a bare data set.
+        names: gives the replacements.
+        pixels: replace these too; without, the object is good for nothing but to hear what ``names`` is asked.
+
+    Raises:
+        CorruptInstance: no DICOM object, or one that is cut off or broken.
+    """
+    layout = walk.layout_of(data)
+    if layout.fault is not None or layout.data is not data:
+        raise CorruptInstance(what="a data set that can't be walked in place")
+    out = bytearray(data)
+    if layout.meta:
+        out[:128] = bytes(128)
+    leaves = _Leaves(layout)
+    leaves.run()
+    declared = declared_charset(layout)
+    raw = [data[one.offset : one.offset + one.length] for one in leaves.found if one.vr in TEXTS]
+    guessed = charset.suspect(raw, declared)
+    meta = (_Leaf(one.tag, one.vr, one.offset, one.length) for one in layout.meta.values())
+    for leaf in (*meta, *leaves.found):
+        if leaf.tag not in walk.PIXEL_TAGS:
+            value = data[leaf.offset : leaf.offset + leaf.length]
+            out[leaf.offset : leaf.offset + leaf.length] = _replaced(leaf, value, names, declared, guessed)
+    if not pixels:
+        return bytes(out)
+    drawn = _Pixels(layout, names, layout.text(0x00080018))
+    for leaf in leaves.found:
+        if leaf.tag in walk.PIXEL_TAGS:
+            out[leaf.offset : leaf.offset + leaf.length] = drawn.native(leaf.length, leaf.tag)
+    for fragments in leaves.pieces:
+        for offset, piece in drawn.fragments(data, fragments):
+            out[offset : offset + len(piece)] = piece
+    return bytes(out)
+
+
+def _replaced(leaf: _Leaf, value: bytes, names: Replacer, declared: list[str], guessed: str) -> bytes:
+    """One value's replacement, of its length."""
+    structural, vr = leaf.tag >> 16 in STRUCTURE, leaf.vr
+    codes = structural and (vr in ("CS", "DS", "IS") or vr in BINARY_NUMBERS)
+    if leaf.tag in KEPT or not value or leaf.tag & 0xFFFF == 0 or codes:
+        return value
+    if vr == "UI":
+        return _each(value, names.uid, b"\0")
+    if vr in ("DA", "TM", "DT"):
+        return _each(
+            value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" "
+        )
+    if vr in TEXTS:
+        shown = names.free(charset.decode(value, declared, guessed))
+        return _fitted(shown, value, declared, guessed)
+    if vr in ("CS", *NUMBERS):
+        return _each(value, names.free, b" ")
+    return bytes(len(value)) if vr in BINARY_NUMBERS else names.noise(len(value), value.hex()[:64])
+
+
+def _each(value: bytes, replace: object, padding: bytes) -> bytes:
+    """Value by value, with each one's own padding and length."""
+    shown = []
+    for one in value.split(b"\\"):
+        text = one.rstrip(b"\0 ").decode("latin-1")
+        new = replace(text).encode("latin-1", "replace") if text else b""  # type: ignore[operator]  # a Replacer's method
+        shown.append(new[: len(one)].ljust(len(one), padding))
+    return b"\\".join(shown)
+
+
+def _moment(text: str, names: Replacer) -> str:
+    """Date and time in one; the zone's offset stays."""
+    digits = text[:14]
+    zone = text[len(text) - 5 :] if len(text) > 5 and text[-5] in "+-" else ""
+    middle = text[8 : len(text) - len(zone)]
+    if len(digits) < 8:
+        return names.free(text)
+    return names.date(text[:8]) + (names.time(middle) if middle else "") + zone
+
+
+def _fitted(shown: str, value: bytes, declared: list[str], guessed: str) -> bytes:
+    """The text in the character set of the value, of its length."""
+    for name in (charset.codec([guessed] if guessed else declared), "utf-8", "gb18030", "ascii"):
+        try:
+            raw = shown.encode(name) if name else b""
+        except (UnicodeEncodeError, LookupError):
+            continue
+        if raw and len(value) - 2 <= len(raw) <= len(value):
+            return raw.ljust(len(value))
+    plain = "".join(char if char.isascii() else "x" for char in shown).encode("ascii")
+    return plain[: len(value)].ljust(len(value), b"x")
+
+
+class _Pixels:
+    """Replaces pixels by others of the same size, depth and coding."""
+
+    def __init__(self, layout: walk.Layout, names: Replacer, salt: str) -> None:
+        self._names = names
+        self._salt = salt
+        self._syntax = layout.transfer_syntax_uid
+        self._bits = layout.number(0x00280100) or 16
+        self._stored = layout.number(0x00280101) or self._bits
+        self._signed = bool(layout.number(0x00280103))
+        self._columns = layout.number(0x00280011) or 1
+        self._samples = layout.number(0x00280002) or 1
+        self._order = "<" if layout.little else ">"
+        self._frames = int(layout.text(0x00280008) or 1) if (layout.text(0x00280008) or "1").isdigit() else 1
+        self._colours = layout.text(0x00280004)
+
+    def native(self, length: int, tag: int) -> bytes:
+        """Raw samples."""
+        if tag != walk.PIXEL_DATA:  # floating point
+            return bytes(length)
+        width = {8: 1, 16: 2, 32: 4}.get(self._bits)
+        if width is None:
+            return self._names.noise(length, self._salt)
+        line = self._columns * self._samples
+        rows = -(-length // (line * width))
+        top = 1 << min(self._stored - self._signed, 11)
+        picture = self._names.samples((rows, line), top, self._salt)
+        return picture.astype(f"{self._order}u{width}").tobytes()[:length]
+
+    def fragments(self, data: bytes, fragments: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+        """Replacements for the fragments of encapsulated frames; the offset table stays."""
+        for number, frame in enumerate(_frames(data, fragments[1:], self._frames)):
+            old = b"".join(data[offset : offset + length] for offset, length in frame)
+            new = self._stream(old, f"{self._salt}/{number}").ljust(len(old), b"\0")
+            at = 0
+            for offset, length in frame:
+                yield offset, new[at : at + length]
+                at += length
+
+    def _stream(self, old: bytes, salt: str) -> bytes:
+        return stream(old, self._syntax, self._names, salt)
+
+
+def stream(old: bytes, syntax: str, names: Replacer, salt: str) -> bytes:
+    """A codestream of the same size, depth and coding, not longer than the old one; noise where none can be made.
+
+    Args:
+        old: the codestream.
+        syntax: its Transfer Syntax UID, or nothing.
+        names: gives the pixels.
+        salt: which pixels.
+    """
+    try:
+        about = codestream.read(old)
+    except CorruptInstance:
+        about = None
+    if about is not None:
+        top = 1 << min(about.bits - about.is_signed, 11)
+        while top >= SMALLEST_TOP:
+            samples = names.samples((about.rows, about.columns), top, salt)
+            if about.components > 1:
+                samples = np.repeat(samples[:, :, None], about.components, axis=2)
+            made = encode.encoded(samples, about, syntax or about.transfer_syntax_uid)
+            if made is not None and len(made) <= len(old):
+                return made
+            top >>= 3
+    return old[:4] + names.noise(max(len(old) - 4, 0), salt)
+
+
+def _frames(data: bytes, fragments: list[tuple[int, int]], count: int) -> list[list[tuple[int, int]]]:
+    """Fragments by frame: one each, or all for one, else by the marks that a stream begins with."""
+    if len(fragments) == count or count < 1:
+        return [[one] for one in fragments]
+    if count == 1:
+        return [fragments]
+    found: list[list[tuple[int, int]]] = []
+    for offset, length in fragments:
+        if not found or data[offset : offset + 2] in (b"\xff\xd8", b"\xff\x4f"):
+            found.append([])
+        found[-1].append((offset, length))
+    return found

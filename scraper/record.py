@@ -1,0 +1,255 @@
+"""``cloudfilm record``: a link's traffic as a bundle that a recipe can be written from and no person be told by.
+
+The bundle is a zip: ``bundle.json`` and ``bodies/``. Every value, name, date, UID and pixel in it is a replacement; neither the
+originals nor the key that the replacements were drawn from are kept anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from scraper.capture import Capture
+from scraper.capture.catch import RANGE
+from scraper.contract import Captured, Session, ShareLink
+from scraper.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
+from scraper.fetch import Fetcher
+from scraper.pipeline import Run
+from scraper.redact import Bodies, Names, Texts, headers
+from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.store import disk
+
+FORMAT: Final = "cloudfilm-bundle"
+VERSION: Final = 1
+MOST_ENTRIES: Final = 20_000
+MOST_PIECES: Final = 64  # messages that one object may come in
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a bundle holds; ``error``: why the viewer could not be captured, where it could not."""
+
+    path: Path
+    requests: int
+    messages: int
+    values: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    error: CloudfilmError | None = None
+
+
+async def record_link(run: Run, given: str, path: Path) -> Recorded:
+    """Open a link, let its viewer show what it can, and write the bundle; also where the viewer is not understood.
+
+    Args:
+        run: its settings have ``keep_programs``.
+        given: the source.
+        path: of the bundle.
+
+    Raises:
+        CloudfilmError: the link can't be opened at all, or the disk does not take the bundle.
+    """
+    if not run.settings.keep_programs:
+        raise UsageError("record: the browser must keep programs")
+
+    async def work(link: ShareLink, session: Session) -> Recorded:
+        session.kept = []
+        failed: CloudfilmError | None = None
+        try:
+            await _all_of_it(link, session)
+        except StoreError:
+            raise
+        except CloudfilmError as err:  # what came until then is what a maintainer needs
+            failed = err
+        exchanges = [one for one in [*session.traffic.exchanges, *session.kept] if _is_kept(one)]
+        return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
+
+    return await run.watched(given, work)
+
+
+async def _all_of_it(link: ShareLink, session: Session) -> None:
+    """Capture the viewer, and ask for what was listed and not shown."""
+    fetcher = Fetcher(session)
+    for series in await Capture(link, session).run():
+        for number, instance in enumerate(series.instances):
+            if not isinstance(instance.source, Captured):
+                into = session.spool / f"rest-{number}"
+                await fetcher.instance(instance, into)
+                into.unlink(missing_ok=True)
+
+
+def _is_kept(one: Exchange) -> bool:
+    return one.url.startswith(("http:", "https:", "ws:", "wss:"))
+
+
+class Bundle:
+    """One bundle under way.
+
+    Args:
+        link: the share link.
+        exchanges: its traffic, in order.
+        answers: what the user gave, by question.
+    """
+
+    def __init__(self, link: ShareLink, exchanges: Sequence[Exchange], answers: Mapping[str, str]) -> None:
+        self._link = link
+        self._exchanges = exchanges
+        self._answers = answers
+        self._names = Names()
+        hosts = frozenset(urlsplit(one.url).hostname or "" for one in exchanges) | {link.host}
+        self._texts = Texts(self._names, hosts)
+        self._bodies = Bodies(self._texts)
+        self._kinds: Counter[str] = Counter()
+        self._files = 0
+
+    def write(self, path: Path, error: CloudfilmError | None = None) -> Recorded:
+        """Write it; what was there is replaced only by a whole one.
+
+        Raises:
+            DiskFull, NotWritable: the disk does not take it.
+        """
+        self._rehearse()
+        draft = path.with_name(path.name + ".part")
+        try:
+            with disk(path), zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+                entries = list(self._entries(archive))
+                document = {
+                    "format": FORMAT, "version": VERSION, "cloudfilm": version("cloudfilm"),
+                    "link": self._texts.url(self._link.url),
+                    "answers": {name: self._texts.text(value, "password") for name, value in self._answers.items()},
+                    "error": error.code if error else "", "entries": entries,
+                }  # fmt: skip
+                archive.writestr("bundle.json", json.dumps(document, ensure_ascii=False, indent=1))
+            with disk(path):
+                draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        sockets = [one for one in entries if "messages" in one]
+        return Recorded(
+            path, len(entries) - len(sockets), sum(len(one["messages"]) for one in sockets), len(self._names.given),
+            dict(self._kinds), error,
+        )  # fmt: skip
+
+    def _rehearse(self) -> None:
+        """Go through everything once, so that what one answer tells of a person is known when the others are written."""
+        for value in self._answers.values():
+            self._texts.text(value, "password")
+        for one in self._exchanges:
+            if one.kind not in (WEBSOCKET_IN, WEBSOCKET_OUT):
+                self._bodies.learn_program(one.read(), one.content_type)
+        self._bodies.rehearsing = True
+        for entry in self._entries(None):
+            del entry
+        self._bodies.rehearsing = False
+        self._kinds.clear()
+        self._files = 0
+
+    def _entries(self, archive: zipfile.ZipFile | None) -> Iterator[dict[str, Any]]:
+        ranged = self._ranges()
+        sockets: dict[str, list[Exchange]] = defaultdict(list)
+        for one in self._exchanges:
+            if one.kind in (WEBSOCKET_IN, WEBSOCKET_OUT):
+                sockets[one.url].append(one)
+                continue
+            body = ranged.get(id(one))
+            if body is None:
+                body = self._bodies.body(one.read(), one.content_type)
+            self._kinds[one.kind] += 1
+            sent = one.request_body or b""
+            yield {
+                "method": one.method or "GET", "url": self._texts.url(one.url), "kind": one.kind, "status": one.status,
+                "time": round(one.when, 2), "request_headers": headers(self._texts, one.request_headers),
+                "request_body": self._file(archive, self._bodies.body(sent, one.request_headers.get("content-type", ""))),
+                "headers": headers(self._texts, one.headers), "body": self._file(archive, body),
+            }  # fmt: skip
+        for url, messages in sockets.items():
+            shown = self._messages(messages)
+            self._kinds["websocket"] += len(messages)
+            yield {
+                "url": self._texts.url(url), "kind": "websocket", "time": round(messages[0].when, 2),
+                "messages": [
+                    {"direction": "in" if one.kind == WEBSOCKET_IN else "out", "text": one.is_text, "time": round(one.when, 2),
+                     "body": self._file(archive, data)}
+                    for one, data in zip(messages, shown, strict=True)
+                ],
+            }  # fmt: skip
+
+    def _file(self, archive: zipfile.ZipFile | None, body: bytes) -> str:
+        """Where a body lies in the bundle; nothing for an empty one."""
+        if not body:
+            return ""
+        self._files += 1
+        name = f"bodies/{self._files:06d}"
+        if archive is not None:
+            archive.writestr(name, body)
+        return name
+
+    # ---- what came in pieces is replaced as a whole, and cut where it was cut
+
+    def _ranges(self) -> dict[int, bytes]:
+        """Ranges of one resource, by the identity of their exchanges."""
+        found: dict[str, list[tuple[int, int, Exchange]]] = defaultdict(list)
+        for one in self._exchanges:
+            match = RANGE.match(one.headers.get("content-range", "")) if one.status == 206 else None
+            if match:
+                found[one.url].append((int(match[1]), int(match[3]), one))
+        out: dict[int, bytes] = {}
+        for pieces in found.values():
+            total = pieces[0][1]
+            whole = bytearray(total) if total <= sum(one.size for _, _, one in pieces) else None
+            if whole is not None:
+                for start, _, one in pieces:
+                    whole[start : start + one.size] = one.read()
+                shown = self._bodies.body(bytes(whole))
+                whole = bytearray(shown) if len(shown) == total else None
+            for start, _, one in pieces:
+                out[id(one)] = (
+                    bytes(whole[start : start + one.size])
+                    if whole is not None
+                    else self._bodies.frame(one.read())
+                )
+        return out
+
+    def _messages(self, messages: Sequence[Exchange]) -> list[bytes]:
+        """The messages of one socket; a DICOM stream may go on in the next ones."""
+        out: list[bytes | None] = [None] * len(messages)
+        for place, one in enumerate(messages):
+            if out[place] is not None:
+                continue
+            data = one.read()
+            at = data.find(b"DICM", 0, 1024) - 128
+            if (
+                one.kind == WEBSOCKET_IN
+                and not one.is_text
+                and at >= 0
+                and not self._joined(messages, place, at, out)
+            ):
+                out[place] = data[:at] + self._bodies.frame(data[at:])
+            elif out[place] is None:
+                out[place] = self._bodies.body(data, "text/plain" if one.is_text else "")
+        return [one or b"" for one in out]
+
+    def _joined(self, messages: Sequence[Exchange], place: int, at: int, out: list[bytes | None]) -> bool:
+        """Whether the DICOM stream that begins ``at`` bytes into a message could be replaced, with what it goes on in."""
+        parts, places = [messages[place].read()], [place]
+        for later in [place, *range(place + 1, min(place + MOST_PIECES, len(messages)))]:
+            if later != place:
+                if messages[later].kind != WEBSOCKET_IN or messages[later].is_text:
+                    continue
+                parts.append(messages[later].read())
+                places.append(later)
+            whole = b"".join(parts)
+            try:
+                shown = whole[:at] + self._bodies.dicom(whole[at:])
+            except CorruptInstance:
+                continue
+            for number, part in zip(places, parts, strict=True):
+                out[number], shown = shown[: len(part)], shown[len(part) :]
+            return True
+        return False

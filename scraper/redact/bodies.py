@@ -1,0 +1,312 @@
+"""Bodies with everything replaced, by what they are: JSON, pages, scripts, DICOM, packed things, pictures, anything else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import html
+import io
+import json
+import re
+import zipfile
+import zlib
+from typing import Any, Final
+
+from scraper.assemble import disguised, stream
+from scraper.errors import CorruptInstance
+from scraper.protocols import multipart
+from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.redact.scripts import Scripts
+from scraper.redact.texts import Texts
+from scraper.redact.words import is_field
+from scraper.schema import decode_text
+
+DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
+PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.JP2, Kind.J2K, Kind.JPEG_LS)
+MAX_UNPACKED: Final = 512 * 2**20  # bytes of one packed body
+MAX_DEPTH: Final = 5
+MAX_PREFIX: Final = 512
+SHORTEST_PACKED: Final = 64  # characters of base64 that may hold a file
+SHORT: Final = 1024  # bytes; what is longer may be pixels
+_UNREADABLE: Final = (
+    CorruptInstance, zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+_PROGRAMS: Final = ("javascript", "ecmascript", "text/css")
+STRUCTURE: Final = (
+    "0008",
+    "0018",
+    "0020",
+    "0028",
+    "0054",
+)  # groups of DICOM JSON whose numbers and codes stay
+IDENTIFYING: Final = ("LO", "SH", "PN", "UI", "DA", "TM", "DT", "LT", "ST", "UT", "UC", "AE", "UR", "AS")
+
+
+class Bodies:
+    """Replaces bodies.
+
+    Args:
+        texts: replaces what stands in texts.
+    """
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._scripts = Scripts(texts, self.value)
+        self.rehearsing = False  # pixels are left alone: only what texts say is wanted
+
+    def body(self, data: bytes, content_type: str = "", depth: int = 0, *, key: str = "") -> bytes:
+        """A body; what can't be read becomes noise of its length."""
+        if not data:
+            return data
+        try:
+            return self._noise(data) if depth > MAX_DEPTH else self._known(data, content_type, depth, key)
+        except _UNREADABLE:
+            return self._noise(data)
+
+    def _known(self, data: bytes, content_type: str, depth: int, key: str) -> bytes:  # noqa: PLR0911  # one a kind
+        head = data[:HEAD]
+        kind = sniff(head)
+        boundary = multipart.boundary_of(content_type, head)
+        if boundary is not None:
+            return self._parts(data, boundary, depth)
+        if kind not in (Kind.ZIP, *DICOM) and 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
+            return data[:at] + self.dicom(data[at:])
+        if kind in DICOM:
+            return self.dicom(data)
+        if kind is Kind.ZIP:
+            return self._zip(data, depth)
+        if kind in (Kind.GZIP, Kind.ZLIB):
+            return self._inflated(data, kind, depth)
+        if self.rehearsing and kind in (*PICTURES, Kind.UNKNOWN):
+            return data
+        if kind in PICTURES:
+            return stream(data, "", self._texts, self._salt(data)).ljust(len(data), b"\0")
+        if kind in (Kind.JSON, Kind.XML, Kind.HTML, Kind.TEXT):
+            return self._text(data, kind, content_type.lower(), key, depth)
+        return self.frame(data) if len(data) > SHORT else self._noise(data)
+
+    def dicom(self, data: bytes) -> bytes:
+        """A DICOM object.
+
+        Raises:
+            CorruptInstance: it can't be walked.
+        """
+        return disguised(data, self._texts, pixels=not self.rehearsing)
+
+    # ---- texts
+
+    def _text(self, data: bytes, kind: Kind, content_type: str, key: str, depth: int) -> bytes:
+        text = decode_text(data)
+        codec = "utf-8" if _is_utf8(data) else "gb18030"
+        if any(mark in content_type for mark in _PROGRAMS) and kind is not Kind.HTML:
+            shown = self._scripts.script(text) if "css" not in content_type else self._texts.known(text)
+        elif kind is Kind.HTML:
+            shown = self._scripts.page(text)
+        elif kind is Kind.XML:
+            shown = self._scripts.page(text, is_xml=True)
+        else:
+            shown = self._plain(text, key, depth)
+        return self._texts.known(shown).encode(codec, "replace")
+
+    def _plain(self, text: str, key: str, depth: int) -> str:
+        """JSON (also behind the number of a Socket.IO message, or in a callback), a form, base64, a program, or a sentence."""
+        before, value, after = _json_in(text)
+        if value is not None:
+            shown = json.dumps(self.value(value, key, depth), ensure_ascii=not text.isascii() and "\\u" in text,
+                               separators=(",", ":") if '": ' not in text else (", ", ": "))  # fmt: skip
+            return (self._texts.text(before, lenient=True) if before else "") + shown + after
+        packed = self._packed(text.strip(), depth)
+        if packed is not None:
+            return packed
+        if "function" in text or "=>" in text:
+            return self._scripts.script(text)
+        return self._texts.text(text, key)
+
+    def value(self, value: Any, key: str = "", depth: int = 0) -> Any:
+        """A JSON value."""
+        if isinstance(value, dict):
+            vr = value.get("vr") if isinstance(value.get("vr"), str) else ""
+            if vr and set(value) <= {"vr", "Value", "BulkDataURI", "InlineBinary"}:
+                return self._element(value, vr, key, depth)
+            return {
+                name if is_field(name) else self._texts.text(name): self.value(
+                    one, name if is_field(name) else key, depth
+                )
+                for name, one in value.items()
+            }
+        if isinstance(value, list):
+            return [self.value(one, key, depth) for one in value]
+        if isinstance(value, str):
+            packed = self._packed(value, depth)
+            return packed if packed is not None else self._inner(value, key, depth)
+        if isinstance(value, bool) or value is None:
+            return value
+        shown = self._texts.text(repr(value), key)
+        return type(value)(shown) if shown != repr(value) and "e" not in shown else value
+
+    def _inner(self, text: str, key: str, depth: int) -> str:
+        """JSON inside a JSON text, or a page's; else the text."""
+        start = text.lstrip()[:1]
+        if start in ("{", "[") and depth < MAX_DEPTH:
+            try:
+                return json.dumps(self.value(json.loads(text), key, depth + 1), ensure_ascii=False)
+            except ValueError:
+                pass
+        return self._texts.text(text, key)
+
+    def _element(self, element: dict[str, Any], vr: str, key: str, depth: int) -> dict[str, Any]:
+        """An element of DICOM JSON (PS3.18 annex F): by its Value Representation, as in a file."""
+        out = dict(element)
+        group = key[:4]
+        structural = group in STRUCTURE and vr not in IDENTIFYING
+        if "Value" in element and not structural and key not in ("00080005", "00080070", "00081090"):
+            replace = {"UI": self._texts.uid, "DA": self._texts.date, "TM": self._texts.time}.get(
+                vr, self._texts.free
+            )
+            out["Value"] = (
+                [_deep(one, replace) for one in element["Value"]]
+                if isinstance(element["Value"], list)
+                else []
+            )
+            if vr == "SQ":
+                out["Value"] = [self.value(one, key, depth) for one in element["Value"]]
+        if isinstance(element.get("BulkDataURI"), str):
+            out["BulkDataURI"] = self._texts.url(element["BulkDataURI"])
+        if isinstance(element.get("InlineBinary"), str):
+            out["InlineBinary"] = base64.b64encode(self._noise(element["InlineBinary"].encode())).decode()
+        return out
+
+    def _packed(self, text: str, depth: int) -> str | None:
+        """Base64 or a data URL that holds a file: the file is replaced."""
+        head, comma, rest = text.partition(",") if text.startswith("data:") else ("", "", text)
+        if len(rest) < SHORTEST_PACKED or not re.fullmatch(
+            r"[A-Za-z0-9+/_-]+={0,2}\s*", rest[:4096].rstrip() if len(rest) > 4096 else rest
+        ):
+            return None
+        try:
+            raw = base64.b64decode(
+                rest.translate(str.maketrans("-_", "+/")) + "=" * (-len(rest.rstrip()) % 4)
+            )
+        except (binascii.Error, ValueError):
+            return None
+        if sniff(raw[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN, Kind.EMPTY) and not comma:
+            return None
+        return head + comma + base64.b64encode(self.body(raw, "", depth + 1)).decode()
+
+    # ---- packed
+
+    def _parts(self, data: bytes, boundary: bytes, depth: int) -> bytes:
+        out = []
+        for part in multipart.parts(io.BytesIO(data), boundary):
+            inside = part.read(MAX_UNPACKED)
+            said = part.headers.get("content-type", "")
+            named = re.search(r'name="([^"]*)"', part.headers.get("content-disposition", ""))
+            lines = [
+                f"{name.title()}: {self._texts.header(name, value)}" for name, value in part.headers.items()
+            ]
+            raw = sniff(inside[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN) and said.startswith(
+                "application/octet-stream"
+            )
+            shown = (
+                self.frame(inside)
+                if raw
+                else self.body(inside, said, depth + 1, key=named[1] if named else "")
+            )
+            out += [
+                b"--" + boundary + b"\r\n",
+                "\r\n".join(lines).encode("utf-8"),
+                b"\r\n\r\n",
+                shown,
+                b"\r\n",
+            ]
+        return b"".join([*out, b"--" + boundary + b"--\r\n"])
+
+    def _zip(self, data: bytes, depth: int) -> bytes:
+        out = io.BytesIO()
+        left = MAX_UNPACKED
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+            for info in old.infolist():
+                left -= info.file_size
+                if left < 0 or info.flag_bits & 1:
+                    raise zipfile.BadZipFile
+                name = self._texts.text(info.filename)
+                new.writestr(name, b"" if info.is_dir() else self.body(old.read(info), "", depth + 1))
+        return out.getvalue()
+
+    def _inflated(self, data: bytes, kind: Kind, depth: int) -> bytes:
+        inflater = zlib.decompressobj(47)
+        raw = inflater.decompress(data, MAX_UNPACKED)
+        if not inflater.eof:
+            raise CorruptInstance(what="packed data that is cut off")
+        shown = self.body(raw, "", depth + 1)
+        return gzip.compress(shown, mtime=0) if kind is Kind.GZIP else zlib.compress(shown)
+
+    # ---- the rest
+
+    def frame(self, data: bytes) -> bytes:
+        """Raw samples, or bytes nobody knows: tiles of noise, below 1024 where they are words of 16 bits."""
+        if len(data) % 2:
+            return self._noise(data)
+        width = 512
+        picture = self._texts.samples((-(-len(data) // 2 // width), width), 1024, self._salt(data))
+        return bytes(picture.astype("<u2").tobytes()[: len(data)])
+
+    def _noise(self, data: bytes) -> bytes:
+        magic = (
+            data[:4]
+            if sniff(data[:HEAD]) not in (Kind.UNKNOWN, Kind.TEXT, Kind.JSON, Kind.XML, Kind.HTML)
+            else b""
+        )
+        return magic + self._texts.noise(len(data) - len(magic), self._salt(data))
+
+    def _salt(self, data: bytes) -> str:
+        """Equal bytes give equal noise."""
+        return f"{len(data)}/{zlib.crc32(data)}"
+
+    def learn_program(self, data: bytes, content_type: str) -> None:
+        """Take in the words that a viewer's program speaks of: they are no values."""
+        kind = sniff(data[:HEAD])
+        is_program = any(mark in content_type.lower() for mark in _PROGRAMS)
+        if kind is Kind.HTML or is_program:
+            text = decode_text(data)
+            for script in [text] if is_program else re.findall(r"(?is)<script[^>]*>(.*?)</script>", text):
+                self._scripts.learn(html.unescape(script) if kind is Kind.XML else script)
+
+
+def _deep(value: Any, replace: Any) -> Any:
+    """A value of DICOM JSON: a text, a number, or a name in its groups."""
+    if isinstance(value, dict):
+        return {name: _deep(one, replace) for name, one in value.items()}
+    if isinstance(value, str):
+        return replace(value) if value else value
+    if isinstance(value, bool) or value is None:
+        return value
+    return type(value)(0)
+
+
+def _json_in(text: str) -> tuple[str, Any, str]:
+    """A JSON object or array in a text that is nothing else, but for a short word before it and brackets behind; else None."""
+    match = re.match(
+        r"\s*(?:[\w.$]{0,60}\(|\d{1,6}-?(?=[\[{])|(?:var |let |const )?[\w.$]{1,60}\s*=\s*)?", text
+    )
+    start = match.end() if match else 0
+    if text[start : start + 1] not in ("{", "["):
+        return "", None, ""
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return "", None, ""
+    rest = text[end:]
+    return (text[:start], value, rest) if not rest.strip(" \r\n\t);") else ("", None, "")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+__all__ = ["Bodies"]

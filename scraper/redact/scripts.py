@@ -1,0 +1,185 @@
+"""Pages, XML and scripts: markup and program stay, what they say is replaced."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from scraper.redact.texts import Texts
+from scraper.redact.words import PERSONAL_KEY, is_field, is_on_screen
+
+_MARKUP: Final = re.compile(
+    r"(?is)(?P<script><script\b[^>]*>)(?P<code>.*?)(?P<end></script\s*>)|(?P<style><style\b.*?</style\s*>)|(?P<comment><!--.*?-->)"
+    r"|(?P<cdata><!\[CDATA\[.*?\]\]>)|(?P<tag></?[a-z_][^\s<>/]*(?:\s(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)?/?>|<[!?][^>]*>)|(?P<text>[^<]+|<)"
+)
+_ATTRIBUTE: Final = re.compile(r"""([\w:.@-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>=]+)""")
+_KEPT_ATTRIBUTES: Final = re.compile(
+    r"class|id|style|type|rel|lang|charset|role|for|width|height|target|method|name|size|cols|rows|colspan|rowspan|viewbox|d|fill|stroke.*|"
+    r"xmlns.*|xsi:.*|http-equiv|async|defer|crossorigin|enctype|autocomplete|tabindex|version|encoding|media|accept.*|min|max|step|maxlength",
+    re.IGNORECASE,
+)
+_CODE: Final = re.compile(
+    r"(?P<comment>/\*.*?\*/|(?<![:\\\"'/])//[^\n]*)"
+    r"|(?P<string>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)"
+    r"|(?P<regex>(?<=[(,=:\[!&|?{};])\s*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*)"
+    r"|(?P<number>(?<![\w.$#])\d{5,}(?![\w.]))",
+    re.DOTALL,
+)
+_KEY: Final = re.compile(r"[\"'`]?([\w$\u3400-\u9fff]+)[\"'`]?\s*\]?\s*[:=]\s*$")
+_NUMBER_OF_ONE: Final = re.compile(r"(?:id|no|num|code|uid|phone|card)$", re.IGNORECASE)
+_IN_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z_-]+")
+_COMPARED: Final = re.compile(r"""(?:===?|!==?|\bcase)\s*["']([A-Za-z][A-Za-z_-]{1,30})["']""")
+_ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+
+
+class Scripts:
+    """Replaces what pages and scripts say.
+
+    Args:
+        texts: replaces texts.
+        value: replaces JSON values.
+    """
+
+    def __init__(self, texts: Texts, value: Callable[[Any], Any]) -> None:
+        self._texts = texts
+        self._value = value
+
+    # ---- pages
+
+    def page(self, text: str, *, is_xml: bool = False) -> str:
+        """A page, or any XML: element and attribute names stay."""
+        out: list[str] = []
+        inside = [""]
+        for match in _MARKUP.finditer(text):
+            kind, piece = match.lastgroup, match.group()
+            if match["code"] is not None:
+                is_data = "json" in match["script"].lower()
+                code = match["code"]
+                out += [
+                    self._tag(match["script"]),
+                    self._data(code) if is_data else self.script(code),
+                    match["end"],
+                ]
+            elif kind == "comment":
+                out.append("<!-- -->")
+            elif kind == "style":
+                out.append(self._texts.known(piece))
+            elif kind == "cdata":
+                out.append(f"<![CDATA[{self._said(piece[9:-3], inside[-1])}]]>")
+            elif kind == "tag":
+                self._enter(piece, inside)
+                out.append(piece if piece.startswith(("<!", "<?")) else self._tag(piece, is_xml=is_xml))
+            else:
+                out.append(self._said(piece, inside[-1] if is_xml else ""))
+        return "".join(out)
+
+    def _enter(self, tag: str, inside: list[str]) -> None:
+        """Which element text stands in."""
+        name = re.match(r"</?([\w:.-]+)", tag)
+        if tag.startswith("</"):
+            if len(inside) > 1:
+                inside.pop()
+        elif name and not tag.endswith("/>"):
+            inside.append(name[1].rpartition(":")[2])
+
+    def _data(self, code: str) -> str:
+        try:
+            return json.dumps(self._value(json.loads(code)), ensure_ascii=False)
+        except ValueError:
+            return self.script(code)
+
+    def _said(self, text: str, key: str) -> str:
+        """Text between tags; its entities are read before, and written after."""
+        plain = html.unescape(text)
+        shown = self._texts.text(plain, key)
+        return text if shown == plain else html.escape(shown, quote=False)
+
+    def _tag(self, tag: str, *, is_xml: bool = False) -> str:
+        return _ATTRIBUTE.sub(lambda match: self._attribute(match, is_xml=is_xml), tag)
+
+    def _attribute(self, match: re.Match[str], *, is_xml: bool) -> str:
+        name, equals, given = match.groups()
+        quoted = given[:1] in "\"'"
+        plain = html.unescape(given[1:-1] if quoted else given)
+        if name.lower().startswith("on"):
+            shown = self.script(plain)
+        elif not is_xml and _KEPT_ATTRIBUTES.fullmatch(name):
+            shown = self._texts.text(plain, lenient=True)
+        elif name.lower().startswith("xmlns"):
+            shown = plain
+        else:
+            shown = self._texts.text(plain, name if is_xml else "")
+        mark = given[0] if quoted else ""
+        return name + equals + (given if shown == plain else mark + html.escape(shown) + mark)
+
+    # ---- scripts
+
+    def learn(self, code: str) -> None:
+        """The words of a program's addresses and comparisons."""
+        self._texts.program |= set(_COMPARED.findall(code))
+        for match in _CODE.finditer(code):
+            string = match["string"]
+            if string and len(string) < 300 and ("/" in string or "?" in string or "=" in string):
+                self._texts.program |= {word for word in _IN_ADDRESS.findall(string) if len(word) > 1}
+
+    def script(self, code: str) -> str:
+        """A program, or data written as one: literals that may be values are replaced, comments are taken out."""
+        out: list[str] = []
+        at = 0
+        for start, end, value in _data_in(code):
+            out += [self._program(code[at:start]), json.dumps(self._value(value), ensure_ascii=False)]
+            at = end
+        out.append(self._program(code[at:]))
+        return "".join(out)
+
+    def _program(self, code: str) -> str:
+        return _CODE.sub(lambda match: self._literal(match, code), code)
+
+    def _literal(self, match: re.Match[str], code: str) -> str:
+        piece = match.group()
+        if match["comment"]:
+            return " " if "\n" not in piece else "\n"
+        if match["regex"]:
+            return piece
+        named = _KEY.search(code[max(match.start() - 80, 0) : match.start()])
+        key = named[1] if named else ""
+        if match["number"]:
+            of_one = PERSONAL_KEY.search(key) or _NUMBER_OF_ONE.search(key)
+            return self._texts.text(piece, key) if of_one else self._texts.known(piece)
+        inside = piece[1:-1]
+        plain = _ESCAPE.sub(lambda one: chr(int(one[1] or one[2], 16)), inside) if "\\" in inside else inside
+        personal = bool(key) and PERSONAL_KEY.search(key) is not None and _is_a_value(plain)
+        shown = self._texts.text(plain, key if personal else "", lenient=True)
+        return piece if shown == plain else piece[0] + shown + piece[-1]
+
+
+def _is_a_value(text: str) -> bool:
+    """Whether a literal given to a person's field may be one: no label of a page, no name of a field, no markup."""
+    if (
+        is_on_screen(text)
+        or re.search(r"[<>{}#/()]", text)
+        or re.fullmatch(r"[a-z]+(?:[A-Z_-][A-Za-z]*)*", text)
+    ):
+        return False
+    return not is_field(text) or text[:1].isupper()
+
+
+def _data_in(code: str) -> list[tuple[int, int, Any]]:
+    """JSON objects and arrays that a program is given as they are: start, end, value."""
+    found = []
+    at = 0
+    decoder = json.JSONDecoder()
+    for match in re.finditer(r"[=(:,]\s*(?=[\[{]\s*[\"{\[])", code):
+        if match.end() < at:
+            continue
+        try:
+            value, end = decoder.raw_decode(code, match.end())
+        except (ValueError, RecursionError):
+            continue
+        if value:
+            found.append((match.end(), end, value))
+            at = end
+    return found

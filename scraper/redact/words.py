@@ -1,0 +1,38 @@
+"""Words that say how a page works and nothing of a person: they stay where everything else is replaced."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from typing import Final
+
+_LISTS: Final = tomllib.loads(files("scraper.redact").joinpath("words.toml").read_text(encoding="utf-8"))
+PLAIN: Final = frozenset(_LISTS["plain"].split())
+KEPT_HEADERS: Final = frozenset(_LISTS["kept_headers"].split())
+DROPPED_HEADERS: Final = frozenset(_LISTS["dropped_headers"].split())
+ON_SCREEN: Final = tuple(sorted(_LISTS["on_screen"].split(), key=len, reverse=True))
+_ON_SCREEN: Final = re.compile(f"(?:{'|'.join(ON_SCREEN)})+")
+PERSONAL_KEY: Final = re.compile(
+    r"patient|(?<!file)(?<!host)(?<!class)(?<!tag)(?<!node)(?<!user)name|realname|username|^xm|xingming|phone|mobile|^tel|birth|idcard|"
+    r"id_?no$|identity|sfz|sex|gender|(?:^|_|patient)age$|addr|hospital|doctor|physician|operator|refer|diagnos|finding|impression|"
+    r"conclusion|remark|comment|descri|password|passwd|pwd|secret|token|signature|^sign$|ticket|accession|^mrn|medicalrecord|"
+    r"姓名|性别|年龄|电话|手机|身份证|生日|住址|医生|诊断",
+    re.IGNORECASE,
+)
+COUNT_KEY: Final = re.compile(
+    r"count|total|size|length|width|height|rows|columns?$|cols$|bits|window|cent(?:er|re)|index|offset|bytes|time_?out|port$|version|"
+    r"slope|intercept|spacing|thickness|position|orientation|interval|frames?$|max|min$|limit|percent|progress|status|code$|expire",
+    re.IGNORECASE,
+)
+FIELD: Final = re.compile(r"[A-Za-z_$@][A-Za-z_$@.:-]*\d{0,3}[A-Za-z_$.:-]*\d{0,2}|[0-9A-Fa-f]{8}")
+
+
+def is_on_screen(text: str) -> bool:
+    """Whether Chinese text is made of a page's own wording and nothing else."""
+    return _ON_SCREEN.fullmatch(text) is not None
+
+
+def is_field(key: str) -> bool:
+    """Whether a key is a field's name; else it may be a value that is used as one. DICOM JSON's tags are names."""
+    return FIELD.fullmatch(key) is not None or is_on_screen(key)

@@ -1,0 +1,140 @@
+"""A recorded bundle tells nothing of a person, and shows the viewer again."""
+
+import base64
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from fixtures.replay import Replay
+from fixtures.sites.generic_viewer.site import HOST, PASSWORD, TOKEN, GenericViewer, _sign
+from fixtures.world import World
+from scraper import record
+from scraper.model import Status
+from scraper.pipeline import Run
+from scraper.session.browser import find_browser
+from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.testing import Silent, nobody
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+SITE = GenericViewer()
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(SITE) as running:
+        yield running
+
+
+def settings(world: World, output: Path, **more) -> Settings:
+    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **more)
+
+
+def everything(data: bytes, depth: int = 0) -> Iterator[bytes]:
+    """A body, and what is packed in it, however."""
+    yield data
+    if depth > 4:
+        return
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for info in archive.infolist():
+                yield info.filename.encode()
+                yield from everything(archive.read(info), depth + 1)
+    for unpack in (gzip.decompress, zlib.decompress):
+        try:
+            yield from everything(unpack(data), depth + 1)
+        except (OSError, EOFError, zlib.error):
+            continue
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, (dict, list)):
+            waiting += [*one.keys(), *one.values()] if isinstance(one, dict) else one
+        elif isinstance(one, str) and len(one) >= 16:
+            try:
+                yield from everything(base64.b64decode(one, validate=True), depth + 1)
+            except ValueError:
+                continue
+
+
+def secrets_of(site: GenericViewer) -> set[bytes]:
+    """What must not be found: UIDs, names, numbers, dates, texts, tokens, pixels."""
+    found = {PASSWORD.encode(), TOKEN.encode(), _sign("all").encode()}
+    for data in {**site.originals, **{uid: one.data for uid, one in site.prior.by_uid.items()}}.values():
+        ds = dcmread(io.BytesIO(data))
+        found |= {
+            str(ds.SOPInstanceUID).encode(),
+            str(ds.SeriesInstanceUID).encode(),
+            str(ds.StudyInstanceUID).encode(),
+        }
+        for name in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber", "StudyDescription",
+                     "SeriesDescription", "InstitutionName", "StudyTime"):  # fmt: skip
+            text = str(ds.get(name, ""))
+            found |= {text.encode(), text.encode("gb18030", "ignore")} if len(text) > 2 else set()
+        pixels = bytes(ds.PixelData)
+        found |= {
+            pixels[at : at + 64]
+            for at in range(0, len(pixels) - 64, 512)
+            if len(set(pixels[at : at + 64])) > 8
+        }
+        found.add(_sign(str(ds.SOPInstanceUID)).encode())
+    return {one for one in found if len(one) > 2}
+
+
+SECRETS = secrets_of(SITE)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "signed",
+        "fields",
+        "wado",
+        "post",
+        "gzip",
+        "base64",
+        "frame",
+        "popup",
+        "login",
+        "package",
+        "dicomweb",
+        "ranges",
+        "socket",
+    ],
+)
+async def test_recorded_and_shown_again(kind, world, tmp_path):
+    answers = {"password": PASSWORD} if kind == "login" else {}
+    path = tmp_path / "bundle.zip"
+    async with Run(settings(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody) as run:
+        recorded = await record.record_link(run, f"https://{HOST}/v/{kind}", path)
+    assert recorded.error is None
+    assert recorded.values > 10
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            for data in everything(archive.read(name)):
+                told = [one for one in SECRETS if one in data]
+                assert not told, f"{name} tells {told[:3]}"
+    replay = Replay(path)
+    with World(replay) as again:
+        chosen = settings(
+            again,
+            tmp_path / "out",
+            provider="universal",
+            browser=BrowserUse.ALWAYS,
+            answers=dict(replay.answers),
+        )
+        async with Run(chosen, Silent(), nobody) as run:
+            result = await run.grab(replay.link)
+    assert result.status is Status.COMPLETE, (result, again.unexpected)
+    assert result.counts.saved == len(SITE.originals)
