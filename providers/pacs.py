@@ -85,11 +85,12 @@ class Pacs(Provider):
             raise TooManyStudies(host=link.host, count=MOST_STUDIES)
         for number, row in enumerate(rows, 1):
             if len(rows) > 1:
-                session.tell(f"{number}/{len(rows)}")
+                session.tell("archive-study", number=number, count=len(rows))
             uid = row["StudyInstanceUID"]
             study = Study(uid, row["StudyDate"], "", row["StudyDescription"], row["PatientName"])
             keys = {"StudyInstanceUID": uid, **dict.fromkeys(OF_A_SERIES, "")}
-            for found in await archive.find("SERIES", keys, MOST_SERIES):
+            series = await archive.find("SERIES", keys, MOST_SERIES)
+            for found in sorted(series, key=lambda one: _number(one["SeriesNumber"]) or 0):
                 above = {"StudyInstanceUID": uid, "SeriesInstanceUID": found["SeriesInstanceUID"]}
                 keys = {**above, **dict.fromkeys(OF_AN_INSTANCE, "")}
                 yield _series(

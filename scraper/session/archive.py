@@ -29,6 +29,8 @@ CLASSES = 5  # SOP classes in one association: each takes a presentation context
 LISTEN_S = 600.0  # another run of this computer may hold the port so long
 UID = re.compile(r"[0-9.]{1,64}")
 UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
+BARREN = 3  # C-GETs that break off before anything comes: some archives refuse so
+LAST_ANSWER_S = 2.0  # a retrieval all of whose objects came may end properly
 _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
 
 
@@ -89,6 +91,7 @@ class Archive:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dimse")
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._work: asyncio.Task[None] | None = None
+        self._barren = 0  # C-GETs in a row that ended with the connection, and brought nothing
         self._one_by_one = False  # the archive does not understand lists of UIDs
 
     async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -193,9 +196,16 @@ class Archive:
 
     async def _retrieve(self, keys: Mapping[str, str], landing: Landing) -> Ended:
         if self._by is By.GET:
-            ended = await self._in_thread(self._dimse.get, keys, landing)
-            if not ended.refused:
-                return ended
+            try:
+                ended = await self._in_thread(self._dimse.get, keys, landing)
+            except SiteUnreachable:
+                self._barren = 0 if landing.count else self._barren + 1
+                if self._barren < BARREN:
+                    raise
+            else:
+                self._barren = 0
+                if not ended.refused:
+                    return ended
             self._by = By.MOVE
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
         try:
@@ -215,9 +225,11 @@ class Archive:
     async def close(self) -> None:
         """End the connection and what is under way; files that nobody took go."""
         if self._work is not None:
+            await asyncio.wait({self._work}, timeout=LAST_ANSWER_S)
             self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
         await asyncio.to_thread(self._dimse.close)
+        if self._work is not None:
+            await asyncio.gather(self._work, return_exceptions=True)
         await asyncio.to_thread(self._thread.shutdown)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pynetdicom
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 
-from scraper.assemble.charset import decode, suspect
+from scraper.assemble.charset import UTF8, decode, suspect
 from scraper.assemble.part10 import file_meta, quiet
 from scraper.errors import (
     CloudfilmError,
@@ -53,10 +54,7 @@ NO_PIXELS = tuple(
 PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
-_REGISTERED = {  # A-ASSOCIATE-RJ of the service user, by diagnostic; PS3.8 9.3.4
-    3: "calling AE title not recognized",
-    7: "called AE title not recognized",
-}
+ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these PDUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +102,10 @@ class Dimse:
         self._open: Association | None = None
         self._offers: frozenset[str] = frozenset()  # SOP classes that the open association may receive
         self._landing: Landing | None = None
+        self._reached = False
+        self._heard: dict[
+            str, Any
+        ] = {}  # the PDUs that came over the newest association, the last of each kind
         self._closed = threading.Event()
 
     # ---- C-FIND
@@ -121,12 +123,26 @@ class Dimse:
         Source:
             PS3.4 C.4.1.
         """
+        for is_last in (False, True):
+            try:
+                return self._found(_dataset(keys, charset="" if is_last else UTF8), keys, limit)
+            except SiteChanged:  # not every archive takes a query that says in which characters it is written
+                if is_last:
+                    raise
+            except SiteUnreachable:
+                if ABORT not in self._heard:
+                    raise
+                if is_last:  # as Orthanc answers a computer for which it does nothing
+                    raise self._not_registered("it aborts the association at the first C-FIND") from None
+        raise AssertionError  # the last turn returned or raised
+
+    def _found(self, asked: Dataset, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
         association = self._associated([FIND])
         self._require(association, FIND, "C-FIND")
         found: list[dict[str, str]] = []
         status: int | None = None
         with self._line("C-FIND"):
-            for answer, match in association.send_c_find(_dataset(keys), FIND, msg_id=1):
+            for answer, match in association.send_c_find(asked, FIND, msg_id=1):
                 status = answer.get("Status")
                 if status in PENDING and match is not None and len(found) <= limit:
                     found.append(_row(match, keys))
@@ -235,38 +251,52 @@ class Dimse:
         entity = AE(self._peer.calling)
         entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
         entity.network_timeout = None  # between two requests there is silence
-        connected = threading.Event()
+        self._heard.clear()
 
         def take(event: evt.Event) -> int:
             return self._landing.store(event) if self._landing is not None else 0xC000
 
+        def note(event: evt.Event) -> None:
+            self._heard[type(event.pdu).__name__] = event.pdu
+
+        self._reach()
         try:
             association = entity.associate(
                 *self._peer.address,
                 contexts=contexts[:MOST_CONTEXTS],
                 ae_title=self._peer.called,
                 ext_neg=[build_role(uid, scp_role=True) for uid in stored],
-                evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: connected.set()), (evt.EVT_C_STORE, take)],
+                evt_handlers=[(evt.EVT_PDU_RECV, note), (evt.EVT_C_STORE, take)],
             )
         except (OSError, UnicodeError) as err:  # a name that can't be resolved
             raise SiteUnreachable(host=self._peer.host, why=type(err).__name__) from err
         if not association.is_established:
-            raise self._why_not(association, was_connected=connected.is_set())
+            raise self._why_not()
         self._open, self._offers = association, frozenset((*sop_classes, *syntaxes))
         if self._closed.is_set():
             self._release()
             raise SiteUnreachable(host=self._peer.host, why="the run ends")
         return association
 
-    def _why_not(self, association: Association, *, was_connected: bool) -> CloudfilmError:
-        """The error that a refused association means."""
+    def _reach(self) -> None:
+        """Is there anybody: says why not, which the library keeps to itself; once a conversation."""
+        if self._reached:
+            return
+        try:
+            socket.create_connection(self._peer.address, timeout=self._peer.timeout_s).close()
+        except (OSError, UnicodeError) as err:
+            raise SiteUnreachable(host=self._peer.host, why=_reason(err)) from err
+        self._reached = True
+
+    def _why_not(self) -> CloudfilmError:
+        """The error that a refused association means (PS3.8 9.3.4)."""
         host = self._peer.host
-        told: Any = association.acceptor.primitive
-        if not association.is_rejected or told is None:
-            return SiteUnreachable(
-                host=host, why="no answer to the association" if was_connected else "no connection"
-            )
-        source, reason = told.result_source, told.diagnostic
+        if ABORT in self._heard:
+            return self._not_registered("it aborts the association")
+        told = self._heard.get(REJECT)
+        if told is None:
+            return SiteUnreachable(host=host, why="no answer to the association")
+        source, reason = told.source, told.reason_diagnostic
         if source == 1 and reason == 7:
             return UnknownCalledTitle(host=host, called=self._peer.called)
         if source == 3:  # the presentation layer: congestion, or its limit of associations
@@ -274,7 +304,7 @@ class Dimse:
         if told.result == 2:
             return SiteBusy(host=host, why="refused for now")
         return self._not_registered(
-            _REGISTERED.get(reason, "association rejected") if source == 1 else "rejected"
+            "calling AE title not recognized" if reason == 3 else "association rejected"
         )
 
     def _require(self, association: Association, uid: str, what: str) -> None:
@@ -316,6 +346,7 @@ class Dimse:
         association, self._open = self._open, None
         if association is not None and association.is_established:
             association.abort()
+            association.dimse.msg_queue.put((None, None))  # wakes whoever waits for an answer
 
 
 class Landing:
@@ -338,6 +369,7 @@ class Landing:
         self.classes = classes
         self.syntaxes = syntaxes
         self.failure: CloudfilmError | None = None
+        self.count = 0
         self._folder = folder
         self._arrived = arrived
 
@@ -360,8 +392,19 @@ class Landing:
             part.unlink(missing_ok=True)
             self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
             return 0xA700
+        self.count += 1
         self._arrived(uid, path)
         return SUCCESS
+
+
+def _reason(err: OSError | UnicodeError) -> str:
+    if isinstance(err, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(err, TimeoutError):
+        return "no answer in time"
+    if isinstance(err, (socket.gaierror, UnicodeError)):
+        return "its name is not known"
+    return type(err).__name__
 
 
 def _echo(event: evt.Event) -> int:
@@ -369,11 +412,11 @@ def _echo(event: evt.Event) -> int:
     return SUCCESS
 
 
-def _dataset(keys: Mapping[str, str]) -> Dataset:
+def _dataset(keys: Mapping[str, str], charset: str = "") -> Dataset:
     made = Dataset()
     with quiet():
-        if not all(value.isascii() for value in keys.values()):
-            made.SpecificCharacterSet = "ISO_IR 192"
+        if charset or not all(value.isascii() for value in keys.values()):
+            made.SpecificCharacterSet = charset or UTF8
         for keyword, value in keys.items():
             setattr(made, keyword, value)
     return made
