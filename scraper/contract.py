@@ -66,7 +66,7 @@ from scraper.model import (
 from scraper.page import Page, unescaped
 from scraper.protocols import j2k_json
 from scraper.schema import Field, Reply, decode_text, mended, read, whole
-from scraper.session import Response, Session, encode_query, with_query
+from scraper.session import Cookie, Response, Session, encode_query, with_query
 from scraper.session.sockets import Socket
 
 WECHAT_PHONE = (
@@ -166,7 +166,7 @@ def _same_host(row: str, link: ShareLink) -> bool:
 __all__ = [
     "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE",
     "PHONE_LAST4", "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired",
-    "Captured", "CloudfilmError", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
+    "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
     "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
     "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
     "NotOriginalDicom", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider", "QueryTooWide",

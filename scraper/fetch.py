@@ -113,7 +113,15 @@ class Fetcher:
             for is_last in (False, True):
                 made = await self._made(package.zip)
                 if isinstance(made, Path):
-                    return await asyncio.to_thread(_unpacked, made, folder)
+                    try:
+                        return await asyncio.to_thread(_unpacked, made, folder)
+                    except CorruptInstance:  # damage on the way differs from try to try
+                        if is_last:
+                            raise
+                        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                        continue
+                    finally:
+                        made.unlink(missing_ok=True)
                 try:
                     return await self._whole(Resumable(self._session.request, made, archive), package, folder)
                 except SessionLapsed:  # the address that the job gave is over: the job is asked once more

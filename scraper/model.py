@@ -259,6 +259,8 @@ class Package:
     ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives that request, or
     the spooled file; a SiteBusy of that function is final. ``refused`` reads an answer that is no success (its status, and
     the beginning of its body) and gives the error that it means at this site, None where it means nothing special.
+    ``expected``: images that the site counts, None where it says nothing. ``left_out`` names what it lists beside this and
+    does not serve.
     """
 
     zip: Request | Callable[[], Awaitable[Request | Path]]
@@ -266,6 +268,7 @@ class Package:
     expected: int | None = None
     key: str = ""
     refused: Callable[[int, bytes], Exception | None] | None = None
+    left_out: tuple[Problem, ...] = ()
 
 
 Found = Series | Package

@@ -22,6 +22,7 @@ from scraper.equipment import Equipment
 from scraper.errors import (
     BrowserMissing,
     CloudfilmError,
+    CredentialsError,
     ExitCode,
     MissingInstances,
     NoSuchFile,
@@ -146,8 +147,18 @@ class Run:
                 owner = await self._owner(job)
                 (await self._equipment.inspector()).warm()
                 opened_link = await self._open(job, owner, stack)
-                for key, found in _by_study(opened_link).items():
-                    await self._bring(job, opened_link, key, found)
+                studies = _by_study(opened_link)
+                for key, found in studies.items():
+                    try:
+                        await self._bring(job, opened_link, key, found)
+                    except (StoreError, CredentialsError):
+                        raise
+                    except CloudfilmError as err:
+                        if len(studies) == 1:
+                            raise
+                        job.studies.append(
+                            _lost(found[0].study, err)
+                        )  # the other studies are still to be had
         except CloudfilmError as err:
             return job.result(err)
         finally:
@@ -408,6 +419,8 @@ class Run:
             groups: dict[str, list[tuple[str, Checked]]] = {}
             for name, one in checked:
                 groups.setdefault(one.header.study_instance_uid if one.header else "", []).append((name, one))
+            if not groups and any(member.is_picture for member in members):
+                raise NotOriginalDicom(host=opened_link.owner.link.host)
             if not groups:
                 raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
             for uid, members_of_study in sorted(groups.items()):
@@ -415,6 +428,9 @@ class Run:
                 async with opened(settings.output, study_key, lambda: None) as store:
                     collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                     collector.result.left_out = left_out
+                    collector.result.problems += package.left_out
+                    if len(groups) == 1:
+                        collector.result.problems += _short(package, members_of_study)
                     self._watcher.series("zip", package.study.description, len(members_of_study))
                     for name, one in members_of_study:
                         collector.adopt(name, one)
@@ -442,6 +458,20 @@ class Run:
         alone = replace(job, studies=[result]).result()
         report = document.study_report(alone, key, placed, judged.found)
         await asyncio.to_thread(store.write_report, report)
+
+
+def _lost(study: Study, err: CloudfilmError) -> StudyResult:
+    """One of several studies of which nothing came."""
+    name = study.description or study.key or study.date or "?"
+    why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
+    return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
+
+
+def _short(package: Package, members: Sequence[tuple[str, Checked]]) -> list[Problem]:
+    """A zip with fewer objects than the site counts images."""
+    if package.expected is None or len(members) >= package.expected:
+        return []
+    return [Problem("missing-instances", values={"expected": package.expected, "saved": len(members)})]
 
 
 async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:

@@ -28,6 +28,7 @@ class Member:
 
     name: str
     path: Path | None
+    is_picture: bool = False
 
 
 def entry_name(info: zipfile.ZipInfo) -> str:
@@ -51,6 +52,14 @@ def unpack(archive: Path, folder: Path) -> Iterator[Member]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     yield from _Unpacking(folder).run(archive, depth=1)
+
+
+def is_whole(archive: Path) -> bool:
+    """Whether a file ends as a zip does; one that was cut short without a word does not.
+
+    Source: APPNOTE 4.3.16, the end of central directory record.
+    """
+    return zipfile.is_zipfile(archive)
 
 
 def unpack_all(archive: Path, folder: Path) -> list[Member]:
@@ -89,7 +98,7 @@ class _Unpacking:
             head = stream.read(PREAMBLE + 4)
             is_zip = head.startswith(b"PK\x03\x04")
             if not (head[PREAMBLE:] == b"DICM" or is_zip) or PurePosixPath(name).name.upper() == "DICOMDIR":
-                yield Member(name, None)
+                yield Member(name, None, sniff(head) in PICTURES)
                 return
             self._number += 1
             target = self._folder / f"{self._number:06d}"

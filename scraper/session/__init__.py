@@ -85,14 +85,20 @@ class Session:
 
     # ---- what the page asks of a person
 
-    def answer(self, question: Question, *, picture: Path | None = None) -> str:
+    def answer(self, question: Question, *, picture: Path | None = None, anew: bool = False) -> str:
         """What the user gives for ``question``: by option, in the share text, or at the terminal; asked once.
+
+        Args:
+            question: what is asked.
+            picture: to be looked at before one answers.
+            anew: what was answered before is spent (the characters of a picture that is gone): only a person can answer.
 
         Raises:
             CredentialsRequired: not given, and nobody can be asked.
         """
-        if question.name not in self._answers:
-            given = self.given(question) or self._ask(question, self.link.host, picture)
+        if anew or question.name not in self._answers:
+            said = "" if anew else self.given(question)
+            given = said or self._ask(question, self.link.host, picture)
             if not given:
                 raise CredentialsRequired(question.name, host=self.link.host)
             self._answers[question.name] = given
