@@ -66,10 +66,18 @@ class UnreadableFile(UsageError):
     """The file is there and can't be read as what it claims to be. Values: ``path``."""
 
 
+class NoDicomHere(UsageError):
+    """The folder or zip holds no DICOM file. Values: ``path``."""
+
+
 class NoLink(CloudfilmError):
     """No code on the photo, or no code is a link. Values: ``source``."""
 
     exit_code = ExitCode.NO_LINK
+
+
+class NoLinkInText(NoLink):
+    """A text without a link. Values: ``source``."""
 
 
 class UnusableLink(CloudfilmError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper.errors import MalformedArchiveLink, NoLink, UnusableLink
+from scraper.errors import MalformedArchiveLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
@@ -257,7 +257,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
     """The link in a text: the link alone, or a share message pasted whole, with the code or password it mentions.
 
     Raises:
-        NoLink: no link in it.
+        NoLinkInText: no link in it.
         UnusableLink: what looks like one is not a sound address.
     """
     text = text.strip().lstrip("\ufeff")
@@ -267,7 +267,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]
     if not found:
-        raise NoLink(source=source or "the text")
+        raise NoLinkInText(source=source)
     rest = text.replace(found[0], " ")
     said = {}
     if code := _ACCESS_CODE.search(rest):

@@ -221,7 +221,9 @@ def test_exit_3_a_photo_without_a_code_and_a_text_without_a_link(tmp_path):
     done = cloudfilm("grab", tmp_path / "noise.png", "--timeout", 3)
     assert done.returncode == ExitCode.NO_LINK
     assert "noise.png" in done.stdout + done.stderr
-    assert cloudfilm("grab", "-", text="没有链接").returncode == ExitCode.NO_LINK
+    done = cloudfilm("grab", "-", "--lang", "en", text="没有链接")
+    assert done.returncode == ExitCode.NO_LINK
+    assert "no link in the text" in done.stderr
 
 
 def test_exit_4_a_code_that_only_wechat_opens(tmp_path):

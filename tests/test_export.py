@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fixtures.dicom import JPEG_2000, chest_ct, retagged
-from scraper.errors import UnreadableFile, UsageError
+from scraper.errors import NoDicomHere, UsageError
 from scraper.export import Target, export
 from scraper.export.pictures import MARK, frames
 
@@ -189,6 +189,6 @@ def test_nothing_is_overwritten_and_nothing_half_made_stays(folder, tmp_path):
     with pytest.raises(UsageError):
         export(folder, Target.PNG, tmp_path / "there")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UnreadableFile):
+    with pytest.raises(NoDicomHere):
         export(tmp_path / "empty", Target.ZIP, tmp_path / "out.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "study", "there"]

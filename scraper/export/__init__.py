@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from scraper.errors import UnreadableFile, UsageError
+from scraper.errors import NoDicomHere, UsageError
 from scraper.export import identity, media, pictures, volumes
 from scraper.export.gather import Listed, gather
 from scraper.model import Problem
@@ -51,7 +51,7 @@ def export(source: Path, target: Target, output: Path, *, deidentify: bool = Fal
 
     Raises:
         UsageError: something lies at ``output``, or the NIfTI converter is not installed.
-        UnreadableFile: there is no DICOM file in ``source``.
+        NoDicomHere: there is no DICOM file in ``source``.
     """
     if output.exists():
         raise UsageError(f"{output} exists")
@@ -62,7 +62,7 @@ def export(source: Path, target: Target, output: Path, *, deidentify: bool = Fal
     ):
         listed, problems = gather(folder)
         if not listed:
-            raise UnreadableFile(path=str(source))
+            raise NoDicomHere(path=str(source))
         if deidentify:
             listed, told = identity.deidentified(listed, Path(scratch) / "plain")
             problems += told
