@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache
 from threading import Event, Thread
 
 from fixtures.dicom import SyntheticStudy, chest_ct
@@ -40,9 +40,34 @@ class Ends(IntEnum):
     CHANGED = 9
 
 
-@lru_cache(maxsize=256)
-def study(number: int) -> SyntheticStudy:
-    return chest_ct(slices=5, size=32, seed=10_000 + number, localizers=0, dose_report=False)
+@dataclass(frozen=True)
+class Share:
+    """One small study: (SOP Instance UID, Part 10 file) of each image."""
+
+    study_uid: str
+    series_uid: str
+    images: tuple[tuple[str, bytes], ...]
+
+
+@cache
+def _pattern() -> SyntheticStudy:
+    return chest_ct(slices=5, size=32, seed=10_000, localizers=0, dose_report=False)
+
+
+@cache
+def share(number: int) -> Share:
+    """The study of a share: the one pattern under UIDs of its own, of the same length."""
+    pattern = _pattern()
+    series = pattern.series[0]
+    known = [pattern.study_instance_uid, series.uid, *(one.sop_instance_uid for one in series.instances)]
+    fresh = {uid: f"{uid[:-7]}{number:07}" for uid in known}
+    images = []
+    for one in series.instances:
+        data = one.data
+        for uid, other in fresh.items():
+            data = data.replace(uid.encode(), other.encode())
+        images.append((fresh[one.sop_instance_uid], data))
+    return Share(fresh[pattern.study_instance_uid], fresh[series.uid], tuple(images))
 
 
 @dataclass
@@ -138,7 +163,7 @@ class Many:
             await asyncio.sleep(3600)
         if self.outcome(number) is Ends.INCOMPLETE and place == 3:
             return await _plain(writer, b"gone", "404 Not Found")
-        data = study(number).series[0].instances[place].data
+        data = share(number).images[place][1]
         planned = self.faults.get((number, place))
         return await _fail(planned.pop(0), data, writer) if planned else await _plain(writer, data)
 
@@ -151,11 +176,10 @@ class Many:
         return {"code": "OK", "token": str(number)}
 
     def _listed(self, number: int) -> dict[str, object]:
-        of_it = study(number)
-        one = of_it.series[0]
-        images = {each.sop_instance_uid: f"/image/{place}" for place, each in enumerate(one.instances)}
-        row = {"seriesUid": one.uid, "seriesNumber": 1, "imageCount": len(images), "images": images}
-        return {"studyUid": of_it.study_instance_uid, "series": [row]}
+        of_it = share(number)
+        images = {uid: f"/image/{place}" for place, (uid, _) in enumerate(of_it.images)}
+        row = {"seriesUid": of_it.series_uid, "seriesNumber": 1, "imageCount": len(images), "images": images}
+        return {"studyUid": of_it.study_uid, "series": [row]}
 
 
 async def _plain(writer: asyncio.StreamWriter, body: bytes, status: str = "200 OK") -> bool:

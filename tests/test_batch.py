@@ -215,13 +215,13 @@ def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     many = Many(3, hold=frozenset([1]))
     links = listed(tmp_path, *map(many.link, range(3)), "http://film.dusk.test/dusk/s3cr3tt0ken")
     with up(many):
-        done = batch(many, links, tmp_path / "out", "--give-up", 2, "--json")
+        done = batch(many, links, tmp_path / "out", "--give-up", 10, "--json")
     found = {one["exit_code"]: one for one in documents(done)}
     assert done.returncode == ExitCode.SITE
     assert sorted(one["exit_code"] for one in documents(done)) == [0, 0, 1, 9]
     assert [one["code"] for one in found[1]["problems"]] == ["bug"]
     assert [one["code"] for one in found[9]["problems"]] == ["site-unreachable"]
-    assert "no sign of life for 2 s" in found[9]["problems"][0]["message"]
+    assert "no sign of life for 10 s" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
     assert len(list((tmp_path / "out" / "diagnostics").iterdir())) == 2
@@ -236,7 +236,7 @@ def test_no_host_is_asked_faster_than_by_one(tmp_path):
 
 
 def test_answers_of_the_list_open_sites_and_stay_out_of_the_folder(tmp_path):
-    """Two real platforms; a site's secret is given in the list, wrong at first."""
+    """Two platforms; a secret is given in the list, where one of them may ask for it."""
     kayi, report = KayicloudSite(), shdc.ShdcSite()
     links = tmp_path / "links.csv"
     table = "source;label;access_code\r\n{0};张三;{2}\r\n{1};<script>alert(1)</script>;\r\n"
@@ -250,7 +250,7 @@ def test_answers_of_the_list_open_sites_and_stay_out_of_the_folder(tmp_path):
     told = rows(tmp_path / "out")
     assert [row["provider"] for row in told] == ["shdc", "kayicloud"]
     assert told[0]["label"] == "张三"
-    secrets = {"geheim99", *re.findall(r"[\w%+-]{12,}={0,2}", asks + " " + opens)} - {"ylyyx", "dicomviewer"}
+    secrets = {"geheim99", *re.findall(r"=([\w%+/-]{8,})", asks + " " + opens)}
     assert len(secrets) > 2
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file() and path.suffix not in (".dcm",):
