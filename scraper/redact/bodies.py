@@ -270,8 +270,18 @@ class Bodies:
         is_program = any(mark in content_type.lower() for mark in _PROGRAMS)
         if kind is Kind.HTML or is_program:
             text = decode_text(data)
-            for script in [text] if is_program else re.findall(r"(?is)<script[^>]*>(.*?)</script>", text):
-                self._scripts.learn(html.unescape(script) if kind is Kind.XML else script)
+            pieces = [text] if is_program else _programs_in(text)
+            for piece in pieces:
+                self._scripts.learn(piece)
+
+
+def _programs_in(page: str) -> list[str]:
+    """The scripts of a page, and the handlers and addresses in its tags as if they were scripts."""
+    found = re.findall(r"(?is)<script[^>]*>(.*?)</script>", page)
+    handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
+    addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
+    lower = [f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", one))}"' for one in addresses]
+    return [*found, *(html.unescape(one or other) for one, other in handlers), *lower]
 
 
 def _deep(value: Any, replace: Any) -> Any:

@@ -206,7 +206,11 @@ class Texts:
             return self.names.word(word)
         if word in self.names.personal:
             return self.names.word(word)
-        plain = word.lower() in PLAIN or word in self.program
+        plain = (
+            word.lower() in PLAIN
+            or word in self.program
+            or (len(word) < SHORT and word.isascii() and word.isalpha())
+        )
         if (
             plain
             or (lenient and _is_of_a_program(word))
