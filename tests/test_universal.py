@@ -2,13 +2,13 @@ import pytest
 
 from fixtures import ohif, orthanc
 from fixtures.dicom import chest_ct
-from fixtures.sites.generic_viewer.site import HOST, PASSWORD, GenericViewer
+from fixtures.sites.generic_viewer.site import HOST, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NotOriginalDicom
 from scraper.model import Via
 from scraper.session.browser import find_browser
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -38,6 +38,7 @@ CASES = (
     case("package"),
     case("dicomweb", origin="rebuilt"),
     case("priors"),
+    case("others"),
     case("pictures", series={}, raises=NotOriginalDicom),
     case("expired", series={}, raises=LinkExpired),
 )
@@ -55,6 +56,43 @@ def world():
 async def test_every_way_to_the_images(row, world, tmp_path):
     await check(Universal, row, world, tmp_path, Via.BROWSER)
     assert world.unexpected == []
+
+
+JUDGED = {
+    "signed": "judged-by-manifest",
+    "post": "judged-by-manifest",
+    "dicomweb": "judged-by-service",
+    "package": "judged-by-package",
+}
+
+
+@pytest.mark.parametrize("kind", JUDGED)
+async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
+    result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
+    said = [
+        [one.code for one in row.problems if one.code.startswith("judged-")]
+        for row in result.studies[0].series
+    ]
+    assert said == [[JUDGED[kind]]] * len(ALL)
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "kind, code, uids", [("report", "missing-series", {REPORT}), ("counted", "missing-instances", set(ALL))]
+)
+async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, world, tmp_path):
+    result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
+    short = {
+        row.uid for row in result.studies[0].series for one in row.problems if one.code == code and one.fatal
+    }
+    assert (result.exit_code, short) == (7, uids)
+    assert result.counts.saved == len(SITE.originals)
+
+
+async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):
+    world.seen.clear()
+    await run(Universal, case("others"), world, tmp_path, Via.BROWSER)
+    assert [one for one in world.seen if any(uid in one.path for uid in SITE.prior.by_uid)] == []
 
 
 @pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)

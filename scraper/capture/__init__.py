@@ -12,7 +12,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
-from scraper.capture import learn, promote
+from scraper.capture import complete, learn, promote
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import EXPIRED, Driver
 from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
@@ -106,13 +106,19 @@ class Capture:
                 self._listed = await ask()
             except CloudfilmError:
                 continue
-            if by is By.MANIFEST and self._driver and len(self._listed) < await self._driver.series_shown():
+            if by is By.MANIFEST and await self._shows_more():
                 self._listed = []  # the viewer shows more series than were listed so far: a list of its own for each
                 continue
             if self._listed:
                 self.by = by
                 return True
         return False
+
+    async def _shows_more(self) -> bool:
+        """Whether the viewer shows more series than were explained so far."""
+        if self._driver is None or self.rule is None:
+            return False
+        return len(self.rule.addresses) < await self._driver.series_shown()
 
     async def _dicomweb(self) -> list[Series]:
         service = promote.root(self._session.traffic.exchanges)
@@ -139,8 +145,17 @@ class Capture:
         self.rule = found[0]
         headers = promote.own_headers(next(iter(exchanges.values())))
         study = self._study(self._catch.studies())
+        ours = [
+            record
+            for url, record in found[0].records.items()
+            if (uid := self._catch.sources.get(url)) in self._catch.objects
+            and self._catch.objects[uid].header.study_instance_uid == study
+        ]
         series = []
-        for place, addresses in enumerate(found[0].addresses.values(), 1):
+        for place, every in enumerate(found[0].addresses.values(), 1):
+            addresses = [url for url in every if not complete.of_another(found[0].records[url], ours, study)]
+            if not addresses:
+                continue
             instances = [
                 Instance(
                     self._catch.sources.get(url, ""),
@@ -177,27 +192,57 @@ class Capture:
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
     def _series(self, totals: dict[str, int]) -> list[Series]:
-        """What was listed, with what was caught already taken from there; else what was caught."""
+        """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
+        if self.by is By.DICOMWEB:
+            lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
+        else:
+            lists = complete.lists(self._catch.manifests, self._catch, study)
         if not self._listed:
-            return [
-                replace(one, expected=_at_least(totals.get(one.series_instance_uid), one)) for one in caught
+            found = [
+                complete.judged(
+                    one,
+                    lists.get(one.series_instance_uid),
+                    totals.get(one.series_instance_uid),
+                    package=self._is_packed(one),
+                )
+                for one in caught
             ]
-        merged = [replace(one, instances=tuple(map(self._nearest, one.instances))) for one in self._listed]
+            there = {one.series_instance_uid for one in found}
+            return [*found, *complete.missing(study, lists, there)] if found else []
+        by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
+        merged = [
+            replace(
+                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said())
+            )
+            for one in self._listed
+        ]
         names = {instance.sop_instance_uid for one in merged for instance in one.instances}
-        return promote.numbered([*merged, *_left(caught, names)]) if self.by is not By.MANIFEST else merged
+        rest = (
+            []
+            if self.by is By.MANIFEST
+            else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
+        )
+        there = {one.series_instance_uid for one in (*merged, *rest)} | self._named_by_rule()
+        found = [*merged, *rest, *complete.missing(study, lists, there)]
+        return found if self.by is By.MANIFEST else promote.numbered(found)
+
+    def _named_by_rule(self) -> set[str]:
+        """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
+        if self.by is not By.MANIFEST or self.rule is None:
+            return set()
+        return {value for record in self.rule.records.values() for value in record.fields.values()}
+
+    def _is_packed(self, series: Series) -> bool:
+        """Whether all of a series came in one answer together with others: the site's own package."""
+        return all(one.sop_instance_uid in self._catch.packed for one in series.instances)
 
     def _nearest(self, instance: Instance) -> Instance:
         """From the disk, where the object was caught whole."""
         caught = self._catch.objects.get(instance.sop_instance_uid)
         return instance if caught is None else replace(instance, source=Captured(caught.path))
-
-
-def _at_least(total: int | None, series: Series) -> int | None:
-    """The viewer's own count, unless more than that was caught: then it counts something else."""
-    return total if total is not None and total >= len(series.instances) else None
 
 
 def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:

@@ -59,6 +59,7 @@ class Catch:
         self.sources: dict[
             str, str
         ] = {}  # address -> SOP Instance UID of the one object that came from there
+        self.packed: set[str] = set()  # SOP Instance UIDs of what came in a package of many
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
         self.manifests: list[Manifest] = []
@@ -104,6 +105,8 @@ class Catch:
         for piece in found:
             self._keep(piece, one)
         objects = [piece for piece in found if isinstance(piece, Object)]
+        if len(objects) > 1 and not _is_multipart(one):
+            self.packed |= {piece.header.sop_instance_uid for piece in objects}
         if len(objects) == 1 and one.method == "GET":
             self.sources[one.url] = objects[0].header.sop_instance_uid
         self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
@@ -223,6 +226,11 @@ class Catch:
                 instances[series].append(Instance(uid, Asked(_reader(tags, frames), Origin.REBUILT)))
                 about.setdefault(series, described(tags))
         return [with_instances(about[uid], found) for uid, found in instances.items()]
+
+
+def _is_multipart(one: Exchange) -> bool:
+    """An answer in parts may be one page of many; a package is whole."""
+    return one.content_type.lower().startswith("multipart/")
 
 
 def with_instances(series: Series, instances: list[Instance], expected: int | None = None) -> Series:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, urljoin
 
@@ -79,6 +79,7 @@ class Rule:
     proofs: int
     source: str = ""  # the manifest's address without its query
     shape: Path = ()  # where its records stand, every index blanked; the first step is the answer's number
+    records: Mapping[str, Record] = field(default_factory=dict)  # address -> the record that gave it
 
     @property
     def count(self) -> int:
@@ -204,17 +205,18 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
     A rule that gives no address for some record of the list would leave a silent gap, and is none.
     """
     addresses: dict[Path, list[str]] = defaultdict(list)
+    given: dict[str, Record] = {}
     for record in group:
         address = template.fill(record)
         if address is None or not address.startswith("http"):
             return None
         addresses[record.array].append(address)
+        given[address] = record
     made = {one for some in addresses.values() for one in some}
     proofs = made & set(requested)
     shape = template.shape
     against = [one for one in requested if one not in made and template.literals[0] and shape.fullmatch(one)]
     if len(proofs) < MIN_PROOFS or against:
         return None
-    return Rule(
-        template, {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}, len(proofs)
-    )
+    once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
+    return Rule(template, once, len(proofs), records=given)

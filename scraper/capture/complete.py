@@ -1,0 +1,219 @@
+"""What a study ought to consist of, by the lists that the viewer received: nothing that a list names goes missing silently.
+
+Which field of a list holds a Series or SOP Instance UID is told by the objects that came: a column that holds one of theirs
+holds the others' too. Entries of another study, by whatever the list itself says of them, are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from scraper.capture.catch import Catch, Manifest, text
+from scraper.capture.learn import Record, records
+from scraper.model import Header, Problem, Series
+
+_UID: Final = re.compile(r"[0-2](\.\d+){4,}")
+_COUNT: Final = re.compile(
+    r"^(image|img|inst(ance)?|slice|frame|file|pic(ture)?|object|obj|sop|dcm|dicom)s?_?(count|cnt|num|total|amount|quantity)s?$"
+    r"|^(count|cnt|total|amount|quantity)(of)?_?(image|img|inst|slice|frame|file|pic|object|sop)?\w*$"
+    r"|^(number|num|no)_?of_?(series_?related_?)?(image|inst|slice|frame|file|pic|object)\w*$",
+    re.IGNORECASE,
+)
+_STUDY_KEY: Final = re.compile(
+    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
+    re.IGNORECASE,
+)
+
+
+class Judged(StrEnum):
+    """What a series' completeness was judged by: the code of the problem that says so."""
+
+    SERVICE = "judged-by-service"
+    MANIFEST = "judged-by-manifest"
+    PACKAGE = "judged-by-package"
+    VIEWER = "judged-by-viewer"
+    NUMBERS = "judged-by-numbers"
+    SIGHT = "judged-by-sight"
+
+    def said(self) -> Problem:
+        """As the report has it; nothing is wrong with the series."""
+        return Problem(self.value, fatal=False)
+
+
+@dataclass(slots=True)
+class Listed:
+    """One series of the study as the lists have it; ``count`` is what they say, None where they say nothing."""
+
+    uid: str
+    instances: set[str] = field(default_factory=set)
+    count: int | None = None
+
+    @property
+    def expected(self) -> int | None:
+        """How many instances there should be."""
+        return max(len(self.instances), self.count or 0) or self.count
+
+
+def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, Listed]:
+    """Series Instance UID → the series, for every one of the study that some list names.
+
+    Args:
+        manifests: what the viewer received.
+        catch: the objects that came, which tell what a list's fields mean.
+        study: the link's.
+    """
+    heads = {uid: one.header for uid, one in catch.objects.items()}
+    found: dict[str, Listed] = {}
+    for uid, tags in catch.tags.items():
+        series = text(tags, "0020000E")
+        if series and text(tags, "0020000D") == study:
+            found.setdefault(series, Listed(series)).instances.add(uid)
+    groups: dict[tuple[str, tuple[str | int, ...]], list[Record]] = defaultdict(list)
+    for manifest in manifests:
+        for series in _of_dicom_json(manifest.value, study):
+            found.setdefault(series, Listed(series))
+        for record in records(manifest.value):
+            if "Value" not in record.shape[-2:]:  # DICOM JSON, which was read above
+                groups[manifest.url.partition("?")[0], record.shape].append(record)
+    for group in groups.values():
+        _read(group, heads, study, found)
+    return found
+
+
+def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
+    """Whether the list says that an entry is of another study than those entries that are known to be ours."""
+    for name, value in record.fields.items():
+        mine = {one.fields[name] for one in ours if name in one.fields}
+        is_key = mine == {study} or (len(mine) == 1 and _STUDY_KEY.search(name) is not None)
+        if is_key and value not in mine:
+            return True
+    return False
+
+
+def without_others(found: Collection[Record], ours: Sequence[Record], study: str) -> list[Record]:
+    """The entries that are not said to be another study's."""
+    return [one for one in found if not of_another(one, ours, study)]
+
+
+def judged(series: Series, listed: Listed | None, total: int | None, *, package: bool) -> Series:
+    """A series that was watched, with how many instances it should have, and what that was judged by.
+
+    Args:
+        series: what came of it.
+        listed: what the lists say of it.
+        total: the viewer's own count.
+        package: its instances came in the site's own package.
+    """
+    there = len(series.instances)
+    if listed is not None and listed.expected is not None and listed.expected >= there:
+        return _with(series, listed.expected, Judged.MANIFEST)
+    if package:
+        return _with(series, there, Judged.PACKAGE)
+    if total is not None and total >= there:
+        return _with(series, total, Judged.VIEWER)
+    numbers = {one.number for one in series.instances}
+    is_whole = there > 1 and numbers == set(range(1, there + 1))
+    return _with(series, None, Judged.NUMBERS if is_whole else Judged.SIGHT)
+
+
+def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
+    """The series that a list names and of which nothing came; those said to hold nothing are none."""
+    return [
+        Series(
+            study, uid, expected=one.expected,
+            left_out=(Judged.MANIFEST.said(), Problem("missing-series", tuple(sorted(one.instances)))),
+        )
+        for uid, one in listed.items()
+        if uid not in there and one.expected != 0
+    ]  # fmt: skip
+
+
+def _with(series: Series, expected: int | None, by: Judged) -> Series:
+    return Series(
+        series.study_instance_uid, series.series_instance_uid, series.instances, expected, series.number,
+        series.description, series.modality, series.key, series.study, (*series.left_out, by.said()),
+    )  # fmt: skip
+
+
+def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
+    """Series of the study that an answer of QIDO-RS lists (PS3.18 10.6)."""
+    for one in value if isinstance(value, list) else ():
+        if isinstance(one, Mapping) and text(one, "0020000D") == study and text(one, "0020000E"):
+            yield text(one, "0020000E")
+
+
+def _read(group: Sequence[Record], heads: Mapping[str, Header], study: str, found: dict[str, Listed]) -> None:
+    """What one array of a list says; nothing, where none of its fields names an object that came."""
+    series_of = {uid: head.series_instance_uid for uid, head in heads.items()}
+    ours = {head.series_instance_uid for head in heads.values() if head.study_instance_uid == study}
+    others = {*series_of.values()} - ours
+    strangers = {uid for uid, head in heads.items() if head.study_instance_uid != study}
+    names = {name for record in group for name in record.own}
+    for name in sorted(names):
+        column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
+        mine = [record for record in column if record.fields[name] in ours]
+        if mine:
+            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in others]
+            for record in kept:
+                found.setdefault(record.fields[name], Listed(record.fields[name]))
+            _count(kept, name, heads, found)
+        mine = [record for record in column if series_of.get(record.fields[name]) in ours]
+        if mine:
+            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in strangers]
+            _instances(kept, name, series_of, found)
+
+
+def _count(
+    column: Sequence[Record], name: str, heads: Mapping[str, Header], found: dict[str, Listed]
+) -> None:
+    """How many instances the list says a series has; a field that what came speaks against is no such count."""
+    came: dict[str, int] = defaultdict(int)
+    frames: dict[str, int] = defaultdict(int)
+    for head in heads.values():
+        came[head.series_instance_uid] += 1
+        frames[head.series_instance_uid] += head.frames or 1
+    for field_name in sorted({one for record in column for one in record.own if _COUNT.search(one)}):
+        counts = {
+            record.fields[name]: int(record.fields[field_name])
+            for record in column
+            if record.fields.get(field_name, "").isdecimal()
+        }
+        if any(count < came[uid] for uid, count in counts.items() if uid in came):
+            continue
+        if any(count == frames[uid] != came[uid] for uid, count in counts.items() if uid in came):
+            continue  # it counts frames
+        for uid, count in counts.items():
+            found[uid].count = max(count, found[uid].count or 0)
+        return
+
+
+def _instances(
+    column: Sequence[Record], name: str, series_of: Mapping[str, str], found: dict[str, Listed]
+) -> None:
+    """The instances that a list names, each to the series of those that stand in the same array or bear its UID."""
+    arrays: dict[tuple[str | int, ...], list[Record]] = defaultdict(list)
+    for record in column:
+        arrays[record.array].append(record)
+    fields = {
+        key
+        for record in column
+        for key, value in record.fields.items()
+        if value and value == series_of.get(record.fields[name])
+    }
+    for array in arrays.values():
+        near = {series_of[one.fields[name]] for one in array if one.fields[name] in series_of}
+        for record in array:
+            named = next((record.fields[key] for key in sorted(fields) if key in record.fields), "")
+            series = (
+                series_of.get(record.fields[name]) or named or (next(iter(near)) if len(near) == 1 else "")
+            )
+            if series:
+                found.setdefault(series, Listed(series)).instances.add(record.fields[name])
+
+
+__all__ = ["Judged", "Listed", "judged", "lists", "missing", "of_another", "without_others"]
