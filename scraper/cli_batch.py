@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +20,6 @@ from scraper.cli_options import (
     Jobs,
     Json,
     Lang,
-    Output,
     Password,
     ProviderName,
     Proxy,
@@ -33,7 +32,7 @@ from scraper.cli_options import (
     complain,
     settings_of,
 )
-from scraper.errors import ExitCode
+from scraper.errors import ExitCode, ExtraMissing
 from scraper.lang import say
 from scraper.settings import BrowserUse, Settings
 
@@ -43,15 +42,31 @@ if TYPE_CHECKING:
     from scraper.batch.ledger import Ledger
     from scraper.batch.plan import Choice, Item, Plan
     from scraper.batch.table import Entry
-    from scraper.batch.work import Outcome, Worker
+    from scraper.batch.work import Job, Outcome, Worker
 
 MOST_AT_ONCE = 32
+AT_ONCE = 2
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 Links = Annotated[
     Path,
     typer.Argument(metavar="LINKS", help="A .txt, .csv or .jsonl file of sources, or a folder of photos."),
 ]
-Parallel = Annotated[int, typer.Option(min=1, max=MOST_AT_ONCE, help="Sources at once.")]
+Place = Annotated[
+    str, typer.Option("-o", "--output", metavar="DIR", help="Where studies go: a folder, or a URL like s3://bucket/prefix.")
+]  # fmt: skip
+Parallel = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_AT_ONCE, help="Sources at once; 2 by default, with --scheduler as many as it takes."),
+]  # fmt: skip
+Scheduler = Annotated[
+    str, typer.Option(metavar="URL", help="Do the work on a Dask cluster: tcp://host:port of its scheduler.")
+]
+LedgerFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger", metavar="DIR", help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm."
+    ),
+]  # fmt: skip
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try those that failed once more, too.")]
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Try only those that failed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; ask no site.")]
@@ -70,10 +85,11 @@ def register(app: typer.Typer, run: Runs) -> None:
 
     @app.command()
     def batch(
-        links: Links, output: Output = Path("cloudfilm"), parallel: Parallel = 2, retry_failed: RetryFailed = False,
+        links: Links, output: Place = "cloudfilm", parallel: Parallel = None, retry_failed: RetryFailed = False,
         only_failed: OnlyFailed = False, dry_run: DryRun = False, limit: Limit = None, answer: Answer = None,
         password: Password = None, provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False,
         series: SeriesPattern = None, jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None,
+        scheduler: Scheduler = "", ledger: LedgerFolder = None,
         insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False,
         quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
     ) -> int:  # fmt: skip
@@ -81,26 +97,51 @@ def register(app: typer.Typer, run: Runs) -> None:
         from scraper.batch.plan import Choice
 
         settings = settings_of(
-            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
+            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json,
+            output=_folder(output, ledger),
             provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
             timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
             verbosity=-1 if quiet else verbose,
         )  # fmt: skip
         choice = Choice(retry_failed, only_failed, limit)
-        command = _Batch(links, settings, choice, 1 if headed else parallel, as_json=as_json)
+        at_once = parallel or (MOST_AT_ONCE if scheduler else AT_ONCE)
+        places = _Places(output if "://" in output else "", ledger or settings.output, scheduler)
+        command = _Batch(links, settings, choice, 1 if headed else at_once, places, as_json=as_json)
         return command.rehearse() if dry_run else command.run(run, give_up)
+
+
+def _folder(output: str, ledger: Path | None) -> Path:
+    """The folder of this computer for what is kept here: studies too, where they don't go to a URL."""
+    return Path(output) if "://" not in output else ledger or Path("cloudfilm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where things are, beside the output folder: the URL that studies go to, the ledger, the cluster's scheduler."""
+
+    target: str
+    ledger: Path
+    scheduler: str
 
 
 class _Batch:
     """One call of the command."""
 
     def __init__(
-        self, links: Path, settings: Settings, choice: Choice, parallel: int, *, as_json: bool
+        self,
+        links: Path,
+        settings: Settings,
+        choice: Choice,
+        parallel: int,
+        places: _Places,
+        *,
+        as_json: bool,
     ) -> None:
         from scraper.batch import inputs
 
         self.links = links
         self.parallel = parallel
+        self.places = places
         # With several sources at once nobody could tell which one a question is about.
         self.settings = settings if parallel == 1 else replace(settings, interactive=False)
         self.choice = choice
@@ -127,8 +168,8 @@ class _Batch:
         from scraper.batch import plan
         from scraper.batch.ledger import Ledger
 
-        output = self.settings.output
-        with Ledger(output, scratch=not Ledger.is_there(output)) as ledger:
+        place = self.places.ledger
+        with Ledger(place, scratch=not Ledger.is_there(place)) as ledger:
             made = plan.made(self.listing.rows, ledger, self.settings, self.choice)
         for item in made.items:
             record = made.before.get(item.job.key)
@@ -156,7 +197,6 @@ class _Batch:
         from scraper.batch import plan
         from scraper.batch.board import Board
         from scraper.batch.ledger import Ledger
-        from scraper.batch.local import LocalWorker
         from scraper.batch.runner import Runner
 
         settings, talk = self.settings, Console(stderr=True)
@@ -165,17 +205,11 @@ class _Batch:
         for _, outcome in self.refused:
             self._print(outcome)
         interrupted = False
-        with Ledger(settings.output) as ledger:
+        with Ledger(self.places.ledger) as ledger:
             made = plan.made(self.listing.rows, ledger, settings, self.choice)
             quiet = settings.verbosity < 0
             with Board(talk, settings.language, len(made.todo), quiet=quiet) as board:
-                worker: Worker = LocalWorker(
-                    settings,
-                    self.parallel,
-                    ask=_asker(settings, board),
-                    watched=board.watcher,
-                    patience_s=give_up,
-                )
+                worker = self._worker(board, ledger, give_up)
                 runner = Runner(ledger, worker, _Told(board, self._print), self.parallel)
                 try:
                     run(runner.run(made))
@@ -184,6 +218,33 @@ class _Batch:
                 finally:
                     entries = self._report(made, runner.outcomes, ledger)
         return self._end(entries, interrupted=interrupted)
+
+    def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker:
+        """Who does the work: this process, or a cluster."""
+        from scraper.batch import plan
+        from scraper.batch.local import LocalWorker
+        from scraper.batch.target import Delivering, Target
+
+        target, scheduler = self.places.target, self.places.scheduler
+
+        def earlier(job: Job) -> tuple[str, ...]:
+            record = ledger.record(job.key)
+            return plan.urls(record.outcome) if record is not None and record.outcome is not None else ()
+
+        if scheduler:
+            try:
+                from scraper.batch.distributed import ClusterWorker
+            except ImportError as err:
+                raise ExtraMissing(extra="distributed") from err
+            return ClusterWorker(scheduler, target, patience_s=give_up, earlier=earlier)
+        local = LocalWorker(
+            self.settings,
+            self.parallel,
+            ask=_asker(self.settings, board),
+            watched=board.watcher,
+            patience_s=give_up,
+        )
+        return Delivering(local, Target(target), earlier) if target else local
 
     def _report(self, made: Plan, outcomes: dict[str, Outcome], ledger: Ledger) -> list[Entry]:
         """Write both reports; what the disk refuses is said, and changes nothing else."""

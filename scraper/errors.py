@@ -70,6 +70,14 @@ class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 
 
+class ExtraMissing(UsageError):
+    """An optional part is not installed. Values: ``extra``."""
+
+
+class WorkersUnfit(UsageError):
+    """The workers of a cluster lack this tool, or have another version of it. Values: ``host``, ``version``."""
+
+
 class NoLink(CloudfilmError):
     """No code on the photo, or no code is a link. Values: ``source``."""
 

@@ -31,6 +31,8 @@ DOORS = {
     "websockets": ("scraper/session/sockets",),
     "pydicom": ("scraper/assemble", "scraper/verify", "scraper/export", "scraper/testing", "scraper/session/dimse"),
     "pynetdicom": ("scraper/session/dimse",),
+    "distributed": ("scraper/batch/distributed",),
+    "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),
     "selectolax": ("scraper/page",),
     "pydantic": ("scraper/schema", "scraper/contract"),

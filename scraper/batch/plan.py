@@ -106,16 +106,27 @@ def _may_end_otherwise(record: Record, item: Item) -> bool:
 
 
 def _lies_there(outcome: Outcome | None, output: Path) -> bool:
-    """Whether the folders that a done source was saved in are still there."""
-    return outcome is not None and all((output / name / "study.json").is_file() for name in folders(outcome))
+    """Whether the folders that a done source was saved in are still there; what was brought elsewhere is taken to be."""
+    return outcome is not None and (
+        bool(urls(outcome)) or all((output / name / "study.json").is_file() for name in folders(outcome))
+    )
 
 
 def folders(outcome: Outcome) -> tuple[str, ...]:
     """The names of the folders in the output that hold the source's studies."""
+    return tuple(Path(place).name for place in _places(outcome))
+
+
+def urls(outcome: Outcome) -> tuple[str, ...]:
+    """Where the source's studies were brought to; nothing where they lie in the output folder."""
+    return tuple(place for place in _places(outcome) if "://" in place)
+
+
+def _places(outcome: Outcome) -> list[str]:
     document = outcome.document
     studies = document.get("studies")
     rows = studies if isinstance(studies, list) else [document]
-    return tuple(Path(str(row["output"])).name for row in rows if row.get("output"))
+    return [str(row["output"]) for row in rows if row.get("output")]
 
 
 def problem_codes(outcome: Outcome) -> set[str]:

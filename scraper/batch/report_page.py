@@ -108,7 +108,9 @@ def _study(entry: Entry, study: StudyRow | None) -> str:
     if study:
         named = [study.study.get(name) for name in ("patient_name", "date", "modality", "description")]
         parts.append(html.escape("  ".join(str(one) for one in named if one)))
-        if study.folder:  # from the page's own place; a name that looks like a scheme stays a name
+        if "://" in study.folder:
+            parts.append(f"<code>{html.escape(study.folder)}</code>")
+        elif study.folder:  # from the page's own place; a name that looks like a scheme stays a name
             parts.append(f'<a href="./{html.escape(quote(study.folder))}/">{html.escape(study.folder)}</a>')
     parts.append(f"<span class=small>{html.escape(entry.shown)}</span>")
     return "<br>".join(parts)

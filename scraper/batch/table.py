@@ -79,7 +79,9 @@ def rows(entry: Entry) -> list[StudyRow | None]:
 
 
 def _name(output: str | None) -> str:
-    """A study's folder as seen from the output folder, where it lies wherever that was moved."""
+    """A study's folder as seen from the output folder, where it lies wherever that was moved; or the URL it was brought to."""
+    if output and "://" in output:
+        return output
     return Path(output).name if output else ""
 
 

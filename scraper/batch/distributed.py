@@ -1,0 +1,311 @@
+"""Does jobs on a Dask cluster: each worker process has its own browser; what it learns comes back, the ledger stays here.
+
+A job travels sealed: neither the scheduler's pages nor its log show a link, an answer or a name. A task's key is random.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+from distributed import Client, KilledWorker, get_worker
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from scraper import __version__, source
+from scraper.batch.local import LocalWorker
+from scraper.batch.local import outcome as told
+from scraper.batch.target import Delivering, Target
+from scraper.batch.work import Job, Outcome, Worker, WorkerLost
+from scraper.errors import SiteUnreachable, WorkersUnfit
+from scraper.model import Result, Status
+from scraper.settings import Settings, browser_from_environment
+
+STARTS_AT_MOST: Final = 2  # of one job: the second where the first one's worker was lost
+CONNECT_S: Final = 30.0
+CLOSE_S: Final = 60.0  # for a worker process to end its browser
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Anything, as bytes that show nothing of it."""
+
+    content: bytes
+
+    @classmethod
+    def of(cls, thing: object) -> Sealed:
+        """Seal a thing."""
+        return cls(pickle.dumps(thing))
+
+    def open(self) -> Any:
+        """The thing; a task comes from whoever may give this worker any program to run."""
+        return pickle.loads(self.content)  # noqa: S301  # see there
+
+    def __repr__(self) -> str:
+        """Its size."""
+        return f"<sealed, {len(self.content)} bytes>"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One job for another computer, with the file that its source is, if it is one."""
+
+    job: Job
+    earlier: tuple[str, ...] = ()
+    name: str = ""
+    content: bytes = b""
+
+
+class Host(WorkerPlugin):
+    """What one worker process keeps between jobs: an event loop in a thread, and the worker with its browser.
+
+    Args:
+        name: of this batch.
+        target: the URL that studies go to; nothing: each job's own output folder.
+        patience_s: as for ``LocalWorker``.
+    """
+
+    def __init__(self, name: str, target: str, patience_s: float | None) -> None:
+        self.name = name
+        self._target = target
+        self._patience_s = patience_s
+        self._slots = 1
+
+    def setup(self, worker: Any) -> None:
+        """Called in the worker process; nothing is started yet."""
+        self._slots = int(worker.state.nthreads)
+        self._begin = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
+        self._earlier: dict[str, tuple[str, ...]] = {}
+
+    async def teardown(self, worker: Any) -> None:
+        """The batch has ended: what is under way is called off, and the browser closed."""
+        del worker
+        await asyncio.to_thread(self._close)
+
+    def do(self, order: Order) -> Outcome:
+        """Bring home what is behind one source; blocks."""
+        with self._begin:
+            if self._loop is None or self._worker is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self.name, daemon=True)
+                self._thread.start()
+                self._worker = self._made(_at_home(order.job).settings)
+        self._earlier[order.job.key] = order.earlier
+        try:
+            with TemporaryDirectory(prefix="cloudfilm-") as folder:
+                job = _at_home(order.job)
+                if order.name:
+                    path = Path(folder) / order.name
+                    path.write_bytes(order.content)
+                    job = replace(job, source=str(path))
+                return asyncio.run_coroutine_threadsafe(self._worker.do(job), self._loop).result()
+        finally:
+            del self._earlier[order.job.key]
+
+    def _made(self, settings: Settings) -> Worker:
+        local = LocalWorker(settings, self._slots, patience_s=self._patience_s)
+        if not self._target:
+            return local
+        return Delivering(local, Target(self._target), lambda job: self._earlier.get(job.key, ()))
+
+    def _close(self) -> None:
+        loop, worker = self._loop, self._worker
+        if loop is None or worker is None or self._thread is None:
+            return
+
+        async def end() -> None:
+            running = [task for task in asyncio.all_tasks(loop) if task is not asyncio.current_task()]
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await worker.__aexit__(None, None, None)
+
+        try:
+            asyncio.run_coroutine_threadsafe(end(), loop).result(CLOSE_S)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            self._thread.join(CLOSE_S)
+            self._loop = self._worker = None
+
+
+def _at_home(job: Job) -> Job:
+    """The job with what only this computer knows: where its browser is."""
+    return replace(job, settings=replace(job.settings, browser_path=browser_from_environment()))
+
+
+def _work(sealed: Sealed, name: str, key: str) -> Sealed:
+    """The task itself, in a worker process."""
+    worker = get_worker()
+    worker.log_event(
+        name, key
+    )  # that it has begun; a job whose workers are lost one after another is given up
+    host = cast(Host, worker.plugins[name])
+    try:
+        return Sealed.of(host.do(sealed.open()))
+    except Exception as err:  # noqa: BLE001  # its words may hold a link, and would be logged
+        raise RuntimeError(type(err).__name__) from None
+
+
+def _version() -> str:
+    return __version__
+
+
+class ClusterWorker:
+    """Gives jobs to a Dask cluster.
+
+    Args:
+        scheduler: its address, ``tcp://host:port``.
+        target: the URL that studies go to; nothing: the output folder, which all workers see under the same path.
+        patience_s: as for ``LocalWorker``.
+        earlier: the URLs that an earlier run brought a job's studies to.
+    """
+
+    def __init__(
+        self,
+        scheduler: str,
+        target: str = "",
+        *,
+        patience_s: float | None = None,
+        earlier: Callable[[Job], Sequence[str]] = lambda _: (),
+    ) -> None:
+        self._scheduler = scheduler
+        self._host = Host(f"cloudfilm-{uuid.uuid4().hex[:12]}", target, patience_s)
+        self._earlier = earlier
+        self._client: Any = None
+        self._starts: Counter[str] = Counter()
+        self._spent: dict[str, asyncio.Event] = {}
+        self._at_host: Counter[str] = Counter()
+        self._processes = 1
+        self._slots = 1
+
+    async def __aenter__(self) -> Self:
+        """Speak to the scheduler, and prepare every worker that there is or will be.
+
+        Raises:
+            SiteUnreachable: no scheduler there. WorkersUnfit: its workers lack this tool, or have another version of it.
+        """
+        for name in ("distributed", "distributed.client", "distributed.core"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            connected: Any = Client  # untyped
+            self._client = await connected(
+                self._scheduler, asynchronous=True, set_as_default=False, timeout=CONNECT_S, name="cloudfilm"
+            )
+        except (OSError, ValueError) as err:  # no scheduler; no address
+            raise SiteUnreachable(host=self._scheduler, why="no scheduler answers") from err
+        try:
+            await self._prepared()
+        except BaseException:
+            await self._client.close()
+            raise
+        return self
+
+    async def _prepared(self) -> None:
+        try:
+            versions = set((await self._client.run(_version)).values())
+            await self._client.register_plugin(self._host, name=self._host.name)
+        except (ImportError, AttributeError, TypeError) as err:
+            raise WorkersUnfit(host=self._scheduler, version=__version__) from err
+        if versions - {__version__}:
+            raise WorkersUnfit(host=self._scheduler, version=__version__)
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        self._processes = max(1, len(workers))
+        self._slots = max(1, sum(int(one["nthreads"]) for one in workers))
+        self._client.subscribe_topic(self._host.name, self._begun)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Has the workers close their browsers, and leaves."""
+        try:
+            await self._client.unregister_worker_plugin(name=self._host.name)
+        except (OSError, KeyError, ValueError, RuntimeError):
+            logging.getLogger(__name__).debug("the scheduler is gone")
+        finally:
+            await self._client.close()
+
+    async def _begun(self, event: tuple[float, str]) -> None:
+        key = event[1]
+        self._starts[key] += 1
+        if self._starts[key] > STARTS_AT_MOST and key in self._spent:
+            self._spent[key].set()
+
+    async def do(self, job: Job) -> Outcome:
+        """Bring home what is behind one source, somewhere in the cluster.
+
+        Raises:
+            WorkerLost: the scheduler gave up on it, as its worker was lost.
+            SiteUnreachable: the scheduler is gone.
+        """
+        host = urlsplit(job.shown).hostname or ""
+        self._at_host[host] += 1
+        key = f"cloudfilm-{uuid.uuid4().hex}"
+        try:
+            earlier = tuple(self._earlier(job))
+            order = await asyncio.to_thread(self._order, job, earlier, min(self._at_host[host], self._slots))
+            return await self._ended(key, order, job)
+        finally:
+            self._at_host[host] -= 1
+            self._starts.pop(key, None)
+
+    async def _ended(self, key: str, order: Order, job: Job) -> Outcome:
+        spent = self._spent[key] = asyncio.Event()
+        future = self._client.submit(
+            _work, Sealed.of(order), self._host.name, key, key=key, pure=False, retries=0
+        )
+        result = asyncio.ensure_future(_result(future))
+        given_up = asyncio.ensure_future(spent.wait())
+        try:
+            await asyncio.wait({result, given_up}, return_when=asyncio.FIRST_COMPLETED)
+            if not result.done():
+                lost = SiteUnreachable(host=job.shown, why="two workers were lost over it")
+                return told(job, Result(job.shown, Status.FAILED, int(lost.exit_code), error=lost))
+            sealed: Sealed = result.result()
+            outcome: Outcome = sealed.open()
+            return outcome
+        except KilledWorker as err:
+            raise WorkerLost from err
+        except CancelledError as err:
+            raise SiteUnreachable(host=self._scheduler, why="the scheduler is gone") from err
+        finally:
+            del self._spent[key]
+            given_up.cancel()
+            if not result.done():
+                result.cancel()
+                await self._client.cancel([future], force=True)
+            future.release()
+
+    def _order(self, job: Job, earlier: tuple[str, ...], at_host: int) -> Order:
+        """The job as another computer can do it; what a host is asked for by all together is what one would ask for."""
+        settings = job.settings
+        settings = replace(
+            settings,
+            output=settings.output.absolute(),
+            interactive=False,
+            jobs=max(1, settings.jobs // at_host),
+            rate=None if settings.rate is None else settings.rate / self._processes,
+        )
+        job = replace(job, settings=settings)
+        if not source.is_file(job.source):
+            return Order(job, earlier)
+        path = Path(job.source)
+        return Order(job, earlier, path.name, path.read_bytes())
+
+
+async def _result(future: Any) -> Sealed:
+    sealed: Sealed = await future
+    return sealed
