@@ -121,13 +121,16 @@ class StudyStore:
                 shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
 
     def _find_folder(self, key: str) -> Path | None:
-        for report in sorted(self.output.glob(f"*/{REPORT}")):
+        with os.scandir(self.output) as folders:  # a pattern of pathlib's takes ten times as long
+            names = [folder.name for folder in folders]
+        for name in sorted(names):
+            report = os.path.join(self.output, name, REPORT)  # noqa: PTH118  # as above
             try:
-                state = report.stat()
+                state = os.stat(report)  # noqa: PTH116
             except OSError:
                 continue
             if key in _names_of_study(report, state.st_mtime_ns, state.st_size):
-                return report.parent
+                return Path(report).parent
         return None
 
     def _adopt_report(self, folder: Path) -> None:
@@ -319,11 +322,11 @@ class StudyStore:
 
 
 @lru_cache(maxsize=65_536)
-def _names_of_study(report: Path, changed_ns: int, size: int) -> tuple[str, ...]:
+def _names_of_study(report: str, changed_ns: int, size: int) -> tuple[str, ...]:
     """The UID and the key in a study's report; each is read once as long as it stays the same, however many studies there are."""
     del changed_ns, size
     try:
-        document = json.loads(report.read_text(encoding="utf-8"))
+        document = json.loads(Path(report).read_text(encoding="utf-8"))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))
     except (OSError, ValueError, TypeError, AttributeError):
         return ()

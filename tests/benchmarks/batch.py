@@ -121,7 +121,10 @@ def judged(many: Many, output: Path) -> list[str]:
     folders = [row["folder"] for row in told.values() if row["folder"]]
     if len(set(folders)) != len(folders):
         faults.append("two links share a folder")
-    twice = [number for number, row in told.items() if int(row["attempts"]) > 1]
+    ended = [
+        number for number in told if many.outcome(number) is not Ends.INCOMPLETE
+    ]  # those are gone on with
+    twice = [number for number in ended if int(told[number]["attempts"]) > 1]
     if len(twice) > PARALLEL * len(KILLED_AT):  # more than were being done when the run was killed
         faults.append(f"{len(twice)} links were done more than once")
     lost = set(range(many.links)) - set(many.entered)
