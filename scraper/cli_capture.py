@@ -24,13 +24,15 @@ from scraper.cli_options import (
     settings_of,
 )
 from scraper.errors import UsageError
-from scraper.lang import say
+from scraper.lang import describe, say
 from scraper.settings import BrowserUse, Settings
 
 Learnt = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name."),
 ]
+
+Bundle = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle, a zip.")]
 
 
 def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
@@ -51,6 +53,33 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
         if output is not None and output.exists():
             raise UsageError(f"-o {output}: it is there already")
         return int(run(_learn(source, output, settings)))
+
+    @app.command()
+    def record(
+        source: OneSource, output: Bundle, answer: Answer = None, password: Password = None, headed: Headed = False,
+        timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
+        quiet: Quiet = False, lang: Lang = None,
+    ) -> int:  # fmt: skip
+        """Keep a link's traffic with every person's value, token and pixel replaced: for a bug report or a new recipe."""
+        settings = settings_of(
+            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=False,
+            browser=BrowserUse.ALWAYS, headed=headed, timeout_s=timeout or 60.0, insecure=insecure, proxy=proxy,
+            verbosity=-1 if quiet else 0, keep_programs=True,
+        )  # fmt: skip
+        return int(run(_record(source, output, settings)))
+
+
+async def _record(source: str, output: Path, settings: Settings) -> int:
+    from scraper.record import record_link
+
+    async with _running(settings) as job:
+        made = await record_link(job, source, output)
+    counts = {"path": made.path, "requests": made.requests, "messages": made.messages, "values": made.values}
+    typer.echo(say("record.done", settings.language, **counts))
+    if made.error is not None:
+        complain(describe(made.error, settings.language))
+    complain(say("record.look", settings.language, path=made.path))
+    return 0
 
 
 async def _learn(source: str, output: Path | None, settings: Settings) -> int:
