@@ -1,7 +1,7 @@
 """The search in one page: many looks at the same pixels, cheap ones first.
 
-Every step is one look and gives what it saw; who asks decides after each whether to go on. Contrast normalisation helps
-most, then scale; what is bent comes last, because it costs most.
+Every step is one look and gives what it saw; who asks decides after each whether to go on. What may hold a code is cut out
+and enlarged first, because a look at a patch costs a tenth of one at the page; then come contrast and what is bent.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from scraper.qr.bent import PATCH, WHOLE, straightened
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zbar, zxing
+from scraper.qr.regions import regions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
 SMALL_PIXELS = 4_000_000  # what the dear looks at the whole are given
+PATCH_EDGE = 1000  # pixels
+MOST_TIMES = 3.0
 TILE = 1024  # edge of a tile, pixels
 
 Step = Callable[[], Seen]
@@ -45,6 +49,26 @@ class Views:
     def even(self) -> NDArray[np.uint8]:
         """``whole`` with its contrast made even, place by place (CLAHE)."""
         return evened(self.whole[0])
+
+    @cached_property
+    def patches(self) -> list[tuple[NDArray[np.uint8], int, int, float]]:
+        """Parts of the page in full that may hold a code, about ``PATCH_EDGE`` large: pixels, left, top, times larger."""
+        out = []
+        for left, top, right, bottom in regions(self.page.grey):
+            patch, times = _about(self.page.grey[top:bottom, left:right])
+            out.append((patch, left, top, times))
+        return out
+
+
+def _about(patch: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """The patch at a size at which engines read well, and how many times larger that is."""
+    import cv2
+
+    times = min(PATCH_EDGE / max(patch.shape), MOST_TIMES)
+    if 0.8 < times <= 1.0:
+        return patch, 1.0
+    way = cv2.INTER_AREA if times < 1 else cv2.INTER_CUBIC
+    return cv2.resize(patch, None, fx=times, fy=times, interpolation=way), times  # type: ignore[return-value]
 
 
 def _swap(view: tuple[NDArray[np.uint8], float], pixels: int) -> tuple[NDArray[np.uint8], int, float]:
@@ -87,11 +111,15 @@ def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
     grey, scale = views.whole
     if grey is not page.grey:
         yield lambda: zxing(grey, scale=scale)
+    yield lambda: _each(views, zxing)
+    yield lambda: _each(views, lambda patch: zxing(evened(patch)))
     yield lambda: zxing(views.even, scale=scale)
+    yield lambda: _each(views, lambda patch: straightened(patch, PATCH))
     if wechat.is_there:
-        yield lambda: wechat.read(grey, scale=scale)
-        yield lambda: wechat.read(views.even, scale=scale)
+        yield lambda: _each(views, wechat.read)
+        yield lambda: wechat.read(views.small[0], scale=views.small[1])
     yield lambda: zbar(_threshold(views.small[0]), scale=views.small[1])
+    yield lambda: straightened(views.small[0], WHOLE, scale=views.small[1])
     yield lambda: zxing(views.small[0], every=True, scale=views.small[1])
     yield lambda: _doubled(views)
     yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
@@ -100,7 +128,24 @@ def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
     if page.red is not None:
         red = page.red
         yield lambda: zxing(red, scale=page.scale)
+    yield lambda: _each(views, lambda patch: straightened(inverted(patch), PATCH))
     yield from _tiles(page)
+
+
+def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Dark for light."""
+    return 255 - grey
+
+
+def _each(views: Views, look: Callable[[NDArray[np.uint8]], Seen]) -> Seen:
+    """One look at each patch that may hold a code."""
+    seen = [
+        _moved(look(patch), (left, top), times, views.page.scale) for patch, left, top, times in views.patches
+    ]
+    return Seen(
+        tuple(found for one in seen for found in one.found),
+        tuple(suspect for one in seen for suspect in one.suspects),
+    )
 
 
 def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -134,12 +179,17 @@ def _tiles(page: Page) -> Iterator[Step]:
     for top in range(0, max(rows - TILE // 4, 1), step):
         for left in range(0, max(columns - TILE // 4, 1), step):
             tile = page.grey[top : top + TILE, left : left + TILE]
-            yield lambda tile=tile, top=top, left=left: _moved(zxing(evened(tile)), left, top, page.scale)  # type: ignore[misc]
+            yield lambda tile=tile, at=(left, top): _moved(zxing(evened(tile)), at, 1.0, page.scale)  # type: ignore[misc]
 
 
-def _moved(seen: Seen, left: int, top: int, scale: float) -> Seen:
+def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> Seen:
+    """What was seen in a part of the page that was made ``times`` as large, on the page."""
+
     def move(polygon: Polygon) -> Polygon:
-        return tuple((round((x + left) / scale), round((y + top) / scale)) for x, y in polygon)
+        return tuple(
+            (round((x / times + corner[0]) / scale), round((y / times + corner[1]) / scale))
+            for x, y in polygon
+        )
 
     return Seen(
         tuple(Found(one.text, one.symbology, move(one.polygon)) for one in seen.found),

@@ -1,0 +1,197 @@
+"""Where a QR code's three finder patterns are seen, although no engine reads the code.
+
+A line through a finder pattern's middle crosses dark and light runs of 1 : 1 : 3 : 1 : 1 modules in any direction
+(ISO/IEC 18004, 6.3.3); where rows and columns agree on a place, there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST = 24  # finder patterns looked at on one page
+_CELL = 3  # pixels: rows' and columns' crossings meet in cells of this size
+_SLACK = 0.62  # of a module: how far a run may be off
+_ODDEST_LEGS = 2.2  # longest over shortest leg of a code in modules; a bend or a steep view stretches one
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """A finder pattern's middle in pixels; ``run`` is its width over 7 as rows and columns cross it, in pixels."""
+
+    x: float
+    y: float
+    run: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Corner:
+    """Three finder patterns as those of one code: upper left, upper right, lower left; ``misfit`` 0 is a square."""
+
+    origin: Finder
+    right: Finder
+    down: Finder
+    misfit: float
+
+    @property
+    def modules(self) -> float:
+        """How many modules an edge has, as far as the patterns' own size tells."""
+        return (_modules(self.origin, self.right) + _modules(self.origin, self.down)) / 2 + 7
+
+
+def binary(grey: NDArray[np.uint8], window: int, soft: float) -> NDArray[np.uint8]:
+    """1 where a pixel is darker than its neighbourhood of ``window`` pixels."""
+    import cv2
+
+    if soft:
+        grey = cv2.GaussianBlur(grey, (0, 0), soft)  # type: ignore[assignment]
+    return cv2.adaptiveThreshold(  # type: ignore[return-value]
+        grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, window | 1, 4
+    )
+
+
+def finders(*darks: NDArray[np.uint8]) -> list[Finder]:
+    """The finder patterns on a page of 0 (light) and 1 (dark), the surest first; in several versions of the page."""
+    kept: list[Finder] = []
+    for one in sorted((one for dark in darks for one in _finders(dark)), key=lambda one: -one.weight):
+        if all(abs(one.x - other.x) + abs(one.y - other.y) > 2 * other.run for other in kept):
+            kept.append(one)
+    return kept[:MOST]
+
+
+def _finders(dark: NDArray[np.uint8]) -> list[Finder]:
+    import cv2
+    import numpy as np
+
+    rows, columns = dark.shape
+    across = _crossings(dark)
+    along = _crossings(np.ascontiguousarray(dark.T))[:, [1, 0, 2]]
+    if not len(across) or not len(along):
+        return []
+    shape = (rows // _CELL + 1, columns // _CELL + 1)
+    met = np.zeros(shape, np.uint8)
+    met[_cells(across)] = 1
+    other = np.zeros(shape, np.uint8)
+    other[_cells(along)] = 1
+    square = np.ones((3, 3), np.uint8)
+    both = cv2.bitwise_and(cv2.dilate(met, square), cv2.dilate(other, square))
+    count, labels = cv2.connectedComponents(both)
+    sums = []
+    for hits in (across, along):
+        label = labels[_cells(hits)]
+        votes = np.bincount(label, minlength=count).astype(float)
+        means = [np.bincount(label, hits[:, k], count) / np.maximum(votes, 1) for k in range(3)]
+        sums.append((votes, *means))
+    (votes_a, x_a, _, run_a), (votes_b, _, y_b, run_b) = sums
+    found = []
+    for k in range(1, count):
+        if votes_a[k] < 1 or votes_b[k] < 1 or not 0.45 < run_a[k] / max(run_b[k], 1e-6) < 2.2:
+            continue
+        # three modules' worth of lines ought to cross it
+        weight = min(votes_a[k] / run_b[k], 3.0) + min(votes_b[k] / run_a[k], 3.0)
+        found.append(Finder(x_a[k], y_b[k], (run_a[k] + run_b[k]) / 2, float(weight)))
+    _, blobs, stats, middles = cv2.connectedComponentsWithStats(dark, connectivity=4)
+    found = [replace(one, weight=one.weight + _blob(one, blobs, stats, middles)) for one in found]
+    found.sort(key=lambda one: -one.weight)
+    return found[:MOST]
+
+
+def _blob(one: Finder, blobs: Any, stats: Any, middles: Any) -> float:
+    """How much the dark blob in the middle and the ring around it are what a finder pattern has: 0 to 6."""
+    rows, columns = blobs.shape
+    core = int(blobs[round(one.y), round(one.x)])
+    area = one.run**2
+    worth = 0.0
+    if core and 3.5 * area < stats[core, 4] < 15 * area and _is_near(one, middles[core], 0.8):
+        worth += 3.0
+    for dx, dy in ((3, 0), (-3, 0), (0, 3), (0, -3)):
+        x, y = round(one.x + dx * one.run), round(one.y + dy * one.run)
+        ring = int(blobs[y, x]) if 0 <= x < columns and 0 <= y < rows else 0
+        if (
+            ring
+            and ring != core
+            and 10 * area < stats[ring, 4] < 40 * area
+            and _is_near(one, middles[ring], 1.2)
+        ):
+            return worth + 3.0
+    return worth
+
+
+def _is_near(one: Finder, middle: Any, modules: float) -> bool:
+    return bool(max(abs(middle[0] - one.x), abs(middle[1] - one.y)) < modules * one.run)
+
+
+def _cells(hits: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return (hits[:, 1] // _CELL).astype(int), (hits[:, 0] // _CELL).astype(int)
+
+
+def _crossings(dark: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n, 3): x and y of the middle of each 1 : 1 : 3 : 1 : 1 along the rows, and the length of its module."""
+    import numpy as np
+
+    columns = dark.shape[1]
+    flat = dark.ravel()
+    turns = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if len(turns) < 6:
+        return np.zeros((0, 3))
+    runs = np.diff(turns).astype(np.float32)
+    count = len(runs) - 4
+    start = turns[:count]
+    total = (turns[5:] - start).astype(np.float32)[:count]
+    module = total / 7
+    fits = (flat[start] == 1) & (start // columns == turns[5 : 5 + count] // columns) & (total >= 8)
+    for place, wide in enumerate((1, 1, 3, 1, 1)):
+        slack = _SLACK if wide == 1 else 1.0
+        fits &= np.abs(runs[place : place + count] - wide * module) <= slack * module + 0.3
+    chosen = np.flatnonzero(fits)
+    middle = (turns[chosen + 2] + turns[chosen + 3]) / 2 - 0.5
+    row = turns[chosen + 2] // columns
+    return np.stack([middle - row * columns, row, module[chosen]], 1)
+
+
+def corners(found: list[Finder]) -> Iterator[Corner]:
+    """Which three may be one code's, the most square first."""
+    fitting = []
+    for three in combinations(found, 3):
+        runs = sorted(one.run for one in three)
+        if runs[2] > 2.0 * runs[0]:
+            continue
+        best = min((_corner(three, turn) for turn in range(3)), key=lambda one: one.misfit)
+        if best.misfit < 1.6 and 12 <= best.modules - 7 <= 180:
+            fitting.append(best)
+    fitting.sort(key=lambda one: one.misfit - 0.15 * (one.origin.weight + one.right.weight + one.down.weight))
+    yield from fitting
+
+
+def _corner(three: tuple[Finder, ...], turn: int) -> Corner:
+    import math
+
+    origin, right, down = three[turn], three[(turn + 1) % 3], three[(turn + 2) % 3]
+    ax, ay, bx, by = right.x - origin.x, right.y - origin.y, down.x - origin.x, down.y - origin.y
+    if ax * by - ay * bx < 0:
+        ax, ay, bx, by, right, down = bx, by, ax, ay, down, right
+    lengths = max(math.hypot(ax, ay), 1e-6), max(math.hypot(bx, by), 1e-6)
+    cosine = (ax * bx + ay * by) / (lengths[0] * lengths[1])
+    legs = max(_modules(origin, right), 1e-6), max(_modules(origin, down), 1e-6)
+    uneven = math.log(max(legs) / min(legs)) / math.log(_ODDEST_LEGS)
+    runs = [one.run for one in three]
+    return Corner(
+        origin, right, down, abs(cosine) / 0.75 + uneven + math.log(max(runs) / min(runs)) / math.log(2.0) / 2
+    )
+
+
+def _modules(one: Finder, other: Finder) -> float:
+    """Modules between two finder patterns' middles; a turned pattern is crossed at a slant, which makes it wider."""
+    import math
+
+    dx, dy = other.x - one.x, other.y - one.y
+    away = math.hypot(dx, dy)
+    slant = max(abs(dx), abs(dy)) / max(away, 1e-6)
+    return away / max((one.run + other.run) / 2 * slant, 1e-6)
