@@ -1,6 +1,6 @@
 import pytest
 
-from fixtures import ohif, orthanc
+from fixtures import dwv, ohif, orthanc
 from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import HOST, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
@@ -105,3 +105,22 @@ async def test_ohif_on_orthanc(tmp_path):
             link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}&token=t0k3n"
             wanted = {one.uid: len(one.instances) for one in study.series}
             await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.skipif(bool(dwv.MISSING or orthanc.MISSING), reason=dwv.MISSING or orthanc.MISSING)
+@pytest.mark.parametrize(
+    "protocol, by",
+    [("wadors", "judged-by-service"), ("wadouri", "judged-by-manifest")],
+    ids=["wadors", "wadouri"],
+)
+async def test_dwv_on_orthanc(protocol, by, tmp_path):
+    """Another real viewer, whose workers decode what its page asks for; it shows one series, and all come."""
+    study = chest_ct(slices=12, thin=7, size=96, dose_report=False, seed=44)
+    with orthanc.Orthanc(options=dwv.WADO) as archive, World(dwv.DwvSite(archive, study)) as world:
+        link = f"{dwv.ADDRESS.origin}/{protocol}?study={study.study_instance_uid}"
+        wanted = {one.uid: len(one.instances) for one in study.series}
+        row = Case(protocol, link, ways=WAYS, series=wanted)
+        result = await check(Universal, row, world, tmp_path, Via.BROWSER)
+        assert len(world.requests(path="/dwv/dwv.min.js")) == 1
+    said = {one.code for row in result.studies[0].series for one in row.problems}
+    assert by in said
