@@ -234,7 +234,7 @@ class Texts:
         if name == "authorization":
             scheme, blank, rest = value.partition(" ")
             return scheme + blank + self.text(rest, "token") if blank else self.text(value, "token")
-        return self.text(value, name)
+        return self.text(value, "" if name in ("referer", "origin", "location", "host") else name)
 
     def _cookie(self, line: str, *, is_set: bool) -> str:
         pairs = line.split(";")

@@ -15,7 +15,7 @@ ON_SCREEN: Final = tuple(sorted(_LISTS["on_screen"].split(), key=len, reverse=Tr
 _ON_SCREEN: Final = re.compile(f"(?:{'|'.join(ON_SCREEN)})+")
 PERSONAL_KEY: Final = re.compile(
     r"patient|(?<!file)(?<!host)(?<!class)(?<!tag)(?<!node)(?<!user)name|realname|username|^xm|xingming|phone|mobile|^tel|birth|idcard|"
-    r"id_?no$|identity|sfz|sex|gender|(?:^|_|patient)age$|addr|hospital|doctor|physician|operator|refer|diagnos|finding|impression|"
+    r"id_?no$|identity|sfz|sex|gender|(?:^|_|patient)age$|addr|hospital|doctor|physician|operator|referring|diagnos|finding|impression|"
     r"conclusion|remark|comment|descri|password|passwd|pwd|secret|token|signature|^sign$|ticket|accession|^mrn|medicalrecord|"
     r"姓名|性别|年龄|电话|手机|身份证|生日|住址|医生|诊断",
     re.IGNORECASE,
@@ -29,8 +29,8 @@ FIELD: Final = re.compile(r"[A-Za-z_$@][A-Za-z_$@.:-]*\d{0,3}[A-Za-z_$.:-]*\d{0,
 
 
 def is_on_screen(text: str) -> bool:
-    """Whether Chinese text is made of a page's own wording and nothing else."""
-    return _ON_SCREEN.fullmatch(text) is not None
+    """Whether Chinese text is made of a page's own wording and nothing else; single characters alone may be a name."""
+    return _ON_SCREEN.fullmatch(text) is not None and any(word in text for word in ON_SCREEN if len(word) > 1)
 
 
 def is_field(key: str) -> bool:
