@@ -1,0 +1,399 @@
+"""Account-and-password portals, read as their pages stand: forms whatever their fields are called, lists, buttons, words.
+
+facts: fixtures/sites/hospital_portal/README.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+from providers.families.portal_controls import (
+    BUTTONS,
+    DICOM_WORDS,
+    SCRIPT_LINK,
+    TYPED,
+    Control,
+    Form,
+    chosen_format,
+    is_hidden,
+    owner_of,
+    read_control,
+)
+from scraper.contract import Page, Request, Response, decode_text, whole
+
+CAPTCHA_WORDS = re.compile(
+    r"验证码|校验码|附加码|图形码|captcha|verif|validat|yzm|fjm|jym"
+    r"|(?:v|check|rand|valid|auth|image|pic)_?code",
+    re.I,
+)
+ACCOUNT_WORDS = re.compile(
+    r"账号|帐号|账户|帐户|用户|卡号|手机|就诊|门诊|住院|证件|登录名|user|account|login|name|card|phone|mobile|uid",
+    re.I,
+)
+ORIGINAL_WORDS = re.compile(r"原始|original|raw", re.I)
+PICTURE_WORDS = re.compile(r"jpe?g|png|bmp|图片|缩略|pdf|报告|胶片", re.I)
+PACKAGE_WORDS = re.compile(r"压缩包|打包|下载|导出|zip", re.I)
+REFUSED = re.compile(
+    r"错误|不正确|有误|锁定|不存在|不匹配|不一致|失败|尝试|无效|失效|过期|超时|停用|禁用|冻结|不能为空"
+    r"|incorrect|invalid|locked|wrong",
+    re.I,
+)
+LAPSED = re.compile(
+    r"登[录陆]超时|重新登[录陆]|请先登[录陆]|未登[录陆]|别处登[录陆]|(?:会话|登[录陆])已?(?:过期|失效|超时)"
+)
+ARCHIVED = re.compile(r"归档|超过.{0,6}期限|已清理|已过期")
+PREPARING = re.compile(r"正在准备|准备中|正在(?:打包|压缩|生成|调取)|请稍[后候]")
+CLOSED = re.compile(r"无权|权限|未开放|不提供|不允许|禁止|次数.{0,4}上限")
+_GB = re.compile(rb"charset\s*=\s*[\"']?\s*(gb2312|gbk|gb18030|x-gbk|cp936)", re.I)
+_SAYS = re.compile(r"alert\s*\(\s*(['\"])(.+?)\1", re.S)
+_GOES = re.compile(
+    r"location(?:\.href)?\s*=\s*['\"]([^'\"]+)['\"]|location\.(?:replace|assign)\(\s*['\"]([^'\"]+)['\"]"
+)
+_SENTENCE = re.compile(r"[\n\r。！!；;|]+")
+LONGEST_SAID = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A page that asks who is there: the names of its fields; ``captcha`` and ``picture`` are empty where it shows none."""
+
+    form: Form
+    account: Control | None
+    password: Control
+    captcha: Control | None
+    picture: str
+    pressed: Control | None
+
+    def request(self, account: str, password: str, captcha: str, sheet: Sheet) -> Request:
+        """The form with what the person said."""
+        filled = {self.password.name: password}
+        if self.account is not None:
+            filled[self.account.name] = account
+        if self.captcha is not None:
+            filled[self.captcha.name] = captcha
+        return self.form.request(filled, self.pressed, sheet.encoding, sheet.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """One row of the list; ``url`` is its detail page, empty where it has none. ``count``: images, where shown."""
+
+    url: str
+    key: str = ""
+    date: str = ""
+    modality: str = ""
+    part: str = ""
+    said: str = ""
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A button or link of a detail page that hands out a package."""
+
+    control: Control
+    form: Form | None
+
+
+class Sheet:
+    """One page of a portal, read once.
+
+    Args:
+        text: its HTML.
+        url: where it came from.
+        encoding: of what its forms send.
+    """
+
+    def __init__(self, text: str, url: str, encoding: str = "utf-8") -> None:
+        self.url = url
+        self.encoding = encoding
+        self.page = Page(text, url)
+        self.forms: list[Form] = []
+        self.loose: list[Control] = []
+        self.pictures: list[tuple[int, str, str]] = []  # how many controls stand before, words, address
+        self._read()
+
+    @classmethod
+    def of(cls, response: Response) -> Sheet:
+        """An answer as a page: what calls itself GB2312 or GBK is GB18030."""
+        label = response.headers.get("content-type", "").encode()
+        if _GB.search(label) or _GB.search(response.body[:4096]):
+            return cls(response.body.decode("gb18030", errors="replace"), response.url, "gbk")
+        try:
+            return cls(response.body.decode("utf-8-sig"), response.url)
+        except UnicodeDecodeError:
+            return cls(decode_text(response.body), response.url, "gbk")
+
+    # ---- what it says
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Its sentences: visible ones, and those that a script shows in a dialog."""
+        found = [match[2] for match in _SAYS.finditer(self.page.text)]
+        body = self.page.find("body")
+        lines = "" if body is None else "\n".join(_texts(body))
+        found += [" ".join(one.split()) for one in _SENTENCE.split(lines)]
+        return tuple(dict.fromkeys(one[:LONGEST_SAID] for one in found if one))
+
+    def says(self, words: re.Pattern[str]) -> str:
+        """The first sentence with such words, or nothing."""
+        return next((one for one in self.said if words.search(one)), "")
+
+    @property
+    def goes_to(self) -> tuple[float, str] | None:
+        """Where the page leads by itself (``<meta http-equiv=refresh>``, a script), after how many seconds."""
+        for one in self.page.all("meta[http-equiv]"):
+            if (one.attributes.get("http-equiv") or "").lower() == "refresh":
+                wait, _, target = (one.attributes.get("content") or "").partition(";")
+                address = re.sub(r"(?i)^\s*url\s*=\s*", "", target).strip(" '\"")
+                return _number(wait), urljoin(self.url, address) if address else self.url
+        scripts = " ".join(one.text() for one in self.page.all("script"))
+        match = _GOES.search(scripts)
+        if match and not re.search(r"function\b", scripts[: match.start()]):
+            return 0.0, urljoin(self.url, match[1] or match[2])
+        return None
+
+    @property
+    def frame(self) -> str:
+        """The largest part of a page made of frames: the one called so, else the last; empty where there is none."""
+        frames = [one for one in self.page.all("frame, iframe") if one.attributes.get("src")]
+        named = [one for one in frames if re.search(r"main|content|list|right", str(one.attributes), re.I)]
+        chosen = (named or frames)[-1:] if not self.forms else []
+        return urljoin(self.url, chosen[0].attributes.get("src") or "") if chosen else ""
+
+    # ---- what it is
+
+    @property
+    def login(self) -> Login | None:
+        """The form with a password field, its fields told by type, label and order; None where there is none."""
+        scopes = [*self.forms, Form(self.url, is_post=True, controls=self.loose)]
+        for form in scopes:
+            password = next((one for one in form.controls if one.kind == "password"), None)
+            if password is None:
+                continue
+            typed = [one for one in form.controls if one.kind in TYPED and not one.is_off]
+            captcha = next((one for one in typed if CAPTCHA_WORDS.search(f"{one.label} {one.name}")), None)
+            rest = [one for one in typed if one is not captcha]
+            account = next((one for one in rest if ACCOUNT_WORDS.search(f"{one.label} {one.name}")), None)
+            account = account or next(iter(rest), None)
+            later = [one for one in rest if one is not account and one.place > password.place]
+            picture = self._picture(captcha)
+            if captcha is None and later and picture:
+                captcha = later[0]
+            buttons = [one for one in form.controls if one.kind in ("submit", "image")]
+            picture = self._picture(captcha) if captcha else ""
+            return Login(form, account, password, captcha, picture, next(iter(buttons), None))
+        return None
+
+    def _picture(self, captcha: Control | None) -> str:
+        """The address of the picture with the characters: the one called so, else the one that a script draws."""
+        called = [url for _, words, url in self.pictures if CAPTCHA_WORDS.search(words)]
+        if called:
+            return called[0]
+        drawn = [
+            (abs(before - (captcha.place if captcha else before)), url)
+            for before, _, url in self.pictures
+            if not re.search(r"\.(?:gif|jpe?g|png|bmp|svg|webp|ico)(?:$|[?#])", url, re.I)
+        ]
+        return min(drawn)[1] if drawn else ""
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What hands out originals, best first: buttons and links that say DICOM, then a package that says no kind."""
+        ranked: list[tuple[int, Offer]] = []
+        for form, control in self._controls():
+            if control.is_off or control.kind not in (*BUTTONS, "a"):
+                continue
+            if form is None and not control.link:
+                continue
+            own = f"{control.value} {control.name}" if control.kind != "a" else control.value
+            is_plain = not (DICOM_WORDS.search(own) or PICTURE_WORDS.search(own))
+            words = f"{own} {control.label}" if is_plain else own
+            hidden = (
+                " ".join(f"{one.name} {one.value}" for one in form.controls if one.kind == "hidden")
+                if form
+                else ""
+            )
+            chosen = chosen_format(form) if form else None
+            if chosen is not None and (DICOM_WORDS.search(words) or PACKAGE_WORDS.search(words)):
+                ranked.append((0, Offer(control, chosen)))
+            elif DICOM_WORDS.search(words) and not PICTURE_WORDS.search(words):
+                ranked.append((0 if ORIGINAL_WORDS.search(words) else 1, Offer(control, form)))
+            elif (
+                PACKAGE_WORDS.search(own)
+                and not PICTURE_WORDS.search(f"{words} {control.link} {hidden}")
+                and (form is not None or control.link)
+            ):
+                ranked.append((2, Offer(control, form)))
+        return [offer for _, offer in sorted(ranked, key=lambda one: one[0])]
+
+    @property
+    def gives_pictures(self) -> bool:
+        """Does it offer a package of pictures."""
+        return any(
+            one.kind in (*BUTTONS, "a")
+            and PICTURE_WORDS.search(one.words)
+            and PACKAGE_WORDS.search(one.words)
+            for _, one in self._controls()
+        )
+
+    @property
+    def examinations(self) -> list[Examination]:
+        """The rows of the list: of each table that has links to details, or rows that say why there is none."""
+        found = []
+        for table in self.page.all("table"):
+            if any(one.mem_id != table.mem_id for one in table.css("table")):
+                continue
+            heads: list[str] = []
+            for row in table.css("tr"):
+                cells = [" ".join(one.text().split()) for one in row.css("td, th")]
+                if not heads or (row.css_first("td") is None and len(cells) > 2):
+                    heads = cells
+                    if row.css_first("th") is not None or not _link_of(row, self.url):
+                        continue
+                url = _link_of(row, self.url)
+                text = " ".join(cells)
+                if len(cells) > 2 and (url or ARCHIVED.search(text)):
+                    found.append(_examination(url, heads, cells))
+        return found
+
+    @property
+    def next_pages(self) -> list[str]:
+        """Other pages of the list: the next one, and those with a number."""
+        found = []
+        for one in self.page.all("a[href]"):
+            text, href = one.text().strip(), one.attributes.get("href") or ""
+            is_page = re.fullmatch(
+                r"(?:下一?页|后一?页|末页|尾页|next)?\s*[>\u203a\xbb]*|\[?\d{1,3}\]?", text, re.I
+            )
+            if (
+                text
+                and is_page
+                and re.search(r"page|pn=|p=|index=", href, re.I)
+                and not href.lower().startswith("javascript")
+            ):
+                found.append(urljoin(self.url, href))
+        return list(dict.fromkeys(found))
+
+    @property
+    def way_to_list(self) -> str:
+        """A link that says it leads to the list of examinations, or nothing."""
+        for one in self.page.all("a[href]"):
+            href = one.attributes.get("href") or ""
+            if re.search(
+                r"检查列表|我的检查|影像列表|检查查询|影像查询|我的影像|检查记录", one.text()
+            ) and not href.startswith(("javascript", "#")):
+                return urljoin(self.url, href)
+        return ""
+
+    # ---- reading
+
+    def _controls(self) -> Iterator[tuple[Form | None, Control]]:
+        for form in self.forms:
+            yield from ((form, one) for one in form.controls)
+        yield from ((None, one) for one in self.loose)
+
+    def _read(self) -> None:
+        root = self.page.find("html")
+        if root is None:
+            return
+        by_node: dict[int, Form] = {}
+        torn: Form | None = None
+        words, place = "", 0
+        labels = {
+            one.attributes.get("for") or "": " ".join(one.text().split())
+            for one in self.page.all("label[for]")
+        }
+        for node in root.traverse(include_text=True):
+            tag, attributes = node.tag or "", dict(node.attributes)
+            if tag == "-text":
+                if node.parent is not None and node.parent.tag not in ("script", "style", "option", "title"):
+                    words = f"{words} {node.text(deep=False)}"[-60:]
+            elif tag == "form":
+                action = urljoin(self.url, (attributes.get("action") or "").strip() or self.url)
+                form = Form(action, (attributes.get("method") or "get").lower() == "post")
+                self.forms.append(form)
+                by_node[node.mem_id] = torn = form
+            elif tag == "img":
+                seen = " ".join(
+                    str(attributes.get(one) or "")
+                    for one in ("id", "name", "alt", "title", "class", "src", "onclick")
+                )
+                if attributes.get("src") and not is_hidden(attributes):
+                    self.pictures.append((place, seen, urljoin(self.url, attributes["src"] or "")))
+            elif tag in ("input", "button", "a", "select", "textarea"):
+                control = read_control(tag, node, attributes, words, place, labels, self.url)
+                place += tag in ("input", "button", "a")
+                words = "" if control.kind not in ("hidden", "radio", "checkbox") else words
+                owner = owner_of(node, by_node)
+                if owner is None and torn is not None and tag != "a":
+                    owner = torn
+                (owner.controls if owner is not None else self.loose).append(control)
+
+
+def _link_of(row: Any, url: str) -> str:
+    """The detail page of a row: the link that says so, else its only link."""
+    links = []
+    for one in row.css("a, input[onclick], button[onclick]"):
+        script = SCRIPT_LINK.search(
+            f"{one.attributes.get('onclick') or ''} {one.attributes.get('href') or ''}"
+        )
+        href = (one.attributes.get("href") or "").strip()
+        address = script[1] if script else "" if href.lower().startswith(("javascript:", "#")) else href
+        if address:
+            links.append((f"{one.text()} {one.attributes.get('value') or ''}", urljoin(url, address)))
+    called: list[str] = [address for text, address in links if re.search(r"查看|详情|明细|详细|进入", text)]
+    if called:
+        return called[0]
+    related: list[str] = [
+        address for text, address in links if re.search(r"影像|下载|打开", text) and "报告" not in text
+    ]
+    return (related or [address for _, address in links if len(links) == 1] or [""])[0]
+
+
+def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
+    def cell(words: str, but: str = r"$^") -> str:
+        for head, text in zip(heads, cells, strict=False):
+            if re.search(words, head) and not re.search(but, head):
+                return text
+        return ""
+
+    text = " ".join(cells)
+    date = re.sub(r"\D", "", cell(r"日期|时间"))[:8] or re.sub(
+        r"\D", "", _first(r"20\d\d\D\d\d?\D\d\d?", text)
+    )
+    count = _first(r"\d+", cell(r"图像数|影像数|图像|张数|幅数|图片数"))
+    return Examination(
+        url,
+        cell(r"检查号|影像号|检查编号|检查单号|编号|流水号"),
+        date if len(date) == 8 else "",
+        _first(r"\b[A-Z]{2}\b", cell(r"设备|类型|类别|模态|检查方式"))
+        or _first(r"\b(?:CT|MR|DR|CR|DX|US|MG|PT|NM|XA|RF)\b", text),
+        cell(r"部位|项目"),
+        next((one for one in cells if ARCHIVED.search(one)), ""),
+        whole(count),
+    )
+
+
+def _first(words: str, text: str) -> str:
+    match = re.search(words, text)
+    return match[0] if match else ""
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.strip())
+    except ValueError:
+        return 0.0
+
+
+def _texts(body: Any) -> Iterator[str]:
+    for node in body.traverse(include_text=True):
+        if node.tag == "-text" and node.parent is not None and node.parent.tag not in ("script", "style"):
+            yield node.text(deep=False)
+        elif node.tag in ("br", "p", "div", "tr", "td", "li", "h1", "h2", "h3", "form", "input"):
+            yield "\n"
