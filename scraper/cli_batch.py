@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
@@ -160,7 +161,7 @@ class _Batch:
             outcome = of_refused(one, self.links, language)
             complain(outcome.words)
             shown = str(outcome.document["source"])
-            rows.append((Entry((one.line,), one.label, shown, outcome), outcome))
+            rows.append((Entry((one.line,), one.label, shown, partial(_itself, outcome)), outcome))
         return rows
 
     def rehearse(self) -> int:
@@ -216,8 +217,8 @@ class _Batch:
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:
-                    entries = self._report(made, runner.outcomes, ledger)
-        return self._end(entries, interrupted=interrupted)
+                    ended = self._report(made, runner.settled, ledger)
+        return self._end(ended, interrupted=interrupted)
 
     def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker:
         """Who does the work: this process, or a cluster."""
@@ -246,42 +247,38 @@ class _Batch:
         )
         return Delivering(local, Target(target), earlier) if target else local
 
-    def _report(self, made: Plan, outcomes: dict[str, Outcome], ledger: Ledger) -> list[Entry]:
-        """Write both reports; what the disk refuses is said, and changes nothing else."""
+    def _report(self, made: Plan, settled: set[str], ledger: Ledger) -> Counter[tuple[str, int]]:
+        """Write both reports, and count how the sources ended."""
         from scraper.batch import report_page, table
 
         language, output = self.settings.language, self.settings.output
         entries = [entry for entry, _ in self.refused]
-        entries += [_entry(item, outcomes.get(item.job.key), ledger) for item in made.items]
+        entries += [_entry(item, ledger, is_settled=item.job.key in settled) for item in made.items]
         entries.sort(key=lambda entry: entry.lines)
         table.write(output / "report.csv", table.as_csv(entries))
         table.write(output / "report.html", report_page.page(self.links.name, entries, language))
-        return entries
+        return table.counted(entries)
 
-    def _end(self, entries: list[Entry], *, interrupted: bool) -> int:
+    def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:
+        """Say how it went; gives the exit code."""
         from rich.console import Console
 
         from scraper.batch.board import summary
 
         language = self.settings.language
         if not self.as_json:
-            summary(entries, Console(), language)
-        ended = [entry.outcome for entry in entries if entry.outcome is not None]
-        failed = sum(
-            outcome.exit_code not in (ExitCode.COMPLETE, ExitCode.INCOMPLETE) for outcome in ended
-        ) - len(self.refused)
-        waiting = len(entries) - len(ended)
+            summary(ended, Console(), language)
         complain(say("batch.report", language, path=self.settings.output / "report.html"))
+        failed = sum(count for (status, _), count in ended.items() if status == "failed") - len(self.refused)
         if failed:
             complain(say("batch.failed-again", language, count=failed))
-        if any(outcome.exit_code is ExitCode.CREDENTIALS for outcome in ended) and self.parallel > 1:
+        if self.parallel > 1 and any(code == ExitCode.CREDENTIALS for _, code in ended):
             complain(say("batch.nobody-asked", language))
         if interrupted:
             complain(say("interrupted", language))
-        if waiting:
+        if waiting := ended["waiting", 0]:
             complain(say("batch.go-on", language, count=waiting))
-        codes = [int(outcome.exit_code) for outcome in ended]
-        return max([*codes, int(ExitCode.INCOMPLETE) if interrupted else 0])
+        return max([int(ExitCode.INCOMPLETE) if interrupted else 0, *(code for _, code in ended)])
 
     def _print(self, outcome: Outcome) -> None:
         if self.as_json:
@@ -305,14 +302,22 @@ class _Told:
         self._show(outcome)
 
 
-def _entry(item: Item, outcome: Outcome | None, ledger: Ledger) -> Entry:
+def _itself(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def _entry(item: Item, ledger: Ledger, *, is_settled: bool) -> Entry:
     from scraper.batch.table import Entry
 
-    record = ledger.record(item.job.key)
-    return Entry(
-        item.lines, item.row.label, item.job.shown, outcome, record.attempts if record else 0,
-        partial(ledger.thumbnails, item.job.key),
-    )  # fmt: skip
+    key = item.job.key
+
+    def read() -> Outcome | None:
+        record = ledger.record(key) if is_settled else None
+        return record.outcome if record else None
+
+    record = ledger.record(key)
+    attempts = record.attempts if record else 0
+    return Entry(item.lines, item.row.label, item.job.shown, read, attempts, partial(ledger.thumbnails, key))
 
 
 def _asker(settings: Settings, board: Board) -> Callable[..., str | None]:

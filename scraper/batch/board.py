@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,7 +13,6 @@ from rich.table import Table
 
 from scraper.batch.plan import Item
 from scraper.batch.report_page import meaning
-from scraper.batch.table import Entry, counted
 from scraper.batch.work import Job, Outcome
 from scraper.lang import say
 from scraper.model import Status
@@ -140,13 +139,13 @@ def _name(item: Item) -> str:
     return name if len(name) <= _WIDEST else "…" + name[1 - _WIDEST :]
 
 
-def summary(entries: list[Entry], console: Console, language: Language) -> None:
+def summary(ended: Mapping[tuple[str, int], int], console: Console, language: Language) -> None:
     """How many sources ended how."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="right")
     for _ in range(2):
         table.add_column(overflow="fold")
-    for (status, code), count in sorted(counted(entries).items(), key=lambda each: each[0][1]):
+    for (status, code), count in sorted(ended.items(), key=lambda each: each[0][1]):
         words = say(f"batch.page.{status}", language)
         table.add_row(str(count), words, escape(meaning(code, language)) if code else "")
     console.print(table)

@@ -94,9 +94,16 @@ class Record:
     owner: str
     attempts: int
     answers: str
-    outcome: Outcome | None
+    told: str  # the outcome's document, as text: a thousand of them are kept at once
+    words: str
+    diagnostic: str
     started_at: float | None
     ended_at: float | None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended last, if it ever did; its pictures left out."""
+        return Outcome(json.loads(self.told), self.words, self.diagnostic) if self.told else None
 
 
 class Ledger:
@@ -313,11 +320,9 @@ class Ledger:
 
 
 def _record(row: sqlite3.Row) -> Record:
-    document = row["document"]
     return Record(
         row["key"], row["shown"], row["label"], State(row["state"]), row["owner"], row["attempts"], row["answers"],
-        Outcome(json.loads(document), row["words"], row["diagnostic"]) if document else None,
-        row["started_at"], row["ended_at"],
+        row["document"] or "", row["words"], row["diagnostic"], row["started_at"], row["ended_at"],
     )  # fmt: skip
 
 

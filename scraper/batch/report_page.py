@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from scraper.batch.table import Entry, StudyRow, counted, problem_words, rows
+from scraper.batch.work import Outcome
 from scraper.lang import say
 from scraper.settings import Language
 
@@ -68,8 +69,9 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
     yield "</tr>\n"
     left = PICTURES
     for entry in entries:
-        for study in rows(entry):
-            row, used = _row(entry, study, language, left)
+        outcome = entry.read()
+        for study in rows(outcome):
+            row, used = _row(entry, outcome, study, language, left)
             left -= used
             yield row
     yield "</table>\n"
@@ -83,9 +85,10 @@ def meaning(code: int, language: Language) -> str:
     return say(f"batch.code.{code}", language)
 
 
-def _row(entry: Entry, study: StudyRow | None, language: Language, left: int) -> tuple[str, int]:
+def _row(
+    entry: Entry, outcome: Outcome | None, study: StudyRow | None, language: Language, left: int
+) -> tuple[str, int]:
     """One study, or a source without any, and the bytes of its pictures."""
-    outcome = entry.outcome
     status = outcome.status.value if outcome else "waiting"
     state = html.escape(say(f"batch.page.{status}", language))
     line = ", ".join(map(str, entry.lines))

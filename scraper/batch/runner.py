@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from scraper import source
@@ -37,15 +36,6 @@ class Audience(Protocol):
         """A source has ended, in this run (``now``) or in an earlier one or another process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of the sources of the list: ``outcomes`` by key; ``waiting`` have none yet."""
-
-    outcomes: dict[str, Outcome]
-    waiting: tuple[Item, ...]
-    stopped: str = ""  # the code of what made the run stop early
-
-
 class Runner:
     """One run over one plan.
 
@@ -64,9 +54,9 @@ class Runner:
         self._running: dict[asyncio.Task[Outcome], Item] = {}
         self._busy: Counter[str] = Counter()
         self._stopped = ""
-        self.outcomes: dict[str, Outcome] = {}
+        self.settled: set[str] = set()  # keys of the sources that have ended, now or before
 
-    async def run(self, todo: Plan) -> Settled:
+    async def run(self, todo: Plan) -> None:
         """Do what the plan says, and wait for what another process is doing of it.
 
         Raises:
@@ -95,8 +85,6 @@ class Runner:
                         self._look_after(elsewhere, waiting)
             finally:
                 await self._let_go()
-        left = [item for item in todo.items if item.job.key not in self.outcomes]
-        return Settled(self.outcomes, tuple(left), self._stopped)
 
     # ---- one after another
 
@@ -126,7 +114,7 @@ class Runner:
             )
 
     def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
-        self.outcomes[item.job.key] = outcome
+        self.settled.add(item.job.key)
         self._audience.ended(item, outcome, now=now)
 
     def _look_after(self, elsewhere: list[Item], waiting: list[Item]) -> None:
@@ -206,8 +194,3 @@ def refused(job: Job, error: CloudfilmError, started: float) -> Outcome:
 
     seconds = round(time.monotonic() - started, 1)
     return outcome(job, Result(job.shown, Status.FAILED, int(error.exit_code), seconds=seconds, error=error))
-
-
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """The highest-numbered, 0 if none."""
-    return max((int(one.exit_code) for one in outcomes), default=0)

@@ -29,12 +29,12 @@ _FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One source of the list and what became of it; ``outcome`` None: it waits."""
+    """One source of the list; what became of it is read when it is shown, so that ten thousand of them are few bytes."""
 
     lines: tuple[int, ...]
     label: str
     shown: str
-    outcome: Outcome | None
+    read: Callable[[], Outcome | None]  # None: it waits
     attempts: int = 0
     pictures: Callable[[], Mapping[str, bytes]] = dict  # Series Instance UID → JPEG, read when they are shown
 
@@ -73,9 +73,10 @@ def studies(outcome: Outcome) -> list[StudyRow]:
     return [StudyRow(told["study"], _name(told["output"]), told["series"])]
 
 
-def rows(entry: Entry) -> list[StudyRow | None]:
-    """An entry's studies; one row without any where there is none."""
-    return [*studies(entry.outcome)] if entry.outcome and studies(entry.outcome) else [None]
+def rows(outcome: Outcome | None) -> list[StudyRow | None]:
+    """An outcome's studies; one row without any where there is none."""
+    found = studies(outcome) if outcome else []
+    return [*found] or [None]
 
 
 def _name(output: str | None) -> str:
@@ -97,17 +98,18 @@ def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
     """The lines of ``report.csv``, with the mark by which spreadsheets know UTF-8."""
     yield "\ufeff" + _line(COLUMNS)
     for entry in entries:
-        for study in rows(entry):
-            yield _line(_cells(entry, study))
+        outcome = entry.read()
+        for study in rows(outcome):
+            yield _line(_cells(entry, outcome, study))
 
 
-def _cells(entry: Entry, study: StudyRow | None) -> list[object]:
+def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> list[object]:
     head: list[object] = [" ".join(map(str, entry.lines)), entry.label, entry.shown]
-    if entry.outcome is None:
+    if outcome is None:
         return [*head, "waiting"]
-    told: Mapping[str, Any] = entry.outcome.document
+    told: Mapping[str, Any] = outcome.document
     head += [told["status"], told["exit_code"], told["provider"], told["via"], entry.attempts]
-    end = ["; ".join(problem_words(entry.outcome, study)), entry.outcome.diagnostic]
+    end = ["; ".join(problem_words(outcome, study)), outcome.diagnostic]
     if study is None:
         return [
             *head,
@@ -138,9 +140,9 @@ def _line(cells: Iterable[object]) -> str:
 
 def counted(entries: Iterable[Entry]) -> Counter[tuple[str, int]]:
     """How many sources ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
+    read = (entry.read() for entry in entries)
     return Counter(
-        (entry.outcome.status.value, int(entry.outcome.exit_code)) if entry.outcome else ("waiting", 0)
-        for entry in entries
+        (outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0) for outcome in read
     )
 
 
