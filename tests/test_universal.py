@@ -25,6 +25,10 @@ CASES = (
     case("post"),
     case("signed"),
     case("fields"),
+    case("xml"),
+    case("script"),
+    case("attribute"),
+    case("folded"),
     case("wado"),
     case("socket"),
     case("ranges"),
@@ -61,6 +65,7 @@ async def test_every_way_to_the_images(row, world, tmp_path):
 JUDGED = {
     "signed": "judged-by-manifest",
     "post": "judged-by-manifest",
+    "xml": "judged-by-manifest",
     "dicomweb": "judged-by-service",
     "package": "judged-by-package",
 }

@@ -22,6 +22,10 @@ MIN_VALUE: Final = 1
 MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
 ITSELF: Final = ""  # the field that stands for a record that is a text
 
+_LOADER: Final = re.compile(
+    r"^(wadouri|wadors|dicomweb):(?=https?://|/)"
+)  # a viewer's own word before an address
+
 Path = tuple[str | int, ...]
 
 
@@ -144,7 +148,9 @@ def records(value: Any) -> Iterator[Record]:
 def _plain(value: Any) -> str | None:
     if isinstance(value, bool) or value is None:
         return None
-    return str(value) if isinstance(value, (str, int, float)) else None
+    if isinstance(value, str):
+        return _LOADER.sub("", value)
+    return str(value) if isinstance(value, (int, float)) else None
 
 
 def _rule(group: Sequence[Record], url: str, requested: Sequence[str]) -> Rule | None:

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from scraper import assemble
+from scraper.capture import notation
 from scraper.errors import CorruptInstance
 from scraper.model import Header
 from scraper.protocols import multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.schema import decode_text
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20
@@ -65,7 +67,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON value that may be a manifest."""
+    """A JSON value that may be a manifest, or what another notation says as one."""
 
     value: Any
 
@@ -109,6 +111,8 @@ class Recogniser:
             yield from self._inflated(body, depth)
         elif kind in (Kind.JSON, Kind.TEXT):
             yield from self._text(body, depth)
+        elif kind in (Kind.XML, Kind.HTML) and _size(body) <= MAX_JSON:
+            yield from _documents(kind, decode_text(_whole(body)))
         elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
             yield Pixels(_whole(body))
         elif kind in PICTURES:
@@ -201,8 +205,13 @@ class Recogniser:
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:
                 yield from self.look(packed, "", depth + 1)
+            else:
+                yield from _documents(Kind.TEXT, decode_text(data))
             return
+        if isinstance(value, str):
+            value = notation.packed(value) or value
         if isinstance(value, (list, dict)):
+            value = notation.unfolded(value)
             yield Document(value)
         for one in _values(value):
             if isinstance(one, Mapping):
@@ -210,6 +219,20 @@ class Recogniser:
                     yield Metadata(one)
             elif (packed := _from_base64(one)) is not None:
                 yield from self.look(packed, "", depth + 1)
+
+
+def _documents(kind: Kind, text: str) -> Iterator[Document]:
+    """What a page, a script or XML lists."""
+    if kind is Kind.HTML:
+        found = list(notation.from_html(text))
+    elif kind is Kind.XML:
+        value = notation.from_xml(text)
+        found = [value] if value is not None else []
+    else:
+        packed = notation.packed(text)
+        found = [packed] if packed is not None else list(notation.from_script(text))
+    for value in found:
+        yield Document(notation.unfolded(value))
 
 
 def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:

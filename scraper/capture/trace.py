@@ -306,8 +306,9 @@ def _named(text: str) -> Iterator[tuple[str, str]]:
     for match in _WORD.finditer(text):
         before = re.search(r"([\w.-]+)=$", text[: match.start()])
         is_name = text[match.end() : match.end() + 1] == "="
-        if not is_name:
-            yield (before[1] if before else ""), match.group()
+        word = match.group().strip("._~+-")
+        if word and not is_name:
+            yield (before[1] if before else ""), word
 
 
 def document(exchange: Exchange) -> Any:

@@ -258,7 +258,8 @@ class Writer:
         address = walk.address()
         uid = walk.field(learnt.identity.sop_instance_uid)
         key = "".join(f"{{{one}}}/" for one in counters) + "{number}"
-        source = f"WadoUri({address}" + (", headers" if learnt.headers else "") + ")"
+        wanted = [address, *(["headers"] if learnt.headers else [])]
+        source = fitted("WadoUri", "(", wanted, ")", len(indent) + 16, after=1)
         if learnt.headers:
             lines.insert(
                 0, "headers = " + mapping({name: self._value(text) for name, text in learnt.headers}, 8)
@@ -275,7 +276,9 @@ class Writer:
         series = walk.field(learnt.identity.series_instance_uid, above=True)
         at = "".join(f"-{{{one}}}" for one in counters)
         named = f'key=f"list{at}"' if counters else 'key="list"'
-        shown = [study or '""', series or '""', "instances", "len(instances)", named]
+        # one list of everything may hold several series: then its length is no series' count
+        count = ["len(instances)"] if counters else []
+        shown = [study or '""', series or '""', "instances", *count, named]
         lines.append(indent + fitted("yield Series", "(", shown, ")", deep))
         self._models += [
             *walk.models(),
@@ -519,7 +522,9 @@ def _texts(call: Call) -> Iterator[Text]:
         yield call.body
 
 
-def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: int) -> str:
+def fitted(
+    head: str, opening: str, items: Sequence[str], closing: str, indent: int, *, after: int = 0
+) -> str:  # fmt: skip
     """A call or a list on one line where it fits, else one item a line, as the formatter has it.
 
     Args:
@@ -528,10 +533,11 @@ def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: 
         items: what is inside; an item of several lines is indented along.
         closing: the other bracket.
         indent: columns that the first line will stand in.
+        after: columns that follow on its last line.
     """
     bare = head.startswith("from ")
     line = head + ("" if bare else opening) + ", ".join(items) + ("" if bare else closing)
-    if "\n" not in line and len(line) + indent <= LINE:
+    if "\n" not in line and len(line) + indent + after <= LINE:
         return line
     pad = " " * indent
     inner = "".join(f"{pad}    {item}," + "\n" for item in items)

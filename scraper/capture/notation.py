@@ -1,0 +1,282 @@
+"""Lists in other notations than JSON, as JSON values: XML, variables of scripts, attributes, and JSON packed into its own texts.
+
+Scripts are read, never run: what is not a plain literal is passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+from xml.etree import ElementTree
+
+from scraper.page import Page
+
+SHORTEST: Final = 40  # characters; a shorter literal lists nothing
+MAX_DEPTH: Final = 40
+MAX_TOKENS: Final = 1_000_000  # of one script
+MAX_TEXT: Final = 32 * 2**20
+MAX_ELEMENTS: Final = 500_000
+
+_OPENING: Final = re.compile(r"[=(]\s*(?=[{\[])")
+_PARSED: Final = re.compile(
+    r"(?:JSON\.parse|atob)\(\s*(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')|=\s*(\"[{\[](?:[^\"\\\n]|\\.)*\"|'[{\[](?:[^'\\\n]|\\.)*')"
+)
+_LONG_TEXT: Final = re.compile(r"([\"'])([A-Za-z0-9+/_-]{400,}={0,2})\1")
+_TOKEN: Final = re.compile(
+    r"(?:\s+|//[^\n]*|/\*.*?\*/)*(?:(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`$\\]*`)"
+    r"|(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_$][\w$]*)|(?P<mark>[{}\[\],:]))",
+    re.S,
+)
+_ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
+_CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
+_WORDS: Final = {"true": True, "false": False, "null": None, "undefined": None}
+_BASE64: Final = ("H4s", "eyJ", "ew0", "ewo", "eyA", "W3s", "Wwo", "WyI", "W1s")  # of gzip, of "{", of "["
+_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+# ---- XML
+
+
+def from_xml(text: str) -> Any:
+    """An XML document as a value: attributes and plain children are fields; what repeats anywhere is an array everywhere.
+
+    None where it is no XML, or declares entities.
+    """
+    if "<!ENTITY" in text or len(text) > MAX_TEXT:
+        return None
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314  entities are refused above
+    except (ElementTree.ParseError, ValueError):
+        return None
+    repeated: set[tuple[str, str]] = set()
+    for parent in islice(root.iter(), MAX_ELEMENTS):
+        counts = Counter(child.tag for child in parent)
+        repeated |= {(parent.tag, tag) for tag, count in counts.items() if count > 1}
+    return {_bare(root.tag): _element(root, repeated, 0)}
+
+
+def _element(element: ElementTree.Element, repeated: set[tuple[str, str]], depth: int) -> Any:
+    said = (element.text or "").strip()
+    if depth > MAX_DEPTH or (not len(element) and not element.attrib):
+        return said
+    value: dict[str, Any] = {_bare(name): text for name, text in element.attrib.items()}
+    if said:
+        value["text"] = said
+    for child in element:
+        inner = _element(child, repeated, depth + 1)
+        name = _bare(child.tag)
+        if (element.tag, child.tag) in repeated:
+            value.setdefault(f"{name}[]", []).append(inner)
+        else:
+            value.setdefault(name, inner)
+    return value
+
+
+def _bare(tag: str) -> str:
+    """A name without its namespace."""
+    return tag.rpartition("}")[2]
+
+
+# ---- pages and their scripts
+
+
+def from_html(text: str) -> Iterator[Any]:
+    """What stands in a page's scripts and attributes."""
+    if len(text) > MAX_TEXT:
+        return
+    page = Page(text)
+    for script in page.all("script"):
+        yield from from_script(script.text())
+    for element in islice(page.all("*"), MAX_ELEMENTS):
+        for said in element.attributes.values():
+            value = _packed((said or "").strip())
+            if value is not None:
+                yield value
+
+
+def from_script(text: str) -> Iterator[Any]:
+    """Every literal that a script assigns or hands to a function: an object or array, or a text that holds JSON."""
+    if len(text) > MAX_TEXT:
+        return
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, (list, dict)):
+        yield value
+        return
+    at, reader = 0, _Literals(text)
+    while opening := _OPENING.search(text, at):
+        at = opening.end()
+        try:
+            value, at = reader.read(at)
+        except ValueError:
+            continue
+        if at - opening.end() >= SHORTEST and _lists_something(value):
+            yield value
+    for match in _PARSED.finditer(text):
+        value = _packed(_unquoted(match[1] or match[2]))
+        if value is not None:
+            yield value
+    for match in _LONG_TEXT.finditer(text):
+        value = _packed(match[2])
+        if value is not None:
+            yield value
+
+
+class _Literals:
+    """Reads literals of a script's text; all of its readings share one budget."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._left = MAX_TOKENS
+        self._at = 0
+
+    def read(self, at: int) -> tuple[Any, int]:
+        """The literal that begins there, and where it ends.
+
+        Raises:
+            ValueError: it is none, or is nested too deep.
+        """
+        self._at = at
+        return self._value(self._next(), 0), self._at
+
+    def _next(self) -> re.Match[str]:
+        self._left -= 1
+        found = _TOKEN.match(self._text, self._at)
+        if found is None or self._left < 0:
+            raise ValueError
+        self._at = found.end()
+        return found
+
+    def _value(self, token: re.Match[str], depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            raise ValueError
+        if token["string"]:
+            return _unquoted(token["string"])
+        if token["number"]:
+            plain = token["number"]
+            return int(plain) if plain.lstrip("-").isdecimal() and len(plain) < 30 else float(plain)
+        if token["word"]:
+            if token["word"] not in _WORDS:
+                raise ValueError
+            return _WORDS[token["word"]]
+        if token["mark"] == "[":
+            return self._array(depth)
+        if token["mark"] == "{":
+            return self._object(depth)
+        raise ValueError
+
+    def _array(self, depth: int) -> list[Any]:
+        found: list[Any] = []
+        token = self._next()
+        while token["mark"] != "]":
+            found.append(self._value(token, depth + 1))
+            token = self._next()
+            if token["mark"] == ",":
+                token = self._next()
+            elif token["mark"] != "]":
+                raise ValueError
+        return found
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        token = self._next()
+        while token["mark"] != "}":
+            name = token["word"] or token["number"] or (token["string"] and _unquoted(token["string"]))
+            if name is None or self._next()["mark"] != ":":
+                raise ValueError
+            found[name] = self._value(self._next(), depth + 1)
+            token = self._next()
+            if token["mark"] == ",":
+                token = self._next()
+            elif token["mark"] != "}":
+                raise ValueError
+        return found
+
+
+def _unquoted(literal: str) -> str:
+    def plain(match: re.Match[str]) -> str:
+        code = match[1] or match[2]
+        return chr(int(code, 16)) if code else _CONTROL.get(match[3], match[3])
+
+    return _ESCAPE.sub(plain, literal[1:-1])
+
+
+def _lists_something(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list) and one:
+            return True
+        if isinstance(one, Mapping):
+            waiting.extend(one.values())
+    return False
+
+
+# ---- JSON inside texts
+
+
+def unfolded(value: Any) -> Any:
+    """A value whose texts that hold JSON themselves (plain, or gzip in base64) are replaced by what they hold."""
+    return _unfolded(value, 0)
+
+
+def _unfolded(value: Any, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _unfolded(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_unfolded(inner, depth + 1) for inner in value]
+    if isinstance(value, str) and len(value) >= SHORTEST:
+        inner = _packed(value.strip())
+        return value if inner is None else _unfolded(inner, depth + 1)
+    return value
+
+
+def packed(text: str) -> Any:
+    """The list that a text holds: JSON or a script's literal, plain or in base64, or gzip in base64; None where it holds none."""
+    return _packed(text.strip())
+
+
+def _packed(text: str) -> Any:
+    value: Any = None
+    if SHORTEST <= len(text) <= MAX_TEXT:
+        if text[0] in "{[":
+            value = _literal(text)
+        elif text.startswith(_BASE64):
+            value = _from_base64(text)
+    return value if isinstance(value, (list, dict)) else None
+
+
+def _literal(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        value, end = _Literals(text).read(0)
+    except ValueError:
+        return None
+    return value if end >= len(text.rstrip("; \n")) else None
+
+
+def _from_base64(text: str) -> Any:
+    try:
+        data = base64.b64decode("".join(text.split()).translate(_STANDARD) + "==")
+        if data[:2] == b"\x1f\x8b":
+            data = zlib.decompressobj(47).decompress(data, MAX_TEXT)
+        return json.loads(data)
+    except (binascii.Error, ValueError, RecursionError, zlib.error):
+        return None
+
+
+__all__ = ["from_html", "from_script", "from_xml", "packed", "unfolded"]

@@ -1,0 +1,96 @@
+"""Lists in other notations than JSON; whatever is hostile ends in nothing, and soon."""
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from scraper.capture import notation
+
+LIST = {
+    "series": [
+        {"uid": "1.2.840.1.1", "images": ["/a/1.dcm", "/a/2.dcm"]},
+        {"uid": "1.2.840.1.2", "images": []},
+    ]
+}
+WRITTEN = json.dumps(LIST)
+PACKED = base64.b64encode(gzip.compress(WRITTEN.encode())).decode()
+UNQUOTED = (
+    "{series: [{uid: '1.2.840.1.1', images: ['/a/1.dcm', '/a/2.dcm',],}, {uid: \"1.2.840.1.2\", images: []}]}"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"var study = {WRITTEN};",
+        f"function f(a) {{ return a; }}\nconst s={UNQUOTED}; f(s)",
+        f"window.x = /* all */ 1; load({UNQUOTED});",
+        f"callback({WRITTEN})",
+        f"var s = JSON.parse('{WRITTEN}');",
+        f"var s = JSON.parse({json.dumps(WRITTEN)});",
+        f'var s = "{base64.b64encode((WRITTEN + " " * 300).encode()).decode()}";',
+    ],
+    ids=["json", "literal", "argument", "jsonp", "parsed", "parsed-escaped", "base64"],
+)
+def test_what_a_script_assigns(text):
+    assert LIST in list(notation.from_script(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<script>var s = {UNQUOTED}</script>",
+        f"<div data-study='{WRITTEN}'></div>",
+        f"<input type=hidden value='{WRITTEN.replace(chr(34), '&quot;')}'>",
+        f"<script type=application/json>{WRITTEN}</script>",
+        f"<body data-x={PACKED}>",
+    ],
+    ids=["script", "attribute", "escaped", "json", "packed"],
+)
+def test_what_a_page_holds(text):
+    assert LIST in list(notation.from_html(f"<!doctype html><p>x</p>{text}"))
+
+
+@pytest.mark.parametrize("inner", [WRITTEN, PACKED], ids=["plain", "packed"])
+def test_json_within_a_text_is_unfolded(inner):
+    assert notation.unfolded({"code": 0, "data": inner, "note": "x" * 50}) == {
+        "code": 0,
+        "data": LIST,
+        "note": "x" * 50,
+    }
+
+
+def test_elements_that_repeat_anywhere_are_arrays_everywhere():
+    value = notation.from_xml(
+        '<q xmlns="urn:x" root="/w"><S id="1"><I sop="1.1"/><I sop="1.2"/></S><S id="2"><I sop="2.1"/><n>b</n></S></q>'
+    )
+    series = [
+        {"id": "1", "I[]": [{"sop": "1.1"}, {"sop": "1.2"}]},
+        {"id": "2", "I[]": [{"sop": "2.1"}], "n": "b"},
+    ]
+    assert value == {"q": {"root": "/w", "S[]": series}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "var a = {b: c.d()};" * 2000,
+        "=" + "{a:" * 5000,
+        "=[" * 20_000,
+        "var s = {x: 1, y: `${z}`}",
+        'JSON.parse("{broken")',
+        "",
+    ],
+)
+def test_what_is_no_literal_is_passed_over(text):
+    assert list(notation.from_script(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['<!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>', "<a>", "<a>" * 3000 + "</a>" * 3000, "no"]
+)
+def test_xml_that_harms_or_is_broken(text):
+    value = notation.from_xml(text)
+    assert value is None or "b" not in json.dumps(value)
