@@ -237,7 +237,9 @@ class _Batch:
                 from scraper.batch.distributed import ClusterWorker
             except ImportError as err:
                 raise ExtraMissing(extra="distributed") from err
-            return ClusterWorker(scheduler, target, patience_s=give_up, earlier=earlier)
+            return ClusterWorker(
+                scheduler, target, timeout_s=self.settings.timeout_s, patience_s=give_up, earlier=earlier
+            )
         local = LocalWorker(
             self.settings,
             self.parallel,

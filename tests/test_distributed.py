@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.many import Many, share, up
+from scraper.batch.target import Target, folder_name, shown
+from scraper.errors import ExitCode, ExtraMissing, NotWritable, UsageError
+from tests.many import Ends, Many, share, up
 from tests.test_batch import batch, listed, started, states, until
 from tests.test_cli import environment
 
@@ -120,13 +123,13 @@ def assert_brought(files, root: str, *numbers: int) -> None:
 def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
     files, root = place(s3), f"{BUCKET}/killed"
     files.mkdir(BUCKET, create_parents=True)
-    many = Many(6)
+    many = Many(4)
     many.hold = frozenset([0])
     output, kept = f"s3://{root}", tmp_path / "kept"
-    links = listed(tmp_path, *(f"{many.link(number)} 密码：{SECRET}" for number in range(6)))
+    links = listed(tmp_path, *(f"{many.link(number)} 密码：{SECRET}" for number in range(4)))
     with up(many), cluster(tmp_path, **s3) as work:
-        run = started(many, links, output, "--scheduler", work.address, "--ledger", kept, "--parallel", 6)
-        until(lambda: run.poll() is not None or (many.images[0] > 0 and states(kept).get("done") == 5))
+        run = started(many, links, output, "--scheduler", work.address, "--ledger", kept, "--parallel", 4)
+        until(lambda: run.poll() is not None or (many.images[0] > 0 and states(kept).get("done") == 3))
         with distributed.Client(work.address, set_as_default=False) as client:
             [busy] = [address for address, keys in client.processing().items() if keys]
             pid = client.run(os.getpid)[busy]
@@ -138,14 +141,129 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
         many.hold = frozenset()
         os.kill(pid, signal.SIGKILL)
         _, said = run.communicate(timeout=60)
-        assert run.returncode == 0, said + work.logs
-        assert dict(many.entered) == {0: 2, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}
-        assert states(kept) == {"done": 6}
-        assert_brought(files, root, *range(6))
-        for told in (work.logs, seen, said):
-            assert SECRET not in told
-            assert "/s/A0" not in told
-        many.entered.clear()
-        again = batch(many, links, output, "--scheduler", work.address, "--ledger", kept)
+    assert run.returncode == 0, said + work.logs
+    assert dict(many.entered) == {0: 2, 1: 1, 2: 1, 3: 1}
+    assert states(kept) == {"done": 4}
+    assert_brought(files, root, *range(4))
+    for told in (work.logs, seen, said):
+        assert SECRET not in told
+        assert "/s/A0" not in told
+
+
+def test_no_scheduler_answers(tmp_path):
+    links = listed(tmp_path, Many(1).link(0))
+    done = batch(Many(1), links, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1", "--timeout", "1")
+    assert done.returncode == ExitCode.SITE
+    assert "127.0.0.1:1" in done.stderr
+    assert states(tmp_path / "out") == {"queued": 1}
+
+
+def test_what_is_missing_at_a_target_comes_with_the_next_run(tmp_path):
+    many, target, kept = Many(2), tmp_path / "far" / "away", tmp_path / "kept"
+    many.ends[0] = Ends.INCOMPLETE
+    links = listed(tmp_path, many.link(0), many.link(1))
+    with up(many):
+        first = batch(many, links, target.as_uri(), "--ledger", kept)
+        assert first.returncode == ExitCode.INCOMPLETE, first.stderr
+        assert states(kept) == {"done": 1, "incomplete": 1}
+        many.ends.clear()
+        many.images.clear()
+        again = batch(many, links, target.as_uri(), "--ledger", kept, "--json")
         assert again.returncode == 0, again.stderr
-        assert not many.entered, "what is done is not done again"
+        assert dict(many.images) == {0: 1}, "what lies there is not fetched again"
+    assert_brought(fsspec.filesystem("file"), str(target), 0, 1)
+    outputs = [json.loads(line)["output"] for line in again.stdout.splitlines()]
+    assert all(one.startswith(target.as_uri() + "/") for one in outputs)
+    assert not list(kept.rglob("*.dcm"))
+
+
+# ---- a target by itself
+
+
+def study(folder: Path, status: str = "complete", **files: bytes) -> Path:
+    """A study's folder as ``grab`` leaves it."""
+    rows = []
+    for name, data in files.items():
+        path = folder / "001_axial" / f"{name}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        rows.append({"file": f"001_axial/{name}.dcm", "sha256": hashlib.sha256(data).hexdigest()})
+    report = {"key": "1.2.3", "status": status, "instances_saved": rows}
+    (folder / "study.json").write_text(json.dumps(report))
+    return folder
+
+
+@pytest.fixture
+def far(tmp_path) -> Target:
+    return Target((tmp_path / "far").as_uri())
+
+
+def files_at(tmp_path: Path) -> dict[str, bytes]:
+    folder = tmp_path / "far" / "film"
+    return {path.stem: path.read_bytes() for path in sorted(folder.rglob("*.dcm"))}
+
+
+def test_the_report_comes_last(tmp_path, far):
+    local = study(tmp_path / "a", a=b"1", b=b"2")
+    (local / "001_axial" / "b.dcm").unlink()
+    with pytest.raises(NotWritable):
+        far.bring(local, "film")
+    assert far.report("film") == {}
+    assert far.bring(study(tmp_path / "a", a=b"1", b=b"2"), "film") == (tmp_path / "far" / "film").as_uri()
+    assert far.report("film")["output"].endswith("/film")
+    assert files_at(tmp_path) == {"a": b"1", "b": b"2"}
+
+
+def test_a_whole_study_is_not_replaced_by_a_part_of_it(tmp_path, far):
+    far.bring(study(tmp_path / "a", a=b"1", b=b"2"), "film")
+    far.bring(study(tmp_path / "b", "incomplete", a=b"1"), "film")
+    assert far.report("film")["status"] == "complete"
+    assert files_at(tmp_path) == {"a": b"1", "b": b"2"}
+
+
+def test_a_part_is_replaced_and_nothing_of_it_is_left(tmp_path, far):
+    far.bring(study(tmp_path / "a", "incomplete", a=b"1", old=b"3"), "film")
+    (tmp_path / "far" / "film" / "001_axial" / "a.dcm").write_bytes(b"there")
+    far.bring(study(tmp_path / "b", a=b"1", b=b"2"), "film")
+    assert files_at(tmp_path) == {"a": b"there", "b": b"2"}, "what has the same hash is not sent again"
+
+
+def test_a_report_that_leads_elsewhere(tmp_path, far):
+    folder = study(tmp_path / "far" / "film", a=b"1")
+    report = json.loads((folder / "study.json").read_text())
+    rows = [{"file": name, "sha256": ""} for name in ("../x.dcm", "/etc/passwd", "a/../b", "..\\x/y", "c:/x")]
+    (folder / "study.json").write_text(json.dumps(report | {"instances_saved": rows}))
+    (tmp_path / "here").mkdir()
+    far.fetch("film", tmp_path / "here")
+    assert [path.name for path in (tmp_path / "here").rglob("*") if path.is_file()] == ["study.json"]
+
+
+def test_two_studies_of_one_name():
+    names = {folder_name("20260101_CT_甲", key) for key in ("1.2.3", "1.2.4")}
+    assert len(names) == 2
+    once = folder_name("20260101_CT_甲", "1.2.3")
+    assert folder_name(once, "1.2.3") == once
+
+
+def test_a_place_that_can_not_be_written(tmp_path):
+    (tmp_path / "far").write_text("a file, no folder")
+    with pytest.raises(NotWritable):
+        Target((tmp_path / "far").as_uri()).bring(study(tmp_path / "a", a=b"1"), "film")
+
+
+@pytest.mark.parametrize(
+    ("url", "error"), [("carrier-pigeon://x/y", UsageError), ("gs://bucket/x", ExtraMissing)]
+)
+def test_a_place_of_no_kind_that_is_known(url, error):
+    with pytest.raises(error):
+        Target(url)
+
+
+def test_without_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ExtraMissing):
+        Target(tmp_path.as_uri())
+
+
+def test_what_opens_a_place_is_not_shown():
+    assert shown("s3://key:secret@bucket/prefix/?x=secret") == "s3://bucket/prefix"

@@ -170,6 +170,7 @@ class ClusterWorker:
     Args:
         scheduler: its address, ``tcp://host:port``.
         target: the URL that studies go to; nothing: the output folder, which all workers see under the same path.
+        timeout_s: for the scheduler to answer.
         patience_s: as for ``LocalWorker``.
         earlier: the URLs that an earlier run brought a job's studies to.
     """
@@ -179,10 +180,12 @@ class ClusterWorker:
         scheduler: str,
         target: str = "",
         *,
+        timeout_s: float = CONNECT_S,
         patience_s: float | None = None,
         earlier: Callable[[Job], Sequence[str]] = lambda _: (),
     ) -> None:
         self._scheduler = scheduler
+        self._timeout_s = min(timeout_s, CONNECT_S)
         self._host = Host(f"cloudfilm-{uuid.uuid4().hex[:12]}", target, patience_s)
         self._earlier = earlier
         self._client: Any = None
@@ -203,7 +206,11 @@ class ClusterWorker:
         try:
             connected: Any = Client  # untyped
             self._client = await connected(
-                self._scheduler, asynchronous=True, set_as_default=False, timeout=CONNECT_S, name="cloudfilm"
+                self._scheduler,
+                asynchronous=True,
+                set_as_default=False,
+                timeout=self._timeout_s,
+                name="cloudfilm",
             )
         except (OSError, ValueError) as err:  # no scheduler; no address
             raise SiteUnreachable(host=self._scheduler, why="no scheduler answers") from err

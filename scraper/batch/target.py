@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -121,8 +121,10 @@ class Target:
             for name in _files_of(report):
                 path = local / folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._files.get_file(self._at(folder, name), str(path))
+                with suppress(FileNotFoundError):  # somebody took it away; it comes from its site again
+                    self._files.get_file(self._at(folder, name), str(path))
         if report:
+            (local / folder).mkdir(parents=True, exist_ok=True)
             (local / folder / REPORT).write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
 
     def _send(self, pairs: Sequence[tuple[Path, str]]) -> None:
