@@ -77,10 +77,13 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
     if rule is None or capture.by is not By.MANIFEST:
         what = "no list that it received explains its requests for images"
         raise NotLearnt(host=link.host, what=what)
-    return _described(link, session, capture, rule)
+    cookies = await (await session.window()).cookies()
+    return _described(link, session, capture, rule, visits=bool(cookies))
 
 
-def _described(link: ShareLink, session: Session, capture: Capture, rule: learn.Rule) -> _Seen:
+def _described(
+    link: ShareLink, session: Session, capture: Capture, rule: learn.Rule, *, visits: bool
+) -> _Seen:  # fmt: skip
     """What a provider is written from.
 
     Raises:
@@ -115,8 +118,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: learn.
     )
     learnt = Learnt(
         link, route, _name(link), tracer, number, rule, literals, headers, sample, _identity(rule, sample, headers_of),
-        visits=any("set-cookie" in one.headers for one in exchanges if one.kind == "document"),
-        month=time.strftime("%Y-%m"),
+        visits=visits, month=time.strftime("%Y-%m"),
     )  # fmt: skip
     lengths = tuple(len(one) for one in rule.addresses.values())
     return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.sites.generic_viewer.site import HOST, PASSWORD, GenericViewer
+from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper import learning, registry
 from scraper.capture.trace import NotLearnt
@@ -16,14 +16,23 @@ from scraper.pipeline import Run
 from scraper.session.browser import find_browser
 from scraper.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, compare, nobody
+from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-SITE = GenericViewer()
+SITE, LISTS = GenericViewer(), lists.Lists()
+LINKS = {
+    "signed addresses": (f"https://{HOST}/v/signed", SITE),
+    "fields": (f"https://{HOST}/v/fields", SITE),
+    "WADO-URI": (f"https://{HOST}/v/wado", SITE),
+    "a chain of calls": (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS),
+    "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS),
+    "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS),
+}
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(SITE) as running:
+    with World(SITE, LISTS) as running:
         yield running
 
 
@@ -37,22 +46,21 @@ async def learnt(world: World, link: str, output: Path, **more) -> learning.Writ
         return await learning.learn_link(run, link)
 
 
-@pytest.mark.parametrize(
-    "kind, answers", [("signed", {}), ("fields", {}), ("wado", {})], ids=["signed", "fields", "wado"]
-)
-async def test_what_is_written_works(kind, answers, world, tmp_path):
-    link = f"https://{HOST}/v/{kind}"
+@pytest.mark.parametrize("name", LINKS)
+async def test_what_is_written_works(name, world, tmp_path):
+    link, site = LINKS[name]
+    answers = {"password": lists.PASSWORD} if name == "a password" else {}
     written = await learnt(world, link, tmp_path, answers=answers)
     path = tmp_path / "learnt.py"
     path.write_text(written.source, encoding="utf-8")
-    assert written.instances == len(SITE.originals)
+    assert written.instances == len(site.originals)
     sound(path)
     chosen = settings(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
     async with Run(chosen, Silent(), nobody) as run:
         result = await run.grab(link)
     assert result.status is Status.COMPLETE, result
-    assert result.counts.saved == len(SITE.originals)
-    compare(tmp_path / "out", SITE.originals, Origin.ORIGINAL)
+    assert result.counts.saved == len(site.originals)
+    compare(tmp_path / "out", site.originals, Origin.ORIGINAL)
     assert world.unexpected == []
 
 
@@ -71,9 +79,8 @@ def sound(path: Path) -> None:
             capture_output=True, text=True, cwd=path.parent,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + source
-    for uid in SITE.originals:
-        assert uid not in source
-    assert PASSWORD not in source
+    for secret in {*SITE.originals, *LISTS.secrets}:
+        assert secret not in source
 
 
 async def test_dicomweb_needs_none(world, tmp_path):
@@ -81,10 +88,16 @@ async def test_dicomweb_needs_none(world, tmp_path):
     assert (written.served_by, written.source) == ("dicomweb", "")
 
 
-async def test_what_is_not_learnt_is_said(world, tmp_path):
+async def test_a_value_from_nowhere_is_said_and_not_written(world, tmp_path):
     with pytest.raises(NotLearnt) as caught:
-        await learnt(world, f"https://{HOST}/v/priors", tmp_path)
+        await learnt(world, f"https://{lists.HOST}/signed/{lists.CODE}", tmp_path)
     assert caught.value.exit_code == 9
+    assert caught.value.values["what"] == "the address"
+
+
+async def test_pictures_teach_nothing(world, tmp_path):
+    with pytest.raises(NotLearnt, match="no DICOM object"):
+        await learnt(world, f"https://{HOST}/v/pictures", tmp_path)
 
 
 async def test_a_provider_of_ones_own_that_does_not_load(tmp_path):
