@@ -68,7 +68,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
         return Written(served_by=owner.provider.name, host=link.host)
     capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST))
     try:
-        await capture.run()
+        listed = await capture.run()
     except (UnknownViewer, NotOriginalDicom) as err:
         raise NotLearnt(host=link.host, what="no DICOM object came") from err
     if capture.by is By.DICOMWEB:
@@ -77,6 +77,8 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
     if rule is None or capture.by is not By.MANIFEST:
         what = "no list that it received explains its requests for images"
         raise NotLearnt(host=link.host, what=what)
+    if sum(len(one.instances) for one in listed) < rule.count:
+        raise NotLearnt(host=link.host, what="its list names other studies as well")
     cookies = await (await session.window()).cookies()
     return _described(link, session, capture, rule, visits=bool(cookies))
 
