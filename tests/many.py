@@ -19,7 +19,7 @@ from threading import Event, Thread
 from fixtures.dicom import SyntheticStudy, chest_ct
 from tests.aurora import Fault
 
-HOSTS = ("film.aurora.test", "film.lakeside.test")
+HOSTS = ("film.aurora.test", "film.lakeside.test", "film.harbour.test", "film.meadow.test")
 PASSING = (
     Fault.RESET,
     Fault.CLOSE,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -16,11 +18,14 @@ import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote
 
+import psutil
 import pytest
 from PIL import Image
 
+from fixtures.dicom import chest_ct
 from fixtures.sites.kayicloud.site import KayicloudSite
 from fixtures.sites.shdc import site as shdc
 from fixtures.world import World
@@ -29,7 +34,8 @@ from scraper.batch.work import Outcome
 from scraper.errors import ExitCode
 from tests import aurora
 from tests.many import Ends, Many, up
-from tests.test_cli import cloudfilm, command, documents, environment, photo
+from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of
+from tests.test_cli import up as aurora_up
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and rights are POSIX")
 
@@ -281,6 +287,66 @@ def test_a_refused_answer_is_not_sent_twice_and_a_new_one_is(tmp_path):
         assert run("9999") == ExitCode.CREDENTIALS
         assert not site.requests
         assert run(aurora.PHONE) == 0
+
+
+@POSIX
+def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tmp_path):
+    import pty
+    import termios
+
+    with aurora_up(site_of(chest_ct(slices=3, size=32, seed=7))) as site:
+        links = listed(tmp_path, aurora.ASKS)
+        near, far = pty.openpty()
+        words = ("batch", links, "-o", tmp_path / "out", "--browser", "never", "--parallel", 1)
+        running = subprocess.Popen(
+            command(*words, "--connect-to", site.connect_to[0]), env=environment(), stdin=far, stderr=far, stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent, start_new_session=True,
+        )  # fmt: skip
+        os.close(far)
+        said = b""
+        while "手机号后四位".encode() not in said:
+            said += os.read(near, 4096)
+        until(lambda: not termios.tcgetattr(near)[3] & termios.ECHO)  # what is typed before is thrown away
+        os.write(near, aurora.PHONE.encode() + b"\n")
+        drain = Thread(target=lambda: suppressed_read(near), daemon=True)
+        drain.start()
+        assert running.wait(60) == 0
+        running.stdout.close()
+        drain.join(10)
+        os.close(near)
+    assert aurora.PHONE.encode() not in said
+    assert states(tmp_path / "out") == {"done": 1}
+
+
+def suppressed_read(terminal: int) -> None:
+    """Take what a terminal says until nobody holds its other end."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+@POSIX
+def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
+    kayi, report = KayicloudSite(), shdc.ShdcSite()
+    links = listed(tmp_path, shdc.VIEWER, kayi.link("A1"))
+    with World(kayi, report) as world:
+        words = ("batch", links, "-o", tmp_path / "out", "--browser", "always", *world.options)
+        running = subprocess.Popen(
+            command(*words, "--json", "-q"), env=environment(), text=True, encoding="utf-8", stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        until(lambda: len(world.seen) > 0)
+        killed = [
+            one for one in psutil.Process(running.pid).children(recursive=True)
+            if "chrom" in one.name() and not any(word.startswith("--type=") for word in one.cmdline())
+        ]  # fmt: skip
+        killed[0].kill()
+        out, talk = running.communicate(timeout=150)
+        assert running.returncode == ExitCode.SITE, talk
+        assert sorted(json.loads(line)["exit_code"] for line in out.splitlines()) == [0, 9]
+        again = cloudfilm(*words, "--retry-failed")
+        assert again.returncode == 0, again.stderr
+    assert states(tmp_path / "out") == {"done": 2}
 
 
 def test_two_photos_of_one_film_are_done_once(tmp_path):

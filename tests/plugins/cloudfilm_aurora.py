@@ -52,6 +52,8 @@ class Aurora(Provider):
     deployments = (
         Deployment("film.aurora.test", "First Hospital"),
         Deployment("film.lakeside.test", "Lakeside"),
+        Deployment("film.harbour.test", "Harbour"),
+        Deployment("film.meadow.test", "Meadow"),
     )
     example = "https://film.aurora.test/s/Ab12Cd34"
 
