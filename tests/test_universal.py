@@ -23,6 +23,8 @@ def case(kind: str, **more) -> Case:
 
 CASES = (
     case("post"),
+    case("counter"),
+    case("guarded"),
     case("signed"),
     case("fields"),
     case("xml"),

@@ -13,11 +13,12 @@ from enum import StrEnum
 from typing import Final
 
 from scraper.capture import complete, learn, promote
-from scraper.capture.catch import Catch, with_instances
+from scraper.capture.ask import Asker
+from scraper.capture.catch import SENT, Catch, asked_by, with_instances
 from scraper.capture.drive import EXPIRED, Driver
 from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.link import ShareLink
-from scraper.model import Captured, Instance, Series, WadoUri
+from scraper.model import Captured, Instance, Series
 from scraper.session import Session
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
@@ -51,12 +52,18 @@ class Capture:
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
-        self.rule: learn.Rule | None = None  # what was learnt, where completeness is judged by a manifest
+        self._rule: learn.Rule | None = None  # what was learnt, where completeness is judged by a manifest
 
     @property
     def catch(self) -> Catch:
         """What was caught so far."""
         return self._catch
+
+    @property
+    def rule(self) -> learn.Rule | None:
+        """What was learnt of addresses alone; what is sent along besides can't be written as a provider."""
+        is_plain = self._rule and not any(SENT in one for one in self._rule.template.literals)
+        return self._rule if is_plain else None
 
     async def run(self) -> list[Series]:
         """Every series of the link's study.
@@ -116,9 +123,9 @@ class Capture:
 
     async def _shows_more(self) -> bool:
         """Whether the viewer shows more series than were explained so far."""
-        if self._driver is None or self.rule is None:
+        if self._driver is None or self._rule is None:
             return False
-        return len(self.rule.addresses) < await self._driver.series_shown()
+        return len(self._rule.addresses) < await self._driver.series_shown()
 
     async def _dicomweb(self) -> list[Series]:
         service = promote.root(self._session.traffic.exchanges)
@@ -137,13 +144,16 @@ class Capture:
 
     async def _learnt(self) -> list[Series]:
         exchanges = {
-            one.url: one for one in self._session.traffic.exchanges if one.url in self._catch.sources
+            asked: one
+            for one in self._session.traffic.exchanges
+            if one.ok and (asked := asked_by(one)) in self._catch.sources
         }
         found = learn.rules(self._catch.manifests, list(exchanges))
         if not found:
             return []
-        self.rule = found[0]
-        headers = promote.own_headers(next(iter(exchanges.values())))
+        self._rule = found[0]
+        asker = Asker(self._session, next(iter(exchanges.values())), self._catch.new_file)
+        await asker.prepare()
         study = self._study(self._catch.studies())
         ours = [
             record
@@ -159,7 +169,7 @@ class Capture:
             instances = [
                 Instance(
                     self._catch.sources.get(url, ""),
-                    WadoUri(url, headers),
+                    asker.source(url),
                     key=f"{place}/{number}",
                     number=number,
                 )
@@ -177,7 +187,9 @@ class Capture:
                     for one in self._catch.series(study)
                     if one.series_instance_uid == known[0].series_instance_uid
                 )
-            series.append(replace(with_instances(about, instances, len(instances)), key=f"list-{place}"))
+            # one list of everything may hold several series: then its length is no series' count
+            count = None if found[0].is_flat else len(instances)
+            series.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
         return series
 
     # ---- what there is
@@ -231,9 +243,9 @@ class Capture:
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
-        if self.by is not By.MANIFEST or self.rule is None:
+        if self.by is not By.MANIFEST or self._rule is None:
             return set()
-        return {value for record in self.rule.records.values() for value in record.fields.values()}
+        return {value for record in self._rule.records.values() for value in record.fields.values()}
 
     def _is_packed(self, series: Series) -> bool:
         """Whether all of a series came in one answer together with others: the site's own package."""

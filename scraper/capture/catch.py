@@ -18,6 +18,14 @@ FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 REAL_PICTURE: Final = 20_000  # bytes; a smaller picture is an icon or a thumbnail
 MAX_DOCUMENTS: Final = 500
+SENT: Final = "\0"  # between an address and the text that is sent there
+
+
+def asked_by(one: Exchange) -> str:
+    """What tells one request from another: its address, and the text that it sends along."""
+    if one.method == "GET" or not one.request_body:
+        return one.url
+    return f"{one.url}{SENT}{one.request_body.decode('utf-8', 'replace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ class Catch:
         self.objects: dict[str, Object] = {}  # by SOP Instance UID
         self.sources: dict[
             str, str
-        ] = {}  # address -> SOP Instance UID of the one object that came from there
+        ] = {}  # what was asked -> SOP Instance UID of the one object that came for it
         self.packed: set[str] = set()  # SOP Instance UIDs of what came in a package of many
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
@@ -66,7 +74,7 @@ class Catch:
         self.pictures = 0
         self._folder = folder
         self._files = 0
-        self._recogniser = Recogniser(self._new_file)
+        self._recogniser = Recogniser(self.new_file)
         self._ranges: dict[str, _Ranges] = {}
         self._cut: dict[str, Path] = {}  # address of a socket -> a stream whose rest is still to come
         self._taken = 0
@@ -89,7 +97,8 @@ class Catch:
                 await asyncio.to_thread(self._take, one)
         return self.size - before
 
-    def _new_file(self) -> Path:
+    def new_file(self) -> Path:
+        """A name in the folder that nobody uses."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files += 1
         return self._folder / f"{self._files:07d}"
@@ -107,8 +116,8 @@ class Catch:
         objects = [piece for piece in found if isinstance(piece, Object)]
         if len(objects) > 1 and not _is_multipart(one):
             self.packed |= {piece.header.sop_instance_uid for piece in objects}
-        if len(objects) == 1 and one.method == "GET":
-            self.sources[one.url] = objects[0].header.sop_instance_uid
+        if len(objects) == 1 and one.method in ("GET", "POST"):
+            self.sources[asked_by(one)] = objects[0].header.sop_instance_uid
         self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
 
     def _take_range(self, one: Exchange, start: int, total: int) -> None:
@@ -117,7 +126,7 @@ class Catch:
         chain = ranges.whole()
         if chain is None:
             return
-        path, at = self._new_file(), 0
+        path, at = self.new_file(), 0
         with path.open("wb") as out:
             for start_of in sorted(ranges.pieces):
                 data = ranges.pieces[start_of].read()
@@ -177,7 +186,7 @@ class Catch:
         if len(pixels) == len(numbers):
             for number, data in zip(numbers, pixels, strict=True):
                 if number not in self.frames[named[1]]:
-                    path = self._new_file()
+                    path = self.new_file()
                     path.write_bytes(data)
                     self.frames[named[1]][number] = path
 

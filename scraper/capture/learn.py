@@ -70,7 +70,7 @@ class Template:
     def shape(self) -> re.Pattern[str]:
         """What addresses of this template look like."""
         return re.compile(
-            re.escape(self.literals[0]) + "".join(".+?" + re.escape(one) for one in self.literals[1:])
+            re.escape(self.literals[0]) + "".join(".+?" + re.escape(one) for one in self.literals[1:]), re.S
         )
 
 
@@ -84,6 +84,11 @@ class Rule:
     source: str = ""  # the manifest's address without its query
     shape: Path = ()  # where its records stand, every index blanked; the first step is the answer's number
     records: Mapping[str, Record] = field(default_factory=dict)  # address -> the record that gave it
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all addresses stand in one array that no other array is around."""
+        return len(self.addresses) == 1 and self.shape.count("*") <= 2
 
     @property
     def count(self) -> int:
