@@ -52,6 +52,7 @@ NO_PIXELS = tuple(
     for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
 )  # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
 PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
+LATE = 5000  # matches that may still come after a query was cancelled
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
 ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these PDUs
@@ -140,7 +141,7 @@ class Dimse:
         association = self._associated([FIND])
         self._require(association, FIND, "C-FIND")
         found: list[dict[str, str]] = []
-        status: int | None = None
+        status, late = None, 0
         with self._line("C-FIND"):
             for answer, match in association.send_c_find(asked, FIND, msg_id=1):
                 status = answer.get("Status")
@@ -148,6 +149,8 @@ class Dimse:
                     found.append(_row(match, keys))
                     if len(found) > limit:
                         association.send_c_cancel(1, query_model=FIND)
+                elif status in PENDING and (late := late + 1) > LATE:
+                    raise SiteChanged(host=self._peer.host, what="C-FIND without an end")
         self._judge(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from scraper.pipeline import Run
 from scraper.registry import find
 from scraper.settings import BrowserUse, ConnectTo, Language, Settings
 from scraper.testing import Silent, nobody
+from tests.test_cli import cloudfilm
 
 COMPRESSED = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)
 PLAIN = chest_ct(slices=24, size=64, seed=142, syntax=IMPLICIT, charset="ISO_IR 192", dose_report=False)
@@ -273,6 +275,26 @@ async def test_no_name_of_a_patient_in_any_log(tmp_path, caplog, capfd):
     shown = caplog.text + "".join(capfd.readouterr())
     assert PLAIN.patient_name not in shown
     assert SAME_PATIENT not in shown
+
+
+def test_a_batch_of_addresses(tmp_path):
+    links = tmp_path / "links.txt"
+    with Archive(PLAIN, LATER, COMPRESSED) as archive:
+        wanted = (
+            UID,
+            f"AccessionNumber={LATER.accession_number}",
+            f"PatientID={SAME_PATIENT}&StudyDate=19990101",
+        )
+        links.write_text("\n".join(map(archive.link, wanted)))
+        done = cloudfilm("batch", links, "-o", tmp_path / "out", "--json")
+    ended = [
+        (one["exit_code"], one["instances"]["saved"]) for one in map(json.loads, done.stdout.splitlines())
+    ]
+    assert sorted(ended) == [(0, len(LATER.instances)), (0, len(PLAIN.instances)), (6, 0)], done.stderr
+    kept = (tmp_path / "out" / ".cloudfilm" / "batch.sqlite3").read_bytes()
+    for secret in (SAME_PATIENT, LATER.accession_number):
+        assert secret.encode() not in kept
+        assert secret not in done.stderr
 
 
 # ---- the address
