@@ -48,7 +48,7 @@ def study(collected: Collected, series: Sequence[Series], told: Study) -> Judged
     expected = _expected(collected, series)
     losses = _losses(collected, series)
     across = _excused(verify.study(checked, expected, told.uid), losses)
-    problems = [*across, *of_instances(checked), *collected.problems, *losses]
+    problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
     return _assembled(collected, series, told, problems, expected)
 
 
@@ -95,9 +95,24 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         count = one.expected if one.expected is not None else None
         if count is not None:
             count -= left_out[one.name]
+        if one.key and count is not None:  # a list that does not say whose its instances are may hold several series
+            for other, came in _elsewhere(collected, one.name, uid).items():
+                expected[other] = (expected.get(other) or 0) + came
+                count -= came
         before = expected.get(uid, 0)
         expected[uid] = None if count is None or before is None else before + count
     return expected
+
+
+def _elsewhere(collected: Collected, name: str, uid: str) -> Counter[str]:
+    """Series Instance UID → how many instances that the site lists under ``name`` bear it, and not ``uid``."""
+    found: Counter[str] = Counter()
+    for saved, _ in collected.saved:
+        own = collected.series_of.get(saved.header.sop_instance_uid)
+        listed = own if own is not None else collected.series_of.get(saved.key.partition("/")[2])
+        if listed == name and saved.header.series_instance_uid != uid:
+            found[saved.header.series_instance_uid] += 1
+    return found
 
 
 def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
@@ -128,6 +143,17 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     if series and any(one.expected is None for one in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
+
+
+def _merged(problems: Sequence[Problem]) -> list[Problem]:
+    """Problems that say the same of one instance each, told once."""
+    grouped: dict[tuple[str, str, str, bool], list[Problem]] = {}
+    for one in problems:
+        grouped.setdefault((one.code, repr(one.values), one.series_instance_uid, one.fatal), []).append(one)
+    return [
+        replace(group[0], instances=tuple(name for one in group for name in one.instances))
+        for group in grouped.values()
+    ]
 
 
 def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:

@@ -1,0 +1,133 @@
+"""万里云 viewers (wlycloud, nyfy): their words for a study, a series and an image, and a data set's tags made of them.
+
+facts: fixtures/sites/wlycloud/README.md, fixtures/sites/nyfy/README.md
+"""
+
+from __future__ import annotations
+
+import re
+
+from scraper.contract import Study, whole
+
+CLASSES = {"CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1"}
+DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+Json = dict[str, object]
+
+
+def listed(one: Json, key: str) -> list[Json]:
+    """The objects of a list; anything else is left aside."""
+    found = one.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def text(one: Json, *keys: str) -> str:
+    """The first of the keys that says something."""
+    for key in keys:
+        value = one.get(key)
+        if value is not None and str(value).strip():
+            return str(value).strip()
+    return ""
+
+
+def number(one: Json, *keys: str) -> int | None:
+    """A whole number, also where it is given as ``"512"`` or ``512.0``."""
+    said = text(one, *keys)
+    return whole(said.removesuffix(".0")) if said else None
+
+
+def study_uid(study: Json) -> str:
+    """The Study Instance UID, which either key may hold."""
+    return text(study, "sdyuid", "studyid")
+
+
+def described(study: Json, series: Json) -> Study:
+    """The study for people."""
+    return Study(
+        uid=study_uid(study), date=_date(text(study, "date")), description=text(study, "des"),
+        patient_name=text(study, "name"), modality=text(series, "modality"),
+    )  # fmt: skip
+
+
+def shape(image: Json) -> tuple[int, int, int, int]:
+    """Rows, columns, samples of a pixel, bytes of a sample; 0 where the viewer does not say."""
+    rows, columns = number(image, "rows", "height") or 0, number(image, "columns", "width") or 0
+    size, told = number(image, "sizeInBytes", "fsz") or 0, number(image, "byte_pp") or 0
+    samples = number(image, "sample_pp") or 0
+    pixels = rows * columns * max(1, len(listed(image, "frms")) or number(image, "frame_num") or 1)
+    if not samples:
+        samples = 3 if pixels and told == 1 and size == 3 * pixels else 1
+    if not told and pixels and size % (pixels * samples) == 0:
+        told = size // (pixels * samples)
+    return rows, columns, samples, told
+
+
+def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
+    """What the viewer says, by keyword; dates, times and geometry that are none stay out, and no rescale is invented."""
+    rows, columns, samples, each = shape(image)
+    modality, stored = text(series, "modality"), number(image, "storebits") or 8 * each
+    inverted = text(image, "invert").lower() in ("1", "true")
+    # Where the viewer is silent, its own page reads CT as signed (protocol page nyfy).
+    signed = text(image, "pixel_pre") or ("1" if modality == "CT" and each == 2 else "0")
+    acquired = text(image, "date")
+    found = {
+        "SpecificCharacterSet": "ISO_IR 192", "ImageType": "DERIVED\\SECONDARY",
+        "SOPInstanceUID": text(image, "uid"), "SeriesInstanceUID": text(series, "srsuid"),
+        "StudyInstanceUID": study_uid(study),
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
+        "PatientName": text(study, "name"), "PatientID": text(study, "patid"), "PatientSex": text(study, "sex"),
+        "PatientAge": text(study, "age"), "PatientBirthDate": _date(text(study, "birthday")),
+        "StudyDate": _date(text(study, "date")), "StudyTime": _time(text(study, "time")),
+        "AccessionNumber": text(study, "access"), "StudyDescription": text(study, "des"),
+        "Modality": modality, "SeriesNumber": text(series, "num"), "SeriesDescription": text(series, "des"),
+        "SeriesDate": _date(text(series, "date")), "SeriesTime": _time(text(series, "time")),
+        "Laterality": text(series, "laterality"), "BodyPartExamined": text(series, "bodypart"),
+        "PatientPosition": text(series, "pos"), "InstanceNumber": text(image, "num"),
+        "AcquisitionDate": _date(acquired[:10]), "AcquisitionTime": _time(acquired.rpartition(" ")[2]),
+        "NumberOfFrames": str(frames) if frames > 1 else "", "PatientOrientation": text(image, "patOrientation"),
+        "Rows": str(rows or ""), "Columns": str(columns or ""), "BitsAllocated": str(8 * each),
+        "BitsStored": str(stored), "HighBit": str(stored - 1), "SamplesPerPixel": str(samples),
+        "PixelRepresentation": signed, "PlanarConfiguration": "0" if samples == 3 else "",
+        "PhotometricInterpretation": "RGB" if samples == 3 else "MONOCHROME1" if inverted else "MONOCHROME2",
+        "PixelSpacing": _joined(image, "rowPixelSpacing", "columnPixelSpacing", positive=True),
+        "ImagePositionPatient": _joined(image, "posX", "posY", "posZ"),
+        "ImageOrientationPatient": _orientation(image),
+        "SliceLocation": _decimal(image, "sliceLoc"), "SliceThickness": _decimal(image, "slicethickness", positive=True),
+        "WindowCenter": _decimal(image, "windowCenter"), "WindowWidth": _decimal(image, "windowWidth", positive=True),
+        "RescaleSlope": _decimal(image, "slope"), "RescaleIntercept": _decimal(image, "intercept"),
+    }  # fmt: skip
+    if not (found["RescaleSlope"] and found["RescaleIntercept"]):
+        found["RescaleSlope"] = found["RescaleIntercept"] = ""
+    if not found["ImageOrientationPatient"]:
+        found["ImagePositionPatient"] = ""  # a plane without a direction is no place (PS3.3 C.7.6.2.1.1)
+    return {name: value for name, value in found.items() if value}
+
+
+def _decimal(one: Json, key: str, *, positive: bool = False) -> str:
+    said = text(one, key)
+    return said if DECIMAL.fullmatch(said) and (not positive or float(said) > 0) else ""
+
+
+def _joined(image: Json, *keys: str, positive: bool = False) -> str:
+    values = [_decimal(image, key, positive=positive) for key in keys]
+    return "\\".join(values) if all(values) else ""
+
+
+def _orientation(image: Json) -> str:
+    joined = _joined(image, "oXx", "oXy", "oXz", "oYx", "oYy", "oYz")
+    return joined if any(float(one) for one in joined.split("\\") if one) else ""
+
+
+def _date(said: str) -> str:
+    digits = re.sub(r"[-/.]", "", said)
+    sound = (
+        len(digits) == 8 and digits.isdigit() and "01" <= digits[4:6] <= "12" and "01" <= digits[6:] <= "31"
+    )
+    return digits if sound else ""
+
+
+def _time(said: str) -> str:
+    digits, _, fraction = said.replace(":", "").partition(".")
+    sound = (
+        len(digits) == 6 and digits.isdigit() and digits < "240000" and digits[2] < "6" and digits[4] < "6"
+    )
+    return (digits + (f".{fraction[:6]}" if fraction.isdigit() else "")) if sound else ""

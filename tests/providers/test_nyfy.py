@@ -1,0 +1,59 @@
+"""nyfy: a viewer that is driven, its messages read, frames taken from the store under either name, tags rebuilt."""
+
+import pydicom
+import pytest
+
+from fixtures.sites.nyfy.site import BARE, LOCKED, NO_SLIDER, OLD, PASSWORD, NyfySite
+from fixtures.world import World
+from providers.nyfy import Nyfy
+from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check, run
+
+SITE = NyfySite()
+SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+REBUILT = Origin.REBUILT
+CASES = (
+    Case("a share", SITE.link(), series=SERIES, origin=REBUILT),
+    Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT),
+    Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT),
+    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired),
+    Case(
+        "a wrong password", SITE.link(LOCKED), {"password": "1"}, raises=CredentialsRefused, says="密码错误"
+    ),
+    Case("expired", SITE.link(OLD), raises=LinkExpired, says="已过期"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_case(case, tmp_path):
+    site = NyfySite()
+    with World(site) as world:
+        await check(Nyfy, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+        assert site.tries <= 1
+
+
+async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
+    site = NyfySite()
+    with World(site) as world:
+        result = await run(Nyfy, Case("", site.link(BARE)), world, tmp_path, Via.BROWSER)
+    (study,) = result.studies
+    codes = {
+        one.code for one in (*study.problems, *(each for series in study.series for each in series.problems))
+    }
+    assert result.counts.saved == sum(SERIES.values())
+    assert "rescale-unknown" in codes
+    for path in tmp_path.rglob("*.dcm"):
+        tags = pydicom.dcmread(path, stop_before_pixels=True)
+        assert "RescaleSlope" not in tags
+        assert (tags.SpecificCharacterSet, str(tags.PatientName)) == ("ISO_IR 192", "张三")
+        assert tags.StudyInstanceUID == site.study.study_instance_uid
+
+
+@pytest.mark.parametrize(
+    "link", ["http://zhyl.nyfy.com.cn:50647/", "http://zhyl.nyfy.com.cn:50647/viewImage/#/help"]
+)
+def test_not_ours(link):
+    assert Nyfy.owns(of(link)) is None
