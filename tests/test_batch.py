@@ -444,8 +444,8 @@ def test_a_source_has_one_owner_until_that_is_gone(tmp_path):
         first.enroll([(key, "https://a.test/…", "")])
         with Ledger(tmp_path) as second:
             assert second.hashed("link:1") == key
-            assert first.claim(key, (), 0, "")
-            assert not second.claim(key, (), 0, "")
+            assert first.claim(key, (), 0)
+            assert not second.claim(key, (), 0)
             assert second.take_up() == 0, "its owner lives"
             second.finish(key, outcome())
             assert first.record(key).state is State.RUNNING, "only its owner ends it"
@@ -454,16 +454,16 @@ def test_a_source_has_one_owner_until_that_is_gone(tmp_path):
         record = third.record(key)
         assert (record.state, record.attempts, record.outcome.exit_code) == (State.DONE, 1, 0)
         assert third.thumbnails(key) == {"1.2": b"jpeg"}
-        assert not third.claim(key, (), 1, "")
-        assert not third.claim(key, (State.DONE,), 0, ""), "another process tried it meanwhile"
-        assert third.claim(key, (State.DONE,), 1, "")
+        assert not third.claim(key, (), 1)
+        assert not third.claim(key, (State.DONE,), 0), "another process tried it meanwhile"
+        assert third.claim(key, (State.DONE,), 1)
 
 
 def test_what_a_dead_process_was_at_is_free_again(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from scraper.batch.ledger import Ledger\n"
         "ledger = Ledger(Path(sys.argv[1])).__enter__(); key = ledger.hashed('x'); ledger.enroll([(key, 'x', '')])\n"
-        "assert ledger.claim(key, (), 0, ''); os._exit(9)"
+        "assert ledger.claim(key, (), 0); os._exit(9)"
     )
     subprocess.run(
         [sys.executable, "-c", code, tmp_path],
@@ -475,7 +475,7 @@ def test_what_a_dead_process_was_at_is_free_again(tmp_path):
         key = ledger.hashed("x")
         assert ledger.record(key).state is State.RUNNING
         assert ledger.take_up() == 1
-        assert ledger.claim(key, (), 1, "")
+        assert ledger.claim(key, (), 1)
         ledger.release(key)
         assert ledger.record(key).state is State.QUEUED
 
@@ -484,12 +484,12 @@ def test_one_link_of_two_sources_belongs_to_the_one_that_runs_or_is_done(tmp_pat
     with Ledger(tmp_path) as ledger:
         a, b, link = (ledger.hashed(name) for name in ("a", "b", "link"))
         ledger.enroll([(a, "a", ""), (b, "b", "")])
-        ledger.claim(a, (), 0, "")
+        ledger.claim(a, (), 0)
         assert ledger.own_link(link, a) == a
         assert ledger.own_link(link, b) == a
         ledger.finish(a, outcome(9))
         assert ledger.own_link(link, b) == b, "it failed there"
-        ledger.claim(b, (), 0, "")
+        ledger.claim(b, (), 0)
         ledger.finish(b, outcome())
         assert ledger.own_link(link, a) == b
 

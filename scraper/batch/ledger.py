@@ -1,7 +1,8 @@
 """What became of each source, kept in the output folder: an SQLite file that any run, also a killed one, can be taken up from.
 
 No secret is in it. A source is known by a keyed hash (HMAC-SHA-256, RFC 2104; the key lies beside the ledger, readable by
-its owner alone) and shown in redacted form; answers leave nothing but such a hash, so that a changed answer is noticed.
+its owner alone) and shown in redacted form. Answers leave nothing but, where they were refused or not enough, such a hash:
+a changed one is noticed.
 
 Each process at work on the ledger holds a lock file of its own. A ``running`` row whose process's lock is free belongs to nobody.
 """
@@ -25,7 +26,7 @@ from typing import Final, Self
 import filelock
 
 from scraper.batch.work import Outcome
-from scraper.errors import NotWritable, StoreError
+from scraper.errors import ExitCode, NotWritable, StoreError
 from scraper.model import Status
 from scraper.store import STATE, disk
 
@@ -231,33 +232,40 @@ class Ledger:
                 ((*row, now) for row in sources),
             )
 
-    def claim(self, key: str, again: Sequence[State], attempts: int, answers: str) -> bool:
+    def claim(self, key: str, again: Sequence[State], attempts: int) -> bool:
         """Make a source ours; False where another process was first.
 
         Args:
             key: of the source.
             again: states, beside ``queued``, that it may stand in, as long as it was tried ``attempts`` times.
             attempts: see there.
-            answers: the answers' keyed hash.
         """
         with self._sound():
             done = self._db.execute(
-                "UPDATE sources SET state = 'running', owner = ?, attempts = attempts + 1, answers = ?, started_at = ?,"
+                "UPDATE sources SET state = 'running', owner = ?, attempts = attempts + 1, started_at = ?,"
                 " ended_at = NULL WHERE key = ? AND (state = 'queued'"
                 " OR (attempts = ? AND state IN (SELECT value FROM json_each(?))))",
-                (self._me, answers, time.time(), key, attempts, json.dumps(again)),
+                (self._me, time.time(), key, attempts, json.dumps(again)),
             )
         return done.rowcount == 1
 
-    def finish(self, key: str, outcome: Outcome) -> None:
-        """A source of ours has ended."""
+    def finish(self, key: str, outcome: Outcome, answers: str = "") -> None:
+        """A source of ours has ended.
+
+        Args:
+            key: of the source.
+            outcome: how.
+            answers: the keyed hash of what was answered; kept only where that was not enough, or was refused.
+        """
+        is_refused = outcome.exit_code is ExitCode.CREDENTIALS
         with self._sound(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
-                "UPDATE sources SET state = ?, owner = '', exit_code = ?, document = ?, words = ?, diagnostic = ?, ended_at = ?"
-                " WHERE key = ? AND owner = ?",
+                "UPDATE sources SET state = ?, owner = '', answers = ?, exit_code = ?, document = ?, words = ?, diagnostic = ?,"
+                " ended_at = ? WHERE key = ? AND owner = ?",
                 (
-                    OF_STATUS[outcome.status], int(outcome.exit_code), json.dumps(outcome.document, ensure_ascii=False),
+                    OF_STATUS[outcome.status], answers if is_refused else "", int(outcome.exit_code),
+                    json.dumps(outcome.document, ensure_ascii=False),
                     outcome.words, outcome.diagnostic, time.time(), key, self._me,
                 ),
             )  # fmt: skip

@@ -129,6 +129,22 @@ def _places(outcome: Outcome) -> list[str]:
     return [str(row["output"]) for row in rows if row.get("output")]
 
 
+def placed(outcome: Outcome, output: Path) -> Outcome:
+    """An earlier run's outcome, with its folders where the output folder is now, wherever it was then."""
+
+    def moved(row: Mapping[str, object]) -> dict[str, object]:
+        place = str(row.get("output") or "")
+        return dict(row) | (
+            {"output": str(output / Path(place).name)} if place and "://" not in place else {}
+        )
+
+    document = moved(outcome.document)
+    studies = document.get("studies")
+    if isinstance(studies, list):
+        document["studies"] = [moved(row) for row in studies]
+    return replace(outcome, document=document)
+
+
 def problem_codes(outcome: Outcome) -> set[str]:
     """The codes of what is wrong with the source as a whole."""
     problems = outcome.document.get("problems")

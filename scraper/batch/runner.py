@@ -93,7 +93,7 @@ class Runner:
         while waiting and not self._stopped and len(self._running) < self._parallel:
             near = range(min(len(waiting), LOOKED_AT))
             item = waiting.pop(min(near, key=lambda place: (self._busy[waiting[place].host], place)))
-            if not self._ledger.claim(item.job.key, item.again, item.attempts, item.answers):
+            if not self._ledger.claim(item.job.key, item.again, item.attempts):
                 elsewhere.append(item)
                 continue
             self._busy[item.host] += 1
@@ -107,7 +107,7 @@ class Runner:
             item = self._running.pop(task)
             self._busy[item.host] -= 1
             outcome = task.result()
-            self._ledger.finish(item.job.key, outcome)
+            self._ledger.finish(item.job.key, outcome, item.answers)
             self._settle(item, outcome, now=True)
             self._stopped = self._stopped or next(
                 iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), ""
@@ -115,6 +115,8 @@ class Runner:
 
     def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
         self.settled.add(item.job.key)
+        if not now:
+            outcome = plan.placed(outcome, item.job.settings.output)
         self._audience.ended(item, outcome, now=now)
 
     def _look_after(self, elsewhere: list[Item], waiting: list[Item]) -> None:
