@@ -449,6 +449,7 @@ def test_a_source_has_one_owner_until_that_is_gone(tmp_path):
             assert second.take_up() == 0, "its owner lives"
             second.finish(key, outcome())
             assert first.record(key).state is State.RUNNING, "only its owner ends it"
+            assert first.thumbnails(key) == {}
         first.finish(key, outcome())
     with Ledger(tmp_path) as third:
         record = third.record(key)

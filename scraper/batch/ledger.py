@@ -260,7 +260,7 @@ class Ledger:
         is_refused = outcome.exit_code is ExitCode.CREDENTIALS
         with self._sound(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
+            ended = self._db.execute(
                 "UPDATE sources SET state = ?, owner = '', answers = ?, exit_code = ?, document = ?, words = ?, diagnostic = ?,"
                 " ended_at = ? WHERE key = ? AND owner = ?",
                 (
@@ -269,6 +269,8 @@ class Ledger:
                     outcome.words, outcome.diagnostic, time.time(), key, self._me,
                 ),
             )  # fmt: skip
+            if ended.rowcount == 0:  # no longer ours
+                return
             self._db.execute("DELETE FROM thumbnails WHERE key = ?", (key,))
             self._db.executemany(
                 "INSERT INTO thumbnails VALUES (?, ?, ?)",
