@@ -29,7 +29,7 @@ CLASSES = 5  # SOP classes in one association: each takes a presentation context
 LISTEN_S = 600.0  # another run of this computer may hold the port so long
 UID = re.compile(r"[0-9.]{1,64}")
 UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
-BARREN = 3  # C-GETs that break off before anything comes: some archives refuse so
+BARREN = 3  # retrievals in a row that bring nothing at all: some archives refuse so, others send elsewhere
 LAST_ANSWER_S = 2.0  # a retrieval all of whose objects came may end properly
 _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
 
@@ -92,6 +92,9 @@ class Archive:
         self._shelves: dict[tuple[str, str], _Shelf] = {}
         self._work: asyncio.Task[None] | None = None
         self._barren = 0  # C-GETs in a row that ended with the connection, and brought nothing
+        self._misses = 0  # single retrievals in a row that brought nothing
+        self._came = False  # has anything ever come
+        self._hopeless: CloudfilmError | None = None
         self._one_by_one = False  # the archive does not understand lists of UIDs
 
     async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -122,6 +125,8 @@ class Archive:
             MissingInstances: the archive lists it and does not send it. SiteUnreachable, SiteBusy, NotRegistered: no way.
             DiskFull, NotWritable: the spool does not take it.
         """
+        if self._hopeless is not None:
+            raise self._hopeless
         key = (held.study_instance_uid, held.series_instance_uid)
         shelf = self._shelves.setdefault(key, _Shelf(held))
         if uid in shelf.here:
@@ -177,6 +182,13 @@ class Archive:
             ended = await self._retrieve(keys, landing)
         await asyncio.sleep(0)  # what came last is put where it belongs
         missed = [uid for uid in wanted if uid not in came]
+        self._came = self._came or bool(came)
+        self._misses = 0 if came else self._misses + 1
+        if self._by is By.MOVE and not self._came:  # it may send elsewhere, or not be let through
+            if self._misses >= BARREN:
+                self._hopeless = self._dimse.not_registered(f"nothing arrives at port {self._peer.listen}")
+                raise self._hopeless
+            return
         if not missed:
             shelf.came_whole += 1
         elif len(wanted) == 1:

@@ -134,7 +134,7 @@ class Dimse:
                 if ABORT not in self._heard:
                     raise
                 if is_last:  # as Orthanc answers a computer for which it does nothing
-                    raise self._not_registered("it aborts the association at the first C-FIND") from None
+                    raise self.not_registered("it aborts the association at the first C-FIND") from None
         raise AssertionError  # the last turn returned or raised
 
     def _found(self, asked: Dataset, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -196,7 +196,7 @@ class Dimse:
         if status in (0x0122, 0x0211):
             return Ended(status)
         if status == 0xA801:
-            raise self._not_registered("C-MOVE 0xA801: move destination unknown")
+            raise self.not_registered("C-MOVE 0xA801: move destination unknown")
         # a warning says that some of it failed, 0xA9xx and 0xCxxx that this request is not understood: both are told
         self._judge(status, what, allowed=(SUCCESS, 0xB000, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
         return Ended(status or SUCCESS)
@@ -229,7 +229,7 @@ class Dimse:
         try:
             server = entity.start_server(("0.0.0.0", self._peer.listen), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
         except OSError as err:
-            raise self._not_registered(f"port {self._peer.listen}: {type(err).__name__}") from err
+            raise self.not_registered(f"port {self._peer.listen}: {type(err).__name__}") from err
         try:
             yield
         finally:
@@ -295,7 +295,7 @@ class Dimse:
         """The error that a refused association means (PS3.8 9.3.4)."""
         host = self._peer.host
         if ABORT in self._heard:
-            return self._not_registered("it aborts the association")
+            return self.not_registered("it aborts the association")
         told = self._heard.get(REJECT)
         if told is None:
             return SiteUnreachable(host=host, why="no answer to the association")
@@ -306,7 +306,7 @@ class Dimse:
             return SiteBusy(host=host, why="too many associations")
         if told.result == 2:
             return SiteBusy(host=host, why="refused for now")
-        return self._not_registered(
+        return self.not_registered(
             "calling AE title not recognized" if reason == 3 else "association rejected"
         )
 
@@ -318,7 +318,7 @@ class Dimse:
         self._release()
         if 3 in results:  # abstract syntax not supported; PS3.8 9.3.3.2
             raise SiteChanged(host=self._peer.host, what=f"{what} is not offered")
-        raise self._not_registered(f"{what} is not accepted")
+        raise self.not_registered(f"{what} is not accepted")
 
     def _judge(self, status: int | None, what: str, *, allowed: Container[int | None]) -> None:
         """A final status that is none of ``allowed`` becomes the error that it means (PS3.7 annex C, PS3.4 C.4)."""
@@ -329,12 +329,13 @@ class Dimse:
         if status is None:
             raise SiteUnreachable(host=host, why=f"the connection was lost during {what}")
         if status == 0x0124:
-            raise self._not_registered(f"{what} 0x0124: not authorized")
+            raise self.not_registered(f"{what} 0x0124: not authorized")
         if 0xA700 <= status <= 0xA7FF:
             raise SiteBusy(host=host, why=f"{what} 0x{status:04X}")
         raise SiteChanged(host=host, what=f"{what} 0x{status:04X}")
 
-    def _not_registered(self, why: str) -> NotRegistered:
+    def not_registered(self, why: str) -> NotRegistered:
+        """The error that says what the archive's administrator has to do."""
         peer = self._peer
         return NotRegistered("calling", host=peer.host, calling=peer.calling, listen=peer.listen, why=why)
 
