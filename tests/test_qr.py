@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import segno
 from PIL import Image
 
 from scraper import qr
-from scraper.qr.engines import Wechat
+from scraper.qr import matrix, reed_solomon
+from scraper.qr.bent import WHOLE, straightened
+from scraper.qr.cascade import evened
+from scraper.qr.engines import Wechat, zxing
+from scraper.qr.worker import Worker
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 MODELS = Path(__file__).parents[2] / "shared/models/wechat_qrcode"
@@ -111,3 +117,159 @@ def test_annotate_draws_where_the_code_is(tmp_path: Path) -> None:
     red, green, blue = Image.open(out).convert("RGB").resize((246, 246)).getpixel((36, 120))  # type: ignore[misc]
     assert green > red
     assert green > blue
+
+
+# ---- bent, blurred and damaged codes
+
+LONG = f"{LINK}?name=demo&k=" + "x" * 60
+Pixels = np.ndarray
+
+
+def modules_of(text: str, error: str = "m", version: int | None = None) -> Pixels:
+    made = segno.make(text, micro=False, error=error, version=version, boost_error=False)
+    return np.array(list(made.matrix)) > 0
+
+
+def on_paper(modules: Pixels, module: int = 6, border: int = 6) -> Pixels:
+    paper = np.pad(~modules, border, constant_values=True).astype(np.uint8) * 210 + 20
+    return np.kron(paper, np.ones((module, module), np.uint8))
+
+
+def around_a_bottle(flat: Pixels, radius: float) -> tuple[Pixels, Pixels]:
+    y, x = np.indices((len(flat) + 200, len(flat) + 200), np.float32) - 100
+    middle, reach = len(flat) / 2, radius * len(flat)
+    turned = np.arcsin(np.clip((x - middle) / reach, -0.999, 0.999))
+    fall = 1 - np.cos(turned)
+    return turned * reach + middle, (y - middle) * (1 + 0.25 * fall) + middle + 40 * fall
+
+
+def in_waves(flat: Pixels, height: float) -> tuple[Pixels, Pixels]:
+    y, x = np.indices((len(flat) + 200, len(flat) + 200), np.float32) - 100
+    size = len(flat)
+    return x + height * np.sin(5 * y / size), y + height * np.sin(6 * x / size)
+
+
+def crumpled(flat: Pixels, height: float) -> tuple[Pixels, Pixels]:
+    dice = np.random.default_rng(1)
+    y, x = np.indices((len(flat) + 200, len(flat) + 200), np.float32) - 100
+    size = len(flat)
+    seen_x, seen_y = x.copy(), y.copy()
+    for _ in range(8):
+        angle, (left, top) = dice.uniform(0, np.pi), dice.uniform(0.2 * size, 0.8 * size, 2)
+        across = (x - left) * np.cos(angle) + (y - top) * np.sin(angle)
+        fold = height * np.exp(-np.abs(across) * 6 / size) * dice.choice([-1, 1])
+        seen_x += fold * np.cos(angle + 1)
+        seen_y += fold * np.sin(angle + 1)
+    return seen_x, seen_y
+
+
+@pytest.mark.parametrize(
+    ("bend", "amount"),
+    [(around_a_bottle, 0.6), (in_waves, 8.0), (in_waves, 14.0), (crumpled, 4.0)],
+)
+def test_what_is_bent_is_straightened(bend, amount):
+    flat = on_paper(modules_of(LONG))
+    x, y = bend(flat, amount)
+    photo = cv2.remap(flat, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderValue=230)
+    photo = cv2.GaussianBlur(photo, (0, 0), 1.2)
+    larger = cv2.resize(photo, None, fx=2, fy=2)
+    for plain in (photo, evened(photo), larger):
+        assert zxing(plain).found == ()
+    assert [one.text for one in straightened(photo, WHOLE).found] == [LONG]
+
+
+def test_the_whole_search_straightens(tmp_path: Path) -> None:
+    flat, path = on_paper(modules_of(LONG)), tmp_path / "bottle.png"
+    x, y = around_a_bottle(flat, 0.6)
+    photo = cv2.remap(flat, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderValue=230)
+    cv2.imwrite(str(path), photo)
+    (one,) = qr.read(path, certain=is_link).codes
+    assert one.text == LONG
+    near, far = np.array(one.polygon).min(0), np.array(one.polygon).max(0)
+    assert (near > 90).all()
+    assert (far < len(flat) + 110).all()
+
+
+def test_what_is_blurred_is_read_through_its_neighbours() -> None:
+    photo = cv2.GaussianBlur(on_paper(modules_of(LONG)), (0, 0), 3.4)
+    assert zxing(photo).found == ()
+    assert [one.text for one in straightened(photo, WHOLE).found] == [LONG]
+
+
+def test_light_that_hides_a_part_costs_half_of_what_is_misread() -> None:
+    modules = modules_of(LONG)
+    darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
+    darkness[16:34, 12:30] = np.random.default_rng(2).normal(0, 0.03, (18, 18))
+    mended = matrix.mended(darkness)
+    assert mended is not None
+    assert (mended == modules).all()
+    misread = np.where(darkness > 0, np.float32(1), np.float32(-1))
+    assert matrix.mended(misread) is None
+
+
+@pytest.mark.parametrize("error", "lmqh")
+@pytest.mark.parametrize("version", [1, 2, 6, 7, 14, 22, 32, 36, 40])
+def test_every_size_and_level_is_laid_out_as_another_writer_does(version, error):
+    modules = modules_of("0123", error, version)
+    fixed = matrix.fixed(version)
+    assert (modules[fixed >= 0] == fixed[fixed >= 0]).all()
+    darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
+    darkness[-1, -1] *= -1
+    darkness[9:11, 9:11] *= -1
+    mended = matrix.mended(darkness)
+    assert mended is not None
+    assert (mended == modules).all()
+
+
+def test_noise_is_not_mended_into_words() -> None:
+    dice = np.random.default_rng(3)
+    for size in (21, 25, 29, 41, 57) * 8:
+        darkness = dice.normal(0, 1, (size, size)).astype(np.float32)
+        assert matrix.mended(darkness) is None
+
+
+def test_too_many_errors_are_told_from_few() -> None:
+    block = [32, 91, 11, 120, 209, 114, 220, 77, 67, 64, 236, 17, 236, 17, 236, 17]
+    # the check symbols of ISO/IEC 18004's own example, 1-M
+    block += [196, 35, 39, 119, 235, 215, 231, 226, 93, 23]
+    broken = list(block)
+    for place in range(5):
+        broken[3 * place] ^= 0x5A
+    assert reed_solomon.repaired(broken, 10, []) == block
+    broken[20] ^= 1
+    assert reed_solomon.repaired(broken, 10, []) is None
+    assert reed_solomon.repaired(broken, 10, [0, 3]) == block
+
+
+# ---- the helper process
+
+CHILD = """
+import json, sys, time
+for line in iter(sys.stdin.readline, ""):
+    order = json.loads(line)
+    if "path" not in order:
+        continue
+    for step in range(order["skip"], 4):
+        if step in (1, 2):
+            {0}
+        print(json.dumps({{"page": 1, "found": [[str(step), "QRCode", []]], "suspects": []}}), flush=True)
+        if not json.loads(sys.stdin.readline())["go"]:
+            break
+    print(json.dumps({{"end": True}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("trouble", ["sys.stdin.read()", "sys.exit(3)"], ids=["hangs", "dies"])
+def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
+    program = (sys.executable, "-c", CHILD.format(trouble))
+    with Worker(tmp_path, program=program, step_s=0.3) as worker:
+        looks = list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))
+    assert [seen.found[0].text for _, seen in looks] == ["0", "3"]
+
+
+def test_a_child_that_dies_time_and_again_is_given_up(tmp_path):
+    with (
+        Worker(tmp_path, program=(sys.executable, "-c", "")) as worker,
+        pytest.raises(ChildProcessError),
+    ):
+        list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from scraper import picture
-from scraper.errors import UnreadableFile
+from scraper.errors import CloudfilmError, UnreadableFile
 from scraper.qr import cascade
 from scraper.qr.annotate import draw
 from scraper.qr.engines import Engine, Polygon, Seen
@@ -117,6 +119,40 @@ class _Search:
         return bool(squares) and not any("://" in text for text in squares) and not self.open_suspects
 
 
+def _glance(path: Path, search: _Search, budget_s: float) -> bool:
+    """The first look at every page, in this very process; True where time ended it.
+
+    A thread can't be ended, but it can be left alone: it dies with the process.
+    """
+    looks: Queue[tuple[int, Seen] | BaseException | None] = Queue()
+
+    def look() -> None:
+        try:
+            for page in picture.pages(path):
+                looks.put((page.number, cascade.glance(page)))
+                if search.done:
+                    break
+        except (CloudfilmError, MemoryError) as err:
+            looks.put(err)
+        else:
+            looks.put(None)
+
+    Thread(target=look, daemon=True).start()
+    end = monotonic() + budget_s
+    while True:
+        try:
+            found = looks.get(timeout=max(end - monotonic(), 0.001))
+        except Empty:
+            return True
+        if found is None:
+            return False
+        if isinstance(found, BaseException):
+            raise found
+        search.take(*found)
+        if search.done:
+            return False
+
+
 def _same_place(one: Polygon, other: Polygon) -> bool:
     if not one or not other:
         return False
@@ -165,13 +201,8 @@ class Reader:
         start = monotonic()
         search = _Search(certain)
         glanced = picture.kind_of(path).is_simple
-        if glanced:
-            for page in picture.pages(path):
-                search.take(page.number, cascade.glance(page))
-                if search.done:
-                    break
-        late = False
-        if not search.is_settled:
+        late = glanced and _glance(path, search, budget_s)
+        if not late and not search.is_settled:
             late = self._at_length(path, search, glanced=glanced, left_s=budget_s - (monotonic() - start))
         return Reading(
             tuple(search.codes.values()), search.pages, monotonic() - start, late, search.open_suspects

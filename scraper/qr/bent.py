@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TRIES = 6  # threes of finder patterns that are followed up in one look
 _BELIEVED = 0.6  # agreement of a grid from which its modules are worth mending
-_CERTAIN = 0.9  # and from which no other grid on the same patterns is tried
+_CERTAIN = 0.9  # and from which its finder patterns belong to no other code
 _QUIET = 4  # modules
 
 
@@ -54,15 +54,16 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
         if used & {corner.origin, corner.right, corner.down}:
             continue
         tries += 1
+        best: Grid | None = None
         for grid in grids(grey, corner):
+            best = grid if best is None or grid.agreement > best.agreement else best
             text = _text(grid)
             if text:
                 found.append(Found(text, "QRCode", scaled(grid.outline, scale)))
-            elif grid.agreement > _CERTAIN:
-                suspects.append(scaled(grid.outline, scale))
-            if text or grid.agreement > _CERTAIN:
-                used |= {corner.origin, corner.right, corner.down}
                 break
+        if best is not None and best.agreement > _CERTAIN:  # a code is here, read or not
+            used |= {corner.origin, corner.right, corner.down}
+            suspects.append(scaled(best.outline, scale))
     return Seen(tuple(found), tuple(suspects))
 
 

@@ -27,6 +27,7 @@ MOST_TIMES = 3.0
 TILE = 1024  # edge of a tile, pixels
 
 Step = Callable[[], Seen]
+Look = Callable[["NDArray[np.uint8]"], Seen]
 
 
 class Views:
@@ -113,22 +114,22 @@ def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
         yield lambda: zxing(grey, scale=scale)
     yield lambda: _each(views, zxing)
     yield lambda: _each(views, lambda patch: zxing(evened(patch)))
+    yield lambda: zxing(grey, histogram=True, scale=scale)
+    yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
+    yield lambda: _doubled(views)
+    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH))
     yield lambda: zxing(views.even, scale=scale)
-    yield lambda: _each(views, lambda patch: straightened(patch, PATCH))
-    if wechat.is_there:
-        yield lambda: _each(views, wechat.read)
-        yield lambda: wechat.read(views.small[0], scale=views.small[1])
     yield lambda: zbar(_threshold(views.small[0]), scale=views.small[1])
+    if wechat.is_there:
+        yield from _patch_by_patch(views, wechat.read)
+        yield lambda: wechat.read(views.small[0], scale=views.small[1])
+    yield lambda: zxing(_sharpened(views.small[0]), scale=views.small[1])
     yield lambda: straightened(views.small[0], WHOLE, scale=views.small[1])
     yield lambda: zxing(views.small[0], every=True, scale=views.small[1])
-    yield lambda: _doubled(views)
-    yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
-    yield lambda: zxing(_sharpened(grey), scale=scale)
-    yield lambda: zxing(grey, histogram=True, scale=scale)
     if page.red is not None:
         red = page.red
         yield lambda: zxing(red, scale=page.scale)
-    yield lambda: _each(views, lambda patch: straightened(inverted(patch), PATCH))
+    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), PATCH))
     yield from _tiles(page)
 
 
@@ -137,15 +138,21 @@ def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return 255 - grey
 
 
-def _each(views: Views, look: Callable[[NDArray[np.uint8]], Seen]) -> Seen:
+def _each(views: Views, look: Look) -> Seen:
     """One look at each patch that may hold a code."""
-    seen = [
-        _moved(look(patch), (left, top), times, views.page.scale) for patch, left, top, times in views.patches
-    ]
+    seen = [step() for step in _patch_by_patch(views, look)]
     return Seen(
         tuple(found for one in seen for found in one.found),
         tuple(suspect for one in seen for suspect in one.suspects),
     )
+
+
+def _patch_by_patch(views: Views, look: Look) -> Iterator[Step]:
+    """The same as a step for each patch, where the look is a dear one."""
+    for patch, left, top, times in views.patches:
+        yield lambda patch=patch, at=(left, top), times=times: _moved(
+            look(patch), at, times, views.page.scale
+        )  # type: ignore[misc]
 
 
 def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

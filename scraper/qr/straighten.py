@@ -26,7 +26,7 @@ PER_MODULE = 5  # samples along a module's edge in the straightened picture
 MARGIN = 2  # modules of quiet zone around it
 _FINDER_EDGE = 9  # modules: a finder pattern with its light frame
 _SURE = 0.35  # agreement of fixed patterns with the photo below which a grid is not believed
-_CERTAIN = 0.96  # and above which no other need be tried
+_CERTAIN = 0.96  # and above which its size is not tried with other alignment patterns
 _A_FINDER = 0.85  # likeness
 _LIKE_A_FINDER = 0.5
 _MODULE_PIXELS = 6.0  # a finer photo is made coarser
@@ -85,7 +85,7 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
             if grid is not None:
                 yield grid
                 if grid.agreement > _CERTAIN:
-                    return
+                    break
 
 
 def _axes(corner: Corner) -> tuple[Floats, Floats]:
@@ -339,14 +339,19 @@ def _fitted(
     nodes = _Flat(modules, pixels, 1e-3)(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
     lattice: Floats = _finer(nodes)
     known = np.pad(matrix.fixed(version), MARGIN, constant_values=0)
-    for turn, window in enumerate((*_WINDOWS, 0.0)):
+    away = _away(size, [place for place, _ in anchors])
+    growth = [(_GROWING, reach) for reach in np.arange(1.0, float(away.max()) + _FRONT, _FRONT)]
+    for turn, (window, reach) in enumerate(
+        (*growth, *((window, _EVERYWHERE) for window in _WINDOWS), (0.0, 0.0))
+    ):
         photo = _looked_up(patch.pixels, lattice)
         values = _sampled(photo)
         agreement = _agreement(values, known)
-        if turn >= _PATIENCE and agreement < _SURE:
+        if turn >= len(growth) and agreement < _SURE:
             return None
         if window:
-            lattice = _moved(lattice, photo, values, known, window)
+            near = np.clip(reach - away, 0.0, 1.0).astype(np.float32)
+            lattice = _moved(lattice, photo, values, known, (window, near))
     low, high = MARGIN * PER_MODULE, (MARGIN + size) * PER_MODULE - 1
     outline = tuple(
         patch.on_page(lattice[r, c]) for r, c in ((low, low), (low, high), (high, high), (high, low))
@@ -377,8 +382,25 @@ def _coarser(samples: Floats) -> Floats:
     return cv2.resize(samples, (edge, edge), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-_WINDOWS = (6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.5, 2.0, 2.0, 1.7)  # modules
-_PATIENCE = 4
+_WINDOWS = (3.0, 2.5, 2.0, 1.7)  # modules
+_GROWING = 2.5
+_FRONT = 1.5  # modules by which the part that is trusted grows at each turn
+_EVERYWHERE = 1e3
+
+
+def _away(size: int, anchors: list[Floats]) -> Floats:
+    """Each module's distance from the nearest finder pattern or alignment pattern that was seen, in modules."""
+    import cv2
+    import numpy as np
+
+    edge = size + 2 * MARGIN
+    free = np.ones((edge, edge), np.uint8)
+    finder = slice(MARGIN, MARGIN + 8), slice(edge - MARGIN - 8, edge - MARGIN)
+    free[finder[0], finder[0]] = free[finder[0], finder[1]] = free[finder[1], finder[0]] = 0
+    for place in anchors:
+        column, row = (int(value) + MARGIN for value in place)
+        free[row - 2 : row + 3, column - 2 : column + 3] = 0
+    return cv2.distanceTransform(free, cv2.DIST_L2, 5)  # type: ignore[return-value]
 
 
 def _sampled(seen: Floats) -> Floats:
@@ -401,13 +423,20 @@ def _agreement(seen: Floats, known: NDArray[np.int8]) -> float:
     return float((wanted * values).sum() / max(np.abs(values).sum(), 1e-6))
 
 
-def _moved(lattice: Floats, seen: Floats, modules: Floats, known: NDArray[np.int8], window: float) -> Floats:
-    """The lattice after one step towards agreement, smooth over ``window`` modules."""
+def _moved(
+    lattice: Floats, seen: Floats, modules: Floats, known: NDArray[np.int8], part: tuple[float, Floats]
+) -> Floats:
+    """The lattice after one step towards agreement.
+
+    ``part`` is over how many modules a step is smooth, and how far each module is trusted; what is not trusted moves
+    along with the nearest that is.
+    """
     import cv2
     import numpy as np
 
     sides = np.where(known >= 0, known * 2.0 - 1, np.tanh(2.5 * modules)).astype(np.float32)
-    trust = np.where(known >= 0, 2.5, 1.0).astype(np.float32)
+    window, near = part
+    trust = np.where(known >= 0, 2.5, 1.0).astype(np.float32) * near
     target = _drawn(sides)
     slopes: tuple[Floats, Floats] = np.gradient(target)  # type: ignore[assignment]
     down, across = slopes
@@ -422,15 +451,22 @@ def _moved(lattice: Floats, seen: Floats, modules: Floats, known: NDArray[np.int
     rest: Floats = target - seen / _finer(gain)
     xx, xy, yy = spread(across * across), spread(across * down), spread(down * down)
     xr, yr = spread(across * rest), spread(down * rest)
-    ridge = 0.05 * (xx + yy) + 1e-4
+    ridge = 0.05 * (xx + yy) + 1e-3
     xx, yy = xx + ridge, yy + ridge
     determinant = xx * yy - xy * xy
     most = 0.6 * PER_MODULE
-    weight = _soft(quality, window * 0.7)
+    quality *= near
+    weight = _carried(quality, window * 0.7)
     dx = np.clip((yy * xr - xy * yr) / determinant, -most, most) * quality
     dy = np.clip((xx * yr - xy * xr) / determinant, -most, most) * quality
-    dx, dy = _finer(_soft(dx, window * 0.7) / weight), _finer(_soft(dy, window * 0.7) / weight)
+    dx, dy = _finer(_carried(dx, window * 0.7) / weight), _finer(_carried(dy, window * 0.7) / weight)
     rows, columns = np.indices(dx.shape, np.float32)
     return cv2.remap(  # type: ignore[return-value]
         lattice, columns + dx, rows + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def _carried(values: Floats, sigma: float) -> Floats:
+    """Smoothed, and carried far into where there is nothing."""
+    out: Floats = _soft(values, sigma) + 1e-3 * _soft(values, 4 * sigma) + 1e-6 * _soft(values, 16 * sigma)
+    return out

@@ -1,6 +1,7 @@
 """The long search in a process of its own, so that a step that overruns, crashes or eats memory can be ended.
 
-One JSON object a line. In: ``{"path", "models", "glanced"}`` starts a file, ``{"go": true|false}`` answers a report.
+One JSON object a line. In: ``{"path", "models", "glanced", "skip"}`` starts a file, behind its first ``skip`` steps;
+``{"go": true|false}`` answers a report.
 Out: a report after each step (``page``, ``found``, ``suspects``), and one line that ends the file: ``{"end": true}`` or
 ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
 the parent.
@@ -14,8 +15,10 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Timer
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,14 +30,20 @@ from scraper.qr.engines import Found, Seen, Wechat
 MEMORY = (
     6 * 2**30
 )  # bytes of address space, where the system can be told; a page of 120 megapixels needs under 2
+PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
+STEP_S = 5.0  # a step that runs longer finds nothing: engines get lost in noise
+FIRST_S = 20.0  # the first holds the child's start and the reading of the file
+MOST_LOST = 4  # steps of one file, before it is given up
 _ERRORS = {error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels)}
 
 
 class Worker:
     """The child process; started at the first file, started anew after it was ended."""
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, *, program: tuple[str, ...] = PROGRAM, step_s: float = STEP_S) -> None:
         self._models = models
+        self._program = program
+        self._step_s = step_s
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -59,8 +68,8 @@ class Worker:
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "scraper.qr.worker"],
+            self._process = subprocess.Popen(  # noqa: S603  # this very module, or a test's own program
+                self._program,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the codecs' own talk
@@ -73,17 +82,36 @@ class Worker:
     def search(self, path: Path, *, glanced: bool, left_s: float) -> Generator[tuple[int, Seen], None, None]:
         """What each step saw, with its page; closing the iterator ends the search.
 
-        Args:
-            path: the file.
-            glanced: the first look was taken already.
-            left_s: after this the process is killed, in the middle of a step if need be.
+        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it.
 
         Raises:
-            NoSuchFile: there is no such file.
-            UnreadableFile: its data make no picture (TooManyPixels: too large a one).
-            TimeoutError: the time was over.
-            ChildProcessError: the process died of this file.
+            TimeoutError: ``left_s`` is over, or too many steps ran too long.
+            ChildProcessError: the child died of this file time and again.
+            NoSuchFile, UnreadableFile: as the child met them.
         """
+        end = monotonic() + left_s
+        done = 0
+        overran = False
+        for _ in range(MOST_LOST):
+            try:
+                for page, seen in self._looks(path, glanced=glanced, skip=done, end=end):
+                    done += 1
+                    yield page, seen
+            except TimeoutError:
+                overran = True
+            except ChildProcessError:
+                overran = False
+            else:
+                return
+            if monotonic() >= end:
+                raise TimeoutError
+            done += 1
+        raise TimeoutError if overran else ChildProcessError(str(path))
+
+    def _looks(
+        self, path: Path, *, glanced: bool, skip: int, end: float
+    ) -> Generator[tuple[int, Seen], None, None]:
+        """The steps after the first ``skip``; TimeoutError and ChildProcessError where the child was lost at one."""
         process = self._running()
         late: list[bool] = []
 
@@ -91,37 +119,48 @@ class Worker:
             late.append(True)
             process.kill()
 
-        timer = Timer(max(left_s, 0.001), kill)
-        timer.start()
-        whole = False
+        def timer(seconds: float) -> Timer:
+            started = Timer(max(min(seconds, end - monotonic()), 0.001), kill)
+            started.daemon = True
+            started.start()
+            return started
+
+        order = {"path": str(path.absolute()), "models": str(self._models), "glanced": glanced, "skip": skip}
+        clock = timer(FIRST_S)
+        is_busy = True
         try:
-            _tell(process, path=str(path.absolute()), models=str(self._models), glanced=glanced)
+            _tell(process, **order)
             for report in _reports(process):
+                clock.cancel()
+                is_busy = False
                 if "end" in report:
-                    whole = True
                     return
                 if "error" in report:
-                    whole = True
                     raise _ERRORS[report["error"]](path=path, **report["values"])
-                yield int(report["page"]), _seen(report)
+                try:
+                    yield int(report["page"]), _seen(report)
+                except GeneratorExit:
+                    self._leave(process)
+                    raise
+                clock = timer(self._step_s)
+                is_busy = True
                 _tell(process, go=True)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
+            is_busy = True  # whatever state it is in
             if late:
                 raise TimeoutError from err
             raise ChildProcessError(str(path)) from err
         finally:
-            timer.cancel()
-            if not whole:
-                self._abandon(process)
+            clock.cancel()
+            if is_busy:
+                self._end()  # it is in the middle of a step, which may last
 
-    def _abandon(self, process: subprocess.Popen[str]) -> None:
-        """Has the child leave the file, or ends it where it can't be told."""
+    def _leave(self, process: subprocess.Popen[str]) -> None:
+        """Has the child, which waits for an answer, leave the file; ends it where it can't be told."""
         try:
             _tell(process, go=False)
-            for report in _reports(process):
-                if "end" in report or "error" in report:
-                    return
-        except (OSError, EOFError, ValueError):
+            next(_reports(process))
+        except (OSError, EOFError, ValueError, TypeError):
             self._end()
 
 
@@ -179,16 +218,20 @@ def _say(**words: object) -> None:
     sys.stdout.flush()
 
 
-def _search(path: Path, wechat: Wechat, *, glanced: bool) -> None:
-    """Every page at first glance, then every page at length."""
+def _search(path: Path, wechat: Wechat, *, glanced: bool, skip: int) -> None:
+    """Every page at first glance, then every page at length; the first ``skip`` steps were done before."""
+    for number, (page, step) in enumerate(_steps(path, wechat, glanced=glanced)):
+        if number >= skip and not _reported(page, step()):
+            return
+
+
+def _steps(path: Path, wechat: Wechat, *, glanced: bool) -> Iterator[tuple[int, cascade.Step]]:
     if not glanced:
         for page in picture.pages(path):
-            if not _reported(page.number, cascade.glance(page)):
-                return
+            yield page.number, partial(cascade.glance, page)
     for page in picture.pages(path, colour=True):
         for step in cascade.steps(page, wechat):
-            if not _reported(page.number, step()):
-                return
+            yield page.number, step
 
 
 def _reported(page: int, seen: Seen) -> bool:
@@ -213,7 +256,7 @@ def main() -> None:
             folder = order["models"]
             wechat = Wechat(Path(folder))
         try:
-            _search(Path(order["path"]), wechat, glanced=order["glanced"])
+            _search(Path(order["path"]), wechat, glanced=order["glanced"], skip=order["skip"])
         except (NoSuchFile, UnreadableFile) as err:
             values = {name: value for name, value in err.values.items() if name != "path"}
             _say(error=type(err).__name__, values=values)
