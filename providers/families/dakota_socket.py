@@ -1,0 +1,186 @@
+"""Where images of a GE Zero Footprint viewer are asked for: its WebSocket ``dakota-protocol-1.0``.
+
+The viewer's page knows its own ticket; what it said first on its socket is repeated on sockets of our own. Where the site does
+not allow that, the page's own socket is used, one image after another.
+
+facts: fixtures/sites/cif/README.md
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from providers.families.dakota_layout import ERROR, of_message
+from scraper.contract import CloudfilmError, Session, SiteUnreachable, Socket, decode_text
+
+SUBPROTOCOL = "dakota-protocol-1.0"
+STUDY, IMAGE = "CMDGETOPTIMIZEDSTUDY", "CMDGETOBJ"
+RAW = {"OutputFormat": "IT_RAW", "QualityLevel": 97, "ElevateRequest": False, "MaxResolution": 0}
+SOCKETS = 3  # of our own, beside the page's
+IMAGE_S = 90.0  # an image that takes longer never comes
+
+HOOK = """(() => {
+  const Native = window.WebSocket;
+  window.WebSocket = class extends Native {
+    send(data) {
+      if (typeof data === "string" && data.includes("CMDGETOPTIMIZEDSTUDY")) window.__study = this;
+      super.send(data);
+    }
+  };
+})()"""
+THERE = """async ([token, command, patience]) => {
+  const socket = window.__study;
+  if (!socket || socket.readyState !== 1) return {lost: "the connection was closed"};
+  return await new Promise(done => {
+    let mine = false, header = null;
+    const over = told => {
+      clearTimeout(timer);
+      socket.removeEventListener("message", heard);
+      socket.removeEventListener("close", closed);
+      done(told);
+    };
+    const closed = () => over({lost: "the connection was closed"});
+    const timer = setTimeout(() => over({lost: "no answer in time"}), patience);
+    const heard = async event => {
+      if (typeof event.data !== "string") {
+        if (!mine || header === null) return;
+        const reader = new FileReader();
+        reader.onload = () => over({header, pixels: reader.result.slice(reader.result.indexOf(",") + 1)});
+        reader.readAsDataURL(new Blob([event.data]));
+        mine = false;
+      } else if (event.data.startsWith("CMDERROR")) over({refused: event.data});
+      else if (event.data.startsWith("CMD")) {
+        mine = event.data.startsWith("CMDGETOBJ " + token + " IT_RAW");
+        header = null;
+      } else if (mine) header = event.data;
+    };
+    socket.addEventListener("message", heard);
+    socket.addEventListener("close", closed);
+    socket.send(command);
+  });
+}"""
+
+
+class Line(Protocol):
+    """Somewhere that images can be asked for, one at a time."""
+
+    async def ask(self, token: str) -> tuple[str, bytes]:
+        """One frame: its header, a JSON text, and its raw pixels."""
+
+
+async def prepare(session: Session) -> None:
+    """Before the viewer is opened: its page will keep hold of the socket that it asks on."""
+    await session.window()
+    await session.page.add_init_script(HOOK)
+
+
+async def opened(session: Session) -> list[Line]:
+    """Sockets of our own, where the site takes what the page said on its socket a second time; else the page's."""
+    said = [one for one in session.traffic.exchanges if one.kind == "websocket-out" and one.is_text]
+    at = next((at for at, one in enumerate(said) if STUDY in decode_text(one.read())), None)
+    if at is None:
+        return [_Pages(session)]
+    url = said[at].url
+    opening = tuple(decode_text(one.read()) for one in said[: at + 1] if one.url == url)
+    own = [_Own(session, url, opening) for _ in range(max(1, min(SOCKETS, session.settings.jobs)))]
+    try:
+        await own[0].connect()
+    except CloudfilmError:
+        return [_Pages(session)]
+    for one in own:
+        session.at_close(one.close)
+    return list(own)
+
+
+class _Own:
+    """A socket of our own; opened anew after a failure."""
+
+    def __init__(self, session: Session, url: str, opening: tuple[str, ...]) -> None:
+        self._session = session
+        self._url = url
+        self._opening = opening
+        self._stack = AsyncExitStack()
+        self._socket: Socket | None = None
+
+    async def connect(self) -> Socket:
+        """Say what the page said, and wait for the layout."""
+        if self._socket is not None:
+            return self._socket
+        page = re.sub(r"^(https?://[^/]+).*", r"\1", self._session.page.url)
+        try:
+            socket = await self._stack.enter_async_context(
+                self._session.websocket(self._url, headers={"Origin": page}, subprotocols=(SUBPROTOCOL,))
+            )
+            for message in self._opening:
+                await socket.send(message)
+            layout = None
+            while layout is None:
+                told = await socket.receive(timeout_s=IMAGE_S / 3)
+                layout = of_message(
+                    told.encode() if isinstance(told, str) else told, self._url, self._session
+                )
+        except CloudfilmError:
+            await self.close()
+            raise
+        self._socket = socket
+        return socket
+
+    async def ask(self, token: str) -> tuple[str, bytes]:
+        try:
+            socket = await self.connect()
+            await socket.send(_command(token))
+            return await self._answer(socket, token)
+        except BaseException:
+            await self.close()  # what is still under way on it belongs to nobody
+            raise
+
+    async def _answer(self, socket: Socket, token: str) -> tuple[str, bytes]:
+        """Three messages: whose image it is, its header, its pixels; others may stand between."""
+        is_mine, header = False, ""
+        while True:
+            message = await socket.receive(timeout_s=IMAGE_S)
+            if isinstance(message, bytes):
+                if is_mine and header:
+                    return header, message
+            elif message.startswith(ERROR):
+                raise _failed(message, self._session)
+            elif message.startswith("CMD"):
+                is_mine, header = message.startswith(f"{IMAGE} {token} IT_RAW"), ""
+            elif is_mine:
+                header = message
+
+    async def close(self) -> None:
+        """End the connection."""
+        self._socket = None
+        await self._stack.aclose()
+
+
+class _Pages:
+    """The socket of the viewer's page."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def ask(self, token: str) -> tuple[str, bytes]:
+        window = await self._session.window()
+        async with window.guard():
+            told = await self._session.page.evaluate(THERE, [token, _command(token), IMAGE_S * 1000])
+        if "lost" in told:
+            raise SiteUnreachable(host=self._session.link.host, why=told["lost"])
+        if "refused" in told:
+            raise _failed(told["refused"], self._session)
+        return told["header"], base64.b64decode(told["pixels"])
+
+
+def _failed(message: str, session: Session) -> CloudfilmError:
+    """An image that the site does not give now."""
+    said = message.removeprefix(ERROR).strip()
+    return SiteUnreachable(said, host=session.link.host, why="refused for now")
+
+
+def _command(token: str) -> str:
+    return json.dumps({"CommandName": IMAGE, "Token": token, "Options": RAW}, separators=(",", ":"))
