@@ -48,6 +48,9 @@ NEVER = re.compile(
     r"log ?out|sign ?out|pay|delete|cancel|share|report|prior|history|print|close|help|about",
     re.IGNORECASE,
 )
+A_SERIES = re.compile(
+    r"(剂量|dose).{0,3}(报告|report)|structured report", re.IGNORECASE
+)  # no report of a physician
 ENTRY = re.compile(
     r"(查看|浏览|打开|调阅|观看|阅览|进入|显示).{0,4}(影像|图像|胶片|原图|DICOM)|(影像|图像|胶片).{0,2}(浏览|查看|调阅|阅览)|"
     r"^(影像|图像|影像资料|检查影像|医学影像|原始影像|电子胶片|云胶片|数字影像)$|"
@@ -254,7 +257,7 @@ class Driver:
     async def series_shown(self) -> int:
         """How many entries of a series list the viewer shows; 0 where it shows none."""
         return len(
-            {mark.text for mark in await self._marks("series") if mark.text and not NEVER.search(mark.text)}
+            {mark.text for mark in await self._marks("series") if mark.text and not _is_never(mark.text)}
         )
 
     async def _press(self, wording: re.Pattern[str], never: re.Pattern[str] = NEVER) -> bool:
@@ -305,9 +308,7 @@ class Driver:
             return
         seen: set[str] = set()
         for _ in range(MAX_SERIES):
-            fresh = [
-                one for one in await self._marks("series") if not one.away and not NEVER.search(one.text)
-            ]
+            fresh = [one for one in await self._marks("series") if not one.away and not _is_never(one.text)]
             fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
             if not fresh or time.monotonic() > self._until:
                 return
@@ -397,6 +398,11 @@ class Driver:
             with self._window.quietly():
                 said.append(await frame.evaluate(TEXT))
         return "\n".join(said)
+
+
+def _is_never(text: str) -> bool:
+    """Whether an entry of a series list is none to be pressed."""
+    return NEVER.search(A_SERIES.sub("", text)) is not None
 
 
 def _question(field: dict[str, Any]) -> Question | None:

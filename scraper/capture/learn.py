@@ -7,12 +7,14 @@ no request that it seems to cover contradicts it. Values that no manifest contai
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, quote_plus, urljoin
 
 from scraper.capture.catch import Manifest
 
@@ -27,6 +29,24 @@ _LOADER: Final = re.compile(
 )  # a viewer's own word before an address
 
 Path = tuple[str | int, ...]
+
+
+def _base64(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
+WRITTEN: Final[tuple[Callable[[str], str], ...]] = (  # the ways in which pages write a value into a request
+    str,
+    lambda value: quote(value, safe=""),
+    lambda value: quote(value, safe="!'()*"),  # encodeURIComponent
+    lambda value: quote_plus(value, safe="*"),  # URLSearchParams, a form
+    lambda value: quote(value, safe=";/?:@&=+$,#!'()*"),  # encodeURI
+    lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    _base64,
+    lambda value: quote(_base64(value), safe=""),
+)
+BASE64_FROM: Final = 6
+SHORTEST_PACKED: Final = 6  # characters; the base64 of a shorter value stands in any text by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +71,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literals and blanks, alternating; ``quoted`` blanks are percent-encoded."""
+    """Literals and blanks, alternating; each blank is a field and its place in ``WRITTEN`` (0: as it is)."""
 
     literals: tuple[str, ...]
-    blanks: tuple[tuple[str, bool], ...]
+    blanks: tuple[tuple[str, int], ...]
 
     def fill(self, record: Record) -> str | None:
         """The address for a record; None where it lacks a field."""
         out = [self.literals[0]]
-        for (name, quoted), literal in zip(self.blanks, self.literals[1:], strict=True):
+        for (name, way), literal in zip(self.blanks, self.literals[1:], strict=True):
             value = record.fields.get(name)
             if value is None:
                 return None
-            out += [quote(value, safe="") if quoted else value, literal]
+            out += [WRITTEN[way](value), literal]
         return "".join(out)
 
     @property
@@ -175,20 +195,29 @@ def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
         value = record.fields[name]
         if "/" in value and urljoin(base, value) == address:
             yield (
-                Template((address.removesuffix(value), ""), ((name, False),))
+                Template((address.removesuffix(value), ""), ((name, 0),))
                 if address.endswith(value)
-                else Template(("", ""), ((name, False),))
+                else Template(("", ""), ((name, 0),))
             )
-    blanks: list[tuple[int, int, str, bool]] = []
+    blanks: list[tuple[int, int, str, int]] = []
     for name, value in sorted(
         record.fields.items(), key=lambda item: (-len(item[1]), item[0] not in record.own, item[0])
     ):
-        for text, quoted in ((value, False), (quote(value, safe=""), True)):
+        for text, way in _spellings(value).items():
             for at in places(address, text):
                 if all(at + len(text) <= start or at >= end for start, end, _, _ in blanks):
-                    blanks.append((at, at + len(text), name, quoted and text != value))
+                    blanks.append((at, at + len(text), name, way))
     if any(name in record.own for _, _, name, _ in blanks):
         yield _cut(address, sorted(blanks))
+
+
+def _spellings(value: str) -> dict[str, int]:
+    """How a value may stand in a request → the way of writing it; the plainest where several agree."""
+    found: dict[str, int] = {}
+    for way, write in enumerate(WRITTEN):
+        if way < BASE64_FROM or len(value) >= SHORTEST_PACKED:
+            found.setdefault(write(value), way)
+    return found
 
 
 def places(address: str, text: str) -> Iterator[int]:
@@ -201,7 +230,7 @@ def places(address: str, text: str) -> Iterator[int]:
             yield match.start()
 
 
-def _cut(address: str, blanks: Sequence[tuple[int, int, str, bool]]) -> Template:
+def _cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
     literals, names, at = [], [], 0
     for start, end, name, quoted in blanks:
         literals.append(address[at:start])
