@@ -150,6 +150,26 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
         assert "/s/A0" not in told
 
 
+def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
+    many, output = Many(1, hold=frozenset([0])), tmp_path / "out"
+    with up(many), cluster(tmp_path, 1) as work:
+        run = started(many, listed(tmp_path, many.link(0)), output, "--scheduler", work.address)
+        until(lambda: run.poll() is not None or many.images[0] > 0)
+        with distributed.Client(work.address, set_as_default=False) as client:
+            [keys] = client.processing().values()
+            named = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
+            [topic] = [name for name in named if name.startswith("cloudfilm-")]
+            for _ in range(2):  # as the second and the third worker would say when they begin
+                client.log_event(topic, keys[0])
+            _, said = run.communicate(timeout=60)
+            assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
+            assert topic not in client.run_on_scheduler(
+                lambda dask_scheduler: list(dask_scheduler.worker_plugins)
+            )
+    assert run.returncode == ExitCode.SITE, said
+    assert states(output) == {"failed": 1}
+
+
 def test_no_scheduler_answers(tmp_path):
     links = listed(tmp_path, Many(1).link(0))
     done = batch(Many(1), links, tmp_path / "out", "--scheduler", "tcp://127.0.0.1:1", "--timeout", "1")
