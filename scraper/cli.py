@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.exceptions import TyperException
@@ -38,7 +38,7 @@ from scraper.cli_options import (
     complain,
     settings_of,
 )
-from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, UsageError
+from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result
 from scraper.settings import (
@@ -48,6 +48,9 @@ from scraper.settings import (
     browser_from_environment,
     language_from_environment,
 )
+
+if TYPE_CHECKING:
+    from scraper.qr import Reader
 
 T = TypeVar("T")
 app = typer.Typer(
@@ -217,32 +220,42 @@ def decode(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
-    from scraper import source
-    from scraper.words import decoded_json, decoded_words
+    from scraper import qr
 
     settings = Settings(
         decode_timeout_s=timeout,
         language=lang or language_from_environment(),
         verbosity=-1 if quiet else verbose,
     )
-    code = 0
-    for path in file:
-        try:
-            found = source.decode(path, settings)
-            refusal = found.refusal()
-        except CloudfilmError as err:
-            complain(describe(err, settings.language))
-            code = max(code, int(err.exit_code))
-            continue
-        typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
-        drawn = annotate if annotate is not None else _suspects_picture(path) if refusal and verbose else None
-        if drawn is not None:
-            source.annotate(found, drawn)
-            complain(say("decode.annotated", settings.language, path=drawn))
-        if refusal is not None:
-            complain(describe(refusal, settings.language))
-            code = max(code, int(refusal.exit_code))
-    return code
+    codes: list[int] = []
+    with qr.Reader() as reader:
+        for path in file:  # one that can't be read does not end the others
+            try:
+                refusal = _decode_one(path, settings, reader, annotate, as_json=as_json)
+            except CloudfilmError as err:
+                refusal = err
+            if refusal is not None:
+                complain(describe(refusal, settings.language))
+                codes.append(int(refusal.exit_code))
+    return max(codes, default=0)
+
+
+def _decode_one(
+    path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
+) -> CloudfilmError | None:
+    """Prints what is on one picture; gives why there is no link on it."""
+    from scraper import source
+    from scraper.words import decoded_json, decoded_words
+
+    found = source.decode(path, settings, reader)
+    refusal = found.refusal()
+    typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
+    is_wanted = refusal is not None and settings.verbosity > 0
+    drawn = annotate or (_suspects_picture(path) if is_wanted else None)
+    if drawn is not None:
+        source.annotate(found, drawn)
+        complain(say("decode.annotated", settings.language, path=drawn))
+    return refusal
 
 
 async def _download(settings: Settings, url: str) -> bytes:
@@ -371,8 +384,13 @@ def doctor(
     if fetch_models:
         from scraper import qr
 
-        for path in qr.fetch_models(lambda url: _run(_download(settings, url))):
-            complain(f"→ {path}")
+        try:
+            for path in qr.fetch_models(lambda url: _run(_download(settings, url))):
+                complain(f"→ {path}")
+        except qr.WrongSum as err:
+            raise SiteChanged(host="raw.githubusercontent.com", what=str(err)) from err
+        except OSError as err:
+            raise NotWritable(path=str(qr.default_folder())) from err
     findings = clinic.examine(settings)
     if as_json:
         for finding in findings:

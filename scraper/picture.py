@@ -135,6 +135,19 @@ def pages(path: Path, *, colour: bool = False) -> Iterator[Page]:
     )
 
 
+def frames_left_out(path: Path) -> int:
+    """How many frames of an animation ``pages`` does not give; 0 for everything else.
+
+    Raises:
+        NoSuchFile, UnreadableFile: as ``pages``.
+    """
+    kind = kind_of(path)
+    if kind not in {Kind.GIF, Kind.WEBP, Kind.PNG, Kind.AVIF, Kind.HEIF}:
+        return 0
+    with closing(_open(path, kind)) as image:
+        return max(0, getattr(image, "n_frames", 1) - MAX_FRAMES)
+
+
 def _image_pages(path: Path, kind: Kind, *, colour: bool) -> Iterator[Page]:
     with closing(_open(path, kind)) as image:
         frames = getattr(image, "n_frames", 1) if kind is not Kind.JPEG else 1

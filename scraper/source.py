@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scraper import link, qr, registry
+from scraper import link, picture, qr, registry
 from scraper.errors import (
     CloudfilmError,
     MiniProgramOnly,
@@ -34,13 +34,17 @@ MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The codes of one file, what each means, and the film's link among them (None: there is none)."""
+    """The codes of one file, what each means, and the film's link among them (None: there is none).
+
+    ``frames_left_out`` is how many frames of an animation without a link were not looked at.
+    """
 
     path: Path
     codes: tuple[tuple[qr.Code, Meaning], ...]
     link: str | None
     reading: qr.Reading
     seconds: float
+    frames_left_out: int = 0
 
     def refusal(self) -> CloudfilmError | None:
         """Why there is no link, as the error that the command ends with."""
@@ -73,7 +77,8 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
     ranked = sorted((meaning for _, meaning in codes if meaning.link is not None), key=_preference)
     chosen = ranked[0].link if ranked else None
-    return Decoded(path, codes, chosen, reading, time.monotonic() - started)
+    left_out = picture.frames_left_out(path) if chosen is None else 0
+    return Decoded(path, codes, chosen, reading, time.monotonic() - started, left_out)
 
 
 def annotate(found: Decoded, out: Path) -> None:

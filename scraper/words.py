@@ -45,6 +45,8 @@ def decoded_words(found: Decoded, language: Language) -> str:
         lines.append(f"  {mark} {code.symbology} ({kind}{owner}): {text}")
     if found.reading.out_of_time:
         lines.append(f"  {say('decode.out-of-time', language)}")
+    if found.frames_left_out:
+        lines.append(f"  {say('decode.frames-left-out', language, count=found.frames_left_out)}")
     return "\n".join(lines)
 
 

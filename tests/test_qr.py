@@ -101,6 +101,30 @@ def test_models_of_another_sum_are_not_loaded(tmp_path: Path) -> None:
     assert not Wechat(tmp_path).is_there
 
 
+def test_models_are_fetched_once_and_only_as_they_were_pinned(tmp_path: Path) -> None:
+    if not MODELS.is_dir():
+        pytest.skip("the model files are not here")
+    asked: list[str] = []
+
+    def download(url: str) -> bytes:
+        asked.append(url)
+        return (MODELS / url.rpartition("/")[2]).read_bytes()
+
+    assert len(qr.fetch_models(download, tmp_path)) == 4
+    assert all(url.startswith("https://") for url in asked)
+    assert [engine.lacking for engine in qr.engines(tmp_path) if engine.name == "wechat"] != ["models"]
+    (tmp_path / "sr.prototxt").write_bytes(b"broken")
+    assert qr.fetch_models(download, tmp_path) == [tmp_path / "sr.prototxt"]
+    assert qr.fetch_models(download, tmp_path) == []
+    assert len(asked) == 5
+
+
+def test_a_model_of_another_sum_is_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(qr.WrongSum):
+        qr.fetch_models(lambda url: b"a page that says hello", tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_a_code_that_gives_nothing_is_a_suspect(tmp_path: Path) -> None:
     path, drawn = tmp_path / "broken.png", code(LINK)
     drawn.paste(255, (96, 96, 204, 204))

@@ -147,3 +147,32 @@ def test_a_named_provider_reads_an_unlisted_host():
 def test_a_named_provider_refuses_a_link_of_another_shape():
     with pytest.raises(UnusableLink):
         registry.find(of("https://film.aurora.test/help"), "shdc")
+
+
+def test_what_is_left_out_of_an_animation_is_said(tmp_path):
+    from PIL import Image
+
+    from scraper.settings import Language
+    from scraper.words import decoded_words
+
+    frames = [Image.new("L", (60, 60), 20 * number) for number in range(9)]
+    frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
+    found = source.decode(tmp_path / "screen.gif", SETTINGS)
+    assert found.frames_left_out == 5
+    assert "5 later frames" in decoded_words(found, Language.EN)
+    assert source.decode(photo(tmp_path, "nothing"), SETTINGS).frames_left_out == 0
+
+
+def test_one_file_that_fails_does_not_end_the_others(tmp_path, capsys):
+    from scraper.cli import run
+
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    follow = photo(tmp_path, FOLLOW, name="follow.png")
+    good = photo(tmp_path, FILM)
+    files = [tmp_path / "gone.png", tmp_path / "torn.png", follow, good]
+    code = run(["decode", "--json", "--lang", "en", *map(str, files)])
+    out, err = capsys.readouterr()
+    assert [line for line in out.splitlines() if FILM in line]
+    assert len(out.splitlines()) == 2
+    assert "gone.png" in err
+    assert code == 4
