@@ -219,18 +219,19 @@ def test_two_processes_share_the_work(tmp_path):
 
 def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     many = Many(3, hold=frozenset([1]))
-    links = listed(tmp_path, *map(many.link, range(3)), "http://film.dusk.test/dusk/s3cr3tt0ken")
+    bugs = [f"http://film.dusk.test/dusk/{name}" for name in ("s3cr3tt0ken", "cancels")]
+    links = listed(tmp_path, *map(many.link, range(3)), *bugs)
     with up(many):
         done = batch(many, links, tmp_path / "out", "--give-up", 10, "--json")
     found = {one["exit_code"]: one for one in documents(done)}
     assert done.returncode == ExitCode.SITE
-    assert sorted(one["exit_code"] for one in documents(done)) == [0, 0, 1, 9]
+    assert sorted(one["exit_code"] for one in documents(done)) == [0, 0, 1, 1, 9]
     assert [one["code"] for one in found[1]["problems"]] == ["bug"]
     assert [one["code"] for one in found[9]["problems"]] == ["site-unreachable"]
     assert "no sign of life for 10 s" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
-    assert len(list((tmp_path / "out" / "diagnostics").iterdir())) == 2
+    assert len(list((tmp_path / "out" / "diagnostics").iterdir())) == 3
 
 
 def test_no_host_is_asked_faster_than_by_one(tmp_path):
@@ -401,6 +402,19 @@ def test_the_page_opens_offline_and_shows_each_series(tmp_path, lang, word):
     targets = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
     assert len(targets) == 3
     assert all((tmp_path / "out" / unquote(target) / "study.json").is_file() for target in targets)
+
+
+def test_an_output_folder_that_was_moved_is_known_again(tmp_path):
+    many = Many(2)
+    links = listed(tmp_path, *map(many.link, range(2)))
+    with up(many):
+        assert batch(many, links, tmp_path / "out").returncode == 0
+        (tmp_path / "out").rename(tmp_path / "elsewhere")
+        many.entered.clear()
+        again = batch(many, links, tmp_path / "elsewhere", "--json")
+        assert not many.entered
+    assert {Path(one["output"]).parent for one in documents(again)} == {tmp_path / "elsewhere"}
+    assert all((Path(one["output"]) / "study.json").is_file() for one in documents(again))
 
 
 @POSIX

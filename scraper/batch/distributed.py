@@ -225,7 +225,9 @@ class ClusterWorker:
         try:
             versions = set((await self._client.run(_version)).values())
             await self._client.register_plugin(self._host, name=self._host.name)
-        except (ImportError, AttributeError, TypeError) as err:
+        except OSError as err:
+            raise SiteUnreachable(host=self._scheduler, why="the scheduler is gone") from err
+        except Exception as err:  # what a worker could not import comes as a plain Exception
             raise WorkersUnfit(host=self._scheduler, version=__version__) from err
         if versions - {__version__}:
             raise WorkersUnfit(host=self._scheduler, version=__version__)

@@ -80,6 +80,10 @@ class Pulse:
         self._watcher.say(name, **values)
 
 
+class _Silent(Exception):
+    """No sign of life for too long."""
+
+
 @dataclass(slots=True)
 class _Shift:
     """The inspecting processes of some hundred links, ended after the last of these."""
@@ -180,7 +184,7 @@ class LocalWorker:
         started = time.monotonic()
         try:
             result = await self._within(run.grab(job.source), pulse)
-        except TimeoutError:
+        except _Silent:
             await self._cleared(slot)
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
@@ -195,26 +199,28 @@ class LocalWorker:
                 job.settings.output / "diagnostics", result.error, result.link, result.provider, run.log
             )
             result = replace(result, diagnostic=path)
-        return await asyncio.to_thread(outcome, job, result)
+        try:
+            return await asyncio.to_thread(outcome, job, result)
+        except Exception as err:  # noqa: BLE001  # as above: a picture that can't be drawn, at worst
+            return outcome(job, _failed(job, err, ExitCode.BUG, started))
 
     async def _within(self, work: Coroutine[Any, Any, Result], pulse: Pulse) -> Result:
         """Wait as long as there are signs of life.
 
         Raises:
-            TimeoutError: none for too long; the work was called off, and is left to itself where it does not end.
+            _Silent: none for too long; the work was called off, and is left to itself where it does not end.
         """
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=min(LOOK_EVERY_S, self._patience_s / 4)))[0]:
                 if pulse.silent_s > self._patience_s:
-                    break
-            else:
-                return task.result()
-        except asyncio.CancelledError:
+                    raise _Silent
+        except (asyncio.CancelledError, _Silent):
             await self._called_off(task)
             raise
-        await self._called_off(task)
-        raise TimeoutError
+        if task.cancelled():  # from within: it must not look as if the user had stopped the batch
+            raise RuntimeError("called off by itself")
+        return task.result()
 
     async def _called_off(self, task: asyncio.Task[Result]) -> None:
         task.cancel()

@@ -8,6 +8,8 @@ verified: emulated site only
 
 from __future__ import annotations
 
+import asyncio
+
 from scraper.contract import (
     PHONE_LAST4,
     AsyncIterator,
@@ -92,4 +94,6 @@ class Dusk(Provider):
     example = "https://film.dusk.test/dusk/1"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        if link["code"] == "cancels":
+            raise asyncio.CancelledError
         yield Series("", str(1 // 0))
