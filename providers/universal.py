@@ -3,13 +3,13 @@
 facts:    none; whatever a page loads
 asks:     whatever its form asks
 serves:   Part 10 files, WADO-RS, WADO-URI, zips, WebSocket messages, as the viewer gets them
-verified: OHIF on Orthanc and emulated pages
+verified: OHIF and dwv on Orthanc, and emulated pages
 """
 
 from __future__ import annotations
 
 from scraper.capture import Capture
-from scraper.contract import AsyncIterator, Found, Provider, Session, ShareLink
+from scraper.contract import WECHAT_PHONE, AsyncIterator, Found, Provider, Session, ShareLink
 
 
 class Universal(Provider):
@@ -20,5 +20,5 @@ class Universal(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        for series in await Capture(link, session).run():
+        for series in await Capture(link, session, phone=WECHAT_PHONE).run():
             yield series

@@ -2,7 +2,7 @@ import pytest
 
 from fixtures import dwv, ohif, orthanc
 from fixtures.dicom import chest_ct
-from fixtures.sites.generic_viewer.site import HOST, PASSWORD, REPORT, GenericViewer
+from fixtures.sites.generic_viewer.site import HOST, LAST4, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NotOriginalDicom
@@ -41,6 +41,11 @@ CASES = (
     case("login", answers={"password": PASSWORD}),
     case("login", series={}, raises=CredentialsRequired),
     case("login", series={}, answers={"password": "wrong"}, raises=CredentialsRefused),
+    case("boxes", answers={"phone_last4": LAST4}),
+    case("boxes", series={}, raises=CredentialsRequired),
+    case("boxes", series={}, answers={"phone_last4": "0000"}, raises=CredentialsRefused),
+    case("phone"),
+    case("notice"),
     case("package"),
     case("dicomweb", origin="rebuilt"),
     case("priors"),

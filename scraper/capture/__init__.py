@@ -15,13 +15,14 @@ from typing import Final
 from scraper.capture import complete, learn, promote
 from scraper.capture.ask import Asker
 from scraper.capture.catch import SENT, Catch, asked_by, with_instances
-from scraper.capture.drive import EXPIRED, Driver
+from scraper.capture.drive import EXPIRED, PHONE_ONLY, Driver
 from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.link import ShareLink
 from scraper.model import Captured, Instance, Series
 from scraper.session import Session
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
 
@@ -41,10 +42,14 @@ class Capture:
         link: the share link.
         session: its conversation; the window has been opened.
         ways: of asking for the rest that are used.
+        phone: how a phone's browser names itself, to a page that is for phones only; empty: such a page is given up.
     """
 
-    def __init__(self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By)) -> None:
+    def __init__(
+        self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By), phone: str = ""
+    ) -> None:
         self._ways = ways
+        self._phone = phone
         self._link = link
         self._session = session
         self._catch = Catch(session.spool / "captured")
@@ -72,12 +77,14 @@ class Capture:
             NotOriginalDicom: only pictures were shown. UnknownViewer: nothing was. LinkExpired: the page says so.
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
-        window = await self._session.window()
-        driver = self._driver = Driver(self._session, window, self._catch, self._can_list)
-        if not await driver.enter() and not (await driver.download() and not self._is_thin()):
-            await driver.play()
-            await self._can_list()
+        driver = await self._driven()
         found = self._series(driver.totals)
+        if not found and self._phone and await self._wants_a_phone(driver):
+            window = await self._session.window()
+            await window.as_phone(self._phone, *PHONE_SCREEN)
+            await window.open(self._link.url)
+            driver = await self._driven()
+            found = self._series(driver.totals)
         if found:
             return found
         said = await driver.text()
@@ -87,6 +94,20 @@ class Capture:
         if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
             raise NotOriginalDicom(host=self._link.host)
         raise UnknownViewer(link=self._link.redacted)
+
+    async def _driven(self) -> Driver:
+        """The viewer, brought up and shown through."""
+        window = await self._session.window()
+        driver = self._driver = Driver(self._session, window, self._catch, self._can_list)
+        if not await driver.enter() and not (await driver.download() and not self._is_thin()):
+            await driver.play()
+            await self._can_list()
+        return driver
+
+    async def _wants_a_phone(self, driver: Driver) -> bool:
+        """Whether the page says that it is for phones, or shows a computer nothing at all."""
+        said = (await driver.text()).strip()
+        return not EXPIRED.search(said) and (not said or PHONE_ONLY.search(said) is not None)
 
     def _is_thin(self) -> bool:
         """A download of a single object is no package of a study."""
@@ -149,6 +170,7 @@ class Capture:
             if one.ok and (asked := asked_by(one)) in self._catch.sources
         }
         found = learn.rules(self._catch.manifests, list(exchanges))
+        found = [rule for rule in found if not self._is_of_series(rule)]
         if not found:
             return []
         self._rule = found[0]
@@ -191,6 +213,17 @@ class Capture:
             count = None if found[0].is_flat else len(instances)
             series.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
         return series
+
+    def _is_of_series(self, rule: learn.Rule) -> bool:
+        """Whether a rule gives one image of each series, as for a row of previews: no two that came are of one series."""
+        for addresses in rule.addresses.values():
+            came = [self._catch.objects.get(self._catch.sources.get(url, "")) for url in addresses]
+            series = [one.header.series_instance_uid for one in came if one is not None]
+            if len(series) > len(set(series)):
+                return False
+        return sum(url in self._catch.sources for some in rule.addresses.values() for url in some) > len(
+            rule.addresses
+        )
 
     # ---- what there is
 

@@ -64,6 +64,18 @@ DOWNLOAD = re.compile(
 )
 NO_PACKAGE = re.compile(r"pdf|app|客户端|jpe?g|png|图片|视频|插件|浏览器", re.IGNORECASE)
 CONFIRM = re.compile(r"^(确定|确认|是|好的|继续|下载|ok|yes|confirm|continue|download)$", re.IGNORECASE)
+NOTICE = re.compile(
+    r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE
+)  # no consent: that is a person's
+SUBMIT = re.compile(
+    r"^(确\s?定|确\s?认|提\s?交|查\s?询|登\s?录|进\s?入|查\s?看|验\s?证|下一步|ok|submit|log ?in|sign ?in|enter|next|verify)",
+    re.IGNORECASE,
+)
+PHONE_ONLY = re.compile(
+    r"请.{0,6}(手机|微信|移动端|移动设备).{0,6}(打开|访问|查看|浏览|扫)|仅支持.{0,6}(手机|微信|移动)|"
+    r"(open|use|visit).{0,20}\b(phone|mobile|wechat)",
+    re.IGNORECASE,
+)
 EXPIRED = re.compile(
     r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
 )
@@ -73,12 +85,12 @@ QUESTIONS: Final = (
     (re.compile(r"身份证.{0,4}(后|末)?.{0,2}(6|六)"), ID_LAST6),
     (re.compile(r"身份证"), ID_LAST4),
     (re.compile(r"(手机|电话).{0,4}(后|末|尾).{0,2}(4|四)"), PHONE_LAST4),
+    (re.compile(r"账号|帐号|用户名|account|user", re.IGNORECASE), ACCOUNT),
     (re.compile(r"手机|电话|phone|mobile", re.IGNORECASE), PHONE),
     (re.compile(r"验证码|captcha", re.IGNORECASE), CAPTCHA),
     (re.compile(r"安全码|访问码|提取码|查看码|校验码|access|code", re.IGNORECASE), ACCESS_CODE),
     (re.compile(r"密码|password|口令", re.IGNORECASE), PASSWORD),
     (re.compile(r"姓名|name", re.IGNORECASE), NAME),
-    (re.compile(r"账号|帐号|用户名|account|user", re.IGNORECASE), ACCOUNT),
 )
 
 # Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
@@ -111,8 +123,9 @@ FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
       && ["text", "password", "tel", "number", ""].includes(e.getAttribute("type") || ""); })
   .map((e, i) => { e.dataset.cloudfilmField = String(i);
     const label = e.labels && e.labels[0] ? e.labels[0].innerText : "";
-    const near = e.closest("div, p, tr, form, label");
-    return {mark: String(i), secret: e.type === "password",
+    let near = e.closest("div, p, tr, form, label");
+    while (near && near.parentElement && !near.innerText.trim()) near = near.parentElement;
+    return {mark: String(i), secret: e.type === "password", single: e.maxLength === 1,
       text: [e.placeholder, label, e.title, e.getAttribute("aria-label"), near ? near.innerText.slice(0, 40) : "", e.name, e.id]
         .filter(Boolean).join(" ")}; })"""
 STAGE = """() => { let best = null, size = 0;
@@ -179,7 +192,7 @@ class Driver:
                 return True
             if self._catch.size and not await self._has_form():
                 return False
-            if await self._answer_form() or await self._press(ENTRY):
+            if await self._press(NOTICE) or await self._answer_form() or await self._press(ENTRY):
                 continue
             if EXPIRED.search(await self.text()):
                 return False
@@ -223,23 +236,22 @@ class Driver:
         ]
         if not asked:
             return False
-        if "form" in self._clicked:
+        form = " ".join(("form", *(question.name for _, _, question in asked)))
+        if form in self._clicked:
             raise CredentialsRefused(asked[0][2].name, host=self._session.link.host)
-        self._clicked.add("form")
-        for frame, field, question in asked:
+        self._clicked.add(form)
+        boxes = _boxes(asked)
+        for number, (frame, field, question) in enumerate(asked):
             answer = self._session.answer(question)
+            if number in boxes:
+                answer = answer[boxes[number] : boxes[number] + 1]
             with self._window.quietly():
                 await frame.fill(f'[data-cloudfilm-field="{field["mark"]}"]', answer)
         frame, field, _ = asked[-1]
         with self._window.quietly():
-            await frame.press(f'[data-cloudfilm-field="{field["mark"]}"]', "Enter")
+            await frame.press(f'[data-cloudfilm-field="{field["mark"]}"]', "Enter", timeout=2000)
         if await self._window.traffic.settled(1.0, 1.5):
-            await self._press(
-                re.compile(
-                    r"^(确定|确认|提交|查询|登录|登 录|进入|查看|验证|下一步|ok|submit|log ?in|enter|next)",
-                    re.IGNORECASE,
-                )
-            )
+            await self._press(SUBMIT)
         return True
 
     # ---- what can be pressed
@@ -398,6 +410,12 @@ class Driver:
             with self._window.quietly():
                 said.append(await frame.evaluate(TEXT))
         return "\n".join(said)
+
+
+def _boxes(asked: list[tuple[Any, dict[str, Any], Question]]) -> dict[int, int]:
+    """Fields that take one character each, and the place of theirs within the answer that they share."""
+    singles = [number for number, (_, field, _) in enumerate(asked) if field["single"]]
+    return {number: place for place, number in enumerate(singles)} if len(singles) > 1 else {}
 
 
 def _is_never(text: str) -> bool:

@@ -91,6 +91,19 @@ class Window:
             await self.page.wait_for_load_state("domcontentloaded", timeout=LOADED_S * 1000)
         self._check()
 
+    async def as_phone(self, user_agent: str, width: int, height: int) -> None:
+        """From the next page on, be a phone: its name, its screen in CSS pixels, its touch.
+
+        Raises:
+            SiteUnreachable: the browser ended.
+        """
+        with self._translated(self.traffic.host):
+            session = await self._context.new_cdp_session(self.page)
+            await session.send("Emulation.setUserAgentOverride", {"userAgent": user_agent})
+            screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+            await session.send("Emulation.setDeviceMetricsOverride", screen)
+            await session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
     async def which(self, faces: Mapping[str, str], *, timeout_s: float) -> str:
         """Wait for whichever selector shows first, in the newest page or one of its frames, and give its name.
 
