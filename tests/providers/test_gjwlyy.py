@@ -1,0 +1,69 @@
+"""浙大二院: the viewer is driven by keys, and the pixels that it decodes are taken at full resolution only."""
+
+import pytest
+
+from fixtures.sites.gjwlyy.site import FILM, OLD, SHARE, SPENT, VIEW, GjwlyySite
+from fixtures.world import World
+from providers.families.eunity import Decoded, Tile, image
+from providers.gjwlyy import Gjwlyy
+from scraper.contract import LinkExpired, Origin
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+SERIES = {one.uid: len(one.images) for one in GjwlyySite().study.series if one.images}
+OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1)
+CASES = (
+    OPENS,
+    Case("over", OLD, raises=LinkExpired, says="已过期"),
+    Case("a ticket that is spent", SPENT, raises=LinkExpired),
+)
+NOT_OURS = (f"{FILM.origin}/cloudfilmserver/cloudFilm/showShareReport.htm", f"{VIEW.origin}/e/viewer")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_case(case, tmp_path):
+    with World(GjwlyySite()) as world:
+        await check(Gjwlyy, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+
+
+async def test_a_series_that_only_its_thumbnail_shows(tmp_path):
+    with World(GjwlyySite(by_arrows=False)) as world:
+        await check(Gjwlyy, OPENS, world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Gjwlyy.owns(of(link)) is None
+
+
+def tile(width, x, y, w, h, fill):
+    return Tile(width, x, y, w, h, 1, bytes([fill]) * (w * h))
+
+
+LOWER = tile(2, 0, 0, 2, 2, 9)
+FULL = (tile(4, 0, 0, 2, 2, 1), tile(4, 2, 0, 2, 2, 2), tile(4, 0, 2, 2, 1, 3), tile(4, 2, 2, 2, 1, 4))
+PICTURE = bytes([1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4])
+
+
+@pytest.mark.parametrize("size", [(4, 3), None])
+def test_the_highest_level_is_put_together(size):
+    assert image(Decoded((LOWER, *FULL), size, (), ())) == (4, 3, PICTURE)
+
+
+def test_tiles_without_a_place_stand_in_rows():
+    tiles = tuple(Tile(one.width, 0, 0, one.w, one.h, 1, one.data) for one in FULL)
+    assert image(Decoded((LOWER, *tiles), (4, 3), (), ())) == (4, 3, PICTURE)
+
+
+def test_a_width_that_is_the_tiles_own_does_not_mislead():
+    tiles = tuple(Tile(one.w, one.x, one.y, one.w, one.h, 1, one.data) for one in (LOWER, *FULL))
+    assert image(Decoded(tiles, (4, 3), (), ())) == (4, 3, PICTURE)
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_what_does_not_cover_the_image_is_none(missing):
+    tiles = tuple(one for at, one in enumerate(FULL) if at != missing)
+    assert image(Decoded((LOWER, *tiles), (4, 3), (), ())) is None
+    assert image(Decoded((LOWER,), (4, 3), (), ())) is None
