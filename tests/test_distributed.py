@@ -44,27 +44,18 @@ class Cluster:
 def cluster(folder: Path, workers: int = 2, **more: str) -> Iterator[Cluster]:
     address_file = folder / "scheduler.json"
     running: list[subprocess.Popen[bytes]] = []
+    told = environment() | {"DASK_TEMPORARY_DIRECTORY": str(folder)} | more
 
     def start(name: str, *words: str) -> None:
         with (folder / f"{name}.log").open("wb") as log:
             module = [sys.executable, "-m", f"distributed.cli.dask_{name.rstrip('0123456789')}"]
-            running.append(
-                subprocess.Popen(
-                    [*module, *words], stdout=log, stderr=log, env=environment() | more, cwd=folder
-                )
-            )
+            running.append(subprocess.Popen([*module, *words], stdout=log, stderr=log, env=told, cwd=folder))
 
     try:
         start(
-            "scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(address_file),
-        )
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
+            "--scheduler-file", str(address_file),
+        )  # fmt: skip
         until(lambda: address_file.is_file() and address_file.read_text().rstrip().endswith("}"))
         address = json.loads(address_file.read_text())["address"]
         for number in range(workers):
@@ -168,6 +159,17 @@ def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
             )
     assert run.returncode == ExitCode.SITE, said
     assert states(output) == {"failed": 1}
+
+
+def test_workers_without_this_tool(tmp_path):
+    (tmp_path / "other" / "scraper").mkdir(parents=True)
+    (tmp_path / "other" / "scraper" / "__init__.py").write_text("")
+    links = listed(tmp_path, Many(1).link(0))
+    with cluster(tmp_path, 1, PYTHONPATH=str(tmp_path / "other")) as work:
+        done = batch(Many(1), links, tmp_path / "out", "--scheduler", work.address)
+    assert done.returncode == ExitCode.USAGE, done.stderr
+    assert "cloudfilm[distributed]" in done.stderr
+    assert states(tmp_path / "out") == {"queued": 1}
 
 
 def test_no_scheduler_answers(tmp_path):
