@@ -16,19 +16,35 @@ from fixtures.replay import Replay
 from fixtures.sites.generic_viewer.site import HOST, PASSWORD, TOKEN, GenericViewer, _sign
 from fixtures.world import World
 from scraper import record
+from scraper.errors import LinkExpired
 from scraper.model import Status
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
 from scraper.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, nobody
+from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-SITE = GenericViewer()
+SITE, LISTS = GenericViewer(), lists.Lists()
+LINKS = {
+    "signed addresses": (f"https://{HOST}/v/signed", SITE, {}),
+    "a form": (f"https://{HOST}/v/login", SITE, {"password": PASSWORD}),
+    "DICOMweb": (f"https://{HOST}/v/dicomweb", SITE, {}),
+    "WebSocket messages": (f"https://{HOST}/v/socket", SITE, {}),
+    "ranges": (f"https://{HOST}/v/ranges", SITE, {}),
+    "a package": (f"https://{HOST}/v/package", SITE, {}),
+    "a chain of calls": (f"https://{lists.HOST}/chain?code={lists.CODE}", LISTS, {}),
+    "a password and a ticket": (
+        f"https://{lists.HOST}/login/{lists.CODE}",
+        LISTS,
+        {"password": lists.PASSWORD},
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def world():
-    with World(SITE) as running:
+    with World(SITE, LISTS) as running:
         yield running
 
 
@@ -70,8 +86,17 @@ def everything(data: bytes, depth: int = 0) -> Iterator[bytes]:
 
 def secrets_of(site: GenericViewer) -> set[bytes]:
     """What must not be found: UIDs, names, numbers, dates, texts, tokens, pixels."""
-    found = {PASSWORD.encode(), TOKEN.encode(), _sign("all").encode()}
-    for data in {**site.originals, **{uid: one.data for uid, one in site.prior.by_uid.items()}}.values():
+    found = {
+        PASSWORD.encode(),
+        TOKEN.encode(),
+        _sign("all").encode(),
+        *(one.encode() for one in LISTS.secrets),
+    }
+    for data in {
+        **site.originals,
+        **LISTS.originals,
+        **{uid: one.data for uid, one in site.prior.by_uid.items()},
+    }.values():
         ds = dcmread(io.BytesIO(data))
         found |= {
             str(ds.SOPInstanceUID).encode(),
@@ -95,36 +120,19 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
 SECRETS = secrets_of(SITE)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "signed",
-        "fields",
-        "wado",
-        "post",
-        "gzip",
-        "base64",
-        "frame",
-        "popup",
-        "login",
-        "package",
-        "dicomweb",
-        "ranges",
-        "socket",
-    ],
-)
-async def test_recorded_and_shown_again(kind, world, tmp_path):
-    answers = {"password": PASSWORD} if kind == "login" else {}
+@pytest.mark.parametrize("name", LINKS)
+async def test_recorded_and_shown_again(name, world, tmp_path):
+    link, site, answers = LINKS[name]
     path = tmp_path / "bundle.zip"
     async with Run(settings(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody) as run:
-        recorded = await record.record_link(run, f"https://{HOST}/v/{kind}", path)
+        recorded = await record.record_link(run, link, path)
     assert recorded.error is None
     assert recorded.values > 10
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            for data in everything(archive.read(name)):
+        for member in archive.namelist():
+            for data in everything(archive.read(member)):
                 told = [one for one in SECRETS if one in data]
-                assert not told, f"{name} tells {told[:3]}"
+                assert not told, f"{member} tells {told[:3]}"
     replay = Replay(path)
     with World(replay) as again:
         chosen = settings(
@@ -137,4 +145,11 @@ async def test_recorded_and_shown_again(kind, world, tmp_path):
         async with Run(chosen, Silent(), nobody) as run:
             result = await run.grab(replay.link)
     assert result.status is Status.COMPLETE, (result, again.unexpected)
-    assert result.counts.saved == len(SITE.originals)
+    assert result.counts.saved == len(site.originals)
+
+
+async def test_a_viewer_that_is_not_understood_is_recorded_too(world, tmp_path):
+    async with Run(settings(world, tmp_path, keep_programs=True), Silent(), nobody) as run:
+        recorded = await record.record_link(run, f"https://{HOST}/v/expired", tmp_path / "bundle.zip")
+    assert isinstance(recorded.error, LinkExpired)
+    assert json.loads(zipfile.ZipFile(tmp_path / "bundle.zip").read("bundle.json"))["error"] == "link-expired"

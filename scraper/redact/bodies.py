@@ -100,14 +100,16 @@ class Bodies:
         text = decode_text(data)
         codec = "utf-8" if _is_utf8(data) else "gb18030"
         if any(mark in content_type for mark in _PROGRAMS) and kind is not Kind.HTML:
-            shown = self._scripts.script(text) if "css" not in content_type else self._texts.known(text)
-        elif kind is Kind.HTML:
-            shown = self._scripts.page(text)
-        elif kind is Kind.XML:
-            shown = self._scripts.page(text, is_xml=True)
+            before, value, after = _json_in(text)
+            if value is not None:
+                shown = before + self._texts.known(json.dumps(self.value(value), ensure_ascii=False)) + after
+            else:
+                shown = self._scripts.program(text) if "css" not in content_type else self._texts.known(text)
+        elif kind in (Kind.HTML, Kind.XML):
+            shown = self._scripts.page(text, is_xml=kind is Kind.XML)
         else:
             shown = self._plain(text, key, depth)
-        return self._texts.known(shown).encode(codec, "replace")
+        return shown.encode(codec, "replace")
 
     def _plain(self, text: str, key: str, depth: int) -> str:
         """JSON (also behind the number of a Socket.IO message, or in a callback), a form, base64, a program, or a sentence."""
@@ -115,13 +117,15 @@ class Bodies:
         if value is not None:
             shown = json.dumps(self.value(value, key, depth), ensure_ascii=not text.isascii() and "\\u" in text,
                                separators=(",", ":") if '": ' not in text else (", ", ": "))  # fmt: skip
-            return (self._texts.text(before, lenient=True) if before else "") + shown + after
+            return (
+                (self._texts.text(before, lenient=True) if before else "") + self._texts.known(shown) + after
+            )
         packed = self._packed(text.strip(), depth)
         if packed is not None:
             return packed
         if "function" in text or "=>" in text:
             return self._scripts.script(text)
-        return self._texts.text(text, key)
+        return self._texts.known(self._texts.text(text, key))
 
     def value(self, value: Any, key: str = "", depth: int = 0) -> Any:
         """A JSON value."""

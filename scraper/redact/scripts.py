@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from scraper.redact.names import UID
 from scraper.redact.texts import Texts
-from scraper.redact.words import PERSONAL_KEY, is_field, is_on_screen
+from scraper.redact.words import PATIENT_KEY, is_field, is_on_screen
 
 _MARKUP: Final = re.compile(
     r"(?is)(?P<script><script\b[^>]*>)(?P<code>.*?)(?P<end></script\s*>)|(?P<style><style\b.*?</style\s*>)|(?P<comment><!--.*?-->)"
@@ -32,6 +33,12 @@ _KEY: Final = re.compile(r"[\"'`]?([\w$\u3400-\u9fff]+)[\"'`]?\s*\]?\s*[:=]\s*$"
 _NUMBER_OF_ONE: Final = re.compile(r"(?:id|no|num|code|uid|phone|card)$", re.IGNORECASE)
 _IN_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z_-]+")
 _COMPARED: Final = re.compile(r"""(?:===?|!==?|\bcase)\s*["']([A-Za-z][A-Za-z_-]{1,30})["']""")
+_VALUES: Final = re.compile(
+    rf"(?P<uid>(?<![\w.]){UID.pattern}(?![\w.]))|(?P<number>(?<![\w.])\d{{17}}[\dXx](?!\w)|(?<![\w.])1[3-9]\d{{9}}(?![\w.]))"
+    r"|(?P<date>(?<=[\"'`])(?:19|20)\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])(?=[\"'` T]))"
+    r"|(?P<named>[\w$]{2,40})[\"']?\s*[:=]\s*[\"'](?P<given>[^\"'\\\n]{1,80})[\"']|(?P<chinese>[\u3400-\u9fff]+)"
+)
+_LITERAL_WORD: Final = re.compile(r"(?<=[\"'`])[A-Za-z]{3,}(?=[\"'`])")
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 
 
@@ -94,7 +101,7 @@ class Scripts:
     def _said(self, text: str, key: str) -> str:
         """Text between tags; its entities are read before, and written after."""
         plain = html.unescape(text)
-        shown = self._texts.text(plain, key)
+        shown = self._texts.known(self._texts.text(plain, key))
         return text if shown == plain else html.escape(shown, quote=False)
 
     def _tag(self, tag: str, *, is_xml: bool = False) -> str:
@@ -112,6 +119,8 @@ class Scripts:
             shown = plain
         else:
             shown = self._texts.text(plain, name if is_xml else "")
+        if not name.lower().startswith("on"):
+            shown = self._texts.known(shown)
         mark = given[0] if quoted else ""
         return name + equals + (given if shown == plain else mark + html.escape(shown) + mark)
 
@@ -135,6 +144,42 @@ class Scripts:
         out.append(self._program(code[at:]))
         return "".join(out)
 
+    def program(self, code: str) -> str:
+        """A script of the viewer's own: only what can be nothing but a value is replaced, so that it still runs.
+
+        One without a function is data, written as a script.
+        """
+        if "function" not in code and "=>" not in code:
+            return self.script(code)
+        shown = _VALUES.sub(self._value_in, code)
+        return self._known_in(shown)
+
+    def _value_in(self, match: re.Match[str]) -> str:
+        if match["given"] is None:
+            return self._texts.text(match.group())
+        named, given = match["named"], match["given"]
+        shown = (
+            self._texts.text(given, "patient") if PATIENT_KEY.search(named) and _is_a_value(given) else given
+        )
+        return (
+            match.group()[: match.start("given") - match.start()]
+            + shown
+            + match.group()[match.end("given") - match.start() :]
+        )
+
+    def _known_in(self, code: str) -> str:
+        """What was replaced elsewhere; a person's words that are plain letters only where they are a literal of their own."""
+        names = self._texts.names
+        plain = {word for word in names.personal if word.isascii() and word.isalpha()}
+        held, names.personal = names.personal, names.personal - plain
+        try:
+            shown = self._texts.known(code)
+        finally:
+            names.personal = held
+        return _LITERAL_WORD.sub(
+            lambda match: names.word(match.group()) if match.group() in plain else match.group(), shown
+        )
+
     def _program(self, code: str) -> str:
         return _CODE.sub(lambda match: self._literal(match, code), code)
 
@@ -147,12 +192,12 @@ class Scripts:
         named = _KEY.search(code[max(match.start() - 80, 0) : match.start()])
         key = named[1] if named else ""
         if match["number"]:
-            of_one = PERSONAL_KEY.search(key) or _NUMBER_OF_ONE.search(key)
+            of_one = PATIENT_KEY.search(key) or _NUMBER_OF_ONE.search(key)
             return self._texts.text(piece, key) if of_one else self._texts.known(piece)
         inside = piece[1:-1]
         plain = _ESCAPE.sub(lambda one: chr(int(one[1] or one[2], 16)), inside) if "\\" in inside else inside
-        personal = bool(key) and PERSONAL_KEY.search(key) is not None and _is_a_value(plain)
-        shown = self._texts.text(plain, key if personal else "", lenient=True)
+        personal = bool(key) and PATIENT_KEY.search(key) is not None and _is_a_value(plain)
+        shown = self._texts.known(self._texts.text(plain, key if personal else "", lenient=True))
         return piece if shown == plain else piece[0] + shown + piece[-1]
 
 
@@ -179,7 +224,7 @@ def _data_in(code: str) -> list[tuple[int, int, Any]]:
             value, end = decoder.raw_decode(code, match.end())
         except (ValueError, RecursionError):
             continue
-        if value:
+        if value and (isinstance(value, dict) or isinstance(value[0], (dict, list))):
             found.append((match.end(), end, value))
             at = end
     return found

@@ -253,12 +253,12 @@ class Texts:
     def known(self, text: str) -> str:
         """A text that stays, with every value replaced that was replaced elsewhere."""
         given = self.names.given
-        if self._known_size != len(given):
+        if not text.isascii() and self._known_size != len(given):
             wanted = [one for one in given if _is_telling(one, self.names)]
             self._known_size = len(given)
             chinese = sorted((one for one in wanted if not one.isascii()), key=len, reverse=True)
             self._known = re.compile("|".join(map(re.escape, chinese))) if chinese else None
-        if self._known is not None:
+        if self._known is not None and not text.isascii():
             text = self._known.sub(lambda match: given[match.group()], text)
         return _KNOWN.sub(lambda match: self._telling(match.group()), text)
 
@@ -276,7 +276,7 @@ def _is_telling(word: str, names: Names) -> bool:
         return len(word) > 1
     if word.isascii() and (word.isalpha() or len(word) < KNOWN_AT_LEAST):
         return False
-    if word.isdigit():  # no size that a program may speak of
+    if word.isascii() and word.isdigit():  # no size that a program may speak of
         number = int(word)
         return (
             len(word) > 5 and number % 1000 != 0 and number & (number - 1) != 0 and number & (number + 1) != 0
