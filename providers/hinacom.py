@@ -24,7 +24,6 @@ from scraper.contract import (
     Deployment,
     Field,
     Found,
-    LinkExpired,
     MiniProgramOnly,
     NoSuchStudy,
     Page,
@@ -37,6 +36,8 @@ from scraper.contract import (
     ShareCancelled,
     ShareLink,
     SiteChanged,
+    StudyGone,
+    gone,
     unescaped,
 )
 
@@ -73,7 +74,7 @@ class Hinacom(Provider):
         r"/t/(?P<share>\w+)/?(?:[?#].*)?"
         r"|/h5/(?:\?[^#]*)?#/share/detail\?(?P<check>.+)"
         r"|/Study/ViewImage\?(?P<image>.+)|/Study/StudyView\?(?P<study>.+)|/Study/StandAloneReport\?(?P<report>.+)"
-        r"|/ImageViewer/StudyView\?(?P<viewer>.+)"
+        r"|/ImageViewer/StudyView\?(?P<viewer>.+)|/[\w.-]+\?(?P<back>(?:[^#]*&)?(?i:returnUrl)=[^&#]*/?ViewImage.*)"
         r"|/r/(?P<identifier>[^/?#]+)/(?P<kind>\w+)/?|/Account/ViewListLoginFree/(?P<number>[^/?#]+)\?idType=(?P<type>\w+))"
     )
     asks = (PASSWORD, PHONE_LAST4, ID_LAST4)
@@ -146,7 +147,8 @@ async def _viewers(link: ShareLink, session: Session) -> list[Response]:
         if not study:
             raise MiniProgramOnly(link=link.redacted)
         return [await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))]
-    if back := link.params.get("returnUrl"):
+    back = next((value for name, value in link.params.items() if name.lower() == "returnurl"), "")
+    if back:
         return [await zfp.enter(session, link.join(back))]
     viewer = await zfp.enter(session, link.url.partition("#")[0])
     try:
@@ -160,7 +162,8 @@ async def _password(link: ShareLink, session: Session) -> str:
     """A: the share's login page, then the report that names the study."""
     login = await session.get(link.join(re.sub("^/+", "/", link.path)))
     if Page(login.text).find("input[type=password], form") is None:
-        raise ShareCancelled(Page(login.text).words("body")[:80], host=link.host)
+        said = gone(Page(login.text).words("body")[:80], host=link.host)
+        raise said if type(said) is not StudyGone else ShareCancelled(said.said, host=link.host)
     guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     report = await session.post(
         login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url}
@@ -180,7 +183,7 @@ async def _commission(link: ShareLink, session: Session) -> Response:
         link.join("api/share/check/time"), json=asked, reply=CheckReply, headers={"Referer": page}
     )
     if checked.code != "200" or checked.data is None:
-        raise LinkExpired(checked.message or "", host=link.host)
+        raise gone(checked.message or "", host=link.host)
     try:
         extend = json.loads(checked.data.extend)
         query = {

@@ -9,6 +9,7 @@ verified: emulated site only
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 import time
@@ -19,7 +20,6 @@ from scraper.contract import (
     AsyncIterator,
     CredentialsRefused,
     Deployment,
-    Field,
     Found,
     Instance,
     LinkExpired,
@@ -30,14 +30,15 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
-    StudyGone,
     UnusableLink,
     WadoUri,
+    gone,
     mended,
     whole,
 )
 
 KEY = "5fbcVzmBJNUsw53#"  # of the site's script; last seen to work 2026-03
+FOLDER = "rawdata/indata"  # in all reports
 BASE62 = string.digits + string.ascii_letters
 EXPIRED = "1005"
 SITE = "https://ylyyx.shdc.org.cn/"
@@ -47,11 +48,15 @@ SAID = "text=/错误|不正确|过期|失效|无权/"
 
 class Answer(Reply):
     code: str
-    msg: str = ""
+    msg: str | None = ""
 
 
 class Verified(Answer):
     url_link: str = ""
+
+
+class PatientReply(Reply):
+    name: str | None = ""
 
 
 class StudyReply(Reply):
@@ -60,10 +65,12 @@ class StudyReply(Reply):
     description: str | None = ""
     modality_type: str | None = ""
     study_date: str | None = ""
+    study_datetime: str | None = ""
+    patient: PatientReply | None = None
 
 
 class DetailReply(Answer):
-    study: StudyReply = StudyReply()
+    study: StudyReply | None = None
 
 
 class SeriesReply(Reply):
@@ -71,12 +78,12 @@ class SeriesReply(Reply):
     series_number: str | None = None
     description: str | None = ""
     source_folder: str
-    names: str = ""
+    names: str | None = ""
 
 
 class ListReply(Answer):
-    folder_pre: str = "rawdata/indata"
-    result: list[SeriesReply] = Field(default_factory=list)
+    folder_pre: str | None = FOLDER
+    result: list[SeriesReply] | None = None
 
 
 class Shdc(Provider):
@@ -121,18 +128,18 @@ class Shdc(Provider):
 
 def described(link: ShareLink, sid: str, token: str, detail: DetailReply, listed: ListReply) -> list[Series]:
     """The series as the two replies list them; the site gives no DICOM UID, so its own ids are the keys."""
-    told = detail.study
+    told = detail.study or StudyReply()
     study = Study(
-        date=(told.study_date or "").replace("-", ""),
+        date=re.sub(r"\D", "", told.study_date or told.study_datetime or "")[:8],
         modality=told.modality_type or "",
         description=mended(told.description or ""),
-        patient_name=mended(told.patient_name or ""),
+        patient_name=mended(told.patient_name or (told.patient.name if told.patient else "") or ""),
         key=told.study_id or sid,
     )
     found = []
-    for one in listed.result:
-        names = [name for name in (one.names or "").split(",") if name]
-        folder = f"/{listed.folder_pre.strip('/')}/{one.source_folder.strip('/')}/"
+    for one in listed.result or []:
+        names = [name for part in (one.names or "").split(",") if (name := part.strip())]
+        folder = f"/{(listed.folder_pre or FOLDER).strip('/')}/{one.source_folder.strip('/')}/"
         found.append(
             Series(
                 study_instance_uid="",
@@ -164,10 +171,10 @@ async def _opened(link: ShareLink, session: Session) -> dict[str, str]:
         return link.params
     form = {"appid": link.params.get("appid", ""), "share_id": link.params["share_id"]}
     verified = await session.post(_signed(link, "share_verify", ""), form=form, reply=Verified)
-    if verified.code not in ("0", EXPIRED) and "安全码" in mended(verified.msg):
+    if verified.code not in ("0", EXPIRED) and "安全码" in mended(verified.msg or ""):
         session.answer(ACCESS_CODE)  # asked for before a browser is started for it
         raise SiteChanged(
-            mended(verified.msg), host=link.host, what="only its page knows how a 安全码 is sent"
+            mended(verified.msg or ""), host=link.host, what="only its page knows how a 安全码 is sent"
         )
     _check(verified, link)
     return ShareLink(verified.url_link).params
@@ -175,13 +182,13 @@ async def _opened(link: ShareLink, session: Session) -> dict[str, str]:
 
 def _check(answer: Answer, link: ShareLink) -> None:
     """The site answers HTTP 200 always; its own code tells."""
-    said = mended(answer.msg)
+    said = mended(answer.msg or "")
     if answer.code == EXPIRED or "过期" in said:
         raise LinkExpired(said, host=link.host)
     if answer.code != "0" and "签名" in said:
         raise SiteChanged(said, host=link.host, what="its signing key")
     if answer.code != "0":
-        raise StudyGone(said or answer.code, host=link.host)
+        raise gone(said or answer.code, host=link.host)
 
 
 def _signed(link: ShareLink, call: str, token: str, **params: str) -> str:

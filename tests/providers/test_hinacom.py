@@ -44,6 +44,7 @@ CASES = (
         origin=REBUILT,
         left_out=1,
     ),
+    Case("C: a login page that says where it leads", site.LOGIN_WITH_WAY_BACK, origin=REBUILT, left_out=1),
     Case("C: a viewer's address without its cookies", site.VIEWER, raises=MiniProgramOnly),
     Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
     Case(

@@ -46,6 +46,12 @@ async def test_case(case, via, tmp_path):
         assert world.unexpected == []
 
 
+async def test_a_site_that_says_little(tmp_path):
+    with World(site.ShdcSite(is_sparse=True)) as world:
+        result = await check(Shdc, CASES[0], world, tmp_path)
+    assert result.studies[0].output.name.startswith("20260112_CT_测试甲")
+
+
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
     owner = find(of(url))
