@@ -256,7 +256,9 @@ class Capture:
                 for one in caught
             ]
             there = {one.series_instance_uid for one in found}
-            return [*found, *complete.missing(study, lists, there)] if found else []
+            absent = complete.missing(study, lists, there) if found else []
+            entries = self._driver.entries if self._driver and not absent else []
+            return [*complete.with_entries(study, found, entries), *absent] if found else []
         by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
         merged = [
             replace(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -121,6 +121,36 @@ def judged(series: Series, listed: Listed | None, total: int | None, *, package:
     return _with(series, None, Judged.NUMBERS if is_whole else Judged.SIGHT)
 
 
+def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> list[Series]:
+    """Series held against the counts in the viewer's own series list, the largest against the largest.
+
+    Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
+    something else, and left alone; so are series that are judged by better evidence.
+    """
+    weak = {Judged.NUMBERS.value, Judged.SIGHT.value}
+    ranked = sorted(found, key=lambda one: len(one.instances), reverse=True)
+    said = sorted(counts, reverse=True)
+    if (
+        len(said) < len(ranked)
+        or any(len(one.instances) > count for one, count in zip(ranked, said, strict=False))
+        or not all(weak & {each.code for each in one.left_out} for one in ranked)
+    ):
+        return list(found)
+    judged_by_list = [
+        replace(
+            one,
+            expected=count,
+            left_out=(*(each for each in one.left_out if each.code not in weak), Judged.VIEWER.said()),
+        )
+        for one, count in zip(ranked, said, strict=False)
+    ]
+    absent = [
+        Series(study, "", key=f"shown-{place}", expected=count, left_out=(Judged.VIEWER.said(), Problem("missing-series")))
+        for place, count in enumerate(said[len(ranked) :], 1)
+    ]  # fmt: skip
+    return [*judged_by_list, *absent]
+
+
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
     """The series that a list names and of which nothing came; those said to hold nothing are none."""
     return [
@@ -216,4 +246,4 @@ def _instances(
                 found.setdefault(series, Listed(series)).instances.add(record.fields[name])
 
 
-__all__ = ["Judged", "Listed", "judged", "lists", "missing", "of_another", "without_others"]
+__all__ = ["Judged", "Listed", "judged", "lists", "missing", "of_another", "with_entries", "without_others"]

@@ -80,6 +80,11 @@ EXPIRED = re.compile(
     r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
 )
 COUNTER = re.compile(r"(?<![\d/.:-])(\d{1,4})\s*/\s*(\d{1,4})(?![\d/.:-])")
+COUNTED = re.compile(
+    r"[(（\[]\s*(?:共\s*)?(\d{1,4})\s*[张幅帧]?\s*[)）\]]|(\d{1,4})\s*(?:张|幅|帧|images?\b|slices?\b|imgs?\b)|"
+    r"(?:数量|张数|幅数|帧数|images?|slices?|共)\s*[:：]?\s*(\d{1,4})",
+    re.IGNORECASE,
+)
 QUESTIONS: Final = (
     (re.compile(r"短信|sms", re.IGNORECASE), SMS_CODE),
     (re.compile(r"身份证.{0,4}(后|末)?.{0,2}(6|六)"), ID_LAST6),
@@ -165,6 +170,7 @@ class Driver:
         self._enough = enough
         self._clicked: set[str] = set()
         self._until = time.monotonic() + DRIVE_S
+        self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
 
     async def look(self) -> int:
@@ -316,6 +322,7 @@ class Driver:
 
     async def play(self) -> None:
         """Show every series and scroll through it, until there is enough or nothing new comes."""
+        await self._note_entries()
         if await self._scroll():
             return
         seen: set[str] = set()
@@ -393,6 +400,18 @@ class Driver:
                     )
                 best = found
         return best
+
+    async def _note_entries(self) -> None:
+        """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
+        shown = [
+            mark.text for mark in await self._marks("series") if not mark.away and not _is_never(mark.text)
+        ]
+        counts = [
+            next(number for number in match.groups() if number)
+            for text in shown
+            if (match := COUNTED.search(text))
+        ]
+        self.entries = [int(count) for count in counts if int(count)]
 
     async def _note_total(self, before: set[str]) -> None:
         """The viewer's own count of the series that was just shown, where it says one."""
