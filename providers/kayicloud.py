@@ -54,7 +54,7 @@ class SeriesReply(Reply):
     description: str | None = Field("", alias="SeriesDescription")
     modality: str | None = Field("", alias="Modality")
     count: str | None = Field(None, alias="ImageCount")
-    images: list[ImageReply] = Field(default_factory=list, alias="ImageList")
+    images: list[ImageReply] | None = Field(None, alias="ImageList")
 
 
 class StudyReply(Reply):
@@ -194,10 +194,10 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
                 WadoUri(_address(study, image.path, frame, link, token), headers),
                 key=f"{place}/{at}/{frame}",
             )
-            for at, image in enumerate(one.images)
+            for at, image in enumerate(one.images or ())
             for frame in range(max(whole(image.frames) or 1, 1))
         )
-        count = max(whole(one.count) or 0, len(one.images))
+        count = max(whole(one.count) or 0, len(one.images or ()))
         described = Series(
             told.uid, "", instances, count, whole(one.number), one.description or "",
             one.modality or told.modality, f"{told.key}/{place}", told,
