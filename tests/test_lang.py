@@ -15,7 +15,7 @@ from scraper.settings import Language
 ROOT = Path(__file__).parent.parent
 NO_WORDS = frozenset(  # names of the sites' own, and of the standard
     {"", "HTTP {}", "HTTP 404", "GetShareInfo, data", "downloadZipImage, returnResult", "share/check/time, data.extend",
-     "{} 0x{}", "{}, {}: {}", "JSON", "XML", "what", "network error ", "packing"}
+     "{} 0x{}", "{}, {}: {}", "JSON", "XML", "what", "network error ", "packing", "lost"}
 )  # fmt: skip
 
 

@@ -6,8 +6,7 @@ facts: fixtures/sites/gjwlyy/README.md
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from scraper.contract import Field, Reply, Session, SiteChanged
 
@@ -253,49 +252,3 @@ class Screen:
             tuple(told["lut"] or ()),
             tuple(told["rescale"] or ()),
         )
-
-
-def image(found: Decoded) -> tuple[int, int, bytes] | None:
-    """(columns, rows, samples) of the full resolution; None where its tiles do not cover it.
-
-    Where all tiles name the same place, they stand in rows from the top left, as they came.
-    """
-    width = found.size[0] if found.size else max((one.width for one in found.tiles), default=0)
-    full = [one for one in found.tiles if one.width == width] or list(found.tiles)
-    if not full or not width:
-        return None
-    height = found.size[1] if found.size else 0
-    placed = _placed(full, width, height)
-    height = height or max((one.y + one.h for one in placed), default=0)
-    side, deep, size = max(one.w for one in full), max(one.h for one in full), full[-1].sample
-    latest: Mapping[tuple[int, int], Tile] = {
-        (one.x, one.y): one
-        for one in placed
-        if one.x % side == one.y % deep == 0
-        and (one.w, one.h) == (min(side, width - one.x), min(deep, height - one.y))
-        and len(one.data) == one.w * one.h * size
-    }
-    if sum(one.w * one.h for one in latest.values()) != width * height:
-        return None
-    out = bytearray(width * height * size)
-    for one in latest.values():
-        for row in range(one.h):
-            start = ((one.y + row) * width + one.x) * size
-            out[start : start + one.w * size] = one.data[row * one.w * size : (row + 1) * one.w * size]
-    return width, height, bytes(out)
-
-
-def _placed(tiles: Sequence[Tile], width: int, height: int) -> list[Tile]:
-    """The tiles where they belong; the last ones are those of the highest level."""
-    if len({(one.x, one.y) for one in tiles}) > 1:
-        return list(tiles)
-    side, deep = max(one.w for one in tiles), max(one.h for one in tiles)
-    count = -(-width // side) * -(-height // deep) if height else len(tiles)
-    placed: list[Tile] = []
-    x = y = 0
-    for one in tiles[-count:]:
-        if x >= width:
-            x, y = 0, y + placed[-1].h
-        placed.append(replace(one, x=x, y=y))
-        x += one.w
-    return placed

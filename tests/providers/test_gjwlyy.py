@@ -4,7 +4,8 @@ import pytest
 
 from fixtures.sites.gjwlyy.site import FILM, OLD, SHARE, SPENT, VIEW, GjwlyySite
 from fixtures.world import World
-from providers.families.eunity import Decoded, Tile, image
+from providers.families.eunity import Decoded, Tile
+from providers.families.eunity_images import image
 from providers.gjwlyy import Gjwlyy
 from scraper.contract import LinkExpired, Origin
 from scraper.link import of
