@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCKS = 500  # along the page's longer edge
-_PART = (0.62, 0.4)  # of the liveliest place: what counts as lively, strictly and generously
+_PART = (0.6, 0.4, 0.25)  # of the liveliest place: what counts as lively, strictly and generously
 _NARROWEST = 0.35  # short over long edge
+_GENEROUS = 0.1  # of the page: the most that a generously taken place may cover
+_TURNED_PIXELS = 4_000_000
 _FEWEST = 5  # blocks along an edge
 _MARGIN = 0.3  # of the patch: its edges are blurred by the search
 
@@ -34,7 +36,7 @@ def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
     near = (5, 5)
     local = cv2.blur(mean, near)
     spread = np.sqrt(np.maximum(cv2.blur(squares, near) - local**2, 0)) / (cv2.blur(mean, (31, 31)) + 20)
-    lively = cv2.erode(spread, np.ones((3, 3), np.uint8))
+    lively = cv2.erode(spread * _manifold(trimmed, size), np.ones((3, 3), np.uint8))
     found: list[tuple[float, Box]] = []
     for part in _PART:
         _, labels, stats, _ = cv2.connectedComponentsWithStats(
@@ -48,6 +50,8 @@ def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
             ):
                 continue
             inside = labels[top : top + height, left : left + width] == k
+            if part == _PART[-1] and width * height > _GENEROUS * lively.size:
+                continue  # in noise all is lively
             worth = float(lively[top : top + height, left : left + width][inside].mean()) * area**0.25
             more = max(4, round(_MARGIN * max(width, height)))
             box = (left - more, top - more, left + width + more, top + height + more)
@@ -58,6 +62,24 @@ def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
         if not any(_overlap(box, other) > 0.6 for other in kept):
             kept.append(box)
     return kept[:most]
+
+
+def _manifold(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
+    """0 where edges run one way only, as in a bar code, 1 where they run all ways; one value a block."""
+    import cv2
+    import numpy as np
+
+    while grey.size > _TURNED_PIXELS:
+        grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    x, y = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
+    xx, xy, yy = (
+        cv2.blur(cv2.resize(one * other, size, interpolation=cv2.INTER_AREA), (7, 7))
+        for one, other in ((x, x), (x, y), (y, y))
+    )
+    half = (xx + yy) / 2
+    least = half - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+    out: NDArray[np.float32] = np.sqrt(np.clip(least / (half + 1e-3), 0, 1))
+    return out
 
 
 def _clipped(box: Box, block: int, rows: int, columns: int) -> Box:
