@@ -105,9 +105,10 @@ class Capture:
         return driver
 
     async def _wants_a_phone(self, driver: Driver) -> bool:
-        """Whether the page says that it is for phones, or shows a computer nothing at all."""
+        """Whether the page says that it is for phones, refuses a computer, or shows it nothing at all."""
         said = (await driver.text()).strip()
-        return not EXPIRED.search(said) and (not said or PHONE_ONLY.search(said) is not None)
+        refused = any(one.kind == "document" and one.status == 403 for one in self._session.traffic.exchanges)
+        return not EXPIRED.search(said) and (not said or refused or PHONE_ONLY.search(said) is not None)
 
     def _is_thin(self) -> bool:
         """A download of a single object is no package of a study."""

@@ -85,6 +85,9 @@ COUNTED = re.compile(
     r"(?:数量|张数|幅数|帧数|images?|slices?|共)\s*[:：]?\s*(\d{1,4})",
     re.IGNORECASE,
 )
+COUNTED_ALONE = re.compile(
+    r"(数量|张数|幅数|帧数)\s*[:：]?\s*\d{1,4}\s*$|^\D{0,40}\d{1,4}\s*(张|幅|images)\s*$", re.IGNORECASE
+)
 QUESTIONS: Final = (
     (re.compile(r"短信|sms", re.IGNORECASE), SMS_CODE),
     (re.compile(r"身份证.{0,4}(后|末)?.{0,2}(6|六)"), ID_LAST6),
@@ -103,6 +106,7 @@ LOOK = """(mode) => {
   const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
     return r.width > 8 && r.height > 8 && s.visibility !== "hidden" && s.display !== "none" && +s.opacity > 0.05; };
   const series = '[class*="series" i], [class*="thumb" i], [class*="xulie" i], [id*="series" i], [id*="thumb" i],' +
+    '[class*="list" i] button, [class*="list" i] li,' +
     'nav button, nav li, nav a, aside li, aside button, [role=listitem], [role=option], [role=tab]';
   const words =
     'a, button, input[type=button], input[type=submit], [role=button], [role=menuitem], [onclick], li, span, div, td, i, img';
@@ -138,6 +142,10 @@ STAGE = """() => { let best = null, size = 0;
     const r = e.getBoundingClientRect(), area = r.width * r.height;
     if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
   return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
+NEXT = """() => { const one = [...document.querySelectorAll("button, a, [role=button], [onclick], [title]")].find(e =>
+    /^(下一页|下一张|下一幅|下一帧|next( image| slice)?)$/i.test((e.title || e.innerText || "").trim()) && e.offsetParent
+    && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:")));
+  if (one) one.click(); }"""
 TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 
 
@@ -377,6 +385,9 @@ class Driver:
             if idle > IDLE_STEPS // 2:  # some viewers know keys and no wheel
                 with self._window.quietly():
                     await page.keyboard.press(key)
+                if wheel > 0:  # and some know only their own button
+                    with self._window.quietly():
+                        await page.evaluate(NEXT)
             await self._window.traffic.after(count, timeout_s=STEP_S)
             idle = 0 if await self.look() else idle + 1
             if idle == 0 and await self._enough():
@@ -406,6 +417,10 @@ class Driver:
         shown = [
             mark.text for mark in await self._marks("series") if not mark.away and not _is_never(mark.text)
         ]
+        if not any(
+            COUNTED.search(text) for text in shown
+        ):  # a list that is none of those known by their markup
+            shown = [line for line in (await self.text()).splitlines() if COUNTED_ALONE.search(line)]
         counts = [
             next(number for number in match.groups() if number)
             for text in shown
