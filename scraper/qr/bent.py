@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_TRIES = 6  # threes of finder patterns that are followed up in one look
+_TRIES = 4  # threes of finder patterns that are followed up in one look
 _BELIEVED = 0.6  # agreement of a grid from which its modules are worth mending
 _CERTAIN = 0.9  # and from which its finder patterns belong to no other code
 _QUIET = 4  # modules
