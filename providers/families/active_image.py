@@ -1,0 +1,251 @@
+"""锐达 / 瑞金 (activeImage): a Vue viewer whose own functions give the originals, image by image or a series in one zip.
+
+facts: fixtures/sites/radonline/README.md, fixtures/sites/rjh/README.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from providers.families.active_image_entry import LOOK_S, RECALL_S, VIEWER, evaluated
+from scraper.contract import (
+    Asked,
+    CorruptInstance,
+    Field,
+    Instance,
+    MissingInstances,
+    NoSuchStudy,
+    Reply,
+    Series,
+    Session,
+    ShareLink,
+    SiteChanged,
+    SiteUnreachable,
+    Study,
+    whole,
+)
+from scraper.protocols import zip_archive
+
+PACKED_S, IDLE_S = 1800.0, 120.0  # a big series takes minutes; a page at rest for so long packs nothing
+TRIES = 3  # of one download, or of one image before the viewer is loaded anew
+STATE = """() => {
+  const main = document.querySelector(".image_main");
+  const state = main && main.__vue__ && main.__vue__.$store && main.__vue__.$store.state;
+  if (!state) return null;
+  const {select_index, studyList, indexList, seriesInfo, dicomProvider} = state;
+  const told = {select_index, studyList, indexList, seriesInfo};
+  return {...JSON.parse(JSON.stringify(told)), byImage: Boolean(dicomProvider && dicomProvider.getImageFileAsync)};
+}"""
+IMAGE = """async ([guid, series, image]) => {
+  try {
+    const provider = document.querySelector(".image_main").__vue__.$store.state.dicomProvider;
+    const {blob} = await provider.getImageFileAsync(guid, series, image);
+    return await new Promise((done, fail) => {
+      const reader = new FileReader();
+      reader.onload = () => done({data: reader.result.slice(reader.result.indexOf(",") + 1)});
+      reader.onerror = () => fail(reader.error);
+      reader.readAsDataURL(blob);
+    });
+  } catch (error) { return {failed: String(error)}; }
+}"""
+PACK = """([guid, series, total]) => {
+  const vm = document.querySelector(".image_main").__vue__, cell = vm.layoutData[vm.sequenceIndex];
+  cell.bind_xeguid = guid;
+  cell.seriesId = series;
+  cell.totalImage = total;
+  window.__failed = "";
+  Promise.resolve().then(() => vm.downOriginal("CURRENTSERIES")).catch(error => { window.__failed = String(error) || "failed"; });
+}"""
+
+
+class SeriesReply(Reply):
+    number: str | None = Field("", alias="seriesNumber")
+    description: str | None = Field("", alias="seriesDesc")
+    total: str | None = Field("", alias="imageTotal")
+
+
+class StudyReply(Reply):
+    guid: str = Field(alias="xeGUID")
+    patient: str | None = Field("", alias="patientName")
+    time: str | None = Field("", alias="studyTime")
+    description: str | None = Field("", alias="studydescribe")
+    modality: str | None = ""
+    series: list[SeriesReply] | None = Field(None, alias="seriesInfo")
+
+
+class State(Reply):
+    """What the viewer's store says. One build lists its studies with their series, another the series beside them."""
+
+    selected: str | None = Field("", alias="select_index")
+    studies: list[StudyReply] | None = Field(None, alias="studyList")
+    index: list[StudyReply] | None = Field(None, alias="indexList")
+    series: list[SeriesReply] | None = Field(None, alias="seriesInfo")
+    by_image: bool = Field(default=False, alias="byImage")
+
+    @property
+    def study(self) -> StudyReply | None:
+        """The study that the link is about; earlier ones of the patient may stand beside it."""
+        listed = self.studies or self.index or []
+        at = whole(self.selected) or 0
+        return listed[at] if 0 <= at < len(listed) else None
+
+    @property
+    def listed(self) -> list[SeriesReply]:
+        """Its series."""
+        return (self.study.series if self.study else None) or self.series or []
+
+
+# ---- the study
+
+
+async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
+    """The series of the study that the open viewer shows.
+
+    Raises:
+        SiteChanged: the viewer lists none in time. NoSuchStudy: it lists no image.
+    """
+    state = await _state(link, session)
+    study = state.study
+    if study is None:
+        raise SiteChanged(host=link.host, what="the viewer's page lists no study")
+    counts = [whole(one.total) or 0 for one in state.listed]
+    if not any(counts):
+        raise NoSuchStudy(host=link.host)
+    viewer = _Viewer(link, session, study.guid)
+    told = Study(
+        date="".join(filter(str.isdigit, (study.time or "").partition(" ")[0]))[:8], modality=study.modality or "",
+        description=study.description or "", patient_name=study.patient or "", key=study.guid,
+    )  # fmt: skip
+    for place, (one, count) in enumerate(zip(state.listed, counts, strict=True)):
+        if not count:  # no images: nothing to fetch
+            continue
+        make = viewer.image if state.by_image else viewer.packed
+        yield Series(
+            study_instance_uid="",
+            series_instance_uid="",
+            key=f"{place}/{one.number or ''}",
+            number=whole(one.number),
+            description=(one.description or "").strip(),
+            modality=study.modality or "",
+            expected=count,
+            study=told,
+            instances=tuple(
+                Instance("", Asked(partial(make, place, image, count)), key=str(image), number=image + 1)
+                for image in range(count)
+            ),
+        )
+
+
+async def _state(link: ShareLink, session: Session) -> State:
+    give_up = time.monotonic() + RECALL_S
+    while time.monotonic() < give_up:
+        told = await evaluated(session, STATE)
+        if isinstance(told, dict):
+            state = State.model_validate(told)
+            if state.listed:
+                return state
+        await asyncio.sleep(LOOK_S)
+    raise SiteChanged(host=link.host, what="no list of series")
+
+
+@dataclass
+class _Packed:
+    """One series as the page packed it: its objects, in the order of the zip."""
+
+    paths: list[Path]
+
+
+class _Viewer:
+    """The page's own functions; they work on one image, or one series, at a time."""
+
+    def __init__(self, link: ShareLink, session: Session, guid: str) -> None:
+        self._link = link
+        self._session = session
+        self._guid = guid
+        self._one = asyncio.Lock()
+        self._failures = 0
+        self._packed: dict[int, _Packed] = {}
+
+    async def image(self, series: int, image: int, total: int) -> bytes:
+        """One image, by the viewer's own provider.
+
+        Raises:
+            SiteUnreachable: it refuses; it may give it the next time.
+        """
+        del total
+        async with self._one:
+            told = await evaluated(self._session, IMAGE, [self._guid, series, image])
+            if isinstance(told, dict) and "data" in told:
+                self._failures = 0
+                return base64.b64decode(str(told["data"]))
+            self._failures += 1
+            if self._failures % TRIES == 0:  # its socket is gone
+                await self._reload()
+        raise SiteUnreachable(host=self._link.host, why="refused for now")
+
+    async def _reload(self) -> None:
+        window = await self._session.window()
+        async with window.guard():
+            await self._session.page.reload(wait_until="domcontentloaded")
+        await self._session.which(viewer=VIEWER, timeout_s=RECALL_S)
+        await _state(self._link, self._session)
+
+    async def packed(self, series: int, image: int, total: int) -> Path:
+        """One image out of its series' zip, which the page packs at the first question.
+
+        Raises:
+            MissingInstances: the zip holds fewer. CorruptInstance: it holds more, and nobody knows which are meant.
+        """
+        async with self._one:
+            paths = self._packed[series].paths if series in self._packed else []
+            if not paths or (
+                image < len(paths) and not paths[image].exists()
+            ):  # taken away, and asked for once more
+                self._packed[series] = await self._download(series, total)
+                paths = self._packed[series].paths
+        if image >= len(paths):
+            raise MissingInstances(why=f"a zip with {len(paths)} DICOM objects")
+        if image == total - 1 and len(paths) > total:
+            raise CorruptInstance(what=f"a zip with {len(paths)} DICOM objects")
+        return paths[image]
+
+    async def _download(self, series: int, total: int) -> _Packed:
+        """Have the page pack a series; what failed, or came short, is asked for again, three times in all."""
+        best = _Packed([])
+        for attempt in range(TRIES):
+            archive = await self._packing(series, total)
+            if archive is None:
+                continue
+            folder = self._session.spool / f"series-{series}-{attempt}"
+            members = await asyncio.to_thread(zip_archive.unpack_all, archive, folder)
+            paths = [one.path for one in members if one.path is not None]
+            if len(paths) > len(best.paths):
+                best = _Packed(paths)
+            if len(best.paths) >= total:
+                break
+        if not best.paths:
+            raise MissingInstances(why="the study could not be packed")
+        return best
+
+    async def _packing(self, series: int, total: int) -> Path | None:
+        """One call of the page's download; None where it failed."""
+        session, traffic = self._session, self._session.traffic
+        seen = len(traffic.exchanges)
+        session.tell("packing", host=self._link.host)
+        traffic.touch()
+        await evaluated(session, PACK, [self._guid, series, total])
+        give_up = time.monotonic() + PACKED_S
+        while time.monotonic() < give_up and (traffic.busy or traffic.idle_s < IDLE_S):
+            for one in await traffic.after(seen, timeout_s=1.0):
+                seen += 1
+                if one.kind == "download":
+                    return traffic.spooled(one)
+            if await evaluated(session, "() => window.__failed"):
+                return None
+        return None

@@ -1,0 +1,45 @@
+"""锐达 云影像 (radonline): a share page, and a viewer that packs each series' originals itself.
+
+facts:    fixtures/sites/radonline/README.md
+asks:     nothing for shares; what the scan page's form asks
+serves:   Part 10 files, a zip a series, packed in the page
+verified: emulated site only
+"""
+
+from __future__ import annotations
+
+from providers.families import active_image, active_image_entry
+from scraper.contract import (
+    ID_LAST4,
+    NAME,
+    PHONE,
+    AsyncIterator,
+    Deployment,
+    Found,
+    Provider,
+    Session,
+    ShareLink,
+)
+
+
+class Radonline(Provider):
+    name = "radonline"
+    route = (
+        r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/(?P<page>check-[\w-]+)\?(?P<share>.*(?:shareId|xeguId|unitId)=.+)"
+        r"|/web/fore-end/(?:index\.html)?\?(?:[^#]*&)?redirect=(?P<redirect>[^#&]*(?:unitId|xeguId)[^#]*)(?:#.*)?"
+        r"|/web[\w]*/(?:[\w-]+/)*activeImage\.html\?(?P<viewer>.*mergeParameters=.+)"
+    )
+    asks = (ID_LAST4, PHONE, NAME)
+    deployments = (Deployment("film.radonline.cn", "锐达影像云", "全国"),)
+    marks = (
+        r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/check-[\w-]+\?.*shareId=.+",
+        r"/web\w*/activeImage\.html\?.*mergeParameters=.+",
+    )
+    example = "https://film.radonline.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=20260101010101&unitId=U001"
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await active_image_entry.enter(link, session)
+
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        async for series in active_image.series(link, session):
+            yield series

@@ -1,0 +1,59 @@
+"""锐达: each series is packed by the viewer's own download; what fails or comes short is asked for again."""
+
+import pytest
+
+from fixtures.sites.radonline.site import (
+    FORE,
+    ID_LAST4,
+    OLD,
+    SCAN,
+    SCAN_BARE,
+    SHARE,
+    VIEWER,
+    VIEWER_2,
+    RadonlineSite,
+)
+from fixtures.world import World
+from providers.radonline import Radonline
+from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+ANSWERS = {"id_last4": ID_LAST4}
+CASES = (
+    Case("a share", SHARE),
+    Case("scanned", SCAN, answers=ANSWERS),
+    Case("scanned, without a slash", SCAN_BARE, answers=ANSWERS),
+    Case("the viewer", VIEWER),
+    Case("the newer viewer", VIEWER_2),
+    Case("over", OLD, raises=LinkExpired, says="已过期"),
+    Case("nobody answers", SCAN, raises=CredentialsRequired),
+    Case("a wrong answer", SCAN, answers={"id_last4": "0000"}, raises=CredentialsRefused, says="不匹配"),
+)
+NOT_OURS = (
+    FORE,
+    f"{FORE}?redirect=%2Fcheck-scan%3Fother%3D1",
+    f"{FORE}#/login",
+    "https://film.radonline.cn/webImage2/activeImage.html",
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_case(case, tmp_path):
+    with World(RadonlineSite()) as world:
+        await check(Radonline, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+
+
+@pytest.mark.parametrize("stumbles", ["fails", "short"])
+async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
+    site = RadonlineSite(stumbles=stumbles, new_tab=True)
+    with World(site) as world:
+        await check(Radonline, CASES[0], world, tmp_path, Via.BROWSER)
+    assert not [one for one in site.asked if one.startswith("9")]
+
+
+@pytest.mark.parametrize("link", NOT_OURS)
+def test_not_ours(link):
+    assert Radonline.owns(of(link)) is None

@@ -1,0 +1,36 @@
+"""瑞金: the viewer's own provider gives one image after another; a socket that drops costs nothing."""
+
+import pytest
+
+from fixtures.sites.rjh.site import FORE, OLD, SHARE, VIEWER, RjhSite
+from fixtures.world import World
+from providers.rjh import Rjh
+from scraper.contract import LinkExpired
+from scraper.link import of
+from scraper.model import Via
+from scraper.testing import Case, check
+
+CASES = (
+    Case("a share", SHARE),
+    Case("the viewer", VIEWER),
+    Case("over", OLD, raises=LinkExpired, says="已过期"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_case(case, tmp_path):
+    with World(RjhSite()) as world:
+        await check(Rjh, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+
+
+async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path):
+    site = RjhSite(drops_after=3)
+    with World(site) as world:
+        await check(Rjh, CASES[0], world, tmp_path, Via.BROWSER)
+    assert len(site.asked) == len(site.originals) + 1
+
+
+@pytest.mark.parametrize("link", [FORE, f"{FORE}#/login"])
+def test_not_ours(link):
+    assert Rjh.owns(of(link)) is None
