@@ -8,7 +8,6 @@ verified: OHIF and dwv on Orthanc, and emulated pages
 
 from __future__ import annotations
 
-from scraper.capture import Capture
 from scraper.contract import WECHAT_PHONE, AsyncIterator, Found, Provider, Session, ShareLink
 
 
@@ -20,5 +19,7 @@ class Universal(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        from scraper.capture import Capture  # loaded where it is needed: it takes pydicom along
+
         for series in await Capture(link, session, phone=WECHAT_PHONE).run():
             yield series

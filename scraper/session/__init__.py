@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import quote, urlsplit
 
-from scraper import assemble
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -375,6 +374,8 @@ class Session:
         """
         path = self.traffic.spooled(exchange)
         try:
+            from scraper import assemble  # pydicom takes its time to load
+
             return Captured(path), assemble.header(path)
         except CorruptInstance:
             return Captured(path), None

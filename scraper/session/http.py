@@ -9,12 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
-
-from curl_cffi import CurlError, CurlOpt, ffi, lib
-from curl_cffi.requests import AsyncSession
-from curl_cffi.requests.exceptions import RequestException
 
 from scraper import link, schema
 from scraper.errors import (
@@ -30,6 +26,11 @@ from scraper.errors import (
 from scraper.model import Request
 from scraper.session.pace import Pace
 from scraper.settings import ConnectTo, Settings
+
+if TYPE_CHECKING:
+    from curl_cffi import CurlOpt
+    from curl_cffi.requests import AsyncSession
+    from curl_cffi.requests.exceptions import RequestException
 
 USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 MAX_HOPS = 12
@@ -125,6 +126,10 @@ class Http:
     """
 
     def __init__(self, settings: Settings, pace: Pace, user_agent: str = "") -> None:
+        # Loaded where something is asked of a site: reading a photo is not delayed.
+        from curl_cffi import CurlOpt, ffi, lib
+        from curl_cffi.requests import AsyncSession
+
         self._settings = settings
         self._pace = pace
         self._connect_to = ffi.NULL
@@ -152,6 +157,8 @@ class Http:
 
     async def close(self) -> None:
         """Ends the connections."""
+        from curl_cffi import ffi, lib
+
         await self._client.close()
         if self._connect_to != ffi.NULL:
             lib.curl_slist_free_all(self._connect_to)
@@ -264,6 +271,9 @@ class Http:
     async def _once(
         self, request: Request, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None
     ) -> Response:
+        from curl_cffi import CurlError
+        from curl_cffi.requests.exceptions import RequestException
+
         url = request.url
         host = urlsplit(url).hostname or ""
         async with self._pace.turn(host):
@@ -329,6 +339,8 @@ class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from curl_cffi.requests.exceptions import RequestException
+
         # curl_cffi's own errors are OSErrors too; those are not the disk's.
         if isinstance(error, OSError) and not isinstance(error, RequestException) and self._path is not None:
             raise (DiskFull if error.errno in NO_SPACE else NotWritable)(

@@ -6,16 +6,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
-from websockets.typing import Origin, Subprotocol
 
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
 from scraper.session.http import Cookie
 from scraper.settings import ConnectTo, Settings
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
 
 MAX_MESSAGE = 256 * 2**20  # bytes of one message
 OPEN_TIMEOUT_S = 20.0
@@ -35,6 +34,8 @@ class Socket:
         Raises:
             SiteUnreachable: the connection is gone.
         """
+        from websockets.exceptions import ConnectionClosed
+
         try:
             await self._connection.send(message)
         except ConnectionClosed as err:
@@ -49,6 +50,8 @@ class Socket:
         Raises:
             SiteUnreachable: silence, or the connection is gone.
         """
+        from websockets.exceptions import ConnectionClosed
+
         try:
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 return await self._connection.recv()
@@ -84,6 +87,10 @@ async def opened(
         SiteUnreachable: no connection. BadCertificate: its certificate can't be trusted.
         SessionLapsed: 401 or 403. SiteBusy: 429 or 503.
     """
+    from websockets.asyncio.client import connect  # loaded where a socket is opened
+    from websockets.exceptions import InvalidStatus, WebSocketException
+    from websockets.typing import Origin, Subprotocol
+
     host = urlsplit(url).hostname or ""
     sent = dict(headers)
     if jar := cookie_header(cookies, url):

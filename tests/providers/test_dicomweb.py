@@ -171,7 +171,9 @@ async def test_emulated(case, via, tmp_path):
         assert world.unexpected == []
 
 
-@pytest.mark.parametrize("series", [(), (str(emulated.FILES.series[-1].number),)], ids=["among files", "asked for alone"])
+@pytest.mark.parametrize(
+    "series", [(), (str(emulated.FILES.series[-1].number),)], ids=["among files", "asked for alone"]
+)
 async def test_an_object_without_pixels_that_is_lost_is_missing(series, tmp_path):
     [lost] = emulated.FILES.series[-1].instances
     with World(emulated.DicomWebSite()) as world:
