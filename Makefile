@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := $(or $(CLOUDFILM_VENV),.venv)
 BIN := $(VENV)/bin
 WORKERS ?= logical
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Without bytecode every program that a test starts compiles itself anew, a second each time.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check bench readme clean distclean setup
 .NOTPARALLEL:
