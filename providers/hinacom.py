@@ -88,6 +88,7 @@ class Hinacom(Provider):
         r"/{1,2}t/[0-9a-fA-F]{8,40}", r".*/(?:Study/(?:ViewImage|StudyView|StandAloneReport)|ImageViewer/StudyView)\?.*",
         r"/r/[^/?#]+/accessionnumber/?", r".*/Account/ViewListLoginFree/.*", r".*/h5/(?:\?[^#]*)?#/share/detail\?.*",
     )  # fmt: skip
+    calls = zfp.LISTED
     example = "https://demo.medicalimagecloud.com:10808/t/0a1b2c3d4e5f"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -123,10 +124,12 @@ class Hinacom(Provider):
         await session.which(viewer="canvas")
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        listed = await session.seen(r"/ImageViewer/GetImageSet\?", zfp.ImageSet)
-        call = await session.traffic.wait_for(r"/ImageViewer/GetImageSet\?", timeout_s=1)
-        key = await session.page.evaluate("() => window.LOAD_IMAGE_CACHE_KEY || ''")
-        for series in zfp.describe(session, call.url.partition("/ImageViewer/")[0], str(key), listed):
+        del link
+        listed = await session.seen(zfp.LISTED, zfp.ImageSet)
+        call = await session.traffic.wait_for(zfp.LISTED, timeout_s=1)
+        for series in zfp.describe(
+            session, call.url.partition("/ImageViewer/")[0], await zfp.cache_key(session), listed
+        ):
             yield series
 
 

@@ -115,6 +115,7 @@ class KayicloudShare(Provider):
     asks = (PASSWORD,)
     deployments = (Deployment("www.kayicloud.com", "卡易 无极云影像", "全国"),)
     marks = (route,)
+    calls = r"/StudyData/GetStudies\?"
     example = "https://www.kayicloud.com/Viewer/s#/view?ids=01234567-89ab-cdef-0123-456789abcdef"
 
     def __init__(self) -> None:

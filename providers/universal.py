@@ -21,5 +21,5 @@ class Universal(Provider):
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         from scraper.capture import Capture  # loaded where it is needed: it takes pydicom along
 
-        for series in await Capture(link, session, phone=WECHAT_PHONE).run():
+        for series in await Capture(link, session, phone=WECHAT_PHONE, recipes=self.listeners).run():
             yield series

@@ -37,6 +37,7 @@ class XaData(Provider):
     deployments = (Deployment("yxy.xa-data.cn", "西安市影像云", "陕西"),)
     user_agent = WECHAT_PHONE  # the page's mobile template is the one that works
     mobile = True
+    calls = neuview.CALLED
     example = "https://yxy.xa-data.cn/NeuView/mobile/?title=CT&r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

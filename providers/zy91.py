@@ -55,6 +55,7 @@ class Zy91(Provider):
     marks = (r"/PC/.*share_report\?(?=.*\bsid=)(?=.*\b[Ss]ignature=).*",)
     saved_page = radinfo.VIEWER
     saved_from = "https://yyx.zy91.com:6443/PC/#/saved"
+    calls = radinfo.REPORTED
     example = (
         "https://yyx.zy91.com:6443/PC/#/share_report?tel=&pid=P1&sid=A1&Expires=1900000000&Signature=abc%3D"
     )

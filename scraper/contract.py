@@ -91,6 +91,9 @@ class Provider:
         example: an invented link, for the README's table.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
             reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
+        calls: an expression found in the address of the call by which its viewer lists a study. A viewer on any host that makes
+            such a call is read by ``watch``, which then looks at the link for nothing but its host.
+        listeners: of the last resort: the recipes that know a viewer by its ``calls``.
     """
 
     name: ClassVar[str] = ""
@@ -104,6 +107,8 @@ class Provider:
     example: ClassVar[str] = ""
     saved_page: ClassVar[str] = ""
     saved_from: ClassVar[str] = ""
+    calls: ClassVar[str] = ""
+    listeners: tuple[Provider, ...] = ()
 
     @classmethod
     def owns(cls, link: ShareLink) -> ShareLink | None:

@@ -130,7 +130,7 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
         matched = chosen.owns(link) or chosen.reads(link)
         if matched is None:
             raise UnusableLink(link=link.redacted)
-        return Owner(chosen(), matched)
+        return Owner(universal() if chosen.name == UNIVERSAL else chosen(), matched)
     return next(iter(owners(link) or recognised(link)), None)
 
 
@@ -171,8 +171,10 @@ def saved_page(html: str) -> ShareLink | None:
 
 
 def universal() -> Provider:
-    """The last resort."""
-    return known().by_name[UNIVERSAL]()
+    """The last resort, and with it the recipes that know a viewer by the calls it makes."""
+    last = known().by_name[UNIVERSAL]()
+    last.listeners = tuple(one() for one in known().by_name.values() if one.calls)
+    return last
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from scraper.contract import (
     Field,
@@ -29,6 +29,7 @@ from scraper.contract import (
 )
 
 VIEWER = "/ImageViewer/StudyView"
+LISTED, SHOWN = r"/ImageViewer/GetImageSet\?", r"/imageservice/api/image/.*[?&]ck=([^&#]+)"
 VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE_KEY")
 RENEW_S = 60.0  # as often as the page renews its short-lived cookie
 J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page hinacom-levels)
@@ -96,6 +97,13 @@ async def read(session: Session, viewer: Response, *, cache_key: str = "") -> li
     }
     listed = await session.get(f"{base}/ImageViewer/GetImageSet", params=query, reply=ImageSet)
     return describe(session, base, cache_key or values["LOAD_IMAGE_CACHE_KEY"], listed)
+
+
+async def cache_key(session: Session) -> str:
+    """The key that the open viewer asks for images with: its script's variable, or what it has sent already."""
+    key = str(await session.page.evaluate("() => window.LOAD_IMAGE_CACHE_KEY || ''"))
+    sent = re.search(SHOWN, next((one.url for one in session.traffic.matching(SHOWN)), ""))
+    return key or (unquote(sent.group(1)) if sent else "")
 
 
 def known(viewer: Response) -> dict[str, str]:

@@ -7,10 +7,10 @@ viewer is driven until nothing new comes. What is another study's is not touched
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from scraper.capture import complete, learn, promote
 from scraper.capture.ask import Asker
@@ -18,7 +18,7 @@ from scraper.capture.catch import SENT, Catch, asked_by, with_instances
 from scraper.capture.drive import EXPIRED, PHONE_ONLY, Driver
 from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
 from scraper.link import ShareLink
-from scraper.model import Captured, Instance, Series
+from scraper.model import Captured, Found, Instance, Series
 from scraper.session import Session
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
@@ -26,9 +26,21 @@ PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
 
+class Recipe(Protocol):
+    """What is known of one product's viewer: the call by which it lists a study, and how that is read."""
+
+    @property
+    def calls(self) -> str:
+        """An expression found in that call's address."""
+
+    def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        """What the viewer's own calls said."""
+
+
 class By(StrEnum):
     """What completeness is judged by."""
 
+    RECIPE = "recipe"
     DICOMWEB = "dicomweb"
     WADO_URI = "wado-uri"
     MANIFEST = "manifest"
@@ -43,12 +55,15 @@ class Capture:
         session: its conversation; the window has been opened.
         ways: of asking for the rest that are used.
         phone: how a phone's browser names itself, to a page that is for phones only; empty: such a page is given up.
+        recipes: of products whose viewers are known wherever they run.
     """
 
     def __init__(
-        self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By), phone: str = ""
-    ) -> None:
+        self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By), phone: str = "",
+        recipes: Sequence[Recipe] = (),
+    ) -> None:  # fmt: skip
         self._ways = ways
+        self._recipes = recipes
         self._phone = phone
         self._link = link
         self._session = session
@@ -125,6 +140,7 @@ class Capture:
             return False
         self._looked_at = state
         for by, ask in (
+            (By.RECIPE, self._by_recipe),
             (By.DICOMWEB, self._dicomweb),
             (By.WADO_URI, self._wado_uri),
             (By.MANIFEST, self._learnt),
@@ -148,6 +164,14 @@ class Capture:
         if self._driver is None or self._rule is None:
             return False
         return len(self._rule.addresses) < await self._driver.series_shown()
+
+    async def _by_recipe(self) -> list[Series]:
+        for recipe in self._recipes:
+            if any(one.ok for one in self._session.traffic.matching(recipe.calls)):
+                watched = recipe.watch(self._link, self._session)
+                if found := [one async for one in watched if isinstance(one, Series)]:
+                    return found
+        return []
 
     async def _dicomweb(self) -> list[Series]:
         service = promote.root(self._session.traffic.exchanges)
@@ -242,6 +266,14 @@ class Capture:
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
+        if self.by is By.RECIPE:
+            service = complete.Judged.SERVICE.said()
+            return [
+                replace(
+                    one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, service)
+                )
+                for one in self._listed
+            ]
         if self.by is By.DICOMWEB:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
