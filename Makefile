@@ -6,12 +6,13 @@ WORKERS ?= logical
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check bench readme clean distclean setup
+.PHONY: help demo test thorough check bench readme clean distclean setup
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
-	@echo "make test    the checks, then every test"
+	@echo "make test    the checks, then the tests"
+	@echo "make thorough  the tests with every row that needs a browser; some twenty minutes"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
@@ -39,6 +40,10 @@ test:
 	@$(PYTHON) tools/setup.py test
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+
+thorough:
+	@$(PYTHON) tools/setup.py test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live"
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)

@@ -9,7 +9,38 @@ from pathlib import Path
 import pytest
 
 from scraper import registry
+from scraper.model import Via
 from scraper.verify import Inspector
+
+ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
+    "test_recorded_and_shown_again": (
+        "signed addresses", "DICOMweb", "WebSocket messages", "a password and a ticket",
+    ),
+    "test_what_is_written_works": ("fields", "WADO-URI", "a chain of calls"),
+    "test_what_completeness_is_judged_by_is_said": ("post", "package"),
+    "test_every_way_to_the_images": (
+        "post", "counter", "signed", "xml", "script", "wado", "socket", "ranges", "base64", "frame", "popup", "login",
+        "login-CredentialsRefused", "boxes", "package", "dicomweb", "others", "pictures-NotOriginalDicom",
+    ),
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser costs seconds a row: every run takes one row that ends well and one that does not of each platform."""
+    seen: set[tuple[str, bool]] = set()
+    for item in items:
+        row = getattr(item, "callspec", None)
+        if row is None:
+            continue
+        name = item.name.partition("[")[0]
+        if name in ROWS and row.id not in ROWS[name]:
+            item.add_marker("thorough")
+        if row.params.get("via") is Via.BROWSER and "case" in row.params:
+            kind = (str(item.path), row.params["case"].raises is None)
+            if kind in seen:
+                item.add_marker("thorough")
+            seen.add(kind)
 
 
 @pytest.fixture
