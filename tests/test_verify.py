@@ -497,15 +497,18 @@ def _waiting(pid: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
+    def workers() -> set[psutil.Process]:
+        return {one for one in psutil.Process().children() if "scraper.verify" in " ".join(one.cmdline())} - kept
+
+    kept: set[psutil.Process] = set()
+    kept = workers()  # the idle ones of the tests before this one
     monkeypatch.setattr(Inspector, "spare", None)
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)
     os.mkfifo(tmp_path / "hangs.dcm")
     async with Inspector(1, timeout_s=20) as inspector:
         assert (await inspector.inspect(good, Origin.ORIGINAL)).problems == ()
-        worker = next(
-            child for child in psutil.Process().children() if "scraper.verify" in " ".join(child.cmdline())
-        )
+        (worker,) = workers()
         worker.suspend()
         checking = asyncio.create_task(inspector.inspect(good, Origin.ORIGINAL))
         while not _waiting(worker.pid):  # noqa: ASYNC110 - until the question is in its pipe; nothing here can wake us
@@ -517,9 +520,7 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         assert [
             p.code for p in (await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)).problems
         ] == ["check-timed-out"]
-    assert not [
-        child for child in psutil.Process().children() if "scraper.verify" in " ".join(child.cmdline())
-    ]
+    assert not workers()
 
 
 def nested(depth: int, *, defined: bool) -> bytes:
