@@ -228,6 +228,19 @@ async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settin
         assert await fresh.page.title() == "arrived"
 
 
+async def test_a_call_that_the_dying_browser_never_answers_ends(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        processes = [one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
+        with pytest.raises(SiteUnreachable):
+            async with window.guard():
+                processes[0].kill()
+                await asyncio.get_running_loop().create_future()
+        await window.close()
+        assert (await browser.window()).page.url == "about:blank"
+
+
 async def test_a_recipe_that_waits_in_vain(settings, tmp_path):
     async with Browser(settings, tmp_path / "spool") as browser:
         window = await browser.window()

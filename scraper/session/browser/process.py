@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
-from scraper.errors import BrowserMissing, UsageError
+from scraper.errors import BrowserMissing, SiteUnreachable, UsageError
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.window import Window
 from scraper.session.installed import installed
@@ -32,6 +32,7 @@ FLAGS = (
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
+OPEN_S = 120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -59,6 +60,7 @@ class Browser:
         self._tap: Tap | None = None
         self._window: Window | None = None
         self._one = asyncio.Lock()
+        self._opening: asyncio.Timeout | None = None
         self._windows = 0
 
     async def __aenter__(self) -> Browser:
@@ -73,6 +75,7 @@ class Browser:
         Raises:
             BrowserMissing: none installed, or none that starts.
             UsageError: a visible window is asked for where there is no screen.
+            SiteUnreachable: the browser ended over it.
         """
         await self._one.acquire()
         try:
@@ -80,23 +83,32 @@ class Browser:
             self._windows += 1
             traffic = Traffic(self._spool / f"window-{self._windows}")
             options: dict[str, Any] = dict(PHONE if mobile else DESKTOP)
+            # A question that a browser takes with it as it dies is never answered by its library.
             with ours(""):
-                context = await process.new_context(
-                    **options,
-                    user_agent=user_agent or _user_agent(process.version),
-                    locale="zh-CN",
-                    timezone_id="Asia/Shanghai",
-                    ignore_https_errors=self._settings.insecure,
-                    service_workers="block",  # they hide traffic
-                    accept_downloads=True,
-                )
-                self._window = Window(context, traffic, self._settings, self._closed)
-                await self._window.begin()
+                async with asyncio.timeout(OPEN_S) as self._opening:
+                    context = await process.new_context(
+                        **options,
+                        user_agent=user_agent or _user_agent(process.version),
+                        locale="zh-CN",
+                        timezone_id="Asia/Shanghai",
+                        ignore_https_errors=self._settings.insecure,
+                        service_workers="block",  # they hide traffic
+                        accept_downloads=True,
+                    )
+                    self._window = Window(context, traffic, self._settings, self._closed)
+                    await self._window.begin()
             return self._window
+        except TimeoutError as err:
+            self._window = None
+            await self._stop()
+            self._one.release()
+            raise SiteUnreachable(host="", why="the browser ended") from err
         except BaseException:
             self._window = None
             self._one.release()
             raise
+        finally:
+            self._opening = None
 
     async def close(self) -> None:
         """Ends the windows, the process and its driver; a process that hangs is killed."""
@@ -187,6 +199,8 @@ class Browser:
             self._window.heard(url, kind, message)
 
     def _lost(self) -> None:
+        if self._opening is not None:
+            self._opening.reschedule(0)
         if self._window is not None:
             self._window.lost("the browser ended")
 

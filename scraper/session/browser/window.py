@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's own end
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
+LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
 FETCH = """async ({url, method, headers, body}) => {
@@ -51,6 +52,7 @@ class Window:
         self._pages: list[Page] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
 
     async def begin(self) -> None:
@@ -194,8 +196,20 @@ class Window:
         Raises:
             SiteChanged: the page does not show what was waited for. SiteUnreachable, BadCertificate: as for ``open``.
         """
-        with self._translated(self.traffic.host):
-            yield
+        # Most of the library's calls end when the browser does, and say so; the odd one that does not is called off.
+        guarded = asyncio.timeout(None)
+        try:
+            with self._translated(self.traffic.host):
+                async with guarded:
+                    self._guarded.append(guarded)
+                    try:
+                        yield
+                    finally:
+                        self._guarded.remove(guarded)
+        except TimeoutError:
+            if self._lost is not None and guarded.expired():
+                raise self._lost from None
+            raise
 
     def quietly(self) -> AbstractContextManager[None]:
         """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
@@ -206,6 +220,8 @@ class Window:
         if not self._is_closed and self._lost is None:
             self._lost = SiteUnreachable(host=self.traffic.host, why=why)
             self.traffic.end(self._lost)
+            for guarded in self._guarded:
+                guarded.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_S)
 
     async def close(self) -> None:
         """End the window and remove what it received. May be called twice."""
