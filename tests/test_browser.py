@@ -233,9 +233,9 @@ async def test_a_call_that_the_dying_browser_never_answers_ends(settings, tmp_pa
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         processes = [one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
+        asyncio.get_running_loop().call_later(0.1, processes[0].kill)
         with pytest.raises(SiteUnreachable):
             async with window.guard():
-                processes[0].kill()
                 await asyncio.get_running_loop().create_future()
         await window.close()
         assert (await browser.window()).page.url == "about:blank"
