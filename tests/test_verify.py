@@ -498,7 +498,9 @@ def _waiting(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
     def workers() -> set[psutil.Process]:
-        return {one for one in psutil.Process().children() if "scraper.verify" in " ".join(one.cmdline())} - kept
+        return {
+            one for one in psutil.Process().children() if "scraper.verify" in " ".join(one.cmdline())
+        } - kept
 
     kept: set[psutil.Process] = set()
     kept = workers()  # the idle ones of the tests before this one
