@@ -1,0 +1,196 @@
+"""One study, from what was found to a verified folder: fetched, inspected, placed under its names, reported."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from scraper import document, judge
+from scraper.collect import Collected, Collector, Watcher
+from scraper.contract import Found, Package, Series, Study
+from scraper.equipment import Equipment
+from scraper.errors import CloudfilmError, MissingInstances, NotOriginalDicom, SessionLapsed, StoreError
+from scraper.fetch import Fetcher
+from scraper.job import Job
+from scraper.model import Origin, Problem, StudyResult
+from scraper.opening import Opened, by_study, listed_again
+from scraper.settings import Settings
+from scraper.store import StudyStore, opened
+from scraper.verify import Checked, Inspector
+
+
+class Bringer:
+    """Brings studies home, one after another.
+
+    Args:
+        settings: the user's options.
+        watcher: is told how things go.
+        equipment: what the run's links share.
+    """
+
+    def __init__(self, settings: Settings, watcher: Watcher, equipment: Equipment) -> None:
+        self._settings = settings
+        self._watcher = watcher
+        self._equipment = equipment
+
+    async def bring(self, job: Job, opened_link: Opened, key: str, found: Sequence[Found]) -> None:
+        """One study: fetched, inspected, placed and reported; what arrived is placed also when the rest fails."""
+        packages = [one for one in found if isinstance(one, Package)]
+        series = [one for one in found if isinstance(one, Series)]
+        settings = self._settings
+        inspector = await self._equipment.inspector()
+        for package in packages:
+            await self._package(job, opened_link, key, package)
+        if not series:
+            return
+        for one in series:
+            self._watcher.series(
+                one.name, _label(one), one.expected if one.expected is not None else len(one.instances)
+            )
+
+        def received(size: int) -> None:
+            job.received += size
+            self._watcher.received(size)
+
+        async with opened(
+            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
+        ) as store:
+            fetcher = Fetcher(opened_link.session, received)
+            collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+            stopped: StoreError | None = None
+            try:
+                await self._take_all(collector, opened_link, key, series)
+            except StoreError as err:
+                stopped = err
+            try:
+                await self._place(job, store, key, collector.result, series, found[0].study)
+            except StoreError as err:
+                stopped = stopped or err
+            if stopped is not None:
+                raise stopped
+
+    async def _take_all(
+        self, collector: Collector, opened_link: Opened, key: str, series: Sequence[Series]
+    ) -> None:
+        """Fetch; where the session lapses, ask the site anew and go on, as long as that brings anything."""
+        left = await collector.take(series)
+        while left:
+            before = len(collector.result.saved)
+            try:
+                fresh = await listed_again(opened_link)
+            except CloudfilmError as err:
+                collector.give_up(left, err)
+                return
+            wanted = {job.instance.name for job in left}
+            again = [
+                replace(
+                    one, instances=tuple(instance for instance in one.instances if instance.name in wanted)
+                )
+                for one in by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
+                if isinstance(one, Series)
+            ]
+            offered = {instance.name for one in again for instance in one.instances}
+            collector.give_up(
+                [job for job in left if job.instance.name not in offered], MissingInstances(why="not listed")
+            )
+            left = await collector.take(again)
+            if left and len(collector.result.saved) == before:
+                collector.give_up(left, SessionLapsed(host=opened_link.owner.link.host))
+                return
+
+    async def _package(self, job: Job, opened_link: Opened, key: str, package: Package) -> None:
+        """A zip: every study in it gets its own folder."""
+        settings, inspector = self._settings, await self._equipment.inspector()
+
+        def received(size: int) -> None:
+            job.received += size
+            self._watcher.received(size)
+
+        fetcher = Fetcher(opened_link.session, received)
+        async with opened(
+            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
+        ) as store:
+            if store.was_complete:
+                collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+                if await collector.reuse_all():
+                    await self._place(job, store, key, collector.result, [], package.study)
+                    return
+        folder = opened_link.session.spool / "package"
+        members = await fetcher.package(package, folder)
+        try:
+            checked = await asyncio.gather(
+                *(
+                    _inspected(inspector, member.name, member.path)
+                    for member in members
+                    if member.path is not None
+                )
+            )
+            left_out = [member.name for member in members if member.path is None]
+            groups: dict[str, list[tuple[str, Checked]]] = {}
+            for name, one in checked:
+                groups.setdefault(one.header.study_instance_uid if one.header else "", []).append((name, one))
+            if not groups and any(member.is_picture for member in members):
+                raise NotOriginalDicom(host=opened_link.owner.link.host)
+            if not groups:
+                raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
+            for uid, members_of_study in sorted(groups.items()):
+                study_key = key if len(groups) == 1 else uid
+                async with opened(settings.output, study_key, lambda: None) as store:
+                    collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+                    collector.result.left_out = left_out
+                    collector.result.problems += package.left_out
+                    if len(groups) == 1:
+                        collector.result.problems += _short(package, members_of_study)
+                    self._watcher.series("zip", package.study.description, len(members_of_study))
+                    for name, one in members_of_study:
+                        collector.adopt(name, one)
+                    await self._place(job, store, study_key, collector.result, [], package.study)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _place(
+        self,
+        job: Job,
+        store: StudyStore,
+        key: str,
+        collected: Collected,
+        series: Sequence[Series],
+        told: Study,
+    ) -> None:
+        """Judge what arrived, put it under its final names, and write the study's report."""
+        judged = await asyncio.to_thread(judge.study, collected, series, told)
+        if not collected.saved:
+            job.studies.append(judged.result)
+            return
+        folder, placed = await asyncio.to_thread(store.place, judged.result.study, judged.layout)
+        result = replace(judged.result, output=folder)
+        job.studies.append(result)
+        alone = replace(job, studies=[result]).result()
+        report = document.study_report(alone, key, placed, judged.found)
+        await asyncio.to_thread(store.write_report, report)
+
+
+def lost(study: Study, err: CloudfilmError) -> StudyResult:
+    """One of several studies of which nothing came."""
+    name = study.description or study.key or study.date or "?"
+    why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
+    return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
+
+
+def _short(package: Package, members: Sequence[tuple[str, Checked]]) -> list[Problem]:
+    """A zip with fewer objects than the site counts images."""
+    if package.expected is None or len(members) >= package.expected:
+        return []
+    return [Problem("missing-instances", values={"expected": package.expected, "saved": len(members)})]
+
+
+async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
+    return name, await inspector.inspect(path, Origin.ORIGINAL)
+
+
+def _label(series: Series) -> str:
+    number = "" if series.number is None else f"{series.number} "
+    return f"{number}{series.description or series.modality}".strip() or "…"

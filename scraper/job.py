@@ -1,0 +1,62 @@
+"""What one source has come to so far: its studies, its exit code, and the result that they make."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from scraper import judge
+from scraper.errors import CloudfilmError, ExitCode, NotOriginalDicom
+from scraper.model import Result, Status, StudyResult, Via
+
+
+@dataclass(slots=True)
+class Job:
+    """What one source has come to so far; an error along the way loses none of it."""
+
+    source: str
+    started: float = field(default_factory=time.monotonic)
+    link: str = ""
+    provider: str = ""
+    via: Via | None = None
+    studies: list[StudyResult] = field(default_factory=list)
+    received: int = 0
+    log: list[dict[str, object]] = field(default_factory=list)
+
+    def result(self, error: CloudfilmError | None = None) -> Result:
+        """How it ended; ``error`` is what stopped it, if anything did."""
+        counts, size = judge.totals(self.studies)
+        code = error.exit_code if error else exit_code(self.studies)
+        short = Status.INCOMPLETE if counts.saved else Status.FAILED
+        status = Status.COMPLETE if code == ExitCode.COMPLETE else short
+        return Result(
+            self.source, status, int(code), self.provider, self.via, self.link, tuple(self.studies), counts, size,
+            round(time.monotonic() - self.started, 1), (), error,
+        )  # fmt: skip
+
+
+def exit_code(studies: Sequence[StudyResult]) -> ExitCode:
+    """The code for what was saved, where no error stopped the run."""
+    codes = {problem.code for study in studies for problem in study.problems}
+    if "conflicting-bytes" in codes:
+        return ExitCode.STORE
+    whole = all(
+        series.status == "ok" and not any(problem.fatal for problem in study.problems)
+        for study in studies
+        for series in study.series
+    )
+    return ExitCode.COMPLETE if whole and studies else ExitCode.INCOMPLETE
+
+
+def only_error(studies: Sequence[StudyResult], host: str) -> CloudfilmError | None:
+    """Where nothing at all arrived: the reason that every instance failed for; or nothing is given out but pictures."""
+    if any(series.saved for study in studies for series in study.series):
+        return None
+    errors = [study.error for study in studies if isinstance(study.error, CloudfilmError)]
+    if errors:
+        return errors[0]
+    problems = [one for study in studies for one in study.problems]
+    problems += [one for study in studies for series in study.series for one in series.problems]
+    is_left_out = any(one.code == "left-out" for one in problems) and not any(one.fatal for one in problems)
+    return NotOriginalDicom(host=host) if is_left_out else None

@@ -1,0 +1,244 @@
+"""From one source to what there is behind its link: read, owned by a provider, opened, asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from scraper import registry, source
+from scraper.collect import Watcher
+from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
+from scraper.equipment import Equipment
+from scraper.errors import (
+    BrowserMissing,
+    CloudfilmError,
+    NoSuchStudy,
+    SessionLapsed,
+    SiteChanged,
+    UnknownViewer,
+    UnsafeRedirect,
+)
+from scraper.job import Job
+from scraper.link import of
+from scraper.model import Request, Via
+from scraper.registry import Owner
+from scraper.session import Ask
+from scraper.session.http import Http
+from scraper.settings import BrowserUse, Settings
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Window
+
+SHORT_LINK_HOPS = 6
+PRECHECK_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A link that was opened: what its site says there is, and how it was spoken to."""
+
+    owner: Owner
+    session: Session
+    found: tuple[Found, ...]
+    via: Via
+
+
+class Opener:
+    """Opens the links of one run.
+
+    Args:
+        settings: the user's options.
+        watcher: is told how things go.
+        ask: asks the person at the terminal.
+        stdin: gives the text of standard input.
+        equipment: what the run's links share.
+    """
+
+    def __init__(
+        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str], equipment: Equipment
+    ) -> None:
+        self._settings = settings
+        self._watcher = watcher
+        self._ask = ask
+        self._stdin = stdin
+        self._equipment = equipment
+
+    def read(self, given: str) -> ShareLink:
+        """The link that a source holds.
+
+        Raises:
+            CloudfilmError: no file, no picture, no link in it.
+        """
+        return source.read(given, self._settings, self._stdin)
+
+    async def owner(self, job: Job) -> Owner:
+        """Whose link the source holds; the universal capture's, where no recipe knows it."""
+        share = await asyncio.to_thread(self.read, job.source)
+        job.link = share.redacted
+        if not source.is_file(job.source):
+            job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
+        owner = registry.find(share, self._settings.provider)
+        if owner is None:
+            share, owner = await self._follow_short_link(share)
+        if owner is None:
+            if self._settings.browser is BrowserUse.NEVER:
+                raise UnknownViewer(link=share.redacted)
+            owner = Owner(registry.universal(), share, listed=False)
+        elif not owner.listed and not self._settings.provider:
+            self._watcher.say(f"{share.host}: {owner.provider.name}")
+        owner = Owner(owner.provider, replace(owner.link, said=share.said), owner.listed)
+        job.provider = owner.provider.name
+        return owner
+
+    async def open(self, job: Job, owner: Owner, stack: AsyncExitStack) -> Opened:
+        """Ask the owner's site what there is; what it needs until the end is closed by ``stack``.
+
+        Raises:
+            NoSuchStudy: nothing, or nothing that ``--series`` asks for. CloudfilmError: whatever the site has to say.
+        """
+        host = owner.link.host
+        session = await self.session(owner, stack)
+        job.log = session.log
+        found, job.via = await self._found(owner, session)
+        chosen = tuple(_chosen(found, self._settings.series))
+        if not any(isinstance(one, Package) or one.instances or one.left_out for one in found):
+            raise NoSuchStudy(host=host)
+        if not chosen:
+            raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
+        return Opened(owner, session, chosen, job.via)
+
+    async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
+        """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
+        http = Http(
+            replace(self._settings, timeout_s=min(self._settings.timeout_s, PRECHECK_TIMEOUT_S)),
+            self._equipment.pace,
+        )
+        here = share
+        try:
+            for _ in range(SHORT_LINK_HOPS):
+                response = await http.send(Request(here.url.partition("#")[0]), hops=0, limit=16 * 2**20)
+                location = response.headers.get("location", "")
+                if response.status not in (301, 302, 303, 307, 308) or not location:
+                    break
+                target = here.join(location)
+                await http.check_hop(here.url, target)
+                if "#" not in target and here.parts.fragment:
+                    target += (
+                        "#" + here.parts.fragment
+                    )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
+                here = replace(of(target), said=share.said)
+                owner = registry.find(here)
+                if owner is not None:
+                    return here, owner
+        except UnsafeRedirect:
+            raise
+        except CloudfilmError:
+            if self._settings.browser is BrowserUse.NEVER:
+                raise
+        finally:
+            await http.close()
+        return share, None
+
+    async def session(self, owner: Owner, stack: AsyncExitStack) -> Session:
+        """A session on the owner's link, closed by ``stack``."""
+        provider = owner.provider
+        spool = self._equipment.spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
+        spool.mkdir(mode=0o700, exist_ok=True)
+
+        async def start_window() -> Window:
+            browser = await self._equipment.browser()
+            return await browser.window(user_agent=provider.user_agent, mobile=provider.mobile)
+
+        session = Session(
+            owner.link, self._settings, Http(self._settings, self._equipment.pace, provider.user_agent),
+            start_window=start_window, ask=self._ask, spool=spool, tell=self._watcher.say,
+        )  # fmt: skip
+        stack.push_async_callback(asyncio.to_thread, shutil.rmtree, spool, ignore_errors=True)
+        stack.push_async_callback(session.close)
+        return session
+
+    async def _found(self, owner: Owner, session: Session) -> tuple[list[Found], Via]:
+        """What there is behind the link, directly where the recipe can, else through the browser."""
+        provider, use = owner.provider, self._settings.browser
+        if not provider.is_web():
+            return await listed(provider, owner.link, session), Via.DIRECT
+        if provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:
+            try:
+                return await listed(provider, owner.link, session), Via.DIRECT
+            except SiteChanged as changed:
+                if use is BrowserUse.NEVER:
+                    raise
+                try:
+                    return await self._watched(owner, session), Via.BROWSER
+                except (BrowserMissing, UnknownViewer, SiteChanged):
+                    raise changed from None
+        if use is BrowserUse.NEVER:
+            raise UnknownViewer(link=owner.link.redacted)
+        return await self._watched(owner, session), Via.BROWSER
+
+    async def _watched(self, owner: Owner, session: Session) -> list[Found]:
+        """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
+        self._watcher.say(owner.link.host)
+        universal = registry.universal()
+        opens = owner.provider if owner.provider.has_viewer() else universal
+        watches = owner.provider if owner.provider.watches() else universal
+        window = await session.window()
+        async with window.guard():
+            await opens.open_viewer(owner.link, session)
+            return [one async for one in watches.watch(owner.link, session)]
+
+
+async def listed_again(opened_link: Opened) -> list[Found]:
+    """Directly, where the recipe can; else what the open viewer has to say now.
+
+    Raises:
+        SessionLapsed: the universal capture holds bodies, and can't ask anew.
+    """
+    provider, link, session = opened_link.owner.provider, opened_link.owner.link, opened_link.session
+    if provider.speaks_directly():
+        return await listed(provider, link, session)
+    if not provider.watches():
+        raise SessionLapsed(host=link.host)
+    return [one async for one in provider.watch(link, session)]
+
+
+async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
+    """What a provider finds by speaking to the site directly."""
+    return [one async for one in provider.discover(share, session)]
+
+
+def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
+    """The series that ``--series`` asks for: by number, or by a pattern or part of the description."""
+    if not patterns:
+        return list(found)
+    return [
+        one
+        for one in found
+        if isinstance(one, Package) or any(_matches(one, pattern) for pattern in patterns)
+    ]
+
+
+def _matches(series: Series, pattern: str) -> bool:
+    lowered, description = pattern.lower(), series.description.lower()
+    return (
+        str(series.number) == pattern
+        or fnmatch(description, lowered)
+        or (lowered in description and lowered != "")
+    )
+
+
+def by_study(opened_link: Opened) -> Mapping[str, list[Found]]:
+    """What was found, by the key that tells its study on the disk."""
+    grouped: dict[str, list[Found]] = {}
+    provider = opened_link.owner.provider.name
+    for one in opened_link.found:
+        uid = one.study.uid if isinstance(one, Package) else one.study_instance_uid or one.study.uid
+        link = hashlib.sha256(opened_link.owner.link.url.encode()).hexdigest()[:16]
+        grouped.setdefault(uid or f"{provider}:{one.study.key or link}", []).append(one)
+    return grouped
