@@ -6,20 +6,24 @@ viewer is driven until nothing new comes. What is another study's is not touched
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, learn, promote
+from scraper.capture import complete, promote, talk
 from scraper.capture.ask import Asker
-from scraper.capture.catch import SENT, Catch, asked_by, with_instances
+from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import EXPIRED, PHONE_ONLY, Driver
-from scraper.errors import CloudfilmError, LinkExpired, NotOriginalDicom, UnknownViewer
+from scraper.capture.infer import Explained, explanations
+from scraper.capture.learn import Rule, Template
+from scraper.errors import CloudfilmError, LinkExpired, MissingInstances, NotOriginalDicom, UnknownViewer
 from scraper.link import ShareLink
-from scraper.model import Captured, Found, Instance, Series
+from scraper.model import Asked, Captured, Found, Instance, Series, Source
 from scraper.session import Session
+from scraper.session.traffic import Exchange
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
@@ -72,7 +76,8 @@ class Capture:
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
-        self._rule: learn.Rule | None = None  # what was learnt, where completeness is judged by a manifest
+        self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
+        self._dropped: set[Template] = set()
 
     @property
     def catch(self) -> Catch:
@@ -80,10 +85,9 @@ class Capture:
         return self._catch
 
     @property
-    def rule(self) -> learn.Rule | None:
+    def rule(self) -> Rule | None:
         """What was learnt of addresses alone; what is sent along besides can't be written as a provider."""
-        is_plain = self._rule and not any(SENT in one for one in self._rule.template.literals)
-        return self._rule if is_plain else None
+        return self._guess.rule if self._guess is not None and self._guess.is_plain else None
 
     async def run(self) -> list[Series]:
         """Every series of the link's study.
@@ -151,19 +155,14 @@ class Capture:
                 self._listed = await ask()
             except CloudfilmError:
                 continue
-            if by is By.MANIFEST and await self._shows_more():
-                self._listed = []  # the viewer shows more series than were listed so far: a list of its own for each
-                continue
             if self._listed:
                 self.by = by
                 return True
         return False
 
-    async def _shows_more(self) -> bool:
-        """Whether the viewer shows more series than were explained so far."""
-        if self._driver is None or self._rule is None:
-            return False
-        return len(self._rule.addresses) < await self._driver.series_shown()
+    async def _shows_more(self, rule: Rule) -> bool:
+        """Whether the viewer shows more series than a rule gives."""
+        return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
@@ -189,66 +188,70 @@ class Capture:
         return [one for one in found if one.study_instance_uid == study]
 
     async def _learnt(self) -> list[Series]:
-        exchanges = {
-            asked: one
-            for one in self._session.traffic.exchanges
-            if one.ok and (asked := asked_by(one)) in self._catch.sources
-        }
-        found = learn.rules(self._catch.manifests, list(exchanges))
-        found = [rule for rule in found if not self._is_of_series(rule)]
-        if not found:
-            return []
-        self._rule = found[0]
-        asker = Asker(self._session, next(iter(exchanges.values())), self._catch.new_file)
+        """What the first explanation that stands its proof gives."""
+        exchanges = self._session.traffic.exchanges
+        guesses = explanations(self._catch, exchanges)
+        while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
+            if guess.rule.template in self._dropped or await self._shows_more(guess.rule):
+                continue  # the viewer shows more series than are listed so far: a list of its own for each
+            try:
+                series = await (
+                    self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
+                )
+            except CloudfilmError:
+                continue
+            if series:
+                self._guess = guess
+                return series
+            self._dropped.add(guess.rule.template)
+        return []
+
+    async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
+        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh.filled)
         await asker.prepare()
+        return self._explained(guess, guess.brought, asker.source)
+
+    async def _talked(self, guess: Explained) -> list[Series]:
+        """What a socket gives is brought at once: who knows how long it stays open."""
+        window = await self._session.window()
+        brought = await talk.Talker(self._session, window, self._catch, guess.rule, guess.fresh).bring()
+        if len(brought) <= len(guess.brought) < len(guess.rule.records):
+            return []  # the site does not answer us
+
+        async def fails() -> bytes:
+            raise MissingInstances(why="no answer")
+
+        return self._explained(guess, brought, lambda _: Asked(fails))
+
+    def _explained(
+        self, guess: Explained, brought: Mapping[str, str], source: Callable[[str], Source]
+    ) -> list[Series]:
+        """The series that a rule gives; those of another study, by the list or by what came, are left out."""
+        rule, objects = guess.rule, self._catch.objects
         study = self._study(self._catch.studies())
         ours = [
             record
-            for url, record in found[0].records.items()
-            if (uid := self._catch.sources.get(url)) in self._catch.objects
-            and self._catch.objects[uid].header.study_instance_uid == study
+            for key, record in rule.records.items()
+            if (one := objects.get(brought.get(key, ""))) and one.header.study_instance_uid == study
         ]
-        series = []
-        for place, every in enumerate(found[0].addresses.values(), 1):
-            addresses = [url for url in every if not complete.of_another(found[0].records[url], ours, study)]
-            if not addresses:
-                continue
-            instances = [
-                Instance(
-                    self._catch.sources.get(url, ""),
-                    asker.source(url),
-                    key=f"{place}/{number}",
-                    number=number,
-                )
-                for number, url in enumerate(addresses, 1)
-            ]
-            known = [
-                self._catch.objects[one.sop_instance_uid].header for one in instances if one.sop_instance_uid
-            ]
-            if known and known[0].study_instance_uid != study:
+        found = []
+        for place, every in enumerate(rule.addresses.values(), 1):
+            addresses = [key for key in every if not complete.of_another(rule.records[key], ours, study)]
+            known = [objects[brought[key]].header for key in addresses if brought.get(key) in objects]
+            if not addresses or (known and known[0].study_instance_uid != study):
                 continue  # the page lists another study as well
+            instances = [
+                Instance(brought.get(key, ""), source(key), key=f"{place}/{number}", number=number)
+                for number, key in enumerate(addresses, 1)
+            ]
             about = Series(study, "", key=f"list-{place}")
             if known:
-                about = next(
-                    one
-                    for one in self._catch.series(study)
-                    if one.series_instance_uid == known[0].series_instance_uid
-                )
+                uid = known[0].series_instance_uid
+                about = next(one for one in self._catch.series(study) if one.series_instance_uid == uid)
             # one list of everything may hold several series: then its length is no series' count
-            count = None if found[0].is_flat else len(instances)
-            series.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
-        return series
-
-    def _is_of_series(self, rule: learn.Rule) -> bool:
-        """Whether a rule gives one image of each series, as for a row of previews: no two that came are of one series."""
-        for addresses in rule.addresses.values():
-            came = [self._catch.objects.get(self._catch.sources.get(url, "")) for url in addresses]
-            series = [one.header.series_instance_uid for one in came if one is not None]
-            if len(series) > len(set(series)):
-                return False
-        return sum(url in self._catch.sources for some in rule.addresses.values() for url in some) > len(
-            rule.addresses
-        )
+            count = None if rule.is_flat else len(instances)
+            found.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
+        return found
 
     # ---- what there is
 
@@ -311,9 +314,9 @@ class Capture:
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
-        if self.by is not By.MANIFEST or self._rule is None:
+        if self.by is not By.MANIFEST or self._guess is None:
             return set()
-        return {value for record in self._rule.records.values() for value in record.fields.values()}
+        return {value for record in self._guess.rule.records.values() for value in record.fields.values()}
 
     def _is_packed(self, series: Series) -> bool:
         """Whether all of a series came in one answer together with others: the site's own package."""

@@ -39,9 +39,16 @@ class Asker:
         session: the link's conversation.
         sample: one of the viewer's requests for an image, with its answer.
         new_file: gives a name in the spool that nobody uses.
+        filled: writes what a request has anew.
     """
 
-    def __init__(self, session: Session, sample: Exchange, new_file: Callable[[], Path]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        sample: Exchange,
+        new_file: Callable[[], Path],
+        filled: Callable[[str], str] = str,
+    ) -> None:
         headers = own_headers(sample)
         if sample.request_body and "content-type" in sample.request_headers:
             headers["content-type"] = sample.request_headers["content-type"]
@@ -51,6 +58,7 @@ class Asker:
         self._sample = asked_by(sample)
         self._recogniser = Recogniser(new_file)
         self._new_file = new_file
+        self._filled = filled
         self._through_page = False
         self._one = asyncio.Lock()  # the page's answers are told apart by their address
 
@@ -72,7 +80,7 @@ class Asker:
     def source(self, asked: str) -> Source:
         """The source of one learnt request."""
         if self._how.is_bare and not self._through_page:
-            return WadoUri(asked, self._how.headers)
+            return WadoUri(self._filled(asked), self._how.headers)
 
         async def ask() -> Path:
             return await self._object(asked)
@@ -85,7 +93,7 @@ class Asker:
         Raises:
             SessionLapsed: refused. MissingInstances: not there. CorruptInstance: no object, or several.
         """
-        url, is_sent, body = asked.partition(SENT)
+        url, is_sent, body = self._filled(asked).partition(SENT)
         request = Request(
             url, "POST" if is_sent else "GET", self._how.headers, body.encode() if is_sent else None
         )

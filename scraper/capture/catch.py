@@ -71,13 +71,16 @@ class Catch:
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
         self.manifests: list[Manifest] = []
+        self.heard: list[
+            tuple[int, str]
+        ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
         self.pictures = 0
         self._folder = folder
         self._files = 0
         self._recogniser = Recogniser(self.new_file)
         self._ranges: dict[str, _Ranges] = {}
         self._cut: dict[str, Path] = {}  # address of a socket -> a stream whose rest is still to come
-        self._taken = 0
+        self.taken = 0  # exchanges that were looked into
 
     @property
     def size(self) -> int:
@@ -91,8 +94,8 @@ class Catch:
             exchanges: all of the window's, from its beginning.
         """
         before = self.size
-        for one in exchanges[self._taken :]:
-            self._taken += 1
+        for one in exchanges[self.taken :]:
+            self.taken += 1
             if one.kind != WEBSOCKET_OUT and one.ok and one.size:
                 await asyncio.to_thread(self._take, one)
         return self.size - before
@@ -112,6 +115,8 @@ class Catch:
             return
         found = list(self._recogniser.look(one.body, one.content_type))
         for piece in found:
+            if one.kind == WEBSOCKET_IN:
+                self._hear(piece)
             self._keep(piece, one)
         objects = [piece for piece in found if isinstance(piece, Object)]
         if len(objects) > 1 and not _is_multipart(one):
@@ -147,9 +152,14 @@ class Catch:
             if isinstance(piece, Cut):
                 piece.path.unlink(missing_ok=True)
             else:
+                self._hear(piece)
                 self._keep(piece, one)
                 self._cut.pop(one.url).unlink(missing_ok=True)
         return True
+
+    def _hear(self, piece: Piece) -> None:
+        if isinstance(piece, Object):
+            self.heard.append((self.taken - 1, piece.header.sop_instance_uid))
 
     def _keep(self, piece: Piece, one: Exchange) -> None:
         match piece:

@@ -388,13 +388,21 @@ class Driver:
                 if wheel > 0:  # and some know only their own button
                     with self._window.quietly():
                         await page.evaluate(NEXT)
-            await self._window.traffic.after(count, timeout_s=STEP_S)
-            idle = 0 if await self.look() else idle + 1
+            idle = 0 if await self._brought(count) else idle + 1
             if idle == 0 and await self._enough():
                 return True
             if idle > IDLE_STEPS:
                 return False
         return False
+
+    async def _brought(self, count: int) -> int:
+        """How much of use came since there were ``count`` exchanges; waits a little for the first."""
+        give_up = time.monotonic() + STEP_S
+        while (left := give_up - time.monotonic()) > 0:
+            count += len(await self._window.traffic.after(count, timeout_s=left))
+            if fresh := await self.look():
+                return fresh
+        return 0
 
     async def stage(self) -> dict[str, float] | None:
         """The middle of the largest picture, in the page's coordinates."""

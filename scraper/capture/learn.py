@@ -11,7 +11,7 @@ import base64
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urljoin
@@ -22,6 +22,8 @@ MAX_RECORDS: Final = 50_000
 MAX_DEPTH: Final = 16
 MIN_VALUE: Final = 1
 MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
+MAX_SAMPLES: Final = 8
+_DIGITS: Final = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 ITSELF: Final = ""  # the field that stands for a record that is a text
 
 _LOADER: Final = re.compile(
@@ -116,13 +118,21 @@ class Rule:
         return sum(map(len, self.addresses.values()))
 
 
-def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]:
+def rules(
+    manifests: Sequence[Manifest],
+    requested: Sequence[str],
+    read: Callable[[Any], Iterable[Record]] | None = None,
+    must: frozenset[str] = frozenset(),
+) -> list[Rule]:
     """Every rule that explains some of the requests, the one that gives most first.
 
     Args:
         manifests: the JSON that the viewer received.
         requested: addresses whose answers were DICOM objects.
+        read: gives a list's records; those that ``records`` gives, where it is None.
+        must: one of these fields must be in the template.
     """
+    read = read or records
     found: dict[frozenset[str], Rule] = {}
     calls: dict[str, list[Manifest]] = defaultdict(
         list
@@ -131,10 +141,10 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
         calls[manifest.url.partition("?")[0]].append(manifest)
     for url, answers in calls.items():
         by_shape: dict[Path, list[Record]] = defaultdict(list)
-        for record in records([manifest.value for manifest in answers]):
+        for record in read([manifest.value for manifest in answers]):
             by_shape[record.shape].append(record)
         for group in by_shape.values():
-            rule = _rule(group, url, requested)
+            rule = _rule(group, url, requested, must)
             if rule is not None:
                 rule = replace(rule, source=url, shape=group[0].shape)
                 found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
@@ -178,15 +188,28 @@ def _plain(value: Any) -> str | None:
     return str(value) if isinstance(value, (int, float)) else None
 
 
-def _rule(group: Sequence[Record], url: str, requested: Sequence[str]) -> Rule | None:
+def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: frozenset[str]) -> Rule | None:
     """The first template, from any request, that the other requests confirm."""
-    for address in requested[:MIN_PROOFS]:
+    tried: set[Template] = set()
+    for address in requested[:MIN_PROOFS] if not must else _spread(requested):
+        words = set(_DIGITS.findall(address))
         for record in group:
+            if must and not any(record.fields[name] in words for name in must):
+                continue
             for template in _templates(record, address, url):
-                rule = _proven(template, group, requested)
+                named = {name for name, _ in template.blanks}
+                if template in tried or (must and not must & named):
+                    continue
+                tried.add(template)
+                rule = _proven(template, group, requested, MIN_PROOFS + bool(must))
                 if rule is not None:
                     return rule
     return None
+
+
+def _spread(requested: Sequence[str]) -> Sequence[str]:
+    """Some of the requests, from the whole of them: one alone may bear the same number in two places."""
+    return requested[:: max(1, len(requested) // MAX_SAMPLES)][:MAX_SAMPLES]
 
 
 def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
@@ -239,7 +262,7 @@ def _cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
     return Template((*literals, address[at:]), tuple(names))
 
 
-def _proven(template: Template, group: Sequence[Record], requested: Sequence[str]) -> Rule | None:
+def _proven(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
     """The rule, where it reproduces what was requested and nothing that was requested speaks against it.
 
     A rule that gives no address for some record of the list would leave a silent gap, and is none.
@@ -248,7 +271,7 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
     given: dict[str, Record] = {}
     for record in group:
         address = template.fill(record)
-        if address is None or not address.startswith("http"):
+        if address is None or not address.startswith(("http", "ws")):
             return None
         addresses[record.array].append(address)
         given[address] = record
@@ -256,7 +279,7 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
     proofs = made & set(requested)
     shape = template.shape
     against = [one for one in requested if one not in made and template.literals[0] and shape.fullmatch(one)]
-    if len(proofs) < MIN_PROOFS or against:
+    if len(proofs) < least or against:
         return None
     once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
     return Rule(template, once, len(proofs), records=given)

@@ -39,6 +39,8 @@ _CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "
 _WORDS: Final = {"true": True, "false": False, "null": None, "undefined": None}
 _BASE64: Final = ("H4s", "eyJ", "ew0", "ewo", "eyA", "W3s", "Wwo", "WyI", "W1s")  # of gzip, of "{", of "["
 _STANDARD: Final = str.maketrans("-_", "+/")
+_FRAMED: Final = re.compile(r"[^{\[=(<]{0,2000}?(?=[{\[])", re.S)  # what stands before the first value
+_SEPARATOR: Final = re.compile(r"[\s,;\x00\x1e]*[\d:]{0,12}(?=[{\[]|$)")
 
 
 # ---- XML
@@ -221,6 +223,29 @@ def _lists_something(value: Any) -> bool:
     return False
 
 
+# ---- JSON in a protocol's own envelope
+
+
+def from_envelope(text: str) -> list[Any]:
+    """The JSON values of a message that frames them in its own way: after an event's digits, a header, or one after another.
+
+    Nothing, where what follows the first value is neither JSON nor a separator. (socket.io, SignalR, STOMP; page ws_frames)
+    """
+    opening = _FRAMED.match(text)
+    if opening is None or len(text) > MAX_TEXT:
+        return []
+    found, at, decoder = list[Any](), opening.end(), json.JSONDecoder()
+    while at < len(text):
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return []
+        found.append(value)
+        between = _SEPARATOR.match(text, at)
+        at = between.end() if between else len(text) + 1
+    return found if at == len(text) else []
+
+
 # ---- JSON inside texts
 
 
@@ -279,4 +304,4 @@ def _from_base64(text: str) -> Any:
         return None
 
 
-__all__ = ["from_html", "from_script", "from_xml", "packed", "unfolded"]
+__all__ = ["from_envelope", "from_html", "from_script", "from_xml", "packed", "unfolded"]

@@ -34,6 +34,8 @@ PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PIECE: Final = 2**20
+MAX_HEADER: Final = 64  # bytes of a message before something packed
+_PACKED: Final = (b"\x1f\x8b\x08", b"PK\x03\x04")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Recogniser:
             yield Pixels(_whole(body))
         elif kind in PICTURES:
             yield Picture(_size(body))
+        elif kind is Kind.UNKNOWN and _size(body) <= MAX_JSON:
+            yield from self._after_header(body, head, depth)
 
     def _object(self, body: bytes | Path, skip: int) -> Iterator[Piece]:
         """A DICOM stream that begins ``skip`` bytes into the body."""
@@ -168,6 +172,15 @@ class Recogniser:
         finally:
             path.unlink(missing_ok=True)
 
+    def _after_header(self, body: bytes | Path, head: bytes, depth: int) -> Iterator[Piece]:
+        """What a message brings behind a header of its own: something packed, or JSON."""
+        at = min((at for magic in _PACKED if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
+        if at:
+            yield from self.look(_whole(body)[at:], "", depth + 1)
+        elif b"{" in head[:MAX_PREFIX]:
+            for value in notation.from_envelope(_whole(body).decode("utf-8", "replace")):
+                yield from self._value(value, depth)
+
     def _parts(self, body: bytes | Path, boundary: bytes, depth: int) -> Iterator[Piece]:
         source = self._copy(body, 0)
         try:
@@ -205,9 +218,16 @@ class Recogniser:
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:
                 yield from self.look(packed, "", depth + 1)
+            elif framed := notation.from_envelope(decode_text(data)):
+                for one in framed:
+                    yield from self._value(one, depth)
             else:
                 yield from _documents(Kind.TEXT, decode_text(data))
             return
+        yield from self._value(value, depth)
+
+    def _value(self, value: Any, depth: int) -> Iterator[Piece]:
+        """What a JSON value holds."""
         if isinstance(value, str):
             value = notation.packed(value) or value
         if isinstance(value, (list, dict)):

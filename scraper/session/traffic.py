@@ -15,6 +15,7 @@ from scraper.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
@@ -79,6 +80,7 @@ class Traffic:
         self._started = time.monotonic()
         self._last = self._started
         self._in_memory = 0
+        self._beats: set[tuple[str, bytes]] = set()
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
@@ -132,7 +134,19 @@ class Traffic:
         """One more; wakes whoever waits."""
         self.exchanges.append(exchange)
         self.bytes_seen += exchange.size
-        self.touch()
+        if self._is_heartbeat(exchange):
+            self._arrived.set()
+        else:
+            self.touch()
+
+    def _is_heartbeat(self, exchange: Exchange) -> bool:
+        """A short message that is like one seen before but for its numbers: it keeps a socket open, and brings nothing."""
+        if exchange.kind not in (WEBSOCKET_IN, WEBSOCKET_OUT) or exchange.size > HEARTBEAT:
+            return False
+        look = (exchange.kind, re.sub(rb"\d+", b"0", exchange.read()))
+        is_known = look in self._beats
+        self._beats.add(look)
+        return is_known
 
     def miss(self, url: str, why: str) -> None:
         """A body passed and could not be had."""

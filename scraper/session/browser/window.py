@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from scraper.errors import CloudfilmError, SiteChanged, SiteUnreachable
 from scraper.model import Request
+from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.page_socket import PageSocket
 from scraper.session.http import Cookie, Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 from scraper.settings import Settings
@@ -188,6 +190,12 @@ class Window:
                 if (one.url, one.method) == wanted:
                     return Response(one.status, one.headers, one.read(), one.url)
         raise SiteUnreachable(host=host, why="no answer in time" if url else "the page can't ask there")
+
+    async def socket(self, url: str) -> PageSocket | None:
+        """The WebSocket of that address that one of the pages has open; None where none has, or it can't be reached."""
+        with self.quietly():
+            return await page_socket.find(self._context, reversed(self._pages), url)
+        return None
 
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:

@@ -1,0 +1,82 @@
+"""Images that a list only counts: each place up to the count that the list states, as if the list named it.
+
+Some lists say of a series that it has 60 images, and the viewer asks for "the 5th of series 3". A place below a stated count is
+what the list says there is; nothing beyond it is ever asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from scraper.capture.learn import Record, records
+
+FROM_0: Final = "\0from 0"
+FROM_1: Final = "\0from 1"
+PLACES: Final = frozenset((FROM_0, FROM_1))
+MAX_COUNT: Final = 5000  # images of one series
+MAX_PLACES: Final = 20_000  # of one list
+COUNT: Final = re.compile(
+    r"count|cnt|num|total|amount|quantity|qty|size|length|images|frames|slices|files|张|幅|帧|数",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(r"\d{1,4}")
+_ID: Final = re.compile(r"[\w.:-]{1,128}")
+
+
+def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
+    """A record for each place of each thing that a list counts, where some request bears the place's number.
+
+    Args:
+        value: the list.
+        asked: the viewer's requests; a list none of whose places stands in any of them gives nothing.
+    """
+    said = {int(digits) for one in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", one)}
+    left = MAX_PLACES
+    for record in _entries(value):
+        for name in sorted(record.own):
+            count = _count(name, record.fields[name])
+            if not 1 <= count <= min(MAX_COUNT, left) or not said & set(range(count + 1)):
+                continue
+            left -= count
+            own = record.own | PLACES
+            for place in range(count):
+                fields = {**record.fields, FROM_0: str(place), FROM_1: str(place + 1)}
+                yield Record(fields, own, (*record.place, name, place))
+
+
+def _entries(value: Any) -> Iterator[Record]:
+    """The records of a list, and the rows of a table that has a count for each name: ``{"1.2.3": 60, "1.2.4": 7}``."""
+    yield from records(value)
+    yield from records(list(_tables(value)))
+
+
+def _tables(value: Any) -> Iterator[list[dict[str, str]]]:
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            inner = [each for each in one.values() if isinstance(each, (Mapping, list))]
+            waiting += inner
+            counts = [_as_number(each) for each in one.values()]
+            if one and not inner and all(counts) and all(_ID.fullmatch(str(name)) for name in one):
+                yield [
+                    {"name": str(name), "count": str(count)} for name, count in zip(one, counts, strict=True)
+                ]
+        elif isinstance(one, list):
+            waiting += [each for each in one if isinstance(each, (Mapping, list))]
+
+
+def _as_number(value: Any) -> int:
+    """A whole number, or one in a text; else 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not _NUMBER.fullmatch(str(value)):
+        return 0
+    return int(value)
+
+
+def _count(name: str, value: str) -> int:
+    return int(value) if COUNT.search(name) and _NUMBER.fullmatch(value) else 0
+
+
+__all__ = ["FROM_0", "FROM_1", "PLACES", "places"]

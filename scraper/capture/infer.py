@@ -1,0 +1,95 @@
+"""Which guesses explain what the viewer asked for, by HTTP or over a WebSocket: the plainest first, each with its proof.
+
+A list may name its images, or only count them; a request may bear, besides, what a page writes anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from scraper.capture import counted, learn, talk
+from scraper.capture.catch import SENT, Catch, asked_by
+from scraper.capture.fresh import Fresh
+from scraper.capture.learn import Rule
+from scraper.session.traffic import Exchange
+
+MAX_TRIED = 3  # of the rules of one kind
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A rule; what the requests that it gives brought already, by request; and how its requests are written anew."""
+
+    rule: Rule
+    brought: Mapping[str, str]
+    fresh: Fresh
+    sample: Exchange | None  # None: over a WebSocket
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the rule is of addresses alone, and of what a list names: such a one can be written down."""
+        literals, blanks = self.rule.template.literals, self.rule.template.blanks
+        is_named = not any(name in counted.PLACES for name, _ in blanks)
+        return is_named and not self.fresh and not any(SENT in one for one in literals)
+
+
+def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explained]:
+    """Every rule worth trying, the best first.
+
+    Args:
+        catch: what came, with the manifests.
+        exchanges: everything that the window received, in order.
+    """
+    by_http = {key: one for one in exchanges if one.ok and (key := asked_by(one)) in catch.sources}
+    asked = [*by_http, *talk.said(exchanges, catch)]
+    yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
+    if fresh := Fresh(asked):
+        yield from _of_kind(catch, exchanges, by_http, asked, fresh)
+
+
+def _of_kind(
+    catch: Catch,
+    exchanges: Sequence[Exchange],
+    by_http: Mapping[str, Exchange],
+    asked: Sequence[str],
+    fresh: Fresh,
+) -> Iterator[Explained]:
+    sources: dict[str, str] = {}
+    for one, uid in ((one, catch.sources[one]) for one in by_http):
+        if sources.setdefault(fresh.blanked(one), uid) != uid:
+            return  # what looked made up tells images apart
+    samples = {fresh.blanked(one): exchange for one, exchange in by_http.items()}
+    requests = list(dict.fromkeys(map(fresh.blanked, asked)))
+    counts = partial(counted.places, asked=requests)
+    found = learn.rules(catch.manifests, requests)[:MAX_TRIED]
+    found += learn.rules(catch.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
+    for rule in found:
+        sample = next((samples[one] for one in rule.records if one in samples), None)
+        brought = {one: sources[one] for one in rule.records if one in sources}
+        if sample is None:
+            brought, _ = talk.answered(exchanges, catch, rule, fresh)
+        if _is_sound(rule, brought, catch):
+            yield Explained(rule, brought, fresh, sample)
+
+
+def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
+    """Whether what came agrees with the rule: it gives series whole, and no image for two places.
+
+    A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
+    """
+    is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
+    if is_counted and len(set(brought.values())) < len(brought):
+        return False
+    several = False
+    for addresses in rule.addresses.values():
+        came = [catch.objects.get(brought.get(one, "")) for one in addresses]
+        series = [one.header.series_instance_uid for one in came if one is not None]
+        if is_counted and len(set(series)) > 1 and not rule.is_flat:
+            return False
+        several = several or len(series) > len(set(series))
+    return several or len(brought) <= len(rule.addresses)
+
+
+__all__ = ["Explained", "explanations"]
