@@ -42,7 +42,7 @@ DOORS = {
         "scraper/testing",
         "scraper/session/dimse",
     ),
-    "pynetdicom": ("scraper/session/dimse",),
+    "pynetdicom": ("scraper/session/dimse", "scraper/session/landing"),
     "distributed": ("scraper/batch/distributed",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),

@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from scraper.errors import CloudfilmError, MissingInstances, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.model import Held
-from scraper.session.dimse import Dimse, Ended, Landing, Peer
+from scraper.session.dimse import Dimse, Ended, Peer
+from scraper.session.landing import Landing
 from scraper.session.pace import Pace
 
 T = TypeVar("T")

@@ -5,55 +5,36 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pynetdicom
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_context, build_role, evt
 
 from scraper.assemble.charset import UTF8, decode, suspect
-from scraper.assemble.part10 import file_meta, quiet
+from scraper.assemble.part10 import quiet
 from scraper.errors import (
     CloudfilmError,
-    DiskFull,
     NotRegistered,
-    NotWritable,
     SiteBusy,
     SiteChanged,
     SiteUnreachable,
     UnknownCalledTitle,
 )
+from scraper.session.landing import PLAIN, Landing, syntaxes_of
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
-    from pynetdicom.dimse_primitives import C_STORE
     from pynetdicom.presentation import PresentationContext
 
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))  # Study Root; PS3.4 C.3
 MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
-PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
-COMPRESSED = tuple(
-    f"1.2.840.10008.1.2.{tail}"  # PS3.5 10 and annex A: JPEG, JPEG-LS, JPEG 2000, RLE, HTJ2K, deflated frames, JPEG XL
-    for tail in ("4.70", "4.57", "4.90", "4.80", "5", "4.201", "4.202", "4.50", "4.51", "4.91", "4.81", "4.203", "8.1",
-                 "4.110", "4.111", "4.112", "1.98")
-)  # fmt: skip
-VIDEO = tuple(
-    f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
-)
-VIDEO_CLASSES = tuple(
-    f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1")
-)  # endoscopic, microscopic, photographic
-NO_PIXELS = tuple(
-    f"1.2.840.10008.5.1.4.1.1.{tail}"
-    for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
-)  # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
 PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
 LATE = 5000  # matches that may still come after a query was cancelled
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
 ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these PDUs
 
@@ -222,7 +203,7 @@ class Dimse:
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._peer.timeout_s
         for sop_class in set(landing.classes.values()):
             entity.add_supported_context(
-                sop_class, [*landing.syntaxes, *_syntaxes(sop_class, landing.syntaxes)]
+                sop_class, [*landing.syntaxes, *syntaxes_of(sop_class, landing.syntaxes)]
             )
         entity.add_supported_context("1.2.840.10008.1.1")  # an archive may verify first (C-ECHO)
         handlers: list[Any] = [(evt.EVT_C_STORE, landing.store), (evt.EVT_C_ECHO, _echo)]
@@ -250,7 +231,7 @@ class Dimse:
         contexts = [build_context(uid, list(PLAIN[:2])) for uid in sop_classes if uid in (FIND, GET, MOVE)]
         stored = [uid for uid in sop_classes if uid not in (FIND, GET, MOVE)]
         for uid in stored:
-            contexts += [build_context(uid, one) for one in _syntaxes(uid, syntaxes)]
+            contexts += [build_context(uid, one) for one in syntaxes_of(uid, syntaxes)]
         entity = AE(self._peer.calling)
         entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
         entity.network_timeout = None  # between two requests there is silence
@@ -353,54 +334,6 @@ class Dimse:
             association.dimse.msg_queue.put((None, None))  # wakes whoever waits for an answer
 
 
-class Landing:
-    """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
-
-    Args:
-        classes: SOP Instance UID → SOP Class UID of what was asked for; anything else is turned away.
-        syntaxes: Transfer Syntaxes that the archive says it has these in.
-        folder: where files go.
-        arrived: told the UID and the file, in the library's thread.
-    """
-
-    def __init__(
-        self,
-        classes: Mapping[str, str],
-        syntaxes: Sequence[str],
-        folder: Path,
-        arrived: Callable[[str, Path], None],
-    ) -> None:
-        self.classes = classes
-        self.syntaxes = syntaxes
-        self.failure: CloudfilmError | None = None
-        self.count = 0
-        self._folder = folder
-        self._arrived = arrived
-
-    def store(self, event: evt.Event) -> int:
-        """Handles one C-STORE request; gives its status (PS3.4 B.2.3)."""
-        request = cast("C_STORE", event.request)
-        uid = str(request.AffectedSOPInstanceUID)
-        if uid not in self.classes or request.DataSet is None:
-            return 0xC000
-        path = self._folder / f"{uid}.dcm"
-        part = path.with_suffix(f".{threading.get_ident()}.part")
-        try:
-            with part.open("wb") as out:
-                out.write(
-                    file_meta(str(request.AffectedSOPClassUID), uid, str(event.context.transfer_syntax))
-                )
-                out.write(request.DataSet.getbuffer())
-            part.replace(path)
-        except OSError as err:
-            part.unlink(missing_ok=True)
-            self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
-            return 0xA700
-        self.count += 1
-        self._arrived(uid, path)
-        return SUCCESS
-
-
 def _reason(err: OSError | UnicodeError) -> str:
     if isinstance(err, ConnectionRefusedError):
         return "the connection was refused"
@@ -429,16 +362,6 @@ def _dataset(keys: Mapping[str, str], charset: str = "") -> Dataset:
 def _accepted(association: Association) -> set[str]:
     contexts: list[PresentationContext] = association.accepted_contexts
     return {str(one.abstract_syntax) for one in contexts}
-
-
-def _syntaxes(sop_class: str, known: Sequence[str]) -> list[str]:
-    """The Transfer Syntaxes in which objects of a class may be stored, those that the archive names first."""
-    usual = [*PLAIN]
-    if not sop_class.startswith(NO_PIXELS):
-        usual += COMPRESSED
-    if sop_class in VIDEO_CLASSES:
-        usual += VIDEO
-    return list(dict.fromkeys((*known, *usual)))
 
 
 def _row(match: Dataset, keys: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,92 @@
+"""Where the objects that an archive sends come down: written as they came, and the Transfer Syntaxes they may come in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from scraper.assemble.part10 import file_meta
+from scraper.errors import CloudfilmError, DiskFull, NotWritable
+
+if TYPE_CHECKING:
+    from pynetdicom import evt
+    from pynetdicom.dimse_primitives import C_STORE
+
+PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+COMPRESSED = tuple(
+    f"1.2.840.10008.1.2.{tail}"  # PS3.5 10 and annex A: JPEG, JPEG-LS, JPEG 2000, RLE, HTJ2K, deflated frames, JPEG XL
+    for tail in ("4.70", "4.57", "4.90", "4.80", "5", "4.201", "4.202", "4.50", "4.51", "4.91", "4.81", "4.203", "8.1",
+                 "4.110", "4.111", "4.112", "1.98")
+)  # fmt: skip
+VIDEO = tuple(
+    f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
+)
+VIDEO_CLASSES = tuple(
+    f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1")
+)  # endoscopic, microscopic, photographic
+NO_PIXELS = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{tail}"
+    for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
+)  # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+STORED, NOT_ASKED_FOR, OUT_OF_RESOURCES = 0x0000, 0xC000, 0xA700  # PS3.4 B.2.3
+
+
+class Landing:
+    """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
+
+    Args:
+        classes: SOP Instance UID → SOP Class UID of what was asked for; anything else is turned away.
+        syntaxes: Transfer Syntaxes that the archive says it has these in.
+        folder: where files go.
+        arrived: told the UID and the file, in the library's thread.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, str],
+        syntaxes: Sequence[str],
+        folder: Path,
+        arrived: Callable[[str, Path], None],
+    ) -> None:
+        self.classes = classes
+        self.syntaxes = syntaxes
+        self.failure: CloudfilmError | None = None
+        self.count = 0
+        self._folder = folder
+        self._arrived = arrived
+
+    def store(self, event: evt.Event) -> int:
+        """Handles one C-STORE request; gives its status (PS3.4 B.2.3)."""
+        request = cast("C_STORE", event.request)
+        uid = str(request.AffectedSOPInstanceUID)
+        if uid not in self.classes or request.DataSet is None:
+            return NOT_ASKED_FOR
+        path = self._folder / f"{uid}.dcm"
+        part = path.with_suffix(f".{threading.get_ident()}.part")
+        try:
+            with part.open("wb") as out:
+                out.write(
+                    file_meta(str(request.AffectedSOPClassUID), uid, str(event.context.transfer_syntax))
+                )
+                out.write(request.DataSet.getbuffer())
+            part.replace(path)
+        except OSError as err:
+            part.unlink(missing_ok=True)
+            self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
+            return OUT_OF_RESOURCES
+        self.count += 1
+        self._arrived(uid, path)
+        return STORED
+
+
+def syntaxes_of(sop_class: str, known: Sequence[str]) -> list[str]:
+    """The Transfer Syntaxes in which objects of a class may be stored, those that the archive names first."""
+    usual = [*PLAIN]
+    if not sop_class.startswith(NO_PIXELS):
+        usual += COMPRESSED
+    if sop_class in VIDEO_CLASSES:
+        usual += VIDEO
+    return list(dict.fromkeys((*known, *usual)))
