@@ -252,7 +252,12 @@ def header(path: Path) -> Header:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
     with walk.mapped(path) as data:
-        layout = walk.part10(data)
+        return _said_by(walk.part10(data))
+
+
+def _said_by(layout: walk.Layout) -> Header:
+    """As ``header``, of a walked file whose map is about to be closed: its layout lets go of it."""
+    try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
             raise CorruptInstance(what="a DICOMDIR")
         ds = dataset(layout, _HEADER_TAGS)
@@ -261,10 +266,11 @@ def header(path: Path) -> Header:
             declared_charset(layout),
         )
         found = header_of(layout, ds, guessed)
-        layout.data = b""  # the map is about to be closed
-        if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
-            raise CorruptInstance(what="a DICOM file without identity")
-        return found
+    finally:
+        layout.data = b""
+    if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
+        raise CorruptInstance(what="a DICOM file without identity")
+    return found
 
 
 def _bare_syntax(layout: walk.Layout) -> str:
@@ -354,11 +360,10 @@ def settle(path: Path) -> Header:
         whole.replace(path)
     with walk.mapped(path) as data:
         layout = walk.part10(data)
-        fault = layout.fault
-        layout.data = b""
-    if fault is not None:
-        raise CorruptInstance(what=describe_fault(fault))
-    found = header(path)
+        if layout.fault is not None:
+            fault, layout.data = layout.fault, b""
+            raise CorruptInstance(what=describe_fault(fault))
+        found = _said_by(layout)
     if not found.sop_instance_uid:
         raise CorruptInstance(what="a DICOM file without identity")
     return found
