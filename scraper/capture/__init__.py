@@ -234,6 +234,13 @@ class Capture:
             for key, record in rule.records.items()
             if (one := objects.get(brought.get(key, ""))) and one.header.study_instance_uid == study
         ]
+        fields = {  # those that bear the UID of the series
+            name
+            for key, uid in brought.items()
+            if key in rule.records and uid in objects
+            for name, value in rule.records[key].fields.items()
+            if value == objects[uid].header.series_instance_uid
+        }
         found = []
         for place, every in enumerate(rule.addresses.values(), 1):
             addresses = [key for key in every if not complete.of_another(rule.records[key], ours, study)]
@@ -244,7 +251,7 @@ class Capture:
                 Instance(brought.get(key, ""), source(key), key=f"{place}/{number}", number=number)
                 for number, key in enumerate(addresses, 1)
             ]
-            about = Series(study, "", key=f"list-{place}")
+            about = Series(study, next(iter(_values(rule, addresses, fields)), ""), key=f"list-{place}")
             if known:
                 uid = known[0].series_instance_uid
                 about = next(one for one in self._catch.series(study) if one.series_instance_uid == uid)
@@ -298,10 +305,11 @@ class Capture:
         by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
         merged = [
             replace(
-                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said())
+                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said()),
+                expected=_most(one.expected, lists.get(one.series_instance_uid)),
             )
             for one in self._listed
-        ]
+        ]  # fmt: skip
         names = {instance.sop_instance_uid for one in merged for instance in one.instances}
         rest = (
             []
@@ -326,6 +334,21 @@ class Capture:
         """From the disk, where the object was caught whole."""
         caught = self._catch.objects.get(instance.sop_instance_uid)
         return instance if caught is None else replace(instance, source=Captured(caught.path))
+
+
+def _values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:
+    """What some fields say of the instances of one list, where they agree."""
+    found = {
+        rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields
+    }
+    return found if len(found) == 1 else set()
+
+
+def _most(expected: int | None, listed: complete.Listed | None) -> int | None:
+    """A list that counts more images of a series than it names counts."""
+    if expected is None or listed is None or listed.count is None:
+        return expected
+    return max(expected, listed.count)
 
 
 def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scraper.capture.catch import Catch
+from scraper.capture.leaf import Leafer
 from scraper.errors import CredentialsRefused
 from scraper.model import (
     ACCESS_CODE,
@@ -35,13 +36,10 @@ FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a
 QUIET_S: Final = 2.0
 PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
-STEP_S: Final = 0.5  # how long a step of the wheel may take to bring something
-IDLE_STEPS: Final = 10  # steps without anything new after which the stack is taken to have been seen
 PACKAGE_S: Final = 180.0
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
-MAX_STEPS: Final = 4000
 
 NEVER = re.compile(
     r"退出|注销|登出|支付|付款|缴费|购买|删除|取消|分享|公众号|小程序|报告|既往|历史|其他检查|打印|返回|关闭|客服|帮助|说明|"
@@ -142,10 +140,6 @@ STAGE = """() => { let best = null, size = 0;
     const r = e.getBoundingClientRect(), area = r.width * r.height;
     if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
   return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
-NEXT = """() => { const one = [...document.querySelectorAll("button, a, [role=button], [onclick], [title]")].find(e =>
-    /^(下一页|下一张|下一幅|下一帧|next( image| slice)?)$/i.test((e.title || e.innerText || "").trim()) && e.offsetParent
-    && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:")));
-  if (one) one.click(); }"""
 TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 
 
@@ -178,6 +172,7 @@ class Driver:
         self._enough = enough
         self._clicked: set[str] = set()
         self._until = time.monotonic() + DRIVE_S
+        self._leafer = Leafer(window, self.look, enough, self._until)
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
 
@@ -350,12 +345,9 @@ class Driver:
         stage = await self.stage()
         if stage is None:
             return False
-        page = self._window.page
         before = set(self._catch.objects)
-        for wheel, key in ((120, "ArrowDown"), (-120, "ArrowUp")):
-            with self._window.quietly():
-                await page.mouse.move(stage["x"], stage["y"])
-            if await self._one_way(wheel, key):
+        for forward in (True, False):
+            if await self._leafer.leaf(stage["x"], stage["y"], forward=forward):
                 return True
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
@@ -372,37 +364,6 @@ class Driver:
             one.header for one in self._catch.objects.values() if one.header.series_instance_uid in shown
         ]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
-
-    async def _one_way(self, wheel: int, key: str) -> bool:
-        idle = 0
-        page = self._window.page
-        for _ in range(MAX_STEPS):
-            if time.monotonic() > self._until:
-                return False
-            count = len(self._window.traffic.exchanges)
-            with self._window.quietly():
-                await page.mouse.wheel(0, wheel)
-            if idle > IDLE_STEPS // 2:  # some viewers know keys and no wheel
-                with self._window.quietly():
-                    await page.keyboard.press(key)
-                if wheel > 0:  # and some know only their own button
-                    with self._window.quietly():
-                        await page.evaluate(NEXT)
-            idle = 0 if await self._brought(count) else idle + 1
-            if idle == 0 and await self._enough():
-                return True
-            if idle > IDLE_STEPS:
-                return False
-        return False
-
-    async def _brought(self, count: int) -> int:
-        """How much of use came since there were ``count`` exchanges; waits a little for the first."""
-        give_up = time.monotonic() + STEP_S
-        while (left := give_up - time.monotonic()) > 0:
-            count += len(await self._window.traffic.after(count, timeout_s=left))
-            if fresh := await self.look():
-                return fresh
-        return 0
 
     async def stage(self) -> dict[str, float] | None:
         """The middle of the largest picture, in the page's coordinates."""

@@ -71,9 +71,9 @@ class Fresh:
         for name, unit in (("seconds", 1), ("clock", 1000)):
             if all(abs(number / unit - now) < DAY_S for number in numbers):
                 return name
-        steps = {after - before for before, after in pairwise(numbers)}
+        steps = {after - before for before, after in pairwise(sorted(numbers))}
         if len(said) > 2 and steps == {1}:
-            self._next = max(self._next, numbers[-1] + 1)
+            self._next = max(self._next, *numbers) + 1
             return "running"
         return ""
 

@@ -1,0 +1,138 @@
+"""Leafs through a stack as a person would: by the wheel, by keys, by the viewer's own button or slider, whichever it knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Window
+
+STEP_S: Final = 0.5  # how long a step may take to bring something
+TRIED: Final = 2  # steps in vain after which another means is tried
+PROVEN: Final = 6  # steps in vain of a means that worked, after which the stack is taken to have been seen
+MAX_STEPS: Final = 80_000  # of one viewer
+BUTTON = """(forward) => {
+  const shown = e => e.offsetParent && !e.disabled && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:"));
+  const words = forward
+    ? /^(下一页|下一张|下一幅|下一帧|下页|下张|next([ _-]?(image|slice|frame|instance))?|[>\\u203a\\u00bb\\u25b6])$/i
+    : /^(上一页|上一张|上一幅|上一帧|上页|上张|prev(ious)?([ _-]?(image|slice|frame|instance))?|[<\\u2039\\u00ab\\u25c0])$/i;
+  const named = forward ? /(^|[-_ ])(next|nextimg|nextpage)($|[-_ ])/i : /(^|[-_ ])(prev|previous|previmg|prevpage)($|[-_ ])/i;
+  const all = [...document.querySelectorAll("button, a, [role=button], [onclick], [title], [aria-label]")].filter(shown);
+  const said = e => [e.title, e.innerText, e.getAttribute("aria-label"), e.value].map(text => (text || "").trim());
+  const one = all.find(e => said(e).some(text => words.test(text)))
+    || all.find(e => named.test(`${e.id} ${typeof e.className === "string" ? e.className : ""}`));
+  if (one) one.click();
+  return !!one; }"""
+SLIDER = """(forward) => {
+  const fields = [...document.querySelectorAll("input[type=range], input[type=number], [class*=slider i] input")];
+  const one = fields.find(e => e.offsetParent && +e.max > 1 && e.max !== "");
+  if (!one) return false;
+  const value = Math.min(+one.max, Math.max(+(one.min || 0), +one.value + (forward ? 1 : -1) * (+one.step || 1)));
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(one, String(value));
+  for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, {bubbles: true}));
+  return true; }"""
+
+
+class Means(StrEnum):
+    """How one goes to the next image, in the order in which they are tried."""
+
+    WHEEL = "wheel"
+    ARROW = "arrow"
+    BUTTON = "button"
+    SLIDER = "slider"
+    PAGE = "page"
+    SIDEWAYS = "sideways"
+
+
+KEYS: Final = {
+    Means.ARROW: ("ArrowUp", "ArrowDown"),
+    Means.PAGE: ("PageUp", "PageDown"),
+    Means.SIDEWAYS: ("ArrowLeft", "ArrowRight"),
+}
+
+
+class Leafer:
+    """Leafs through what one window shows.
+
+    Args:
+        window: the viewer's.
+        look: takes in what came, and says how much of use was in it.
+        enough: asked after each bit of progress whether the rest can be had in another way.
+        until: by the clock of ``time.monotonic``.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        look: Callable[[], Awaitable[int]],
+        enough: Callable[[], Awaitable[bool]],
+        until: float,
+    ) -> None:
+        self._window = window
+        self._look = look
+        self._enough = enough
+        self._until = until
+        self._works: Means | None = None
+        self._steps = 0
+
+    async def leaf(self, x: float, y: float, *, forward: bool) -> bool:
+        """To the end of the stack whose picture has its middle there (CSS pixels), or back to its beginning.
+
+        True where there is enough.
+        """
+        with self._window.quietly():
+            await self._window.page.mouse.move(x, y)
+        every = tuple(Means) if forward else (Means.WHEEL, Means.ARROW)
+        for means in (self._works,) if self._works else every:
+            moved = idle = 0
+            while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
+                seen = len(self._window.traffic.exchanges)
+                if not await self._step(means, x, y, forward=forward, first=not moved and not idle):
+                    break
+                if await self._brought(seen):
+                    self._works, moved, idle = means, moved + 1, 0
+                    if await self._enough():
+                        return True
+                else:
+                    idle += 1
+            if moved:
+                break
+        return False
+
+    def _is_time(self) -> bool:
+        self._steps += 1
+        return time.monotonic() < self._until and self._steps <= MAX_STEPS
+
+    async def _step(self, means: Means, x: float, y: float, *, forward: bool, first: bool) -> bool:
+        """One image on; False where the viewer shows no such means."""
+        page, done = self._window.page, False
+        with self._window.quietly():
+            match means:
+                case Means.WHEEL:
+                    await page.mouse.wheel(0, 120 if forward else -120)
+                    done = True
+                case Means.BUTTON | Means.SLIDER:
+                    script = BUTTON if means is Means.BUTTON else SLIDER
+                    for frame in page.frames:
+                        done = done or await frame.evaluate(script, forward) is True
+                case _:
+                    if first:  # keys go where one has clicked last
+                        await page.mouse.click(x, y)
+                    await page.keyboard.press(KEYS[means][forward])
+                    done = True
+        return done
+
+    async def _brought(self, seen: int) -> int:
+        """How much of use came since there were ``seen`` exchanges; waits a little for the first."""
+        give_up = time.monotonic() + STEP_S
+        while (left := give_up - time.monotonic()) > 0:
+            seen += len(await self._window.traffic.after(seen, timeout_s=left))
+            if fresh := await self._look():
+                return fresh
+        return 0
+
+
+__all__ = ["Leafer"]
