@@ -107,6 +107,23 @@ async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):
     assert [one for one in world.seen if any(uid in one.path for uid in SITE.prior.by_uid)] == []
 
 
+async def test_every_examination_that_the_link_is_for_is_brought(world, tmp_path):
+    """Two on one list are; the earlier one under its own heading is not touched."""
+    world.seen.clear()
+    both = ALL | {one.uid: len(one.instances) for one in SITE.second.series}
+    result = await check(Universal, case("two", series=both), world, tmp_path, Via.BROWSER)
+    assert len({one.output for one in result.studies}) == 2
+    assert not [
+        one for one in world.seen if "exam-2" in one.path or any(uid in one.path for uid in SITE.prior.by_uid)
+    ]
+
+
+async def test_other_peoples_examinations_are_not_touched(world, tmp_path):
+    world.seen.clear()
+    await check(Universal, case("worklist"), world, tmp_path, Via.BROWSER)
+    assert not [one for one in world.seen if "exam-1" in one.path or "exam-2" in one.path]
+
+
 @pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)
 async def test_ohif_on_orthanc(tmp_path):
     """A real viewer on a real archive: DICOMweb is recognised, and everything is asked for, the dose report too."""

@@ -21,11 +21,12 @@ from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
 from scraper.errors import CloudfilmError, LinkExpired, MissingInstances, NotOriginalDicom, UnknownViewer
 from scraper.link import ShareLink
-from scraper.model import Asked, Captured, Found, Instance, Series, Source
+from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
 from scraper.session.traffic import Exchange
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
 
@@ -60,22 +61,28 @@ class Capture:
         ways: of asking for the rest that are used.
         phone: how a phone's browser names itself, to a page that is for phones only; empty: such a page is given up.
         recipes: of products whose viewers are known wherever they run.
+        turn: which examination is meant, where the link's page lets one choose from several; from 0.
     """
 
     def __init__(
         self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By), phone: str = "",
-        recipes: Sequence[Recipe] = (),
+        recipes: Sequence[Recipe] = (), turn: int = 0,
     ) -> None:  # fmt: skip
+        self._turn = turn
+        self._begun = (
+            len(session.traffic.exchanges) if turn else 0
+        )  # what came before is another examination's
         self._ways = ways
         self._recipes = recipes
         self._phone = phone
         self._link = link
         self._session = session
-        self._catch = Catch(session.spool / "captured")
+        self._catch = Catch(session.spool / f"captured-{turn}", self._begun)
         self._listed: list[Series] = []
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
+        self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
         self._dropped: set[Template] = set()
 
@@ -90,7 +97,46 @@ class Capture:
         return self._guess.rule if self._guess is not None and self._guess.is_plain else None
 
     async def run(self) -> list[Series]:
-        """Every series of the link's study.
+        """Every series of the link's study, or of its studies, where its page lets one choose from several of one person.
+
+        Raises:
+            NotOriginalDicom, UnknownViewer, LinkExpired, CredentialsRequired, CredentialsRefused: as for ``study``.
+        """
+        found = await self.study()
+        choices = self._driver.choices if self._driver is not None and self.by is not By.RECIPE else 0
+        person = self._person()
+        for turn in range(1, min(choices, MAX_STUDIES)):
+            other = Capture(self._link, self._session, self._ways, self._phone, self._recipes, turn)
+            other.known = {one.study_instance_uid for one in found}
+            await self._again()
+            try:
+                more = await other.study()
+            except CloudfilmError as err:
+                more = [Series("", "", key=f"choice-{turn}", left_out=(_not_had(turn, err),))]
+            if person and other._person() and other._person() != person:
+                continue
+            found += [one for one in more if one.study_instance_uid not in other.known]
+        return found
+
+    async def _again(self) -> None:
+        """The link's page once more, in one window."""
+        window = await self._session.window()
+        with window.quietly():
+            for page in window.pages[:-1]:
+                await page.close()
+        with window.quietly():
+            await window.page.goto(
+                "about:blank"
+            )  # the same address again, but for its fragment, would load nothing
+        await window.open(self._link.url)
+
+    def _person(self) -> str:
+        """Whose images came: the one ID that they all bear; nothing where there is none."""
+        found = {one.header.patient_id for one in self._catch.objects.values()}
+        return found.pop() if len(found) == 1 else ""
+
+    async def study(self) -> list[Series]:
+        """Every series of one study.
 
         Raises:
             NotOriginalDicom: only pictures were shown. UnknownViewer: nothing was. LinkExpired: the page says so.
@@ -117,7 +163,7 @@ class Capture:
     async def _driven(self) -> Driver:
         """The viewer, brought up and shown through."""
         window = await self._session.window()
-        driver = self._driver = Driver(self._session, window, self._catch, self._can_list)
+        driver = self._driver = Driver(self._session, window, self._catch, self._can_list, self._turn)
         if not await driver.enter() and not (await driver.download() and not self._is_thin()):
             await driver.play()
             await self._can_list()
@@ -137,7 +183,7 @@ class Capture:
 
     async def _can_list(self) -> bool:
         """Whether the study's instances can be listed; looked into again only after something new came."""
-        if self._listed:
+        if self._listed or self.known.intersection(self._catch.studies()):
             return True
         state = (len(self._session.traffic.exchanges), self._catch.size)
         if state == self._looked_at:
@@ -166,14 +212,14 @@ class Capture:
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
-            if any(one.ok for one in self._session.traffic.matching(recipe.calls)):
+            if not self._turn and any(one.ok for one in self._session.traffic.matching(recipe.calls)):
                 watched = recipe.watch(self._link, self._session)
                 if found := [one async for one in watched if isinstance(one, Series)]:
                     return found
         return []
 
     async def _dicomweb(self) -> list[Series]:
-        service = promote.root(self._session.traffic.exchanges)
+        service = promote.root(self._exchanges)
         if service is None or not (service.studies or self._hints()):
             return []
         study = next((uid for uid in service.studies if uid in self._hints()), "") or next(
@@ -182,7 +228,7 @@ class Capture:
         return await promote.DicomWeb(self._session, service, self._session.spool).series(study)
 
     async def _wado_uri(self) -> list[Series]:
-        exchanges = self._session.traffic.exchanges
+        exchanges = self._exchanges
         found = await promote.listed_by_wado_uri(self._session, exchanges, self._session.page.url)
         study = self._study({one.study_instance_uid: len(one.instances) for one in found})
         return [one for one in found if one.study_instance_uid == study]
@@ -262,6 +308,11 @@ class Capture:
 
     # ---- what there is
 
+    @property
+    def _exchanges(self) -> list[Exchange]:
+        """What came since this examination was turned to."""
+        return self._session.traffic.exchanges[self._begun :]
+
     def _hints(self) -> set[str]:
         """UIDs in the link and in the viewer's address."""
         return set(_UID.findall(self._link.url)) | set(_UID.findall(self._session.page.url))
@@ -334,6 +385,12 @@ class Capture:
         """From the disk, where the object was caught whole."""
         caught = self._catch.objects.get(instance.sop_instance_uid)
         return instance if caught is None else replace(instance, source=Captured(caught.path))
+
+
+def _not_had(turn: int, err: CloudfilmError) -> Problem:
+    """One of several examinations that could not be brought."""
+    why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
+    return Problem("fetch-failed", (f"{turn + 1}",), {"why": why})
 
 
 def _values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:

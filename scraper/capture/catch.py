@@ -60,9 +60,10 @@ class Catch:
 
     Args:
         folder: whole objects are kept here.
+        begin: exchanges that are passed over.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, begin: int = 0) -> None:
         self.objects: dict[str, Object] = {}  # by SOP Instance UID
         self.sources: dict[
             str, str
@@ -80,7 +81,7 @@ class Catch:
         self._recogniser = Recogniser(self.new_file)
         self._ranges: dict[str, _Ranges] = {}
         self._cut: dict[str, Path] = {}  # address of a socket -> a stream whose rest is still to come
-        self.taken = 0  # exchanges that were looked into
+        self.taken = begin  # exchanges that were looked into
 
     @property
     def size(self) -> int:

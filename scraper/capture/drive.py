@@ -12,21 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scraper.capture.catch import Catch
+from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
-from scraper.errors import CredentialsRefused
-from scraper.model import (
-    ACCESS_CODE,
-    ACCOUNT,
-    CAPTCHA,
-    ID_LAST4,
-    ID_LAST6,
-    NAME,
-    PASSWORD,
-    PHONE,
-    PHONE_LAST4,
-    SMS_CODE,
-    Question,
-)
 from scraper.session import Session
 
 if TYPE_CHECKING:
@@ -40,6 +27,8 @@ PACKAGE_S: Final = 180.0
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
+LONGEST_WORDING: Final = 30  # characters of what can be pressed
+_DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
 
 NEVER = re.compile(
     r"退出|注销|登出|支付|付款|缴费|购买|删除|取消|分享|公众号|小程序|报告|既往|历史|其他检查|打印|返回|关闭|客服|帮助|说明|"
@@ -55,8 +44,10 @@ ENTRY = re.compile(
     r"\b(view|open|show|launch)\b.{0,12}\b(images?|imaging|study|viewer|dicom|film)|^(viewer|images)$",
     re.IGNORECASE,
 )
+CHOICE = re.compile(r"^(查看|详情|查看详情|打开|进入|选择|view|open|details?)$", re.IGNORECASE)
+HISTORY = re.compile(r"既往|历史|以往|以前|其他检查|prior|history|previous", re.IGNORECASE)
 DOWNLOAD = re.compile(
-    r"(下载|导出|打包|刻盘|export|download).{0,8}(影像|图像|原始|DICOM|dcm|zip|数据|study|images)|"
+    r"^DICOM.{0,2}(原始)?(文件|数据|影像|图像|压缩包)$|^(DICOM)?.{0,2}原始(文件|数据|图像|影像)$|(下载|导出|打包|刻盘|export|download).{0,8}(影像|图像|原始|DICOM|dcm|zip|数据|study|images)|"
     r"(影像|图像|原始|DICOM|study|images?).{0,6}(下载|导出|打包|download|export)|^(下载|导出|打包下载|download|export)( all)?$",
     re.IGNORECASE,
 )
@@ -86,19 +77,6 @@ COUNTED = re.compile(
 COUNTED_ALONE = re.compile(
     r"(数量|张数|幅数|帧数)\s*[:：]?\s*\d{1,4}\s*$|^\D{0,40}\d{1,4}\s*(张|幅|images)\s*$", re.IGNORECASE
 )
-QUESTIONS: Final = (
-    (re.compile(r"短信|sms", re.IGNORECASE), SMS_CODE),
-    (re.compile(r"身份证.{0,4}(后|末)?.{0,2}(6|六)"), ID_LAST6),
-    (re.compile(r"身份证"), ID_LAST4),
-    (re.compile(r"(手机|电话).{0,4}(后|末|尾).{0,2}(4|四)"), PHONE_LAST4),
-    (re.compile(r"账号|帐号|用户名|account|user", re.IGNORECASE), ACCOUNT),
-    (re.compile(r"手机|电话|phone|mobile", re.IGNORECASE), PHONE),
-    (re.compile(r"验证码|captcha", re.IGNORECASE), CAPTCHA),
-    (re.compile(r"安全码|访问码|提取码|查看码|校验码|access|code", re.IGNORECASE), ACCESS_CODE),
-    (re.compile(r"密码|password|口令", re.IGNORECASE), PASSWORD),
-    (re.compile(r"姓名|name", re.IGNORECASE), NAME),
-)
-
 # Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
 LOOK = """(mode) => {
   const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
@@ -115,26 +93,27 @@ LOOK = """(mode) => {
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
   }
+  found = found.slice(0, 400);
+  const say = e => (e.innerText || e.value || e.title || e.alt || e.getAttribute("aria-label") || "").trim();
+  if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && o.contains(e) && say(o) === say(e)));
   window.__marks = (window.__marks || 0);
-  return found.slice(0, 400).map(e => {
+  return found.map(e => {
     if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
-    const text = (e.innerText || e.value || e.title || e.alt || e.getAttribute("aria-label") || "").trim().slice(0, 60);
+    const text = say(e).slice(0, 60);
+    const row = e.closest("tr, li, [role=row], [class*=item i], [class*=card i], [class*=row i]");
+    let under = "", up = e;
+    for (; up && up !== document.body && !under; up = up.parentElement)
+      for (let one = up.previousElementSibling; one && !under; one = one.previousElementSibling)
+        if (one.matches("h1, h2, h3, h4, h5, h6, legend, caption, [class*=title i], [class*=head i]"))
+          under = one.innerText.trim();
+    const place = row && row.closest("table") ? [...row.closest("table").querySelectorAll("th")]
+      .findIndex(one => /姓名|患者|patient|name/i.test(one.innerText)) : -1;
+    const who = place >= 0 && row.children[place] ? row.children[place].innerText.trim() : "";
     const away = e.tagName === "A" && !!e.href && !e.href.startsWith(location.href.split("#")[0])
       && !e.href.startsWith("javascript:");
-    return {mark: e.dataset.cloudfilm, text, away};
+    return {mark: e.dataset.cloudfilm, text, away, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
   });
 }"""
-FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
-    const r = e.getBoundingClientRect();
-    return r.width > 8 && r.height > 8 && !e.disabled && !e.readOnly
-      && ["text", "password", "tel", "number", ""].includes(e.getAttribute("type") || ""); })
-  .map((e, i) => { e.dataset.cloudfilmField = String(i);
-    const label = e.labels && e.labels[0] ? e.labels[0].innerText : "";
-    let near = e.closest("div, p, tr, form, label");
-    while (near && near.parentElement && !near.innerText.trim()) near = near.parentElement;
-    return {mark: String(i), secret: e.type === "password", single: e.maxLength === 1,
-      text: [e.placeholder, label, e.title, e.getAttribute("aria-label"), near ? near.innerText.slice(0, 40) : "", e.name, e.id]
-        .filter(Boolean).join(" ")}; })"""
 STAGE = """() => { let best = null, size = 0;
   for (const e of document.querySelectorAll("canvas, [class*=viewport i], [class*=viewer i] img, img, video, svg")) {
     const r = e.getBoundingClientRect(), area = r.width * r.height;
@@ -145,12 +124,17 @@ TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Something that can be clicked: the frame that it is in, its mark, its wording."""
+    """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
+
+    ``who``: what the row of a table says under the heading of a person's name.
+    """
 
     frame: Any
     mark: str
     text: str
     away: bool
+    around: str
+    who: str
 
 
 class Driver:
@@ -161,10 +145,19 @@ class Driver:
         window: its window.
         catch: takes what comes.
         enough: asked after each bit of progress whether the rest can be had in another way.
+        turn: which of several examinations is entered, where the page lets one choose; from 0.
+
+    Attributes:
+        choices: how many examinations the page let one choose from; 0 where it did not.
     """
 
     def __init__(
-        self, session: Session, window: Window, catch: Catch, enough: Callable[[], Awaitable[bool]]
+        self,
+        session: Session,
+        window: Window,
+        catch: Catch,
+        enough: Callable[[], Awaitable[bool]],
+        turn: int = 0,
     ) -> None:
         self._session = session
         self._window = window
@@ -173,6 +166,9 @@ class Driver:
         self._clicked: set[str] = set()
         self._until = time.monotonic() + DRIVE_S
         self._leafer = Leafer(window, self.look, enough, self._until)
+        self._form = Form(session, window, self.text)
+        self.choices = 0
+        self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
 
@@ -199,9 +195,9 @@ class Driver:
         for _ in range(MAX_DOORS):
             if await self.settle():
                 return True
-            if self._catch.size and not await self._has_form():
+            if self._catch.size and not await self._form.is_secret():
                 return False
-            if await self._press(NOTICE) or await self._answer_form() or await self._press(ENTRY):
+            if await self._press(NOTICE) or await self._answer_form() or await self._choose():
                 continue
             if EXPIRED.search(await self.text()):
                 return False
@@ -222,44 +218,20 @@ class Driver:
                 return True
         return False
 
-    async def _fields(self) -> list[tuple[Any, dict[str, Any]]]:
-        found = []
-        for frame in self._window.page.frames:
-            with self._window.quietly():
-                found += [(frame, field) for field in await frame.evaluate(FIELDS)]
-        return found
-
-    async def _has_form(self) -> bool:
-        return any(field["secret"] for _, field in await self._fields())
-
     async def _answer_form(self) -> bool:
         """Fill in what a form asks, and send it; False where there is none.
 
         Raises:
-            CredentialsRequired: not given, and nobody can be asked. CredentialsRefused: the same form shows again.
+            CredentialsRequired, CaptchaRequired: not given, and nobody can be asked.
+            CredentialsRefused: the same form shows again.
         """
-        asked = [
-            (frame, field, question)
-            for frame, field in await self._fields()
-            if (question := _question(field))
-        ]
-        if not asked:
+        filled = await self._form.fill()
+        if filled is None:
             return False
-        form = " ".join(("form", *(question.name for _, _, question in asked)))
-        if form in self._clicked:
-            raise CredentialsRefused(asked[0][2].name, host=self._session.link.host)
-        self._clicked.add(form)
-        boxes = _boxes(asked)
-        for number, (frame, field, question) in enumerate(asked):
-            answer = self._session.answer(question)
-            if number in boxes:
-                answer = answer[boxes[number] : boxes[number] + 1]
-            with self._window.quietly():
-                await frame.fill(f'[data-cloudfilm-field="{field["mark"]}"]', answer)
-        frame, field, _ = asked[-1]
+        frame, field = filled
         with self._window.quietly():
             await frame.press(f'[data-cloudfilm-field="{field["mark"]}"]', "Enter", timeout=2000)
-        if await self._window.traffic.settled(1.0, 1.5):
+        if await self._window.traffic.settled(1.0, 1.5) and await self._form.is_there(filled):
             await self._press(SUBMIT)
         return True
 
@@ -270,7 +242,7 @@ class Driver:
         for frame in self._window.page.frames:
             with self._window.quietly():
                 found += [
-                    _Mark(frame, one["mark"], one["text"], one["away"])
+                    _Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"])
                     for one in await frame.evaluate(LOOK, mode)
                 ]
         return found
@@ -281,11 +253,41 @@ class Driver:
             {mark.text for mark in await self._marks("series") if mark.text and not _is_never(mark.text)}
         )
 
+    async def _choose(self) -> bool:
+        """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
+        marks = [one for one in await self._marks("words") if len(one.text.strip()) <= LONGEST_WORDING]
+        for wording in (ENTRY, CHOICE):
+            for one in sorted(marks, key=lambda mark: len(mark.text)):
+                text = one.text.strip()
+                if not wording.search(text) or NEVER.search(text) or text in self._clicked:
+                    continue
+                alike = [
+                    each for each in marks if each.text.strip() == text and not HISTORY.search(each.around)
+                ]
+                if wording is CHOICE and not any(_DATE.search(each.around) for each in alike):
+                    continue
+                if len({each.who for each in alike}) > 1:
+                    alike = alike[:1]  # a list of several people's
+                if self.choices < 2 <= len(alike):
+                    self.choices = len(alike)
+                    chosen = alike[min(self._turn, len(alike) - 1)]
+                else:
+                    chosen = one
+                self._clicked.add(text)
+                if await self._click(chosen):
+                    return True
+        return False
+
     async def _press(self, wording: re.Pattern[str], never: re.Pattern[str] = NEVER) -> bool:
         """Click the first thing of that wording that was not clicked before; False where there is none."""
         for one in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):
             text = one.text.strip()
-            if len(text) > 30 or not wording.search(text) or never.search(text) or text in self._clicked:
+            if (
+                len(text) > LONGEST_WORDING
+                or not wording.search(text)
+                or never.search(text)
+                or text in self._clicked
+            ):
                 continue
             self._clicked.add(text)
             if await self._click(one):
@@ -415,20 +417,6 @@ class Driver:
         return "\n".join(said)
 
 
-def _boxes(asked: list[tuple[Any, dict[str, Any], Question]]) -> dict[int, int]:
-    """Fields that take one character each, and the place of theirs within the answer that they share."""
-    singles = [number for number, (_, field, _) in enumerate(asked) if field["single"]]
-    return {number: place for place, number in enumerate(singles)} if len(singles) > 1 else {}
-
-
 def _is_never(text: str) -> bool:
     """Whether an entry of a series list is none to be pressed."""
     return NEVER.search(A_SERIES.sub("", text)) is not None
-
-
-def _question(field: dict[str, Any]) -> Question | None:
-    """What a field asks for, by the words on and around it."""
-    for wording, question in QUESTIONS:
-        if wording.search(field["text"]):
-            return question
-    return PASSWORD if field["secret"] else None
