@@ -35,6 +35,7 @@ class Radonline(Provider):
         r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/check-[\w-]+\?.*shareId=.+",
         r"/web\w*/activeImage\.html\?.*mergeParameters=.+",
     )
+    calls = r"/activeImage\.html\?"
     example = "https://film.radonline.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=20260101010101&unitId=U001"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

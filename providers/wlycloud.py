@@ -69,6 +69,7 @@ class Wlycloud(Provider):
     )
     deployments = (Deployment("cinv.wlycloud.com", "万里云"), Deployment("rend.wlycloud.com", "万里云"))
     marks = (r"/api/preDispRender\?.+",)
+    calls = r"/api/preDispRender\?"
     example = "https://cinv.wlycloud.com/#/?uid=SHARE1&facId=1001&time=1700000000000"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -26,6 +27,8 @@ from scraper.session import Session
 from scraper.session.traffic import Exchange
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+RECIPE_S: Final = 180.0  # for a recipe to read, or leaf through, what it knows
+TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -82,6 +85,7 @@ class Capture:
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
         self.by = By.VIEWING
+        self._tried: Counter[str] = Counter()  # the calls of recipes -> how often they were followed
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
         self._dropped: set[Template] = set()
@@ -212,10 +216,21 @@ class Capture:
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
-            if not self._turn and any(one.ok for one in self._session.traffic.matching(recipe.calls)):
-                watched = recipe.watch(self._link, self._session)
-                if found := [one async for one in watched if isinstance(one, Series)]:
-                    return found
+            if (
+                self._turn
+                or self._tried[recipe.calls] >= TRIES
+                or not any(one.ok for one in self._session.traffic.matching(recipe.calls))
+            ):
+                continue
+            self._tried[recipe.calls] += 1
+            try:
+                async with asyncio.timeout(RECIPE_S):
+                    watched = recipe.watch(self._link, self._session)
+                    found = [one async for one in watched if isinstance(one, Series)]
+            except (CloudfilmError, TimeoutError):
+                continue  # its calls look alike
+            if any(one.instances for one in found):
+                return found
         return []
 
     async def _dicomweb(self) -> list[Series]:

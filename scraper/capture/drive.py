@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
 QUIET_S: Final = 2.0
 PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
+RECALL_S: Final = 120.0  # for a site to fetch a study from its archive
+LOOK_S: Final = 0.5  # between two looks at what can be pressed
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 PACKAGE_S: Final = 180.0
 DRIVE_S: Final = 1200.0
@@ -63,6 +65,10 @@ SUBMIT = re.compile(
 PHONE_ONLY = re.compile(
     r"请.{0,6}(手机|微信|移动端|移动设备).{0,6}(打开|访问|查看|浏览|扫)|仅支持.{0,6}(手机|微信|移动)|"
     r"(open|use|visit).{0,20}\b(phone|mobile|wechat)",
+    re.IGNORECASE,
+)
+WAITING = re.compile(
+    r"(正在|稍后|稍候|请等待|请耐心|准备中|加载中|调阅中|排队|下载中|处理中)|\b(preparing|loading|please wait|queued)\b",
     re.IGNORECASE,
 )
 EXPIRED = re.compile(
@@ -111,7 +117,8 @@ LOOK = """(mode) => {
     const who = place >= 0 && row.children[place] ? row.children[place].innerText.trim() : "";
     const away = e.tagName === "A" && !!e.href && !e.href.startsWith(location.href.split("#")[0])
       && !e.href.startsWith("javascript:");
-    return {mark: e.dataset.cloudfilm, text, away, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
+    const held = !!e.disabled || e.getAttribute("aria-disabled") === "true" || e.classList.contains("is-disabled");
+    return {mark: e.dataset.cloudfilm, text, away, held, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
   });
 }"""
 STAGE = """() => { let best = null, size = 0;
@@ -126,6 +133,8 @@ TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 class _Mark:
     """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
 
+    ``held``: it can't be pressed yet.
+
     ``who``: what the row of a table says under the heading of a person's name.
     """
 
@@ -135,6 +144,7 @@ class _Mark:
     away: bool
     around: str
     who: str
+    held: bool
 
 
 class Driver:
@@ -168,6 +178,7 @@ class Driver:
         self._leafer = Leafer(window, self.look, enough, self._until)
         self._form = Form(session, window, self.text)
         self.choices = 0
+        self._is_held = False
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
@@ -201,13 +212,30 @@ class Driver:
                 continue
             if EXPIRED.search(await self.text()):
                 return False
-            # A large viewer's program is still being read, or the site still looks the study up.
-            seen = len(self._window.traffic.exchanges)
-            if not await self._window.traffic.after(seen, timeout_s=PATIENCE_S):
+            if not await self._comes():
                 break
         if not self._catch.size and self._session.settings.headed:
             return await self._wait_for_a_person()
         return await self.settle()
+
+    async def _comes(self) -> bool:
+        """Wait for more: a large viewer's program is still being read, or the site still looks the study up.
+
+        An entry that can't be pressed yet, or a page that says so, is waited for longer. False where nothing comes.
+        """
+        seen = len(self._window.traffic.exchanges)
+        give_up = time.monotonic() + PATIENCE_S
+        longest = time.monotonic() + RECALL_S
+        while (now := time.monotonic()) < give_up:
+            if await self._window.traffic.after(seen, timeout_s=LOOK_S):
+                return True
+            if self._is_held and any(
+                not one.held and ENTRY.search(one.text.strip()) for one in await self._marks("words")
+            ):
+                return True
+            if (self._is_held or WAITING.search(await self.text())) and now < longest:
+                give_up = now + PATIENCE_S
+        return False
 
     async def _wait_for_a_person(self) -> bool:
         give_up = time.monotonic() + PERSON_S
@@ -242,7 +270,9 @@ class Driver:
         for frame in self._window.page.frames:
             with self._window.quietly():
                 found += [
-                    _Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"])
+                    _Mark(
+                        frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"]
+                    )
                     for one in await frame.evaluate(LOOK, mode)
                 ]
         return found
@@ -256,6 +286,8 @@ class Driver:
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
         marks = [one for one in await self._marks("words") if len(one.text.strip()) <= LONGEST_WORDING]
+        self._is_held = any(one.held and ENTRY.search(one.text.strip()) for one in marks)
+        marks = [one for one in marks if not one.held]
         for wording in (ENTRY, CHOICE):
             for one in sorted(marks, key=lambda mark: len(mark.text)):
                 text = one.text.strip()
