@@ -1,8 +1,8 @@
 """Which of the emulated platforms come whole with ``--provider universal``, as if nobody had a recipe; prints a table.
 
-    python tests/benchmarks/universal.py [--only NAME…] [--seconds 150]
+    python tests/benchmarks/universal.py [--only NAME…] [--seconds 150] [--cases 3]
 
-Of each platform, the first case that its own test expects to come home is opened in the browser.
+Of each platform, the first cases that its own test expects to come home are opened in the browser, until one is whole.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "providers"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -27,31 +28,31 @@ PLATFORMS = Path(__file__).resolve().parents[1] / "providers"
 
 
 def site_of(module):
-    """The site that a test module speaks of."""
+    """The site that a test module speaks of, as new."""
     if hasattr(module, "SITE"):
-        return module.SITE
+        return type(module.SITE)()
+    places = [module, *(one for one in vars(module).values() if isinstance(one, ModuleType))]
     made = [
         value
-        for name, value in vars(module).items()
-        if isinstance(value, type) and name.endswith("Site") and value.__module__.startswith("fixtures.sites")
+        for place in places
+        for name, value in vars(place).items()
+        if isinstance(value, type)
+        and name.endswith("Site")
+        and value.__module__.startswith("fixtures.sites.")
     ]
     return made[0]() if made else None
 
 
-def case_of(module) -> Case | None:
-    """The first case that ends well; one that its own test opens in the browser before others."""
+def cases_of(module) -> list[Case]:
+    """The cases that end well; those that their own test opens in the browser before others."""
     rows = [row for row in getattr(module, "CASES", ()) if row.raises is None]
     rows.sort(key=lambda row: Via.BROWSER not in row.ways)
-    return rows[0] if rows else None
+    return rows
 
 
-async def tried(name: str, seconds: float) -> tuple[bool, str]:
-    """Whether a platform comes whole, and what came."""
-    module = importlib.import_module(f"test_{name}")
-    row, site = case_of(module), site_of(module)
-    if row is None or site is None:
-        return False, "no case"
-    with World(site) as world, tempfile.TemporaryDirectory() as folder:
+async def tried(module, row: Case, seconds: float) -> tuple[bool, str]:
+    """Whether a case comes whole, and what came."""
+    with World(site_of(module)) as world, tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
@@ -66,22 +67,37 @@ async def tried(name: str, seconds: float) -> tuple[bool, str]:
         took = time.monotonic() - began
         codes = {one.code for study in result.studies for s in study.series for one in s.problems}
         said = getattr(result.error, "code", "") or ", ".join(sorted(codes))
+        total = sum(wanted.values()) or f"at most {len(world.originals)}"
         return (
             whole,
-            f"exit {result.exit_code}, {sum(saved.values())} of {sum(wanted.values()) or '?'}, {took:.0f} s, {said}",
+            f"exit {result.exit_code}, {sum(saved.values())} of {total}, {took:.0f} s, {said} ({row.name})",
         )
+
+
+async def platform(name: str, seconds: float, most: int) -> tuple[bool, str]:
+    """Whether one of a platform's first cases comes whole: not each emulation has a page before its viewer."""
+    module = importlib.import_module(f"test_{name}")
+    if site_of(module) is None or not cases_of(module):
+        return False, "no case"
+    whole, said = False, ""
+    for row in cases_of(module)[:most]:
+        whole, said = await tried(module, row, seconds)
+        if whole:
+            break
+    return whole, said
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seconds", type=float, default=150)
+    parser.add_argument("--cases", type=int, default=3, help="of one platform, at most")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     names = given.only or sorted(path.stem[5:] for path in PLATFORMS.glob("test_*.py"))
     count = 0
     for name in names:
-        whole, said = asyncio.run(tried(name, given.seconds))
+        whole, said = asyncio.run(platform(name, given.seconds, given.cases))
         count += whole
         print(f"{'whole' if whole else '     '}  {name:16} {said}", flush=True)
     print(f"{count} of {len(names)} come whole")
