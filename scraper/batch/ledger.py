@@ -149,7 +149,11 @@ class Ledger:
                 with self._sound():
                     self._db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
                     self._db.row_factory = sqlite3.Row
-                    self._prepare()
+                    try:
+                        self._prepare()
+                    except BaseException:
+                        self._db.close()
+                        raise
             self._lock.acquire(timeout=0)
         return self
 
@@ -162,7 +166,6 @@ class Ledger:
     def _prepare(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > SCHEMA:
-            self._db.close()
             raise LedgerTooNew(path=str(self._path))
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last seconds
