@@ -6,7 +6,7 @@ What comes out is a clean drawing of the code; its words are zxing-cpp's to read
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from scraper.qr import matrix
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TRIES = 4  # threes of finder patterns that are followed up in one look
-_BELIEVED = 0.6  # agreement of a grid from which its modules are worth mending
-_CERTAIN = 0.9  # and from which its finder patterns belong to no other code
+_CERTAIN = 0.9  # agreement of a grid from which its finder patterns belong to no other code
 _QUIET = 4  # modules
 
 
@@ -29,10 +28,12 @@ class Sight:
     """How finder patterns are looked for: thresholds, each a window and a blur in pixels."""
 
     thresholds: tuple[tuple[int, float], ...]
+    least: float = 0.0  # how sure each of the three must be, of 12
 
 
 WHOLE = Sight(((25, 0.0), (25, 0.8)))
 PATCH = Sight(((51, 0.8), (111, 2.0)))  # codes in a patch are large
+NEGATIVE = replace(PATCH, least=6.0)  # few codes are printed so, and pictures of the lungs are full of shapes
 """What fits a page, and what fits a patch that holds little but a code."""
 
 
@@ -68,13 +69,12 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
 
 
 def _corners(grey: NDArray[np.uint8], sight: Sight) -> Iterator[Corner]:
-    return corners(finders(*(binary(grey, window, soft) for window, soft in sight.thresholds)))
+    found = finders(*(binary(grey, window, soft) for window, soft in sight.thresholds))
+    return corners([one for one in found if one.weight >= sight.least])
 
 
 def _text(grid: Grid) -> str:
     """What a grid of modules says; empty where it is damaged beyond repair."""
-    if grid.agreement < _BELIEVED:
-        return ""
     whole = matrix.mended(matrix.unblurred(grid.darkness))
     if whole is None:
         whole = matrix.mended(grid.darkness)

@@ -7,10 +7,11 @@ and enlarged first, because a look at a patch costs a tenth of one at the page; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from scraper.qr.bent import PATCH, WHOLE, straightened
+from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, straightened
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zbar, zxing
 from scraper.qr.regions import regions
 
@@ -45,11 +46,6 @@ class Views:
     def small(self) -> tuple[NDArray[np.uint8], float]:
         """Grey and its scale; at most ``SMALL_PIXELS``."""
         return _at_most(*_swap(self.whole, SMALL_PIXELS))
-
-    @cached_property
-    def even(self) -> NDArray[np.uint8]:
-        """``whole`` with its contrast made even, place by place (CLAHE)."""
-        return evened(self.whole[0])
 
     @cached_property
     def patches(self) -> list[tuple[NDArray[np.uint8], int, int, float]]:
@@ -107,29 +103,32 @@ def glance(page: Page) -> Seen:
 
 
 def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
-    """All looks after the first, in their order."""
+    """All looks after the first, by what they find for what they cost; a page without a code costs all of them."""
     views = Views(page)
     grey, scale = views.whole
     if grey is not page.grey:
         yield lambda: zxing(grey, scale=scale)
     yield lambda: _each(views, zxing)
     yield lambda: _each(views, lambda patch: zxing(evened(patch)))
+    stamped = None if page.red is None else Views(replace(page, grey=page.red))
+    if stamped is not None:
+        yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
     yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
+    small, scale_of_small = views.small
+    yield lambda: zxing(_sharpened(small), scale=scale_of_small)
     yield lambda: _doubled(views)
-    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH))
-    yield lambda: zxing(views.even, scale=scale)
-    yield lambda: zbar(_threshold(views.small[0]), scale=views.small[1])
+    yield lambda: zxing(evened(small), scale=scale_of_small)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read)
-        yield lambda: wechat.read(views.small[0], scale=views.small[1])
-    yield lambda: zxing(_sharpened(views.small[0]), scale=views.small[1])
-    yield lambda: straightened(views.small[0], WHOLE, scale=views.small[1])
-    yield lambda: zxing(views.small[0], every=True, scale=views.small[1])
-    if page.red is not None:
-        red = page.red
-        yield lambda: zxing(red, scale=page.scale)
-    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), PATCH))
+        yield lambda: wechat.read(small, scale=scale_of_small)
+    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH))
+    yield lambda: straightened(small, WHOLE, scale=scale_of_small)
+    if stamped is not None:
+        yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH))
+    yield lambda: zbar(_threshold(small), scale=scale_of_small)
+    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE))
+    yield lambda: zxing(small, every=True, scale=scale_of_small)
     yield from _tiles(page)
 
 

@@ -33,17 +33,16 @@ class Finder:
 
 @dataclass(frozen=True, slots=True)
 class Corner:
-    """Three finder patterns as those of one code: upper left, upper right, lower left; ``misfit`` 0 is a square."""
+    """Three finder patterns as those of one code: upper left, upper right, lower left; ``misfit`` 0 is a square.
+
+    ``modules`` is how many an edge has, as far as the patterns' own size tells.
+    """
 
     origin: Finder
     right: Finder
     down: Finder
     misfit: float
-
-    @property
-    def modules(self) -> float:
-        """How many modules an edge has, as far as the patterns' own size tells."""
-        return (_modules(self.origin, self.right) + _modules(self.origin, self.down)) / 2 + 7
+    modules: float
 
 
 def binary(grey: NDArray[np.uint8], window: int, soft: float) -> NDArray[np.uint8]:
@@ -158,40 +157,37 @@ def _crossings(dark: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def corners(found: list[Finder]) -> Iterator[Corner]:
     """Which three may be one code's, the most square first."""
-    fitting = []
-    for three in combinations(found, 3):
-        runs = sorted(one.run for one in three)
-        if runs[2] > 2.0 * runs[0]:
-            continue
-        best = min((_corner(three, turn) for turn in range(3)), key=lambda one: one.misfit)
-        if best.misfit < 1.6 and 12 <= best.modules - 7 <= 180:
-            fitting.append(best)
-    fitting.sort(key=lambda one: one.misfit - 0.15 * (one.origin.weight + one.right.weight + one.down.weight))
-    yield from fitting
+    import numpy as np
+
+    if len(found) < 3:
+        return
+    three = np.array(list(combinations(range(len(found)), 3)))
+    turned = np.stack([np.roll(three, -turn, axis=1) for turn in range(3)], axis=1)
+    x, y, run, weight = np.array([(one.x, one.y, one.run, one.weight) for one in found]).T
+    origin, right, down = np.moveaxis(turned, -1, 0)
+    ax, ay, bx, by = x[right] - x[origin], y[right] - y[origin], x[down] - x[origin], y[down] - y[origin]
+    is_mirrored = ax * by - ay * bx < 0
+    right, down = np.where(is_mirrored, down, right), np.where(is_mirrored, right, down)
+    cosine = (ax * bx + ay * by) / np.maximum(np.hypot(ax, ay) * np.hypot(bx, by), 1e-6)
+    legs = np.stack([_modules(x, y, run, origin, far) for far in (right, down)])
+    uneven = np.log(legs.max(0) / legs.min(0)) / np.log(_ODDEST_LEGS)
+    sizes = run[three].max(1) / run[three].min(1)
+    misfit = np.abs(cosine) / 0.75 + uneven + np.log(sizes)[:, None] / np.log(2.0) / 2
+    rows = np.arange(len(three))
+    best = misfit.argmin(1)
+    least, modules = misfit[rows, best], legs.mean(0)[rows, best]
+    fits = (sizes <= 2.0) & (least < 1.6) & (modules >= 12) & (modules <= 180)
+    worth = least - 0.15 * weight[three].sum(1)
+    for k in np.flatnonzero(fits)[np.argsort(worth[fits], kind="stable")]:
+        first, second, third = (found[int(one[k, best[k]])] for one in (origin, right, down))
+        yield Corner(first, second, third, float(least[k]), float(modules[k]) + 7)
 
 
-def _corner(three: tuple[Finder, ...], turn: int) -> Corner:
-    import math
+def _modules(x: Any, y: Any, run: Any, one: Any, other: Any) -> Any:
+    """Modules between finder patterns' middles; a turned pattern is crossed at a slant, which makes it wider."""
+    import numpy as np
 
-    origin, right, down = three[turn], three[(turn + 1) % 3], three[(turn + 2) % 3]
-    ax, ay, bx, by = right.x - origin.x, right.y - origin.y, down.x - origin.x, down.y - origin.y
-    if ax * by - ay * bx < 0:
-        ax, ay, bx, by, right, down = bx, by, ax, ay, down, right
-    lengths = max(math.hypot(ax, ay), 1e-6), max(math.hypot(bx, by), 1e-6)
-    cosine = (ax * bx + ay * by) / (lengths[0] * lengths[1])
-    legs = max(_modules(origin, right), 1e-6), max(_modules(origin, down), 1e-6)
-    uneven = math.log(max(legs) / min(legs)) / math.log(_ODDEST_LEGS)
-    runs = [one.run for one in three]
-    return Corner(
-        origin, right, down, abs(cosine) / 0.75 + uneven + math.log(max(runs) / min(runs)) / math.log(2.0) / 2
-    )
-
-
-def _modules(one: Finder, other: Finder) -> float:
-    """Modules between two finder patterns' middles; a turned pattern is crossed at a slant, which makes it wider."""
-    import math
-
-    dx, dy = other.x - one.x, other.y - one.y
-    away = math.hypot(dx, dy)
-    slant = max(abs(dx), abs(dy)) / max(away, 1e-6)
-    return away / max((one.run + other.run) / 2 * slant, 1e-6)
+    dx, dy = x[other] - x[one], y[other] - y[one]
+    away = np.hypot(dx, dy)
+    slant = np.maximum(np.abs(dx), np.abs(dy)) / np.maximum(away, 1e-6)
+    return np.maximum(away / np.maximum((run[one] + run[other]) / 2 * slant, 1e-6), 1e-6)

@@ -5,6 +5,15 @@ Source: ISO/IEC 18004, 7.5.2 and annex A: field polynomial x^8 + x^4 + x^3 + x^2
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+
 _EXP = [1] * 512
 _LOG = [0] * 256
 for _power in range(1, 255):
@@ -23,13 +32,41 @@ def _over(one: int, other: int) -> int:
     return _EXP[_LOG[one] + 255 - _LOG[other]] if one else 0
 
 
+@cache
+def _table() -> Bytes:
+    """(256, 256): the product of any two."""
+    import numpy as np
+
+    log, exp = np.array(_LOG), np.array(_EXP, np.uint8)
+    table: Bytes = exp[log[:, None] + log[None]]
+    table[0] = table[:, 0] = 0
+    return table
+
+
+@cache
+def _powers(count: int, length: int, step: int) -> Bytes:
+    """(count, length): a^(step · row · column)."""
+    import numpy as np
+
+    return np.array(_EXP[:255], np.uint8)[step * np.outer(np.arange(count), np.arange(length)) % 255]
+
+
+def _values(polynomial: list[int], powers: Bytes) -> Bytes:
+    """A polynomial's value for each row of powers, lowest power first."""
+    import numpy as np
+
+    values: Bytes = np.bitwise_xor.reduce(_table()[powers, np.array(polynomial, np.uint8)], axis=1)
+    return values
+
+
 def _product(one: list[int], other: list[int]) -> list[int]:
     """Of two polynomials, lowest power first."""
-    out = [0] * (len(one) + len(other) - 1)
-    for i, a in enumerate(one):
-        for j, b in enumerate(other):
-            out[i + j] ^= _times(a, b)
-    return out
+    import numpy as np
+
+    out, factors = np.zeros(len(one) + len(other) - 1, np.uint8), np.array(other, np.uint8)
+    for place, factor in enumerate(one):
+        out[place : place + len(other)] ^= _table()[factor, factors]
+    return [int(value) for value in out]
 
 
 def _at(polynomial: list[int], x: int) -> int:
@@ -40,13 +77,7 @@ def _at(polynomial: list[int], x: int) -> int:
 
 
 def _syndromes(block: list[int], checks: int) -> list[int]:
-    out = []
-    for root in range(checks):
-        value, x = 0, _EXP[root]
-        for symbol in block:
-            value = _times(value, x) ^ symbol
-        out.append(value)
-    return out
+    return [int(value) for value in _values(block[::-1], _powers(checks, len(block), 1))]
 
 
 def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | None:
@@ -68,7 +99,8 @@ def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | 
     if locator is None:
         return None
     both = _product(erased, locator)
-    places = [place for place in range(size) if not _at(both, _EXP[(255 - (size - 1 - place)) % 255])]
+    values = _values(both, _powers(size, len(both), -1))
+    places = [size - 1 - power for power in range(size - 1, -1, -1) if not values[power]]
     if len(places) != len(both) - 1:
         return None
     mended = list(block)

@@ -29,6 +29,8 @@ _SURE = 0.35  # agreement of fixed patterns with the photo below which a grid is
 _CERTAIN = 0.96  # and above which its size is not tried with other alignment patterns
 _A_FINDER = 0.85  # likeness
 _LIKE_A_FINDER = 0.5
+_BELIEVED = 0.6  # and from which its modules are worth mending
+_STRANGE_SIZES = 2  # in none of which a grid is believed: the three finder patterns are no code's
 _MODULE_PIXELS = 6.0  # a finer photo is made coarser
 
 
@@ -59,7 +61,11 @@ class _Patch:
 
 
 def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
-    """Readings of the code whose finder patterns are given, the likeliest first; none where it turns out not to be one."""
+    """Readings of the code whose finder patterns are given, the likeliest first; none where it turns out not to be one.
+
+    A code's own finder patterns give a grid that is believed within the first two sizes that they suggest; those of
+    different codes give none in any, and cost the most to fit.
+    """
     import numpy as np
 
     patch = _cut_out(grey, corner)
@@ -79,13 +85,18 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
         if score < _LIKE_A_FINDER:
             return
         frames.append(frame)
+    strange = 0
     for version in _versions(frames):
         for anchors in _anchors(patch.pixels, frames, version):
             grid = _fitted(patch, frames, version, anchors)
-            if grid is not None:
-                yield grid
-                if grid.agreement > _CERTAIN:
-                    break
+            if grid is None or grid.agreement < _BELIEVED:
+                strange += 1
+                break
+            yield grid
+            if grid.agreement > _CERTAIN:
+                break
+        if strange == _STRANGE_SIZES:
+            return
 
 
 def _axes(corner: Corner) -> tuple[Floats, Floats]:
@@ -114,8 +125,8 @@ def _cut_out(grey: NDArray[np.uint8], corner: Corner) -> _Patch:
     module *= factor
     if module > 2.5:
         patch = _soft(patch, 0.12 * module)
-    mean = _soft(patch, 3.5 * module)
-    spread = np.sqrt(np.maximum(_soft((patch - mean) ** 2, 4.5 * module), 0))
+    mean = _broad(patch, 3.5 * module)
+    spread = np.sqrt(np.maximum(_broad((patch - mean) ** 2, 4.5 * module), 0))
     floor = max(2.0, 0.1 * float(np.percentile(spread, 90)))
     return _Patch(np.clip((mean - patch) / (spread + floor), -2, 2).astype(np.float32), left, top, factor)
 
@@ -124,6 +135,14 @@ def _soft(values: Floats, sigma: float) -> Floats:
     import cv2
 
     return cv2.GaussianBlur(values, (0, 0), sigma)  # type: ignore[return-value]
+
+
+def _broad(values: Floats, sigma: float) -> Floats:
+    """About the same where much is smoothed: two boxes, whose cost does not grow with ``sigma``."""
+    import cv2
+
+    edge = round((6 * sigma**2 + 1) ** 0.5) | 1
+    return cv2.blur(cv2.blur(values, (edge, edge)), (edge, edge))  # type: ignore[return-value]
 
 
 # ---- finder patterns
@@ -441,29 +460,35 @@ def _moved(
     slopes: tuple[Floats, Floats] = np.gradient(target)  # type: ignore[assignment]
     down, across = slopes
 
-    def spread(values: Floats) -> Floats:
-        return _soft(_coarser(values) * trust, window)
-
-    both = spread(target * seen)
-    own, other = spread(target * target), spread(seen * seen)
+    rows, columns = np.indices(target.shape, np.float32)
+    products = (target * seen, target * target, seen * seen, across * across, across * down, down * down)
+    both, own, other, xx, xy, yy = _spread(products, trust, window)
     gain = np.clip(both / (own + 1e-3), 0.15, 3.0)
-    quality = np.clip(both / np.sqrt(own * other + 1e-6), 0.02, 1.0) ** 2
+    quality = np.clip(both / np.sqrt(own * other + 1e-6), 0.02, 1.0) ** 2 * near
     rest: Floats = target - seen / _finer(gain)
-    xx, xy, yy = spread(across * across), spread(across * down), spread(down * down)
-    xr, yr = spread(across * rest), spread(down * rest)
+    xr, yr = _spread((across * rest, down * rest), trust, window)
     ridge = 0.05 * (xx + yy) + 1e-3
     xx, yy = xx + ridge, yy + ridge
     determinant = xx * yy - xy * xy
     most = 0.6 * PER_MODULE
-    quality *= near
-    weight = _carried(quality, window * 0.7)
     dx = np.clip((yy * xr - xy * yr) / determinant, -most, most) * quality
     dy = np.clip((xx * yr - xy * xr) / determinant, -most, most) * quality
-    dx, dy = _finer(_carried(dx, window * 0.7) / weight), _finer(_carried(dy, window * 0.7) / weight)
-    rows, columns = np.indices(dx.shape, np.float32)
+    weight, dx, dy = np.moveaxis(_carried(np.stack([quality, dx, dy], -1), window * 0.7), -1, 0)
     return cv2.remap(  # type: ignore[return-value]
-        lattice, columns + dx, rows + dy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        lattice,
+        columns + _finer(dx / weight),
+        rows + _finer(dy / weight),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
+
+
+def _spread(samples: tuple[Floats, ...], trust: Floats, window: float) -> Floats:
+    """Values of samples → their trusted sums around each module, one for each of ``samples``."""
+    import numpy as np
+
+    modules = np.stack([_coarser(one) for one in samples], -1)
+    return np.moveaxis(_soft(modules * trust[..., None], window), -1, 0)
 
 
 def _carried(values: Floats, sigma: float) -> Floats:
