@@ -47,6 +47,7 @@ QUESTIONS: Final = (
     (re.compile(r"密码|password|口令", re.IGNORECASE), PASSWORD),
     (re.compile(r"姓名|name", re.IGNORECASE), NAME),
 )
+SENT: Final = re.compile(r"短信|(获取|发送).{0,4}验证码|sms", re.IGNORECASE)
 SEARCH: Final = re.compile(r"搜索|检索|关键|search|filter|keyword", re.IGNORECASE)
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])[\s\u3000]+(?=[\u4e00-\u9fff])")
 
@@ -66,7 +67,7 @@ PICTURE = """(mark) => {
   const far = r => Math.hypot(r.x + r.width / 2 - field.x - field.width / 2, r.y + r.height / 2 - field.y - field.height / 2);
   const all = [...document.querySelectorAll("img, canvas, svg, [style*=background-image]")].filter(e => {
     const r = e.getBoundingClientRect();
-    return r.width >= 30 && r.width <= 500 && r.height >= 12 && r.height <= 250; });
+    return r.width >= 30 && r.width <= 500 && r.height >= 12 && r.height <= 250 && far(r) < 350; });
   all.sort((a, b) => far(a.getBoundingClientRect()) - far(b.getBoundingClientRect()));
   document.querySelectorAll("[data-cloudfilm-picture]").forEach(e => delete e.dataset.cloudfilmPicture);
   if (all[0]) all[0].dataset.cloudfilmPicture = "1";
@@ -91,6 +92,7 @@ class Form:
         self._session = session
         self._window = window
         self._text = text
+        self.given: list[str] = []  # the last answers
         self._sent: dict[
             str, str
         ] = {}  # a form by its questions -> what the page said before it was answered
@@ -116,9 +118,11 @@ class Form:
                 self._refused(asked).name, _fresh(self._sent[form], said), host=self._session.link.host
             )
         self._sent[form] = said
+        self.given = []
         boxes = _boxes([field for (_, field), _ in asked])
         for number, ((frame, field), question) in enumerate(asked):
             answer = await self._answer(frame, field, question)
+            self.given.append(answer)
             if number in boxes:
                 answer = answer[boxes[number] : boxes[number] + 1]
             with self._window.quietly():
@@ -170,6 +174,9 @@ class Form:
         if question is not CAPTCHA:
             return self._session.answer(question)
         picture = await self._picture(frame, field)
+        if picture is None and not self._session.given(CAPTCHA):  # a code that was sent, or printed
+            is_sent = SENT.search(await self._text()) is not None
+            return self._session.answer(SMS_CODE if is_sent else ACCESS_CODE)
         spent = CAPTCHA.name in self._session.answers
         try:
             return self._session.answer(question, picture=picture, anew=spent)
@@ -179,12 +186,11 @@ class Form:
             ) from None
 
     async def _picture(self, frame: Any, field: dict[str, Any]) -> Path | None:
-        """The picture whose characters are to be typed, as a file to be looked at; the whole page where none is near."""
+        """The picture whose characters are to be typed, as a file to be looked at; None where none is near."""
         shot: bytes | None = None
         with self._window.quietly():
-            near = await frame.evaluate(PICTURE, field["mark"])
-            shown = frame.locator("[data-cloudfilm-picture]").first if near else self._window.page
-            shot = await shown.screenshot(timeout=5000)
+            if await frame.evaluate(PICTURE, field["mark"]):
+                shot = await frame.locator("[data-cloudfilm-picture]").first.screenshot(timeout=5000)
         if shot is None:
             return None
         path = self._session.spool / "captcha.png"
