@@ -20,14 +20,21 @@ from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import EXPIRED, PHONE_ONLY, Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
-from scraper.errors import CloudfilmError, LinkExpired, MissingInstances, NotOriginalDicom, UnknownViewer
+from scraper.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    LinkExpired,
+    MissingInstances,
+    NotOriginalDicom,
+    UnknownViewer,
+)
 from scraper.link import ShareLink
 from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
 from scraper.session.traffic import Exchange
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
-RECIPE_S: Final = 180.0  # for a recipe to read, or leaf through, what it knows
+RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows
 TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
@@ -159,6 +166,10 @@ class Capture:
         said = await driver.text()
         if EXPIRED.search(said):
             raise LinkExpired(host=self._link.host)
+        if driver.refusal is not None:
+            raise driver.refusal
+        if self._catch.broken:
+            raise CorruptInstance(what=self._catch.broken[0])
         stage = await driver.stage()
         if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
             raise NotOriginalDicom(host=self._link.host)
@@ -227,8 +238,11 @@ class Capture:
                 async with asyncio.timeout(RECIPE_S):
                     watched = recipe.watch(self._link, self._session)
                     found = [one async for one in watched if isinstance(one, Series)]
-            except (CloudfilmError, TimeoutError):
+            except CloudfilmError:
                 continue  # its calls look alike
+            except TimeoutError:
+                self._tried[recipe.calls] = TRIES
+                continue
             if any(one.instances for one in found):
                 return found
         return []
@@ -367,7 +381,8 @@ class Capture:
             there = {one.series_instance_uid for one in found}
             absent = complete.missing(study, lists, there) if found else []
             entries = self._driver.entries if self._driver and not absent else []
-            return [*complete.with_entries(study, found, entries), *absent] if found else []
+            broken = complete.broken(study, len(self._catch.broken)) if found else []
+            return [*complete.with_entries(study, found, entries), *absent, *broken] if found else []
         by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
         merged = [
             replace(
@@ -383,7 +398,10 @@ class Capture:
             else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
         )
         there = {one.series_instance_uid for one in (*merged, *rest)} | self._named_by_rule()
-        found = [*merged, *rest, *complete.missing(study, lists, there)]
+        absent = complete.missing(study, lists, there)
+        if len(absent) <= sum(not one.series_instance_uid for one in merged):
+            absent = []  # they are had under addresses that do not say whose they are
+        found = [*merged, *rest, *absent]
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
     def _named_by_rule(self) -> set[str]:

@@ -10,7 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.capture.recognise import Cut, Document, Metadata, Object, Picture, Piece, Pixels, Recogniser
+from scraper.capture.recognise import (
+    Broken,
+    Cut,
+    Document,
+    Metadata,
+    Object,
+    Picture,
+    Piece,
+    Pixels,
+    Recogniser,
+)
 from scraper.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
@@ -75,6 +85,9 @@ class Catch:
         self.heard: list[
             tuple[int, str]
         ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
+        self.broken: list[
+            str
+        ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
         self.pictures = 0
         self._folder = folder
         self._files = 0
@@ -121,7 +134,9 @@ class Catch:
             self._keep(piece, one)
         objects = [piece for piece in found if isinstance(piece, Object)]
         if len(objects) > 1 and not _is_multipart(one):
+            self.broken.clear()  # an earlier try at the package is no matter
             self.packed |= {piece.header.sop_instance_uid for piece in objects}
+        self.broken += [piece.what for piece in found if isinstance(piece, Broken)]
         if len(objects) == 1 and one.method in ("GET", "POST"):
             self.sources[asked_by(one)] = objects[0].header.sop_instance_uid
         self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
@@ -183,8 +198,8 @@ class Catch:
                     self._cut[one.url] = path
                 else:
                     path.unlink(missing_ok=True)
-            case Pixels():
-                pass  # kept by ``_keep_frames``, with its address
+            case Broken() | Pixels():
+                pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
 
     def _keep_frames(self, one: Exchange, pixels: list[bytes], found: list[Piece]) -> None:
         """Frames whose address says whose they are; a single one may come without framing (PS3.18 10.4.1.1.4)."""

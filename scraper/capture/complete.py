@@ -163,6 +163,14 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
     ]  # fmt: skip
 
 
+def broken(study: str, entries: int) -> list[Series]:
+    """What stands for the entries of a package that could not be unpacked: nobody knows whose they are."""
+    if not entries:
+        return []
+    problem = Problem("package-broken", values={"count": entries})
+    return [Series(study, "", key="broken-package", left_out=(Judged.PACKAGE.said(), problem))]
+
+
 def _with(series: Series, expected: int | None, by: Judged) -> Series:
     return Series(
         series.study_instance_uid, series.series_instance_uid, series.instances, expected, series.number,
@@ -246,4 +254,14 @@ def _instances(
                 found.setdefault(series, Listed(series)).instances.add(record.fields[name])
 
 
-__all__ = ["Judged", "Listed", "judged", "lists", "missing", "of_another", "with_entries", "without_others"]
+__all__ = [
+    "Judged",
+    "Listed",
+    "broken",
+    "judged",
+    "lists",
+    "missing",
+    "of_another",
+    "with_entries",
+    "without_others",
+]

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
+from scraper.capture.package import Mark, Packager
+from scraper.errors import CloudfilmError
 from scraper.session import Session
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent thi
 RECALL_S: Final = 120.0  # for a site to fetch a study from its archive
 LOOK_S: Final = 0.5  # between two looks at what can be pressed
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
-PACKAGE_S: Final = 180.0
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
@@ -48,13 +49,6 @@ ENTRY = re.compile(
 )
 CHOICE = re.compile(r"^(查看|详情|查看详情|打开|进入|选择|view|open|details?)$", re.IGNORECASE)
 HISTORY = re.compile(r"既往|历史|以往|以前|其他检查|prior|history|previous", re.IGNORECASE)
-DOWNLOAD = re.compile(
-    r"^DICOM.{0,2}(原始)?(文件|数据|影像|图像|压缩包)$|^(DICOM)?.{0,2}原始(文件|数据|图像|影像)$|(下载|导出|打包|刻盘|export|download).{0,8}(影像|图像|原始|DICOM|dcm|zip|数据|study|images)|"
-    r"(影像|图像|原始|DICOM|study|images?).{0,6}(下载|导出|打包|download|export)|^(下载|导出|打包下载|download|export)( all)?$",
-    re.IGNORECASE,
-)
-NO_PACKAGE = re.compile(r"pdf|app|客户端|jpe?g|png|图片|视频|插件|浏览器", re.IGNORECASE)
-CONFIRM = re.compile(r"^(确定|确认|是|好的|继续|下载|ok|yes|confirm|continue|download)$", re.IGNORECASE)
 NOTICE = re.compile(
     r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE
 )  # no consent: that is a person's
@@ -100,7 +94,10 @@ LOOK = """(mode) => {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
   }
   found = found.slice(0, 400);
-  const say = e => (e.innerText || e.value || e.title || e.alt || e.getAttribute("aria-label") || "").trim();
+  const plain = text => (text || "").replace(/[\ue000-\uf8ff]/g, "").trim();  // an icon's font has no words
+  const named = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip].map(plain).find(text => text);
+  const inside = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && named(one); };
+  const say = e => plain(e.innerText) || plain(String(e.value || "")) || named(e) || inside(e) || "";
   if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && o.contains(e) && say(o) === say(e)));
   window.__marks = (window.__marks || 0);
   return found.map(e => {
@@ -127,24 +124,6 @@ STAGE = """() => { let best = null, size = 0;
     if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
   return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
 TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
-
-    ``held``: it can't be pressed yet.
-
-    ``who``: what the row of a table says under the heading of a person's name.
-    """
-
-    frame: Any
-    mark: str
-    text: str
-    away: bool
-    around: str
-    who: str
-    held: bool
 
 
 class Driver:
@@ -177,6 +156,7 @@ class Driver:
         self._until = time.monotonic() + DRIVE_S
         self._leafer = Leafer(window, self.look, enough, self._until)
         self._form = Form(session, window, self.text)
+        self._packager = Packager(window, self.look, self._words, self._click, self.text)
         self.choices = 0
         self._is_held = False
         self._turn = turn
@@ -257,22 +237,35 @@ class Driver:
         if filled is None:
             return False
         frame, field = filled
+        before = len(self._window.traffic.exchanges)
         with self._window.quietly():
             await frame.press(f'[data-cloudfilm-field="{field["mark"]}"]', "Enter", timeout=2000)
-        if await self._window.traffic.settled(1.0, 1.5) and await self._form.is_there(filled):
+        self._window.traffic.touch()  # the page's silence counts from here
+        await self._window.traffic.settled(1.0, 1.5)
+        if not self._was_sent(before) and await self._form.is_there(filled):
             await self._press(SUBMIT)
         return True
 
+    def _was_sent(self, before: int) -> bool:
+        """Whether the page asked for something that it had not asked for before: an answer is never sent twice."""
+        exchanges = self._window.traffic.exchanges
+        asked = [(one.method, one.url.partition("?")[0]) for one in exchanges]
+        if any(one[0] and one not in asked[:before] for one in asked[before:]):
+            return True
+        said = [
+            unquote(one.url) + (one.request_body or b"").decode("utf-8", "replace")
+            for one in exchanges[before:]
+        ]
+        return any(answer and answer in one for answer in self._form.given for one in said)
+
     # ---- what can be pressed
 
-    async def _marks(self, mode: str) -> list[_Mark]:
+    async def _marks(self, mode: str) -> list[Mark]:
         found = []
         for frame in self._window.page.frames:
             with self._window.quietly():
                 found += [
-                    _Mark(
-                        frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"]
-                    )
+                    Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"])
                     for one in await frame.evaluate(LOOK, mode)
                 ]
         return found
@@ -326,7 +319,7 @@ class Driver:
                 return True
         return False
 
-    async def _click(self, mark: _Mark) -> bool:
+    async def _click(self, mark: Mark) -> bool:
         selector = f'[data-cloudfilm="{mark.mark}"]'
         with self._window.quietly():
             await mark.frame.click(selector, timeout=3000)
@@ -338,22 +331,15 @@ class Driver:
 
     async def download(self) -> bool:
         """Press a button that gives the images as files, and wait for them; True where DICOM came of it."""
-        before = self._catch.size
-        if not await self._press(
-            DOWNLOAD, re.compile(f"{NEVER.pattern}|{NO_PACKAGE.pattern}", re.IGNORECASE)
-        ):
-            return False
-        await self._window.traffic.settled(0.7, 1.5)
-        await self._press(CONFIRM)
-        give_up = time.monotonic() + PACKAGE_S
-        downloads = 0
-        while time.monotonic() < give_up:
-            quiet = await self._window.traffic.settled(6.0, 8.0)
-            await self.look()
-            downloads = len([one for one in self._window.traffic.exchanges if one.kind == "download"])
-            if quiet or (downloads and not self._window.traffic.busy):
-                break
-        return self._catch.size > before
+        return bool(await self._packager.bring(NEVER))
+
+    @property
+    def refusal(self) -> CloudfilmError | None:
+        """What the page said instead of giving its package."""
+        return self._packager.refusal
+
+    async def _words(self) -> list[Mark]:
+        return await self._marks("words")
 
     # ---- through
 

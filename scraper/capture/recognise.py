@@ -81,7 +81,14 @@ class Cut:
     path: Path
 
 
-Piece = Object | Metadata | Pixels | Picture | Document | Cut
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A package that did not come whole, or an entry of one that can't be unpacked; ``what`` it is, in words."""
+
+    what: str
+
+
+Piece = Object | Metadata | Pixels | Picture | Document | Cut | Broken
 
 
 class Recogniser:
@@ -155,11 +162,13 @@ class Recogniser:
         archive = self._copy(body, 0)
         folder = self._new_file()
         try:
-            for member in zip_archive.unpack(archive, folder):
+            for member in zip_archive.unpack(archive, folder, salvage=True):
                 if member.path is not None:
                     yield from self._object(member.path, 0)
-        except CorruptInstance:
-            return  # what was sound before the break is kept
+                elif member.is_broken:
+                    yield Broken("a broken zip")
+        except CorruptInstance as err:
+            yield Broken(str(err.values.get("what", "")))  # what was sound before the break is kept
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

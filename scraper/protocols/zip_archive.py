@@ -24,11 +24,12 @@ PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry: its name as text, and where its bytes were put; ``path`` None: no DICOM object, left out."""
+    """One entry: its name as text, and where its bytes were put; ``path`` None: no DICOM object, or a broken one, left out."""
 
     name: str
     path: Path | None
     is_picture: bool = False
+    is_broken: bool = False
 
 
 def entry_name(info: zipfile.ZipInfo) -> str:
@@ -41,17 +42,22 @@ def entry_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def unpack(archive: Path, folder: Path) -> Iterator[Member]:
+def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Member]:
     """Put every DICOM object of ``archive`` into ``folder`` under a number; entries of other kinds are named only.
 
     The content decides, not the name: Part 10 files with ``DICM`` at offset 128; a DICOMDIR is left out.
     Source: PS3.10 section 7.1; protocol page zip_package.
 
+    Args:
+        archive: the zip.
+        folder: for its objects.
+        salvage: an entry that can't be unpacked (its check sum does not fit) is named as broken, and the rest goes on.
+
     Raises:
         CorruptInstance: no zip, a broken one, one with a password, or one that unpacks to an absurd size.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    yield from _Unpacking(folder).run(archive, depth=1)
+    yield from _Unpacking(folder, salvage=salvage).run(archive, depth=1)
 
 
 def is_whole(archive: Path) -> bool:
@@ -70,8 +76,9 @@ def unpack_all(archive: Path, folder: Path) -> list[Member]:
 class _Unpacking:
     """One archive being taken apart: counts what came out over all its nested archives."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, salvage: bool) -> None:
         self._folder = folder
+        self._salvage = salvage
         self._total = 0
         self._number = 0
 
@@ -82,11 +89,24 @@ class _Unpacking:
                 if len(entries) > MAX_MEMBERS:
                     raise CorruptInstance(what="a zip with far too many entries")
                 for info in entries:
-                    yield from self._member(opened, info, depth)
+                    yield from self._sound(opened, info, depth)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ZlibError, NotImplementedError) as err:
             raise CorruptInstance(what="a broken zip") from err
         except RuntimeError as err:  # zipfile's way to say that a password is needed
             raise CorruptInstance(what="a zip with a password") from err
+
+    def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
+        """What an entry holds; where it is broken and the rest is wanted, that it is."""
+        try:
+            yield from self._member(opened, info, depth)
+        except (zipfile.BadZipFile, EOFError, ZlibError):
+            if not self._salvage:
+                raise
+            yield Member(entry_name(info), None, is_broken=True)
+        except CorruptInstance:
+            if not self._salvage or depth > 1 or self._total > MAX_TOTAL:
+                raise
+            yield Member(entry_name(info), None, is_broken=True)
 
     def _member(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
         name = entry_name(info)

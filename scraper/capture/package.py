@@ -1,0 +1,181 @@
+"""Presses what hands a study out as one package, and waits: for its dialog, for the job that makes it, for the file itself."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from scraper.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Window
+
+LOOK_S: Final = 0.8  # a sentence may be shown for two seconds only
+QUIET_S: Final = 8.0  # jobs are asked after every few seconds
+SETTLED_S: Final = 2.0  # after the file came: more may follow, one for each series
+JOB_S: Final = 1800.0
+MAX_PRESSED: Final = 6  # entries, dialogs and links between the first button and the file
+LONGEST_SAID: Final = 60
+
+DOWNLOAD: Final = re.compile(
+    r"^DICOM.{0,2}(原始)?(文件|数据|影像|图像|压缩包)$|^(DICOM)?.{0,2}原始(文件|数据|图像|影像)$|"
+    r"(下载|导出|打包|刻盘|刻录|export|download).{0,8}(影像|图像|原始|原图|DICOM|dcm|zip|数据|全部|检查|study|images|all)|"
+    r"(影像|图像|原始|原图|DICOM|dcm|全部|study|images?).{0,6}(下载|导出|打包|刻盘|download|export)|"
+    r"^(一键|批量)?(下载|导出|打包|打包下载|刻盘|刻盘包|光盘包|download|export)( all)?$",
+    re.IGNORECASE,
+)
+LINK: Final = re.compile(
+    r"^(点击|点此|立即|开始|马上|确认|保存)?(下载|保存)(文件|链接|压缩包|到本地|地址)?$", re.IGNORECASE
+)
+NO_PACKAGE: Final = re.compile(
+    r"pdf|app|客户端|jpe?g|png|bmp|mp4|图片|视频|插件|浏览器|报告单|记录", re.IGNORECASE
+)
+CONFIRM: Final = re.compile(
+    r"^(确定|确认|是的?|好的?|继续|开始|立即|同步)?(下载|导出|打包|生成)?$|^(ok|yes|confirm|continue|download|start|export)$",
+    re.IGNORECASE,
+)
+FORMAT: Final = re.compile(r"^(dicom|dcm)\s*(格式|原图|原始|文件)?$|^原始(影像|图像|数据)$", re.IGNORECASE)
+ALL: Final = re.compile(r"^(全选|选择全部|全部选择|select all)$", re.IGNORECASE)
+OTHERS: Final = re.compile(r"既往|历史|以往|以前|其他检查|prior|history|previous", re.IGNORECASE)
+CHOOSE_FIRST: Final = re.compile(r"(请|先).{0,6}(选择|勾选)|select.{0,12}first", re.IGNORECASE)
+CLOSED: Final = re.compile(
+    r"上限|超过.{0,8}次|次数.{0,6}(限制|用完|不足)|无权|没有权限|未开放|不提供|不允许|禁止|quota|limit (is )?(reached|exceeded)|"
+    r"not (allowed|permitted)",
+    re.IGNORECASE,
+)
+FAILED: Final = re.compile(r"失败|终止|异常|出错|错误|超时|\bfail|\berror|timed out", re.IGNORECASE)
+_GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
+
+    ``away``: a link to another page. ``who``: what the row of a table says under the heading of a person's name. ``held``: it
+    can't be pressed yet.
+    """
+
+    frame: Any
+    mark: str
+    text: str
+    away: bool
+    around: str
+    who: str
+    held: bool
+
+    @property
+    def words(self) -> str:
+        """Its wording, without the gaps that some frameworks put between two characters."""
+        return _GAP.sub("", self.text.strip())
+
+
+class Packager:
+    """Gets a package out of one window.
+
+    Args:
+        window: the page's.
+        look: takes in what came, and says how much of use was in it.
+        marks: everything that can be clicked now.
+        click: clicks one.
+        text: what the page says now.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        look: Callable[[], Awaitable[int]],
+        marks: Callable[[], Awaitable[Sequence[Mark]]],
+        click: Callable[[Mark], Awaitable[bool]],
+        text: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._window = window
+        self._look = look
+        self._marks = marks
+        self._click = click
+        self._text = text
+        self._before: frozenset[str] = frozenset()  # lines that the page showed before anything was pressed
+        self.refusal: CloudfilmError | None = None  # what the page said instead of giving the package
+
+    async def bring(self, never: re.Pattern[str]) -> int:
+        """Press a button that gives the images as files, and wait for them; gives how much of use came.
+
+        Args:
+            never: wordings that are not pressed.
+        """
+        there = await self._marks()
+        first = _chosen(there, (DOWNLOAD,), never)
+        if first is None:
+            return 0
+        self._before = frozenset((await self._text()).splitlines())
+        known = {(one.mark, one.words) for one in there}
+        if not await self._click(first):
+            return 0
+        self._window.traffic.touch()  # a dialog opens without asking the site anything
+        came, pressed = 0, 1
+        give_up = time.monotonic() + JOB_S
+        while time.monotonic() < give_up:
+            quiet = await self._window.traffic.settled(LOOK_S, LOOK_S * 2)
+            came += await self._look()
+            self.refusal = await self._refused() or self.refusal
+            if not self._is_under_way(came):
+                break
+            if quiet and not came and pressed < MAX_PRESSED:
+                pressed += await self._next(known, never, first)
+        return came
+
+    def _is_under_way(self, came: int) -> bool:
+        traffic = self._window.traffic
+        if traffic.busy:
+            return True
+        return traffic.idle_s < (SETTLED_S if came or self.refusal else QUIET_S)
+
+    async def _next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: Mark) -> bool:
+        """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
+        there = await self._marks()
+        fresh = [one for one in there if (one.mark, one.words) not in known]
+        one = _chosen(fresh, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
+        if one is None and CHOOSE_FIRST.search("\n".join(await self._fresh_lines())):
+            one = _chosen(there, (ALL,), never)
+            if one is not None and (one.mark, "") not in known:
+                known.add((one.mark, ""))
+                return await self._click(one) and await self._click(first)
+            return False
+        if one is None:
+            return False
+        known.add((one.mark, one.words))
+        self._window.traffic.touch()
+        return await self._click(one)
+
+    async def _fresh_lines(self) -> list[str]:
+        lines = (line.strip() for line in (await self._text()).splitlines() if line not in self._before)
+        return [line for line in lines if line]
+
+    async def _refused(self) -> CloudfilmError | None:
+        """The error that new words on the page mean; None where they mean none."""
+        host = self._window.traffic.host
+        for line in await self._fresh_lines():
+            said = line[:LONGEST_SAID]
+            if CLOSED.search(line):
+                return DownloadNotPermitted(said, host=host)
+            if FAILED.search(line):
+                return SiteBusy(said, host=host, why="the study could not be packed")
+        return None
+
+
+def _chosen(
+    marks: Collection[Mark], wordings: Sequence[re.Pattern[str]], never: re.Pattern[str]
+) -> Mark | None:
+    """The first mark of the first wording that any has; the shortest text first."""
+    for wording in wordings:
+        for one in sorted(marks, key=lambda mark: len(mark.words)):
+            words = one.words
+            refused = one.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(one.around)
+            if words and len(words) <= 30 and wording.search(words) and not refused:
+                return one
+    return None
+
+
+__all__ = ["Mark", "Packager"]

@@ -1,0 +1,53 @@
+"""The generic protocol pages (zip_package, wado_uri, ws_frames) as other authors may have built them."""
+
+import pytest
+
+from fixtures.sites.generic_package import site as packages
+from fixtures.world import World
+from providers.universal import Universal
+from scraper.errors import CorruptInstance, DownloadNotPermitted, SiteBusy
+from scraper.model import Via
+from scraper.session.browser import find_browser
+from scraper.testing import Case, check, run
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+WAYS = (Via.BROWSER,)
+PACKAGES = packages.GenericPackage()
+FILM = f"https://{packages.HOST}/film/"
+IN_PACKAGE = {one.uid: len(one.instances) for one in PACKAGES.study.series}
+
+
+@pytest.fixture(scope="module")
+def portal():
+    with World(PACKAGES) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(Case(kind, FILM + kind, ways=WAYS, series=IN_PACKAGE)
+          for kind in ("icon", "menu", "blob", "link", "tab", "lapsed", "counted")),
+        Case("quota", FILM + "quota", ways=WAYS, raises=DownloadNotPermitted, says=packages.QUOTA),
+        Case("failed", FILM + "failed", ways=WAYS, raises=SiteBusy, says=packages.FAILED),
+        Case("cut", FILM + "cut", ways=WAYS, raises=CorruptInstance),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_a_package_is_asked_for_and_comes_home(case, portal, tmp_path):
+    await check(Universal, case, portal, tmp_path, Via.BROWSER)
+    assert portal.unexpected == []
+
+
+@pytest.mark.parametrize(
+    "kind, saved, code",
+    [("badcrc", len(PACKAGES.originals) - 1, "package-broken"),
+     ("short", len(PACKAGES.originals) - 4, "missing-instances")],
+    ids=["badcrc", "short"],
+)  # fmt: skip
+async def test_what_a_package_lacks_is_told(kind, saved, code, portal, tmp_path):
+    result = await run(Universal, Case(kind, FILM + kind, ways=WAYS), portal, tmp_path, Via.BROWSER)
+    said = {one.code for row in result.studies[0].series for one in row.problems if one.fatal}
+    assert (result.exit_code, result.counts.saved) == (7, saved)
+    assert code in said
