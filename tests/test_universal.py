@@ -33,6 +33,9 @@ CASES = (
     case("folded"),
     case("wado"),
     case("socket"),
+    case("events"),
+    case("worker"),
+    case("alike"),
     case("ranges"),
     case("base64"),
     case("gzip"),
@@ -75,6 +78,10 @@ JUDGED = {
     "xml": "judged-by-manifest",
     "dicomweb": "judged-by-service",
     "package": "judged-by-package",
+    "socket": "judged-by-manifest",
+    "events": "judged-by-manifest",
+    "worker": "judged-by-manifest",
+    "counter": "judged-by-manifest",
 }
 
 
