@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ FRAMES = """() => performance.getEntriesByType("resource").filter(one => /\\/fra
 
 def serve(slices: int) -> None:
     """The server's process: prints its port and the study's UID first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the archive is ended with us
     study = chest_ct(slices=slices, localizers=0, dose_report=False, seed=7)
     with orthanc.Orthanc() as archive:
         site = ohif.OhifSite(archive, study)
