@@ -53,13 +53,13 @@ async def test_what_is_written_works(name, world, tmp_path):
     written = await learnt(world, link, tmp_path, answers=answers)
     path = tmp_path / "learnt.py"
     path.write_text(written.source, encoding="utf-8")
-    assert written.instances == len(site.originals)
+    assert written.instances == len(site.study.by_uid)
     sound(path)
     chosen = settings(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
     async with Run(chosen, Silent(), nobody) as run:
         result = await run.grab(link)
     assert result.status is Status.COMPLETE, result
-    assert result.counts.saved == len(site.originals)
+    assert result.counts.saved == len(site.study.by_uid)
     compare(tmp_path / "out", site.originals, Origin.ORIGINAL)
     assert world.unexpected == []
 

@@ -105,7 +105,7 @@ async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, w
         row.uid for row in result.studies[0].series for one in row.problems if one.code == code and one.fatal
     }
     assert (result.exit_code, short) == (7, uids)
-    assert result.counts.saved == len(SITE.originals)
+    assert result.counts.saved == len(SITE.study.by_uid)
 
 
 async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):

@@ -165,19 +165,23 @@ def records(value: Any) -> Iterator[Record]:
             if any(isinstance(step, int) for step in place):
                 count += 1
                 yield Record(fields, frozenset(own), place)
-            waiting += [
-                (inner, (*place, str(name)), fields)
-                for name, inner in one.items()
-                if isinstance(inner, (Mapping, list))
-            ]
+            waiting += reversed(
+                [
+                    (inner, (*place, str(name)), fields)
+                    for name, inner in one.items()
+                    if isinstance(inner, (Mapping, list))
+                ]
+            )
         elif isinstance(one, list):
+            later: list[tuple[Any, Path, dict[str, str]]] = []
             for index, inner in enumerate(one):
                 text = _plain(inner)
                 if text is not None:
                     count += 1
                     yield Record(around | {ITSELF: text}, frozenset((ITSELF,)), (*place, index))
                 elif isinstance(inner, (Mapping, list)):
-                    waiting.append((inner, (*place, index), around))
+                    later.append((inner, (*place, index), around))
+            waiting += reversed(later)  # what is taken last stands first
 
 
 def _plain(value: Any) -> str | None:
@@ -279,7 +283,10 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
     proofs = made & set(requested)
     shape = template.shape
     against = [one for one in requested if one not in made and template.literals[0] and shape.fullmatch(one)]
-    if len(proofs) < least or against:
-        return None
     once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
+    is_shared = least > MIN_PROOFS and sum(map(len, once.values())) > len(
+        made
+    )  # two things counted, one request
+    if len(proofs) < least or against or is_shared:
+        return None
     return Rule(template, once, len(proofs), records=given)
