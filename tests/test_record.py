@@ -145,7 +145,7 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
         async with Run(chosen, Silent(), nobody) as run:
             result = await run.grab(replay.link)
     assert result.status is Status.COMPLETE, (result, again.unexpected)
-    assert result.counts.saved == len(site.originals)
+    assert result.counts.saved == len(site.study.by_uid)
 
 
 async def test_a_viewer_that_is_not_understood_is_recorded_too(world, tmp_path):
