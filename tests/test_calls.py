@@ -1,0 +1,62 @@
+"""A product's viewer on a host that no row lists, behind an address that betrays nothing: its recipe knows it by its calls."""
+
+import pytest
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from fixtures.sites import Address
+from fixtures.sites.radonline.site import MERGED
+from fixtures.sites.rjh.site import RjhSite
+from fixtures.world import World
+from providers.universal import Universal
+from scraper import registry
+from scraper.link import of
+from scraper.model import Origin, Status, Via
+from scraper.pipeline import Run
+from scraper.session.browser import find_browser
+from scraper.settings import ConnectTo, Settings
+from scraper.testing import Case, Silent, check, compare, nobody
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+HOST = "view.unlisted.test"
+LINK = f"https://{HOST}/s/Ab12Cd34"
+
+
+class Elsewhere(RjhSite):
+    """The viewer that only its page's own functions bring images from, under another name."""
+
+    address = Address(HOST)
+
+    def routes(self):
+        target = f"/webImageSyn/activeImage.html?mergeParameters={MERGED}"
+        page = HTMLResponse(f"<!doctype html><title>film</title><script>location.href='{target}'</script>")
+        return [Route("/s/{code}", lambda _: page), *super().routes()]
+
+
+async def test_by_the_universal_capture(tmp_path):
+    site = Elsewhere()
+    with World(site) as world:
+        result = await check(Universal, Case("", LINK), world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+    said = {one.code for row in result.studies[0].series for one in row.problems}
+    assert said == {"judged-by-service"}
+    assert result.counts.saved == len(site.originals)
+
+
+async def test_with_no_provider_named(tmp_path):
+    assert registry.find(of(LINK)) is None
+    site = Elsewhere()
+    with World(site) as world:
+        rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+        settings = Settings(output=tmp_path, insecure=True, connect_to=rows, timeout_s=30.0)
+        async with Run(settings, Silent(), nobody) as run:
+            result = await run.grab(LINK)
+    assert (result.status, result.provider, result.via) == (Status.COMPLETE, "universal", Via.BROWSER)
+    assert result.counts.saved == len(site.originals)
+    compare(tmp_path, site.originals, Origin.ORIGINAL)
+
+
+def test_what_is_listened_for_is_said_by_the_recipes():
+    listeners = registry.universal().listeners
+    assert {"radonline", "wlycloud", "nyfy", "tjmucih"} <= {type(one).name for one in listeners}
+    assert all(type(one).watches() for one in listeners)
