@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from scraper.errors import SiteChanged
 
@@ -14,7 +22,11 @@ __all__ = ["Field", "Reply", "decode_text", "mended", "read", "read_json", "whol
 
 
 class Reply(BaseModel):
-    """Base of every reply: only the keys that a recipe relies on, others are ignored; numbers may come as text."""
+    """Base of every reply: only the keys that a recipe relies on, others are ignored; numbers may come as text.
+
+    A field that has a default keeps it where a site gives something empty instead (``null``, ``""``, ``[]``, ``{}``,
+    ``false``), as many do with the data of a refusal.
+    """
 
     model_config = ConfigDict(
         extra="ignore",
@@ -23,6 +35,29 @@ class Reply(BaseModel):
         frozen=True,
         arbitrary_types_allowed=True,
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _defaults_for_empties(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as err:
+            if not isinstance(value, Mapping):
+                raise
+            wrong = {
+                one["loc"][0] for one in err.errors(include_input=False, include_url=False) if one["loc"]
+            }
+            optional = {one.alias or name for name, one in cls.model_fields.items() if not one.is_required()}
+            empty = {name for name in wrong & optional if _is_empty(value.get(name))}
+            if not empty:
+                raise
+        return handler({name: given for name, given in value.items() if name not in empty})
+
+
+def _is_empty(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_empty(one) for one in value.values())
+    return value is None or value is False or value in ("", [])
 
 
 R = TypeVar("R", bound=Reply)
