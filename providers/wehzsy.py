@@ -14,9 +14,9 @@ import json
 import time
 from collections.abc import Mapping
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
-from providers.families import radinfo
+from providers.families import envelope, radinfo
 from scraper.contract import (
     AsyncIterator,
     CloudfilmError,
@@ -55,7 +55,7 @@ class PackedReply(Reply):
 
 class Wehzsy(Provider):
     name = "wehzsy"
-    route = r"(?=.*[?&]rid=)/PC/?(?:index\.html)?(?:\?[^#]*)?(?:#.*)?"
+    route = r"(?i:(?=.*[?&#]rid=)/PC/?(?:index\.html)?(?:\?[^#]*)?(?:#.*)?)"
     deployments = (Deployment("cloud.wehzsy.com", "杭州市第一人民医院", "浙江"),)
     marks = (r"/PC/.*share_report\?(?=.*\brid=)(?=.*\b[Ss]ignature=).*",)
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
@@ -66,21 +66,26 @@ class Wehzsy(Provider):
         answer = await session.get(
             f"{_at(link, API_PORT)}{radinfo.REPORT}?{asked}", headers=radinfo.site(link)
         )
-        if answer.status == 401:
-            raise _refused(told)(host=link.host)
-        report = radinfo.report(link, answer)
-        yield Package(partial(_packed, link, session, report), study=report.study(told.get("rid", "")))
+        yield _described(link, session, answer)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(radinfo.REPORTED, timeout_s=session.settings.timeout_s)
-        if call.status == 401:
-            raise _refused(radinfo.params(link))(host=link.host)
-        report = radinfo.report(link, Response(call.status, call.headers, call.read(), call.url))
-        key = radinfo.params(link).get("rid", "")
-        yield Package(partial(_packed, link, session, report), study=report.study(key))
+        answer = await envelope.heard(session, radinfo.REPORTED)
+        if answer is not None:
+            yield _described(link, session, answer)
+            return
+        async for found in self.discover(link, session):
+            yield found
+
+
+def _described(link: ShareLink, session: Session, answer: Response) -> Package:
+    told = radinfo.params(link)
+    if answer.status == 401:
+        raise _refused(told)(host=link.host)
+    report = radinfo.report(link, answer)
+    return Package(partial(_packed, link, session, report), study=report.study(told.get("rid", "")))
 
 
 def _refused(told: Mapping[str, str]) -> type[LinkExpired] | type[DownloadNotPermitted]:
@@ -107,7 +112,7 @@ async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply
     packed = read(said.removeprefix(PREFIX).encode(), PackedReply, link.url)
     if not packed.success or not packed.data:
         raise _why(packed.message or "", link)
-    return Request(packed.data, headers=radinfo.site(link))
+    return Request(urljoin(f"{_at(link, API_PORT)}/", packed.data), headers=radinfo.site(link))
 
 
 def _why(said: str, link: ShareLink) -> CloudfilmError:
@@ -120,5 +125,6 @@ def _why(said: str, link: ShareLink) -> CloudfilmError:
 
 
 def _at(link: ShareLink, port: int, *, socket: bool = False) -> str:
-    scheme = {"http": "ws", "https": "wss"}[link.scheme] if socket else link.scheme
-    return f"{scheme}://{link.host}:{port}"
+    """An origin beside the page's; the known deployment speaks plain HTTP, also where a link was written otherwise."""
+    scheme = "http" if Wehzsy.owns(link) else link.scheme
+    return f"{scheme.replace('http', 'ws') if socket else scheme}://{link.host}:{port}"
