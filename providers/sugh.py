@@ -37,11 +37,23 @@ SHARE = "/api/cloudfilm/api/studyInfo/getClinicalByShareCode"
 INDEX = "/api/cloudfilm-mgt/api/v1/study/json/index"
 IMAGES = "/api/cloudfilm-mgt/api/v1/dicom/studies"
 GOOD = "200"
-ASKS = ("提取码", "分享码", "分享密码", "访问码", "share code", "sharecode")
+ASKS = (
+    "提取码",
+    "分享码",
+    "取件码",
+    "访问码",
+    "验证码",
+    "密码",
+    "口令",
+    "share code",
+    "sharecode",
+    "access code",
+    "password",
+)
 
 
 class Answer(Reply):
-    code: str
+    code: str = ""
     message: str | None = ""
     msg: str | None = ""
 
@@ -71,11 +83,11 @@ class Shared(Answer):
 
 
 class Image(Reply):
-    uid: str = Field(alias="imageUID")
+    uid: str | None = Field("", alias="imageUID")
 
 
 class Listed(Reply):
-    uid: str = Field(alias="seriesUID")
+    uid: str | None = Field("", alias="seriesUID")
     number: str | None = Field("", alias="seriesNumber")
     description: str | None = Field("", alias="seriesDescription")
     images: dict[str, Image] | None = Field(None, alias="imgs")
@@ -129,7 +141,7 @@ async def _listed(link: ShareLink, session: Session, shared: Shared) -> list[Ser
     """The series behind an opened share; where it asks for a 提取码, that is given once, at the call that checks it."""
     if shared.asks:
         shared = await _ask(link, session, session.answer(ACCESS_CODE))
-        if shared.asks:
+        if shared.asks or (shared.code != GOOD and type(gone(shared.said, host="")) is StudyGone):
             raise CredentialsRefused(ACCESS_CODE.name, shared.said, host=link.host)
     if shared.code != GOOD or shared.data is None:
         raise gone(shared.said or shared.code, host=link.host)
@@ -146,19 +158,21 @@ async def _listed(link: ShareLink, session: Session, shared: Shared) -> list[Ser
         raise gone(index.said or index.code, host=link.host)
     headers |= {"orgCode": params.org or "", "systemCode": "cloudfilm"}
     return [
-        described(link, told, one, params.patient or "", headers)
+        described(link, told, one.uid or key, one, params.patient or "", headers)
         for told in index.data or []
-        for one in (told.series or {}).values()
+        for key, one in (told.series or {}).items()
     ]
 
 
-def described(link: ShareLink, told: Told, one: Listed, patient: str, headers: dict[str, str]) -> Series:
+def described(
+    link: ShareLink, told: Told, uid: str, one: Listed, patient: str, headers: dict[str, str]
+) -> Series:
     """One series of the index."""
-    root = link.join(f"{IMAGES}/{told.study.uid}/series/{one.uid}/instances/")
-    images = list((one.images or {}).values())
+    root = link.join(f"{IMAGES}/{told.study.uid}/series/{uid}/instances/")
+    images = [image.uid or key for key, image in (one.images or {}).items()]
     return Series(
         study_instance_uid=told.study.uid,
-        series_instance_uid=one.uid,
+        series_instance_uid=uid,
         number=whole(one.number),
         description=one.description or "",
         expected=len(images),
@@ -168,7 +182,7 @@ def described(link: ShareLink, told: Told, one: Listed, patient: str, headers: d
             description=told.study.description or "",
             patient_name=patient,
         ),
-        instances=tuple(Instance(image.uid, WadoUri(f"{root}{image.uid}/", headers)) for image in images),
+        instances=tuple(Instance(image, WadoUri(f"{root}{image}/", headers)) for image in images),
     )
 
 
