@@ -11,7 +11,7 @@ Over 120 lines for the replies of its three calls; the last of them is also a sh
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from providers.families import envelope
 from scraper.contract import (
@@ -52,7 +52,7 @@ class Error(Reply):
 
 
 class Answer(Reply):
-    code: str
+    code: str = ""
     error: Error | None = None
     message: str | None = ""
 
@@ -123,7 +123,7 @@ class FrontEnd(Reply):
 
 class Efilmcloud(Provider):
     name = "efilmcloud"
-    route = r"/(?P<short>[\w~-]+)/?(?:[?#].*)?|/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*"
+    route = r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?|/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*"
     deployments = (Deployment("*.efilmcloud.com", "富医睿影 云胶片", "全国"),)
     marks = (r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",)
     example = "https://demo.efilmcloud.com:8810/AbC123xyz"
@@ -167,7 +167,7 @@ async def _opened(link: ShareLink, session: Session) -> list[Series]:
 
 
 async def _enter(link: ShareLink, session: Session) -> Entrance:
-    asked = {"urlSource": SOURCE, "shortUrl": link["short"], "isOldVersionUrl": False}
+    asked = {"urlSource": SOURCE, "shortUrl": unquote(link["short"]), "isOldVersionUrl": False}
     answer = await session.post(_entrance(link, VALIDATE), json=asked, headers=_from(link))
     return _checked(link, envelope.entered(answer, Entered))
 
