@@ -56,7 +56,7 @@ class Report(Reply):
 
 
 class Detail(Reply):
-    code: str = Field(alias="statusCode")
+    code: str = Field("", alias="statusCode")
     message: str | None = ""
     report: Report | None = Field(None, alias="result")
 
@@ -69,7 +69,7 @@ class Detail(Reply):
 
 
 class Answer(Reply):
-    success: bool
+    success: bool = False
     msg: str | None = ""
 
 
@@ -89,7 +89,7 @@ class StudyInfo(Answer):
 
 
 class Image(Reply):
-    url: str
+    url: str | None = ""
 
 
 class SeriesData(Reply):
@@ -138,7 +138,7 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
     """The series of the report's study, as its image service lists them."""
     if detail.asks:
         detail = await _ask(link, session, session.answer(ACCESS_CODE))
-        if detail.asks:
+        if detail.asks or (detail.code != GOOD and type(gone(detail.message or "", host="")) is StudyGone):
             raise CredentialsRefused(ACCESS_CODE.name, detail.message or "", host=link.host)
     report = detail.report
     if detail.code != GOOD or report is None:
@@ -159,8 +159,9 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
         answer = await session.get(f"{service}/GetSeriesMeta", params=asked, headers=_from(link))
         meta = envelope.told(answer, SeriesMeta)
         refusal = refusal if meta.success else meta.msg or "no images"
-        urls = [urljoin(answer.url, image.url) for image in (meta.data.images if meta.data else None) or []]
-        has_images = has_images or bool(urls)
+        images = (meta.data.images if meta.data else None) or []
+        urls = [urljoin(answer.url, image.url or "") if image.url else "" for image in images]
+        has_images = has_images or any(urls)
         series = _described(link, report, one, place, urls)
         left_out = Problem("left-out", (series.name,), {"what": meta.msg or "no images"}, fatal=False)
         yield series if meta.success else replace(series, left_out=(left_out,))
@@ -169,6 +170,8 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
 
 
 def _described(link: ShareLink, report: Report, one: Listed, place: int, urls: list[str]) -> Series:
+    """One series; an image without an address is named and left out."""
+    nowhere = tuple(f"{place}/{at}" for at, url in enumerate(urls) if not url)
     return Series(
         study_instance_uid=report.uid or "",
         series_instance_uid=one.uid or "",
@@ -176,7 +179,7 @@ def _described(link: ShareLink, report: Report, one: Listed, place: int, urls: l
         number=whole(one.number),
         description=one.description or "",
         modality=report.modality or "",
-        expected=len(urls),
+        expected=len(urls) - len(nowhere),
         study=Study(
             uid=report.uid or "",
             date=re.sub(r"\D", "", report.studied or report.checked or "")[:8],
@@ -185,8 +188,9 @@ def _described(link: ShareLink, report: Report, one: Listed, place: int, urls: l
             patient_name=report.patient or "",
         ),
         instances=tuple(
-            Instance("", WadoUri(url, _from(link)), key=f"{place}/{at}") for at, url in enumerate(urls)
+            Instance("", WadoUri(url, _from(link)), key=f"{place}/{at}") for at, url in enumerate(urls) if url
         ),
+        left_out=(Problem("left-out", nowhere, {"what": "no address"}, fatal=False),) if nowhere else (),
     )
 
 
