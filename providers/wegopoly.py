@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from providers.families import envelope
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -55,6 +56,7 @@ class SeriesReply(Reply):
 
 class StudyReply(Reply):  # the report's and the images' answers each hold a part of it
     exam: str | None = Field("", alias="examName")
+    index: str | None = Field("", alias="studyIndex")
     modality: str | None = ""
     chinese_name: str | None = Field("", alias="patientCnName")
     name: str | None = Field("", alias="patientName")
@@ -66,7 +68,7 @@ class StudyReply(Reply):  # the report's and the images' answers each hold a par
 
 
 class Answer(Reply):
-    code: str
+    code: str = ""
     message: str | None = ""
     data: StudyReply | None = None
 
@@ -84,8 +86,9 @@ class Wegopoly(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         hospital, study, token = opened(link)
         sent = {"hid": hospital, "verifyToken": token, "version": "undefined", "x-cf-biz": ""}
-        report = await session.post(link.join(API + REPORT), headers=sent, reply=Answer)
-        images = _granted(link, await session.post(link.join(API + IMAGES), headers=sent, reply=Answer))
+        report = envelope.entered(await session.post(link.join(API + REPORT), headers=sent), Answer)
+        images = envelope.entered(await session.post(link.join(API + IMAGES), headers=sent), Answer)
+        _granted(link, images)
         for series in described(link, study, report, images):
             yield series
 
@@ -93,9 +96,16 @@ class Wegopoly(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        report = _granted(link, await session.seen(re.escape(API + REPORT), Answer))
-        images = _granted(link, await session.seen(re.escape(API + IMAGES), Answer))
-        for series in described(link, opened(link)[1], report, images):
+        report = await envelope.heard(session, re.escape(API + REPORT))
+        if report is not None:
+            _granted(link, envelope.entered(report, Answer))
+        images = None if report is None else await envelope.heard(session, re.escape(API + IMAGES))
+        if report is None or images is None:
+            async for series in self.discover(link, session):
+                yield series
+            return
+        told = _granted(link, envelope.entered(images, Answer))
+        for series in described(link, opened(link)[1], report.read(Answer), told):
             yield series
 
 
@@ -112,10 +122,9 @@ def opened(link: ShareLink) -> tuple[str, str, str]:
             plain = json.loads(cipher.update(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))))
         except ValueError:
             plain = None
-    names = ("hid", "studyIndex", "acc")
-    if not isinstance(plain, dict) or not all(plain.get(name) for name in names):
+    if not isinstance(plain, dict) or not (plain.get("hid") and plain.get("acc")):
         raise UnusableLink(link=link.redacted)
-    return str(plain["hid"]), str(plain["studyIndex"]), str(plain["acc"])
+    return str(plain["hid"]), str(plain.get("studyIndex") or ""), str(plain["acc"])
 
 
 def _granted(link: ShareLink, answer: Answer) -> Answer:
@@ -136,13 +145,14 @@ def described(link: ShareLink, key: str, report: Answer, images: Answer) -> list
         modality=(told.modality if told else "") or "",
         description=(told.exam if told else "") or "",
         patient_name=listed.chinese_name or listed.name or "",
-        key=key,
+        key=key or (told.index if told else "") or "",
     )
     parts = ((part or "").strip("/") for part in (listed.host, listed.folder, listed.directory))
     base = "/".join(part for part in parts if part)
     found = []
     for place, one in enumerate(listed.series or ()):
-        names = list(dict.fromkeys(instance.image for instance in one.instances or () if instance.image))
+        named = (instance.image.lstrip("/") for instance in one.instances or () if instance.image)
+        names = list(dict.fromkeys(named))
         found.append(
             Series(
                 study_instance_uid="",
