@@ -17,6 +17,7 @@ import secrets
 import string
 from collections.abc import Awaitable, Callable
 
+from providers.families import driven
 from scraper.contract import (
     PASSWORD,
     Asked,
@@ -49,8 +50,10 @@ TAGS = (
     "0x00180088 0x00080080 0x00181100 0x00280030 0x00080060 0x00200032 0x00200037 0x00280030 0x00280010 0x00280011 "
     "0x00080008 0x00200013 0x0008103E 0x00181030 0x00080070 0x00200062 0x00185101"
 ).replace(" ", GLUE)
+CLOSED = "the connection was closed"
 FILM = "dfyfilm"  # a series that is a picture of the film
 LINES = 4
+OTHERS_S = 2.0  # for the answer behind an event that is none: events have no known names
 RANDOM = string.ascii_letters + string.digits + "-_"
 PING, PROBE, PROBED, UPGRADE, EVENT, BINARY_EVENT, BINARY = "2", "2probe", "3probe", "5", "42", "451-", 4
 
@@ -77,17 +80,14 @@ class Szjudianyun(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         lines = _Lines(link, session)
         session.at_close(lines.close)
-        async with lines.one() as line:
-            opened = line.opened
-        for series in _described(opened, lines):
+        for series in _described(await _entered(link, lines), lines):
             yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        timeout_s = session.settings.timeout_s
-        await session.traffic.wait_for(r"/socket\.io/\?.*transport=websocket", timeout_s=timeout_s)
+        await driven.called(session, r"/socket\.io/\?.*transport=websocket")
         for exchange in session.traffic.exchanges:
             if (
                 exchange.kind == "websocket-in"
@@ -101,6 +101,24 @@ class Szjudianyun(Provider):
                 return
         async for found in self.discover(link, session):
             yield found
+
+
+async def _entered(link: ShareLink, lines: _Lines) -> Opened:
+    """What the server says of the study. One that closes the connection on the question, twice, refuses it so.
+
+    Raises:
+        NoSuchStudy: a wrong password, or an unknown study.
+    """
+    for is_last in (False, True):
+        try:
+            async with lines.one() as line:
+                return line.opened
+        except SiteUnreachable as err:
+            if err.values.get("why") != CLOSED:
+                raise
+            if is_last:
+                raise NoSuchStudy(host=link.host) from err
+    raise AssertionError  # the last turn returned or raised
 
 
 def _described(opened: Opened, lines: _Lines) -> list[Series]:
@@ -163,15 +181,15 @@ class _Lines:
             address = f"{SERVER.replace('http', 'ws', 1)}/socket.io/?EIO=3&transport=websocket&sid={told.sid}"
             socket = await stack.enter_async_context(self._session.websocket(address))
             await socket.send(PROBE)
-            if await socket.receive() != PROBED:
-                raise SiteChanged(host=self._link.host, what="socket.io, no probe")
+            while await socket.receive() != PROBED:
+                pass  # what was sent before the change of transport
             await socket.send(UPGRADE)
-            line = _Line(socket, told.ping_interval / 1000)
+            line = _Line(socket, told.ping_interval / 1000, self._session.settings.timeout_s)
             stack.push_async_callback(line.stop_pinging)
             params = self._link.params
             asked = {"type": "saveC", "hospital_id": params["a"], "study": params["b"],
                      "password": params.get("c") or self._session.answer(PASSWORD)}  # fmt: skip
-            line.opened = _opened(await line.ask(asked), self._link)
+            line.opened = _opened(await line.entered(asked), self._link)
             line.ending = stack.pop_all()
             return line
 
@@ -182,20 +200,33 @@ class _Line:
     opened: Opened
     ending: contextlib.AsyncExitStack
 
-    def __init__(self, socket: Socket, ping_interval_s: float) -> None:
-        self._socket = socket
+    def __init__(self, socket: Socket, ping_interval_s: float, timeout_s: float) -> None:
+        self._socket, self._timeout_s = socket, timeout_s
         self._pinging = asyncio.create_task(self._ping(ping_interval_s))
 
     async def ask(self, message: dict[str, str]) -> str:
         """Send a message, and give the answer's first packet that is an event."""
         event = json.dumps(["sendMessage", message], ensure_ascii=False, separators=(",", ":"))
         await self._socket.send(EVENT + event)
+        async with _patience(self._timeout_s):
+            return await self._event()
+
+    async def _event(self) -> str:
         while True:
             packet = await self._socket.receive()
             if isinstance(packet, str) and packet.startswith((EVENT, BINARY_EVENT)):
                 return packet
             if packet in ("1", "41"):
-                raise SiteUnreachable(host=ShareLink(SERVER).host, why="the connection was closed")
+                raise SiteUnreachable(host=ShareLink(SERVER).host, why=CLOSED)
+
+    async def entered(self, message: dict[str, str]) -> str:
+        """The answer to the first question: the first event that lists series, else the first of all."""
+        first = packet = await self.ask(message)
+        with contextlib.suppress(SiteUnreachable):
+            async with _patience(OTHERS_S):
+                while '"series"' not in packet:
+                    packet = await self._event()
+        return packet if '"series"' in packet else first
 
     async def image(self, series: str, at: int) -> bytes:
         """The ``at``-th DICOM file of a series, from 1."""
@@ -205,8 +236,9 @@ class _Line:
         header = await self.ask(asked)
         if not header.startswith(BINARY_EVENT):
             raise CorruptInstance(what="an answer without an image")
-        while isinstance(packet := await self._socket.receive(), str):
-            pass
+        async with _patience(self._timeout_s):
+            while isinstance(packet := await self._socket.receive(), str):
+                pass
         if packet[:1] != bytes([BINARY]):
             raise CorruptInstance(what="a packet of another kind")
         return packet[1:]
@@ -224,15 +256,26 @@ class _Line:
             await self._socket.send(PING)
 
 
+@contextlib.asynccontextmanager
+async def _patience(timeout_s: float) -> AsyncIterator[None]:
+    """For one answer: pongs go on coming from a server that gives none."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise SiteUnreachable(host=ShareLink(SERVER).host, why="no answer in time") from None
+
+
 def _opened(packet: str, link: ShareLink) -> Opened:
     """The event's second part; one without series means a wrong password or an unknown study."""
     try:
-        event = json.loads(packet.removeprefix(EVENT))
-        opened = Opened.model_validate(event[1])
-    except (ValueError, LookupError, TypeError):
+        told = [*json.loads(packet[packet.find("[") :]), {}, {}][1]
+        opened = Opened.model_validate(told if isinstance(told, dict) else {})
+    except (ValueError, TypeError):
         raise SiteChanged(host=link.host, what="socket.io, the answer to saveC") from None
     if not opened.series:
         if "c" in link.params:
             raise NoSuchStudy(host=link.host)
         raise CredentialsRefused(PASSWORD.name, host=link.host)
-    return opened
+    own = f"{link.params['a']}{GLUE}{link.params['b']}"
+    return opened if GLUE in opened.ids else opened.model_copy(update={"ids": own})
