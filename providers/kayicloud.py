@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
+from providers.families import driven
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -42,10 +43,11 @@ from scraper.contract import (
 )
 
 GOOD = ("", "0", "200")
+IMAGE_QUERY = r"/api/v2/imageQuery\?"
 
 
 class ImageReply(Reply):
-    path: str = Field(alias="FilePath")
+    path: str | None = Field("", alias="FilePath")
     frames: str | None = Field(None, alias="NumberOfFrames")
 
 
@@ -71,9 +73,21 @@ class StudyReply(Reply):
     series: list[SeriesReply] = Field(default_factory=list, alias="SeriesList")
 
 
-class ListReply(Reply):
-    code: str = ""
-    said: str | None = Field("", alias="msg")
+class Answer(Reply):
+    code: str | None = ""
+    msg: str | None = ""
+    message: str | None = ""
+
+    @property
+    def said(self) -> str:
+        return self.msg or self.message or ""
+
+    @property
+    def is_refusal(self) -> bool:
+        return (self.code or "") not in GOOD
+
+
+class ListReply(Answer):
     data: list[StudyReply] | None = None
 
 
@@ -81,9 +95,7 @@ class Granted(Reply):
     token: str | None = ""
 
 
-class TokenReply(Granted):
-    code: str = ""
-    said: str | None = Field("", alias="msg")
+class TokenReply(Answer, Granted):
     data: Granted | None = None
 
 
@@ -117,7 +129,11 @@ class Kayicloud(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(r"/api/v2/imageQuery\?", timeout_s=session.settings.timeout_s)
+        if not await driven.called(session, IMAGE_QUERY):
+            async for found in self.discover(link, session):
+                yield found
+            return
+        call = await session.traffic.wait_for(IMAGE_QUERY, timeout_s=session.settings.timeout_s)
         token = call.request_headers.get("authorization", "")
         headers = {"VisitorId": call.request_headers.get("visitorid", self._visitor), "Authorization": token}
         listed = Response(call.status, call.headers, call.read(), call.url)
@@ -141,15 +157,16 @@ def asked_for(link: ShareLink) -> dict[str, str]:
 
 
 def _token(answer: Response, link: ShareLink) -> str:
-    _check_status(answer, link)
+    if answer.status != 404:  # a server that exchanges no tokens: the link's own goes on
+        _check_status(answer, link)
     if not answer.ok:
         return ""
     try:
         reply = answer.read(TokenReply)
     except SiteChanged:
         return ""  # an answer without a token: the link's own goes on
-    if reply.code not in GOOD:
-        raise gone(reply.said or "", host=link.host)
+    if reply.is_refusal:
+        raise gone(reply.said, host=link.host)
     return reply.token or (reply.data.token if reply.data else "") or ""
 
 
@@ -160,10 +177,10 @@ def _studies(answer: Response, link: ShareLink) -> list[StudyReply]:
         value = {"data": value}
         answer = Response(answer.status, answer.headers, json.dumps(value).encode(), answer.url)
     reply = answer.read(ListReply)
-    if reply.code not in GOOD:
-        raise gone(reply.said or "", host=link.host)
+    if reply.is_refusal:
+        raise gone(reply.said, host=link.host)
     if not reply.data:
-        raise LinkExpired(reply.said or "", host=link.host)
+        raise LinkExpired(reply.said, host=link.host)
     return reply.data
 
 
@@ -171,7 +188,7 @@ def _check_status(answer: Response, link: ShareLink) -> None:
     """A token that is no longer taken means that the link itself has lapsed: it brings its own."""
     if answer.status in (401, 403, 404, 410):
         try:
-            said = answer.read(ListReply).said or ""
+            said = answer.read(Answer).said
         except SiteChanged:
             said = ""
         raise LinkExpired(said, host=link.host)
@@ -184,20 +201,22 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
     digits = "".join(filter(str.isdigit, study.moment or study.date or ""))
     told = Study(
         study.uid or "", digits[:8], study.modality or "", study.description or "",
-        study.names or study.name or "", key=f"{study.hospital}/{study.accession}",
+        study.names or study.name or "", key=f"{study.hospital or ''}/{study.accession or ''}",
     )  # fmt: skip
     found = []
     for place, one in enumerate(study.series):
+        images = [image for image in one.images or () if image.path]
         instances = tuple(
             Instance(
                 "",
-                WadoUri(_address(study, image.path, frame, link, token), headers),
+                WadoUri(_address(study, image.path or "", frame, link, token), headers),
                 key=f"{place}/{at}/{frame}",
             )
-            for at, image in enumerate(one.images or ())
+            for at, image in enumerate(images)
             for frame in range(max(whole(image.frames) or 1, 1))
         )
-        count = max(whole(one.count) or 0, len(one.images or ()))
+        said = whole(one.count) or 0
+        count = len(images) if said == len(instances) else max(said, len(images))  # some count frames
         described = Series(
             told.uid, "", instances, count, whole(one.number), one.description or "",
             one.modality or told.modality, f"{told.key}/{place}", told,
@@ -211,10 +230,11 @@ def _address(study: StudyReply, path: str, frame: int, link: ShareLink, token: s
         return with_query(path, {"Index": str(frame)})
     if "ImageKey=" in path:
         return with_query(f"{link.origin}/{path.lstrip('/')}", {"Index": str(frame)})
+    asked = asked_for(link)
     query = {
-        "HospitalCode": study.hospital or "",
-        "AccessionNo": study.accession or "",
-        "StudyInstanceUID": study.uid or "",
+        "HospitalCode": study.hospital or asked["HospitalCode"],
+        "AccessionNo": study.accession or asked["AccessionNo"],
+        "StudyInstanceUID": study.uid or asked["StudyInstanceUID"],
         "ImageKey": base64.b64encode(path.encode()).decode(),
         "Token": study.token or token,
         "Index": str(frame),
@@ -232,7 +252,8 @@ async def _without_copies(series: Series, session: Session) -> Series:
         sources = [one.source for one in frames[:2] if isinstance(one.source, WadoUri)]
         if len(sources) > 1:
             first, second = [await session.request(Request(one.url, headers=one.headers)) for one in sources]
-            kept += frames if second.ok and second.body != first.body else frames[:1]
+            has_one = second.status in (400, 404, 410, 416) or (second.ok and second.body == first.body)
+            kept += frames[:1] if has_one else frames
         else:
             kept += frames
     expected = (series.expected or 0) + len(kept) - len(of_object)
