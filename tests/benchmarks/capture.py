@@ -1,8 +1,10 @@
 """What the tap costs, what asking saves, and how much memory a large study takes; prints ratios.
 
-    python tests/benchmarks/capture.py [--frames 300] [--traffic-mb 2000]
+    python tests/benchmarks/capture.py [--frames 300] [--traffic-mb 2000] [--rounds 3] [--only tap asking memory ohif]
 
-A page asks for frames of 0.5 MB by fetch, six at a time, from a server in another process on this machine.
+A page asks for frames of 0.5 MB by fetch, six at a time, from a server in another process on this machine; the memory is that of
+this process while the universal capture takes in a study of as many Part 10 files. The real OHIF in front of an Orthanc, where
+both are installed, is timed from its address to the last frame that the site has handed out.
 """
 
 import argparse
@@ -17,17 +19,22 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from fixtures import ohif, orthanc
+from fixtures.dicom import chest_ct
+from fixtures.world import World
+from scraper.capture.catch import Catch
 from scraper.model import Request
 from scraper.session import tap
 from scraper.session.browser import Browser
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
+from scraper.settings import ConnectTo, Settings
 
 FRAME = 512 * 1024
 LATENCY_S = 0.04
@@ -40,6 +47,14 @@ LOAD = """async ([count, lanes, path]) => {
 def serve() -> None:
     """The server's process: prints its port first."""
     data = bytes(range(256)) * (FRAME // 256)
+    one = chest_ct(slices=1, size=512, localizers=0, dose_report=False, seed=47).images[0]
+    uid = one.sop_instance_uid.encode()
+
+    async def numbered(request: HttpRequest) -> Response:
+        """The same object under a UID of its own, of the same length."""
+        number = f"{int(request.path_params['n']):06d}"
+        named = uid[: -len(number) - 1] + b"9" + number.encode()
+        return Response(one.data.replace(uid, named), media_type="application/octet-stream")
 
     async def frame(_: object) -> Response:
         return Response(data, media_type="application/octet-stream")
@@ -51,7 +66,14 @@ def serve() -> None:
     async def page(_: object) -> Response:
         return HTMLResponse("<!doctype html><title>frames</title>")
 
-    app = Starlette(routes=[Route("/", page), Route("/frame/{n}", frame), Route("/slow/{n}", slow)])
+    app = Starlette(
+        routes=[
+            Route("/", page),
+            Route("/frame/{n}", frame),
+            Route("/slow/{n}", slow),
+            Route("/object/{n}", numbered),
+        ]
+    )
     config = uvicorn.Config(app, log_level="critical", lifespan="off")
     listening = config.bind_socket()
     print(listening.getsockname()[1], flush=True)
@@ -108,35 +130,99 @@ async def ask(port: int, count: int) -> float:
     return took
 
 
-async def measure(port: int, frames: int, traffic_mb: int) -> None:
-    bare, tapped = [], []
-    for _ in range(3):
-        bare.append(await load(port, frames, 6, "frame", tapped=False))
-        tapped.append(await load(port, frames, 6, "frame", tapped=True))
-    base, with_tap = sorted(bare)[1], sorted(tapped)[1]
-    print(f"tap: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}")
-    viewer = await load(port, frames, 1, "slow", tapped=True)
-    direct = await ask(port, frames)
-    print(
-        f"asking: {direct:.1f} s instead of {viewer:.1f} s that a viewer takes slice by slice: ratio {viewer / direct:.1f}"
-    )
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await load(port, traffic_mb * 2, 6, "frame", tapped=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"memory: {peak // 1024} MB at most for {traffic_mb} MB of traffic ({before // 1024} MB before)")
+async def take_in(port: int, count: int) -> int:
+    """Have the page load ``count`` objects, each with an identity of its own, and take each in as the capture does."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with Browser(Settings(), Path(folder) / "spool") as browser:
+            window = await browser.window()
+            catch = Catch(Path(folder) / "captured")
+            await window.open(f"http://127.0.0.1:{port}/")
+            loading = asyncio.ensure_future(window.page.evaluate(LOAD, [count, 6, "object"]))
+            while not loading.done() or await window.traffic.after(catch.taken, timeout_s=1.0):
+                await catch.take(window.traffic.exchanges)
+                await window.traffic.after(catch.taken, timeout_s=0.5)
+            await loading
+            await window.close()
+            return len(catch.objects)
+
+
+async def viewer_s(world: World, link: str, frames: int, *, tapped: bool) -> float:
+    """Seconds from OHIF's address to the last frame that the site handed out."""
+    armed, tap.RESOURCES = tap.RESOURCES, tap.RESOURCES if tapped else ("CSPViolationReport",)
+    world.seen.clear()
+    try:
+        rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = Settings(insecure=True, connect_to=rows)
+            async with Browser(settings, Path(folder) / "spool") as browser:
+                window = await browser.window()
+                started = time.monotonic()
+                await window.open(link)
+                async with asyncio.timeout(300):
+                    while len({one.path for one in world.seen if "/frames/" in one.path}) < frames:
+                        await asyncio.sleep(0.05)
+                return time.monotonic() - started
+    finally:
+        tap.RESOURCES = armed
+
+
+async def measure_ohif(frames: int, rounds: int) -> None:
+    """What the tap adds to the real viewer."""
+    if ohif.MISSING or orthanc.MISSING:
+        print(f"ohif: {ohif.MISSING or orthanc.MISSING}")
+        return
+    study = chest_ct(slices=frames, size=512, localizers=0, dose_report=False, seed=46)
+    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, study)) as world:
+        link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}"
+        times: dict[bool, list[float]] = {False: [], True: []}
+        for _ in range(rounds):
+            for tapped, taken in times.items():
+                taken.append(await viewer_s(world, link, frames, tapped=tapped))
+    base, with_tap = (sorted(times[tapped])[rounds // 2] for tapped in (False, True))
+    print(f"ohif: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}")
+
+
+async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: list[str]) -> None:
+    if "memory" in only:  # first: what other measurements needed would count as well
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        count = await take_in(port, traffic_mb * 2)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        told = f"{peak // 1024} MB at most for {traffic_mb} MB of traffic ({before // 1024} MB before)"
+        print(f"memory: {told}; {count} of {traffic_mb * 2} objects", flush=True)
+    if "tap" in only:
+        bare, tapped = [], []
+        for _ in range(rounds):
+            bare.append(await load(port, frames, 6, "frame", tapped=False))
+            tapped.append(await load(port, frames, 6, "frame", tapped=True))
+        base, with_tap = sorted(bare)[rounds // 2], sorted(tapped)[rounds // 2]
+        print(
+            f"tap: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}",
+            flush=True,
+        )
+    if "asking" in only:
+        viewer = await load(port, frames, 1, "slow", tapped=True)
+        direct = await ask(port, frames)
+        print(
+            f"asking: {direct:.1f} s instead of {viewer:.1f} s that a viewer takes slice by slice: ratio {viewer / direct:.1f}",
+            flush=True,
+        )
+    if "ohif" in only:
+        await measure_ohif(frames, rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--traffic-mb", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=["tap", "asking", "memory", "ohif"])
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         serve()
         return
     with server() as port:
-        asyncio.run(measure(port, given.frames, given.traffic_mb))
+        asyncio.run(measure(port, given.frames, given.traffic_mb, given.rounds, given.only))
 
 
 if __name__ == "__main__":
