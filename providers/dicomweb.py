@@ -9,6 +9,7 @@ verified: Orthanc with OHIF, 2026-11
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from providers.families import qido
 from scraper.contract import (
@@ -16,6 +17,7 @@ from scraper.contract import (
     AsyncIterator,
     CloudfilmError,
     Found,
+    LinkExpired,
     Provider,
     Session,
     ShareLink,
@@ -28,49 +30,83 @@ ROOTS = (
     "/rs",
     "/wado-rs",
     "/dicomWeb",
+    "/dcm4chee-arc/aets/DCM4CHEE/rs",
 )  # of public viewers; tried where no page names one
-CONFIGURED = re.compile(r"""(?:qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<root>[^'"`]+)\1""")
+CONFIGURED = re.compile(r"""(?P<name>qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<root>[^'"`]+)\2""")
+CONFIGURATION = "app-config.js"
 UID = r"[0-9.]{3,64}"
+SHOWN = rf"[^#]*\?(?:.*&)?StudyInstanceUIDs?=(?P<shown>{UID})(?:(?:[,&#\\]|%2C|%5C).*)?"
 ASKED = r"/studies[/?]"  # the viewer's own first query: before it, the page is megabytes of program that load and start
 
 
 class DicomWeb(Provider):
     name = "dicomweb"
-    route = (
-        rf"(?P<root>/.*)/studies/(?P<study>{UID})(?:/[^?#]*)?(?:\?[^#]*)?(?:#.*)?"
-        rf"|/[^?#]*\?(?:.*&)?StudyInstanceUIDs?=(?P<shown>{UID})(?:[&,#].*)?"
-    )
+    route = rf"(?P<root>(?:/[^?#]*)?)/studies/(?P<study>{UID})(?:/[^?#]*)?(?:\?[^#]*)?(?:#.*)?|/(?:[^?#]*#)?{SHOWN}"
     asks = (TOKEN,)
-    marks = (rf"/.*/studies/{UID}(?:[/?#].*)?", rf"/[^?#]*\?(?:.*&)?StudyInstanceUIDs=({UID})(?:[&,#].*)?")
+    marks = (rf"(?:/[^?#]*)?/studies/{UID}(?:[/?#].*)?", rf"/(?:[^?#]*#)?{SHOWN.replace('UIDs?', 'UIDs')}")
     example = "https://viewer.example/viewer?StudyInstanceUIDs=1.2.3&token=eyJ"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        token = session.given(TOKEN) or link.params.get("token") or link.params.get("access_token")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        study = link.named.get("study") or link["shown"]
-        async for series in qido.series(session, await _root(link, session, study, headers), study, headers):
-            yield series
+        uids = _uids(link)
+        service = await _service(link, session, uids[0])
+        for uid in uids:
+            async for series in qido.series(session, service, uid):
+                yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         await session.traffic.wait_for(ASKED, timeout_s=session.settings.timeout_s)
 
 
-async def _root(link: ShareLink, session: Session, study: str, headers: dict[str, str]) -> str:
-    """Where the service is: in the link, in the viewer's configuration, or at a root that public viewers use.
+def _uids(link: ShareLink) -> list[str]:
+    """The studies that the link names: one, several in one parameter, or the parameter several times."""
+    if "study" in link.named:
+        return [link["study"]]
+    named = re.findall(r"(?<=[?&])StudyInstanceUIDs?=([^&#]+)", link.target)
+    found = [uid for values in named for uid in re.split(r"[,\\]", unquote(values)) if re.fullmatch(UID, uid)]
+    return list(dict.fromkeys(found))
+
+
+async def _service(link: ShareLink, session: Session, study: str) -> qido.Service:
+    """The service with its token where it is wanted: in a header, or in the address where the link has it and no header will do.
 
     Raises:
         SiteChanged: nowhere; the browser will show what the viewer itself asks.
     """
-    if "root" in link.named:
-        return link.origin + link["root"]
+    given, params = session.given(TOKEN), link.params
+    name = next((one for one in ("token", "access_token") if params.get(one)), "")
+    token = given or params.get(name, "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        config = await session.get(link.join("/app-config.js"))
-    except CloudfilmError as err:
-        raise SiteChanged(host=link.host, what="/app-config.js does not come") from err
-    if config.ok and (match := CONFIGURED.search(config.text)):
-        return link.join(match["root"]).rstrip("/")
+        return await _found(link, session, study, headers, {})
+    except LinkExpired:
+        if given or not name:
+            raise
+        return await _found(link, session, study, {}, {name: token})
+
+
+async def _found(
+    link: ShareLink, session: Session, study: str, headers: dict[str, str], query: dict[str, str]
+) -> qido.Service:
+    """The service itself: in the link, in the viewer's configuration, or at a root that public viewers use."""
+    if "root" in link.named:
+        service = qido.Service(link.origin + link["root"], headers, query)
+        await qido.answers(session, service, study)
+        return service
+    for beside in dict.fromkeys((link.join(f"/{CONFIGURATION}"), link.join(CONFIGURATION))):
+        try:
+            config = await session.get(beside)
+        except CloudfilmError as err:
+            raise SiteChanged(host=link.host, what=f"/{CONFIGURATION} does not come") from err
+        named = {one["name"]: one["root"] for one in CONFIGURED.finditer(config.text)} if config.ok else {}
+        if named:
+            roots = (named.get(one, "") for one in ("qidoRoot", "wadoRoot"))
+            asked, files = (link.join(root).rstrip("/") if root else "" for root in roots)
+            service = qido.Service(asked or files, headers, query, files)
+            await qido.answers(session, service, study)
+            return service
     for root in ROOTS:
-        if await qido.answers(session, link.origin + root, study, headers):
-            return link.origin + root
+        service = qido.Service(link.origin + root, headers, query)
+        if await qido.answers(session, service, study):
+            return service
     raise SiteChanged(host=link.host, what="no DICOMweb service was found")
