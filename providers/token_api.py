@@ -8,13 +8,12 @@ verified: emulated site only
 
 from __future__ import annotations
 
-from functools import partial
-
 from scraper.contract import (
     TOKEN,
     AsyncIterator,
     CloudfilmError,
     CredentialsRefused,
+    CredentialsRequired,
     Found,
     NoSuchStudy,
     NotOriginalDicom,
@@ -23,6 +22,7 @@ from scraper.contract import (
     Reply,
     Request,
     Session,
+    SessionLapsed,
     ShareLink,
     SiteChanged,
     Study,
@@ -40,21 +40,54 @@ class Refusal(Reply):
 
 class TokenApi(Provider):
     name = "token-api"
-    route = r"(?:/[\w.-]+)*/v1/studies/download/?(?:\?[^#]*)?(?:#.*)?"
+    route = r"(?:/[^/?#]+)*/v1/studies/download/?(?:\?[^#]*)?(?:#.*)?"
     asks = (TOKEN,)
-    marks = (r"(?:/[\w.-]+)*/v1/studies/download/?(?:[?#].*)?",)
+    marks = (r"(?:/[^/?#]+)*/v1/studies/download/?(?:[?#].*)?",)
     example = "https://api.hospital.test/v1/studies/download?studyId=ST123456&format=dicom"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        token = session.given(TOKEN) or link.params.get("access_token") or session.answer(TOKEN)
-        sent = {"Authorization": f"Bearer {token}", "Accept": ACCEPT}
+        token = (
+            session.given(TOKEN)
+            or link.params.get("access_token")
+            or link.params.get("token")
+            or session.answer(TOKEN)
+        )
+        door = _Door(link, session, token)
         study = Study(key=link.params.get("studyId", ""))
-        yield Package(Request(address(link), headers=sent), study=study, refused=partial(_refused, link))
+        yield Package(door.request, study=study, refused=door.refused)
+
+
+class _Door:
+    """The download with a token; where the token is refused, a person may give another, once."""
+
+    def __init__(self, link: ShareLink, session: Session, token: str) -> None:
+        self._link, self._session, self._token = link, session, token
+        self._refusal: CloudfilmError | None = None
+
+    async def request(self) -> Request:
+        if self._refusal is not None:
+            try:
+                self._token = self._session.answer(TOKEN, anew=True)
+            except CredentialsRequired:  # nobody is there
+                raise self._refusal from None
+        return Request(
+            address(self._link), headers={"Authorization": f"Bearer {self._token}", "Accept": ACCEPT}
+        )
+
+    def refused(self, status: int, body: bytes) -> Exception | None:
+        meant = _refused(self._link, status, body)
+        if status != 401 or self._refusal is not None:
+            return meant
+        self._refusal = meant
+        return SessionLapsed(host=self._link.host)
 
 
 def address(link: ShareLink) -> str:
     """The link without the token that it may carry (a secret goes in the header only), and with its format."""
-    pairs = [pair for pair in link.parts.query.split("&") if pair and not pair.startswith("access_token=")]
+    gone = ("access_token=", "token=")
+    pairs = [
+        one for one in link.parts.query.split("&") if one and one != "format=" and not one.startswith(gone)
+    ]
     if not any(pair.startswith("format=") for pair in pairs):
         pairs.append("format=dicom")
     return link.join(link.path) + "?" + "&".join(pairs)
