@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from providers.families import driven, envelope
 from scraper.contract import (
     PASSWORD,
     Asked,
@@ -32,6 +35,7 @@ from scraper.contract import (
     Provider,
     Reply,
     Request,
+    Response,
     Series,
     Session,
     SessionLapsed,
@@ -47,13 +51,18 @@ from scraper.contract import (
 )
 
 PATIENCE = 3  # answers 5xx to one image, before its signature is taken for lapsed
+GOOD = "0"
+TEXT = (b"{", b"<")  # of a refusal, whatever its length
 SMALLEST = 100  # bytes; less is an error's text, not a file
 KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
+STUDIES, INFO = r"/StudyData/GetStudies\?", r"/StudyData/GetShareInfo\?"
+TYPED = INFO + r"(?:[^#]*&)?password=[^&#]"
+BOXES = "input:not([type=hidden]):not([type=checkbox]):not([type=button])"
 FULL = {"lossless": "1", "iq": "100"}  # without these two a smaller picture comes
 
 
 class Answer(Reply):
-    code: str = "0"
+    code: str = GOOD
     message: str | None = ""
 
 
@@ -75,7 +84,7 @@ class InfoReply(Answer):
 class ImageReply(Reply):
     object_key: str | None = Field("", alias="ObjectKey")
     signature: str | None = Field("", alias="Signature")
-    uid: str = Field(alias="SOPInstanceUID")
+    uid: str = Field("", alias="SOPInstanceUID")
     number: str | None = Field(None, alias="InstanceNumber")
     image_id: str | None = Field(None, alias="ImageID")
     query: str | None = Field("", alias="WebUrl")
@@ -94,7 +103,7 @@ class SeriesReply(Reply):
 
 
 class StudyReply(Reply):
-    uid: str = Field(alias="StuInsUID")
+    uid: str = Field("", alias="StuInsUID")
     name: str | None = Field("", alias="PatientName")
     patient_id: str | None = Field("", alias="PatientId")
     pat_name: str | None = Field("", alias="PatName")
@@ -111,11 +120,11 @@ class StudiesReply(Answer):
 
 class KayicloudShare(Provider):
     name = "kayicloud-share"
-    route = r"(?i:/viewer/(?:s/?(?:\?[^#]*)?#/?view\?.*\b(?:ids|id)=[^&]+.*|index\?(?=.*\bsignature=)(?=.*\bserverAddr=).*))"
+    route = r"(?i:/viewer/(?:s/?(?:\?[^#]*)?#!?/?view/?\?.*\bids?=[^&]+.*|index/?\?(?=.*\bsignature=)(?=.*\bserverAddr=).*))"
     asks = (PASSWORD,)
     deployments = (Deployment("www.kayicloud.com", "卡易 无极云影像", "全国"),)
     marks = (route,)
-    calls = r"/StudyData/GetStudies\?"
+    calls = STUDIES
     example = "https://www.kayicloud.com/Viewer/s#/view?ids=01234567-89ab-cdef-0123-456789abcdef"
 
     def __init__(self) -> None:
@@ -123,35 +132,32 @@ class KayicloudShare(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         info = await _info(link, session)
-        listed = await session.get(
-            f"{_server(link)}StudyData/GetStudies", params=_query(info, link), reply=StudiesReply
-        )
-        for series in self._described(link, session, listed):
+        answer = await session.get(f"{_server(link)}StudyData/GetStudies", params=_query(info, link))
+        for series in self._described(link, session, envelope.told(answer, StudiesReply)):
             yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         if "ids" not in link.params:
             return
-        boxes = "input:not([type=hidden]):not([type=checkbox]):not([type=button])"
-        if await session.which(boxes=boxes, viewer="canvas") == "boxes":
-            password, found = session.answer(PASSWORD), session.page.locator(boxes)
-            one_each = await found.count() >= len(password)
-            for place, typed in enumerate(password if one_each else [password]):
-                await found.nth(place).fill(typed)
-            await found.nth(len(password) - 1 if one_each else 0).press("Enter")
+        if await _has_boxes(session):
+            await _enter(session)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         if "signature" not in link.params:
-            told = await session.seen(r"/StudyData/GetShareInfo\?", InfoReply)
-            _read(told, link)
-        for series in self._described(
-            link, session, await session.seen(r"/StudyData/GetStudies\?", StudiesReply)
-        ):
+            await driven.called(session, rf"{STUDIES}|{TYPED}")
+            if (said := _said(session)) is not None:
+                _read(said, link)
+        answer = await envelope.heard(session, STUDIES)
+        if answer is None:
+            async for found in self.discover(link, session):
+                yield found
+            return
+        for series in self._described(link, session, envelope.told(answer, StudiesReply)):
             yield series
 
     def _described(self, link: ShareLink, session: Session, listed: StudiesReply) -> list[Series]:
-        if listed.code != "0":
+        if listed.code != GOOD:
             raise gone(listed.message or "", host=link.host)
         if not listed.data:
             raise NoSuchStudy(listed.message or "", host=link.host)
@@ -185,6 +191,53 @@ class KayicloudShare(Provider):
         return found
 
 
+async def _has_boxes(session: Session) -> bool:
+    """Does the page ask for the password; it does not where it lists the study, or comes to rest without boxes."""
+    give_up = time.monotonic() + session.settings.timeout_s
+    while not any(re.search(STUDIES, one.url) for one in session.traffic.exchanges):
+        try:
+            await session.which(boxes=BOXES, timeout_s=driven.LOOK_S)
+        except SiteChanged:
+            if session.traffic.idle_s > driven.QUIET_S or time.monotonic() > give_up:
+                return False
+        else:
+            return True
+    return False
+
+
+async def _enter(session: Session) -> None:
+    """Type the password, one digit a box, and send it once: by itself, by Enter, or by a button."""
+    password, sent = session.answer(PASSWORD), list[str]()
+    session.page.on("request", lambda request: sent.append(request.url))
+    found = session.page.locator(BOXES).locator("visible=true")
+    one_each = await found.count() >= len(password)
+    for place, typed in enumerate(password if one_each else [password]):
+        await found.nth(place).fill(typed)
+    if not await _is_sent(sent):
+        await session.page.keyboard.press("Enter")
+        if not await _is_sent(sent):
+            await driven.press(session)
+    session.traffic.touch()
+
+
+async def _is_sent(sent: list[str]) -> bool:
+    give_up = time.monotonic() + driven.LOOK_S
+    while not any(re.search(TYPED, url) for url in sent):
+        if time.monotonic() > give_up:
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
+def _said(session: Session) -> InfoReply | None:
+    """The newest answer to the page's own question for the share; it may have asked without a password first."""
+    asked = [one for one in session.traffic.exchanges if re.search(INFO, one.url) and one.method == "GET"]
+    if not asked:
+        return None
+    last = asked[-1]
+    return envelope.entered(Response(last.status, last.headers, last.read(), last.url), InfoReply)
+
+
 class _Serving:
     """One series on the image server: woken before its first image."""
 
@@ -199,9 +252,12 @@ class _Serving:
 
     def instance(self, at: int) -> Instance:
         image = self._series.images[at]
-        return Instance(image.uid, Asked(self._asking(image, at)), number=whole(image.number))
+        key = f"{self._series.uid}/{image.object_key or at}"
+        return Instance(image.uid, Asked(self._asking(image, at)), key, whole(image.number))
 
     def _asking(self, image: ImageReply, at: int) -> Callable[[], Awaitable[bytes]]:
+        name = image.uid or image.object_key or str(at)
+
         async def ask() -> bytes:
             async with self._waking:
                 if not self._is_awake:
@@ -210,8 +266,8 @@ class _Serving:
             if response.status == 404:
                 raise MissingInstances(why="HTTP 404")
             is_busy = response.status >= 500 or response.status == 429
-            self._failed[image.uid] += is_busy
-            if is_busy and (self._failed[image.uid] < PATIENCE or image.uid in self._lapsed):
+            self._failed[name] += is_busy
+            if is_busy and (self._failed[name] < PATIENCE or name in self._lapsed):
                 self._is_awake = False  # asleep, perhaps: the next try wakes it
                 kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
                 raise kind(
@@ -219,11 +275,11 @@ class _Serving:
                     why=f"HTTP {response.status}",
                     retry_after_s=response.retry_after_s,
                 )
-            if response.ok and len(response.body) >= SMALLEST:
+            if response.ok and len(response.body) >= SMALLEST and response.body[:1] not in TEXT:
                 return response.body
-            if image.uid in self._lapsed:
+            if name in self._lapsed:
                 raise CorruptInstance(what=f"HTTP {response.status}, {len(response.body)} bytes")
-            self._lapsed.add(image.uid)
+            self._lapsed.add(name)
             raise SessionLapsed(host=_host(self._server))
 
         return ask
@@ -272,9 +328,8 @@ class _Serving:
             **FULL,
         }
         own = {"imageObjKey": _base64(image.object_key or ""), "vendorCode": "", "patId": self._patient}
-        return with_query(
-            f"{self._server}dicomData/GetImage", (_given(image) if self._is_other else own) | named
-        )
+        query = (_given(image) if self._is_other else {}) or own
+        return with_query(f"{self._server}dicomData/GetImage", query | named)
 
 
 async def _info(link: ShareLink, session: Session) -> Info:
@@ -288,16 +343,16 @@ async def _info(link: ShareLink, session: Session) -> Info:
     address = f"{_server(link)}StudyData/GetShareInfo"
     if not _is_other(link):
         asked["password"] = session.given(PASSWORD)
-    answer = await session.get(address, params=asked, reply=InfoReply)
-    if answer.code != "0" and asked.get("password") == "" and not _is_gone(answer, link):
+    answer = envelope.entered(await session.get(address, params=asked), InfoReply)
+    if answer.code != GOOD and asked.get("password") == "" and not _is_gone(answer, link):
         asked["password"] = session.answer(PASSWORD)
-        answer = await session.get(address, params=asked, reply=InfoReply)
+        answer = envelope.entered(await session.get(address, params=asked), InfoReply)
     return _read(answer, link)
 
 
 def _read(answer: InfoReply, link: ShareLink) -> Info:
     said = answer.message or ""
-    if answer.code != "0":
+    if answer.code != GOOD:
         if _is_other(link) or _is_gone(answer, link):
             raise gone(said, host=link.host)
         raise CredentialsRefused(PASSWORD.name, said, host=link.host)
@@ -337,13 +392,15 @@ def _is_other(link: ShareLink) -> bool:
 
 def _server(link: ShareLink) -> str:
     """The image server: on Kayi's own port, else on the page's host beside the page's port."""
-    other = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
-    port = KAYI_PORT if link.host.endswith("kayicloud.com") else other
+    if link.host.endswith("kayicloud.com"):
+        return f"https://{link.host}:{KAYI_PORT}/imageserver/"
+    port = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
     return f"{link.scheme}://{link.host}:{port}/imageserver/"
 
 
 def _given(image: ImageReply) -> dict[str, str]:
-    return ShareLink(f"http://x/?{(image.query or '').lstrip('?&')}").params
+    query = (image.query or "").rpartition("?")[2].lstrip("&")
+    return ShareLink(f"http://x/?{query}").params
 
 
 def _host(server: str) -> str:
