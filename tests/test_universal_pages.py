@@ -3,9 +3,10 @@
 import pytest
 
 from fixtures.sites.generic_package import site as packages
+from fixtures.sites.generic_socket import site as sockets
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.errors import CorruptInstance, DownloadNotPermitted, SiteBusy
+from scraper.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
 from scraper.model import Via
 from scraper.session.browser import find_browser
 from scraper.testing import Case, check, run
@@ -51,3 +52,28 @@ async def test_what_a_package_lacks_is_told(kind, saved, code, portal, tmp_path)
     said = {one.code for row in result.studies[0].series for one in row.problems if one.fatal}
     assert (result.exit_code, result.counts.saved) == (7, saved)
     assert code in said
+
+
+SOCKETS = sockets.GenericSocket()
+VIEW = f"https://{sockets.HOST}/view/"
+ON_SOCKET = {one.uid: len(one.instances) for one in SOCKETS.study.series}
+
+
+@pytest.fixture(scope="module")
+def stream():
+    with World(SOCKETS) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(Case(kind, VIEW + kind, ways=WAYS, series=ON_SOCKET) for kind in ("header16", "zstd", "sio", "signalr", "split")),
+        Case("pictures", VIEW + "pictures", ways=WAYS, raises=NotOriginalDicom),
+        Case("spent", VIEW + "spent", ways=WAYS, raises=LinkExpired),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_messages_become_files(case, stream, tmp_path):
+    await check(Universal, case, stream, tmp_path, Via.BROWSER)
+    assert stream.unexpected == []

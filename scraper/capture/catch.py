@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -93,7 +94,9 @@ class Catch:
         self._files = 0
         self._recogniser = Recogniser(self.new_file)
         self._ranges: dict[str, _Ranges] = {}
-        self._cut: dict[str, Path] = {}  # address of a socket -> a stream whose rest is still to come
+        self._cut: dict[
+            str, list[tuple[Path, int]]
+        ] = {}  # socket -> a stream so far, and bytes to skip of each further part
         self.taken = begin  # exchanges that were looked into
 
     @property
@@ -158,20 +161,31 @@ class Catch:
         path.unlink(missing_ok=True)
 
     def _went_on(self, one: Exchange) -> bool:
-        """Whether a message was the next part of a DICOM stream that began in an earlier one."""
+        """Whether a message was the next part of a DICOM stream that began in an earlier one.
+
+        Each part may bear a header like the first one's: what is whole without them is taken, else what is whole with them.
+        """
         begun = self._cut.get(one.url)
         if begun is None or b"DICM" in one.read(1024):
             return False
-        with begun.open("ab") as out:
-            out.write(one.read())
-        for piece in self._recogniser.look(begun):
-            if isinstance(piece, Cut):
-                piece.path.unlink(missing_ok=True)
-            else:
-                self._hear(piece)
-                self._keep(piece, one)
-                self._cut.pop(one.url).unlink(missing_ok=True)
+        data, done = one.read(), False
+        for path, header in begun:
+            with path.open("ab") as out:
+                out.write(data[header:])
+            for piece in () if done else self._recogniser.look(path):
+                if isinstance(piece, Cut):
+                    piece.path.unlink(missing_ok=True)
+                else:
+                    self._hear(piece)
+                    self._keep(piece, one)
+                    done = True
+        if done:
+            self._forget(one.url)
         return True
+
+    def _forget(self, url: str) -> None:
+        for path, _ in self._cut.pop(url, ()):
+            path.unlink(missing_ok=True)
 
     def _hear(self, piece: Piece) -> None:
         if isinstance(piece, Object):
@@ -193,13 +207,22 @@ class Catch:
             case Document(value=value):
                 if len(self.manifests) < MAX_DOCUMENTS:
                     self.manifests.append(Manifest(one.url, value))
-            case Cut(path=path):
-                if one.kind == WEBSOCKET_IN:
-                    self._cut[one.url] = path
-                else:
-                    path.unlink(missing_ok=True)
+            case Cut():
+                self._begin(piece, one)
             case Broken() | Pixels():
                 pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
+
+    def _begin(self, cut: Cut, one: Exchange) -> None:
+        """A stream whose rest may follow on the same socket."""
+        if one.kind != WEBSOCKET_IN:
+            cut.path.unlink(missing_ok=True)
+            return
+        self._forget(one.url)
+        self._cut[one.url] = [(cut.path, cut.header)]
+        if cut.header:
+            plain = self.new_file()
+            shutil.copyfile(cut.path, plain)
+            self._cut[one.url].append((plain, 0))
 
     def _keep_frames(self, one: Exchange, pixels: list[bytes], found: list[Piece]) -> None:
         """Frames whose address says whose they are; a single one may come without framing (PS3.18 10.4.1.1.4)."""

@@ -34,8 +34,10 @@ PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PIECE: Final = 2**20
+ZSTD_PIECE: Final = 2**12  # bytes that are unpacked at once: a bomb's first piece must not fill the memory
 MAX_HEADER: Final = 64  # bytes of a message before something packed
-_PACKED: Final = (b"\x1f\x8b\x08", b"PK\x03\x04")
+_PACKED: Final = (b"\x1f\x8b\x08", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
+_PICTURED: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A DICOM stream that ends too early: the rest may come in the next message."""
+    """A DICOM stream that ends too early: the rest may come in the next message. ``header``: bytes that stood before it."""
 
     path: Path
+    header: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Recogniser:
             yield from self._object(body, 0)
         elif kind is Kind.ZIP:
             yield from self._zip(body)
-        elif kind in (Kind.GZIP, Kind.ZLIB):
+        elif kind in (Kind.GZIP, Kind.ZLIB, Kind.ZSTD):
             yield from self._inflated(body, depth)
         elif kind in (Kind.JSON, Kind.TEXT):
             yield from self._text(body, depth)
@@ -136,7 +139,7 @@ class Recogniser:
             header = assemble.settle(path)
         except CorruptInstance as err:
             if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
-                yield Cut(path)
+                yield Cut(path, skip)
             else:
                 path.unlink(missing_ok=True)
             return
@@ -183,7 +186,8 @@ class Recogniser:
 
     def _after_header(self, body: bytes | Path, head: bytes, depth: int) -> Iterator[Piece]:
         """What a message brings behind a header of its own: something packed, or JSON."""
-        at = min((at for magic in _PACKED if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
+        magics = (*_PACKED, *_PICTURED)
+        at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
             yield from self.look(_whole(body)[at:], "", depth + 1)
         elif b"{" in head[:MAX_PREFIX]:
@@ -302,7 +306,9 @@ _STANDARD: Final = str.maketrans({"-": "+", "_": "/", "\r": None, "\n": None})
 
 
 def _inflate(body: bytes | Path, path: Path) -> bool:
-    """Unpack gzip or zlib into a file; False where it is broken or absurdly large."""
+    """Unpack gzip, zlib or zstd into a file; False where it is broken or absurdly large."""
+    if sniff(_head(body)) is Kind.ZSTD:
+        return _unpack_zstd(body, path)
     inflating, size = zlib.decompressobj(47), 0  # 32 + 15: gzip or zlib, whichever it is
     try:
         with path.open("wb") as out:
@@ -317,6 +323,25 @@ def _inflate(body: bytes | Path, path: Path) -> bool:
     except zlib.error:
         return False
     return inflating.eof
+
+
+def _unpack_zstd(body: bytes | Path, path: Path) -> bool:
+    import zstandard  # loaded where a site uses it
+
+    size = 0
+    unpacking = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    try:
+        with path.open("wb") as out:
+            for piece in _pieces(body):
+                for at in range(0, len(piece), ZSTD_PIECE):
+                    size += out.write(unpacking.decompress(piece[at : at + ZSTD_PIECE]))
+                    if size > MAX_INFLATED:
+                        return False
+                    if unpacking.eof:
+                        return True
+    except zstandard.ZstdError:
+        return False
+    return unpacking.eof
 
 
 def _pieces(body: bytes | Path) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
+from scraper.capture import tie
 from scraper.capture.catch import SENT, Catch
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Rule
@@ -23,6 +24,7 @@ from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 ANSWER_S = 15.0
 MOST_AT_ONCE = 6
+MOST_COMPARED = 200  # answers that a header's meaning is told by
 MOST_SILENT = 3  # messages without an answer, one after another, after which no more are sent
 
 
@@ -50,21 +52,52 @@ def answered(
 ) -> tuple[dict[str, str], int]:
     """What each message of the rule brought, and how many of them the viewer had under way at once at most.
 
-    An answer is that of the message that names it, else of the oldest that has none.
+    An answer is that of the message that names it, else of the one that its own header names, else of the oldest that has none.
     """
     heard = dict(catch.heard)
+    named = Tie(exchanges, catch, rule)
     waiting: list[str] = []
     found: dict[str, str] = {}
     most = 1
     for place, one in enumerate(exchanges):
-        if one.kind == WEBSOCKET_OUT and one.is_text and (key := fresh.blanked(_key(one))) in rule.records:
-            waiting.append(key)
+        if one.kind == WEBSOCKET_OUT and one.is_text and (asked := fresh.blanked(_key(one))) in rule.records:
+            waiting.append(asked)
         elif place in heard and waiting:
             most = max(most, len(waiting))
-            key = next((key for key in waiting if heard[place] in key), waiting[0])
-            waiting.remove(key)
-            found.setdefault(key, heard[place])
+            its = named.request(place, heard[place], waiting)
+            if its is not None:
+                waiting.remove(its)
+                found.setdefault(its, heard[place])
     return found, most
+
+
+class Tie:
+    """Tells whose an answer is.
+
+    Args:
+        exchanges: everything that came and was sent, in order.
+        catch: what it brought.
+        rule: what the messages were learnt as.
+    """
+
+    def __init__(self, exchanges: Sequence[Exchange], catch: Catch, rule: Rule) -> None:
+        self._exchanges = exchanges
+        self._slot: tie.Slot | None = None
+        self._values: dict[str, str] = {}
+        answers = [(tie.slots(exchanges, place), uid) for place, uid in catch.heard[:MOST_COMPARED]]
+        for name, _ in rule.template.blanks:
+            values = {record.fields[name]: key for key, record in rule.records.items()}
+            if len(values) == len(rule.records) and (slot := tie.find(answers, values)):
+                self._slot, self._values = slot, values
+                break
+
+    def request(self, place: int, uid: str, waiting: Sequence[str]) -> str | None:
+        """The one of the waiting messages that the answer at that place is for; None where it is for none of them."""
+        key = next((key for key in waiting if uid in key), None)
+        if key is None and self._slot is not None:
+            key = self._values.get(tie.slots(self._exchanges, place).get(self._slot, ""))
+            return key if key in waiting else None
+        return key or next(iter(waiting), None)
 
 
 class Talker:
@@ -109,6 +142,7 @@ class Talker:
     async def _ask(self, line: Line, keys: Sequence[str], at_once: int) -> dict[str, str]:
         todo, waiting, found = deque(keys), list[str](), dict[str, str]()
         heard, silent, until = len(self._catch.heard), 0, 0.0
+        named = Tie(self._exchanges, self._catch, self._rule)
         while todo or waiting:
             while todo and len(waiting) < at_once and silent < MOST_SILENT:
                 waiting.append(todo.popleft())
@@ -120,8 +154,8 @@ class Talker:
             seen = self._catch.taken
             await self._window.traffic.after(seen, timeout_s=max(until - time.monotonic(), 0))
             await self._catch.take(self._exchanges)
-            for _, uid in self._catch.heard[heard:]:
-                key = next((key for key in waiting if uid in key), waiting[0] if waiting else None)
+            for place, uid in self._catch.heard[heard:]:
+                key = named.request(place, uid, waiting)
                 if key is not None:
                     waiting.remove(key)
                     found[key], silent, until = uid, 0, time.monotonic() + ANSWER_S

@@ -1,0 +1,70 @@
+"""Which request an answer on a socket belongs to: told by a number or name in its header, or in the text that stands before it.
+
+Source: protocol page ws_frames: answers may come out of order; an id in the header, or the order text → binary, ties them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from scraper.capture.recognise import MAX_HEADER
+from scraper.session.traffic import WEBSOCKET_IN, Exchange
+
+MAX_TEXT: Final = 2000  # characters of a text that are looked at
+_WORD: Final = re.compile(r"[\w.-]+")
+
+Slot = tuple[str, int, str]
+"""A place in an answer: ``header`` with offset and kind of number, or ``text`` with the number of the word."""
+
+
+def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
+    """What stands in each place of one answer that may say whose it is.
+
+    Args:
+        exchanges: everything that came, in order.
+        place: the answer's.
+    """
+    one = exchanges[place]
+    if one.is_text:
+        return _of_text(one)
+    found: dict[Slot, str] = {}
+    head = one.read(MAX_HEADER)
+    for width, name in ((1, "byte"), (2, "short"), (4, "long")):
+        for at in range(len(head) - width + 1):
+            for order in ("little", "big") if width > 1 else ("little",):
+                number = int.from_bytes(head[at : at + width], "little" if order == "little" else "big")
+                found["header", at, f"{name} {order}"] = str(number)
+    before = next(
+        (each for each in reversed(exchanges[:place]) if each.kind == WEBSOCKET_IN and each.url == one.url),
+        None,
+    )
+    return found | _of_text(before) if before is not None and before.is_text else found
+
+
+def _of_text(one: Exchange) -> dict[Slot, str]:
+    said = one.read(MAX_TEXT).decode("utf-8", "replace")
+    return {("text", number, ""): word for number, word in enumerate(_WORD.findall(said))}
+
+
+def find(answers: Iterable[tuple[Mapping[Slot, str], str]], values: Mapping[str, str]) -> Slot | None:
+    """The place that names each answer's own request; None where no place does so for all of them.
+
+    Args:
+        answers: what stands in an answer, and the SOP Instance UID of what it brought.
+        values: what a request bears → the request.
+    """
+    listed = list(answers)
+    if len({uid for _, uid in listed}) < 2:
+        return None  # one answer alone agrees with anything
+    common = set.intersection(*(set(where) for where, _ in listed))
+    for slot in sorted(common):
+        said = {(where[slot], uid) for where, uid in listed}
+        names, uids = {name for name, _ in said}, {uid for _, uid in said}
+        if len(names) == len(uids) == len(said) and names <= values.keys():
+            return slot
+    return None
+
+
+__all__ = ["Slot", "find", "slots"]
