@@ -10,6 +10,7 @@ import trustme
 from fixtures.sites.generic_channels import site
 from scraper.errors import BadCertificate, BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.model import Request
+from scraper.session import tap
 from scraper.session.browser import Browser, find_browser, proxy_option, resolver_rule
 from scraper.session.http import Cookie
 from scraper.session.installed import installed
@@ -78,6 +79,21 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
             b"give"
         ] * 5
         assert len(window.pages) == 2
+
+
+async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path, monkeypatch):
+    """It is given up, and goes past us; what else the page asks for is seen meanwhile."""
+    monkeypatch.setattr(tap, "ENDLESS_S", 1.0)
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        await window.open(f"http://{site.MAIN}/arrived")
+        read = "async () => { const one = (await fetch('/unending')).body.getReader(); return (await one.read()).value.length; }"
+        size = asyncio.ensure_future(window.page.evaluate(read))
+        await window.page.evaluate("() => fetch('/body/chunked').then(one => one.arrayBuffer())")
+        async with asyncio.timeout(20):
+            assert await size > 0
+        assert [why for url, why in window.traffic.missed if url.endswith("/unending")] == ["endless"]
+        assert site.digest("chunked") in digests(window.traffic)
 
 
 async def test_nothing_is_left_behind(settings, tmp_path):

@@ -35,6 +35,7 @@ WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it 
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
+ENDLESS_S = 60.0  # a body of unknown length that has not ended by then may never end
 SCRIPT = 64 * 2**10  # a larger script is a program, no data
 REQUEST_BODY = 64 * 2**10
 ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc-web", "application/wasm",
@@ -199,6 +200,9 @@ class Tap:
         except Gone as err:
             traffic.miss(url, str(err))
             await self._resume(event["requestId"])
+        except TimeoutError:
+            traffic.miss(url, "endless")
+            await self._redirect(event)  # the page gets it as it comes, past us
         except (
             CloudfilmError
         ) as err:  # the disk is full: nothing more can be kept, whoever waits must hear of it
@@ -208,7 +212,9 @@ class Tap:
             traffic.add(_exchange(event, headers, body, size, traffic.now))
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
-        answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
+        told = any(one["name"].lower() == "content-length" for one in event.get("responseHeaders") or [])
+        async with asyncio.timeout(None if told else ENDLESS_S):
+            answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]
         data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
@@ -243,6 +249,10 @@ class Tap:
         if is_zip:
             await self._fail(event["requestId"], "Aborted")
             return
+        await self._redirect(event)
+
+    async def _redirect(self, event: dict[str, Any]) -> None:
+        """Have the page ask the site once more, past us."""
         url = event["request"]["url"]
         self._again.add(url)
         headers = [one for one in event["responseHeaders"] if one["name"].lower() != "location"]
