@@ -13,7 +13,7 @@ from PIL import Image
 
 from scraper import qr
 from scraper.qr import matrix, reed_solomon
-from scraper.qr.bent import WHOLE, straightened
+from scraper.qr.bent import PATCH, WHOLE, straightened
 from scraper.qr.cascade import evened
 from scraper.qr.engines import Wechat, zxing
 from scraper.qr.worker import Worker
@@ -218,6 +218,31 @@ def test_what_is_blurred_is_read_through_its_neighbours() -> None:
     photo = cv2.GaussianBlur(on_paper(modules_of(LONG)), (0, 0), 3.4)
     assert zxing(photo).found == ()
     assert [one.text for one in straightened(photo, WHOLE).found] == [LONG]
+
+
+@pytest.mark.parametrize("which", [(0, 0), (0, 1), (1, 0)], ids=["upper left", "upper right", "lower left"])
+def test_a_finder_pattern_under_a_pen_is_told_by_the_others(which):
+    modules = modules_of(LONG, "q")
+    photo = cv2.copyMakeBorder(on_paper(modules, 8), 60, 60, 60, 60, cv2.BORDER_CONSTANT, value=230)
+    across, edge = len(modules) - 7, 8
+    x, y = (60 + (6 + which[k] * across) * edge for k in (1, 0))
+    cv2.line(photo, (x - 6, y + 20), (x + 62, y + 40), 230, 7)
+    cv2.line(photo, (x + 20, y - 6), (x + 34, y + 62), 20, 6)
+    photo = cv2.GaussianBlur(photo, (0, 0), 1.0)
+    assert zxing(photo).found == ()
+    assert [one.text for one in straightened(photo, PATCH).found] == [LONG]
+
+
+@pytest.mark.parametrize("angle", [0, 35, 80, 125])
+def test_what_is_smeared_one_way_is_read_through_its_neighbours(angle):
+    length = 13
+    kernel = np.zeros((length + 4, length + 4), np.float32)
+    middle, reach = (length + 4) / 2 - 0.5, length / 2
+    dx, dy = reach * np.cos(np.radians(angle)), reach * np.sin(np.radians(angle))
+    ends = ((middle - dx, middle - dy), (middle + dx, middle + dy))
+    cv2.line(kernel, *(tuple(round(16 * v) for v in end) for end in ends), 1.0, 1, cv2.LINE_AA, 4)
+    photo = cv2.filter2D(on_paper(modules_of(LONG, "q"), 8), -1, kernel / kernel.sum())
+    assert [one.text for one in straightened(photo, PATCH).found] == [LONG]
 
 
 def test_light_that_hides_a_part_costs_half_of_what_is_misread() -> None:

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING
 from scraper.qr import matrix
 from scraper.qr.engines import Found, Seen, scaled, zxing
 from scraper.qr.finders import Corner, Finder, binary, corners, finders
-from scraper.qr.straighten import Grid, grids
+from scraper.qr.fit import Grid
+from scraper.qr.patterns import alike
+from scraper.qr.straighten import grids
+from scraper.qr.unblur import finely_unblurred, unblurred
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _TRIES = 4  # threes of finder patterns that are followed up in one look
-_CERTAIN = 0.9  # agreement of a grid from which its finder patterns belong to no other code
+_CERTAIN = 0.8  # agreement of a grid from which a code is there, and its finder patterns are no other's
 _QUIET = 4  # modules
+_SURE = 6.5  # weight of a finder pattern whose core and ring are whole
+_SUREST = 2  # of them show what the others look like
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,14 @@ class Sight:
 
     thresholds: tuple[tuple[int, float], ...]
     least: float = 0.0  # how sure each of the three must be, of 12
+    faint: bool = False  # whether patterns are looked for that a pen crosses or light hides in part
 
 
 WHOLE = Sight(((25, 0.0), (25, 0.8)))
-PATCH = Sight(((51, 0.8), (111, 2.0)))  # codes in a patch are large
-NEGATIVE = replace(PATCH, least=6.0)  # few codes are printed so, and pictures of the lungs are full of shapes
+PATCH = Sight(((51, 0.8), (111, 2.0)), faint=True)  # codes in a patch are large
+NEGATIVE = replace(
+    PATCH, least=6.0, faint=False
+)  # few codes are printed so, and pictures of the lungs are full of shapes
 """What fits a page, and what fits a patch that holds little but a code."""
 
 
@@ -45,39 +53,70 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
         sight: how finder patterns are looked for.
         scale: pixels of ``grey`` over pixels of the page; polygons are given in the page's.
     """
+    patterns = _patterns(grey, sight)
+    seen, used = _followed(grey, corners(patterns), scale)
+    if used or not sight.faint:
+        return seen
+    known = _sure(patterns)
+    faint = [other for one in known for other in alike(grey, one)]
+    new = {other for k, other in enumerate(faint) if _is_new(other, known + faint[:k])}
+    more = (one for one in corners([*known, *new]) if {one.origin, one.right, one.down} & new)
+    return _followed(grey, more, scale)[0] if new else seen
+
+
+def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -> tuple[Seen, set[Finder]]:
+    """What the first few of the threes give, and which finder patterns are those of a code."""
     found: list[Found] = []
     suspects = []
     used: set[Finder] = set()
     tries = 0
-    for corner in _corners(grey, sight):
+    for corner in threes:
+        three = {corner.origin, corner.right, corner.down}
         if tries == _TRIES:
             break
-        if used & {corner.origin, corner.right, corner.down}:
+        if used & three:
             continue
         tries += 1
-        best: Grid | None = None
-        for grid in grids(grey, corner):
-            best = grid if best is None or grid.agreement > best.agreement else best
-            text = _text(grid)
-            if text:
-                found.append(Found(text, "QRCode", scaled(grid.outline, scale)))
-                break
-        if best is not None and best.agreement > _CERTAIN:  # a code is here, read or not
-            used |= {corner.origin, corner.right, corner.down}
+        best, text = _read(grids(grey, corner))
+        if best is None or best.agreement < _CERTAIN:
+            continue
+        used |= three  # a code is here, read or not
+        if text:
+            found.append(Found(text, "QRCode", scaled(best.outline, scale)))
+        else:
             suspects.append(scaled(best.outline, scale))
-    return Seen(tuple(found), tuple(suspects))
+    return Seen(tuple(found), tuple(suspects)), used
 
 
-def _corners(grey: NDArray[np.uint8], sight: Sight) -> Iterator[Corner]:
+def _sure(patterns: list[Finder]) -> list[Finder]:
+    return [one for one in patterns if one.weight >= _SURE][:_SUREST]
+
+
+def _is_new(one: Finder, known: list[Finder]) -> bool:
+    return all(abs(one.x - other.x) + abs(one.y - other.y) > 3 * one.run for other in known)
+
+
+def _patterns(grey: NDArray[np.uint8], sight: Sight) -> list[Finder]:
     found = finders(*(binary(grey, window, soft) for window, soft in sight.thresholds))
-    return corners([one for one in found if one.weight >= sight.least])
+    return [one for one in found if one.weight >= sight.least]
 
 
-def _text(grid: Grid) -> str:
-    """What a grid of modules says; empty where it is damaged beyond repair."""
-    whole = matrix.mended(matrix.unblurred(grid.darkness))
-    if whole is None:
-        whole = matrix.mended(grid.darkness)
+def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
+    """The grid that can be read and what it says; else the likeliest, with no words."""
+    best: Grid | None = None
+    for grid in readings:
+        text = _text(unblurred(grid)) or _text(grid.darkness)
+        if text:
+            return grid, text
+        best = grid if best is None or grid.agreement > best.agreement else best
+    if best is None or best.agreement < _CERTAIN:
+        return best, ""
+    return best, _text(finely_unblurred(best))
+
+
+def _text(darkness: NDArray[np.float32]) -> str:
+    """What modules say; empty where they are damaged beyond repair."""
+    whole = matrix.mended(darkness)
     if whole is None:
         return ""
     texts = [one.text for one in zxing(_drawing(whole), pure=True).found]

@@ -19,6 +19,7 @@ MOST = 24  # finder patterns looked at on one page
 _CELL = 3  # pixels: rows' and columns' crossings meet in cells of this size
 _SLACK = 0.62  # of a module: how far a run may be off
 _ODDEST_LEGS = 2.2  # longest over shortest leg of a code in modules; a bend or a steep view stretches one
+_FEWEST_BETWEEN, _MOST_BETWEEN = 12, 180  # modules between two patterns' middles
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def corners(found: list[Finder]) -> Iterator[Corner]:
     rows = np.arange(len(three))
     best = misfit.argmin(1)
     least, modules = misfit[rows, best], legs.mean(0)[rows, best]
-    fits = (sizes <= 2.0) & (least < 1.6) & (modules >= 12) & (modules <= 180)
+    fits = (sizes <= 2.0) & (least < 1.6) & (modules >= _FEWEST_BETWEEN) & (modules <= _MOST_BETWEEN)
     worth = least - 0.15 * weight[three].sum(1)
     for k in np.flatnonzero(fits)[np.argsort(worth[fits], kind="stable")]:
         first, second, third = (found[int(one[k, best[k]])] for one in (origin, right, down))

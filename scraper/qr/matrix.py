@@ -149,31 +149,6 @@ def mended(darkness: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     return None
 
 
-def unblurred(darkness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The modules without what their neighbours spilled on them, by the blur that the fixed patterns show.
-
-    A linear filter over 3 × 3 modules is fitted that turns what was seen into what is known to be there, and, with less
-    weight, into what the other modules most likely are; then it is applied to all.
-    """
-    import numpy as np
-
-    known = fixed((len(darkness) - 17) // 4)
-    around = np.pad(darkness, 1, mode="edge")
-    size = len(darkness)
-    near = np.stack([around[r : r + size, c : c + size] for r in range(3) for c in range(3)], -1).reshape(
-        -1, 9
-    )
-    out = darkness
-    for _ in range(2):
-        wanted = np.where(known >= 0, known * 2.0 - 1, np.sign(out)).ravel()
-        weight = np.where(known >= 0, 1.0, 0.5 * np.clip(np.abs(out), 0, 1)).ravel()
-        frame = np.column_stack([near, np.ones(len(near))])
-        normal = (frame * weight[:, None]).T @ frame + np.diag([1.0] * 9 + [0.1])
-        filtered = frame @ np.linalg.solve(normal, (frame * weight[:, None]).T @ wanted)
-        out = filtered.reshape(size, size).astype(np.float32)
-    return out
-
-
 def _mended(darkness: NDArray[np.float32], version: int, level: str, mask: int) -> NDArray[np.bool_] | None:
     import numpy as np
 
