@@ -4,7 +4,7 @@
 
 A page asks for frames of 0.5 MB by fetch, six at a time, from a server in another process on this machine; the memory is that of
 this process while the universal capture takes in a study of as many Part 10 files. The real OHIF in front of an Orthanc, where
-both are installed, is timed from its address to the last frame that the site has handed out.
+both are installed: see ``ohif.py``.
 """
 
 import argparse
@@ -25,16 +25,15 @@ from starlette.routing import Route
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fixtures import ohif, orthanc
 from fixtures.dicom import chest_ct
-from fixtures.world import World
 from scraper.capture.catch import Catch
 from scraper.model import Request
 from scraper.session import tap
 from scraper.session.browser import Browser
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import ConnectTo, Settings
+from scraper.settings import Settings
+from tests.benchmarks import ohif
 
 FRAME = 512 * 1024
 LATENCY_S = 0.04
@@ -74,7 +73,7 @@ def serve() -> None:
             Route("/object/{n}", numbered),
         ]
     )
-    config = uvicorn.Config(app, log_level="critical", lifespan="off")
+    config = uvicorn.Config(app, log_level="critical", lifespan="off", port=0)
     listening = config.bind_socket()
     print(listening.getsockname()[1], flush=True)
     asyncio.run(uvicorn.Server(config).serve([listening]))
@@ -146,42 +145,6 @@ async def take_in(port: int, count: int) -> int:
             return len(catch.objects)
 
 
-async def viewer_s(world: World, link: str, frames: int, *, tapped: bool) -> float:
-    """Seconds from OHIF's address to the last frame that the site handed out."""
-    armed, tap.RESOURCES = tap.RESOURCES, tap.RESOURCES if tapped else ("CSPViolationReport",)
-    world.seen.clear()
-    try:
-        rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
-        with tempfile.TemporaryDirectory() as folder:
-            settings = Settings(insecure=True, connect_to=rows)
-            async with Browser(settings, Path(folder) / "spool") as browser:
-                window = await browser.window()
-                started = time.monotonic()
-                await window.open(link)
-                async with asyncio.timeout(300):
-                    while len({one.path for one in world.seen if "/frames/" in one.path}) < frames:
-                        await asyncio.sleep(0.05)
-                return time.monotonic() - started
-    finally:
-        tap.RESOURCES = armed
-
-
-async def measure_ohif(frames: int, rounds: int) -> None:
-    """What the tap adds to the real viewer."""
-    if ohif.MISSING or orthanc.MISSING:
-        print(f"ohif: {ohif.MISSING or orthanc.MISSING}")
-        return
-    study = chest_ct(slices=frames, size=512, localizers=0, dose_report=False, seed=46)
-    with orthanc.Orthanc() as archive, World(ohif.OhifSite(archive, study)) as world:
-        link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}"
-        times: dict[bool, list[float]] = {False: [], True: []}
-        for _ in range(rounds):
-            for tapped, taken in times.items():
-                taken.append(await viewer_s(world, link, frames, tapped=tapped))
-    base, with_tap = (sorted(times[tapped])[rounds // 2] for tapped in (False, True))
-    print(f"ohif: {frames} frames in {with_tap:.1f} s instead of {base:.1f} s: ratio {with_tap / base:.2f}")
-
-
 async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: list[str]) -> None:
     if "memory" in only:  # first: what other measurements needed would count as well
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -207,7 +170,11 @@ async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: li
             flush=True,
         )
     if "ohif" in only:
-        await measure_ohif(frames, rounds)
+        if missing := ohif.missing():
+            print(f"OHIF: {missing}")
+            return
+        with ohif.server(frames) as (at, uid):
+            await ohif.measure(at, uid, frames, rounds)
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ def serve(slices: int) -> None:
     study = chest_ct(slices=slices, localizers=0, dose_report=False, seed=7)
     with orthanc.Orthanc() as archive:
         site = ohif.OhifSite(archive, study)
-        config = uvicorn.Config(site.app, log_level="critical", lifespan="off")
+        config = uvicorn.Config(site.app, log_level="critical", lifespan="off", port=0)
         listening = config.bind_socket()
         print(json.dumps([listening.getsockname()[1], study.study_instance_uid]), flush=True)
         asyncio.run(uvicorn.Server(config).serve([listening]))
@@ -102,6 +102,11 @@ async def measure(port: int, uid: str, slices: int, runs: int) -> float:
     return with_tap / base
 
 
+def missing() -> str:
+    """What has to be installed first; nothing where all is there."""
+    return ohif.MISSING or orthanc.MISSING
+
+
 def main() -> None:
     """Serve, or measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -109,8 +114,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if ohif.MISSING or orthanc.MISSING:
-        raise SystemExit(ohif.MISSING or orthanc.MISSING)
+    if missing():
+        raise SystemExit(missing())
     if given.serve:
         serve(given.slices)
         return
