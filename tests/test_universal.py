@@ -2,13 +2,21 @@ import pytest
 
 from fixtures import dwv, ohif, orthanc
 from fixtures.dicom import chest_ct
-from fixtures.sites.generic_viewer.site import HOST, LAST4, PASSWORD, REPORT, GenericViewer
+from fixtures.sites.generic_viewer.site import CAPTCHA, HOST, LAST4, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NotOriginalDicom
+from scraper.errors import (
+    CaptchaRequired,
+    CredentialsRefused,
+    CredentialsRequired,
+    LinkExpired,
+    NotOriginalDicom,
+)
 from scraper.model import Via
+from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.testing import Case, check, run
+from scraper.settings import ConnectTo, Settings
+from scraper.testing import Case, Silent, check, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -106,6 +114,28 @@ async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, w
     }
     assert (result.exit_code, short) == (7, uids)
     assert result.counts.saved == len(SITE.study.by_uid)
+
+
+async def test_a_captcha_is_shown_to_a_person_and_answered_once(world, tmp_path):
+    world.seen.clear()
+    shown: list[bytes] = []
+
+    def person(question, host, picture):
+        assert (question.name, host) == ("captcha", HOST)
+        shown.append(picture.read_bytes())
+        return CAPTCHA
+
+    rows = tuple(ConnectTo.parse(one) for one in world.connect_to)
+    settings = Settings(output=tmp_path, provider="universal", insecure=True, connect_to=rows, timeout_s=30.0)
+    async with Run(settings, Silent(), person) as running:
+        result = await running.grab(f"https://{HOST}/v/captcha")
+    assert result.counts.saved == len(SITE.study.by_uid)
+    assert [one[:4] for one in shown] == [b"\x89PNG"]
+    assert [one.method for one in world.seen if one.path == "/login"] == ["POST"]
+
+
+async def test_a_captcha_that_nobody_answers(world, tmp_path):
+    await check(Universal, case("captcha", series={}, raises=CaptchaRequired), world, tmp_path, Via.BROWSER)
 
 
 async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):
