@@ -59,7 +59,7 @@ FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
     const label = e.labels && e.labels[0] ? e.labels[0].innerText : "";
     let near = e.closest("div, p, tr, form, label");
     while (near && near.parentElement && !near.innerText.trim()) near = near.parentElement;
-    return {mark: String(i), secret: e.type === "password", single: e.maxLength === 1,
+    return {mark: String(i), secret: e.type === "password", single: e.maxLength === 1, number: e.type === "number",
       own: [e.placeholder, label, e.title, e.getAttribute("aria-label")].filter(Boolean).join(" "),
       near: near ? near.innerText.slice(0, 40) : "", name: [e.name, e.id].filter(Boolean).join(" ")}; })"""
 PICTURE = """(mark) => {
@@ -72,8 +72,8 @@ PICTURE = """(mark) => {
   document.querySelectorAll("[data-cloudfilm-picture]").forEach(e => delete e.dataset.cloudfilmPicture);
   if (all[0]) all[0].dataset.cloudfilmPicture = "1";
   return !!all[0]; }"""
-HAS_BUTTON = """() => [...document.querySelectorAll("button, [type=submit], [type=button], [role=button], a")].some(e =>
-  e.offsetParent && /^(确\\s?[定认]|提\\s?交|查\\s?询|查\\s?看|登\\s?录|进\\s?入|验\\s?证|下一步|ok|submit|enter|next|verify)/i
+HAS_BUTTON = """() => ![...document.querySelectorAll("canvas")].some(e => e.offsetParent)
+  && [...document.querySelectorAll("button, [type=submit], [type=button], [role=button], a")].some(e => e.offsetParent && /^(确\\s?[定认]|提\\s?交|查\\s?询|查\\s?看|登\\s?录|进\\s?入|验\\s?证|下一步|(ok|submit|enter|next|verify)$)/i
     .test((e.innerText || e.value || "").trim()))"""
 
 Field = tuple[Any, dict[str, Any]]
@@ -155,7 +155,8 @@ class Form:
         if asked:
             return asked
         singles = [one for one in fields if one[1]["single"]]
-        lone = fields if len(fields) == 1 and not SEARCH.search(_words(fields[0][1])) else []
+        is_lone = len(fields) == 1 and not fields[0][1]["number"] and not SEARCH.search(_words(fields[0][1]))
+        lone = fields if is_lone else []
         if len(singles) >= FEWEST_BOXES or (lone and await self._can_be_sent()):
             question = (
                 _by_words(await self._text()) or PASSWORD
