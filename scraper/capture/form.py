@@ -73,8 +73,10 @@ PICTURE = """(mark) => {
   if (all[0]) all[0].dataset.cloudfilmPicture = "1";
   return !!all[0]; }"""
 HAS_BUTTON = """() => ![...document.querySelectorAll("canvas")].some(e => e.offsetParent)
-  && [...document.querySelectorAll("button, [type=submit], [type=button], [role=button], a")].some(e => e.offsetParent && /^(确\\s?[定认]|提\\s?交|查\\s?询|查\\s?看|登\\s?录|进\\s?入|验\\s?证|下一步|(ok|submit|enter|next|verify)$)/i
-    .test((e.innerText || e.value || "").trim()))"""
+  && [...document.querySelectorAll("button, [type=submit], [type=button], [role=button], a")].some(e =>
+    e.offsetParent
+    && /^(确\\s?[定认]|提\\s?交|查\\s?询|查\\s?看|登\\s?录|进\\s?入|验\\s?证|下一步|(ok|submit|enter|next|verify)$)/i
+      .test((e.innerText || e.value || "").trim()))"""
 
 Field = tuple[Any, dict[str, Any]]
 
