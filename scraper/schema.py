@@ -34,6 +34,7 @@ class Reply(BaseModel):
         coerce_numbers_to_str=True,
         frozen=True,
         arbitrary_types_allowed=True,
+        defer_build=True,  # a recipe's schemas are built at its first answer: a link's owner is told without them
     )
 
     @model_validator(mode="wrap")
