@@ -4,8 +4,9 @@
 
 Draws reports and films (``fixtures/photos/scenes.py``; the same for the same seed), photographs them in graded
 difficulty, and prints per stratum the rate and the median and 95th percentile of milliseconds an image. For this tool a
-scene counts where the film's link is found *and chosen*; for an engine alone where it is among what was read. Everything
-is timed in one run, after start-up, one thread each, reading the file included. ``--keep DIR`` keeps the scenes.
+scene counts where the film's link is found *and chosen* (of a scene without a code: nothing is); for an engine alone where
+it is among what was read. The last line counts the scenes where this tool chose another payload. Everything is timed in
+one run, after start-up, one thread each, reading the file included. ``--keep DIR`` keeps the scenes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -29,7 +31,17 @@ from scraper.qr.engines import Seen, Wechat, zbar, zxing
 from scraper.settings import Settings
 
 Look = Callable[[Path], set[str]]
+Table = dict[str, list[tuple[str, Scene, "Result"]]]
 OURS = ("cloudfilm", "cloudfilm+wechat")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One scene: whether its link was found; whether another payload was taken for it; how long it took."""
+
+    found: bool
+    wrong: bool
+    ms: float
 
 
 def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]]:
@@ -67,10 +79,10 @@ def _opencv(path: Path, detector: cv2.QRCodeDetector | cv2.QRCodeDetectorAruco) 
     return found
 
 
-def _cell(rows: list[tuple[bool, float]]) -> str:
-    times = sorted(ms for _, ms in rows)
+def _cell(rows: list[Result]) -> str:
+    times = sorted(row.ms for row in rows)
     late = times[min(len(times) - 1, round(0.95 * (len(times) - 1)))]
-    rate = sum(found for found, _ in rows) / len(rows)
+    rate = sum(row.found for row in rows) / len(rows)
     return f"{rate:.2f} ({statistics.median(times):.0f}, {late:.0f})"
 
 
@@ -90,33 +102,37 @@ def main() -> None:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
         scenes = write(folder, options.strata, options.scenes, options.first)
-        table = {}
+        table: Table = {}
         for name, look in _engines(stack, options.models):
             if not options.engines or name in options.engines:
                 look(scenes[0][1])  # start-up apart
-                table[name] = [(stratum, one, *_timed(look, path, one)) for stratum, path, one in scenes]
+                table[name] = [(stratum, one, _timed(look, path, one)) for stratum, path, one in scenes]
         _print(options.strata, table)
         if options.misses:
             for name in table.keys() & set(OURS):
-                print(f"{name} misses:", *(one.name for _, one, found, _ in table[name] if not found))
+                print(f"{name} misses:", *(one.name for _, one, row in table[name] if not row.found))
 
 
-def _timed(look: Look, path: Path, one: Scene) -> tuple[bool, float]:
+def _timed(look: Look, path: Path, one: Scene) -> Result:
     start = time.perf_counter()
     read = look(path)
-    return one.link in read, (time.perf_counter() - start) * 1000
+    ms = (time.perf_counter() - start) * 1000
+    if not one.link:  # a bar code may be read; nothing else is there
+        return Result(not read - {"", *one.others}, bool(read - {"", *one.others}), ms)
+    return Result(one.link in read, bool(read) and not read & {"", one.link}, ms)
 
 
-def _print(strata: list[str], table: dict[str, list[tuple[str, Scene, bool, float]]]) -> None:
+def _print(strata: list[str], table: Table) -> None:
     print("Rate (median ms, p95 ms)\n")
     print("| | " + " | ".join(table) + " |")
     print("|---|" + "---|" * len(table))
     for stratum in [*strata, "all"]:
-        cells = [
-            _cell([(found, ms) for name, _, found, ms in rows if stratum in (name, "all")])
-            for rows in table.values()
-        ]
+        cells = [_cell([row for name, _, row in rows if stratum in (name, "all")]) for rows in table.values()]
         print(f"| {stratum} | " + " | ".join(cells) + " |")
+    wrong = [
+        str(sum(row.wrong for _, _, row in rows)) if name in OURS else "–" for name, rows in table.items()
+    ]
+    print("| another payload chosen | " + " | ".join(wrong) + " |")
 
 
 if __name__ == "__main__":
