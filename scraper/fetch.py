@@ -239,7 +239,7 @@ class Fetcher:
                 response = await self._send(request, answer)
                 if response.status in (400, 406, 415):
                     continue
-                if response.status in (405, 501) or (response.status == 404 and not self._gives_files):
+                if response.status in (405, 501) or (response.status in (403, 404) and not self._gives_files):
                     missing = response.status == 404
                     break  # no such resource at this service
                 self._judge(response, answer)

@@ -46,6 +46,7 @@ BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 NUMBER_OF_FRAMES: Final = "00280008"
 ROWS: Final = "00280010"
+SOP_INSTANCE_UID: Final = "00080018"
 
 
 class Answer(Protocol):
@@ -137,15 +138,31 @@ async def from_frames(source: WadoRs, ask: Ask) -> PixelParts:
 
 
 async def _metadata(source: WadoRs, ask: Ask) -> Mapping[str, Any]:
-    url = _below(source.url, "metadata")
+    """The instance's own metadata; its part of the series' where a service gives those alone."""
+    try:
+        found = await _listed(_below(source.url, "metadata"), source, ask)
+    except (CorruptInstance, MissingInstances) as err:
+        address, question, query = source.url.partition("?")
+        series, _, uid = address.rstrip("/").rpartition("/")
+        whole = f"{series.removesuffix('/instances')}/metadata{question}{query}"
+        found = [one for one in await _listed(whole, source, ask) if _first(one, SOP_INSTANCE_UID) == uid]
+        if not found:
+            raise err from None
+    if len(found) == 1:
+        return found[0]
+    path = urlsplit(source.url).path
+    raise SiteChanged(host=urlsplit(source.url).hostname, what=f"{path}/metadata is no list of one object")
+
+
+async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
     answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
     try:
         found = json.loads(answer.body)
     except ValueError as err:
         raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
-    if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
-        return found[0]
-    raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} is no list of one object")
+    if isinstance(found, list) and all(isinstance(one, dict) for one in found):
+        return found
+    raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} is no list of objects")
 
 
 async def _frames(source: WadoRs, ask: Ask, wanted: range) -> list[bytes]:
