@@ -107,7 +107,7 @@ async def _entered(link: ShareLink, lines: _Lines) -> Opened:
     """What the server says of the study. One that closes the connection on the question, twice, refuses it so.
 
     Raises:
-        NoSuchStudy: a wrong password, or an unknown study.
+        NoSuchStudy: a wrong password in the link, or an unknown study. CredentialsRefused: a wrong one that a person gave.
     """
     for is_last in (False, True):
         try:
@@ -116,6 +116,8 @@ async def _entered(link: ShareLink, lines: _Lines) -> Opened:
         except SiteUnreachable as err:
             if err.values.get("why") != CLOSED:
                 raise
+            if "c" not in link.params:  # an answer is given once
+                raise CredentialsRefused(PASSWORD.name, host=link.host) from err
             if is_last:
                 raise NoSuchStudy(host=link.host) from err
     raise AssertionError  # the last turn returned or raised

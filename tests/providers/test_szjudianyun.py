@@ -42,6 +42,12 @@ async def test_case(case, via, world, tmp_path):
     assert SITE.dropped == 0
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_a_server_of_other_manners(case, tmp_path):
+    with World(SzjudianyunSite(is_chatty=True)) as world:
+        await check(Szjudianyun, case, world, tmp_path)
+
+
 async def test_a_connection_that_breaks_costs_nothing(world, tmp_path):
     SITE.drop_at = SITE._images + 5
     await check(Szjudianyun, CASES[0], world, tmp_path)
