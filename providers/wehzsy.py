@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, urljoin
 
@@ -61,6 +62,7 @@ class Wehzsy(Provider):
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        link = _plain(link)
         told = radinfo.params(link)
         asked = "&".join(f"{name}={quote(told.get(own, ''), safe='')}" for name, own in ASKED.items())
         answer = await session.get(
@@ -69,12 +71,12 @@ class Wehzsy(Provider):
         yield _described(link, session, answer)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
+        await session.open(_plain(link).url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         answer = await envelope.heard(session, radinfo.REPORTED)
         if answer is not None:
-            yield _described(link, session, answer)
+            yield _described(_plain(link), session, answer)
             return
         async for found in self.discover(link, session):
             yield found
@@ -103,7 +105,8 @@ async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply
         "FileType": "Viewer",
     }
     session.tell("packing", host=link.host)
-    async with session.websocket(_at(link, SOCKET_PORT, socket=True) + "/ImageDown") as socket:
+    address = _at(link, SOCKET_PORT, socket=True) + "/ImageDown"
+    async with session.websocket(address, headers={"Origin": link.origin}) as socket:
         await socket.send(PREFIX + json.dumps(wanted, ensure_ascii=False, separators=(",", ":")))
         give_up = time.monotonic() + PACKING_S
         said: str | bytes = ""
@@ -125,6 +128,10 @@ def _why(said: str, link: ShareLink) -> CloudfilmError:
 
 
 def _at(link: ShareLink, port: int, *, socket: bool = False) -> str:
-    """An origin beside the page's; the known deployment speaks plain HTTP, also where a link was written otherwise."""
-    scheme = "http" if Wehzsy.owns(link) else link.scheme
-    return f"{scheme.replace('http', 'ws') if socket else scheme}://{link.host}:{port}"
+    scheme = link.scheme.replace("http", "ws") if socket else link.scheme
+    return f"{scheme}://{link.host}:{port}"
+
+
+def _plain(link: ShareLink) -> ShareLink:
+    """The known deployment speaks plain HTTP, also where its link was written otherwise."""
+    return replace(link, url=link.url.replace("https:", "http:", 1)) if Wehzsy.owns(link) else link
