@@ -222,7 +222,7 @@ def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
     """The series of the viewer's own data, in the order of their numbers; ``asked`` is the address it came from."""
     told = envelope.told(answer, FrontEnd).study
     token = ShareLink(asked).params.get("token", "")
-    if told is None:
+    if told is None or not (told.uid or told.series):
         raise SessionLapsed(host=viewer.host)
     study = Study(
         uid=told.uid or "",

@@ -16,6 +16,7 @@ from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, chest_ct
 from fixtures.faults import Fault
 from fixtures.ohif import ADDRESS, OhifSite
 from fixtures.orthanc import ROOT, Orthanc
+from fixtures.sites.dicomweb import other
 from fixtures.sites.dicomweb import site as emulated
 from fixtures.world import World
 from providers.dicomweb import DicomWeb
@@ -168,6 +169,29 @@ EMULATED = (
 async def test_emulated(case, via, tmp_path):
     with World(emulated.DicomWebSite()) as world:
         await check(DicomWeb, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+OTHERS = (
+    Case("of several studies", other.link(other.FILES, other.FRAMES), origin="mixed", left_out=1),
+    Case("of one study", other.link(other.FILES), series=counts(other.FILES)),
+    Case("the service at the top of its host", other.service(other.FILES), series=counts(other.FILES)),
+    Case("a token that is not known", other.link(other.FILES, token="x"), raises=LinkExpired),
+    Case("a study that is not there", other.service(emulated.GONE), raises=NoSuchStudy),
+)
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=str)
+async def test_a_service_of_other_manners(case, tmp_path):
+    with World(other.OtherService()) as world:
+        if case.origin != "mixed":
+            await check(DicomWeb, case, world, tmp_path)
+        else:
+            result = await run(DicomWeb, case, world, tmp_path)
+            assert result.exit_code == ExitCode.COMPLETE, result
+            saved = {one.uid: one.saved for study in result.studies for one in study.series if one.saved}
+            images = {one.uid: len(one.images) for one in other.FRAMES.series if one.images}
+            assert saved == counts(other.FILES) | images
         assert world.unexpected == []
 
 

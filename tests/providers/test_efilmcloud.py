@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.faults import Fault
 from fixtures.sites.efilmcloud import site
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.efilmcloud import Efilmcloud
 from scraper.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
@@ -67,3 +68,10 @@ def test_a_viewers_link_elsewhere_is_recognised():
     )
     assert found is not None
     assert (found.provider.name, found.listed) == ("efilmcloud", False)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Efilmcloud, case, world, tmp_path)

@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.sites.fssalon import site
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.fssalon import Fssalon
 from scraper.errors import (
@@ -52,3 +53,10 @@ async def test_case(case, via, tmp_path):
 def test_not_ours(url):
     owner = find(of(url))
     assert owner is None or owner.provider.name != "fssalon"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Fssalon, case, world, tmp_path)

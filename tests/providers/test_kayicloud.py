@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.sites.kayicloud.site import ELSEWHERE, NOW, KayicloudSite
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.kayicloud import Kayicloud
 from scraper.contract import LinkExpired
@@ -53,3 +54,10 @@ def test_not_ours(link):
 
 def test_recognised_elsewhere():
     assert Kayicloud.recognises(of(SITE.link("A3", host=ELSEWHERE))) is not None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Kayicloud, case, world, tmp_path)

@@ -11,6 +11,7 @@ from fixtures.sites.kayicloud_share.site import (
     SHORT_LIVED,
     KayicloudShareSite,
 )
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.kayicloud_share import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
@@ -73,3 +74,12 @@ async def test_a_refused_password_is_sent_once(world, tmp_path):
 def test_not_ours(link):
     assert KayicloudShare.owns(of(link)) is None
     assert KayicloudShare.recognises(of(link)) is None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    SITE.woken.clear()
+    SITE.generation, SITE.left = 0, 4
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(KayicloudShare, case, world, tmp_path)

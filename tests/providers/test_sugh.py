@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.sugh import site
 from fixtures.world import World
 from providers.sugh import Sugh
@@ -21,6 +22,14 @@ CASES = (
     Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, ways=BOTH),
     Case(
         "a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"
+    ),
+    Case("asks in other words", site.share(site.IN_WORDS), answers=CODE, series=SERIES),
+    Case(
+        "refuses in other words",
+        site.share(site.IN_WORDS),
+        answers={"access_code": "XXXX"},
+        raises=CredentialsRefused,
+        says="验证失败",
     ),
     Case("expired", site.share(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
     Case("unknown", site.share("ffffffff"), raises=NoSuchStudy, says="分享不存在"),
@@ -55,3 +64,10 @@ def test_another_host_is_recognised_by_its_path():
     found = find(of("https://film.hospital.test/pc/auth-viewer?clinicalShareToken=1"))
     assert found is not None
     assert (found.provider.name, found.listed) == ("sugh", False)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Sugh, case, world, tmp_path)

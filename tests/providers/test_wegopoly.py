@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wegopoly import site
 from fixtures.world import World
 from providers.wegopoly import Wegopoly
@@ -58,3 +59,10 @@ def test_another_host_is_recognised_by_its_sealed_value():
     found = find(of(site.OPEN.replace("cfsaas.wegopoly.com", "192.0.2.7:8443")))
     assert found is not None
     assert (found.provider.name, found.listed) == ("wegopoly", False)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Wegopoly, case, world, tmp_path)

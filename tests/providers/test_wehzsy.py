@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wehzsy import site
 from fixtures.world import World
 from providers.wehzsy import Wehzsy
@@ -17,6 +18,7 @@ SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
 CASES = (
     Case("opens a link", site.OPEN, series=SERIES, left_out=1, ways=BOTH),
     Case("opens a link with its parameters in the query", site.IN_QUERY, series=SERIES, left_out=1),
+    Case("a link written with https", site.OPEN.replace("http://", "https://"), series=SERIES, left_out=1),
     Case("a share without downloading", site.NOT_PERMITTED, raises=DownloadNotPermitted, ways=BOTH),
     Case("a share that never said", site.NEVER_PERMITTED, raises=DownloadNotPermitted),
     Case("an expired share", site.EXPIRED, raises=LinkExpired, ways=BOTH),
@@ -42,3 +44,10 @@ async def test_case(case, via, tmp_path):
 def test_not_ours(url):
     owner = find(of(url))
     assert owner is None or owner.provider.name != "wehzsy"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Wehzsy, case, world, tmp_path)
