@@ -22,6 +22,7 @@ CASES = (
     Case("parameters in the fragment", SITE.link("A1", in_fragment=True), series=SERIES, ways=BOTH),
     Case("numbers in serverAddr alone", SITE.link("A1", is_bare=True), series=SERIES),
     Case("a host of its own", SITE.link("A3", host=ELSEWHERE), series=SERIES),
+    Case("no tokens to exchange, addresses from the root", SITE.link("A6"), series=SERIES),
     Case("nothing listed", SITE.link("A5"), raises=LinkExpired, ways=BOTH),
     Case(
         "the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"
