@@ -344,21 +344,32 @@ class Driver:
     # ---- through
 
     async def play(self) -> None:
-        """Show every series and scroll through it, until there is enough or nothing new comes."""
+        """Show every series and scroll through it, until there is enough or nothing new comes.
+
+        The first one of the list is mostly shown already: where its entry brings nothing, it has its turn at the end.
+        """
         await self._note_entries()
         if await self._scroll():
             return
         seen: set[str] = set()
+        first: Mark | None = None
         for _ in range(MAX_SERIES):
             fresh = [one for one in await self._marks("series") if not one.away and not _is_never(one.text)]
             fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
             if not fresh or time.monotonic() > self._until:
-                return
+                break
+            before = self._catch.size
             seen.add(f"{fresh[0].mark} {fresh[0].text}")
             if not await self._click(fresh[0]):
                 continue
-            if await self.settle(0.8, 20.0) or await self._scroll():
+            if await self.settle(0.8, 20.0):
                 return
+            if len(seen) == 1 and self._catch.size == before:
+                first = fresh[0]
+            elif await self._scroll():
+                return
+        if first is not None and await self._click(first) and not await self.settle(0.8, 20.0):
+            await self._scroll()
 
     async def _scroll(self) -> bool:
         """Forward to the end of the stack, then back to its beginning; True where there is enough."""
