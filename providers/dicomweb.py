@@ -8,6 +8,7 @@ verified: Orthanc with OHIF, 2026-11
 
 from __future__ import annotations
 
+import contextlib
 import re
 from urllib.parse import unquote
 
@@ -16,6 +17,7 @@ from scraper.contract import (
     TOKEN,
     AsyncIterator,
     CloudfilmError,
+    CredentialsRequired,
     Found,
     LinkExpired,
     Provider,
@@ -68,21 +70,36 @@ def _uids(link: ShareLink) -> list[str]:
 
 
 async def _service(link: ShareLink, session: Session, study: str) -> qido.Service:
-    """The service with its token where it is wanted: in a header, or in the address where the link has it and no header will do.
+    """The service, and what opens it: a token in a header, the link's own in the address, or a cookie of the viewer's page.
 
     Raises:
-        SiteChanged: nowhere; the browser will show what the viewer itself asks.
+        CredentialsRequired, CredentialsRefused, LinkExpired: nothing opens it. SiteChanged: no service was found; the
+            browser will show what the viewer itself asks.
     """
     given, params = session.given(TOKEN), link.params
     name = next((one for one in ("token", "access_token") if params.get(one)), "")
     token = given or params.get(name, "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        return await _found(link, session, study, headers, {})
-    except LinkExpired:
-        if given or not name:
-            raise
-        return await _found(link, session, study, {}, {name: token})
+    ways: list[tuple[dict[str, str], dict[str, str]]] = [
+        ({"Authorization": f"Bearer {token}"} if token else {}, {})
+    ]
+    if name and not given:
+        ways.append(({}, {name: token}))
+    refusal: CloudfilmError | None = None
+    for headers, query in ways:
+        try:
+            return await _found(link, session, study, headers, query)
+        except (CredentialsRequired, LinkExpired) as err:
+            refusal = refusal or err
+    if "shown" in link.named and await _gives_a_cookie(link, session):
+        with contextlib.suppress(CredentialsRequired, LinkExpired):
+            return await _found(link, session, study, {}, {})
+    raise refusal or CredentialsRequired(TOKEN.name, host=link.host)
+
+
+async def _gives_a_cookie(link: ShareLink, session: Session) -> bool:
+    before = session.http.cookies()
+    await session.get(link.url.partition("#")[0])
+    return session.http.cookies() != before
 
 
 async def _found(

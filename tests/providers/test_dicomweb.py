@@ -176,6 +176,8 @@ OTHERS = (
     Case("of several studies", other.link(other.FILES, other.FRAMES), origin="mixed", left_out=1),
     Case("of one study", other.link(other.FILES), series=counts(other.FILES)),
     Case("the service at the top of its host", other.service(other.FILES), series=counts(other.FILES)),
+    Case("a cookie of the viewer's page", other.by_cookie(other.FILES), series=counts(other.FILES)),
+    Case("no cookie", other.by_cookie(other.FILES, "x"), raises=CredentialsRequired),
     Case("a token that is not known", other.link(other.FILES, token="x"), raises=LinkExpired),
     Case("a study that is not there", other.service(emulated.GONE), raises=NoSuchStudy),
 )
