@@ -65,6 +65,27 @@ async def test_case(case, via, world, tmp_path):
     assert not world.unexpected
 
 
+MANNERS = (
+    Case("one field", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
+    Case("no field", SITE.link(FREE), series=SERIES, ways=BOTH),
+    Case("another name", SITE.other_link(), series=SERIES),
+    Case(
+        "wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", ways=BOTH
+    ),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
+)
+
+
+@pytest.mark.parametrize(("case", "via"), [(case, via) for case in MANNERS for via in case.ways], ids=str)
+async def test_a_page_of_other_manners(case, via, tmp_path):
+    site = KayicloudShareSite(has_other_manners=True)
+    with World(site) as up:
+        await check(KayicloudShare, case, up, tmp_path, via)
+        if case.raises is CredentialsRefused:
+            asked = [one for one in up.requests(path="GetShareInfo") if "password=9999" in one.query]
+            assert len(asked) == 1
+
+
 async def test_a_refused_password_is_sent_once(world, tmp_path):
     await check(KayicloudShare, CASES[7], world, tmp_path, Via.DIRECT)
     assert len(world.requests(path="GetShareInfo")) == 1
