@@ -26,6 +26,8 @@ SMALL_PIXELS = 4_000_000  # what the dear looks at the whole are given
 PATCH_EDGE = 1000  # pixels
 MOST_TIMES = 3.0
 TILE = 1024  # edge of a tile, pixels
+LIGHT = 121  # pixels of a patch within which light is taken for even
+FLOOR = 8  # grey levels that are noise
 
 Step = Callable[[], Seen]
 Look = Callable[["NDArray[np.uint8]"], Seen]
@@ -97,6 +99,19 @@ def evened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(grey)  # type: ignore[return-value]
 
 
+def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each pixel over the light around it, the full range in use: what beats, stamps and shadows leave is the code."""
+    import cv2
+    import numpy as np
+
+    near = (LIGHT, LIGHT)
+    values = grey.astype(np.float32) + FLOOR
+    ratio = np.log(values / cv2.blur(cv2.blur(values, near), near))
+    low, high = np.percentile(ratio[::2, ::2], (1, 99))
+    stretched = (ratio - low) * (255 / max(float(high - low), 1e-6))
+    return np.clip(stretched, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
+
+
 def glance(page: Page) -> Seen:
     """The first look: zxing-cpp on the grey pixels as they are. Needs no OpenCV."""
     return zxing(page.grey, scale=page.scale)
@@ -109,6 +124,7 @@ def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
     if grey is not page.grey:
         yield lambda: zxing(grey, scale=scale)
     yield lambda: _each(views, zxing)
+    yield lambda: _each(views, lambda patch: zxing(lit_evenly(patch)))
     yield lambda: _each(views, lambda patch: zxing(evened(patch)))
     stamped = None if page.red is None else Views(replace(page, grey=page.red))
     if stamped is not None:
