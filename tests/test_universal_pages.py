@@ -69,6 +69,8 @@ def stream():
     "case",
     [
         *(Case(kind, VIEW + kind, ways=WAYS, series=ON_SOCKET) for kind in ("header16", "zstd", "sio", "signalr", "split")),
+        *(Case(kind, VIEW + kind, ways=WAYS, series=ON_SOCKET, origin="rebuilt")
+          for kind in ("tagsraw", "gzraw", "dicomjson", "idraw", "sioraw")),
         Case("pictures", VIEW + "pictures", ways=WAYS, raises=NotOriginalDicom),
         Case("spent", VIEW + "spent", ways=WAYS, raises=LinkExpired),
     ],
@@ -77,3 +79,9 @@ def stream():
 async def test_messages_become_files(case, stream, tmp_path):
     await check(Universal, case, stream, tmp_path, Via.BROWSER)
     assert stream.unexpected == []
+
+
+@pytest.mark.thorough
+async def test_an_image_that_is_never_answered_is_missing(stream, tmp_path):
+    result = await run(Universal, Case("short", VIEW + "short", ways=WAYS), stream, tmp_path, Via.BROWSER)
+    assert (result.exit_code, result.counts.saved) == (7, len(SOCKETS.originals) - 1)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from scraper.capture.pair import Paired, Pairing
 from scraper.capture.recognise import (
     Broken,
     Cut,
@@ -97,6 +98,8 @@ class Catch:
         self._cut: dict[
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
+        self._pairing = Pairing()
+        self._is_loose = False  # the last message brought nothing whole
         self.taken = begin  # exchanges that were looked into
 
     @property
@@ -115,6 +118,8 @@ class Catch:
             self.taken += 1
             if one.kind != WEBSOCKET_OUT and one.ok and one.size:
                 await asyncio.to_thread(self._take, one)
+                if one.kind == WEBSOCKET_IN:
+                    await asyncio.to_thread(self._pair, exchanges)
         return self.size - before
 
     def new_file(self) -> Path:
@@ -128,9 +133,11 @@ class Catch:
         if ranged and int(ranged[3]) != one.size:
             self._take_range(one, int(ranged[1]), int(ranged[3]))
             return
+        self._is_loose = False
         if one.kind == WEBSOCKET_IN and not one.is_text and self._went_on(one):
             return
         found = list(self._recogniser.look(one.body, one.content_type))
+        self._is_loose = all(isinstance(piece, Pixels) for piece in found)
         for piece in found:
             if one.kind == WEBSOCKET_IN:
                 self._hear(piece)
@@ -143,6 +150,31 @@ class Catch:
         if len(objects) == 1 and one.method in ("GET", "POST"):
             self.sources[asked_by(one)] = objects[0].header.sop_instance_uid
         self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
+
+    def _pair(self, exchanges: list[Exchange]) -> None:
+        """Pixels of a socket, to the tags that came beside them."""
+        one, lists = exchanges[self.taken - 1], [manifest.value for manifest in self.manifests]
+        if one.is_text:
+            self._pairing.note(one)
+        elif self._is_loose and (paired := self._pairing.offer(exchanges, self.taken - 1, lists)):
+            self._keep_paired(paired)
+        for paired in self._pairing.settle(exchanges, lists):
+            self._keep_paired(paired)
+
+    def _keep_paired(self, paired: Paired) -> None:
+        known = self.tags.get(paired.uid, {}) if paired.uid in self.frames else {}
+        area = [
+            int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0)
+            for tags in (known, paired.tags)
+        ]
+        if area[0] < area[1]:
+            self.frames.pop(paired.uid, None)  # it was a smaller picture
+            self.tags[paired.uid] = paired.tags
+        elif area[0] > area[1] or paired.number in self.frames[paired.uid]:
+            return
+        path = self.new_file()
+        path.write_bytes(paired.data)
+        self.frames[paired.uid][paired.number] = path
 
     def _take_range(self, one: Exchange, start: int, total: int) -> None:
         ranges = self._ranges.setdefault(one.url, _Ranges(total))

@@ -67,7 +67,9 @@ def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, 
         catch: the objects that came, which tell what a list's fields mean.
         study: the link's.
     """
-    heads = {uid: one.header for uid, one in catch.objects.items()}
+    heads = {uid: one.header for uid, one in catch.objects.items()} | {
+        uid: _header(uid, tags, len(frames)) for uid, tags, frames in catch.whole_frames()
+    }
     found: dict[str, Listed] = {}
     for uid, tags in catch.tags.items():
         series = text(tags, "0020000E")
@@ -83,6 +85,13 @@ def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, 
     for group in groups.values():
         _read(group, heads, study, found)
     return found
+
+
+def _header(uid: str, tags: Mapping[str, Any], frames: int) -> Header:
+    """What tags that came apart from their pixels say."""
+    return Header(
+        uid, text(tags, "00080016"), text(tags, "0020000E"), text(tags, "0020000D"), "", frames=frames
+    )
 
 
 def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:

@@ -13,10 +13,11 @@ from scraper.capture.recognise import MAX_HEADER
 from scraper.session.traffic import WEBSOCKET_IN, Exchange
 
 MAX_TEXT: Final = 2000  # characters of a text that are looked at
-_WORD: Final = re.compile(r"[\w.-]+")
+MAX_NAMED: Final = 160  # bytes of a header that may hold a UID
+_WORD: Final = re.compile(r"[\w.-]+", re.ASCII)
 
 Slot = tuple[str, int, str]
-"""A place in an answer: ``header`` with offset and kind of number, or ``text`` with the number of the word."""
+"""A place in an answer: ``header`` with offset and kind of number, ``word`` or ``text`` with the number of the word."""
 
 
 def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
@@ -31,6 +32,8 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
         return _of_text(one)
     found: dict[Slot, str] = {}
     head = one.read(MAX_HEADER)
+    for number, word in enumerate(_WORD.findall(one.read(MAX_NAMED).decode("latin-1"))):
+        found["word", number, ""] = word
     for width, name in ((1, "byte"), (2, "short"), (4, "long")):
         for at in range(len(head) - width + 1):
             for order in ("little", "big") if width > 1 else ("little",):

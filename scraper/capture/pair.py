@@ -1,0 +1,228 @@
+"""Pixels that come on a socket apart from their tags: put together with the text before them, or with the list that names them.
+
+Only what fits is paired: the tags must give identity, and the pixels must be of the size that the tags say.
+Source: protocol page ws_frames, November 2026.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scraper import assemble
+from scraper.capture import naming, notation, tie
+from scraper.errors import CorruptInstance
+from scraper.session.traffic import Exchange
+
+UID: Final = "00080018"
+ROWS, COLUMNS = "00280010", "00280011"
+IDENTITY: Final = (UID, "0020000D", "0020000E")
+MAX_HEADS: Final = 8  # texts that wait for their pixels
+MAX_COMPARED: Final = 100  # messages that a header's meaning is told by
+MAX_WAITING: Final = 5000
+MAX_HEADER: Final = 64
+CODESTREAMS: Final = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n", b"\xff\xd8\xff\xf7")
+PACKED: Final = (b"\x1f\x8b\x08", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
+_FRAME: Final = re.compile(r"^frame_?(no|num|number|index|idx|id)?$", re.IGNORECASE)
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """A frame with its tags, as DICOM JSON; ``number`` of the frame, from 1 on."""
+
+    uid: str
+    tags: Mapping[str, Any]
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Loose:
+    place: int
+    message: Exchange
+    head: Fields  # what the text before it says, if that is about one image
+
+
+class Pairing:
+    """Pairs what one window's sockets bring."""
+
+    def __init__(self) -> None:
+        self._heads: dict[str, deque[Fields]] = defaultdict(lambda: deque(maxlen=MAX_HEADS))
+        self._loose: list[_Loose] = []
+        self._listed: dict[str, dict[str, Any]] = {}  # SOP Instance UID → what the lists say of it
+        self._lists = 0
+        self._scheme: tuple[tie.Slot, dict[str, str]] | None = None
+
+    def note(self, one: Exchange) -> None:
+        """A text message: tags of the pixels that come next, perhaps."""
+        for value in _values(one):
+            found = [each for each in naming.contexts(value) if _has_size(each) or _uid(each)]
+            if len({_uid(each) for each in found}) == 1:  # a list of many is no head
+                self._heads[one.url].append(max(found, key=len))
+
+    def offer(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
+        """A binary message that is no DICOM object; gives the frame where it is known at once whose it is."""
+        one = exchanges[place]
+        self._learn(lists)
+        heads = self._heads[one.url]
+        for head in list(heads):
+            if naming.is_thumbnail(head):
+                if head is heads[-1]:
+                    heads.remove(head)
+                    return None
+                continue
+            uid = _uid(head)
+            if uid and (paired := self._fitting(uid, head, one)):
+                heads.remove(head)
+                return paired
+        if len(self._loose) < MAX_WAITING:
+            self._loose.append(_Loose(place, one, heads[-1] if heads else {}))
+        return None
+
+    def settle(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
+        """What can be paired by now of what was put aside: by a number or name in its header that a list has too."""
+        if not self._loose:
+            return
+        self._learn(lists)
+        if self._scheme is None:
+            self._scheme = self._find(exchanges)
+        if self._scheme is None:
+            return
+        slot, values = self._scheme
+        waiting, self._loose = self._loose, []
+        for each in waiting:
+            uid = values.get(tie.slots(exchanges, each.place).get(slot, ""), "")
+            paired = self._fitting(uid, each.head, each.message) if uid else None
+            if paired is not None:
+                yield paired
+
+    def _learn(self, lists: Sequence[Any]) -> None:
+        for value in lists[self._lists :]:
+            for each in naming.contexts(value):
+                if uid := _uid(each):
+                    self._listed.setdefault(uid, {}).update(each)
+        self._lists = len(lists)
+
+    def _fitting(self, uid: str, head: Fields, one: Exchange) -> Paired | None:
+        """The frame of a message, where its size is what the tags say."""
+        listed = naming.dicom_json(self._listed.get(uid, {}))
+        own = naming.dicom_json(head) if _uid(head) in ("", uid) else {}
+        if any(
+            tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)
+        ):
+            return None  # a smaller picture of it
+        tags = {**listed, **own}
+        if not all(_text(tags, tag) for tag in IDENTITY):
+            return None
+        data = _pixels(tags, one.read())
+        if data is None:
+            return None
+        return Paired(uid, tags, _frame({**self._listed.get(uid, {}), **head}), data)
+
+    def _find(self, exchanges: Sequence[Exchange]) -> tuple[tie.Slot, dict[str, str]] | None:
+        """The place in a header, and what its values mean; None while several meanings are possible."""
+        if len(self._loose) < 2 or len(self._listed) < 2:
+            return None
+        sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
+        read = [tie.slots(exchanges, each.place) for each in sample]
+        columns = {
+            slot: [one[slot] for one in read] for slot in set.intersection(*(set(one) for one in read))
+        }
+        moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
+        found: dict[tuple[str, ...], tuple[tie.Slot, dict[str, str]]] = {}
+        for values in self._names():
+            for slot in sorted(moving):
+                if all(one in values for one in moving[slot]):
+                    meant = tuple(values[one] for one in moving[slot])
+                    fits = [
+                        self._fitting(uid, each.head, each.message)
+                        for uid, each in zip(meant, sample, strict=True)
+                    ]
+                    if meant not in found and sum(one is not None for one in fits) >= 2:
+                        found[meant] = slot, values
+        return next(iter(found.values())) if len(found) == 1 else None
+
+    def _names(self) -> Iterator[dict[str, str]]:
+        """For each field that tells all listed instances apart: its value → SOP Instance UID."""
+        for name in sorted({name for one in self._listed.values() for name in one}):
+            values = {
+                str(one[name]): uid
+                for uid, one in self._listed.items()
+                if isinstance(one.get(name), (str, int)) and not isinstance(one.get(name), bool)
+            }
+            if len(values) == len(self._listed):
+                yield values
+
+
+def _values(one: Exchange) -> Iterable[Any]:
+    text = one.read().decode("utf-8", "replace")
+    try:
+        return [json.loads(text)]
+    except (ValueError, RecursionError):
+        return notation.from_envelope(text)
+
+
+def _uid(fields: Fields) -> str:
+    value = fields.get(UID)
+    if isinstance(value, Mapping):
+        return _text({UID: value}, UID)
+    return next(
+        (str(each) for name, each in fields.items() if naming.keyword_of(name) == "SOPInstanceUID"), ""
+    )
+
+
+def _has_size(fields: Fields) -> bool:
+    said = {naming.keyword_of(name) for name in fields}
+    return {"Rows", "Columns"} <= said or {ROWS, COLUMNS} <= set(fields)
+
+
+def _text(tags: Mapping[str, Any], tag: str) -> str:
+    element = tags.get(tag)
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def _frame(fields: Fields) -> int:
+    """The number of the frame; 1 where nothing says it."""
+    for name, value in fields.items():
+        if (
+            _FRAME.search(name)
+            and str(value).isdecimal()
+            and int(_text(naming.dicom_json(fields), "00280008") or 1) > 1
+        ):
+            return int(value) + name.lower().endswith(("index", "idx"))
+    return 1
+
+
+def _pixels(tags: Mapping[str, Any], data: bytes) -> bytes | None:
+    """The frame behind a header of at most 64 bytes; None where what comes is not what the tags say."""
+    for at in _starts(tags, data):
+        try:
+            assemble.check_frame(tags, data[at:])
+        except CorruptInstance:
+            continue
+        return data[at:]
+    return None
+
+
+def _starts(tags: Mapping[str, Any], data: bytes) -> Iterator[int]:
+    head = data[: MAX_HEADER + 12]
+    numbers = [_text(tags, tag) for tag in (ROWS, COLUMNS, "00280100")]
+    if all(number.isdecimal() for number in numbers):
+        rows, columns, bits = map(int, numbers)
+        header = len(data) - rows * columns * int(_text(tags, "00280002") or 1) * -(-bits // 8)
+        if 0 <= header <= MAX_HEADER:
+            yield header
+    for magic in (*CODESTREAMS, *PACKED):
+        at = head.find(magic)
+        if 0 <= at <= MAX_HEADER:
+            yield at
+
+
+__all__ = ["Paired", "Pairing"]
