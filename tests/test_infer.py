@@ -36,6 +36,16 @@ def test_a_viewer_that_counts_from_one():
     assert sorted(rule.records) == sorted(numbered("a7", range(1, 6)) + numbered("b9", range(1, 4)))
 
 
+def test_fields_of_one_name_on_several_levels_are_told_apart():
+    value = {"uid": "1.2.1", "series": [
+        {"uid": "1.2.1.1", "no": "1", "images": [{"uid": "1.2.1.1.1"}, {"uid": "1.2.1.1.2"}]},
+        {"uid": "1.2.1.2", "no": "2", "images": [{"uid": "1.2.1.2.1"}]},
+    ]}  # fmt: skip
+    asked = [f"{HOST}/i?series=1.2.1.1&o=1.2.1.1.{n}" for n in (1, 2)]
+    (rule, *_) = learn.rules([Manifest(f"{HOST}/list", value)], asked)
+    assert set(rule.records) == {*asked, f"{HOST}/i?series=1.2.1.2&o=1.2.1.2.1"}
+
+
 def test_counts_in_a_table_by_name():
     value = ["list", {"counts": {"1.2.3.4": 4, "1.2.3.5": 2}}]
     asked = [f'wss://h.test/s{SENT}42["get",{{"series":"1.2.3.4","no":{n}}}]' for n in (1, 2, 3)]

@@ -31,7 +31,7 @@ class Explained:
     def is_plain(self) -> bool:
         """Whether the rule is of addresses alone, and of what a list names: such a one can be written down."""
         literals, blanks = self.rule.template.literals, self.rule.template.blanks
-        is_named = not any(name in counted.PLACES for name, _ in blanks)
+        is_named = not any(name in counted.PLACES or name.startswith(learn.OUTER) for name, _ in blanks)
         return is_named and not self.fresh and not any(SENT in one for one in literals)
 
 
@@ -88,6 +88,10 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
         series = [one.header.series_instance_uid for one in came if one is not None]
         if is_counted and len(set(series)) > 1 and not rule.is_flat:
             return False
+        if len(rule.addresses) > 1 and any(
+            one in text for one in series if one for text in rule.template.literals
+        ):
+            return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))
     return several or len(brought) <= len(rule.addresses)
 

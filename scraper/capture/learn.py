@@ -23,7 +23,9 @@ MAX_DEPTH: Final = 16
 MIN_VALUE: Final = 1
 MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
 MAX_SAMPLES: Final = 8
+_DOTTED: Final = re.compile(r"\d\.")
 _DIGITS: Final = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
+OUTER: Final = "^"  # before the name of a field around a record whose own field has the same name
 ITSELF: Final = ""  # the field that stands for a record that is a text
 
 _LOADER: Final = re.compile(
@@ -161,7 +163,8 @@ def records(value: Any) -> Iterator[Record]:
             continue
         if isinstance(one, Mapping):
             own = {str(name): text for name, inner in one.items() if (text := _plain(inner)) is not None}
-            fields = around | own
+            hidden = {f"{OUTER}{name}": text for name, text in around.items() if name in own}
+            fields = around | hidden | own
             if any(isinstance(step, int) for step in place):
                 count += 1
                 yield Record(fields, frozenset(own), place)
@@ -253,6 +256,11 @@ def places(address: str, text: str) -> Iterator[int]:
         return
     for match in re.finditer(re.escape(text), address):
         before, after = address[match.start() - 1 : match.start()], address[match.end() : match.end() + 1]
+        if text.isdigit() and (
+            _DOTTED.fullmatch(address[max(match.start() - 2, 0) : match.start()])
+            or _DOTTED.fullmatch(address[match.end() : match.end() + 2][::-1])
+        ):
+            continue  # a part of a UID
         if not (before.isalnum() and text[0].isalnum()) and not (after.isalnum() and text[-1].isalnum()):
             yield match.start()
 
