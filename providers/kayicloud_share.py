@@ -5,117 +5,48 @@ asks:     password (four digits), where the share has one
 serves:   Part 10 files, one GET each
 verified: emulated site only
 
-Over 120 lines because a series sleeps until it is woken, signatures lapse, and three kinds of link lead to the one server.
+Over 120 lines because three kinds of link lead to the one server, and a page asks for the password in several ways.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
 
 from providers.families import driven, envelope
+from providers.families.kayi import (
+    GOOD,
+    Info,
+    InfoReply,
+    Serving,
+    StudiesReply,
+    base64_of,
+)
 from scraper.contract import (
     PASSWORD,
-    Asked,
     AsyncIterator,
-    CloudfilmError,
-    CorruptInstance,
     CredentialsRefused,
     Deployment,
-    Field,
     Found,
-    Instance,
-    MissingInstances,
     NoSuchStudy,
     Problem,
     Provider,
-    Reply,
-    Request,
     Response,
     Series,
     Session,
-    SessionLapsed,
     ShareLink,
-    SiteBusy,
     SiteChanged,
-    SiteUnreachable,
     Study,
     StudyGone,
     gone,
     whole,
-    with_query,
 )
 
-PATIENCE = 3  # answers 5xx to one image, before its signature is taken for lapsed
-GOOD = "0"
-TEXT = (b"{", b"<")  # of a refusal, whatever its length
-SMALLEST = 100  # bytes; less is an error's text, not a file
 KAYI_PORT, PAGE_PORT, OTHER_PORT = 11136, 7198, 7194
 STUDIES, INFO = r"/StudyData/GetStudies\?", r"/StudyData/GetShareInfo\?"
 TYPED = INFO + r"(?:[^#]*&)?password=[^&#]"
 BOXES = "input:not([type=hidden]):not([type=checkbox]):not([type=button])"
-FULL = {"lossless": "1", "iq": "100"}  # without these two a smaller picture comes
-
-
-class Answer(Reply):
-    code: str = GOOD
-    message: str | None = ""
-
-
-class Info(Reply):
-    ds: str | None = "rest"
-    vendor: str | None = Field("", alias="vendorCode")
-    signature: str | None = Field("", alias="serverSignature")
-    address: str | None = Field("", alias="serverAddr")
-    expires: str | None = ""
-    cloud: str | None = Field("1", alias="cloudImage")
-    anonymous: bool | None = Field(default=False, alias="isAnony")
-    dataids: str = ""
-
-
-class InfoReply(Answer):
-    data: Info | None = None
-
-
-class ImageReply(Reply):
-    object_key: str | None = Field("", alias="ObjectKey")
-    signature: str | None = Field("", alias="Signature")
-    uid: str = Field("", alias="SOPInstanceUID")
-    number: str | None = Field(None, alias="InstanceNumber")
-    image_id: str | None = Field(None, alias="ImageID")
-    query: str | None = Field("", alias="WebUrl")
-
-
-class SeriesReply(Reply):
-    uid: str = Field(alias="SeriesInsUID")
-    number: str | None = Field(None, alias="SeriesNumber")
-    index: str | None = Field(None, alias="Index")
-    description: str | None = Field("", alias="SeriesDescription")
-    modality: str | None = Field("", alias="Modality")
-    count: str | None = Field(None, alias="ImageCount")
-    expires: str | None = Field("", alias="Expires")
-    bucket: str | None = Field(None, alias="BucketName")
-    images: list[ImageReply] = Field(default_factory=list, alias="ImageList")
-
-
-class StudyReply(Reply):
-    uid: str = Field("", alias="StuInsUID")
-    name: str | None = Field("", alias="PatientName")
-    patient_id: str | None = Field("", alias="PatientId")
-    pat_name: str | None = Field("", alias="PatName")
-    pat_id: str | None = Field("", alias="PatID")
-    date: str | None = Field("", alias="StuDate")
-    description: str | None = Field("", alias="StuDescription")
-    modality: str | None = Field("", alias="Modality")
-    series: list[SeriesReply] = Field(default_factory=list, alias="SeriesList")
-
-
-class StudiesReply(Answer):
-    data: list[StudyReply] | None = None
 
 
 class KayicloudShare(Provider):
@@ -171,7 +102,7 @@ class KayicloudShare(Provider):
                 one.name or one.pat_name or "",
             )
             for place, series in enumerate(one.series):
-                serving = _Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
+                serving = Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
                 unlisted = (whole(series.count) or 0) - len(series.images)
                 told = {"count": unlisted, "what": series.description or series.uid}
                 described = Series(
@@ -238,100 +169,6 @@ def _said(session: Session) -> InfoReply | None:
     return envelope.entered(Response(last.status, last.headers, last.read(), last.url), InfoReply)
 
 
-class _Serving:
-    """One series on the image server: woken before its first image."""
-
-    def __init__(self, session: Session, server: str, study: StudyReply, series: SeriesReply, lapsed: set[str],
-                 is_other: bool) -> None:  # fmt: skip  # noqa: FBT001
-        self._session, self._server, self._study, self._series = session, server, study, series
-        self._lapsed, self._is_other = lapsed, is_other
-        self._patient = _base64(study.patient_id or study.pat_id or "")
-        self._waking = asyncio.Lock()
-        self._failed = Counter[str]()
-        self._is_awake = False
-
-    def instance(self, at: int) -> Instance:
-        image = self._series.images[at]
-        key = f"{self._series.uid}/{image.object_key or at}"
-        return Instance(image.uid, Asked(self._asking(image, at)), key, whole(image.number))
-
-    def _asking(self, image: ImageReply, at: int) -> Callable[[], Awaitable[bytes]]:
-        name = image.uid or image.object_key or str(at)
-
-        async def ask() -> bytes:
-            async with self._waking:
-                if not self._is_awake:
-                    await self._wake()
-            response = await self._session.request(Request(self._address(image, at)))
-            if response.status == 404:
-                raise MissingInstances(why="HTTP 404")
-            is_busy = response.status >= 500 or response.status == 429
-            self._failed[name] += is_busy
-            if is_busy and (self._failed[name] < PATIENCE or name in self._lapsed):
-                self._is_awake = False  # asleep, perhaps: the next try wakes it
-                kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
-                raise kind(
-                    host=_host(self._server),
-                    why=f"HTTP {response.status}",
-                    retry_after_s=response.retry_after_s,
-                )
-            if response.ok and len(response.body) >= SMALLEST and response.body[:1] not in TEXT:
-                return response.body
-            if name in self._lapsed:
-                raise CorruptInstance(what=f"HTTP {response.status}, {len(response.body)} bytes")
-            self._lapsed.add(name)
-            raise SessionLapsed(host=_host(self._server))
-
-        return ask
-
-    async def _wake(self) -> None:
-        """Its failure alone is harmless: the image itself will say so."""
-        first = self._series.images[0]
-        try:
-            answer = await self._session.request(Request(self._waking_address(first)))
-            self._is_awake = answer.ok
-        except CloudfilmError:
-            self._is_awake = False
-
-    def _waking_address(self, first: ImageReply) -> str:
-        signed = {"expires": self._series.expires or "", "signature": first.signature or ""}
-        address = f"{self._server}StudyData/GetDicomSeriesInfo"
-        if self._is_other:
-            named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
-            return with_query(
-                address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"}
-            )
-        query = {
-            "vendorCode": "",
-            "ds": "rest",
-            "imageObjKey": _base64(first.object_key or ""),
-            **signed,
-            "bucketName": self._series.bucket or "null",
-            "patientId": self._patient,
-            "studyuid": "",
-            "seriesuid": "",
-            "imageUid": "",
-            "aeTitle": "undefined",
-            "forceDownload": "true",
-            "getFrames": "true" if len(self._series.images) == 1 else "false",
-        }
-        return with_query(address, query)
-
-    def _address(self, image: ImageReply, at: int) -> str:
-        named = {
-            "expires": self._series.expires or "",
-            "signature": image.signature or "",
-            "studyuid": self._study.uid,
-            "seriesuid": self._series.uid,
-            "imageUid": image.uid,
-            "imageid": (image.image_id if self._is_other else None) or str(at),
-            **FULL,
-        }
-        own = {"imageObjKey": _base64(image.object_key or ""), "vendorCode": "", "patId": self._patient}
-        query = (_given(image) if self._is_other else {}) or own
-        return with_query(f"{self._server}dicomData/GetImage", query | named)
-
-
 async def _info(link: ShareLink, session: Session) -> Info:
     """What step one gives, or an old link carries itself."""
     params = link.params
@@ -380,7 +217,7 @@ def _query(info: Info, link: ShareLink) -> dict[str, str]:
         "isAnony": "true" if info.anonymous else "false",
         "getImageInfo": "false",
         "token": "",
-        "serverAddr": _base64(info.address or ""),
+        "serverAddr": base64_of(info.address or ""),
         "expires": info.expires or "",
     }
 
@@ -396,16 +233,3 @@ def _server(link: ShareLink) -> str:
         return f"https://{link.host}:{KAYI_PORT}/imageserver/"
     port = OTHER_PORT if link.parts.port in (None, PAGE_PORT) else link.port
     return f"{link.scheme}://{link.host}:{port}/imageserver/"
-
-
-def _given(image: ImageReply) -> dict[str, str]:
-    query = (image.query or "").rpartition("?")[2].lstrip("&")
-    return ShareLink(f"http://x/?{query}").params
-
-
-def _host(server: str) -> str:
-    return ShareLink(server).host
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
