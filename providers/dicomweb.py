@@ -114,7 +114,7 @@ async def _found(
         try:
             config = await session.get(beside)
         except CloudfilmError as err:
-            raise SiteChanged(host=link.host, what=f"/{CONFIGURATION} does not come") from err
+            raise SiteChanged(host=link.host, what="/app-config.js does not come") from err
         named = {one["name"]: one["root"] for one in CONFIGURED.finditer(config.text)} if config.ok else {}
         if named:
             roots = (named.get(one, "") for one in ("qidoRoot", "wadoRoot"))
