@@ -19,6 +19,7 @@ ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
     "test_what_is_written_works": ("fields", "WADO-URI", "a chain of calls"),
     "test_a_package_is_asked_for_and_comes_home": ("icon", "quota"),
     "test_what_a_package_lacks_is_told": ("badcrc",),
+    "test_every_list_of_wado_uri_objects_is_read": ("weasis",),
     "test_messages_become_files": ("split", "idraw"),
     "test_what_completeness_is_judged_by_is_said": ("post", "package"),
     "test_every_way_to_the_images": (

@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.sites.generic_package import site as packages
 from fixtures.sites.generic_socket import site as sockets
+from fixtures.sites.generic_wado import site as wado
 from fixtures.world import World
 from providers.universal import Universal
 from scraper.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
@@ -85,3 +86,20 @@ async def test_messages_become_files(case, stream, tmp_path):
 async def test_an_image_that_is_never_answered_is_missing(stream, tmp_path):
     result = await run(Universal, Case("short", VIEW + "short", ways=WAYS), stream, tmp_path, Via.BROWSER)
     assert (result.exit_code, result.counts.saved) == (7, len(SOCKETS.originals) - 1)
+
+
+LISTS = wado.GenericWado()
+IN_LISTS = {one.uid: len(one.instances) for one in LISTS.study.series}
+
+
+@pytest.fixture(scope="module")
+def archive():
+    with World(LISTS) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ["local", "bare", "escaped", "pictures", "weasis", "uids"])
+async def test_every_list_of_wado_uri_objects_is_read(kind, archive, tmp_path):
+    case = Case(kind, f"{wado.LINK}/viewer/{kind}/index.html", ways=WAYS, series=IN_LISTS)
+    await check(Universal, case, archive, tmp_path, Via.BROWSER)
+    assert archive.unexpected == []

@@ -91,6 +91,7 @@ class Capture:
         self._listed: list[Series] = []
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
+        self._is_played = False  # the viewer was shown through
         self.by = By.VIEWING
         self._tried: Counter[str] = Counter()  # the calls of recipes -> how often they were followed
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
@@ -181,6 +182,7 @@ class Capture:
         driver = self._driver = Driver(self._session, window, self._catch, self._can_list, self._turn)
         if not await driver.enter() and not (await driver.download() and not self._is_thin()):
             await driver.play()
+            self._is_played, self._looked_at = True, (0, 0)
             await self._can_list()
         return driver
 
@@ -258,7 +260,10 @@ class Capture:
 
     async def _wado_uri(self) -> list[Series]:
         exchanges = self._exchanges
-        found = await promote.listed_by_wado_uri(self._session, exchanges, self._session.page.url)
+        lists = [manifest.value for manifest in self._catch.manifests]
+        if not self._is_played and not promote.names_objects(exchanges, lists):
+            return []  # what was asked for so far is no list
+        found = await promote.listed_by_wado_uri(self._session, exchanges, self._session.page.url, lists)
         study = self._study({one.study_instance_uid: len(one.instances) for one in found})
         return [one for one in found if one.study_instance_uid == study]
 

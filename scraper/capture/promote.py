@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
+from scraper.capture import naming
 from scraper.capture.catch import described, text, with_instances
 from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
 from scraper.link import is_private
@@ -31,7 +32,7 @@ _RS: Final = re.compile(
 )
 _STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
 _WADO: Final = re.compile(
-    r"(?:wadouri:|dicomweb:)?((?:https?:)?/?[^\"'\s<>\\(),]*\?[^\"'\s<>\\(),]*requestType=WADO[^\"'\s<>\\(),]*)",
+    r"(?:wadouri:|dicomweb:)?((?:https?:)?/?[^\"'`\s<>\\(),{}]*\?[^\"'`\s<>\\(),{}]*requestType=WADO[^\"'`\s<>\\(),{}]*)(?![{`])",
     re.IGNORECASE,
 )
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
@@ -268,11 +269,13 @@ def _filled(tags: Mapping[str, Any]) -> dict[str, Any]:
 # ---- WADO-URI
 
 
-def wado_uris(exchanges: Sequence[Exchange], page_url: str) -> dict[tuple[str, str], list[Instance]]:
-    """(study, series) → instances, from every WADO-URI address that was asked for or stands in a text."""
+def wado_uris(
+    exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+) -> dict[tuple[str, str], list[Instance]]:
+    """(study, series) → instances, from every WADO-URI address that was asked for, stands in a text, or follows from a list."""
     found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
     headers = next((own_headers(one) for one in reversed(exchanges) if "requestType=WADO" in one.url), {})
-    for address in _addresses(exchanges):
+    for address in (*_addresses(exchanges), *_of_lists(lists)):
         for study, series, uid, url in _wado(address, page_url):
             found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
     return {names: list(instances.values()) for names, instances in found.items()}
@@ -294,6 +297,26 @@ def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
             yield from (match[1] for match in _WADO.finditer(plain))
 
 
+def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
+    """Whether some list or text names WADO-URI objects, rather than the viewer's own requests alone."""
+    asked = {one.url for one in exchanges}
+    named = (one for one in (*_addresses(exchanges), *_of_lists(lists)) if _OBJECT.search(one))
+    return any(address not in asked for address in named)
+
+
+def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
+    """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
+    for fields in (each for value in lists for each in naming.contexts(value)):
+        service = next((str(value) for name, value in fields.items() if _SERVICE.fullmatch(name)), "")
+        said = {naming.keyword_of(name): str(value) for name, value in fields.items()}
+        uids = [said.get(name, "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        if service and all(uids):
+            query = urlencode(dict(zip(("studyUID", "seriesUID", "objectUID"), uids, strict=True)))
+            yield f"{service}{'&' if '?' in service else '?'}requestType=WADO&{query}"
+
+
+_OBJECT: Final = re.compile(r"objectUID=[\d.]+", re.IGNORECASE)
+_SERVICE: Final = re.compile(r"wado_?(url|uri|root|base)", re.IGNORECASE)
 _TEXTS: Final = (sniff.Kind.JSON, sniff.Kind.XML, sniff.Kind.HTML, sniff.Kind.TEXT)
 
 
@@ -306,16 +329,19 @@ def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
     if not named.get("objectuid"):
         return
     kept = [(name, value) for name, value in given if name.lower() not in _OF_RENDERED]
-    inside = is_private(parts.hostname or "") and not is_private(page.hostname or "")
-    scheme, host = (page.scheme, page.netloc) if inside else (parts.scheme, parts.netloc)
+    host = parts.hostname or ""
+    inside = (is_private(host) or "." not in host) and not is_private(page.hostname or "")
+    scheme, place = (page.scheme, page.netloc) if inside else (parts.scheme, parts.netloc)
     query = urlencode([*kept, ("contentType", "application/dicom")])
-    url = urlunsplit((scheme, host, parts.path, query, ""))
+    url = urlunsplit((scheme, place, parts.path, query, ""))
     yield named.get("studyuid", ""), named.get("seriesuid", ""), named["objectuid"], url
 
 
-async def listed_by_wado_uri(session: Session, exchanges: Sequence[Exchange], page_url: str) -> list[Series]:
+async def listed_by_wado_uri(
+    session: Session, exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+) -> list[Series]:
     """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing."""
-    found = wado_uris(exchanges, page_url)
+    found = wado_uris(exchanges, page_url, lists)
     series = [
         with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
         for (study, uid), instances in found.items()
