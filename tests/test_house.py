@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,9 +55,9 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in OURS:
-        yield name_of(path), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def trees() -> tuple[tuple[str, ast.Module], ...]:
+    return tuple((name_of(path), ast.parse(path.read_text(encoding="utf-8"))) for path in OURS)
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -162,12 +162,17 @@ def test_every_error_speaks(error, language):
     assert ("hint_en" in entry) == ("hint_zh" in entry)
 
 
+def called(call: ast.Call) -> str:
+    """The last part of a function's name."""
+    return getattr(call.func, "attr", "") or getattr(call.func, "id", "")
+
+
 def problem_codes() -> set[str]:
     """The first argument, or ``code=``, of every ``Problem(…)`` in the code."""
     codes = set()
     for _, tree in trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Problem":
+            if isinstance(node, ast.Call) and called(node) == "Problem":
                 given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "code")]
                 codes |= {value.value for value in given if isinstance(value, ast.Constant)}
     return codes
@@ -184,7 +189,9 @@ def said() -> set[str]:
     names = set()
     for _, tree in trees():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if not isinstance(node, ast.Call) or called(node) != "say":
+                continue
+            if node.args and isinstance(node.args[0], ast.Constant):
                 function = ast.unparse(node.func)
                 if function in ("say", "lang.say"):
                     names.add(node.args[0].value)
