@@ -32,6 +32,10 @@ CALLED = r"/nwservice/rispacsresp/[^/?#]+"
 DONE = "2000"
 IN_FRAGMENT = r"#(?P<token>[^&=#?/]*_SIGN_[^&#?]+)(?:&[^#]*)?"
 OBJECT_KEYS = ("ossKey", "file", "fileHash")
+PREFIX = re.compile(r"\s*PK:", re.IGNORECASE)
+CHECK = re.compile(
+    r"验证码|(?<!签名)验证(?!失败)"
+)  # a check that a person passes; a signature's is the site's own
 MASKED_NAME = re.compile(r"影像云-(.+)")  # the title of the shared page: 西安市影像云-张**
 
 
@@ -81,7 +85,7 @@ def described(link: ShareLink, answer: Response) -> list[Series]:
         said = told.msg or told.message or told.code
         raise (
             CaptchaRequired(CAPTCHA.name, said, host=link.host)
-            if "验证" in said
+            if CHECK.search(said)
             else gone(said, host=link.host)
         )
     data = told.data
@@ -108,7 +112,8 @@ def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Ser
         for one in _entries(told.images)
         if isinstance(one, Mapping)
     }
-    listed = next((got for got in map(_listed, (told.image, told.images, told.instances)) if got), [])
+    lists = [got for got in map(_listed, (told.image, told.images, told.instances)) if got]
+    listed = next((got for got in lists if any(map(_address, got))), lists[0] if lists else [])
     instances: dict[str, Instance] = {}
     nameless = 0
     for position, entry in enumerate(listed, start=1):
@@ -116,7 +121,9 @@ def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Ser
         if not address:
             nameless += 1
             continue
-        url = urljoin(link.origin + "/", address)
+        # a path may hold a colon, and is no scheme for that
+        whole_url = address.startswith(("http://", "https://", "/"))
+        url = urljoin(link.origin, address if whole_url else f"/{address}")
         path = urlsplit(url).path  # the query is the store's signature, which the next run's list gives anew
         own = whole(str(entry.get("instanceNumber"))) if isinstance(entry, Mapping) else None
         number = own or numbers.get(path.rpartition("/")[2]) or position
@@ -166,4 +173,4 @@ def _address(entry: object) -> str:
     """Where an entry's object lies: ``PK:`` and a path or an address, or an object that names its key in the store."""
     if isinstance(entry, Mapping):
         entry = next((entry[key] for key in OBJECT_KEYS if entry.get(key)), "")
-    return entry.removeprefix("PK:").strip() if isinstance(entry, str) else ""
+    return PREFIX.sub("", entry).strip() if isinstance(entry, str) else ""
