@@ -18,7 +18,7 @@ CASES = (
     Case("passes the link's bType on", site.OTHER_TYPE, series=SERIES),
     Case("a link of the token alone", site.PLAIN, series=SERIES),
     Case("an expired link", site.EXPIRED, raises=LinkExpired, says="链接已过期", ways=BOTH),
-    Case("an altered link", site.ALTERED, raises=StudyGone, says="签名校验失败"),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="签名验证失败"),
 )
 NOT_OURS = (
     "https://mic.ljjk.org.cn/",
