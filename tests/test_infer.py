@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from scraper.capture import counted, learn
+from scraper.capture import counted, learn, naming
 from scraper.capture.catch import SENT, Manifest
 from scraper.capture.fresh import Fresh
 from scraper.capture.notation import from_envelope
@@ -126,3 +126,21 @@ def test_what_may_be_the_sites_own_is_left_alone(asked):
 )
 def test_json_in_an_envelope(text, values):
     assert from_envelope(text) == values
+
+
+@pytest.mark.parametrize(
+    "said, tags",
+    [
+        ({"imagePosition": [1, 2.5, "-3"]}, {"00200032"}),
+        ({"imagePosition": "1\\2\\3"}, {"00200032"}),
+        ({"imagePosition": [1, 2]}, set()),
+        ({"imagePosition": "HFS"}, set()),
+        ({"position": [1, 2, 3], "orientation": "axial", "spacing": 0.7}, set()),
+        ({"pixelSpacing": [0.7, 0.7]}, {"00280030"}),
+        ({"pixelSpacing": 0.7}, set()),
+        ({"imageOrientation": [1, 0, 0, 0, 1, None]}, set()),
+    ],
+    ids=str,
+)
+def test_geometry_is_what_the_site_gives_under_its_name(said, tags):
+    assert set(naming.dicom_json(said)) == tags

@@ -5,6 +5,7 @@ Source: PS3.6 (keywords), PS3.18 annex F (DICOM JSON); protocol page ws_frames.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -32,10 +33,10 @@ _ALIASES: Final = {
     "RescaleIntercept": "intercept",
     "WindowCenter": "wc wl windowlevel",
     "WindowWidth": "ww",
-    "PixelSpacing": "spacing pixelspace",
+    "PixelSpacing": "pixelspace",
     "SliceThickness": "thickness",
-    "ImagePositionPatient": "imageposition ipp position",
-    "ImageOrientationPatient": "imageorientation iop orientation",
+    "ImagePositionPatient": "imageposition ipp",
+    "ImageOrientationPatient": "imageorientation iop",
     "FrameOfReferenceUID": "frameofreference foruid",
     "InstanceNumber": "instanceno instno imageno imagenumber instnumber",
     "SeriesNumber": "seriesno",
@@ -53,6 +54,9 @@ _WANTED: Final = (
     "ConvolutionKernel", "EchoTime", "RepetitionTime", "GantryDetectorTilt", "PatientPosition", "RescaleType",
     "SmallestImagePixelValue", "LargestImagePixelValue", "PixelPaddingValue", "VOILUTFunction", "ImagerPixelSpacing",
 )  # fmt: skip
+_GEOMETRY: Final = {  # how many numbers (PS3.3 C.7.6.2); fewer, or a word like "HFS", is something else of a like name
+    "ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2,
+}  # fmt: skip
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
 _THUMB: Final = re.compile(r"thumb|preview|icon|缩略|预览", re.IGNORECASE)
 
@@ -110,6 +114,13 @@ def _is_value(value: Any) -> bool:
     return value is not None
 
 
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
 def is_thumbnail(fields: Mapping[str, Any]) -> bool:
     """Whether the site itself calls it a small picture."""
     return any(
@@ -134,6 +145,10 @@ def dicom_json(fields: Mapping[str, Any]) -> dict[str, Any]:
             value if isinstance(value, list) else value.split("\\") if isinstance(value, str) else [value]
         )
         plain = [int(one) if isinstance(one, bool) else one for one in listed]
+        if len(plain) != _GEOMETRY.get(keyword or "", len(plain)) or (
+            keyword in _GEOMETRY and not all(map(_is_number, plain))
+        ):
+            continue
         exact = name.lower() == (keyword or "").lower()
         if exact or f"{tag:08X}" not in found:
             found[f"{tag:08X}"] = {"vr": values.vr_of(tag, "", signed=False), "Value": plain}

@@ -46,7 +46,10 @@ CLOSED: Final = re.compile(
     r"not (allowed|permitted)",
     re.IGNORECASE,
 )
-FAILED: Final = re.compile(r"失败|终止|异常|出错|错误|超时|\bfail|\berror|timed out", re.IGNORECASE)
+FAILED: Final = re.compile(
+    r"失败(?!.{0,3}0)|终止|(?<!未见)(?<!明显)(?<!无)异常|出错|错误|超时|\bfail|\berror|timed out",
+    re.IGNORECASE,
+)
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
 
 
