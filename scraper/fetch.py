@@ -193,7 +193,7 @@ class Fetcher:
                     await self._download(
                         Request(source.fallback, headers=source.headers, sign=source.sign), into
                     )
-                await asyncio.to_thread(assemble.settle, into)
+                await asyncio.to_thread(assemble.admit, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -203,10 +203,10 @@ class Fetcher:
                     await asyncio.to_thread(_unzip_or_keep, packed, into)
                 finally:
                     packed.unlink(missing_ok=True)
-                await asyncio.to_thread(assemble.settle, into)
+                await asyncio.to_thread(assemble.admit, into)
             case Captured(path=path):
                 await asyncio.to_thread(shutil.copyfile, path, into)
-                await asyncio.to_thread(assemble.settle, into)
+                await asyncio.to_thread(assemble.admit, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
             case Asked() as source:
@@ -224,7 +224,7 @@ class Fetcher:
         else:
             await asyncio.to_thread(into.write_bytes, answer)
         self._on_bytes(into.stat().st_size)
-        await asyncio.to_thread(assemble.settle, into)
+        await asyncio.to_thread(assemble.admit, into)
         return Fetched(source.origin)
 
     async def _wado_rs(self, source: WadoRs, into: Path) -> Fetched:
@@ -246,7 +246,7 @@ class Fetcher:
                 await asyncio.to_thread(
                     wado_rs.one_instance, answer, response.headers.get("content-type", ""), into
                 )
-                await asyncio.to_thread(assemble.settle, into)
+                await asyncio.to_thread(assemble.admit, into)
                 self._gives_files = True
                 return Fetched(Origin.ORIGINAL)
         finally:

@@ -15,9 +15,9 @@ import re
 import shutil
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 
 import filelock
@@ -121,16 +121,14 @@ class StudyStore:
                 shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
 
     def _find_folder(self, key: str) -> Path | None:
-        with os.scandir(self.output) as folders:  # a pattern of pathlib's takes ten times as long
-            names = [folder.name for folder in folders]
-        for name in sorted(names):
-            report = os.path.join(self.output, name, REPORT)  # noqa: PTH118  # as above
-            try:
-                state = os.stat(report)  # noqa: PTH116
-            except OSError:
-                continue
-            if key in _names_of_study(report, state.st_mtime_ns, state.st_size):
-                return Path(report).parent
+        """The study's folder, whatever it is called now: the one whose report has its UID or its key."""
+        for name in sorted(_names_in(self.output)):
+            report = os.path.join(self.output, name, REPORT)  # noqa: PTH118  # pathlib's takes ten times as long
+            known = _read_before.get(report)
+            if known is None or key in known:
+                known = _names_of_study(report)
+            if key in known:
+                return self.output / name
         return None
 
     def _adopt_report(self, folder: Path) -> None:
@@ -303,14 +301,15 @@ class StudyStore:
         write_whole(self._state / PLAN, json.dumps(plan))
 
     def _new_folder(self, name: str) -> Path:
-        for number in range(1, 10_000):
-            folder = self.output / (name if number == 1 else f"{name}_{number}")
-            try:
-                folder.mkdir(mode=0o700, parents=True)
-            except FileExistsError:
-                continue
-            return folder
-        raise NotWritable(path=str(self.output / name))
+        """A folder of that name, or of the next that is free; the same patient's studies of one day share a name."""
+        self.output.mkdir(mode=0o700, parents=True, exist_ok=True)
+        taken = set(_names_in(self.output))
+        for free in chain([name], (f"{name}_{number}" for number in count(2))):
+            if free not in taken:
+                with suppress(FileExistsError):  # another process was faster, or names differ in case alone
+                    (self.output / free).mkdir(mode=0o700)
+                    return self.output / free
+        raise AssertionError  # numbers do not end
 
     def write_report(self, document: Mapping[str, object]) -> None:
         """Write ``study.json`` whole, then drop the journal that it replaces."""
@@ -318,19 +317,28 @@ class StudyStore:
             return
         with disk(self.folder):
             write_whole(self.folder / REPORT, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+            _read_before.pop(str(self.folder / REPORT), None)
             shutil.rmtree(self._state, ignore_errors=True)
 
 
-@lru_cache(maxsize=65_536)
-def _names_of_study(report: str, changed_ns: int, size: int) -> tuple[str, ...]:
-    """The UID and the key in a study's report; each is read once as long as it stays the same, however many studies there are."""
-    del changed_ns, size
+_read_before: dict[str, tuple[str, ...]] = {}
+"""Report → the names in it: among ten thousand studies, each report is read once and not ten thousand times."""
+
+
+def _names_of_study(report: str) -> tuple[str, ...]:
+    """The UID and the key in a study's report; nothing where there is none."""
     try:
         document = json.loads(Path(report).read_text(encoding="utf-8"))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))
     except (OSError, ValueError, TypeError, AttributeError):
         return ()
-    return tuple(name for name in names if isinstance(name, str))
+    _read_before[report] = tuple(name for name in names if isinstance(name, str))
+    return _read_before[report]
+
+
+def _names_in(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
 
 
 def _file_name(sop_instance_uid: str) -> str:

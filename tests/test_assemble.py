@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 
 from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
-from scraper.assemble import check_frame, header, order, rebuild, settle
+from scraper.assemble import admit, check_frame, header, order, rebuild, settle
 from scraper.errors import CorruptInstance
 from scraper.model import Header, PixelParts
 
@@ -103,13 +103,24 @@ def test_a_lost_preamble_is_put_back(tmp_path, lost):
         (b"\x00" * 400, "bytes of an unknown kind"),
     ],
 )
-def test_what_is_no_instance_is_named(tmp_path, data, what):
+@pytest.mark.parametrize("look", [settle, admit])
+def test_what_is_no_instance_is_named(tmp_path, look, data, what):
     path = tmp_path / "one"
     path.write_bytes(data)
     with pytest.raises(CorruptInstance) as caught:
-        settle(path)
+        look(path)
     assert caught.value.values["what"] == what
     assert path.read_bytes() == data
+
+
+def test_admitted_and_settled_are_the_same_bytes(tmp_path):
+    settled, admitted = tmp_path / "settled", tmp_path / "admitted"
+    for path in (settled, admitted):
+        path.write_bytes(SLICE.data[128:])
+    settle(settled)
+    admit(admitted)
+    assert admitted.read_bytes() == settled.read_bytes()
+    assert header(admitted).sop_instance_uid == SLICE.sop_instance_uid
 
 
 def test_a_file_cut_in_its_pixels_still_has_a_header(tmp_path):
@@ -128,7 +139,7 @@ def nested(depth: int) -> bytes:
 def test_deep_nesting_is_refused_without_recursion(tmp_path, depth):
     path = tmp_path / "deep"
     path.write_bytes(nested(depth))
-    for look in (settle, header):
+    for look in (settle, admit, header):
         with pytest.raises(CorruptInstance) as caught:
             look(path)
         assert caught.value.values["what"] == "a DICOM file nested too deep to read"

@@ -2,7 +2,7 @@
 
 from scraper.assemble.disguise import disguised, stream
 from scraper.assemble.order import order
-from scraper.assemble.part10 import header, settle
+from scraper.assemble.part10 import admit, header, settle
 from scraper.assemble.rebuild import Rebuilt, check_frame, rebuild
 
-__all__ = ["Rebuilt", "check_frame", "disguised", "header", "order", "rebuild", "settle", "stream"]
+__all__ = ["Rebuilt", "admit", "check_frame", "disguised", "header", "order", "rebuild", "settle", "stream"]

@@ -340,30 +340,63 @@ def settle(path: Path) -> Header:
     Raises:
         CorruptInstance: anything else (an HTML page, a picture), a file that is cut off, or one without identity.
     """
-    front = b""
-    with walk.mapped(path) as data:
-        kind = sniff(bytes(data[:HEAD]))
-        if kind is Kind.META_FIRST or kind in BARE_DATA_SETS:
-            front = _missing_part(data, kind)
-            whole = None
-        elif kind is not Kind.PART10:
-            raise CorruptInstance(what=NAMES[kind])
-        if front:
-            whole = path.with_name(path.name + ".settled")
-            with whole.open("wb") as out:
-                out.write(front)
-                for at in range(0, len(data), 1 << 20):
-                    out.write(data[at : at + (1 << 20)])
-                out.flush()
-                os.fsync(out.fileno())
-    if front and whole is not None:
-        whole.replace(path)
-    with walk.mapped(path) as data:
-        layout = walk.part10(data)
-        if layout.fault is not None:
-            fault, layout.data = layout.fault, b""
-            raise CorruptInstance(what=describe_fault(fault))
+    _complete(path)
+    with _whole(path) as layout:
         found = _said_by(layout)
     if not found.sop_instance_uid:
         raise CorruptInstance(what="a DICOM file without identity")
     return found
+
+
+def admit(path: Path) -> None:
+    """As ``settle``, for whom somebody else reads the header later: half the work.
+
+    Raises:
+        CorruptInstance: as ``settle``; values that can't be read are left to that later look.
+    """
+    _complete(path)
+    with _whole(path) as layout:
+        if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
+            raise CorruptInstance(what="a DICOMDIR")
+        if not layout.text(0x00080018):
+            raise CorruptInstance(what="a DICOM file without identity")
+
+
+def _complete(path: Path) -> None:
+    """Put preamble and file meta in front of a data set that came without; a Part 10 file stays as it is.
+
+    Raises:
+        CorruptInstance: neither of the two.
+    """
+    with walk.mapped(path) as data:
+        kind = sniff(bytes(data[:HEAD]))
+        if kind is Kind.PART10:
+            return
+        if kind is not Kind.META_FIRST and kind not in BARE_DATA_SETS:
+            raise CorruptInstance(what=NAMES[kind])
+        whole = path.with_name(path.name + ".settled")
+        front = _missing_part(data, kind)
+        with whole.open("wb") as out:
+            out.write(front)
+            for at in range(0, len(data), 1 << 20):
+                out.write(data[at : at + (1 << 20)])
+            out.flush()
+            os.fsync(out.fileno())
+    whole.replace(path)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[walk.Layout]:
+    """The layout of a Part 10 file to its last byte.
+
+    Raises:
+        CorruptInstance: it is cut off or broken.
+    """
+    with walk.mapped(path) as data:
+        layout = walk.part10(data)
+        try:
+            if layout.fault is not None:
+                raise CorruptInstance(what=describe_fault(layout.fault))
+            yield layout
+        finally:
+            layout.data = b""  # the map is about to be closed
