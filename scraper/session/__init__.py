@@ -26,7 +26,7 @@ from scraper.link import ShareLink, redact
 from scraper.model import ACCESS_CODE, PASSWORD, Captured, Header, Question, Request
 from scraper.schema import Reply
 from scraper.session import sockets
-from scraper.session.http import Cookie, Http, Response, compact_json
+from scraper.session.http import BROKEN, Cookie, Http, Response, compact_json
 from scraper.settings import TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 JSON = "application/json;charset=UTF-8"
+BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
+LONGEST_BUSY_S = 60.0  # a host that asks for a longer pause is not waited for
 
 Ask = Callable[[Question, str, Path | None], str | None]
 """Asks the person at the terminal: the question, the host that asks, a picture to look at. None: nobody can be asked."""
@@ -146,9 +148,7 @@ class Session:
             SiteChanged: the JSON is not as known.
             SessionLapsed: 401 or 403 where a reply was due. NoSuchStudy: 404 or 410. SiteUnreachable: 5xx, no connection.
         """
-        response = await self.request(
-            Request(with_query(url, params), headers=dict(headers or {})), hops=hops
-        )
+        response = await self._patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
         return response if reply is None else self._read(response, reply)
 
     @overload
@@ -179,8 +179,25 @@ class Session:
         elif form is not None:
             sent, body = {"Content-Type": FORM}, encode_query(form).encode()
         request = Request(with_query(url, params), "POST", {**sent, **(headers or {})}, body)
-        response = await self.request(request, hops=hops)
+        response = await self._patiently(request, hops)
         return response if reply is None else self._read(response, reply)
+
+    async def _patiently(self, request: Request, hops: int) -> Response:
+        """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke."""
+        host = urlsplit(request.url).hostname or ""
+        for pause_s in BUSY_PAUSES_S:
+            try:
+                response = await self.request(request, hops=hops)
+            except SiteUnreachable as err:
+                if request.method != "GET" or err.values.get("why") not in BROKEN:
+                    raise
+                told_s = None
+            else:
+                told_s = response.retry_after_s
+                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_BUSY_S:
+                    return response
+            self._http.pace.overloaded(host, pause_s if told_s is None else told_s)
+        return await self.request(request, hops=hops)
 
     async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
                       on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip

@@ -361,6 +361,7 @@ _WHY = {
     92: "the connection broke",
     97: "the proxy does not answer",
 }
+BROKEN = tuple(_WHY[code] for code in (18, 52, 55, 56, 92))  # whys of a line that may hold the next time
 _TLS = (60, 77, 91)
 
 

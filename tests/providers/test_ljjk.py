@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.faults import Fault
 from fixtures.sites.ljjk import site
 from fixtures.world import World
 from providers.ljjk import Ljjk
@@ -36,6 +37,14 @@ async def test_case(case, via, tmp_path):
 
 async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
     with World(site.LjjkSite(lapse_after=5)) as world:
+        await check(Ljjk, CASES[0], world, tmp_path)
+        assert len(world.requests(path="/nwservice/")) == 2
+
+
+@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.CUT])
+async def test_a_list_is_asked_for_again_where_the_site_is_busy(tmp_path, fault):
+    with World(site.LjjkSite()) as world:
+        world.faults.plan("/nwservice/", fault)
         await check(Ljjk, CASES[0], world, tmp_path)
         assert len(world.requests(path="/nwservice/")) == 2
 
