@@ -38,6 +38,7 @@ from scraper.cli_options import (
     complain,
     settings_of,
 )
+from scraper.cli_quick import Quick, QuickGroup
 from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = typer.Typer(
     name="cloudfilm",
+    cls=QuickGroup,
     help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
     no_args_is_help=True,
     add_completion=False,
@@ -212,7 +214,7 @@ cli_batch.register(app, _run)
 cli_capture.register(app, _run)
 
 
-@app.command()
+@app.command(cls=Quick)
 def decode(
     file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
     annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,

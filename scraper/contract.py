@@ -68,6 +68,7 @@ from scraper.protocols import j2k_json
 from scraper.schema import Field, Reply, decode_text, mended, read, whole
 from scraper.session import Cookie, Response, Session, encode_query, with_query
 from scraper.session.sockets import Socket
+from scraper.shape import Shape
 
 WECHAT_PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "
@@ -111,23 +112,25 @@ class Provider:
     listeners: tuple[Provider, ...] = ()
 
     @classmethod
+    def shape(cls) -> Shape:
+        """What its links look like."""
+        hosts = tuple(row.host for row in cls.deployments)
+        return Shape(cls.name, tuple(cls.schemes), cls.route, tuple(cls.marks), hosts)
+
+    @classmethod
     def owns(cls, link: ShareLink) -> ShareLink | None:
         """The link with the route's named groups, where host and route are this platform's; else None."""
-        if any(_same_host(row.host, link) for row in cls.deployments):
-            return cls.reads(link)
-        return None
+        return cls.shape().owns(link)
 
     @classmethod
     def recognises(cls, link: ShareLink) -> ShareLink | None:
         """The same on a host that no row lists, where the address betrays the platform by its marks."""
-        if any(link.matched(mark) is not None for mark in cls.marks):
-            return cls.reads(link)
-        return None
+        return cls.shape().recognises(link)
 
     @classmethod
     def reads(cls, link: ShareLink) -> ShareLink | None:
         """The same on any host, whether or not the address betrays the platform."""
-        return link.matched(cls.route) if link.scheme in cls.schemes else None
+        return cls.shape().reads(link)
 
     def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         """Speak to the site and describe what there is; downloads nothing, and may be run again."""
@@ -160,12 +163,6 @@ class Provider:
     def watches(cls) -> bool:
         """Has the recipe a ``watch``."""
         return cls.watch is not Provider.watch
-
-
-def _same_host(row: str, link: ShareLink) -> bool:
-    if row.startswith("*."):
-        return link.host.endswith(row[1:])
-    return row in (link.host, link.host_and_port)
 
 
 __all__ = [

@@ -14,7 +14,7 @@ from scraper.errors import MalformedArchiveLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
-_LINK = re.compile(rf"https?://(?:[!-;=?-~]|(?<==)[{CJK}]+|[{CJK}]+(?=[!-~]*&[\w-]+=))+", re.IGNORECASE)
+_LINK = re.compile(rf"(?i:https?)://(?:[!-;=?-~]|(?<==)[{CJK}]+|[{CJK}]+(?=[!-~]*&[\w-]+=))+")
 _BARE_LINK = re.compile(
     r"(?:[\w-]+\.)+[a-z]{2,}(?::\d{1,5})?/[!-~]*|(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[!-~]*", re.I
 )
@@ -24,7 +24,7 @@ _ACCESS_CODE = re.compile(
     re.I,
 )
 _PASSWORD = re.compile(
-    rf"(?:密码|口令|password|pwd){_GAP}[「“\"'【\[]?([!-~]{{3,32}}?)(?=[\s」”\"'】\],;]|$|[{CJK}])", re.I
+    rf"(?i:(?:密码|口令|password|pwd){_GAP})[「“\"'【\[]?([!-~]{{3,32}}?)(?=[\s」”\"'】\],;]|$|[{CJK}])"
 )
 # Path segments made of plain words stay readable in a redacted link; anything else may be a token.
 _WORDS = re.compile(

@@ -135,6 +135,19 @@ def pages(path: Path, *, colour: bool = False) -> Iterator[Page]:
     )
 
 
+def greys(path: Path) -> Iterator[tuple[int, memoryview]]:
+    """Of a simple kind of file the same pages' grey pixels alone, (rows, columns), by page number; needs no NumPy.
+
+    Raises:
+        NoSuchFile, UnreadableFile, TooManyPixels: as ``pages``.
+    """
+    for number, frame in _frames(path, kind_of(path), colour=False):
+        upright = _upright(frame)
+        grey = upright if upright.mode == "L" else upright.convert("L")
+        columns, rows = grey.size
+        yield number, memoryview(grey.tobytes()).cast("B", (rows, columns))
+
+
 def frames_left_out(path: Path) -> int:
     """How many frames of an animation ``pages`` does not give; 0 for everything else.
 
@@ -149,6 +162,11 @@ def frames_left_out(path: Path) -> int:
 
 
 def _image_pages(path: Path, kind: Kind, *, colour: bool) -> Iterator[Page]:
+    for number, frame in _frames(path, kind, colour=colour):
+        yield _page(number, frame, colour=colour)
+
+
+def _frames(path: Path, kind: Kind, *, colour: bool) -> Iterator[tuple[int, Image.Image]]:
     with closing(_open(path, kind)) as image:
         frames = getattr(image, "n_frames", 1) if kind is not Kind.JPEG else 1
         limit = frames if kind is Kind.TIFF else MAX_FRAMES
@@ -162,7 +180,7 @@ def _image_pages(path: Path, kind: Kind, *, colour: bool) -> Iterator[Page]:
                 if index:
                     return  # what came before is whole
                 raise UnreadableFile(path=path) from err
-            yield _page(index + 1, frame, colour=colour)
+            yield index + 1, frame
 
 
 def _open(path: Path, kind: Kind) -> Image.Image:
@@ -177,12 +195,20 @@ def _open(path: Path, kind: Kind) -> Image.Image:
             warnings.simplefilter(
                 "ignore", Image.DecompressionBombWarning
             )  # the limit is judged here, with a sentence
-            image = Image.open(io.BytesIO(path.read_bytes()), formats=[kind.value])
+            file = io.BytesIO(path.read_bytes())
+            image = _jpeg(file) if kind is Kind.JPEG else Image.open(file, formats=[kind.value])
     except Image.DecompressionBombError as err:
         raise TooManyPixels(path=path, megapixels=">178", limit=MAX_PIXELS // 1_000_000) from err
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, MemoryError) as err:
         raise UnreadableFile(path=path) from err
     return image
+
+
+def _jpeg(file: io.BytesIO) -> Image.Image:
+    """What ``Image.open`` gives, without the four other kinds of file that it loads along."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    return JpegImageFile(file)
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -219,21 +245,28 @@ def _load_what_is_there(image: Image.Image) -> None:
 
 def _page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0) -> Page:
     import numpy as np
-    from PIL import Image, ImageOps
 
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in {"I", "F", "I;16", "I;16B", "I;16L"}:
-        return Page(number, _stretched(np.asarray(upright)), scale=scale)
-    if upright.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in upright.info:
-        layer = upright.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
-        upright = Image.alpha_composite(paper, layer).convert("RGB")
+    upright = _upright(image)
     grey = np.asarray(upright if upright.mode == "L" else upright.convert("L"))
     red = None
     if colour and upright.mode in {"RGB", "P", "CMYK", "YCbCr"}:
         channel = np.asarray(upright.convert("RGB").getchannel("R"))
         red = channel if _has_red(channel, grey) else None
     return Page(number, grey, red, scale)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says, on white where it lets light through, of 8 bits a sample."""
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in {"I", "F", "I;16", "I;16B", "I;16L"}:
+        return _stretched(upright)
+    if upright.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        upright = Image.alpha_composite(paper, layer).convert("RGB")
+    return upright
 
 
 def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
@@ -244,13 +277,14 @@ def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
     return bool(lifted.mean() > _RED_PART) if lifted.size else False
 
 
-def _stretched(samples: NDArray[Any]) -> NDArray[np.uint8]:
+def _stretched(image: Image.Image) -> Image.Image:
     """Samples of more than 8 bits, their range laid over 0…255; not-a-number is black."""
     import numpy as np
+    from PIL import Image
 
-    values = np.nan_to_num(samples.astype(np.float32), posinf=0.0, neginf=0.0)
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    return ((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8)
+    return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8))
 
 
 def _pdf_pages(path: Path, *, colour: bool) -> Iterator[Page]:

@@ -10,13 +10,17 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import entry_points
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import providers
-from scraper.contract import Provider, ShareLink
+from scraper import kept, settings
 from scraper.errors import NoSuchFile, UnusableLink, UsageError
-from scraper.link import Kind, kind_of, of, unwrapped
+from scraper.link import Kind, ShareLink, kind_of, of, unwrapped
+from scraper.shape import Shape
+
+if TYPE_CHECKING:
+    from scraper.contract import Provider
 
 UNIVERSAL = "universal"
 GROUP = "cloudfilm.providers"
@@ -41,18 +45,25 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All providers by name, and the plug-ins that failed."""
+    """All providers by name, and those that failed to load; ``plugged`` are the names of the plug-ins installed."""
 
     by_name: dict[str, type[Provider]]
     broken: tuple[Broken, ...]
+    plugged: tuple[str, ...] = ()
 
 
 @cache
 def known() -> Known:
     """Every provider: those plugged in by entry points first, then the built-in ones. A broken plug-in breaks nothing."""
+    from importlib.metadata import entry_points
+
+    import providers
+    from scraper.contract import Provider
+
     by_name: dict[str, type[Provider]] = {}
     broken: list[Broken] = []
-    for entry in entry_points(group=GROUP):
+    plugged = entry_points(group=GROUP)
+    for entry in plugged:
         try:
             loaded = entry.load()
         except Exception as err:  # noqa: BLE001  # a stranger's module may fail in any way
@@ -68,10 +79,12 @@ def known() -> Known:
                 by_name.setdefault(provider.name, provider)
         except (ImportError, SyntaxError) as err:  # one recipe must not take the others along
             broken.append(Broken(module, str(err)))
-    return Known(by_name, tuple(broken))
+    return Known(by_name, tuple(broken), tuple(entry.name for entry in plugged))
 
 
 def _providers_in(module: str) -> Iterable[type[Provider]]:
+    from scraper.contract import Provider
+
     loaded = importlib.import_module(f"providers.{module}")
     for value in vars(loaded).values():
         if (
@@ -140,6 +153,8 @@ def from_file(path: Path) -> type[Provider]:
     Raises:
         NoSuchFile: it is not there. UsageError: it does not load, or holds no provider or several.
     """
+    from scraper.contract import Provider
+
     if not path.is_file():
         raise NoSuchFile(path=str(path))
     name = f"cloudfilm_file_{path.stem}"
@@ -195,6 +210,27 @@ class Meaning:
         return 1 if self.kind is Kind.LINK else 2
 
 
+@cache
+def shapes() -> tuple[Shape, ...]:
+    """What the links of every provider look like, in the order of ``known``; loads no recipe where that was kept."""
+    return kept.shapes(settings.data_folder(), _told)
+
+
+def _told() -> tuple[tuple[Shape, ...], bool]:
+    """The same from the recipes themselves, and whether it lasts: what is not ours may change without a sign."""
+    every = known()
+    lasts = not every.plugged and not every.broken
+    return tuple(provider.shape() for provider in every.by_name.values()), lasts
+
+
+def owner_of(link: ShareLink) -> str | None:
+    """The name of the provider that ``find`` gives, without loading it."""
+    every = shapes()
+    ours = (one.name for one in every if one.owns(link) is not None)
+    marked = (one.name for one in every if one.recognises(link) is not None)
+    return next(chain(ours, marked), None)
+
+
 def meaning(text: str, symbology: str = "") -> Meaning:
     """What one payload is; never raises."""
     kind = kind_of(text, symbology)
@@ -203,10 +239,10 @@ def meaning(text: str, symbology: str = "") -> Meaning:
         if address is None:
             return Meaning(kind, None, None)
         try:
-            owner = find(of(address))
+            owner = owner_of(of(address))
         except UnusableLink:
             return Meaning(kind, None, None)
         if owner is not None:
-            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner.provider.name, address)
+            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner, address)
         return Meaning(kind, None, address)
     return Meaning(kind, None, None)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from scraper import registry
-from scraper.doctor import Finding
 from scraper.lang import question_label, say
 from scraper.settings import Language
-from scraper.source import Decoded
+
+if TYPE_CHECKING:
+    from scraper.doctor import Finding
+    from scraper.source import Decoded
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
 
@@ -80,6 +79,10 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
 
 def provider_table(rows: Sequence[dict[str, object]], language: Language) -> None:
     """The providers as a table on standard output."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "hospitals", "example", "asks", "serves", "verified"):
         table.add_column(say(f"providers.{column}", language), overflow="fold")
@@ -103,6 +106,10 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
 
 def findings_table(findings: Sequence[Finding], language: Language) -> None:
     """What ``doctor`` found, one line each; what is missing with what that costs and the command that mends it."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):
         table.add_column(overflow="fold")

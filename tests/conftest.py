@@ -67,8 +67,10 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = Path(__file__).parent / "plugins"
     monkeypatch.syspath_prepend(str(folder))
     registry.known.cache_clear()
+    registry.shapes.cache_clear()
     yield folder
     registry.known.cache_clear()
+    registry.shapes.cache_clear()
     sys.modules.pop("cloudfilm_aurora", None)
 
 

@@ -13,16 +13,17 @@ from queue import Empty, Queue
 from threading import Thread
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from scraper import picture
 from scraper.errors import CloudfilmError, UnreadableFile
-from scraper.qr import cascade
 from scraper.qr.annotate import draw
-from scraper.qr.engines import Engine, Polygon, Seen
+from scraper.qr.engines import Engine, Polygon, Seen, zxing
 from scraper.qr.engines import engines as _engines
 from scraper.qr.models import WrongSum, default_folder, fetch_models
-from scraper.qr.worker import Worker
+
+if TYPE_CHECKING:
+    from scraper.qr.worker import Worker
 
 __all__ = [
     "Code",
@@ -128,8 +129,8 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
 
     def look() -> None:
         try:
-            for page in picture.pages(path):
-                looks.put((page.number, cascade.glance(page)))
+            for number, grey in picture.greys(path):
+                looks.put((number, zxing(grey)))
                 if search.done:
                     break
         except (CloudfilmError, MemoryError) as err:
@@ -175,16 +176,17 @@ class Reader:
     """
 
     def __init__(self, models: Path | None = None) -> None:
-        self._worker = Worker(models or default_folder())
+        self._models = models
+        self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
-        self._worker.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._worker.__exit__(kind, error, trace)
+        if self._worker is not None:
+            self._worker.__exit__(kind, error, trace)
 
     def read(self, path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool]) -> Reading:
         """Every code in the file, until ``certain`` is content or nothing is left to try.
@@ -210,6 +212,9 @@ class Reader:
 
     def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float) -> bool:
         """Has the worker search; True where time ended it."""
+        from scraper.qr.worker import Worker  # with all that only a long search needs
+
+        self._worker = self._worker or Worker(self._models or default_folder())
         looks = self._worker.search(path, glanced=glanced, left_s=left_s)
         try:
             for page, seen in looks:

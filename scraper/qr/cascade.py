@@ -112,13 +112,11 @@ def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(stretched, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
 
-def glance(page: Page) -> Seen:
-    """The first look: zxing-cpp on the grey pixels as they are. Needs no OpenCV."""
-    return zxing(page.grey, scale=page.scale)
-
-
 def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
-    """All looks after the first, by what they find for what they cost; a page without a code costs all of them."""
+    """All looks after the first, which is zxing-cpp's at the grey pixels as they are.
+
+    They come by what they find for what they cost; a page without a code costs all of them.
+    """
     views = Views(page)
     grey, scale = views.whole
     if grey is not page.grey:

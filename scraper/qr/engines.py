@@ -71,7 +71,7 @@ def as_text(payload: bytes) -> str:
 
 
 def zxing(
-    grey: NDArray[np.uint8],
+    grey: NDArray[np.uint8] | memoryview,
     *,
     every: bool = False,
     histogram: bool = False,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -64,6 +63,8 @@ def fetch_models(download: Callable[[str], bytes], folder: Path | None = None) -
         WrongSum: a file is not the one that was pinned.
         OSError: the folder can't be written.
     """
+    import tempfile
+
     folder = folder or default_folder()
     folder.mkdir(parents=True, exist_ok=True)
     written = []

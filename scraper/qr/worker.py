@@ -25,7 +25,7 @@ from typing import Any, Self
 from scraper import picture
 from scraper.errors import NoSuchFile, UnreadableFile
 from scraper.qr import cascade
-from scraper.qr.engines import Found, Seen, Wechat
+from scraper.qr.engines import Found, Seen, Wechat, zxing
 
 MEMORY = (
     6 * 2**30
@@ -228,7 +228,7 @@ def _search(path: Path, wechat: Wechat, *, glanced: bool, skip: int) -> None:
 def _steps(path: Path, wechat: Wechat, *, glanced: bool) -> Iterator[tuple[int, cascade.Step]]:
     if not glanced:
         for page in picture.pages(path):
-            yield page.number, partial(cascade.glance, page)
+            yield page.number, partial(zxing, page.grey, scale=page.scale)
     for page in picture.pages(path, colour=True):
         for step in cascade.steps(page, wechat):
             yield page.number, step

@@ -1,0 +1,67 @@
+"""A command that starts at once: options that were not given, and plain words, skip typer's own reading of values.
+
+That loads pydantic and builds a schema an option, which takes longer than reading the codes of an easy photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from scraper.settings import Language
+
+_WORDS: Mapping[str, Callable[[Any], Any]] = {
+    "file": lambda words: [Path(word) for word in words],
+    "annotate": Path,
+    "lang": Language,
+}
+"""By the parameter's name, what makes its value of the words given; may raise ValueError."""
+
+
+class Quick(TyperCommand):
+    """For ``cls`` of a typer command whose parameters with words are among ``_WORDS``."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The command's own and ``--help``, each reading what it can by itself."""
+        return _eased(super().get_params(ctx))
+
+
+class QuickGroup(TyperGroup):
+    """The same for the options before the command's name."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The group's own and ``--help``, each reading what it can by itself."""
+        return _eased(super().get_params(ctx))
+
+
+def _eased(params: list[Any]) -> list[Any]:
+    for param in params:
+        if "process_value" not in vars(param):
+            # an instance's own attribute wins over the class's method; where typer asks another way, it is slower only
+            param.process_value = _reader(param)
+    return params
+
+
+def _reader(param: Any) -> Callable[[Any, Any], Any]:
+    """What gives the parameter's value: as it stands, from its words, or, of anything else, as typer reads it."""
+    usual: Callable[[Any, Any], Any] = param.process_value
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if (param.required and not value) or param.multiple:
+            return usual(ctx, value)
+        if value is None:
+            return None if param.callback is None else param.callback(ctx, param, None)
+        if param.callback is None:
+            if isinstance(value, int | float) and value is param.default:
+                return value
+            if param.name in _WORDS:
+                try:
+                    return _WORDS[param.name](value)
+                except ValueError:
+                    pass  # typer says what is wrong with it
+        return usual(ctx, value)
+
+    return process_value

@@ -1,0 +1,122 @@
+"""The link shapes of all providers, kept between runs: a photo is understood without loading a recipe.
+
+What is kept counts only while it is told by the very files that it was made from: the recipes' contents, what makes a shape
+of them, and the plug-ins installed. Whatever else lies there is as good as nothing, and made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from scraper import __version__
+from scraper.shape import Shape
+
+NAME = "link-shapes.json"
+MAX_BYTES = 1 << 20
+_MAKERS = ("shape.py", "contract.py", "registry.py")
+_PLUGGED = ("dist-info", "egg-info")
+
+
+def shapes(folder: Path, load: Callable[[], tuple[tuple[Shape, ...], bool]]) -> tuple[Shape, ...]:
+    """What ``load`` gives, from ``folder`` where it was kept there; never raises over what lies there.
+
+    Args:
+        folder: the user's own.
+        load: asks the recipes themselves; and tells whether that may be kept.
+    """
+    key = _key()
+    held = _read(folder / NAME, key)
+    if held is not None:
+        return held
+    told, lasts = load()
+    if lasts and key:
+        with suppress(OSError):
+            _write(folder, key, told)
+    return told
+
+
+def _key() -> str:
+    """Changes with whatever could change a shape; empty where that can't be told."""
+    import providers
+
+    found = hashlib.blake2b(__version__.encode(), digest_size=20)
+    here = Path(__file__).parent
+    try:
+        for folder in sorted(providers.__path__):
+            for path in sorted(Path(folder).rglob("*.py")):
+                _add(found, str(path), path.read_bytes())
+        for name in _MAKERS:
+            _add(found, name, (here / name).read_bytes())
+    except OSError:  # from a zip, say
+        return ""
+    for place in sys.path:
+        if declared := _plugged_in(place or "."):
+            _add(found, place, declared)
+    return found.hexdigest()
+
+
+def _add(found: Any, name: str, content: bytes) -> None:
+    found.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape"))
+    found.update(content)
+
+
+def _plugged_in(place: str) -> bytes:
+    """The entry points that a folder of installed packages declares, as far as they can change: names, sizes, times."""
+    rows = []
+    try:
+        if os.path.isfile(place):  # noqa: PTH113  # a zip on the path; Path costs more than the question
+            rows.append(str(os.stat(place).st_mtime_ns))  # noqa: PTH116
+        else:
+            with os.scandir(place) as entries:
+                names = sorted(one.name for one in entries if one.name.endswith(_PLUGGED))
+            for name in names:
+                with suppress(OSError):
+                    stat = os.stat(f"{place}/{name}/entry_points.txt")  # noqa: PTH116
+                    rows.append(f"{name} {stat.st_size} {stat.st_mtime_ns}")
+    except OSError:
+        pass  # a folder that is not there has none
+    return "\n".join(rows).encode(errors="surrogateescape")
+
+
+def _read(path: Path, key: str) -> tuple[Shape, ...] | None:
+    """What is kept under the key; None for anything else."""
+    try:
+        if not key or path.stat().st_size > MAX_BYTES:
+            return None
+        held: Any = json.loads(path.read_bytes())
+        if held["key"] != key:
+            return None
+        return tuple(_shape(row) for row in held["shapes"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _shape(row: Any) -> Shape:
+    name, schemes, route, marks, hosts = row
+    for text in (name, route, *schemes, *marks, *hosts):
+        if not isinstance(text, str):
+            raise TypeError(text)
+    return Shape(name, tuple(schemes), route, tuple(marks), tuple(hosts))
+
+
+def _write(folder: Path, key: str, kept: tuple[Shape, ...]) -> None:
+    """Whole or not at all; another process may be doing the same."""
+    import tempfile
+
+    rows = [[one.name, one.schemes, one.route, one.marks, one.hosts] for one in kept]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"key": key, "shapes": rows}, file)
+        Path(part).replace(folder / NAME)
+    except OSError:
+        Path(part).unlink(missing_ok=True)
+        raise

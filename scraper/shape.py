@@ -1,0 +1,36 @@
+"""What a platform's links look like: the hosts known, the address below them, the marks on other hosts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scraper.link import ShareLink
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A provider's links, told without the recipe itself; the attributes are ``contract.Provider``'s own."""
+
+    name: str
+    schemes: tuple[str, ...]
+    route: str
+    marks: tuple[str, ...]
+    hosts: tuple[str, ...]
+
+    def owns(self, link: ShareLink) -> ShareLink | None:
+        """The link with the route's named groups, where host and route are this platform's; else None."""
+        return self.reads(link) if any(_same_host(row, link) for row in self.hosts) else None
+
+    def recognises(self, link: ShareLink) -> ShareLink | None:
+        """The same on a host that no row lists, where the address betrays the platform by its marks."""
+        return self.reads(link) if any(link.matched(mark) is not None for mark in self.marks) else None
+
+    def reads(self, link: ShareLink) -> ShareLink | None:
+        """The same on any host, whether or not the address betrays the platform."""
+        return link.matched(self.route) if link.scheme in self.schemes else None
+
+
+def _same_host(row: str, link: ShareLink) -> bool:
+    if row.startswith("*."):
+        return link.host.endswith(row[1:])
+    return row in (link.host, link.host_and_port)
