@@ -25,12 +25,15 @@ from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher,
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
+from providers.families import driven
+from providers.families.envelope import refused
 from scraper.contract import (
     ACCESS_CODE,
     WECHAT_PHONE,
     AsyncIterator,
     CloudfilmError,
     CredentialsRefused,
+    CredentialsRequired,
     Deployment,
     DownloadNotPermitted,
     Field,
@@ -42,7 +45,6 @@ from scraper.contract import (
     Reply,
     Request,
     Session,
-    SessionLapsed,
     ShareLink,
     SiteBusy,
     SiteChanged,
@@ -64,6 +66,7 @@ NOT_SENT = {"h", "isEncryption", "dateTime", "isShare", "id"}
 BY_PATIENT, AS_DICOM = 5, 0
 DONE, FAILED = 4, 5
 EVERY_S, UP_TO_S = 3.0, 1800.0
+CODE = f":is({driven.FIELD}) >> visible=true"
 
 
 class Answer(Reply):
@@ -101,7 +104,6 @@ class FileReply(Reply):
 
 class JobReply(Reply):
     file: FileReply = Field(alias="File")
-    progress: float | None = Field(None, alias="Progress")
 
 
 class Whuh(Provider):
@@ -117,64 +119,102 @@ class Whuh(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         _check_time(link)
         told = {name: value.replace(" ", "+") for name, value in link.params.items()}
-        number = told.get("h", "")
-        answer = await _call(link, session, "GetCloudImageConfigInfoByHospitalCode", {"hospitalCode": number})
-        config = read(json.dumps(answer or {}).encode(), ConfigReply, link.url)
-        if config.may_download is False:
-            raise DownloadNotPermitted(host=link.host)
         asked = [
             {"Key": NAMES.get(name, name), "Value": value}
             for name, value in told.items()
             if name not in NOT_SENT
         ]
-        body = {"HospitalNumber": number, "VistParms": [*asked, {"Key": "Url", "Value": link.url}]}
-        for package in await _packages(link, session, await _call(link, session, REPORTS, body)):
+        body = {
+            "HospitalNumber": told.get("h", ""),
+            "VistParms": [*asked, {"Key": "Url", "Value": link.url}],
+        }
+        await _check_offer(link, session)
+        try:
+            reports = await _call(link, session, REPORTS, body)
+        except CredentialsRequired as err:  # only its page knows how to submit the code
+            if session.settings.browser == "never":
+                raise
+            raise SiteChanged(err.said, host=link.host, what="a security code") from None
+        for package in _packages(link, session, reports):
             yield package
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         _check_time(link)
         await session.open(link.url)
-        code = "input[placeholder*=安全码], input[name*=code i], input[type=password]"
-        report = "text=/查看影像|影像下载|检查报告|检查项目/"
-        if await session.which(code=code, report=report) == "code":
-            await session.page.locator(code).first.fill(session.answer(ACCESS_CODE))
-            await session.page.locator(code).first.press("Enter")
-            if await session.which(refused="text=/安全码(错误|不正确|有误)/", report=report) == "refused":
-                raise CredentialsRefused(ACCESS_CODE.name, host=link.host)
+        if await _shown(link, session, code=CODE) != "code":
+            return
+        if not session.settings.headed or session.given(ACCESS_CODE):
+            await driven.answer(session, ACCESS_CODE)
+        if await _shown(link, session) != REPORTS:
+            raise CredentialsRefused(ACCESS_CODE.name, await driven.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(SERVICE + REPORTS, timeout_s=session.settings.timeout_s)
-        for package in await _packages(link, session, _result(link, SERVICE + REPORTS, call.read())):
+        calls = session.traffic.matching(SERVICE + REPORTS)
+        if not calls:
+            raise gone(await driven.words(session), host=link.host)
+        reports = _result(link, SERVICE + REPORTS, calls[-1].read())
+        await _check_offer(link, session)
+        for package in _packages(link, session, reports):
             yield package
 
 
-async def _packages(link: ShareLink, session: Session, result: object) -> list[Package]:
-    """One package for each examination whose images are on the cloud."""
+async def _shown(link: ShareLink, session: Session, **faces: str) -> str:
+    """What the page comes to: REPORTS, its call was answered; one of ``faces``; nothing, it has come to rest."""
+    give_up = time.monotonic() + (driven.PERSON_S if session.settings.headed else session.settings.timeout_s)
+    while time.monotonic() < give_up:
+        for call in session.traffic.matching(SERVICE + REPORTS):
+            with contextlib.suppress(CredentialsRequired):  # asked before the code was there
+                _result(link, SERVICE + REPORTS, call.read())
+                return REPORTS
+        with contextlib.suppress(SiteChanged):
+            return await session.which(timeout_s=driven.LOOK_S, **faces)
+        if session.traffic.idle_s > driven.QUIET_S and not session.settings.headed:
+            break
+    return ""
+
+
+async def _check_offer(link: ShareLink, session: Session) -> None:
+    """Raises DownloadNotPermitted where the hospital's page does not offer it."""
+    asked = {"hospitalCode": link.params.get("h", "")}
+    answer = await _call(link, session, "GetCloudImageConfigInfoByHospitalCode", asked)
+    config = read(json.dumps(answer or {}).encode(), ConfigReply, link.url)
+    if config.may_download is False:
+        raise DownloadNotPermitted(host=link.host)
+
+
+def _packages(link: ShareLink, session: Session, result: object) -> list[Package]:
+    """One package for each examination."""
     listed = [one for one in (result if isinstance(result, list) else [result]) if one]
     reports = read(json.dumps({"reports": listed}).encode(), ReportsReply, link.url).reports
     if not reports:
         raise NoSuchStudy(host=link.host)
-    found = []
-    for one in reports:
-        asked = {"hospitalID": one.hospital, "cloudImageReportID": one.id}
-        if await _call(link, session, "GetExistImageByCloudImageReportID", asked) is True:
-            study = Study(
+    return [
+        Package(
+            partial(_packed, link, session, one),
+            study=Study(
                 date=re.sub(r"\D", "", one.date or "")[:8],
                 modality=one.modality or "",
                 description=one.item or "",
                 patient_name=one.name or "",
                 key=f"{one.hospital}/{one.examination or one.id}",
-            )
-            found.append(Package(partial(_packed, link, session, one), study=study))
-        else:
-            session.tell("not-there-yet", host=link.host, examination=one.examination)
-    if not found:
-        raise SiteBusy(host=link.host, why="the images are being fetched from the hospital; try later")
-    return found
+            ),
+        )
+        for one in reports
+    ]
 
 
 async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Request:
-    """Have the site pack one examination; gives the request for the zip."""
+    """Have the site pack one examination; gives the request for the zip.
+
+    Raises:
+        SiteBusy: its images are still being fetched from the hospital, or could not be packed.
+    """
+    there = {"hospitalID": report.hospital, "cloudImageReportID": report.id}
+    if str(await _call(link, session, "GetExistImageByCloudImageReportID", there)).lower() not in (
+        "true",
+        "1",
+    ):
+        raise SiteBusy(host=link.host, why="the images are being fetched from the hospital; try later")
     info = {
         "ExaminationID": report.examination, "ReportID": report.report, "PatientID": report.patient, "SeriesInstanceUID": "",
         "PatientName": report.name, "StudyTypeName": report.modality, "StudyDate": report.date, "DownloadSource": BY_PATIENT,
@@ -224,26 +264,33 @@ async def _call(link: ShareLink, session: Session, name: str, body: object) -> o
     token = base64.b64encode(_cipher(TripleDES(KEY * 3), IV, now.encode(), seal=True)).decode()
     headers = {**_page(link), "TimeStamp": stamp, "Nonce": nonce, "Signature": signed, "vToken": token}
     answer = await session.post(link.join(path), json=body, headers=headers)
-    if answer.status in (401, 403):
-        raise SessionLapsed(host=link.host)
-    return _result(link, path, answer.body)
+    try:
+        return _result(link, path, answer.body)
+    except SiteChanged as err:
+        raise err if answer.ok else refused(answer) from None
 
 
 def _result(link: ShareLink, path: str, body: bytes) -> object:
-    """The ``Result`` of an answer: JSON in clear, or Base64 of its cipher, in quotes or not, padded or not."""
-    text = body.strip().strip(b'"')
+    """The ``Result`` of an answer: JSON in clear, or Base64 of its cipher, in quotes or not, padded or not.
+
+    Raises:
+        CredentialsRequired: the security code is asked for. StudyGone: refused, in the site's own words.
+    """
+    text = body.removeprefix(b"\xef\xbb\xbf").strip()
     if not text.startswith(b"{"):
+        packed = re.sub(rb"[^A-Za-z0-9+/]", b"", text)
         try:
-            packed = base64.b64decode(text + b"=" * (-len(text) % 4))
-            text = _cipher(TripleDES(KEY * 3), IV, packed, seal=False)
+            text = _cipher(
+                TripleDES(KEY * 3), IV, base64.b64decode(packed + b"=" * (-len(packed) % 4)), seal=False
+            )
         except ValueError:
             raise SiteChanged(host=link.host, what=f"{path} gives no JSON") from None
     answer = read(text, Answer, link.join(path))
     if answer.success:
         return answer.result
     said = answer.message or ""
-    if "安全码" in said:  # only its page knows how to submit it
-        raise SiteChanged(said, host=link.host, what="a security code")
+    if "安全码" in said:
+        raise CredentialsRequired(ACCESS_CODE.name, said, host=link.host)
     raise gone(said, host=link.host)
 
 

@@ -42,9 +42,9 @@ def exit_code(studies: Sequence[StudyResult]) -> ExitCode:
     if "conflicting-bytes" in codes:
         return ExitCode.STORE
     whole = all(
-        series.status == "ok" and not any(problem.fatal for problem in study.problems)
+        not any(problem.fatal for problem in study.problems)
+        and all(series.status == "ok" for series in study.series)
         for study in studies
-        for series in study.series
     )
     return ExitCode.COMPLETE if whole and studies else ExitCode.INCOMPLETE
 

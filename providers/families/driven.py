@@ -6,6 +6,7 @@ facts: fixtures/sites/ftimage/README.md, fixtures/sites/tjmucih/README.md, fixtu
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from scraper.contract import (
 )
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
-SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看")
+SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看", "进入", "下一步")
+BUTTON = "button, a, [role=button], [class*=btn i], [class*=button i]"
 PICTURE = (
     "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
 )
@@ -77,12 +79,17 @@ async def fill(session: Session, question: Question) -> None:
 
 async def press(session: Session) -> bool:
     """Press the button that submits; False where the page shows none."""
+    buttons = session.page.locator(BUTTON).locator("visible=true")
     for label in SUBMIT:
-        selector = f'button:text-is("{label}"), input[value="{label}"], a:text-is("{label}")'
-        button = session.page.locator(selector).locator("visible=true")
-        if await button.count():
-            await button.first.click()
-            return True
+        spaced = r"\s*".join(label)  # some frameworks put a blank between two characters
+        words = re.compile(rf"^\s*{spaced}\s*$")
+        for button in (
+            buttons.filter(has_text=words),
+            session.page.locator(f'input[value="{label}"]:visible'),
+        ):
+            if await button.count():
+                await button.first.click()
+                return True
     return False
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import providers.whuh
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.whuh import site
 from fixtures.world import World
 from providers.whuh import Whuh
@@ -17,7 +18,7 @@ from scraper.errors import (
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 IN_PAGE = (Via.BROWSER,)
@@ -27,6 +28,7 @@ ALL = {one.uid: len(one.instances) for study in STUDIES.values() for one in stud
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
     Case("opens one examination", site.OPEN, series=FIRST, left_out=2, ways=BOTH),
+    Case("parameters in the query", site.IN_QUERY, series=FIRST, left_out=2, ways=BOTH),
     Case("brings both examinations", site.LIST, series=ALL, left_out=4, ways=BOTH),
     Case("passes the security code", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2, ways=IN_PAGE),
     Case("asks for the security code", site.WITH_CODE, raises=CredentialsRequired, ways=IN_PAGE),
@@ -35,12 +37,14 @@ CASES = (
         site.WITH_CODE,
         answers={"access_code": "1"},
         raises=CredentialsRefused,
+        says="安全码错误",
         ways=IN_PAGE,
     ),
+    Case("asks for the security code, without a page", site.WITH_CODE, raises=CredentialsRequired),
     Case("an expired code", site.EXPIRED, raises=LinkExpired, ways=BOTH),
-    Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败"),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败", ways=BOTH),
     Case("no hospital", site.NO_HOSPITAL, raises=StudyGone, says="医院编号不能为空"),
-    Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted),
+    Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted, ways=BOTH),
     Case("images that are not on the cloud yet", site.NOT_YET, raises=SiteBusy),
     Case("a job that fails", site.FAILING, raises=SiteBusy),
 )
@@ -68,9 +72,29 @@ async def test_case(case, via, tmp_path):
 
 async def test_two_examinations_have_a_folder_each(tmp_path):
     with World(site.WhuhSite(polls=3)) as world:
-        result = await check(Whuh, CASES[1], world, tmp_path)
+        result = await check(Whuh, CASES[2], world, tmp_path)
     folders = {one.output for one in result.studies}
     assert len(folders) == 2
+
+
+async def test_a_code_asked_for_in_other_words(tmp_path):
+    case = Case("coded", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2)
+    with World(site.WhuhSite(sealed=False, other_form=True)) as world:
+        await check(Whuh, case, world, tmp_path, Via.BROWSER)
+
+
+async def test_an_examination_that_is_not_there_yet_is_missed(tmp_path):
+    with World(site.WhuhSite()) as world:
+        result = await run(Whuh, Case("half", site.HALF_YET), world, tmp_path)
+    assert result.exit_code == 7
+    assert result.counts.saved == sum(FIRST.values())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", [case for case in CASES if Via.DIRECT in case.ways], ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(site.WhuhSite(sealed=False), SHAPES[shape])) as world:
+        await check(Whuh, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
