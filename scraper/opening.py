@@ -79,9 +79,11 @@ class Opener:
 
     async def owner(self, job: Job) -> Owner:
         """Whose link the source holds; the universal capture's, where no recipe knows it."""
-        share = await asyncio.to_thread(self.read, job.source)
+        given = job.source
+        is_file = source.is_file(given)
+        share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
         job.link = share.redacted
-        if not source.is_file(job.source):
+        if not is_file:
             job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
         owner = registry.find(share, self._settings.provider)
         if owner is None:

@@ -127,6 +127,23 @@ def test_a_finished_study_is_found_also_after_it_moved(tmp_path):
     assert found[0].read_bytes() == b"slice 001"
 
 
+def test_one_process_finds_a_study_again_under_its_new_folder_and_its_new_key(tmp_path):
+    place = opened(tmp_path)
+    folder, placed = place.place(STUDY, {"002_5mm": [keep(place, 1)]})
+    report(place, placed)
+    assert opened(tmp_path).folder == folder
+    moved = folder.rename(tmp_path / "renamed by its owner")
+    assert opened(tmp_path).folder == moved
+    assert opened(tmp_path, "by another link").folder is None
+    place = opened(tmp_path)
+    place.key = "by another link"
+    _, placed = place.place(STUDY, {"002_5mm": [keep(place, 1)]})
+    report(place, placed)
+    assert opened(tmp_path, "by another link").folder == moved
+    (moved / "study.json").unlink()
+    assert opened(tmp_path, "by another link").folder is None
+
+
 def test_equal_bytes_are_skipped_and_other_bytes_refused(tmp_path):
     place = opened(tmp_path)
     first = keep(place, 1)
@@ -143,6 +160,8 @@ def test_two_studies_never_share_a_folder(tmp_path):
     second, _ = two.place(replace(STUDY, uid="9.9.9"), {"001": [keep(two, 2)]})
     assert first != second
     assert second.name == first.name + "_2"
+    third = opened(tmp_path, "7.7.7")
+    assert third.place(replace(STUDY, uid="7.7.7"), {})[0].name == first.name + "_3"
 
 
 def test_a_new_slice_in_the_middle_shifts_the_others_and_loses_none(tmp_path):

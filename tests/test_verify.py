@@ -7,6 +7,7 @@ import random
 import shutil
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -518,10 +519,13 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         worker.kill()
         assert [problem.code for problem in (await checking).problems] == ["check-crashed"]
         assert (await inspector.inspect(good, Origin.ORIGINAL)).problems == ()
+        assert await inspector.apart(os._exit, 3) is None
+        assert await inspector.apart(os.path.basename, "a/b") == "b"
     async with Inspector(1, timeout_s=0.5) as inspector:
         assert [
             p.code for p in (await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)).problems
         ] == ["check-timed-out"]
+        assert await inspector.apart(time.sleep, 60) is None
     assert not workers()
 
 

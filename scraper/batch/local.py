@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -199,9 +199,11 @@ class LocalWorker:
                 job.settings.output / "diagnostics", result.error, result.link, result.provider, run.log
             )
             result = replace(result, diagnostic=path)
+        folders = [study.output for study in result.studies if study.output is not None]
+        drawn = await inspector.apart(of_studies, folders) if folders else None
         try:
-            return await asyncio.to_thread(outcome, job, result)
-        except Exception as err:  # noqa: BLE001  # as above: a picture that can't be drawn, at worst
+            return outcome(job, result, drawn)
+        except Exception as err:  # noqa: BLE001  # as above
             return outcome(job, _failed(job, err, ExitCode.BUG, started))
 
     async def _within(self, work: Coroutine[Any, Any, Result], pulse: Pulse) -> Result:
@@ -253,7 +255,7 @@ class LocalWorker:
             await shift.inspector.__aexit__(None, None, None)
 
 
-def outcome(job: Job, result: Result) -> Outcome:
+def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = None) -> Outcome:
     """A result as the ledger keeps it and ``--json`` prints it; what is shown of the source is redacted."""
     language = job.settings.language
     told = {**document.of(result, language), "source": job.shown}
@@ -264,7 +266,7 @@ def outcome(job: Job, result: Result) -> Outcome:
         words = say("bug", language, name=type(result.error).__name__)
         told["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
-    return Outcome(told, words, diagnostic, of_studies(result.studies))
+    return Outcome(told, words, diagnostic, thumbnails or {})
 
 
 def _failed(job: Job, error: Exception, code: ExitCode, started: float) -> Result:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from scraper.export import pictures
-from scraper.model import StudyResult
 from scraper.store import REPORT
 
 LONGEST: Final = 96  # pixels of the longer side
@@ -16,13 +15,11 @@ MOST: Final = 40  # series of one source that get a picture
 TRIES: Final = 3  # neighbours of the middle that are tried where it shows nothing
 
 
-def of_studies(studies: Iterable[StudyResult]) -> dict[str, bytes]:
+def of_studies(folders: Iterable[Path]) -> dict[str, bytes]:
     """Series Instance UID → JPEG; a series whose pictures can't be drawn is left out."""
     drawn: dict[str, bytes] = {}
-    for study in studies:
-        if study.output is None:
-            continue
-        for series, files in _files(study.output).items():
+    for folder in folders:
+        for series, files in _files(folder).items():
             if len(drawn) < MOST and (picture := _middle(files)):
                 drawn[series] = picture
     return drawn

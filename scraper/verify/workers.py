@@ -1,4 +1,4 @@
-"""Checking in processes that may die: a hostile file ends a worker, never the run.
+"""Work on foreign files in processes that may die: a hostile file ends a worker, never the run.
 
 Each worker is this interpreter running this module, and speaks in length-prefixed pickles on its standard streams: nothing of the
 caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked, and a worker ends when its parent does.
@@ -14,15 +14,19 @@ import struct
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import IO, ClassVar, Final, Self
+from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar
 
 from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _MEMORY: Final = 4 << 30  # bytes of address space a worker may take, where the system can limit it
 _PER_MEGABYTE_S: Final = 0.5  # added to the time limit for each megabyte of the file
 MOST_PROCESSES: Final = 4
@@ -31,7 +35,7 @@ _LENGTH: Final = struct.Struct("<I")
 
 
 class _Worker:
-    """One process; it checks one file at a time, asked from a thread."""
+    """One process; it does one thing at a time, asked from a thread."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,20 +59,19 @@ class _Worker:
             )
         return self._process
 
-    def check(self, path: Path, origin: Origin) -> Checked | None:
-        """Check one file; None where the process died over it. The next call starts another one."""
+    def do(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
+        """Call a function of a module there; None where the process died over it. The next call starts another one."""
         process = self.start()
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
-        message = pickle.dumps((path, origin))
+        message = pickle.dumps((work, args, more))
         try:
             process.stdin.write(_LENGTH.pack(len(message)) + message)
             process.stdin.flush()
             (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
-            answer = pickle.loads(_read(process.stdout, length))  # noqa: S301  # from our own process
+            return pickle.loads(_read(process.stdout, length))  # type: ignore[no-any-return]  # noqa: S301  # our own process
         except (EOFError, OSError, ValueError):  # ValueError: its pipe was closed under us
             self.stop()
             return None
-        return answer if isinstance(answer, Checked) else None
 
     def kill(self) -> None:
         """End the process, whatever it is at; a thread that waits for its answer is told None."""
@@ -151,9 +154,33 @@ class Inspector:
 
     async def inspect(self, path: Path, origin: Origin) -> Checked:
         """Check one file in a worker; waits for a free one. A dead or hung process becomes a problem."""
-        worker = await self._worker()
         patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
-        asked = asyncio.get_running_loop().run_in_executor(self._threads, worker.check, path, origin)
+        try:
+            return await self._apart(patience_s, instance, path, origin) or failed(
+                path, origin, "check-crashed"
+            )
+        except TimeoutError:
+            return failed(path, origin, "check-timed-out")
+
+    async def apart(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
+        """What a function of one of our modules gives, called in a worker; None where it crashed or did not end."""
+        try:
+            return await self._apart(self._timeout_s, work, *args, **more)
+        except TimeoutError:
+            return None
+
+    async def _apart(
+        self, patience_s: float, work: Callable[P, R], *args: P.args, **more: P.kwargs
+    ) -> R | None:
+        """None where the process died over it.
+
+        Raises:
+            TimeoutError: it did not end in time, and was ended.
+        """
+        worker = await self._worker()
+        asked = asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(worker.do, work, *args, **more)
+        )
         try:
             done, _ = await asyncio.wait({asked}, timeout=patience_s)
         except asyncio.CancelledError:
@@ -163,10 +190,10 @@ class Inspector:
             raise
         else:
             if done:
-                return asked.result() or failed(path, origin, "check-crashed")
+                return asked.result()
             worker.kill()
             await asked
-            return failed(path, origin, "check-timed-out")
+            raise TimeoutError
         finally:
             self._checked += 1
             self._free.put_nowait(worker)
@@ -209,7 +236,7 @@ def _read(source: IO[bytes], length: int) -> bytes:
 
 
 def serve() -> None:
-    """A worker's life: files in, findings out, until the parent closes the pipe."""
+    """A worker's life: questions in, answers out, until the parent closes the pipe."""
     answers = os.fdopen(os.dup(1), "wb")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # C libraries print where they like
@@ -224,10 +251,10 @@ def serve() -> None:
     while True:
         try:
             (length,) = _LENGTH.unpack(_read(questions, _LENGTH.size))
-            path, origin = pickle.loads(_read(questions, length))  # noqa: S301 - from our own parent
+            work, args, more = pickle.loads(_read(questions, length))  # noqa: S301 - from our own parent
         except EOFError:
             return
-        answer = pickle.dumps(instance(path, origin))
+        answer = pickle.dumps(work(*args, **more))
         try:
             answers.write(_LENGTH.pack(len(answer)) + answer)
             answers.flush()
