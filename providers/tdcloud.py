@@ -8,6 +8,9 @@ verified: emulated site only
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
+
 from providers.families import driven, zfp
 from scraper.contract import (
     CAPTCHA,
@@ -19,10 +22,11 @@ from scraper.contract import (
     Response,
     Session,
     ShareLink,
+    SiteBusy,
+    gone,
 )
 
 CONTROL = ':text-is("查看影像")'
-KEY = "() => window.LOAD_IMAGE_CACHE_KEY || (typeof LOAD_IMAGE_CACHE_KEY === 'string' ? LOAD_IMAGE_CACHE_KEY : '')"
 KEY_UP_TO_S = 30.0
 VIEWER = r"/ImageViewer/StudyView(?:\?|$)"
 
@@ -38,26 +42,54 @@ class Tdcloud(Provider):
         await session.open(link.url)
         if not session.settings.headed or session.given(CAPTCHA):
             await driven.arrive(session, CONTROL, CAPTCHA)
-            field = session.page.locator(driven.FIELD).locator("visible=true")
-            control = session.page.locator(CONTROL).locator("visible=true").first
-            if await field.count():  # the control stands beside the code's field
-                await driven.fill(session, CAPTCHA)
-                await driven.press(session)
-            await control.click()
-            session.traffic.touch()  # the page's silence counts from here
+            await _press(session)
         if not await driven.called(session, VIEWER):
-            raise CredentialsRefused(CAPTCHA.name, await driven.words(session), host=link.host)
+            said = await driven.words(session)
+            is_answered = CAPTCHA.name in session.answers
+            raise (
+                CredentialsRefused(CAPTCHA.name, said, host=link.host)
+                if is_answered
+                else gone(said, host=link.host)
+            )
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         opened = await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
 
         async def key() -> str | None:
-            page = await (
-                await session.window()
-            ).latest()  # the viewer's own tab, once the browser has told of it
-            return str(await page.evaluate(KEY)) or None
+            return await zfp.cache_key(session) or None
 
-        cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)
+        cache_key = ""
+        with contextlib.suppress(
+            SiteBusy
+        ):  # a key that stays empty: the images will say whether it is needed
+            cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)
         viewer = Response(opened.status, opened.headers, opened.read(), opened.url)
         for series in await zfp.read(session, viewer, cache_key=cache_key):
             yield series
+
+
+async def _press(session: Session) -> None:
+    """Press the control; the code's field stands before it, beside it, or in a dialog that it opens."""
+    control = session.page.locator(CONTROL).locator("visible=true").first
+    field = session.page.locator(driven.FIELD).locator("visible=true")
+    is_dialog = not await field.count()
+    if is_dialog:
+        await control.click()
+        session.traffic.touch()  # the page's silence counts from here
+        seen = partial(session.traffic.matching, VIEWER)
+        if (
+            CAPTCHA.name in session.answers
+            or await driven.comes(session, seen, field=driven.FIELD) != "field"
+        ):
+            return
+        await driven.answer(session, CAPTCHA)
+    else:
+        await driven.fill(session, CAPTCHA)
+        if not await driven.press(session):
+            await control.click()
+            session.traffic.touch()
+            return
+    if await driven.called(session, VIEWER) or (is_dialog and await field.count()):
+        return
+    await control.click()
+    session.traffic.touch()

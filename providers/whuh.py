@@ -66,7 +66,6 @@ NOT_SENT = {"h", "isEncryption", "dateTime", "isShare", "id"}
 BY_PATIENT, AS_DICOM = 5, 0
 DONE, FAILED = 4, 5
 EVERY_S, UP_TO_S = 3.0, 1800.0
-CODE = f":is({driven.FIELD}) >> visible=true"
 
 
 class Answer(Reply):
@@ -141,11 +140,12 @@ class Whuh(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         _check_time(link)
         await session.open(link.url)
-        if await _shown(link, session, code=CODE) != "code":
+        seen = partial(_reports_seen, link, session)
+        if await driven.comes(session, seen, code=driven.FIELD) != "code":
             return
         if not session.settings.headed or session.given(ACCESS_CODE):
             await driven.answer(session, ACCESS_CODE)
-        if await _shown(link, session) != REPORTS:
+        if not await driven.comes(session, seen):
             raise CredentialsRefused(ACCESS_CODE.name, await driven.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -158,19 +158,13 @@ class Whuh(Provider):
             yield package
 
 
-async def _shown(link: ShareLink, session: Session, **faces: str) -> str:
-    """What the page comes to: REPORTS, its call was answered; one of ``faces``; nothing, it has come to rest."""
-    give_up = time.monotonic() + (driven.PERSON_S if session.settings.headed else session.settings.timeout_s)
-    while time.monotonic() < give_up:
-        for call in session.traffic.matching(SERVICE + REPORTS):
-            with contextlib.suppress(CredentialsRequired):  # asked before the code was there
-                _result(link, SERVICE + REPORTS, call.read())
-                return REPORTS
-        with contextlib.suppress(SiteChanged):
-            return await session.which(timeout_s=driven.LOOK_S, **faces)
-        if session.traffic.idle_s > driven.QUIET_S and not session.settings.headed:
-            break
-    return ""
+def _reports_seen(link: ShareLink, session: Session) -> bool:
+    """Has the page's own call been answered; what was asked before the code was there does not count."""
+    for call in session.traffic.matching(SERVICE + REPORTS):
+        with contextlib.suppress(CredentialsRequired):
+            _result(link, SERVICE + REPORTS, call.read())
+            return True
+    return False
 
 
 async def _check_offer(link: ShareLink, session: Session) -> None:

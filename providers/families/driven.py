@@ -6,8 +6,10 @@ facts: fixtures/sites/ftimage/README.md, fixtures/sites/tjmucih/README.md, fixtu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from scraper.contract import (
@@ -95,22 +97,27 @@ async def press(session: Session) -> bool:
 
 async def called(session: Session, pattern: str) -> bool:
     """Wait for a call of the page's; False where the page has come to rest without it, or nobody led it there in time."""
+    return await comes(session, lambda: any(one.ok for one in session.traffic.matching(pattern))) == "called"
+
+
+async def comes(session: Session, has_called: Callable[[], object], **faces: str) -> str:
+    """What comes first: ``called``, the page made its call; one of ``faces``; nothing, as it came to rest or nobody led it on."""
     give_up = time.monotonic() + (PERSON_S if session.settings.headed else session.settings.timeout_s)
     while time.monotonic() < give_up:
-        try:
-            await session.traffic.wait_for(pattern, timeout_s=LOOK_S)
-        except SiteChanged:
-            if not session.settings.headed and session.traffic.idle_s > QUIET_S:
-                return False
-        else:
-            return True
-    return False
+        if has_called():
+            return "called"
+        with contextlib.suppress(SiteChanged):
+            return await session.which(timeout_s=LOOK_S, **faces)
+        if not session.settings.headed and session.traffic.idle_s > QUIET_S:
+            break
+    return ""
 
 
 async def words(session: Session) -> str:
-    """What the page shows, in one line."""
+    """What the page shows, in one line; first what it said in a dialog of the browser's."""
+    said = list((await session.window()).said)[-1:]
     text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
-    return " ".join(text.split())[:LONGEST_SAID]
+    return " ".join(" ".join([*said, text]).split())[:LONGEST_SAID]
 
 
 async def _face(session: Session, viewer: str) -> str:

@@ -31,6 +31,7 @@ from scraper.contract import (
 VIEWER = "/ImageViewer/StudyView"
 LISTED, SHOWN = r"/ImageViewer/GetImageSet\?", r"/imageservice/api/image/.*[?&]ck=([^&#]+)"
 VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE_KEY")
+KEY = "() => typeof LOAD_IMAGE_CACHE_KEY === 'string' ? LOAD_IMAGE_CACHE_KEY : ''"
 RENEW_S = 60.0  # as often as the page renews its short-lived cookie
 J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page hinacom-levels)
 
@@ -101,7 +102,8 @@ async def read(session: Session, viewer: Response, *, cache_key: str = "") -> li
 
 async def cache_key(session: Session) -> str:
     """The key that the open viewer asks for images with: its script's variable, or what it has sent already."""
-    key = str(await session.page.evaluate("() => window.LOAD_IMAGE_CACHE_KEY || ''"))
+    page = await (await session.window()).latest()  # a tab of its own, once the browser has told of it
+    key = str(await page.evaluate(KEY))
     sent = re.search(SHOWN, next((one.url for one in session.traffic.matching(SHOWN)), ""))
     return key or (unquote(sent.group(1)) if sent else "")
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fixtures.sites.tdcloud.site import CODE, TWO_STEPS, TdcloudSite
+from fixtures.sites.reshaped import SHAPES, Reshaped
+from fixtures.sites.tdcloud.site import CODE, DIALOG, TWO_STEPS, TdcloudSite
 from fixtures.world import World
 from providers.tdcloud import Tdcloud
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
@@ -17,6 +18,10 @@ KNOWN = {"captcha": CODE}
 CASES = (
     Case("the control submits the code", SITE.link(), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
     Case("a button submits the code", SITE.link(TWO_STEPS), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case("a dialog of the control's", SITE.link(DIALOG), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case("nobody reads the dialog's", SITE.link(DIALOG), raises=CaptchaRequired, ways=BROWSER),
+    Case("a wrong code, in the dialog", SITE.link(DIALOG), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
+         ways=BROWSER),
     Case("nobody reads the code", SITE.link(), raises=CaptchaRequired, ways=BROWSER),
     Case("a wrong code", SITE.link(), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误", ways=BROWSER),
     Case("a wrong code, by the button", SITE.link(TWO_STEPS), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
@@ -31,7 +36,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.raw_only, SITE.tries = False, 0
+    SITE.raw_only, SITE.tries, SITE.node = False, 0, "N1"
     with World(SITE) as up:
         yield up
 
@@ -46,6 +51,13 @@ async def test_case(case, via, world, tmp_path):
 async def test_raw_pixels_where_no_jpeg_2000_is_served(world, tmp_path):
     SITE.raw_only = True
     await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_same_by_another_hand(shape, tmp_path):
+    SITE.raw_only, SITE.tries, SITE.node = False, 0, None
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

@@ -126,7 +126,7 @@ class Window:
             for frame in self.page.frames:
                 for name, selector in faces.items():
                     with suppress(Error):  # the document was replaced while we looked
-                        if await frame.locator(selector).first.is_visible():
+                        if await frame.locator(selector).locator("visible=true").first.is_visible():
                             return name
             await asyncio.sleep(LOOK_EVERY_S)
         raise SiteChanged(host=self.traffic.host, what=f"the page shows none of: {', '.join(faces)}")
