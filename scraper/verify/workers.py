@@ -13,14 +13,17 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
 from types import TracebackType
-from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar
+from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
 from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
@@ -31,22 +34,36 @@ _MEMORY: Final = 4 << 30  # bytes of address space a worker may take, where the 
 _PER_MEGABYTE_S: Final = 0.5  # added to the time limit for each megabyte of the file
 MOST_PROCESSES: Final = 4
 _PAYS: Final = 24  # files checked for each process that runs before another one starts
+_LOOK_EVERY_S: Final = 0.2  # how often what takes too long is looked for
 _LENGTH: Final = struct.Struct("<I")
 
 
+@dataclass(slots=True, eq=False)
+class _Task:
+    """Something to do apart. ``patience_s`` counts from its start; ``answer`` is None where the process died over it."""
+
+    work: Callable[[], object]
+    patience_s: float
+    answer: Future[object] = field(default_factory=Future)
+
+
 class _Worker:
-    """One process; it does one thing at a time, asked from a thread."""
+    """One process; it does one thing at a time, asked from a thread, and can be ended from another."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._starting = Lock()
+        self._lock = Lock()  # over what it is at
+        self._task: _Task | None = None
+        self._ends = 0.0
+        self._is_late = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread waits for its answer."""
+        return self._task is not None
 
     def start(self) -> subprocess.Popen[bytes]:
         """The running process; started where there is none, or none any more."""
-        with self._starting:
-            return self._started()
-
-    def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
@@ -59,22 +76,47 @@ class _Worker:
             )
         return self._process
 
-    def do(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
-        """Call a function of a module there; None where the process died over it. The next call starts another one."""
+    def do(self, task: _Task) -> None:
+        """Do a task and answer it: TimeoutError where it took too long, None where the process died over it."""
         process = self.start()
+        with self._lock:
+            self._task, self._ends, self._is_late = task, time.monotonic() + task.patience_s, False
+        try:
+            answer = self._asked(process, task.work)
+        finally:
+            with self._lock:
+                self._task = None
+        if self._is_late:
+            task.answer.set_exception(TimeoutError())
+        else:
+            task.answer.set_result(answer)
+
+    def _asked(self, process: subprocess.Popen[bytes], work: Callable[[], object]) -> object:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
-        message = pickle.dumps((work, args, more))
+        message = pickle.dumps(work)
         try:
             process.stdin.write(_LENGTH.pack(len(message)) + message)
             process.stdin.flush()
             (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
-            return pickle.loads(_read(process.stdout, length))  # type: ignore[no-any-return]  # noqa: S301  # our own process
+            return pickle.loads(_read(process.stdout, length))  # noqa: S301  # from our own process
         except (EOFError, OSError, ValueError):  # ValueError: its pipe was closed under us
             self.stop()
             return None
 
-    def kill(self) -> None:
-        """End the process, whatever it is at; a thread that waits for its answer is told None."""
+    def end_late(self, now: float) -> None:
+        """End the process where its task has had its time."""
+        with self._lock:
+            if self._task is not None and now >= self._ends:
+                self._is_late = True
+                self._kill()
+
+    def abandon(self, task: _Task | None = None) -> None:
+        """End the process where it is at this task (or, by default, at any)."""
+        with self._lock:
+            if self._task is not None and task in (None, self._task):
+                self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
 
@@ -117,9 +159,10 @@ class Inspector:
         self.processes = self._count
         self._timeout_s = timeout_s
         self._workers: list[_Worker] = []
-        self._free: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
-        self._threads = ThreadPoolExecutor(self._count, "inspect")
-        self._checked = 0
+        self._threads: list[Thread] = []
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()  # None ends a thread
+        self._given = 0
+        self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Ready; nothing is started yet."""
@@ -129,84 +172,97 @@ class Inspector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End all processes."""
-        idle = [self._free.get_nowait() for _ in range(self._free.qsize())]
-        if self.spare is not None:
-            self.spare.extend(idle)
+        if self._watch is not None:
+            self._watch.cancel()
+        with contextlib.suppress(Empty):
+            while (task := self._tasks.get_nowait()) is not None:
+                task.answer.cancel()
+        busy = [worker for worker in self._workers if worker.is_busy]
+        for _ in self._threads:
+            self._tasks.put(None)
+        for worker, thread in zip(self._workers, self._threads, strict=True):
+            while thread.is_alive():
+                worker.abandon()
+                thread.join(0.1)
         for worker in self._workers:
-            if self.spare is None or worker not in idle:
-                worker.kill()
-        self._threads.shutdown()
-        for worker in self._workers:
-            if self.spare is None or worker not in idle:
+            if self.spare is not None and worker not in busy:
+                self.spare.append(worker)
+            else:
                 worker.stop()
 
     def warm(self) -> None:
         """Have the first process start now, while the site is still being asked what there is."""
         if not self._workers:
-            worker = self._hired()
-            self._threads.submit(worker.start)
-            self._free.put_nowait(worker)
+            self._hire()
 
-    def _hired(self) -> _Worker:
+    def _hire(self) -> None:
+        """One more process, and the thread that asks it one thing after another."""
         worker = self.spare.pop() if self.spare else _Worker()
         self._workers.append(worker)
-        return worker
+        self._threads.append(Thread(target=_employ, args=(worker, self._tasks), name="inspect", daemon=True))
+        self._threads[-1].start()
 
     async def inspect(self, path: Path, origin: Origin) -> Checked:
         """Check one file in a worker; waits for a free one. A dead or hung process becomes a problem."""
         patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
         try:
-            return await self._apart(patience_s, instance, path, origin) or failed(
-                path, origin, "check-crashed"
-            )
+            checked = await self._apart(patience_s, partial(instance, path, origin))
         except TimeoutError:
             return failed(path, origin, "check-timed-out")
+        return checked or failed(path, origin, "check-crashed")
 
     async def apart(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
         """What a function of one of our modules gives, called in a worker; None where it crashed or did not end."""
         try:
-            return await self._apart(self._timeout_s, work, *args, **more)
+            return await self._apart(self._timeout_s, partial(work, *args, **more))
         except TimeoutError:
             return None
 
-    async def _apart(
-        self, patience_s: float, work: Callable[P, R], *args: P.args, **more: P.kwargs
-    ) -> R | None:
+    async def _apart(self, patience_s: float, work: Callable[[], R]) -> R | None:
         """None where the process died over it.
 
         Raises:
             TimeoutError: it did not end in time, and was ended.
         """
-        worker = await self._worker()
-        asked = asyncio.get_running_loop().run_in_executor(
-            self._threads, partial(worker.do, work, *args, **more)
-        )
+        task = _Task(work, patience_s)
+        self._tasks.put(task)
+        self._given += 1
+        if not self._workers or self._has_too_few():
+            self._hire()
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._end_late_ones())
         try:
-            done, _ = await asyncio.wait({asked}, timeout=patience_s)
+            return cast("R | None", await asyncio.wrap_future(task.answer))
         except asyncio.CancelledError:
-            worker.kill()
-            worker = _Worker()  # in its place; a thread may still be waiting for the other one to be gone
-            self._workers.append(worker)
+            for worker in self._workers:
+                worker.abandon(task)
             raise
-        else:
-            if done:
-                return asked.result()
-            worker.kill()
-            await asked
-            raise TimeoutError
-        finally:
-            self._checked += 1
-            self._free.put_nowait(worker)
 
-    async def _worker(self) -> _Worker:
-        """A free process, or one more where they are few for the work."""
-        if (
-            self._free.empty()
-            and len(self._workers) < self._count
-            and self._checked >= _PAYS * len(self._workers)
-        ):
-            return self._hired()
-        return await self._free.get()
+    def _has_too_few(self) -> bool:
+        """Whether tasks wait, and enough were given to make up for what one more process costs."""
+        return (
+            len(self._workers) < self._count
+            and self._given > _PAYS * len(self._workers)
+            and not self._tasks.empty()
+        )
+
+    async def _end_late_ones(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            for worker in self._workers:
+                worker.end_late(time.monotonic())
+
+
+def _employ(worker: _Worker, tasks: SimpleQueue[_Task | None]) -> None:
+    """A thread's life: one task after another, without the event loop in between, which may be late."""
+    with contextlib.suppress(OSError):  # said to the first task
+        worker.start()
+    while (task := tasks.get()) is not None:
+        if task.answer.set_running_or_notify_cancel():
+            try:
+                worker.do(task)
+            except Exception as err:  # noqa: BLE001  # who asked must hear of it
+                task.answer.set_exception(err)
 
 
 def _size(path: Path) -> int:
@@ -251,10 +307,10 @@ def serve() -> None:
     while True:
         try:
             (length,) = _LENGTH.unpack(_read(questions, _LENGTH.size))
-            work, args, more = pickle.loads(_read(questions, length))  # noqa: S301 - from our own parent
+            work = pickle.loads(_read(questions, length))  # noqa: S301 - from our own parent
         except EOFError:
             return
-        answer = pickle.dumps(work(*args, **more))
+        answer = pickle.dumps(work())
         try:
             answers.write(_LENGTH.pack(len(answer)) + answer)
             answers.flush()
