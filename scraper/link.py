@@ -50,6 +50,7 @@ _PLAIN_LAST = frozenset(
         "app",
     ]
 )
+_GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^[^:：]*&[\w-]+=[!-~]*$")  # what follows a blank within an address
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 _AE_TITLE = re.compile(
     r"(?! )[ -\[\]-~]{1,16}(?<! )"
@@ -272,18 +273,39 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         found = ["https://" + bare.group()]
     if not found:
         raise NoLinkInText(source=source)
-    rest = text.replace(found[0], " ")
+    return replace(of(found[0]), said=said_beside(found[0], text))
+
+
+def said_beside(address: str, text: str) -> dict[str, str]:
+    """The code or the password that a text names beside an address."""
+    rest = text.replace(address, " ")
     said = {}
     if code := _ACCESS_CODE.search(rest):
         said["access_code"] = code.group(1)
     if password := _PASSWORD.search(rest):
         said["password"] = password.group(1)
-    return replace(of(found[0]), said=said)
+    return said
 
 
 def links_in(text: str) -> list[str]:
     """Every address in a text, in order."""
     return [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
+
+
+def addresses(payload: str) -> list[str]:
+    """The addresses that a code's payload is or mentions, in order.
+
+    A payload that is an address is taken whole, blanks within its parameters too (``name=ZHANG SAN&id=1``), unless words
+    about a code or a password are glued to it.
+    """
+    payload = payload.strip()
+    found = links_in(payload)
+    if re.match(r"https?://", payload, re.I):
+        _, *rest = payload.split(maxsplit=1)
+        goes_on = not rest or _GOES_ON.search(rest[0])
+        if goes_on and not (found and said_beside(found[0], payload)):
+            return ["".join(payload.split())]
+    return found
 
 
 _BY_HOST = {
@@ -297,7 +319,7 @@ _BY_HOST = {
 
 
 def kind_of(text: str, symbology: str = "") -> Kind:
-    """What a payload is, as far as its own text tells; ``film-link`` is the registry's to say.
+    """What a payload is, or the first address in it, as far as its text tells; ``film-link`` is the registry's to say.
 
     Source: WeChat's public address forms (follow codes ``weixin.qq.com/r|q|x``, enterprise ``work.weixin.qq.com``,
     mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).
@@ -305,11 +327,11 @@ def kind_of(text: str, symbology: str = "") -> Kind:
     payload = text.strip()
     if payload.lower().startswith(("weixin://", "wxp://", "#小程序://")):
         return Kind.WECHAT_MINI_PROGRAM
-    if re.match(r"https?://", payload, re.I):
-        return _kind_of_address(payload)
+    if found := addresses(payload):
+        return _kind_of_address(found[0])
     if "qr" not in symbology.lower() and symbology and re.fullmatch(r"[!-~]{1,64}", payload):
         return Kind.BARCODE
-    return Kind.LINK if _LINK.search(payload) else Kind.TEXT
+    return Kind.TEXT
 
 
 def _kind_of_address(payload: str) -> Kind:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scraper import kept, settings
 from scraper.errors import NoSuchFile, UnusableLink, UsageError
-from scraper.link import Kind, ShareLink, kind_of, of, unwrapped
+from scraper.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
 from scraper.shape import Shape
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 UNIVERSAL = "universal"
 GROUP = "cloudfilm.providers"
+MOST_ADDRESSES = 16  # of one payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +195,15 @@ def universal() -> Provider:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a payload is: its kind, the provider that owns it, and the link to open (a wrapper taken off)."""
+    """What a payload is: its kind, the provider that owns it, and the link to open (a wrapper taken off).
+
+    ``alone``: the payload is the link and nothing else.
+    """
 
     kind: Kind
     provider: str | None
     link: str | None
+    alone: bool = True
 
     @property
     def rank(self) -> int:
@@ -232,17 +237,28 @@ def owner_of(link: ShareLink) -> str | None:
 
 
 def meaning(text: str, symbology: str = "") -> Meaning:
-    """What one payload is; never raises."""
+    """What one payload is, by the best of the addresses in it; never raises."""
     kind = kind_of(text, symbology)
+    found = [] if kind is Kind.WECHAT_MINI_PROGRAM else addresses(text)[:MOST_ADDRESSES]
+    alone = len(found) == 1 and "".join(text.split()) == found[0]
+    return min(
+        (_of_address(address, alone=alone) for address in found),
+        key=lambda one: one.rank,
+        default=Meaning(kind, None, None),
+    )
+
+
+def _of_address(address: str, *, alone: bool) -> Meaning:
+    kind = kind_of(address)
     if kind in (Kind.LINK, Kind.WECHAT_OAUTH):
-        address = unwrapped(text) if kind is Kind.WECHAT_OAUTH else text.strip()
-        if address is None:
-            return Meaning(kind, None, None)
+        inner = unwrapped(address) if kind is Kind.WECHAT_OAUTH else address
+        if inner is None:
+            return Meaning(kind, None, None, alone)
         try:
-            owner = owner_of(of(address))
+            owner = owner_of(of(inner))
         except UnusableLink:
-            return Meaning(kind, None, None)
+            return Meaning(kind, None, None, alone)
         if owner is not None:
-            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner, address)
-        return Meaning(kind, None, address)
-    return Meaning(kind, None, None)
+            return Meaning(Kind.FILM_LINK if kind is Kind.LINK else kind, owner, inner, alone)
+        return Meaning(kind, None, inner, alone)
+    return Meaning(kind, None, None, alone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scraper import link, picture, qr, registry
@@ -45,6 +45,12 @@ class Decoded:
     reading: qr.Reading
     seconds: float
     frames_left_out: int = 0
+
+    @property
+    def said(self) -> dict[str, str]:
+        """The code or the password that the chosen link's own payload names beside it."""
+        texts = [code.text for code, one in self.codes if one.link == self.link and not one.alone]
+        return link.said_beside(self.link or "", texts[0]) if texts else {}
 
     def refusal(self) -> CloudfilmError | None:
         """Why there is no link, as the error that the command ends with."""
@@ -101,8 +107,8 @@ def is_certain(text: str) -> bool:
     )
 
 
-def _preference(meaning: Meaning) -> tuple[int, bool]:
-    return meaning.rank, _is_home_page(meaning)
+def _preference(meaning: Meaning) -> tuple[int, bool, bool]:
+    return meaning.rank, _is_home_page(meaning), not meaning.alone
 
 
 def _is_home_page(meaning: Meaning) -> bool:
@@ -140,7 +146,7 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
         refusal = decoded.refusal()
         if refusal is not None:
             raise refusal
-        return link.parse(decoded.link or "", source=path.name)
+        return replace(link.parse(decoded.link or "", source=path.name), said=decoded.said)
     if "://" not in source and (
         path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[A-Za-z0-9_./\\~-]+", source)
     ):

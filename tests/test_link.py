@@ -120,10 +120,37 @@ def test_no_representation_shows_the_secret():
         ("CT20260108001", "Code128", Kind.BARCODE),
         ("张三 CT", "QRCode", Kind.TEXT),
         ("CT20260108001", "QRCode", Kind.TEXT),
+        ("张三的影像 http://a.test/x 密码1234", "QRCode", Kind.LINK),
+        ("扫码关注 http://weixin.qq.com/r/abc", "QRCode", Kind.WECHAT_FOLLOW),
     ],
 )
 def test_kinds_of_payloads(text, symbology, kind):
     assert link.kind_of(text, symbology) is kind
+
+
+@pytest.mark.parametrize(
+    ("payload", "found"),
+    [
+        ("https://a.test/x?y=1", ["https://a.test/x?y=1"]),
+        ("  HTTPS://A.TEST/X \r\n", ["HTTPS://A.TEST/X"]),
+        ("https://a.test/影像/1", ["https://a.test/影像/1"]),
+        ("https://a.test/v?name=ZHANG SAN&id=1", ["https://a.test/v?name=ZHANGSAN&id=1"]),
+        ("https://a.test/v\n?id=1", ["https://a.test/v?id=1"]),
+        ("https://a.test/x 密码1234", ["https://a.test/x"]),
+        ("https://a.test/x密码1234", ["https://a.test/x"]),
+        ("https://a.test/x code 1234", ["https://a.test/x"]),
+        ("https://a.test/x \r\nMEBKM:TITLE:a;URL:http\\://a.test/x;;", ["https://a.test/x"]),
+        ("张三的影像 http://a.test/x?y=1 密码1234", ["http://a.test/x?y=1"]),
+        (
+            "公众号 http://weixin.qq.com/r/a，影像：https://a.test/x。",
+            ["http://weixin.qq.com/r/a", "https://a.test/x"],
+        ),
+        ("CT20260108001", []),
+        ("", []),
+    ],
+)
+def test_the_addresses_in_a_payload(payload, found):
+    assert link.addresses(payload) == found
 
 
 def test_the_oauth_wrapper_names_where_it_leads():

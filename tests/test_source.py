@@ -66,6 +66,33 @@ def test_codes_without_a_link_are_refused_for_what_they_are(tmp_path, payload, e
         source.read(str(path), SETTINGS, nothing)
 
 
+def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
+    text = f"张三的影像 {FILM} 密码1234"
+    found = source.decode(photo(tmp_path, text), SETTINGS)
+    assert found.link == FILM
+    (code, meaning) = found.codes[0]
+    assert (code.text, meaning.kind, meaning.provider) == (text, Kind.FILM_LINK, "shdc")
+    share = source.read(str(found.path), SETTINGS, nothing)
+    assert (share.url, share.said) == (FILM, {"password": "1234"})
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"),
+    [
+        ([f"影像 {FILM}x 密码1234", FILM], FILM),
+        (["影像 http://other.test/a?b=1 安全码1234", FILM], FILM),
+        (["影像 http://other.test/a?b=1", "https://film.dusk.test/s/1"], "https://film.dusk.test/s/1"),
+        (["https://hospital.test/", "影像 http://other.test/a?b=1"], "http://other.test/a?b=1"),
+        ([f"公众号 {FOLLOW} 影像 {FILM}", "http://other.test/a"], FILM),
+        ([f"公众号 {FOLLOW}", "https://mp.weixin.qq.com/a/~~x"], None),
+    ],
+)
+def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
+    for order in (texts, texts[::-1]):
+        ranked = sorted((one for one in map(registry.meaning, order) if one.link), key=source._preference)
+        assert (ranked[0].link if ranked else None) == chosen
+
+
 def test_a_wrapped_link_is_unwrapped(tmp_path):
     wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=x&redirect_uri=https%3A%2F%2Ffilm.aurora.test%2Fs%2FAb12"
     assert source.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from scraper import picture
 from scraper.errors import CloudfilmError, UnreadableFile
 from scraper.qr.annotate import draw
-from scraper.qr.engines import Engine, Polygon, Seen, zxing
+from scraper.qr.engines import Engine, Found, Polygon, Seen, zxing
 from scraper.qr.engines import engines as _engines
 from scraper.qr.models import WrongSum, default_folder, fetch_models
 
@@ -91,10 +91,20 @@ class _Search:
         self.pages = max(self.pages, page)
         for one in seen.found:
             key = (one.text, one.symbology, page)
-            if key not in self.codes:
+            if key not in self.codes and not self._is_known(page, one):
                 self.codes[key] = Code(one.text, one.symbology, one.polygon, page)
                 self.done = self.done or self.certain(one.text)
         self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
+
+    def _is_known(self, page: int, one: Found) -> bool:
+        """Whether another engine read the same code and took its bytes for another script's."""
+        return not one.text.isascii() and any(
+            page == code.page
+            and one.symbology == code.symbology
+            and _plain(one.text) == _plain(code.text)
+            and (_same_place(one.polygon, code.polygon) or _same_place(code.polygon, one.polygon))
+            for code in self.codes.values()
+        )
 
     @property
     def open_suspects(self) -> tuple[Suspect, ...]:
@@ -152,6 +162,10 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
         search.take(*found)
         if search.done:
             return False
+
+
+def _plain(text: str) -> str:
+    return "".join(char for char in text if char.isascii() and not char.isspace())
 
 
 def _same_place(one: Polygon, other: Polygon) -> bool:

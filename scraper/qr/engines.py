@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scraper.qr.models import are_whole
+from scraper.qr.texts import as_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 Polygon = tuple[tuple[int, int], ...]
 """Corners in pixels, (x, y), in the code's own order."""
 
+_HAS_ECI = ("5D 51 32", "5D 51 34", "5D 51 36")
+"""``]Q2``, ``]Q4``, ``]Q6``: the code says how its bytes are to be read (ISO/IEC 15424); zxing-cpp tells it in hexadecimal."""
 _ZBAR_NAMES = {
     "QRCODE": "QRCode",
     "CODE128": "Code128",
@@ -60,16 +63,6 @@ class Engine:
         return not self.lacking
 
 
-def as_text(payload: bytes) -> str:
-    """The payload's bytes as text: UTF-8, else GB18030, else latin-1, which takes any byte."""
-    for encoding in ("utf-8", "gb18030"):
-        try:
-            return payload.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return payload.decode("latin-1")
-
-
 def zxing(
     grey: NDArray[np.uint8] | memoryview,
     *,
@@ -91,24 +84,31 @@ def zxing(
 
     formats: Any = zxingcpp.BarcodeFormat.AllReadable if every else zxingcpp.BarcodeFormat.QRCode
     binarizer = zxingcpp.Binarizer.GlobalHistogram if histogram else zxingcpp.Binarizer.LocalAverage
-    results = zxingcpp.read_barcodes(
-        grey, formats=formats, binarizer=binarizer, is_pure=pure, return_errors=not every and not pure
+    look = partial(
+        zxingcpp.read_barcodes,
+        grey,
+        formats=formats,
+        binarizer=binarizer,
+        is_pure=pure,
+        return_errors=not every and not pure,
     )
+    results = look()
+    announced: set[bytes] = set()
+    if not all(bytes(result.bytes).isascii() for result in results):
+        told = look(text_mode=zxingcpp.TextMode.HexECI)
+        announced = {bytes(result.bytes) for result in told if result.text.startswith(_HAS_ECI)}
     found, suspects = [], []
     for result in results:
         place = result.position
         corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
         polygon = scaled(((corner.x, corner.y) for corner in corners), scale)
         if result.valid and result.bytes:
-            found.append(Found(_zxing_text(result), _zxing_name(result), polygon))
+            payload = bytes(result.bytes)
+            text = str(result.text) if payload in announced else as_text(payload)
+            found.append(Found(text, _zxing_name(result), polygon))
         elif result.error is not None:
             suspects.append(polygon)
     return Seen(tuple(found), tuple(suspects))
-
-
-def _zxing_text(result: Any) -> str:
-    has_eci = result.symbology_identifier in {"]Q2", "]Q4", "]Q6"}
-    return str(result.text) if has_eci else as_text(bytes(result.bytes))
 
 
 def _zxing_name(result: Any) -> str:
