@@ -85,6 +85,20 @@ def test_an_announced_script_is_believed(tmp_path, encoding, text):
     assert [code.text for code in qr.read(path, certain=text.__eq__).codes] == [text]
 
 
+def test_a_broken_code_beside_one_in_chinese(tmp_path):
+    whole, broken = (
+        Image.open(io.BytesIO(drawn("检查号：2026".encode("gb18030")))).convert("L") for _ in range(2)
+    )
+    broken.paste(255, (72, 72, 152, 152))
+    sheet = Image.new("L", (whole.width * 2, whole.height), 255)
+    sheet.paste(whole, (0, 0))
+    sheet.paste(broken, (whole.width, 0))
+    sheet.save(tmp_path / "two.png")
+    reading = qr.read(tmp_path / "two.png", certain="检查号：2026".__eq__)
+    assert [code.text for code in reading.codes] == ["检查号：2026"]
+    assert len(reading.suspects) == 1
+
+
 def test_one_code_that_two_engines_read_in_two_scripts_is_one(tmp_path):
     square, far = ((0, 0), (90, 0), (90, 90), (0, 90)), ((400, 0), (490, 0), (490, 90), (400, 90))
     search = qr._Search(never)

@@ -94,8 +94,8 @@ def zxing(
     )
     results = look()
     announced: set[bytes] = set()
-    if not all(bytes(result.bytes).isascii() for result in results):
-        told = look(text_mode=zxingcpp.TextMode.HexECI)
+    if not all(bytes(result.bytes).isascii() for result in results if result.valid):
+        told = [result for result in look(text_mode=zxingcpp.TextMode.HexECI) if result.valid]
         announced = {bytes(result.bytes) for result in told if result.text.startswith(_HAS_ECI)}
     found, suspects = [], []
     for result in results:
