@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -302,6 +303,7 @@ def serve() -> None:
         msvcrt.setmode(0, os.O_BINARY)
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
     warnings.simplefilter("ignore")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
     _limit_memory()
     questions = sys.stdin.buffer
     while True:
