@@ -35,6 +35,7 @@ from scraper.contract import (
 
 DESKTOP, PHONE_BAR, PHONE_ITEM = "div.listbtn button.rightbutton", "div.footer-li", ".listitem"
 IMAGE = r"/api/yunyingxiang/get_dcm_jpg"
+Pace = tuple[int, bool, int, float]
 WIDTH, HEIGHT = 1280, 720  # a taller window hides the phone page's bar
 READY = r"() => /^\s*影像ID[:：]/m.test(document.body.innerText)"
 READ = r"""selector => [...document.querySelectorAll(selector)].map(one => ({text: one.innerText}))"""
@@ -44,8 +45,11 @@ BAR = """() => [...document.querySelectorAll("div.footer-li")].find(one => one.i
 LEAF = """async ([times, pause, patient]) => {
   performance.setResourceTimingBufferSize(1e6);
   const loaded = () => performance.getEntriesByType("resource").length;
+  const shown = () => [...document.querySelectorAll('button[title="下一页"]')].find(one => one.offsetParent);
   for (let at = 0; at < times; at++) {
-    const button = document.querySelector('button[title="下一页"]');
+    const late = performance.now() + 5000;
+    while (!shown() && performance.now() < late) await new Promise(done => setTimeout(done, 50));
+    const button = shown();
     if (!button) return false;
     const before = loaded(), until = performance.now() + pause;
     button.click();
@@ -54,9 +58,10 @@ LEAF = """async ([times, pause, patient]) => {
   }
   return true;
 }"""
-PACES = ((0, False), (200, True), (800, True))  # ms, round by round: fast leafing can skip images
+# Round by round, as fast leafing can skip images: ms a press, as a patient one, presses too many, and s for a series to open.
+PACES = ((0, False, 0, 0.5), (200, True, 5, 1.5), (800, True, 5, 3.0))
 UNCOUNTED_PACE = PACES[1]
-OPENED_S = 0.5  # for a series' first image to be asked for
+CLOSED_S = 3.0  # for a phone's list to have closed
 QUIET_S = 1.0  # nothing new for this long: the page has what it asked for
 AT_ONCE = 40  # presses between two looks at what came
 UNCOUNTED_PRESSES = 25  # at a time, through a series that shows no count
@@ -179,20 +184,24 @@ async def _list(session: Session) -> str:
 
 
 async def _leaf(
-    session: Session, place: int, row: Row, pace: tuple[int, bool], arrived: Arrived, owners: dict[int, str]
+    session: Session, place: int, row: Row, pace: Pace, arrived: Arrived, owners: dict[int, str]
 ) -> None:
     """Open a series at its first image and leaf to its end; ``owners`` learns which Series Instance UID it is."""
     arrived.take(session)
     selector = await _list(session)
     await session.page.evaluate(CLICK, [selector, place])
+    pause_ms, is_patient, more, opened_s = pace
     if selector == PHONE_ITEM:
+        with (await session.window()).quietly():
+            closed = session.page.locator(PHONE_ITEM).first
+            await closed.wait_for(state="hidden", timeout=CLOSED_S * 1000)
         await session.page.wait_for_function(READY)
-    await session.traffic.after(len(session.traffic.exchanges), timeout_s=OPENED_S)
+    await session.traffic.after(len(session.traffic.exchanges), timeout_s=opened_s)
     brought = arrived.take(session)
-    left = (row.count or 1) - 1
+    left = (row.count or 1) - 1 + more
     while left > 0 or row.count is None:
         presses = min(left, AT_ONCE) if row.count is not None else UNCOUNTED_PRESSES
-        await session.page.evaluate(LEAF, [presses, *pace])
+        await session.page.evaluate(LEAF, [presses, pause_ms, is_patient])
         left -= presses
         fresh = arrived.take(session) if left > 0 else await _settled(session, arrived)
         brought += fresh

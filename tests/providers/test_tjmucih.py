@@ -3,8 +3,10 @@
 import pytest
 
 from fixtures.faults import Fault
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.tjmucih.site import ELSEWHERE, EXPIRED, LOCKED, PASSWORD, TjmucihSite
 from fixtures.world import World
+from providers.families import driven
 from providers.tjmucih import Tjmucih
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.link import of
@@ -39,7 +41,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.without_count, SITE.tries = set(), 0
+    SITE.without_count, SITE.tries, SITE.slow_s = set(), 0, 0.0
     with World(SITE) as up:
         yield up
 
@@ -54,6 +56,16 @@ async def test_case(case, via, world, tmp_path):
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
     await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+async def test_a_list_that_takes_its_time_is_waited_for(world, tmp_path):
+    SITE.slow_s = driven.QUIET_S + 1.0
+    await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+async def test_the_same_by_another_hand(tmp_path):
+    with World(Reshaped(SITE, SHAPES["texts"])) as world:
+        await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):

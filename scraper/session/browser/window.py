@@ -26,6 +26,7 @@ CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's 
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
+DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
 FETCH = """async ({url, method, headers, body}) => {
   try {
@@ -48,6 +49,7 @@ class Window:
     def __init__(self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any) -> None:
         self.traffic = traffic
         self.said: list[str] = []
+        self._asked: set[Any] = set()  # requests of the pages that have no answer yet
         self._context = context
         self._settings = settings
         self._closed = closed
@@ -73,6 +75,11 @@ class Window:
     def pages(self) -> tuple[Page, ...]:
         """All pages that are open, oldest first."""
         return tuple(self._pages)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Has a page asked its site for data that has not come yet."""
+        return any(one.resource_type in DATA for one in self._asked)
 
     async def latest(self) -> Page:
         """The newest page, once its document is there."""
@@ -272,7 +279,16 @@ class Window:
         page.on("close", self._page_closed)
         page.on("crash", lambda _: self.lost("the page crashed"))
         page.on("websocket", self._socket)
+        page.on("request", self._begun)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(self._download(download)))
+
+    def _begun(self, request: Any) -> None:
+        self._asked.add(request)
+
+    def _ended(self, request: Any) -> None:
+        self._asked.discard(request)
 
     def _page_closed(self, page: Page) -> None:
         if len(self._pages) > 1 and page in self._pages:
