@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from providers.families import mviewer
+from providers.families import driven, mviewer
+from providers.families.envelope import refused, told
 from scraper.contract import (
     ID_LAST4,
     WECHAT_PHONE,
@@ -24,6 +25,7 @@ from scraper.contract import (
     Deployment,
     Found,
     Instance,
+    LinkExpired,
     NoSuchStudy,
     Problem,
     Provider,
@@ -54,8 +56,7 @@ JSON = "application/json;charset=UTF-8"
 
 
 class CheckReply(Reply):
-    status: str = ""
-    data: bool | None = False
+    data: object = None
     message: str | None = ""
     msg: str | None = ""
 
@@ -63,8 +64,8 @@ class CheckReply(Reply):
 class Ydyy(Provider):
     name = "ydyy"
     route = (
-        r"/M-Viewer/(?:shortserver/[\w-]+/?(?:\?[^#]*)?|(?:\?[^#]*)?#/(?:phone-visible|redirect|info)/[^/?#]+/?(?:\?.*)?"
-        r"|m/2D/?\?(?=.*\bcheckserialnum=[^&#]+).*)"
+        r"/M-Viewer/?(?:(?<=/)shortserver/[\w-]+/?(?:\?[^#]*)?|(?:(?<=/)index\.html)?(?:\?[^#]*)?#/(?:phone-visible|redirect|info)/[^/?#]+/?(?:\?.*)?"
+        r"|(?<=/)m/2D/?\?(?=.*\bcheckserialnum=[^&#]+).*)"
     )
     asks = (ID_LAST4,)
     deployments = (
@@ -77,13 +78,11 @@ class Ydyy(Provider):
     mobile = True
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        referer = {"Referer": link.url.partition("#")[0]}
+        referer = {"Referer": link.url}
         page = await mviewer.lengthened(link, session, SHORT)
         if asked := _check(page, session):
             _judge(await session.post(page.join(CHECK), json=asked, headers=referer), page)
         listed = await session.get(_list_address(page), headers=referer)
-        if listed.status == mviewer.FIREWALL:
-            raise SiteChanged(host=page.host, what="a firewall that only a browser passes")
         for series in _described(listed, page, referer):
             yield series
 
@@ -91,9 +90,12 @@ class Ydyy(Provider):
         await session.open(link.url)
 
         async def arrived() -> bool | None:
-            return (
-                None if SHORT in session.page.url else True
-            )  # the firewall's script comes before the redirect
+            if SHORT not in session.page.url:
+                return True
+            statuses = [one.status for one in session.traffic.matching(SHORT)]
+            if mviewer.FIREWALL not in statuses[-1:] and await driven.rests(session):
+                raise LinkExpired(await driven.words(session), host=link.host)
+            return None  # the firewall's script comes before the redirect
 
         if SHORT in link.path:
             await session.poll(arrived, every_s=0.5, up_to_s=FIREWALL_UP_TO_S)
@@ -107,7 +109,7 @@ class Ydyy(Provider):
             )
         listed = await _in_page(session, Request(_list_address(page)))
         agent = str(await session.page.evaluate("navigator.userAgent"))
-        for series in _described(listed, page, {"Referer": link.url.partition("#")[0], "User-Agent": agent}):
+        for series in _described(listed, page, {"Referer": link.url, "User-Agent": agent}):
             yield series
 
 
@@ -152,7 +154,7 @@ def _check(page: ShareLink, session: Session) -> dict[str, str] | None:
     if not (params.get("shortUrl") and params.get("idType") and params.get("sign")):
         raise UnusableLink("链接不完整，请重新复制 (the link is incomplete)", link=page.redacted)
     return {
-        "idNum": session.answer(ID_LAST4),
+        "idNum": session.answer(ID_LAST4).upper(),  # its last character may be an X
         "bussId": number,
         "hideQrcode": params.get("hideQrcode") or "1",
         "forward": params.get("forward") or "phone-visible",
@@ -163,8 +165,8 @@ def _check(page: ShareLink, session: Session) -> dict[str, str] | None:
 
 
 def _judge(answer: Response, page: ShareLink) -> None:
-    reply = answer.read(CheckReply)
-    if reply.status == "ok" and reply.data:
+    reply = told(answer, CheckReply)
+    if str(reply.data).lower() == "true":
         return
     said = reply.message or reply.msg or ""
     error = gone(said, host=page.host)
@@ -177,10 +179,10 @@ def _list_address(page: ShareLink) -> str:
 
 
 def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[Series]:
-    if listed.status >= 500:
-        raise SiteUnreachable(host=page.host, why=f"HTTP {listed.status}")
     text = decode_text(listed.body)
     start, end = text.find("<patient"), text.rfind("</patient>")
+    if start < 0 and not listed.ok:  # also the firewall, which only a browser passes
+        raise refused(listed)
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise NoSuchStudy(host=page.host)
     try:
@@ -211,12 +213,12 @@ def _series(
     instances, others, uid = [], [], ""
     for at, (storage, im) in enumerate(objects):
         query = (im.text or "").strip().lstrip("?&")
-        told = ShareLink(f"http://x/?{query}").params
-        name = told.get("objectUID", "")
+        named = ShareLink(f"http://x/?{query}").params
+        name = named.get("objectUID", "")
         if im.get("type", "dicom").lower() != "dicom":
             others.append(name or f"{place}/{at}")
             continue
-        uid = uid or told.get("seriesUID", "")
+        uid = uid or named.get("seriesUID", "")
         address = _outside(storage.get("httpurl0", ""), page.origin)
         address += ("" if address.endswith(("?", "&")) else "&" if "?" in address else "?") + query
         instances.append(Instance(name, WadoUri(address, headers), f"{place}/{at}", whole(im.get("num"))))

@@ -108,9 +108,14 @@ async def comes(session: Session, has_called: Callable[[], object], **faces: str
             return "called"
         with contextlib.suppress(SiteChanged):
             return await session.which(timeout_s=LOOK_S, **faces)
-        if not session.settings.headed and await _rests(session):
+        if not session.settings.headed and await rests(session):
             break
     return ""
+
+
+async def rests(session: Session) -> bool:
+    """Has the page shown all that it will: nothing came for a while, and it waits for nothing."""
+    return session.traffic.idle_s > QUIET_S and not (await session.window()).is_waiting
 
 
 async def words(session: Session) -> str:
@@ -120,11 +125,6 @@ async def words(session: Session) -> str:
     return " ".join(" ".join([*said, text]).split())[:LONGEST_SAID]
 
 
-async def _rests(session: Session) -> bool:
-    """Has the page shown all that it will: nothing came for a while, and it waits for nothing."""
-    return session.traffic.idle_s > QUIET_S and not (await session.window()).is_waiting
-
-
 async def _face(session: Session, viewer: str) -> str:
     """``viewer``, ``check``, or ``words`` where neither has shown and the page has come to rest."""
     give_up = time.monotonic() + session.settings.timeout_s
@@ -132,7 +132,7 @@ async def _face(session: Session, viewer: str) -> str:
         try:
             return await session.which(viewer=viewer, check=FIELD, timeout_s=LOOK_S)
         except SiteChanged:
-            if await _rests(session) or time.monotonic() > give_up:
+            if await rests(session) or time.monotonic() > give_up:
                 return "words"
 
 
@@ -143,7 +143,7 @@ async def _wait(session: Session, viewer: str, up_to_s: float, question: Questio
         try:
             await session.which(viewer=viewer, timeout_s=LOOK_S)
         except SiteChanged:
-            if not session.settings.headed and await _rests(session):
+            if not session.settings.headed and await rests(session):
                 break
         else:
             return

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.ydyy.site import ID_LAST4, YdyySite
 from fixtures.world import World
 from providers.ydyy import Ydyy
@@ -17,6 +18,7 @@ BOTH = (Via.DIRECT, Via.BROWSER)
 KNOWN = {"id_last4": ID_LAST4}
 CASES = (
     Case("checked", SITE.link(), KNOWN, SERIES, ways=BOTH),
+    Case("a small x", SITE.link(), {"id_last4": ID_LAST4.lower()}, SERIES),
     Case("redirected to the check", SITE.link("redirect"), KNOWN, SERIES),
     Case("a short link to the check", SITE.short_link(), KNOWN, SERIES, ways=BOTH),
     Case("a short link past it", SITE.short_link("info"), series=SERIES),
@@ -35,7 +37,7 @@ CASES = (
         ways=BOTH,
     ),
     Case("a link without its signature", SITE.link(leave_out="sign"), KNOWN, raises=UnusableLink),
-    Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired),
+    Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired, ways=BOTH),
     Case("a short link into the hospital", SITE.short_link("inside"), raises=UnsafeRedirect),
     Case("nothing stored", SITE.plain_link("BUSS2"), raises=NoSuchStudy),
     Case("no such number", SITE.plain_link("BUSS9"), raises=NoSuchStudy, ways=BOTH),
@@ -49,7 +51,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.refuses = False
+    SITE.refuses = SITE.other_hand = False
     with World(SITE) as up:
         yield up
 
@@ -69,6 +71,14 @@ async def test_a_firewall_that_refuses_is_taken_at_its_word(world, tmp_path):
     SITE.refuses = True
     case = Case("refused", SITE.walled_link(), raises=UnusableLink, says="手机浏览器")
     await check(Ydyy, case, world, tmp_path, Via.BROWSER)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", [case for case in CASES if Via.DIRECT in case.ways], ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    SITE.refuses, SITE.other_hand = False, True
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Ydyy, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)
