@@ -16,6 +16,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from providers.families import mviewer
+from providers.families.envelope import entered, told
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -28,23 +29,24 @@ from scraper.contract import (
     Reply,
     Request,
     Session,
-    SessionLapsed,
     ShareLink,
     SiteChanged,
     SiteUnreachable,
     Study,
     StudyGone,
     UnusableLink,
+    decode_text,
     gone,
 )
 
 SHORT = "/short/"
+PROFILE = r"/M-Viewer/?(?:(?<=/)index\.html)?(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*"
 VALID, READY = "60", "00"
 TABLE_MISSING = "ORA-00942"
 
 
 class Claims(Reply):
-    exp: str
+    exp: str = ""
     ext: dict[str, object] = Field(default_factory=dict)
 
 
@@ -53,7 +55,7 @@ class Config(Reply):
 
 
 class Status(Reply):
-    code: str = ""
+    code: str
     message: str | None = ""
 
 
@@ -68,21 +70,21 @@ class Examined(Reply):
 
 
 class StudyReply(Reply):
-    patient: Patient | None = None
-    study: Examined | None = None
+    patient: Patient = Field(default_factory=lambda: Patient.model_validate({}))
+    study: Examined = Field(default_factory=lambda: Examined.model_validate({}))
 
 
 class ZipReply(Reply):
-    result: str = Field("", alias="downloadResult")
+    result: str = Field(alias="downloadResult")
     value: str | None = Field("", alias="returnResult")
     message: str | None = ""
 
 
 class Neusoft(Provider):
     name = "neusoft"
-    route = r"/short/[\w-]+/?(?:\?[^#]*)?|/M-Viewer/(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*"
+    route = rf"/short/[\w-]+/?(?:\?[^#]*)?|{PROFILE}"
     deployments = (Deployment("202.100.221.200:6087", "东软睿影（某医院）"),)
-    marks = (r"/M-Viewer/(?:\?[^#]*)?#/profile(?:sign)?/[^/?#]+/?\?(?:.*&)?sign=[^&]+.*",)
+    marks = (PROFILE,)
     example = "http://202.100.221.200:6087/M-Viewer/#/profile/CHECK001?sign=eyJ0"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -92,21 +94,19 @@ class Neusoft(Provider):
         number = str(claims.ext.get("checkserialnum") or mviewer.page_route(page)[1])
         referer = {"Referer": f"{page.origin}/M-Viewer/"}
         is_offered = await _offers_download(page, session)
-        status = await session.post(
-            page.join("/pacs-mobile/mobile_auth/tokenStatus"),
-            json={"exp": claims.exp},
-            headers=referer,
-            reply=Status,
+        asked = await session.post(
+            page.join("/pacs-mobile/mobile_auth/tokenStatus"), json={"exp": claims.exp}, headers=referer
         )
+        status = entered(asked, Status)
         if status.code != VALID:
             raise LinkExpired(status.message or "", host=page.host)
-        told = await session.get(
+        about = await session.get(
             page.join("/pacs-mobile/mobile/getStudyInfo"),
             params={"checkserialnum": number},
             headers={"Authorization": f"Bearer {sign}", **referer},
             reply=StudyReply,
         )
-        yield Package(_packing(page, session, number, is_offered=is_offered), _described(told, number))
+        yield Package(_packing(page, session, number, is_offered=is_offered), _described(about, number))
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
@@ -116,12 +116,10 @@ class Neusoft(Provider):
             yield found
 
 
-def _described(told: StudyReply, number: str) -> Study:
-    name = told.patient.name if told.patient else ""
-    if told.study is None:
-        return Study(patient_name=name or "", key=number)
-    date = "".join(filter(str.isdigit, told.study.date or ""))[:8]
-    return Study("", date, told.study.modality or "", told.study.item or "", name or "", number)
+def _described(about: StudyReply, number: str) -> Study:
+    study = about.study
+    date = "".join(filter(str.isdigit, study.date or ""))[:8]
+    return Study("", date, study.modality or "", study.item or "", about.patient.name or "", number)
 
 
 def _claims(sign: str, page: ShareLink) -> Claims:
@@ -157,13 +155,10 @@ def _packing(
         )
         if TABLE_MISSING in answer.text:
             raise DownloadNotPermitted(f"{TABLE_MISSING}: WEBRIS_DICOM_DOWNLOAD_RECORD", host=page.host)
-        if answer.status in (401, 403):
-            raise SessionLapsed(host=page.host)
-        if not answer.ok and is_offered:
-            raise SiteUnreachable(host=page.host, why=f"HTTP {answer.status}")
-        if not answer.ok:
-            raise DownloadNotPermitted(host=page.host)
-        reply = answer.read(ZipReply)
+        try:
+            reply = told(answer, ZipReply)
+        except (SiteUnreachable, SiteChanged) as err:
+            raise err if is_offered else DownloadNotPermitted(host=page.host) from err
         if reply.result != READY or not reply.value:
             said = reply.value or reply.message or ""
             error = gone(said, host=page.host)
@@ -177,6 +172,7 @@ def _packing(
 
 def _address(page: ShareLink, packed: str) -> str:
     try:
-        return page.join(base64.b64decode(packed + "=" * (-len(packed) % 4)).decode().strip())
-    except (binascii.Error, UnicodeDecodeError) as err:
+        text = "".join(packed.split())
+        return page.join(decode_text(base64.b64decode(text + "=" * (-len(text) % 4))).strip())
+    except binascii.Error as err:
         raise SiteChanged(host=page.host, what="downloadZipImage, returnResult") from err

@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.sites.neusoft.site import NOW, NeusoftSite
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.contract import DownloadNotPermitted, LinkExpired, NoSuchStudy, UnusableLink
@@ -22,6 +23,7 @@ CASES = (
     Case("a table is missing", SITE.link("CHECK002"), raises=DownloadNotPermitted, says="ORA-00942"),
     Case("not permitted", SITE.link("CHECK003"), raises=DownloadNotPermitted, says="该检查未开放下载"),
     Case("no such study", SITE.link("CHECK004"), raises=NoSuchStudy, says="检查不存在"),
+    Case("cleared away", SITE.link("CHECK006"), raises=LinkExpired, says="该检查已过期清除"),
     Case("a token that is none", SITE.link().partition("?")[0] + "?sign=abc", raises=UnusableLink),
 )
 NOT_OURS = (
@@ -33,7 +35,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.offers_download = True
+    SITE.offers_download, SITE.jobs = True, 0
     with World(SITE) as up:
         yield up
 
@@ -44,11 +46,19 @@ async def test_case(case, via, world, tmp_path):
     assert not world.unexpected
 
 
-async def test_a_page_that_offers_no_download_is_believed(world, tmp_path):
+@pytest.mark.parametrize("number", ["CHECK003", "CHECK005"])
+async def test_a_page_that_offers_no_download_is_believed(number, world, tmp_path):
     SITE.offers_download = False
-    await check(
-        Neusoft, Case("no download", SITE.link("CHECK003"), raises=DownloadNotPermitted), world, tmp_path
-    )
+    case = Case("no download", SITE.link(number), raises=DownloadNotPermitted)
+    await check(Neusoft, case, world, tmp_path)
+    assert SITE.jobs == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Neusoft, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("link", NOT_OURS)
