@@ -292,9 +292,9 @@ class StudyStore:
         return Entry(uid, saved.key, saved.sha256, saved.size, saved.origin.value, _file_name(uid))
 
     def _journal(self, *entries: Entry) -> None:
-        rows = ({slot: getattr(entry, slot) for slot in Entry.__slots__} for entry in entries)
-        with open(f"{self._state}/{JOURNAL}", "ab") as journal:  # noqa: PTH123  # half the time, for every instance
-            journal.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        with (self._state / JOURNAL).open("a", encoding="utf-8") as journal:
+            for entry in entries:
+                journal.write(json.dumps({slot: getattr(entry, slot) for slot in Entry.__slots__}) + "\n")
 
     def _write_plan(self, moves: Mapping[str, Path]) -> None:
         plan = {name: target.relative_to(self.output).as_posix() for name, target in moves.items()}
