@@ -163,7 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--links", type=int, default=1000)
     parser.add_argument("--faulty", type=float, default=0.05)
-    parser.add_argument("--measured", type=int, default=80, help="links of the throughput runs")
+    parser.add_argument("--measured", type=int, default=200, help="links of the throughput runs")
     parser.add_argument("--latency", type=float, default=0.04)
     chosen = parser.parse_args()
     missed = False
