@@ -10,11 +10,13 @@ Over 120 lines because the page's own check must be passed in it, and a saved pa
 
 from __future__ import annotations
 
-import asyncio
+import re
 import time
-from urllib.parse import urljoin, urlsplit
+from functools import partial
+from urllib.parse import urljoin
 
-from providers.families import radinfo
+from providers.families import driven, radinfo
+from providers.families.envelope import refused
 from scraper.contract import (
     CAPTCHA,
     ID_LAST6,
@@ -31,20 +33,18 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
+    gone,
     whole,
 )
 
 API = "https://yyx.zy91.com:5443"  # where the images lie; 2026-06
-ID_INPUT = "input[placeholder*=身份证], input[placeholder*=证件], input[name*=id i]"
-CAPTCHA_INPUT = (
-    "input[placeholder*=验证码], input[placeholder*=图形], input[name*=captcha i], input[name*=code i]"
-)
-CAPTCHA_PICTURE = (
-    "img[src*=captcha i], img[src*=code i], img[src^='data:image'], img[alt*=验证码], form canvas"
-)
-CONFIRM = "button:has-text('确'), button:has-text('验证'), button:has-text('查'), button[type=submit], input[type=submit]"
+ASKED = {
+    ID_LAST6: r"身份证|证件|后六位|后\s*6\s*位|id_?(?:card|no|num)",
+    CAPTCHA: r"验证码|图形|校验码|captcha|verif|code",
+}
 REFUSED = "text=/错误|不正确|有误|不匹配|不一致/"
-HEADED_S = 300.0  # a person reads and types
+CHECKED = r"验证码|校验码|身份证|证件|后六位"
+OVERLAY_S = 1.5  # for a check to be laid over a report that has come already
 
 
 class Zy91(Provider):
@@ -74,33 +74,47 @@ class Zy91(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         _check_time(link)
         await session.open(link.url)
-        if session.settings.headed or await _first(session, check=f"{ID_INPUT}, {CAPTCHA_INPUT}") == "report":
-            return  # the person passes what there is, or there is nothing to pass
-        page = session.page
-        if await page.locator(ID_INPUT).count():
-            await page.locator(ID_INPUT).first.fill(session.answer(ID_LAST6))
-        if await page.locator(CAPTCHA_INPUT).count():
-            picture = session.spool / "captcha.png"
-            await page.locator(CAPTCHA_PICTURE).first.screenshot(path=picture)
-            await page.locator(CAPTCHA_INPUT).first.fill(session.answer(CAPTCHA, picture=picture))
-        await page.locator(CONFIRM).first.click()
-        if await _first(session, refused=REFUSED) == "refused":
-            raise CredentialsRefused(
-                CAPTCHA.name, await page.locator(REFUSED).first.inner_text(), host=link.host
-            )
+        if session.settings.headed:
+            await driven.comes(session, partial(_good, session))  # the person passes what there is
+            return
+        if await driven.comes(session, partial(_reports, session), check=driven.FIELD) != "check":
+            try:
+                await session.which(check=driven.FIELD, timeout_s=OVERLAY_S)
+            except SiteChanged:
+                return  # there is nothing to pass
+        before = len(_reports(session))
+        warned = session.page.locator(REFUSED).locator("visible=true")
+        faces = {} if await warned.count() else {"refused": REFUSED}
+        await driven.fill_each(session, ASKED)
+        if not await driven.press(session):
+            await session.page.locator(driven.FIELD).locator("visible=true").last.press("Enter")
+        session.traffic.touch()
+        match await driven.comes(session, lambda: _reports(session)[before:], **faces):
+            case "called":
+                last = _told(_reports(session)[-1])
+                is_refused = not last.success and re.search(CHECKED, last.message or "") is not None
+                said = last.message or ""
+            case "refused":
+                is_refused, said = True, await warned.first.inner_text()
+            case _:
+                is_asked = await session.page.locator(driven.FIELD).locator("visible=true").count()
+                is_refused, said = bool(is_asked or not before), await driven.words(session)
+        if is_refused:
+            raise CredentialsRefused(CAPTCHA.name, said, host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        patience = HEADED_S if session.settings.headed else session.settings.timeout_s
-        call = await session.traffic.wait_for(radinfo.REPORTED, timeout_s=patience)
-        report = radinfo.report(link, Response(call.status, call.headers, call.read(), call.url))
+        answers = _good(session) or _reports(session)
+        if not answers:
+            raise gone(await driven.words(session), host=link.host)
+        report = radinfo.report(link, answers[-1])
         if not report.viewer:
             raise NoSuchStudy(host=link.host)
-        viewer = await session.get(urljoin(call.url, report.viewer), headers=radinfo.site(link))
-        parts = urlsplit(call.url)
+        here = answers[-1].url
+        viewer = await session.get(urljoin(here, report.viewer), headers=radinfo.site(link))
+        if not viewer.ok:
+            raise refused(viewer)
         study = report.study(radinfo.params(link).get("sid", ""))
-        for series in radinfo.listed(
-            viewer.text, f"{parts.scheme}://{parts.netloc}", radinfo.site(link), study
-        ):
+        for series in radinfo.listed(viewer.text, urljoin(here, "/")[:-1], radinfo.site(link), study):
             yield series
 
 
@@ -110,15 +124,21 @@ def _check_time(link: ShareLink) -> None:
         raise LinkExpired(host=link.host)
 
 
-async def _first(session: Session, **faces: str) -> str:
-    """Which comes first: one of the faces, or (``report``) the page's own call for the report."""
-    patience = session.settings.timeout_s
-    called = asyncio.ensure_future(session.traffic.wait_for(radinfo.REPORTED, timeout_s=patience))
-    shown = asyncio.ensure_future(session.which(timeout_s=patience, **faces))
+def _reports(session: Session) -> list[Response]:
+    """The answers that the page's own calls for the report had."""
+    calls = session.traffic.matching(radinfo.REPORTED)
+    return [
+        Response(one.status, one.headers, one.read(), one.url) for one in calls if one.method != "OPTIONS"
+    ]
+
+
+def _told(answer: Response) -> radinfo.Answer:
     try:
-        await asyncio.wait((called, shown), return_when=asyncio.FIRST_COMPLETED)
-        return "report" if called.done() and not called.exception() else await shown
-    finally:
-        called.cancel()
-        shown.cancel()
-        await asyncio.gather(called, shown, return_exceptions=True)
+        return answer.read(radinfo.Answer)
+    except SiteChanged:  # refused without words of its own
+        return radinfo.Answer(success=False, message="")
+
+
+def _good(session: Session) -> list[Response]:
+    """Those that are no refusal."""
+    return [one for one in _reports(session) if _told(one).success]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from scraper.contract import (
@@ -24,6 +24,14 @@ from scraper.contract import (
 )
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
+WORDS_OF = """selector => [...document.querySelectorAll(selector)].map(one => {
+  let around = one;
+  while (around.parentElement && around.parentElement.querySelectorAll("input").length === 1) around = around.parentElement;
+  const before = one.previousElementSibling || around.previousElementSibling;
+  const label = (one.labels && one.labels[0] || {}).innerText;
+  return [one.placeholder, one.name, one.id, one.title, one.getAttribute("aria-label"), label, around.innerText,
+          before && before.tagName !== "INPUT" ? before.innerText : ""].join(" ");
+})"""  # what tells a person, and a program, what each field is for
 SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看", "进入", "下一步")
 BUTTON = "button, a, [role=button], [class*=btn i], [class*=button i]"
 PICTURE = (
@@ -69,14 +77,43 @@ async def fill(session: Session, question: Question) -> None:
     Raises:
         CredentialsRequired, CaptchaRequired: nobody answers.
     """
+    given = await _given(session, question)
+    await session.page.locator(FIELD).locator("visible=true").first.fill(given)
+
+
+async def fill_each(session: Session, questions: Mapping[Question, str]) -> None:
+    """Fill each of the page's fields with the user's answer to the question that its words mean.
+
+    Args:
+        session: the open page.
+        questions: in the order in which fields without words stand → an expression found in a field's words.
+
+    Raises:
+        CredentialsRequired, CaptchaRequired: nobody answers.
+    """
+    fields = session.page.locator(FIELD)
+    shown = [at for at in range(await fields.count()) if await fields.nth(at).is_visible()]
+    words_of = await session.page.evaluate(WORDS_OF, FIELD)
+    left, meant = dict(questions), dict[int, Question]()
+    for question, pattern in questions.items():
+        fit = next((at for at in shown if at not in meant and re.search(pattern, words_of[at], re.I)), None)
+        if fit is not None:
+            meant[fit] = question
+            del left[question]
+    meant.update(zip((at for at in shown if at not in meant), left, strict=False))
+    for at, question in sorted(meant.items()):
+        await fields.nth(at).fill(await _given(session, question))
+
+
+async def _given(session: Session, question: Question) -> str:
+    """The user's answer; for the characters of a picture the person is shown it first."""
     picture = await _picture(session) if question is CAPTCHA else None
     try:
-        given = session.answer(question, picture=picture)
+        return session.answer(question, picture=picture)
     except CredentialsRequired:
         if question is CAPTCHA:
             raise CaptchaRequired(question.name, host=session.link.host) from None
         raise
-    await session.page.locator(FIELD).locator("visible=true").first.fill(given)
 
 
 async def press(session: Session) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.zy91 import site
 from fixtures.world import World
 from providers.zy91 import Zy91
@@ -54,6 +55,22 @@ async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(Zy91, case, world, tmp_path, via)
         assert world.unexpected == []
+
+
+@pytest.mark.parametrize("captcha", [site.CAPTCHA, "0000"], ids=["right", "wrong"])
+async def test_a_check_in_other_words(tmp_path, captcha):
+    emulated, answers = site.Zy91Site(other_form=True), {**GIVEN, "captcha": captcha}
+    right = Case("right", site.OPEN, answers=answers, series=SERIES, left_out=2)
+    wrong = Case("wrong", site.OPEN, answers=answers, raises=CredentialsRefused, says="错误")
+    with World(emulated) as world:
+        await check(Zy91, right if captcha == site.CAPTCHA else wrong, world, tmp_path, Via.BROWSER)
+    assert emulated.tries == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_same_by_another_hand(tmp_path, shape):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(Zy91, CASES[0], world, tmp_path, Via.BROWSER)
 
 
 async def test_a_page_that_asks_for_nothing_is_read_at_once(tmp_path):
