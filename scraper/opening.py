@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper import registry, source
@@ -151,7 +152,6 @@ class Opener:
         """A session on the owner's link, closed by ``stack``."""
         provider = owner.provider
         spool = self._equipment.spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
-        spool.mkdir(mode=0o700, exist_ok=True)
 
         async def start_window() -> Window:
             browser = await self._equipment.browser()
@@ -161,7 +161,7 @@ class Opener:
             owner.link, self._settings, Http(self._settings, self._equipment.pace, provider.user_agent),
             start_window=start_window, ask=self._ask, spool=spool, tell=self._watcher.say,
         )  # fmt: skip
-        stack.push_async_callback(asyncio.to_thread, shutil.rmtree, spool, ignore_errors=True)
+        stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)
         return session
 
@@ -194,6 +194,11 @@ class Opener:
         async with window.guard():
             await opens.open_viewer(owner.link, session)
             return [one async for one in watches.watch(owner.link, session)]
+
+
+async def _removed(spool: Path) -> None:
+    if spool.exists():
+        await asyncio.to_thread(shutil.rmtree, spool, ignore_errors=True)
 
 
 async def listed_again(opened_link: Opened) -> list[Found]:

@@ -54,7 +54,7 @@ class Session:
         http: this link's direct client.
         start_window: opens this link's browser window, at the first need.
         ask: asks a person.
-        spool: a folder for this link's large bodies; removed at the end.
+        spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
     """
 
@@ -71,7 +71,7 @@ class Session:
     ) -> None:
         self.link = link
         self.settings = settings
-        self.spool = spool
+        self._spool = spool
         self.tell = tell
         self._http = http
         self._start_window = start_window
@@ -317,6 +317,19 @@ class Session:
 
         if request.url not in self._beats:
             self._beats[request.url] = asyncio.create_task(beat())
+
+    @property
+    def spool(self) -> Path:
+        """The folder for large bodies, which is there from now on; removed when the link is done.
+
+        Raises:
+            DiskFull, NotWritable: it can't be made.
+        """
+        from scraper.session.traffic import spooling
+
+        with spooling(self._spool):
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._spool
 
     def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Have ``ending`` run when the session closes: what a recipe keeps open over many instances ends there."""
