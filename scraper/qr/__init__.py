@@ -23,6 +23,7 @@ from scraper.qr.engines import engines as _engines
 from scraper.qr.models import WrongSum, default_folder, fetch_models
 
 if TYPE_CHECKING:
+    from scraper.qr.places import Known
     from scraper.qr.worker import Worker
 
 __all__ = [
@@ -116,6 +117,19 @@ class _Search:
             if not any(_same_place(suspect.polygon, other) for other in others):
                 kept.append(suspect)
         return tuple(kept)
+
+    def known(self) -> dict[int, Known]:
+        """By page what a longer search may start from."""
+        from scraper.qr.places import Known
+
+        def on(page: int) -> Known:
+            squares = [one for one in self.codes.values() if one.page == page and "QR" in one.symbology]
+            return Known(
+                tuple(one.polygon for one in squares),
+                tuple(one.polygon for one in self.open_suspects if one.page == page),
+            )
+
+        return {page: on(page) for page in range(1, self.pages + 1)}
 
     @property
     def is_settled(self) -> bool:
@@ -229,7 +243,8 @@ class Reader:
         from scraper.qr.worker import Worker  # with all that only a long search needs
 
         self._worker = self._worker or Worker(self._models or default_folder())
-        looks = self._worker.search(path, glanced=glanced, left_s=left_s)
+        known = search.known() if glanced else {}
+        looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
         try:
             for page, seen in looks:
                 search.take(page, seen)

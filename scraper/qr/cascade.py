@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, straightened
-from scraper.qr.engines import Found, Polygon, Seen, Wechat, zbar, zxing
-from scraper.qr.regions import regions
+from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
+from scraper.qr.places import Known, places
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from scraper.picture import Page
+    from scraper.qr.regions import Box
 
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
-SMALL_PIXELS = 4_000_000  # what the dear looks at the whole are given
+SMALL_PIXELS = 4_000_000  # as many as thin bars need
+LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
+LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
+FILLED = 0.15  # of a patch, by a code that was read: no other is in it
 PATCH_EDGE = 1000  # pixels
 MOST_TIMES = 3.0
 TILE = 1024  # edge of a tile, pixels
@@ -36,8 +40,10 @@ Look = Callable[["NDArray[np.uint8]"], Seen]
 class Views:
     """One page's pixels in the forms that the steps want, each made once."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, known: Known) -> None:
         self.page = page
+        self.known = known
+        self.settled: set[int] = set()  # patches whose code was read
 
     @cached_property
     def whole(self) -> tuple[NDArray[np.uint8], float]:
@@ -50,10 +56,24 @@ class Views:
         return _at_most(*_swap(self.whole, SMALL_PIXELS))
 
     @cached_property
+    def little(self) -> tuple[NDArray[np.uint8], float]:
+        """Grey and its scale; at most ``LITTLE_PIXELS``."""
+        return _at_most(*_swap(self.whole, LITTLE_PIXELS))
+
+    @cached_property
+    def _places(self) -> tuple[list[Box], int]:
+        return places(self.page.grey, self.known, self.page.scale)
+
+    @property
+    def likeliest(self) -> int:
+        """How many of the patches are worth a dear look: every suspect, and the liveliest two."""
+        return self._places[1] + LIKELIEST
+
+    @cached_property
     def patches(self) -> list[tuple[NDArray[np.uint8], int, int, float]]:
         """Parts of the page in full that may hold a code, about ``PATCH_EDGE`` large: pixels, left, top, times larger."""
         out = []
-        for left, top, right, bottom in regions(self.page.grey):
+        for left, top, right, bottom in self._places[0]:
             patch, times = _about(self.page.grey[top:bottom, left:right])
             out.append((patch, left, top, times))
         return out
@@ -112,38 +132,41 @@ def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(stretched, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
 
-def steps(page: Page, wechat: Wechat) -> Iterator[Step]:
+def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     """All looks after the first, which is zxing-cpp's at the grey pixels as they are.
 
     They come by what they find for what they cost; a page without a code costs all of them.
     """
-    views = Views(page)
+    views = Views(page, known)
     grey, scale = views.whole
     if grey is not page.grey:
         yield lambda: zxing(grey, scale=scale)
     yield lambda: _each(views, zxing)
     yield lambda: _each(views, lambda patch: zxing(lit_evenly(patch)))
-    yield lambda: _each(views, lambda patch: zxing(evened(patch)))
-    stamped = None if page.red is None else Views(replace(page, grey=page.red))
+    stamped = None if page.red is None else Views(replace(page, grey=page.red), known)
     if stamped is not None:
         yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
-    yield lambda: zxing(shrunk(grey, 2), scale=scale / 2)
-    small, scale_of_small = views.small
-    yield lambda: zxing(_sharpened(small), scale=scale_of_small)
-    yield lambda: _doubled(views)
-    yield lambda: zxing(evened(small), scale=scale_of_small)
+    likeliest = views.likeliest
+    yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
     if wechat.is_there:
-        yield from _patch_by_patch(views, wechat.read)
-        yield lambda: wechat.read(small, scale=scale_of_small)
-    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH))
-    yield lambda: straightened(small, WHOLE, scale=scale_of_small)
+        yield from _patch_by_patch(views, wechat.read, likeliest)
+    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
     if stamped is not None:
-        yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH))
-    yield lambda: zbar(_threshold(small), scale=scale_of_small)
-    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE))
-    yield lambda: zxing(small, every=True, scale=scale_of_small)
-    yield from _tiles(page)
+        yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
+    little, scale_of_little = views.little
+    yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
+    yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), likeliest)
+    yield lambda: straightened(little, WHOLE, scale=scale_of_little)
+    if wechat.is_there:
+        yield lambda: wechat.read(little, scale=scale_of_little)
+    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest + 1, likeliest)
+    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), likeliest)
+    small, scale_of_small = views.small
+    yield lambda: zxing(small, kinds=Kinds.BARS, scale=scale_of_small)
+    yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
+    if grey is not page.grey:
+        yield from _tiles(page)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -151,21 +174,35 @@ def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return 255 - grey
 
 
-def _each(views: Views, look: Look) -> Seen:
-    """One look at each patch that may hold a code."""
-    seen = [step() for step in _patch_by_patch(views, look)]
+def _each(views: Views, look: Look, most: int | None = None) -> Seen:
+    """One look at each patch that may hold a code, of the ``most`` likeliest."""
+    seen = [step() for step in _patch_by_patch(views, look, most)]
     return Seen(
         tuple(found for one in seen for found in one.found),
         tuple(suspect for one in seen for suspect in one.suspects),
     )
 
 
-def _patch_by_patch(views: Views, look: Look) -> Iterator[Step]:
-    """The same as a step for each patch, where the look is a dear one."""
-    for patch, left, top, times in views.patches:
-        yield lambda patch=patch, at=(left, top), times=times: _moved(
-            look(patch), at, times, views.page.scale
-        )  # type: ignore[misc]
+def _patch_by_patch(views: Views, look: Look, most: int | None, first: int = 0) -> Iterator[Step]:
+    """The same as a step for each patch, where the look is a dear one; nothing more where its code was read."""
+
+    def at(number: int) -> Seen:
+        if number in views.settled:
+            return Seen()
+        patch, left, top, times = views.patches[number]
+        seen = look(patch)
+        if any(_extent(one.polygon) > FILLED * patch.size for one in seen.found):
+            views.settled.add(number)
+        return _moved(seen, (left, top), times, views.page.scale)
+
+    for number in range(len(views.patches))[first:most]:
+        yield partial(at, number)
+
+
+def _extent(polygon: Polygon) -> int:
+    """The area of the upright box around it."""
+    xs, ys = ([point[axis] for point in polygon] or [0] for axis in (0, 1))
+    return (max(xs) - min(xs)) * (max(ys) - min(ys))
 
 
 def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -176,25 +213,15 @@ def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
 
 
-def _doubled(views: Views) -> Seen:
+def _doubled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import cv2
 
-    grey, scale = views.small
-    return zxing(cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), scale=scale * 2)  # type: ignore[arg-type]
-
-
-def _sharpened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    import cv2
-
-    soft = cv2.GaussianBlur(grey, (0, 0), 2.0)
-    return cv2.addWeighted(grey, 2.5, soft, -1.5, 0)  # type: ignore[return-value]
+    return cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 def _tiles(page: Page) -> Iterator[Step]:
-    """Overlapping tiles of the page in full, each with its own contrast; none where one tile would be the page."""
+    """Overlapping tiles of the page in full, each with its own contrast."""
     rows, columns = page.grey.shape
-    if max(rows, columns) <= TILE:
-        return
     step = TILE * 3 // 4
     for top in range(0, max(rows - TILE // 4, 1), step):
         for left in range(0, max(columns - TILE // 4, 1), step):

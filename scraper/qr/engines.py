@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,10 +64,18 @@ class Engine:
         return not self.lacking
 
 
+class Kinds(Enum):
+    """What zxing-cpp looks for: QR codes dark or light, at any size; else what stands beside them, as printed."""
+
+    QR = "QRCode"
+    BARS = "AllLinear"
+    SQUARES = "AllMatrix"
+
+
 def zxing(
     grey: NDArray[np.uint8] | memoryview,
     *,
-    every: bool = False,
+    kinds: Kinds = Kinds.QR,
     histogram: bool = False,
     pure: bool = False,
     scale: float = 1.0,
@@ -75,14 +84,15 @@ def zxing(
 
     Args:
         grey: (rows, columns).
-        every: every symbology, not QR codes alone; several times slower.
+        kinds: which symbologies.
         histogram: one threshold for the whole picture, in place of local ones.
         pure: the picture holds nothing but one upright code.
         scale: pixels of ``grey`` over pixels of the page; polygons are given in the page's.
     """
     import zxingcpp
 
-    formats: Any = zxingcpp.BarcodeFormat.AllReadable if every else zxingcpp.BarcodeFormat.QRCode
+    is_qr = kinds is Kinds.QR
+    formats: Any = getattr(zxingcpp.BarcodeFormat, kinds.value)
     binarizer = zxingcpp.Binarizer.GlobalHistogram if histogram else zxingcpp.Binarizer.LocalAverage
     look = partial(
         zxingcpp.read_barcodes,
@@ -90,7 +100,9 @@ def zxing(
         formats=formats,
         binarizer=binarizer,
         is_pure=pure,
-        return_errors=not every and not pure,
+        try_invert=is_qr,
+        try_downscale=is_qr,
+        return_errors=is_qr and not pure,
     )
     results = look()
     announced: set[bytes] = set()

@@ -1,6 +1,7 @@
 """The long search in a process of its own, so that a step that overruns, crashes or eats memory can be ended.
 
-One JSON object a line. In: ``{"path", "models", "glanced", "skip"}`` starts a file, behind its first ``skip`` steps;
+One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` starts a file, behind its first ``skip`` steps;
+``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
 Out: a report after each step (``page``, ``found``, ``suspects``), and one line that ends the file: ``{"end": true}`` or
 ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
@@ -13,19 +14,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Timer
 from time import monotonic
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper import picture
 from scraper.errors import NoSuchFile, UnreadableFile
 from scraper.qr import cascade
-from scraper.qr.engines import Found, Seen, Wechat, zxing
+from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
+from scraper.qr.places import Known
 
 MEMORY = (
     6 * 2**30
@@ -79,8 +81,16 @@ class Worker:
             )
         return self._process
 
-    def search(self, path: Path, *, glanced: bool, left_s: float) -> Generator[tuple[int, Seen], None, None]:
+    def search(
+        self, path: Path, *, glanced: bool, left_s: float, known: Mapping[int, Known] = MappingProxyType({})
+    ) -> Generator[tuple[int, Seen], None, None]:
         """What each step saw, with its page; closing the iterator ends the search.
+
+        Args:
+            path: the file.
+            glanced: its pages were looked at before, and ``known`` is what that look told of each.
+            left_s: the search ends after this.
+            known: by page.
 
         A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it.
 
@@ -90,11 +100,17 @@ class Worker:
             NoSuchFile, UnreadableFile: as the child met them.
         """
         end = monotonic() + left_s
+        order = {
+            "path": str(path.absolute()),
+            "models": str(self._models),
+            "glanced": glanced,
+            "known": [(page, one.read, one.suspects) for page, one in known.items()],
+        }
         done = 0
         overran = False
         for _ in range(MOST_LOST):
             try:
-                for page, seen in self._looks(path, glanced=glanced, skip=done, end=end):
+                for page, seen in self._looks(path, {**order, "skip": done}, end):
                     done += 1
                     yield page, seen
             except TimeoutError:
@@ -109,9 +125,9 @@ class Worker:
         raise TimeoutError if overran else ChildProcessError(str(path))
 
     def _looks(
-        self, path: Path, *, glanced: bool, skip: int, end: float
+        self, path: Path, order: Mapping[str, object], end: float
     ) -> Generator[tuple[int, Seen], None, None]:
-        """The steps after the first ``skip``; TimeoutError and ChildProcessError where the child was lost at one."""
+        """The steps that the order asks for; TimeoutError and ChildProcessError where the child was lost at one."""
         process = self._running()
         late: list[bool] = []
 
@@ -125,7 +141,6 @@ class Worker:
             started.start()
             return started
 
-        order = {"path": str(path.absolute()), "models": str(self._models), "glanced": glanced, "skip": skip}
         clock = timer(FIRST_S)
         is_busy = True
         try:
@@ -189,15 +204,16 @@ def _reports(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     raise EOFError
 
 
-def _seen(report: dict[str, Any]) -> Seen:
-    def polygon(points: list[list[int]]) -> tuple[tuple[int, int], ...]:
-        return tuple((int(x), int(y)) for x, y in points)
+def _polygon(points: list[list[int]]) -> Polygon:
+    return tuple((int(x), int(y)) for x, y in points)
 
+
+def _seen(report: dict[str, Any]) -> Seen:
     return Seen(
         tuple(
-            Found(str(text), str(symbology), polygon(points)) for text, symbology, points in report["found"]
+            Found(str(text), str(symbology), _polygon(points)) for text, symbology, points in report["found"]
         ),
-        tuple(polygon(points) for points in report["suspects"]),
+        tuple(_polygon(points) for points in report["suspects"]),
     )
 
 
@@ -218,20 +234,32 @@ def _say(**words: object) -> None:
     sys.stdout.flush()
 
 
-def _search(path: Path, wechat: Wechat, *, glanced: bool, skip: int) -> None:
-    """Every page at first glance, then every page at length; the first ``skip`` steps were done before."""
-    for number, (page, step) in enumerate(_steps(path, wechat, glanced=glanced)):
-        if number >= skip and not _reported(page, step()):
+def _search(order: dict[str, Any], wechat: Wechat) -> None:
+    """Every page at first glance, then every page at length; the first steps may have been done before."""
+    for number, (page, step) in enumerate(_steps(order, wechat)):
+        if number >= order["skip"] and not _reported(page, step()):
             return
 
 
-def _steps(path: Path, wechat: Wechat, *, glanced: bool) -> Iterator[tuple[int, cascade.Step]]:
-    if not glanced:
+def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
+    path = Path(order["path"])
+    known = {
+        int(page): Known(tuple(map(_polygon, read)), tuple(map(_polygon, suspects)))
+        for page, read, suspects in order["known"]
+    }
+    if not order["glanced"]:
         for page in picture.pages(path):
-            yield page.number, partial(zxing, page.grey, scale=page.scale)
+            yield page.number, partial(_glance, page, known)
     for page in picture.pages(path, colour=True):
-        for step in cascade.steps(page, wechat):
+        for step in cascade.steps(page, wechat, known.get(page.number, Known())):
             yield page.number, step
+
+
+def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
+    """The first look, and what it tells the next ones."""
+    seen = zxing(page.grey, scale=page.scale)
+    known[page.number] = Known(tuple(one.polygon for one in seen.found), seen.suspects)
+    return seen
 
 
 def _reported(page: int, seen: Seen) -> bool:
@@ -256,7 +284,7 @@ def main() -> None:
             folder = order["models"]
             wechat = Wechat(Path(folder))
         try:
-            _search(Path(order["path"]), wechat, glanced=order["glanced"], skip=order["skip"])
+            _search(order, wechat)
         except (NoSuchFile, UnreadableFile) as err:
             values = {name: value for name, value in err.values.items() if name != "path"}
             _say(error=type(err).__name__, values=values)

@@ -1,0 +1,81 @@
+"""Which parts of a page are worth a dear look: where a code seemed to be, then where the page is as lively as a code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scraper.qr.engines import Polygon
+from scraper.qr.regions import Box, regions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST = 5
+MOST_SUSPECTS = 3
+_SOUGHT_EDGE = 2000  # pixels: of more, every other is as good for finding what is lively
+_MARGIN = 0.3  # of a suspect's longer edge
+_SMALLEST = 16  # pixels
+_SAME = 0.5  # common area over both areas' union from which two boxes are of one place
+_ROOM = 4.0  # times a code's box: a box that large has room for another code
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a page before it is searched: where codes were read, and where one seemed to be."""
+
+    read: tuple[Polygon, ...] = ()
+    suspects: tuple[Polygon, ...] = ()
+
+
+def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Box], int]:
+    """Up to ``MOST`` boxes in pixels of ``grey``, the likeliest first, and how many of them are a suspect's.
+
+    Args:
+        grey: (rows, columns).
+        known: its polygons are in the page's pixels.
+        scale: pixels of ``grey`` over pixels of the page.
+    """
+    import numpy as np
+
+    every = max(1, round(max(grey.shape) / _SOUGHT_EDGE))
+    thin = np.ascontiguousarray(grey[::every, ::every])
+    suspected = [_around(one, scale, grey.shape) for one in known.suspects[:MOST_SUSPECTS]]
+    boxes = [box for box in suspected if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST]
+    first = len(boxes)
+    read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
+    for left, top, right, bottom in regions(thin, MOST + 1):
+        box = left * every, top * every, right * every, bottom * every
+        if not any(_overlap(box, other) > _SAME for other in boxes) and not any(
+            _is_of(box, code) for code in read
+        ):
+            boxes.append(box)
+    return boxes[:MOST], first
+
+
+def _around(polygon: Polygon, scale: float, shape: tuple[int, ...], margin: float = _MARGIN) -> Box:
+    xs, ys = ([round(point[axis] * scale) for point in polygon] or [0] for axis in (0, 1))
+    more = round(margin * max(max(xs) - min(xs), max(ys) - min(ys)))
+    return (
+        max(0, min(xs) - more),
+        max(0, min(ys) - more),
+        min(shape[1], max(xs) + more),
+        min(shape[0], max(ys) + more),
+    )
+
+
+def _is_of(box: Box, code: Box) -> bool:
+    """Whether a box holds that code and has no room for another."""
+    x, y = (code[0] + code[2]) / 2, (code[1] + code[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3] and _area(box) < _ROOM * _area(code)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+    both = _area(common) if common[0] < common[2] and common[1] < common[3] else 0
+    return both / max(_area(one) + _area(other) - both, 1)
+
+
+def _area(box: Box) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
