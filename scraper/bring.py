@@ -66,7 +66,7 @@ class Bringer:
             except StoreError as err:
                 stopped = err
             try:
-                await self._place(job, store, key, collector.result, series, found[0].study)
+                await asyncio.to_thread(_put_away, job, store, key, collector.result, series, found[0].study)
             except StoreError as err:
                 stopped = stopped or err
             if stopped is not None:
@@ -116,7 +116,7 @@ class Bringer:
             if store.was_complete:
                 collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                 if await collector.reuse_all():
-                    await self._place(job, store, key, collector.result, [], package.study)
+                    await asyncio.to_thread(_put_away, job, store, key, collector.result, [], package.study)
                     return
         folder = opened_link.session.spool / "package"
         members = await fetcher.package(package, folder)
@@ -147,30 +147,30 @@ class Bringer:
                     self._watcher.series("zip", package.study.description, len(members_of_study))
                     for name, one in members_of_study:
                         collector.adopt(name, one)
-                    await self._place(job, store, study_key, collector.result, [], package.study)
+                    await asyncio.to_thread(
+                        _put_away, job, store, study_key, collector.result, [], package.study
+                    )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def _place(
-        self,
-        job: Job,
-        store: StudyStore,
-        key: str,
-        collected: Collected,
-        series: Sequence[Series],
-        told: Study,
-    ) -> None:
-        """Judge what arrived, put it under its final names, and write the study's report."""
-        judged = await asyncio.to_thread(judge.study, collected, series, told)
-        if not collected.saved:
-            job.studies.append(judged.result)
-            return
-        folder, placed = await asyncio.to_thread(store.place, judged.result.study, judged.layout)
-        result = replace(judged.result, output=folder)
-        job.studies.append(result)
-        alone = replace(job, studies=[result]).result()
-        report = document.study_report(alone, key, placed, judged.found)
-        await asyncio.to_thread(store.write_report, report)
+
+def _put_away(
+    job: Job, store: StudyStore, key: str, collected: Collected, series: Sequence[Series], told: Study
+) -> None:
+    """Judge what arrived, put it under its final names, and write the study's report.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    judged = judge.study(collected, series, told)
+    if not collected.saved:
+        job.studies.append(judged.result)
+        return
+    folder, placed = store.place(judged.result.study, judged.layout)
+    result = replace(judged.result, output=folder)
+    job.studies.append(result)
+    alone = replace(job, studies=[result]).result()
+    store.write_report(document.study_report(alone, key, placed, judged.found))
 
 
 def lost(study: Study, err: CloudfilmError) -> StudyResult:
