@@ -15,7 +15,6 @@ from scraper.contract import (
     Deployment,
     Found,
     Provider,
-    Response,
     Session,
     ShareLink,
 )
@@ -39,8 +38,5 @@ class Ljjk(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        called = await session.traffic.wait_for(neuview.CALLED, timeout_s=session.settings.timeout_s)
-        for series in neuview.described(
-            link, Response(called.status, called.headers, called.read(), called.url)
-        ):
+        for series in neuview.described(link, await neuview.shown(session)):
             yield series

@@ -1,7 +1,7 @@
 """西安市影像云 (xa_data), the image sharing of Xi'an; NeuView mobile.
 
 facts:    fixtures/sites/xa_data/README.md
-asks:     nothing known; whatever its page may ask, a person answers in the window (--headed)
+asks:     nothing known; what its page may ask is answered by the field's own words, else by a person (--headed)
 serves:   Part 10 files, one zip each
 verified: emulated site only
 """
@@ -9,17 +9,27 @@ verified: emulated site only
 from __future__ import annotations
 
 import re
+from functools import partial
 
-from providers.families import neuview
+from providers.families import driven, neuview
 from scraper.contract import (
+    ACCESS_CODE,
     CAPTCHA,
+    ID_LAST4,
+    ID_LAST6,
+    NAME,
+    PASSWORD,
+    PHONE,
+    PHONE_LAST4,
+    SMS_CODE,
     WECHAT_PHONE,
     AsyncIterator,
     CaptchaRequired,
+    CredentialsRefused,
     Deployment,
     Found,
     Provider,
-    Response,
+    Question,
     Session,
     ShareLink,
     SiteChanged,
@@ -27,8 +37,18 @@ from scraper.contract import (
 )
 
 TO_IMAGES = "text=/^\\s*查看(影像)?\\s*$/"
-CHECK = "input[type=text]:visible, input[type=tel]:visible, input[type=number]:visible, input[type=password]:visible"
-HEADED_S = 300.0  # a person reads, types and waits for an SMS
+# What its page may ask is not known: fields are told by their words, and others are left to a person in the window.
+CHECKS = {
+    SMS_CODE: "短信",
+    PHONE_LAST4: r"(?:手机|电话|尾号).*(?:后|末|尾)|尾号",
+    PHONE: "手机|电话",
+    ID_LAST6: r"(?:身份证|证件).*(?:六|6)",
+    ID_LAST4: r"(?:身份证|证件).*(?:四|4)",
+    ACCESS_CODE: "安全码|提取码|访问码",
+    PASSWORD: "密码",
+    CAPTCHA: "验证码|图形|校验码",
+    NAME: "姓名",
+}
 
 
 class XaData(Provider):
@@ -48,8 +68,8 @@ class XaData(Provider):
         answer = await session.get(neuview.call(link, token["token"]))
         try:
             found = neuview.described(link, answer)
-        except StudyGone as err:
-            if type(err) is not StudyGone:
+        except (StudyGone, CaptchaRequired) as err:
+            if session.settings.browser == "never" or type(err) not in (StudyGone, CaptchaRequired):
                 raise
             # neither expired nor cancelled: perhaps only the page itself may ask
             raise SiteChanged(err.said, host=link.host, what="a refusal") from None
@@ -58,16 +78,25 @@ class XaData(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        face = await session.which(viewer="canvas", images=TO_IMAGES, check=CHECK)
-        if face == "check" and not session.settings.headed:
-            raise CaptchaRequired(CAPTCHA.name, host=link.host)
-        if face == "images":
-            await session.page.click(TO_IMAGES)
+        faces = (
+            {"images": TO_IMAGES} if session.settings.headed else {"check": driven.FIELD, "images": TO_IMAGES}
+        )
+        asked: tuple[Question, ...] = ()
+        while face := await driven.comes(session, partial(neuview.is_listed, session), **faces):
+            if face == "called":
+                return
+            faces.pop(face)
+            if face == "images":
+                await session.page.locator(TO_IMAGES).locator("visible=true").first.click()
+            else:
+                asked = await driven.fill_each(session, CHECKS, also_unnamed=False)
+                if not asked:
+                    raise CaptchaRequired(CAPTCHA.name, await driven.words(session), host=link.host)
+                await driven.press(session)
+            session.traffic.touch()  # the page's silence counts from here
+        if asked:
+            raise CredentialsRefused(asked[0].name, await driven.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        patience = HEADED_S if session.settings.headed else session.settings.timeout_s
-        called = await session.traffic.wait_for(neuview.CALLED, timeout_s=patience)
-        for series in neuview.described(
-            link, Response(called.status, called.headers, called.read(), called.url)
-        ):
+        for series in neuview.described(link, await neuview.shown(session)):
             yield series

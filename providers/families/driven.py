@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scraper.contract import (
     CAPTCHA,
+    SMS_CODE,
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
@@ -26,12 +27,15 @@ from scraper.contract import (
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
 WORDS_OF = """selector => [...document.querySelectorAll(selector)].map(one => {
   let around = one;
-  while (around.parentElement && around.parentElement.querySelectorAll("input").length === 1) around = around.parentElement;
-  const before = one.previousElementSibling || around.previousElementSibling;
+  for (let up = 0; up < 3 && around.parentElement && around.parentElement.querySelectorAll("input").length === 1; up++)
+    around = around.parentElement;
+  const holder = around === one ? null : one.parentElement;
+  const before = one.previousElementSibling || (holder && holder.previousElementSibling);
   const label = (one.labels && one.labels[0] || {}).innerText;
-  return [one.placeholder, one.name, one.id, one.title, one.getAttribute("aria-label"), label, around.innerText,
-          before && before.tagName !== "INPUT" ? before.innerText : ""].join(" ");
-})"""  # what tells a person, and a program, what each field is for
+  const near = [one.placeholder, one.name, one.id, one.title, one.getAttribute("aria-label"), label,
+    before && before.tagName !== "INPUT" ? before.innerText : ""];
+  return [near.join(" "), around.innerText || ""];
+})"""  # what tells a person, and a program, what each field is for: its own words, and those around it
 SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看", "进入", "下一步")
 BUTTON = "button, a, [role=button], [class*=btn i], [class*=button i]"
 PICTURE = (
@@ -81,12 +85,15 @@ async def fill(session: Session, question: Question) -> None:
     await session.page.locator(FIELD).locator("visible=true").first.fill(given)
 
 
-async def fill_each(session: Session, questions: Mapping[Question, str]) -> None:
-    """Fill each of the page's fields with the user's answer to the question that its words mean.
+async def fill_each(
+    session: Session, questions: Mapping[Question, str], *, also_unnamed: bool = True
+) -> tuple[Question, ...]:
+    """Fill each of the page's fields with the user's answer to the question that its words mean; gives what was asked.
 
     Args:
         session: the open page.
         questions: in the order in which fields without words stand → an expression found in a field's words.
+        also_unnamed: fields of other words are filled with what is left of the questions, in order; else left alone.
 
     Raises:
         CredentialsRequired, CaptchaRequired: nobody answers.
@@ -95,14 +102,18 @@ async def fill_each(session: Session, questions: Mapping[Question, str]) -> None
     shown = [at for at in range(await fields.count()) if await fields.nth(at).is_visible()]
     words_of = await session.page.evaluate(WORDS_OF, FIELD)
     left, meant = dict(questions), dict[int, Question]()
-    for question, pattern in questions.items():
-        fit = next((at for at in shown if at not in meant and re.search(pattern, words_of[at], re.I)), None)
-        if fit is not None:
-            meant[fit] = question
-            del left[question]
-    meant.update(zip((at for at in shown if at not in meant), left, strict=False))
-    for at, question in sorted(meant.items()):
+    for place in (0, 1):
+        for question, pattern in questions.items():
+            found = re.compile(pattern, re.IGNORECASE | re.DOTALL).search
+            fit = next((at for at in shown if at not in meant and found(words_of[at][place])), None)
+            if fit is not None and question in left:
+                meant[fit] = question
+                del left[question]
+    if also_unnamed:
+        meant.update(zip([at for at in shown if at not in meant], left, strict=False))
+    for at, question in sorted(meant.items(), key=lambda one: one[0]):
         await fields.nth(at).fill(await _given(session, question))
+    return tuple(meant.values())
 
 
 async def _given(session: Session, question: Question) -> str:
@@ -111,7 +122,7 @@ async def _given(session: Session, question: Question) -> str:
     try:
         return session.answer(question, picture=picture)
     except CredentialsRequired:
-        if question is CAPTCHA:
+        if question in (CAPTCHA, SMS_CODE):
             raise CaptchaRequired(question.name, host=session.link.host) from None
         raise
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from urllib.parse import urljoin, urlsplit
 
+from providers.families import driven, envelope
 from scraper.contract import (
     CAPTCHA,
     CaptchaRequired,
@@ -20,7 +22,9 @@ from scraper.contract import (
     Reply,
     Response,
     Series,
+    Session,
     ShareLink,
+    SiteChanged,
     Study,
     ZipMember,
     gone,
@@ -33,9 +37,8 @@ DONE = "2000"
 IN_FRAGMENT = r"#(?P<token>[^&=#?/]*_SIGN_[^&#?]+)(?:&[^#]*)?"
 OBJECT_KEYS = ("ossKey", "file", "fileHash")
 PREFIX = re.compile(r"\s*PK:", re.IGNORECASE)
-CHECK = re.compile(
-    r"验证码|(?<!签名)验证(?!失败)"
-)  # a check that a person passes; a signature's is the site's own
+# A check that a person passes; a signature's or a token's is the site's own.
+CHECK = re.compile(r"验证码|请[^，,。；]{0,8}验证|(?:先|需要?|须|未)[^，,。；]{0,6}验证")
 MASKED_NAME = re.compile(r"影像云-(.+)")  # the title of the shared page: 西安市影像云-张**
 
 
@@ -73,6 +76,35 @@ def call(link: ShareLink, token: str) -> str:
     return link.join(f"{CALL}{token}?bType={link.params.get('bType') or '2d'}")
 
 
+async def shown(session: Session) -> Response:
+    """The answer to the open page's own call; of several the first that is no refusal.
+
+    Raises:
+        StudyGone: the page came to rest without such a call; carries the words that it shows.
+    """
+    if not await driven.comes(session, partial(is_listed, session)) and not session.traffic.matching(CALLED):
+        raise gone(await driven.words(session), host=session.link.host)
+    answers = _answers(session)
+    return next(filter(_is_done, answers), answers[-1])
+
+
+def is_listed(session: Session) -> bool:
+    """Was a call of the open page's answered with a list."""
+    return any(map(_is_done, _answers(session)))
+
+
+def _answers(session: Session) -> list[Response]:
+    calls = session.traffic.matching(CALLED)
+    return [Response(one.status, one.headers, one.read(), one.url) for one in calls]
+
+
+def _is_done(answer: Response) -> bool:
+    try:
+        return answer.read(ListReply).code == DONE
+    except SiteChanged:
+        return False
+
+
 def described(link: ShareLink, answer: Response) -> list[Series]:
     """The series as the site lists them, in the order of the list.
 
@@ -80,7 +112,7 @@ def described(link: ShareLink, answer: Response) -> list[Series]:
         CaptchaRequired: the site asks for a check first. StudyGone: the site refuses the token, in its own words.
         NoSuchStudy: no object is listed. SiteChanged: not as known.
     """
-    told = answer.read(ListReply)
+    told = envelope.told(answer, ListReply)
     if told.code != DONE:
         said = told.msg or told.message or told.code
         raise (

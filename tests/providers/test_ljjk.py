@@ -4,6 +4,7 @@ import pytest
 
 from fixtures.faults import Fault
 from fixtures.sites.ljjk import site
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.ljjk import Ljjk
 from scraper.errors import LinkExpired, StudyGone
@@ -19,7 +20,7 @@ CASES = (
     Case("passes the link's bType on", site.OTHER_TYPE, series=SERIES),
     Case("a link of the token alone", site.PLAIN, series=SERIES),
     Case("an expired link", site.EXPIRED, raises=LinkExpired, says="链接已过期", ways=BOTH),
-    Case("an altered link", site.ALTERED, raises=StudyGone, says="签名验证失败"),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="签名验证失败", ways=BOTH),
 )
 NOT_OURS = (
     "https://mic.ljjk.org.cn/",
@@ -39,6 +40,13 @@ async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
     with World(site.LjjkSite(lapse_after=5)) as world:
         await check(Ljjk, CASES[0], world, tmp_path)
         assert len(world.requests(path="/nwservice/")) == 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(site.LjjkSite(), SHAPES[shape])) as world:
+        await check(Ljjk, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("fault", [Fault.BUSY, Fault.CUT])

@@ -2,22 +2,37 @@
 
 import pytest
 
+from fixtures.faults import Fault
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
-from scraper.errors import CaptchaRequired, LinkExpired, NotOriginalDicom
+from scraper.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 
-BOTH = (Via.DIRECT, Via.BROWSER)
+BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
 CASES = (
     Case("opens a link; the preview is named", site.OPEN, series=SERIES, left_out=1, ways=BOTH),
     Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, ways=BOTH),
-    Case("an expired link", site.EXPIRED, raises=LinkExpired, says="分享已失效"),
+    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=1, ways=BOTH),
+    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=1, ways=IN_PAGE),
+    Case(
+        "a wrong code",
+        site.WITH_CHECK,
+        answers=WRONG,
+        raises=CredentialsRefused,
+        says="手机验证",
+        ways=IN_PAGE,
+    ),
+    Case("an expired link", site.EXPIRED, raises=LinkExpired, says="分享已失效", ways=BOTH),
+    Case("a page that only says so", site.CLOSED, raises=LinkExpired, says="已失效", ways=BOTH),
+    Case("an altered link", site.FOREIGN, raises=StudyGone, says="签名校验不通过", ways=BOTH),
 )
 NOT_OURS = ("https://yxy.xa-data.cn/", "https://xa-data.cn/NeuView/mobile/?title=CT")
 
@@ -32,6 +47,20 @@ async def test_case(case, via, tmp_path):
 async def test_a_study_of_previews_is_no_study(tmp_path):
     with World(site.XaDataSite(previews=True)) as world:
         await check(XaData, Case("previews", site.OPEN, raises=NotOriginalDicom), world, tmp_path)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", [case for case in CASES if Via.DIRECT in case.ways], ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape])) as world:
+        await check(XaData, case, world, tmp_path)
+
+
+async def test_an_object_that_is_refused_has_the_list_asked_for_anew(tmp_path):
+    with World(SITE) as world:
+        world.faults.plan("/oss/", Fault.LAPSED)
+        await check(XaData, CASES[0], world, tmp_path)
+        assert len(world.requests(path="/nwservice/")) == 2
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
