@@ -26,6 +26,8 @@ WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and
 SMALL_PIXELS = 4_000_000  # as many as thin bars need
 LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
 LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
+LARGE_PIXELS = 800_000  # from which a look at the whole is dear
+EDGE = 0.15  # of a patch, where a code that is not of it may begin
 FILLED = 0.15  # of a patch, by a code that was read: no other is in it
 PATCH_EDGE = 1000  # pixels
 MOST_TIMES = 3.0
@@ -156,12 +158,11 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
         yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
     little, scale_of_little = views.little
     yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
-    yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), likeliest)
-    yield lambda: straightened(little, WHOLE, scale=scale_of_little)
+    yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
+    yield lambda: straightened(_rest(views), WHOLE, scale=scale_of_little)
     if wechat.is_there:
         yield lambda: wechat.read(little, scale=scale_of_little)
-    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest + 1, likeliest)
-    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), likeliest)
+    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), LIKELIEST)
     small, scale_of_small = views.small
     yield lambda: zxing(small, kinds=Kinds.BARS, scale=scale_of_small)
     yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
@@ -183,7 +184,7 @@ def _each(views: Views, look: Look, most: int | None = None) -> Seen:
     )
 
 
-def _patch_by_patch(views: Views, look: Look, most: int | None, first: int = 0) -> Iterator[Step]:
+def _patch_by_patch(views: Views, look: Look, most: int | None) -> Iterator[Step]:
     """The same as a step for each patch, where the look is a dear one; nothing more where its code was read."""
 
     def at(number: int) -> Seen:
@@ -195,7 +196,7 @@ def _patch_by_patch(views: Views, look: Look, most: int | None, first: int = 0) 
             views.settled.add(number)
         return _moved(seen, (left, top), times, views.page.scale)
 
-    for number in range(len(views.patches))[first:most]:
+    for number in range(len(views.patches))[:most]:
         yield partial(at, number)
 
 
@@ -203,6 +204,20 @@ def _extent(polygon: Polygon) -> int:
     """The area of the upright box around it."""
     xs, ys = ([point[axis] for point in polygon] or [0] for axis in (0, 1))
     return (max(xs) - min(xs)) * (max(ys) - min(ys))
+
+
+def _rest(views: Views) -> NDArray[np.uint8]:
+    """The page as it is given to dear looks; of a large one, without the middles of the likeliest patches: they had theirs."""
+    grey, scale = views.little
+    if grey.size < LARGE_PIXELS:
+        return grey
+    grey = grey.copy()
+    for patch, left, top, times in views.patches[: views.likeliest]:
+        rows, columns = (round(edge / times) for edge in patch.shape)
+        box = (left + columns * EDGE, top + rows * EDGE, left + columns * (1 - EDGE), top + rows * (1 - EDGE))
+        x, y, right, bottom = (max(0, round(value / views.page.scale * scale)) for value in box)
+        grey[y:bottom, x:right] = int(patch.mean())
+    return grey
 
 
 def _threshold(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
