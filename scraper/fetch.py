@@ -69,6 +69,7 @@ class Fetcher:
         self._on_bytes = on_bytes
         self._lost: CloudfilmError | None = None
         self._given_up = 0
+        self._refused: set[str] = set()
         self._gives_files = False  # a WADO-RS service did; then a file that is not there is lost, not refused
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
@@ -201,6 +202,11 @@ class Fetcher:
                 try:
                     await self._download(Request(source.url, headers=source.headers), packed)
                     await asyncio.to_thread(_unzip_or_keep, packed, into)
+                except MissingInstances:  # a new list may give another address (protocol page xa_data), once
+                    if instance.name in self._refused:
+                        raise
+                    self._refused.add(instance.name)
+                    raise SessionLapsed(host=urlsplit(source.url).hostname) from None
                 finally:
                     packed.unlink(missing_ok=True)
                 await asyncio.to_thread(assemble.admit, into)

@@ -11,7 +11,7 @@ from scraper.errors import CaptchaRequired, CredentialsRefused, LinkExpired, Not
 from scraper.link import of
 from scraper.model import Via
 from scraper.registry import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
 CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
@@ -56,11 +56,21 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
         await check(XaData, case, world, tmp_path)
 
 
-async def test_an_object_that_is_refused_has_the_list_asked_for_anew(tmp_path):
+@pytest.mark.parametrize("fault", [Fault.LAPSED, Fault.GONE, Fault.ERROR])
+async def test_an_object_that_is_refused_has_the_list_asked_for_anew(tmp_path, fault):
     with World(SITE) as world:
-        world.faults.plan("/oss/", Fault.LAPSED)
+        world.faults.plan("/oss/", fault)
         await check(XaData, CASES[0], world, tmp_path)
+        assert len(world.requests(path="/nwservice/")) == (1 if fault is Fault.ERROR else 2)
+
+
+async def test_an_object_that_is_not_there_is_missed(tmp_path):
+    with World(SITE) as world:
+        world.faults.plan(f"/{site.first_key(SITE.study)}", Fault.GONE, times=99)
+        result = await run(XaData, CASES[0], world, tmp_path)
         assert len(world.requests(path="/nwservice/")) == 2
+    assert result.exit_code == 7
+    assert result.counts.saved == len(SITE.originals) - 1
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
