@@ -17,7 +17,7 @@ MOST_SUSPECTS = 3
 _SOUGHT_EDGE = 2000  # pixels: of more, every other is as good for finding what is lively
 _MARGIN = 0.3  # of a suspect's longer edge
 _SMALLEST = 16  # pixels
-_SAME = 0.5  # common area over both areas' union from which two boxes are of one place
+_SAME = 0.7  # of the smaller box, in the larger: they are of one place
 _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 
@@ -42,14 +42,15 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
     every = max(1, round(max(grey.shape) / _SOUGHT_EDGE))
     thin = np.ascontiguousarray(grey[::every, ::every])
     suspected = [_around(one, scale, grey.shape) for one in known.suspects[:MOST_SUSPECTS]]
-    boxes = [box for box in suspected if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST]
+    boxes: list[Box] = []
+    for box in suspected:
+        if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, one) for one in boxes):
+            boxes.append(box)
     first = len(boxes)
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
     for left, top, right, bottom in regions(thin, MOST + 1):
         box = left * every, top * every, right * every, bottom * every
-        if not any(_overlap(box, other) > _SAME for other in boxes) and not any(
-            _is_of(box, code) for code in read
-        ):
+        if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
             boxes.append(box)
     return boxes[:MOST], first
 
@@ -71,10 +72,13 @@ def _is_of(box: Box, code: Box) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3] and _area(box) < _ROOM * _area(code)
 
 
-def _overlap(one: Box, other: Box) -> float:
+def _same(one: Box, other: Box) -> bool:
+    """Whether two boxes are of one place: most of the smaller in the larger, which has no room for more."""
     common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
-    both = _area(common) if common[0] < common[2] and common[1] < common[3] else 0
-    return both / max(_area(one) + _area(other) - both, 1)
+    if common[0] >= common[2] or common[1] >= common[3]:
+        return False
+    less, more = sorted((_area(one), _area(other)))
+    return _area(common) > _SAME * less and more < _ROOM * less
 
 
 def _area(box: Box) -> int:
