@@ -334,7 +334,7 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
     kind = _kind(packed)
     if kind is sniff.Kind.ZIP:
         zip_archive.only_object(packed, into)
-    elif kind in zip_archive.PICTURES:
+    elif kind in zip_archive.NO_OBJECTS:
         raise NotAnImage
     else:
         packed.replace(into)

@@ -20,6 +20,7 @@ MAX_DEPTH = 3
 PREAMBLE = 128
 UTF8_FLAG = 0x800
 PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
+NO_OBJECTS = PICTURES | {Kind.PDF}  # what some sites give in place of an object: a preview, a report on paper
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +136,29 @@ class _Unpacking:
 
 
 def only_object(archive: Path, into: Path) -> None:
-    """The one DICOM object of an archive that holds one instance, moved to ``into``.
+    """The first DICOM object of an archive that holds one instance, moved to ``into``.
+
+    Source: protocol page ljjk: of several entries the first that is one.
 
     Raises:
-        CorruptInstance: no DICOM object in it, or more than one. NotAnImage: nothing but pictures (a preview).
+        CorruptInstance: no DICOM object in it. NotAnImage: nothing but a picture (a preview) or a document.
     """
     folder = into.with_name(into.name + ".unzip")
     try:
         objects = [member.path for member in unpack(archive, folder) if member.path is not None]
-        if not objects and _has_picture(archive):
+        if not objects and _holds_no_object(archive):
             raise NotAnImage
-        if len(objects) != 1:
-            raise CorruptInstance(what=f"a zip with {len(objects)} DICOM objects")
+        if not objects:
+            raise CorruptInstance(what="a zip without a DICOM object")
         objects[0].replace(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _has_picture(archive: Path) -> bool:
+def _holds_no_object(archive: Path) -> bool:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
             with opened.open(info) as stream:
-                if sniff(stream.read(HEAD)) in PICTURES:
+                if sniff(stream.read(HEAD)) in NO_OBJECTS:
                     return True
     return False

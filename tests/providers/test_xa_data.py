@@ -18,10 +18,10 @@ CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
 CASES = (
-    Case("opens a link; the preview is named", site.OPEN, series=SERIES, left_out=1, ways=BOTH),
+    Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, ways=BOTH),
     Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, ways=BOTH),
-    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=1, ways=BOTH),
-    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=1, ways=IN_PAGE),
+    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=2, ways=BOTH),
+    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=2, ways=IN_PAGE),
     Case(
         "a wrong code",
         site.WITH_CHECK,
