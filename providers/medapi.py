@@ -130,7 +130,7 @@ async def _token(link: ShareLink, session: Session, share: str) -> dict[str, str
         location = answer.headers.get("location", "")
         if answer.status not in (301, 302, 303, 307, 308) or not location:
             if answer.status >= 500 or answer.status in (404, 429):
-                raise envelope.refused(answer)
+                raise answer.refusal
             raise gone(envelope.shown(answer)[: envelope.LONGEST_SAID], host=link.host)
         target = urljoin(here, location)
         given = dict(parse_qsl(urlsplit(target).fragment))

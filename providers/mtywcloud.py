@@ -41,7 +41,7 @@ class Mtywcloud(Provider):
         if (closed := envelope.closed_door(page)) is not None:
             raise closed
         if page.status >= 500:
-            raise envelope.refused(page)
+            raise page.refusal
         said = envelope.shown(page)[: envelope.LONGEST_SAID]
         if not page.ok:
             raise gone(said or f"HTTP {page.status}", host=link.host)

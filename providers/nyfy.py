@@ -35,11 +35,8 @@ from scraper.contract import (
     Request,
     Series,
     Session,
-    SessionLapsed,
     ShareLink,
-    SiteBusy,
     SiteChanged,
-    SiteUnreachable,
     gone,
 )
 
@@ -265,14 +262,8 @@ class Nyfy(Provider):
             )
             if answer.ok and answer.body:
                 return answer.body
-            if answer.status in (401, 403):
-                raise SessionLapsed(host=link.host)
-            if answer.status in (429, 503):
-                raise SiteBusy(
-                    host=link.host, why=f"HTTP {answer.status}", retry_after_s=answer.retry_after_s
-                )
-            if answer.status >= 500:
-                raise SiteUnreachable(host=link.host, why=f"HTTP {answer.status}")
+            if answer.status in (401, 403, 429) or answer.status >= 500:
+                raise answer.refusal
         return None
 
     async def _show(self, session: Session, uid: str) -> bool:

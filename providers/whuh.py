@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from providers.families import driven
-from providers.families.envelope import refused
 from scraper.contract import (
     ACCESS_CODE,
     WECHAT_PHONE,
@@ -261,7 +260,7 @@ async def _call(link: ShareLink, session: Session, name: str, body: object) -> o
     try:
         return _result(link, path, answer.body)
     except SiteChanged as err:
-        raise err if answer.ok else refused(answer) from None
+        raise err if answer.ok else answer.refusal from None
 
 
 def _result(link: ShareLink, path: str, body: bytes) -> object:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from providers.families import driven, mviewer
-from providers.families.envelope import refused, told
+from providers.families.envelope import told
 from scraper.contract import (
     ID_LAST4,
     WECHAT_PHONE,
@@ -182,7 +182,7 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
     text = decode_text(listed.body)
     start, end = text.find("<patient"), text.rfind("</patient>")
     if start < 0 and not listed.ok:  # also the firewall, which only a browser passes
-        raise refused(listed)
+        raise listed.refusal
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise NoSuchStudy(host=page.host)
     try:

@@ -16,7 +16,6 @@ from functools import partial
 from urllib.parse import urljoin
 
 from providers.families import driven, radinfo
-from providers.families.envelope import refused
 from scraper.contract import (
     CAPTCHA,
     ID_LAST6,
@@ -43,6 +42,9 @@ ASKED = {
     CAPTCHA: r"验证码|图形|校验码|captcha|verif|code",
 }
 REFUSED = "text=/错误|不正确|有误|不匹配|不一致/"
+SENT = {
+    "accessionNumber": "sid", "phoneNum": "tel", "patientsId": "pid", "Expires": "expires", "Signature": "signature",
+}  # fmt: skip
 CHECKED = r"验证码|校验码|身份证|证件|后六位"
 OVERLAY_S = 1.5  # for a check to be laid over a report that has come already
 
@@ -64,7 +66,7 @@ class Zy91(Provider):
         """A saved page is read; a link's page has a check that nobody knows how to submit but the page itself."""
         if not link.saved:
             _check_time(link)
-            can_ask = session.settings.interactive or session.given(ID_LAST6)
+            can_ask = session.settings.interactive or session.given(ID_LAST6) or session.given(CAPTCHA)
             if session.settings.browser == "never" or not can_ask:
                 raise CaptchaRequired(CAPTCHA.name, host=link.host)
             raise SiteChanged(host=link.host, what="a check that only its own page can submit")
@@ -98,12 +100,18 @@ class Zy91(Provider):
                 is_refused, said = True, await warned.first.inner_text()
             case _:
                 is_asked = await session.page.locator(driven.FIELD).locator("visible=true").count()
-                is_refused, said = bool(is_asked or not before), await driven.words(session)
+                is_refused, said = bool(is_asked), await driven.words(session)
         if is_refused:
             raise CredentialsRefused(CAPTCHA.name, said, host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         answers = _good(session) or _reports(session)
+        if (
+            not answers and CAPTCHA.name in session.answers
+        ):  # passed, and shown in another way: go on from that session
+            told = radinfo.params(link)
+            asked = {name: told.get(own, "") for name, own in SENT.items()}
+            answers = [await session.get(API + radinfo.REPORT, params=asked, headers=radinfo.site(link))]
         if not answers:
             raise gone(await driven.words(session), host=link.host)
         report = radinfo.report(link, answers[-1])
@@ -112,7 +120,7 @@ class Zy91(Provider):
         here = answers[-1].url
         viewer = await session.get(urljoin(here, report.viewer), headers=radinfo.site(link))
         if not viewer.ok:
-            raise refused(viewer)
+            raise viewer.refusal
         study = report.study(radinfo.params(link).get("sid", ""))
         for series in radinfo.listed(viewer.text, urljoin(here, "/")[:-1], radinfo.site(link), study):
             yield series

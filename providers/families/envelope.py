@@ -11,15 +11,12 @@ from urllib.parse import urlsplit
 
 from providers.families import driven
 from scraper.contract import (
-    NoSuchStudy,
     Page,
     Reply,
     Response,
     Session,
     SessionLapsed,
-    SiteBusy,
     SiteChanged,
-    SiteUnreachable,
     StudyGone,
     gone,
     read,
@@ -43,7 +40,7 @@ def told(answer: Response, reply: type[R]) -> R:
     try:
         return answer.read(reply)
     except SiteChanged as err:
-        raise refused(answer) from err
+        raise answer.refusal from err
 
 
 def entered(answer: Response, reply: type[R]) -> R:
@@ -61,20 +58,6 @@ def entered(answer: Response, reply: type[R]) -> R:
 def nested(value: object, reply: type[R], url: str) -> R:
     """A value inside an answer, given as JSON or as the text of JSON; raises SiteChanged."""
     return read((value if isinstance(value, str) else json.dumps(value)).encode(), reply, url)
-
-
-def refused(answer: Response) -> Exception:
-    """The error that a status other than 2xx means where nothing else is said."""
-    host, status = urlsplit(answer.url).hostname, answer.status
-    if status in (401, 403):
-        return SessionLapsed(host=host)
-    if status in (404, 410):
-        return NoSuchStudy(host=host)
-    if status in (429, 503):
-        return SiteBusy(host=host, why=f"HTTP {status}")
-    if status >= 500:
-        return SiteUnreachable(host=host, why=f"HTTP {status}")
-    return SiteChanged(host=host, what=f"{urlsplit(answer.url).path} answers HTTP {status}")
 
 
 def shown(answer: Response) -> str:

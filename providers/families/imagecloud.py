@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable
 
-from providers.families import envelope
 from scraper.contract import (
     Field,
     Instance,
@@ -108,7 +107,7 @@ def told(answer: Response) -> Answer:
     """An answer of any of the services; its status and Content-Type tell little.
 
     Raises:
-        SessionLapsed: 401. SiteChanged: no JSON. As ``envelope.refused``: another refusal without words.
+        SessionLapsed: 401. SiteChanged: no JSON. As ``Response.refusal``: another without words.
     """
     if answer.status == 401:
         raise SessionLapsed(host=ShareLink(answer.url).host)
@@ -116,7 +115,7 @@ def told(answer: Response) -> Answer:
         return read(json.dumps(_lowered(answer.json())).encode(), Answer, answer.url)
     except SiteChanged as err:
         if not answer.ok:
-            raise envelope.refused(answer) from err
+            raise answer.refusal from err
         raise
 
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
-    CredentialsRequired,
-    NoSuchStudy,
-    SessionLapsed,
     SiteBusy,
-    SiteChanged,
     SiteUnreachable,
 )
 from scraper.link import ShareLink, redact
-from scraper.model import ACCESS_CODE, PASSWORD, Captured, Header, Question, Request
+from scraper.model import Captured, Header, Question, Request
 from scraper.schema import Reply
 from scraper.session import sockets
-from scraper.session.http import BROKEN, Cookie, Http, Response, compact_json
+from scraper.session.answers import Answers, Ask
+from scraper.session.http import BROKEN, Cookie, Http
+from scraper.session.response import Response
+from scraper.session.sent import body_of, encode_query, with_query
 from scraper.settings import TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
@@ -36,13 +34,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-FORM = "application/x-www-form-urlencoded; charset=UTF-8"
-JSON = "application/json;charset=UTF-8"
 BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
 LONGEST_BUSY_S = 60.0  # a host that asks for a longer pause is not waited for
-
-Ask = Callable[[Question, str, Path | None], str | None]
-"""Asks the person at the terminal: the question, the host that asks, a picture to look at. None: nobody can be asked."""
 
 
 class Session:
@@ -76,8 +69,7 @@ class Session:
         self._http = http
         self._start_window = start_window
         self._window: Window | None = None
-        self._ask = ask
-        self._answers: dict[str, str] = {}
+        self._answers = Answers(link, settings, ask)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
         self._endings: list[Callable[[], Awaitable[None]]] = []
@@ -87,43 +79,21 @@ class Session:
     # ---- what the page asks of a person
 
     def answer(self, question: Question, *, picture: Path | None = None, anew: bool = False) -> str:
-        """What the user gives for ``question``: by option, in the share text, or at the terminal; asked once.
-
-        Args:
-            question: what is asked.
-            picture: to be looked at before one answers.
-            anew: what was answered before is spent (the characters of a picture that is gone): only a person can answer.
+        """What the user gives for ``question``; see ``Answers.answer``.
 
         Raises:
             CredentialsRequired: not given, and nobody can be asked.
         """
-        if anew or question.name not in self._answers:
-            said = "" if anew else self.given(question)
-            given = said or self._ask(question, self.link.host, picture)
-            if not given:
-                raise CredentialsRequired(question.name, host=self.link.host)
-            self._answers[question.name] = given
-        return self._answers[question.name]
+        return self._answers.answer(question, picture=picture, anew=anew)
 
     @property
     def answers(self) -> Mapping[str, str]:
         """What was answered so far, by question."""
-        return dict(self._answers)
+        return dict(self._answers.so_far)
 
     def given(self, question: Question) -> str:
-        """What the user gave already for ``question``, or nothing; nobody is asked.
-
-        A report prints "密码", "安全码" or "提取码" for one and the same secret, so a password stands in for an access code
-        and the other way round where only one was given.
-        """
-        names = [question.name]
-        if question in (PASSWORD, ACCESS_CODE):
-            names.append((ACCESS_CODE if question is PASSWORD else PASSWORD).name)
-        for given in (self.settings.answers, self.link.said):
-            for name in names:
-                if given.get(name):
-                    return given[name]
-        return ""
+        """What the user gave already for ``question``, or nothing; nobody is asked."""
+        return self._answers.given(question)
 
     # ---- speaking to the site directly
 
@@ -149,7 +119,7 @@ class Session:
             SessionLapsed: 401 or 403 where a reply was due. NoSuchStudy: 404 or 410. SiteUnreachable: 5xx, no connection.
         """
         response = await self._patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
-        return response if reply is None else self._read(response, reply)
+        return response if reply is None else _read(response, reply)
 
     @overload
     async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
@@ -172,15 +142,10 @@ class Session:
         hops: int = 12,
     ) -> R | Response:
         """POST to ``url``: JSON, a form, bytes, or nothing. Answers and errors as for ``get``."""
-        sent: dict[str, str] = {}
-        body = data if data is not None else b""
-        if json is not None:
-            sent, body = {"Content-Type": JSON}, compact_json(json)
-        elif form is not None:
-            sent, body = {"Content-Type": FORM}, encode_query(form).encode()
+        sent, body = body_of(json, form, data)
         request = Request(with_query(url, params), "POST", {**sent, **(headers or {})}, body)
         response = await self._patiently(request, hops)
-        return response if reply is None else self._read(response, reply)
+        return response if reply is None else _read(response, reply)
 
     async def _patiently(self, request: Request, hops: int) -> Response:
         """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke."""
@@ -212,7 +177,9 @@ class Session:
             len(response.body),
         )
         if self.kept is not None:
-            self.kept.append(_exchange(request, response, self.spool / f"kept-{len(self.kept)}"))
+            from scraper.session.traffic import asked_directly
+
+            self.kept.append(asked_directly(request, response, self.spool / f"kept-{len(self.kept)}"))
         return response
 
     @asynccontextmanager
@@ -268,20 +235,6 @@ class Session:
             self.log.append(
                 {"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size}
             )
-
-    def _read(self, response: Response, reply: type[R]) -> R:
-        host, path = urlsplit(response.url).hostname, urlsplit(response.url).path
-        if response.status in (401, 403):
-            raise SessionLapsed(host=host)
-        if response.status in (404, 410):
-            raise NoSuchStudy(host=host)
-        if response.status in (429, 503):
-            raise SiteBusy(host=host, why=f"HTTP {response.status}")
-        if response.status >= 500:
-            raise SiteUnreachable(host=host, why=f"HTTP {response.status}")
-        if not response.ok:
-            raise SiteChanged(host=host, what=f"{path} answers HTTP {response.status}")
-        return response.read(reply)
 
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
@@ -394,7 +347,7 @@ class Session:
         """
         exchange = await self.traffic.wait_for(pattern, timeout_s=timeout_s or self.settings.timeout_s)
         body = exchange.body if isinstance(exchange.body, bytes) else exchange.body.read_bytes()
-        return self._read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
+        return _read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
 
     def captured(self, exchange: Exchange) -> tuple[Captured, Header | None]:
         """A body that the page received as a source, and what its header says; None where it is no readable DICOM file.
@@ -426,30 +379,11 @@ class Session:
             await self._http.close()
 
 
-def _exchange(request: Request, response: Response, copy: Path) -> Exchange:
-    """What was asked directly, as the browser's traffic has it; a body that went into a file is copied."""
-    from scraper.session.traffic import Exchange
-
-    body: bytes | Path = response.body
-    size = len(response.body)
-    if response.path is not None and response.path.is_file():
-        shutil.copyfile(response.path, copy)
-        body, size = copy, copy.stat().st_size
-    sent = {name.lower(): value for name, value in request.headers.items()}
-    url, method, headers = request.url, request.method, response.headers
-    return Exchange(url, "direct", method, sent, request.body, response.status, headers, body, size)
-
-
-def encode_query(values: Mapping[str, str]) -> str:
-    """``name=value&…``, percent-encoded, in the order given."""
-    return "&".join(f"{quote(name, safe='')}={quote(str(value), safe='')}" for name, value in values.items())
-
-
-def with_query(url: str, params: Mapping[str, str] | None) -> str:
-    """``url`` with ``params`` appended."""
-    if not params:
-        return url
-    return url + ("&" if "?" in url else "?") + encode_query(params)
+def _read(response: Response, reply: type[R]) -> R:
+    """An answer's JSON; raises what its status means where it is no success."""
+    if not response.ok:
+        raise response.refusal
+    return response.read(reply)
 
 
 __all__ = ["Ask", "Cookie", "Http", "Response", "Session", "encode_query", "with_query"]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from scraper import link, schema
+from scraper import link
 from scraper.errors import (
     BadCertificate,
     CloudfilmError,
@@ -25,6 +24,7 @@ from scraper.errors import (
 )
 from scraper.model import Request
 from scraper.session.pace import Pace
+from scraper.session.response import Response
 from scraper.settings import ConnectTo, Settings
 
 if TYPE_CHECKING:
@@ -37,43 +37,6 @@ MAX_HOPS = 12
 MAX_IN_MEMORY = 256 * 2**20  # bytes of one answer that is not written to a file
 CONNECT_TIMEOUT_S = 20.0
 NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
-R = TypeVar("R", bound=schema.Reply)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-    path: Path | None = None
-    hops: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """2xx."""
-        return 200 <= self.status < 300
-
-    @property
-    def text(self) -> str:
-        """The body as text: UTF-8, else GB18030."""
-        return schema.decode_text(self.body)
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """``Retry-After`` in seconds, where the host gave it as a number."""
-        value = self.headers.get("retry-after", "").strip()
-        return float(value) if value.isascii() and value.isdigit() else None
-
-    def json(self) -> Any:
-        """The body as a JSON value; raises SiteChanged."""
-        return schema.read_json(self.body, self.url)
-
-    def read(self, reply: type[R]) -> R:
-        """The body as a reply; raises SiteChanged."""
-        return schema.read(self.body, reply, self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,8 +338,3 @@ def _as_ours(error: RequestException, host: str) -> CloudfilmError:
     if code == 35:
         return SiteUnreachable(host=host, why="no TLS connection")
     return SiteUnreachable(host=host, why=_WHY.get(code, f"network error {code}"))
-
-
-def compact_json(value: object) -> bytes:
-    """A value as browsers' ``JSON.stringify`` writes it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

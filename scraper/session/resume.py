@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper.errors import SiteUnreachable
 from scraper.model import Request
-from scraper.session.http import Response
+from scraper.session.response import Response
 
 
 class Send(Protocol):

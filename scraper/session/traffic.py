@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from scraper.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
+from scraper.model import Request
+from scraper.session.response import Response
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
@@ -58,6 +61,18 @@ class Exchange:
             return self.body if limit < 0 else self.body[:limit]
         with self.body.open("rb") as stream:
             return stream.read(limit)
+
+
+def asked_directly(request: Request, response: Response, copy: Path) -> Exchange:
+    """What was asked directly, as the browser's traffic has it; a body that went into a file is copied."""
+    body: bytes | Path = response.body
+    size = len(response.body)
+    if response.path is not None and response.path.is_file():
+        shutil.copyfile(response.path, copy)
+        body, size = copy, copy.stat().st_size
+    sent = {name.lower(): value for name, value in request.headers.items()}
+    url, method, headers = request.url, request.method, response.headers
+    return Exchange(url, "direct", method, sent, request.body, response.status, headers, body, size)
 
 
 class Traffic:

@@ -15,7 +15,8 @@ from scraper.model import Request
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
-from scraper.session.http import Cookie, Response
+from scraper.session.http import Cookie
+from scraper.session.response import Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 from scraper.settings import Settings
 

@@ -1,0 +1,67 @@
+"""What a page asks of a person: given by option, in the share text, or at the terminal; asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from scraper.errors import CredentialsRequired
+from scraper.link import ShareLink
+from scraper.model import ACCESS_CODE, PASSWORD, Question
+from scraper.settings import Settings
+
+Ask = Callable[[Question, str, Path | None], str | None]
+"""Asks the person at the terminal: the question, the host that asks, a picture to look at. None: nobody can be asked."""
+
+
+class Answers:
+    """One link's answers.
+
+    Args:
+        link: whose share text may hold some.
+        settings: whose options may hold others.
+        ask: asks a person.
+
+    Attributes:
+        so_far: what was answered, by question.
+    """
+
+    def __init__(self, link: ShareLink, settings: Settings, ask: Ask) -> None:
+        self.so_far: dict[str, str] = {}
+        self._link = link
+        self._settings = settings
+        self._ask = ask
+
+    def answer(self, question: Question, *, picture: Path | None, anew: bool) -> str:
+        """What the user gives for ``question``.
+
+        Args:
+            question: what is asked.
+            picture: to be looked at before one answers.
+            anew: what was answered before is spent (the characters of a picture that is gone): only a person can answer.
+
+        Raises:
+            CredentialsRequired: not given, and nobody can be asked.
+        """
+        if anew or question.name not in self.so_far:
+            said = "" if anew else self.given(question)
+            given = said or self._ask(question, self._link.host, picture)
+            if not given:
+                raise CredentialsRequired(question.name, host=self._link.host)
+            self.so_far[question.name] = given
+        return self.so_far[question.name]
+
+    def given(self, question: Question) -> str:
+        """What the user gave already for ``question``, or nothing; nobody is asked.
+
+        A report prints "密码", "安全码" or "提取码" for one and the same secret, so a password stands in for an access code
+        and the other way round where only one was given.
+        """
+        names = [question.name]
+        if question in (PASSWORD, ACCESS_CODE):
+            names.append((ACCESS_CODE if question is PASSWORD else PASSWORD).name)
+        for given in (self._settings.answers, self._link.said):
+            for name in names:
+                if given.get(name):
+                    return given[name]
+        return ""
