@@ -15,7 +15,7 @@ from pathlib import Path
 
 from providers.families import portal_entry
 from providers.families.portal import ARCHIVED, CLOSED, LAPSED, PREPARING, Examination, Offer, Sheet
-from providers.families.portal_entry import Direct, InWindow, Way
+from providers.families.portal_ways import Direct, InWindow, Way
 from scraper.contract import (
     ACCOUNT,
     CAPTCHA,

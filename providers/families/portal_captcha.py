@@ -1,0 +1,120 @@
+"""The picture that a portal's login shows: fetched once, kept with the session that it belongs to.
+
+One that nobody is there to read waits in the output's private folder, so that a second run with ``--answer captcha=…`` answers
+that very picture.
+
+facts: fixtures/sites/hospital_portal/README.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from providers.families.portal import Login, Sheet
+from scraper.contract import (
+    CAPTCHA,
+    CloudfilmError,
+    Cookie,
+    Reply,
+    Session,
+    SiteChanged,
+    SiteUnreachable,
+    read,
+)
+
+PATIENCE_S = 540.0  # a session of ten minutes, less what the rest of the way takes
+SUFFIXES = {b"GIF": ".gif", b"\xff\xd8": ".jpg", b"BM": ".bmp"}  # by a picture's first bytes; else .png
+
+
+class _Kept(Reply):
+    url: str
+    text: str
+    encoding: str
+    at: float
+    cookies: list[list[str]]
+
+
+def _kept_at(session: Session) -> Path:
+    """Where a link's login waits, in the output's private folder, as what is under way; its picture lies beside it."""
+    link = session.link
+    name = hashlib.sha256(f"{link.origin}{link.path}?{link.parts.query}".encode()).hexdigest()[:20]
+    return session.settings.output / ".cloudfilm" / "captcha" / f"{name}.json"
+
+
+async def fetched(session: Session, login: Login, sheet: Sheet) -> Path:
+    """The picture, with the session's cookies, once: every fetch makes another."""
+    if not login.picture:
+        raise SiteChanged(host=session.link.host, what="a captcha without a picture")
+    answer = await session.get(login.picture, headers={"Referer": sheet.url})
+    if not answer.ok or not answer.body:
+        raise SiteUnreachable(host=session.link.host, why=f"the captcha's picture: HTTP {answer.status}")
+    suffix = next((one for start, one in SUFFIXES.items() if answer.body.startswith(start)), ".png")
+    path = _kept_at(session).with_suffix(suffix)
+    await asyncio.to_thread(_private, path, answer.body)
+    return path
+
+
+async def shot(session: Session, login: Login) -> Path:
+    """The picture as the page shows it: not asked for once more."""
+    path, name = session.spool / "captcha.png", urlsplit(login.picture).path.rpartition("/")[2]
+    named = session.page.locator(f'img[src*="{name}"]').locator("visible=true")
+    is_there = bool(name) and await named.count() > 0
+    picture = await (named.first if is_there else session.page).screenshot()
+    await asyncio.to_thread(_private, path, picture)
+    return path
+
+
+def keep(session: Session, sheet: Sheet) -> None:
+    """The page with its form, and the cookies that its picture belongs to, for a second run."""
+    cookies = [[one.name, one.value, one.domain, one.path] for one in session.http.cookies()]
+    kept = {
+        "url": sheet.url,
+        "text": sheet.page.text,
+        "encoding": sheet.encoding,
+        "at": time.time(),
+        "cookies": cookies,
+    }
+    _private(_kept_at(session), json.dumps(kept, ensure_ascii=False).encode())
+
+
+def resumed(session: Session) -> tuple[Login, Sheet, tuple[str, ...]] | None:
+    """The login page of an earlier run, whose picture the user has answered now; None where there is none, or too old."""
+    path = _kept_at(session)
+    if not session.given(CAPTCHA) or not path.is_file():
+        return None
+    with contextlib.suppress(OSError, CloudfilmError):
+        kept = read(path.read_bytes(), _Kept, session.link.url)
+        sheet = Sheet(kept.text, kept.url, kept.encoding)
+        if 0 <= time.time() - kept.at < PATIENCE_S and sheet.login is not None:
+            session.http.add_cookies(
+                [Cookie(one[0], one[1], one[2], one[3]) for one in kept.cookies if len(one) == 4]
+            )
+            return sheet.login, sheet, sheet.said
+    return None
+
+
+def forget(session: Session) -> None:
+    """A picture is answered once; what was kept of it is of no use any more."""
+    stem = _kept_at(session)
+    for suffix in (".json", ".png", *SUFFIXES.values()):
+        stem.with_suffix(suffix).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        stem.parent.rmdir()
+
+
+def _private(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.parent.chmod(0o700)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(data)
+
+
+__all__ = ["PATIENCE_S", "fetched", "forget", "keep", "resumed", "shot"]

@@ -1,0 +1,174 @@
+"""How a portal's pages are opened, its buttons pressed and its files taken: directly, or in the window.
+
+facts: fixtures/sites/hospital_portal/README.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from providers.families.portal import Offer, Sheet
+from scraper.contract import (
+    Request,
+    Response,
+    Session,
+    SiteUnreachable,
+)
+
+HOPS = 6  # pages that lead on by themselves
+LEAD_S = 5.0  # a page that leads on within so many seconds is on the way; later, it waits
+TOLD_EVERY = 32 * 2**20  # bytes
+
+
+class Way(Protocol):
+    """How a portal's pages are opened and its buttons pressed."""
+
+    async def open(self, url: str) -> Sheet:
+        """A page, wherever it leads by itself."""
+
+    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+        """What a button gives: a file, or a page."""
+
+    async def follow(self, url: str) -> Path | Sheet:
+        """What an address gives: a file, or a page."""
+
+
+class Direct:
+    """By plain requests."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._files = 0
+        self._referer = session.link.url
+
+    async def open(self, url: str) -> Sheet:
+        response = await self._session.get(url, headers={"Referer": self._referer})
+        return await self.landed(response)
+
+    async def landed(self, response: Response) -> Sheet:
+        """A page, and where it leads by itself at once."""
+        for _ in range(HOPS):
+            sheet = _sheet(response)
+            goes = sheet.goes_to
+            self._referer = response.url
+            if (
+                goes is None
+                or goes[0] > LEAD_S
+                or goes[1] == response.url
+                or sheet.offers
+                or sheet.examinations
+            ):
+                return sheet
+            response = await self._session.get(goes[1], headers={"Referer": response.url})
+        return _sheet(response)
+
+    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+        if offer.form is not None and not (offer.control.kind == "a" or _is_script(offer)):
+            return await self._brought(offer.form.request({}, offer.control, sheet.encoding, sheet.url))
+        return await self._brought(Request(offer.control.link, headers={"Referer": sheet.url}))
+
+    async def follow(self, url: str) -> Path | Sheet:
+        return await self._brought(Request(url, headers={"Referer": self._referer}))
+
+    async def _brought(self, request: Request) -> Path | Sheet:
+        """An answer as a file, unless it is a page; which of both it is, its first bytes say."""
+        self._files += 1
+        into = self._session.spool / f"portal-{self._files}"
+        come, told = 0, 0
+
+        def count(size: int) -> None:
+            nonlocal come, told
+            come += size
+            if come - told >= TOLD_EVERY:
+                told = come
+                self._session.tell("received-so-far", megabytes=come // 10**6)
+
+        response = await self._session.request(request, into=into, on_bytes=count)
+        head = await asyncio.to_thread(_head, into)
+        if response.ok and (head[:4] == b"PK\x03\x04" or head[128:132] == b"DICM"):
+            return into
+        body = await asyncio.to_thread(_small, into)
+        return _sheet(Response(response.status, response.headers, body, response.url))
+
+
+class InWindow:
+    """In the browser: pages are opened, buttons pressed, files taken as downloads."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def here(self) -> Sheet:
+        """The page that is shown."""
+        page = self._session.page
+        declared = str(await page.evaluate("() => document.characterSet"))
+        return Sheet(await page.content(), page.url, "gbk" if declared.upper().startswith("GB") else "utf-8")
+
+    async def open(self, url: str) -> Sheet:
+        window = await self._session.window()
+        async with window.guard():
+            await self._session.open(url)
+            return await self.here()
+
+    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+        return await self._taken(
+            lambda page: page.locator("input, button, a").nth(offer.control.place).click(no_wait_after=True)
+        )
+
+    async def follow(self, url: str) -> Path | Sheet:
+        return await self._taken(lambda page: page.goto(url, wait_until="commit"))
+
+    async def _taken(self, act: Callable[[Any], Awaitable[object]]) -> Path | Sheet:
+        """The download that an act brings, else the page that it leads to."""
+        session, window = self._session, await self._session.window()
+        traffic, before = session.traffic, len(session.traffic.exchanges)
+        async with window.guard():
+            was = session.page.url
+            stamp = f"cloudfilm{before}"
+            await session.page.evaluate("stamp => { window[stamp] = true; }", stamp)
+            with window.quietly():
+                await act(session.page)
+            give_up = time.monotonic() + session.settings.timeout_s
+            while time.monotonic() < give_up or traffic.busy:
+                for one in traffic.exchanges[before:]:
+                    if one.kind == "download":
+                        return traffic.spooled(one)
+                with window.quietly():
+                    if not traffic.busy and not await session.page.evaluate(
+                        "stamp => window[stamp] === true", stamp
+                    ):
+                        await session.page.wait_for_load_state("domcontentloaded")
+                        return await self.here()
+                await traffic.after(len(traffic.exchanges), timeout_s=0.2)
+        raise SiteUnreachable(host=urlsplit(was).hostname, why="no answer in time")
+
+
+def _sheet(response: Response) -> Sheet:
+    """An answer as a page, also a refusal's own; raises what its status means where that says enough."""
+    if response.status in (401, 403, 404, 410, 429) or response.status >= 500:
+        raise response.refusal
+    return Sheet.of(response)
+
+
+def _is_script(offer: Offer) -> bool:
+    """A plain button whose script goes to an address of its own."""
+    return offer.control.kind == "button" and bool(offer.control.link)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(132)
+
+
+def _small(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        body = stream.read(2**20)
+    path.unlink()
+    return body
+
+
+__all__ = ["Direct", "InWindow", "Way"]
