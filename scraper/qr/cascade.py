@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, straightened
+from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, Sight, straightened
 from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
 from scraper.qr.places import Known, places
 
@@ -34,6 +34,8 @@ MOST_TIMES = 3.0
 TILE = 1024  # edge of a tile, pixels
 LIGHT = 121  # pixels of a patch within which light is taken for even
 FLOOR = 8  # grey levels that are noise
+
+REST = Sight(((25, 0.8),))  # for what no patch holds: hardly ever a code
 
 Step = Callable[[], Seen]
 Look = Callable[["NDArray[np.uint8]"], Seen]
@@ -151,16 +153,17 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     yield lambda: zxing(grey, histogram=True, scale=scale)
     likeliest = views.likeliest
     yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
-    if wechat.is_there:
-        yield from _patch_by_patch(views, wechat.read, likeliest)
     yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
+    if wechat.is_there:
+        yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
         yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
     little, scale_of_little = views.little
     yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
     yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
-    yield lambda: straightened(_rest(views), WHOLE, scale=scale_of_little)
-    if wechat.is_there:
+    rest, sight = (little, WHOLE) if little.size < LARGE_PIXELS else (_rest(views), REST)
+    yield lambda: straightened(rest, sight, scale=scale_of_little)
+    if wechat.is_there and little.size < LARGE_PIXELS:  # of more it can take seconds
         yield lambda: wechat.read(little, scale=scale_of_little)
     yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), LIKELIEST)
     small, scale_of_small = views.small
@@ -207,10 +210,8 @@ def _extent(polygon: Polygon) -> int:
 
 
 def _rest(views: Views) -> NDArray[np.uint8]:
-    """The page as it is given to dear looks; of a large one, without the middles of the likeliest patches: they had theirs."""
+    """A large page without the middles of the likeliest patches: they had looks of their own."""
     grey, scale = views.little
-    if grey.size < LARGE_PIXELS:
-        return grey
     grey = grey.copy()
     for patch, left, top, times in views.patches[: views.likeliest]:
         rows, columns = (round(edge / times) for edge in patch.shape)
