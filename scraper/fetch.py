@@ -93,7 +93,7 @@ class Fetcher:
                 if last:
                     self._note_failure(err)
                     raise
-                await asyncio.sleep(self._pause(err, attempt))
+                await asyncio.sleep(self._pause(err, attempt, instance))
             else:
                 self._given_up = 0
                 return fetched
@@ -176,11 +176,18 @@ class Fetcher:
             if self._given_up >= self._session.settings.jobs:
                 self._lost = err
 
-    def _pause(self, err: CloudfilmError, attempt: int) -> float:
+    def _pause(self, err: CloudfilmError, attempt: int, instance: Instance | None = None) -> float:
         told = err.values.get("retry_after_s")
         longest = max(LAST_RESORT_PAUSE_S, self._session.settings.timeout_s)
         if isinstance(told, (int, float)):
             return min(float(told), longest)
+        source = instance.source if instance else None
+        if (
+            isinstance(err, CorruptInstance)
+            and isinstance(source, TagsAndPixels)
+            and source.pause_s is not None
+        ):
+            return source.pause_s * float(2 ** (attempt - 1))
         return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
     async def _once(self, instance: Instance, into: Path) -> Fetched:

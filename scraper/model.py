@@ -126,13 +126,15 @@ class TagsAndPixels:
 
     ``tags`` is what is known already, or the request whose body ``read_tags`` turns into tags.
     ``read_tags`` raises NotAnImage where the site has no pixels for the object. ``otherwise`` are requests for the same
-    frames in another form, tried where the first are not served.
+    frames in another form, tried where the first are not served. ``pause_s`` stands before what came damaged is asked for
+    again, twice as long the next time, where the site's protocol names it.
     """
 
     tags: Tags | Request
     frames: tuple[Request, ...]
     read_tags: Callable[[bytes], Tags] | None = None
     otherwise: tuple[Request, ...] = ()
+    pause_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

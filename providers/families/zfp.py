@@ -33,6 +33,9 @@ LISTED, SHOWN = r"/ImageViewer/GetImageSet\?", r"/imageservice/api/image/.*[?&]c
 VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE_KEY")
 KEY = "() => typeof LOAD_IMAGE_CACHE_KEY === 'string' ? LOAD_IMAGE_CACHE_KEY : ''"
 RENEW_S = 60.0  # as often as the page renews its short-lived cookie
+CONSTANT_PAUSE_S = (
+    1.2  # before a constant frame is asked for again, then twice that (protocol page hinacom-levels)
+)
 J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page hinacom-levels)
 
 
@@ -153,6 +156,7 @@ def _instance(base: str, node: str, cache_key: str, image: ImageReply) -> Instan
         read_tags=j2k_json.tags,
         frames=tuple(_frames(base, node, cache_key, image, "j2k", J2K_LEVEL)),
         otherwise=tuple(_frames(base, node, cache_key, image, "dicom", RAW_LEVEL)),
+        pause_s=CONSTANT_PAUSE_S,
     )
     return Instance("", source, key=image.image_id, number=whole(image.instance_number))
 

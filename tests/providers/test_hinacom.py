@@ -8,6 +8,7 @@ from fixtures.sites.hinacom import site
 from fixtures.sites.hinacom.site import HinacomSite
 from fixtures.world import World
 from providers import hinacom
+from providers.families import zfp
 from providers.hinacom import Hinacom
 from scraper.errors import (
     CredentialsRefused,
@@ -19,7 +20,7 @@ from scraper.errors import (
 from scraper.link import of
 from scraper.model import Origin, Via
 from scraper.registry import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 OPEN = {"password": site.PASSWORD}
@@ -103,6 +104,30 @@ async def test_signed_pixels(tmp_path):
 async def test_constant_frames_are_asked_for_again(tmp_path):
     with World(HinacomSite(stubs=5)) as world:
         await check(Hinacom, SHARED, world, tmp_path)
+
+
+async def test_constant_frames_in_either_form_are_asked_for_again_after_the_pause(tmp_path, monkeypatch):
+    monkeypatch.setattr(zfp, "CONSTANT_PAUSE_S", 0.01)
+    with World(HinacomSite(stubs=8, stubs_an_image=4)) as world:  # two tries, each as JPEG 2000 and raw
+        await check(Hinacom, SHARED, world, tmp_path)
+
+
+async def test_frames_that_stay_constant_are_named_and_nothing_is_kept_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(zfp, "CONSTANT_PAUSE_S", 0.01)
+    with World(HinacomSite(stubs=99, stubs_an_image=99)) as world:
+        result = await run(Hinacom, SHARED, world, tmp_path)
+    assert result.exit_code == 7
+    assert (result.counts.saved, result.counts.failed) == (0, result.counts.expected)
+
+
+async def test_a_session_that_is_gone_for_good_ends_the_run_at_once(tmp_path):
+    with World(HinacomSite()) as world:
+        world.faults.plan("/imageservice/", Fault.LAPSED, times=9999)
+        result = await run(Hinacom, SHARED, world, tmp_path)
+        assert result.exit_code in (7, 9)
+        assert len(world.requests(path="/t/0a1b2c3d4e5f")) == 2  # from the share link, once more
+        jobs = 6
+        assert len(world.requests(path="/imageservice")) <= 2 * jobs
 
 
 async def test_a_study_that_is_staged_first(tmp_path, monkeypatch):
