@@ -26,14 +26,8 @@ from scraper.contract import (
     SiteChanged,
 )
 
-ROOTS = (
-    "/dicom-web",
-    "/dicomweb",
-    "/rs",
-    "/wado-rs",
-    "/dicomWeb",
-    "/dcm4chee-arc/aets/DCM4CHEE/rs",
-)  # of public viewers; tried where no page names one
+# of public viewers; tried where no page names one
+ROOTS = ("/dicom-web", "/dicomweb", "/rs", "/wado-rs", "/dicomWeb", "/dcm4chee-arc/aets/DCM4CHEE/rs")
 CONFIGURED = re.compile(r"""(?P<name>qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<root>[^'"`]+)\2""")
 CONFIGURATION = "app-config.js"
 UID = r"[0-9.]{3,64}"

@@ -134,9 +134,8 @@ class Efilmcloud(Provider):
         except SessionLapsed as err:
             if "short" not in link.named:
                 raise LinkExpired(host=link.host) from err
-            found = await _opened(
-                link, session
-            )  # a viewer's token is over: begun again from the short link, once
+            # a viewer's token is over: begun again from the short link, once
+            found = await _opened(link, session)
         for series in found:
             yield series
 

@@ -40,10 +40,8 @@ from scraper.protocols import zip_archive
 MOST_PAGES = 200
 PREPARING_UP_TO_S = 900.0
 PRESSES = 3  # of the button, each with a ticket of its own
-SOONEST_S, LATEST_S = (
-    1.0,
-    15.0,
-)  # between two looks whether a package is ready; the page itself names the time
+# between two looks whether a package is ready; the page itself names the time
+SOONEST_S, LATEST_S = (1.0, 15.0)
 
 
 class HospitalPortal(Provider):

@@ -60,9 +60,8 @@ class Mtywcloud(Provider):
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         answer = await envelope.heard(session, INFO)
-        if (
-            answer is None
-        ):  # the page waits for a person, or says why not: asked directly, the site says so too
+        if answer is None:
+            # the page waits for a person, or says why not: asked directly, the site says so too
             async for series in self.discover(link, session):
                 yield series
             return

@@ -30,11 +30,8 @@ from scraper.contract import (
     TooManyStudies,
 )
 
-KEYS = (
-    "StudyInstanceUID",
-    "PatientID",
-    "AccessionNumber",
-)  # one of them at least: an archive is never searched as a whole
+# one of them at least: an archive is never searched as a whole
+KEYS = ("StudyInstanceUID", "PatientID", "AccessionNumber")
 PRINTED = r"[^*?\\\x00-\x1f]"  # wildcards would enumerate
 SHAPES = {
     "StudyInstanceUID": r"[0-9.]{1,64}(?:[\\,][0-9.]{1,64})*",

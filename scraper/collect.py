@@ -70,9 +70,8 @@ class Collected:
     conflicts: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    series_of: dict[str, str] = field(
-        default_factory=dict
-    )  # instance's name -> series' name, as the site has them
+    # instance's name -> series' name, as the site has them
+    series_of: dict[str, str] = field(default_factory=dict)
     uid_of_series: dict[str, str] = field(default_factory=dict)  # series' name -> the UID that its files bear
 
 

@@ -95,9 +95,8 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         count = one.expected if one.expected is not None else None
         if count is not None:
             count -= left_out[one.name]
-        if (
-            one.key and count is not None
-        ):  # a list that does not say whose its instances are may hold several series
+        if one.key and count is not None:
+            # a list that does not say whose its instances are may hold several series
             for other, came in _elsewhere(collected, one.name, uid).items():
                 expected[other] = (expected.get(other) or 0) + came
                 count -= came

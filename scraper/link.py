@@ -52,9 +52,8 @@ _PLAIN_LAST = frozenset(
 )
 _GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^[^:：]*&[\w-]+=[!-~]*$")  # what follows a blank within an address
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
-_AE_TITLE = re.compile(
-    r"(?! )[ -\[\]-~]{1,16}(?<! )"
-)  # PS3.5 6.2, VR AE: no backslash, no control characters
+# PS3.5 6.2, VR AE: no backslash, no control characters
+_AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
 PORTS = {"http": 80, "https": 443, "pacs": 104}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
 MAX_LINK = 8192
 
@@ -179,9 +178,8 @@ class ShareLink:
         query = "&".join(
             pair.partition("=")[0] + "=…" if "=" in pair else "…" for pair in self.parts.query.split("&")
         )
-        called = (
-            f"://{self.parts.username}@" if self.parts.username else "://"
-        )  # an archive's name is no secret
+        # an archive's name is no secret
+        called = f"://{self.parts.username}@" if self.parts.username else "://"
         return (
             self.origin.replace("://", called, 1)
             + "/".join(shown)

@@ -157,9 +157,8 @@ class Site:
             writer.write(data[start : start + piece])
             await writer.drain()
             sent = min(start + piece, len(data))
-            await asyncio.sleep(
-                started + sent / self.rate - loop.time()
-            )  # a timer that is late is made up for
+            # a timer that is late is made up for
+            await asyncio.sleep(started + sent / self.rate - loop.time())
         return True
 
     async def _fail(self, fault: Fault, uid: str, data: bytes, writer: asyncio.StreamWriter) -> bool:  # noqa: C901, PLR0911, PLR0912  # one arm a fault

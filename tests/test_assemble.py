@@ -442,9 +442,8 @@ def test_hostile_sequences_do_not_run_away():
 
 
 @needs_shared
-@pytest.mark.filterwarnings(
-    "ignore::UserWarning"
-)  # pydicom complains about some of the files; they are what they are
+# pydicom complains about some of the files; they are what they are
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "case",
     [

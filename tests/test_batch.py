@@ -189,9 +189,8 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path):
     many = Many(4, hold=frozenset([1]))
     links = listed(tmp_path, *map(many.link, range(4)))
     with up(many):
-        before = signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # a shell's background job ignores it
+        # a shell's background job ignores it
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         running = started(many, links, tmp_path / "out", "--parallel", 1)
         signal.signal(signal.SIGINT, before)
         until(lambda: many.images[1] > 0)

@@ -57,9 +57,8 @@ def test_no_browser(tmp_path, monkeypatch):
 
 
 def test_a_missing_codec_names_its_transfer_syntaxes(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        sys.modules, "openjpeg", None
-    )  # the import system's own way to say: can't be imported
+    # the import system's own way to say: can't be imported
+    monkeypatch.setitem(sys.modules, "openjpeg", None)
     codec = by_name(Settings(output=tmp_path))["pylibjpeg-openjpeg"]
     assert (codec.ok, codec.optional) == (False, True)
     assert "1.2.840.10008.1.2.4.90" in codec.costs

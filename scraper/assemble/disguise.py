@@ -22,12 +22,10 @@ from scraper.protocols import codestream
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
 NUMBERS: Final = frozenset(("DS", "IS", "AS"))
 BINARY_NUMBERS: Final = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "UV", "SV"))
-STRUCTURE: Final = frozenset(
-    (0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200)
-)  # groups whose numbers and codes stay
-KEPT: Final = frozenset(
-    (0x00080005, 0x00080070, 0x00081090, 0x00020013)
-)  # character set, maker, model, the writer's version
+# groups whose numbers and codes stay
+STRUCTURE: Final = frozenset((0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200))
+# character set, maker, model, the writer's version
+KEPT: Final = frozenset((0x00080005, 0x00080070, 0x00081090, 0x00020013))
 SMALLEST_TOP: Final = 2
 
 

@@ -259,9 +259,8 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
     if transfer_syntax == codestream.J2K_LOSSLESS and describe.said_syntax(tags) == codestream.J2K:
-        transfer_syntax = (
-            codestream.J2K
-        )  # a reversible stream may have been cut to a rate: the weaker claim stands
+        # a reversible stream may have been cut to a rate: the weaker claim stands
+        transfer_syntax = codestream.J2K
     sign = values.lookup(tags, "PixelRepresentation")
     notes = _Notes()
     ds = _fill(

@@ -25,12 +25,8 @@ from scraper.model import Problem
 
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
-_FREE_TEXT: Final = (
-    _ROOT + "88.",
-    _ROOT + "104.",
-    _ROOT + "11.",
-    _ROOT + "9.",
-)  # SR, documents, presentation states, waveforms
+# SR, documents, presentation states, waveforms
+_FREE_TEXT: Final = (_ROOT + "88.", _ROOT + "104.", _ROOT + "11.", _ROOT + "9.")
 
 
 def _clean(ds: Dataset) -> None:

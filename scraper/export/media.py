@@ -40,9 +40,8 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
             try:
                 directory.add(pydicom.dcmread(one.path, stop_before_pixels=True))
             except PYDICOM_ERRORS:
-                skipped.append(
-                    one.header.sop_instance_uid or one.path.name
-                )  # lacks what a directory record must hold
+                # lacks what a directory record must hold
+                skipped.append(one.header.sop_instance_uid or one.path.name)
             else:
                 paths[one.header.sop_instance_uid] = one.path
         made.mkdir()

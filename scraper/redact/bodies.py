@@ -33,13 +33,8 @@ _UNREADABLE: Final = (
     CorruptInstance, zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 _PROGRAMS: Final = ("javascript", "ecmascript", "text/css")
-STRUCTURE: Final = (
-    "0008",
-    "0018",
-    "0020",
-    "0028",
-    "0054",
-)  # groups of DICOM JSON whose numbers and codes stay
+# groups of DICOM JSON whose numbers and codes stay
+STRUCTURE: Final = ("0008", "0018", "0020", "0028", "0054")
 IDENTIFYING: Final = ("LO", "SH", "PN", "UI", "DA", "TM", "DT", "LT", "ST", "UT", "UC", "AE", "UR", "AS")
 
 

@@ -41,9 +41,8 @@ class Texts:
     def __init__(self, names: Names, hosts: frozenset[str] = frozenset()) -> None:
         self.names = names
         self.hosts = hosts
-        self.program: set[str] = (
-            set()
-        )  # words that the viewer's own program uses in addresses and comparisons
+        # words that the viewer's own program uses in addresses and comparisons
+        self.program: set[str] = set()
         self._known: re.Pattern[str] | None = None
         self._known_size = -1
 

@@ -20,10 +20,11 @@ PERSONAL_KEY: Final = re.compile(
     r"姓名|性别|年龄|电话|手机|身份证|生日|住址|医生|诊断",
     re.IGNORECASE,
 )
+# in a program, where plain "name" is mostly a name of the program's own
 PATIENT_KEY: Final = re.compile(
     r"patient|realname|^xm$|xingming|pinyin|phone|mobile|birth|idcard|^sfz|mrn|accession|姓名|电话|手机|身份证|住址",
     re.IGNORECASE,
-)  # in a program, where plain "name" is mostly a name of the program's own
+)
 COUNT_KEY: Final = re.compile(
     r"count|total|size|length|width|height|rows|columns?$|cols$|bits|window|cent(?:er|re)|index|offset|bytes|time_?out|port$|version|"
     r"slope|intercept|spacing|thickness|position|orientation|interval|frames?$|max|min$|limit|percent|progress|status|code$|expire",

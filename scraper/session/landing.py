@@ -23,13 +23,13 @@ COMPRESSED = tuple(
 VIDEO = tuple(
     f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
 )
-VIDEO_CLASSES = tuple(
-    f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1")
-)  # endoscopic, microscopic, photographic
+# endoscopic, microscopic, photographic
+VIDEO_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1"))
+# reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
 NO_PIXELS = tuple(
     f"1.2.840.10008.5.1.4.1.1.{tail}"
     for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
-)  # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
+)
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 STORED, NOT_ASKED_FOR, OUT_OF_RESOURCES = 0x0000, 0xC000, 0xA700  # PS3.4 B.2.3
 

@@ -20,17 +20,10 @@ from typing import Any
 from scraper.errors import CloudfilmError
 from scraper.session.traffic import Exchange, Traffic, spooling
 
-RESOURCES = (
-    "Document",
-    "XHR",
-    "Fetch",
-    "Script",
-    "Image",
-    "Other",
-)  # never paused: styles, fonts, media, event streams
-WHOLE = (
-    64 * 2**20
-)  # bytes; the driver between us and the browser dies of bodies of some 400 MB in one message
+# never paused: styles, fonts, media, event streams
+RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")
+# bytes; the driver between us and the browser dies of bodies of some 400 MB in one message
+WHOLE = 64 * 2**20
 WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it comes to us
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time

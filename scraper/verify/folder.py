@@ -22,9 +22,8 @@ from scraper.verify.instance import Checked
 from scraper.verify.series import study
 from scraper.verify.workers import Inspector
 
-_DIRECTORY: Final = re.compile(
-    rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])"
-)  # Media Storage Directory, in the file meta
+# Media Storage Directory, in the file meta
+_DIRECTORY: Final = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])")
 _OURS: Final = frozenset({"study.json"})
 
 

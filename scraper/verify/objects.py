@@ -33,9 +33,8 @@ _IMAGE_TAILS: Final = """
     77.1.5.2 77.1.5.4 77.1.6 128 128.1 130 481.1 481.2
 """
 _IMAGES: Final = frozenset(_ROOT + tail for tail in _IMAGE_TAILS.split())
-CROSS_SECTIONAL: Final = frozenset(
-    _ROOT + tail for tail in ("2", "4", "128")
-)  # CT, MR, PET: Image Plane is mandatory
+# CT, MR, PET: Image Plane is mandatory
+CROSS_SECTIONAL: Final = frozenset(_ROOT + tail for tail in ("2", "4", "128"))
 
 
 def is_image(sop_class_uid: str) -> bool:

@@ -115,9 +115,8 @@ class Window:
             screen = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
             await session.send("Emulation.setDeviceMetricsOverride", screen)
             await session.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
-            await self.page.goto(
-                "about:blank"
-            )  # the same address again, but for its fragment, would load nothing
+            # the same address again, but for its fragment, would load nothing
+            await self.page.goto("about:blank")
 
     async def which(self, faces: Mapping[str, str], *, timeout_s: float) -> str:
         """Wait for whichever selector shows first, in the newest page or one of its frames, and give its name.
