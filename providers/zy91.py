@@ -84,23 +84,23 @@ class Zy91(Provider):
                 await session.which(check=driven.FIELD, timeout_s=OVERLAY_S)
             except SiteChanged:
                 return  # there is nothing to pass
-        before = len(_reports(session))
+        before = len(_good(session))
         warned = session.page.locator(REFUSED).locator("visible=true")
         faces = {} if await warned.count() else {"refused": REFUSED}
         await driven.fill_each(session, ASKED)
         if not await driven.press(session):
             await session.page.locator(driven.FIELD).locator("visible=true").last.press("Enter")
         session.traffic.touch()
-        match await driven.comes(session, lambda: _reports(session)[before:], **faces):
+        match await driven.comes(session, lambda: _good(session)[before:], **faces):
             case "called":
-                last = _told(_reports(session)[-1])
-                is_refused = not last.success and re.search(CHECKED, last.message or "") is not None
-                said = last.message or ""
+                return
             case "refused":
                 is_refused, said = True, await warned.first.inner_text()
             case _:
+                messages = [_told(one).message or "" for one in _reports(session)]
+                said = next((one for one in messages[::-1] if re.search(CHECKED, one)), "")
                 is_asked = await session.page.locator(driven.FIELD).locator("visible=true").count()
-                is_refused, said = bool(is_asked), await driven.words(session)
+                is_refused, said = bool(said or is_asked), said or await driven.words(session)
         if is_refused:
             raise CredentialsRefused(CAPTCHA.name, said, host=link.host)
 

@@ -67,6 +67,11 @@ async def test_a_check_in_other_words(tmp_path, captcha):
     assert emulated.tries == 1
 
 
+async def test_a_page_that_calls_nothing_itself_is_gone_on_from(tmp_path):
+    with World(site.Zy91Site(by_frame=True)) as world:
+        await check(Zy91, CASES[0], world, tmp_path, Via.BROWSER)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_same_by_another_hand(tmp_path, shape):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
