@@ -247,10 +247,14 @@ def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade
         int(page): Known(tuple(map(_polygon, read)), tuple(map(_polygon, suspects)))
         for page, read, suspects in order["known"]
     }
+    held: list[picture.Page] = []
     if not order["glanced"]:
-        for page in picture.pages(path):
+        # what takes long to decode is decoded once, unless it has many pages, which are not held together
+        is_pdf = picture.kind_of(path) is picture.Kind.PDF
+        for page in picture.pages(path, colour=not is_pdf):
             yield page.number, partial(_glance, page, known)
-    for page in picture.pages(path, colour=True):
+            held = [] if is_pdf or page.number > 1 else [page]
+    for page in held or picture.pages(path, colour=True):
         for step in cascade.steps(page, wechat, known.get(page.number, Known())):
             yield page.number, step
 
