@@ -145,12 +145,11 @@ async def press(session: Session) -> bool:
 
 async def called(session: Session, pattern: str) -> bool:
     """Wait for a call of the page's; False where the page has come to rest without it, or nobody led it there in time."""
-    return (
-        await comes(
-            session, lambda: any(not 300 <= one.status < 400 for one in session.traffic.matching(pattern))
-        )
-        == "called"
-    )
+
+    def has_called() -> bool:
+        return any(not 300 <= one.status < 400 for one in session.traffic.matching(pattern))
+
+    return await comes(session, has_called) == "called"
 
 
 async def comes(session: Session, has_called: Callable[[], object], **faces: str) -> str:
