@@ -41,8 +41,9 @@ from scraper.contract import (
 )
 
 MAGIC, STORE_PORT, SUFFIX = b"wanliyun", 50650, "_{:05d}"
-NOTICE, DIALOG = "button:has-text('我知道了')", "div.password-input-dialog"
-FIELD, CONFIRM = f"{DIALOG} input.el-input__inner", f"{DIALOG} button:has-text('验证密码')"
+HEAD = 32  # bytes between the magic and the JSON, at most (six were seen)
+NOTICE, DIALOG = "role=button[name=/我知道了/]", "div.password-input-dialog"
+FIELD, CONFIRM = f"{DIALOG} input.el-input__inner", f"{DIALOG} >> role=button[name=/验证密码/]"
 VIEWER = "iframe.image-iframe"
 LAST = """() => { const one = document.querySelector("div.scroll-bar .el-slider__input input.el-input__inner");
   return one ? Number(one.max) : -1; }"""
@@ -77,17 +78,12 @@ class Told:
                 self._message(one.read())
 
     def _message(self, body: bytes) -> None:
-        start, end = body.find(b"{"), body.rfind(b"}")
-        try:
-            message = json.loads(body[start : end + 1].decode("utf-8", "replace")) if start >= 0 else {}
-        except ValueError:
-            return  # a message of another kind
-        if not isinstance(message, dict):
-            return
+        message = _json(body)
+        data = message.get("data")
         if message.get("funcName") == "OnCached" and text(message, "iiuid"):
             self.cached[text(message, "iiuid")] = (text(message, "furl"), number(message, "fsz") or 0)
-        elif message.get("funcName") == "OnThreeLevelChanged" and isinstance(message.get("data"), dict):
-            self._grown(message["data"])
+        elif message.get("funcName") == "OnThreeLevelChanged" and isinstance(data, dict):
+            self._grown(data)
 
     def _grown(self, data: Json) -> None:
         study, series, image = (
@@ -118,6 +114,20 @@ class Told:
             if uid in self.images:
                 counts[self.images[uid][0]] = counts.get(self.images[uid][0], 0) + 1
         return max(counts, key=lambda one: counts[one], default="")
+
+
+def _json(body: bytes) -> Json:
+    """The object from the first brace to the last; a byte of the head before it may look like a brace."""
+    end = body.rfind(b"}") + 1
+    start = body.find(b"{", len(MAGIC))
+    while 0 <= start <= len(MAGIC) + HEAD:
+        try:
+            message = json.loads(body[start:end].decode("utf-8", "replace"))
+        except ValueError:
+            start = body.find(b"{", start + 1)
+        else:
+            return message if isinstance(message, dict) else {}
+    return {}  # a message of another kind
 
 
 class Nyfy(Provider):
@@ -234,7 +244,9 @@ class Nyfy(Provider):
         self, link: ShareLink, session: Session, uid: str, of_study: str, image: Json
     ) -> tuple[bytes, ...]:
         """The frames, under either form of their names; what is not in the store yet is shown, and asked for once more."""
-        base = f"{link.scheme}://{link.host}:{STORE_PORT}/h5Cache/{of_study}/{uid}"
+        said = next((furl for furl, _ in self._told.cached.values() if "/h5Cache/" in furl), "")
+        store = said.partition("/h5Cache/")[0] or f"{link.scheme}://{link.host}:{STORE_PORT}"
+        base = f"{store}/h5Cache/{of_study}/{uid}"
         count = number(image, "frame_num") or 1
         for is_last in (False, True):
             furl, size = self._told.cached.get(uid, ("", 0))

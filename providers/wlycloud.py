@@ -16,6 +16,7 @@ from scraper.contract import (
     Deployment,
     Found,
     Instance,
+    LinkExpired,
     NoSuchStudy,
     Problem,
     Provider,
@@ -25,6 +26,7 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteChanged,
+    SiteUnreachable,
     TagsAndPixels,
     gone,
     read,
@@ -34,9 +36,13 @@ PAGE = "https://cinv.wlycloud.com"
 VIEWER = "http://rend.wlycloud.com"
 STEADY_MS, GIVE_UP_MS = 2500, 60000
 STUDIES = """async ([steady, giveUp]) => {
-  const text = () => JSON.stringify((document.workspaceContext || {}).studies || []);
-  const count = () => ((document.workspaceContext || {}).studies || [])
-    .reduce((sum, one) => sum + (one.serieses || []).reduce((n, s) => n + (s.images || []).length, 0), 0);
+  const studies = () => (document.workspaceContext || {}).studies || [];
+  const plain = (one, rest = {}) => ({...Object.fromEntries(Object.entries(one || {})
+    .filter(([, value]) => typeof value !== "object" && typeof value !== "function")), ...rest});  // objects may lead in circles
+  const text = () => JSON.stringify(studies().map(study => plain(study, {serieses: (study.serieses || []).map(series =>
+    plain(series, {images: (series.images || []).map(image =>
+      plain(image, {frms: (image.frms || []).map(frame => plain(frame))}))}))})));
+  const count = () => studies().flatMap(one => one.serieses || []).reduce((sum, one) => sum + (one.images || []).length, 0);
   const start = Date.now(); let last = count(), since = start;
   while (Date.now() - start < giveUp && !(last && Date.now() - since >= steady)) {
     await new Promise(done => setTimeout(done, 100));
@@ -51,7 +57,7 @@ class Val(Reply):
 
 
 class Report(Reply):
-    code: int
+    code: str
     errMsg: str | None = ""
     message: str | None = ""
     val: Val | None = None
@@ -74,7 +80,7 @@ class Wlycloud(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         if "viewer" in link.named:
-            await session.open(link.url)
+            await self._shown(link, session, link.url)
             return
         uid = unquote(link.named.get("share") or link["query"])
         told = await session.post(
@@ -82,21 +88,41 @@ class Wlycloud(Provider):
             headers={"Origin": PAGE, "Referer": link.url},
         )  # fmt: skip
         said = told.errMsg or told.message or ""
-        if told.code != 0:
+        if told.code != "0":
             raise gone(said, host=link.host)
         path = told.val.imgPath if told.val else ""
         if not path:
             raise NoSuchStudy(said, host=link.host)
-        await session.open(f"http:{path}" if path.startswith("//") else ShareLink(VIEWER).join(path))
+        await self._shown(
+            link, session, f"http:{path}" if path.startswith("//") else ShareLink(VIEWER).join(path)
+        )
+
+    async def _shown(self, link: ShareLink, session: Session, url: str) -> None:
+        """Open the viewer; a refusal may come without a page."""
+        try:
+            await session.open(url)
+        except SiteUnreachable:
+            self._check(link, session)
+            raise
+
+    def _check(self, link: ShareLink, session: Session) -> None:
+        if any(one.status in (401, 403, 404, 410) for one in session.traffic.matching(self.calls)):
+            raise LinkExpired(host=link.host)  # the viewer's signature is over
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        found = str(await session.page.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
+        self._check(link, session)
+        window = await session.window()
+        async with window.guard():
+            found = str(await session.page.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
         studies = read(('{"studies":' + found + "}").encode(), Studies, session.page.url).studies
         if not studies:
             raise SiteChanged(host=link.host, what="the viewer's page lists no study")
+        if not any(listed(series, "images") for study in studies for series in listed(study, "serieses")):
+            raise NoSuchStudy(host=link.host)
         for study in studies:
             for series in listed(study, "serieses"):
-                yield _series(study, series, session.page.url)
+                if listed(series, "images"):
+                    yield _series(study, series, session.page.url)
 
 
 def _series(study: Json, series: Json, referer: str) -> Series:

@@ -10,6 +10,7 @@ import re
 from scraper.contract import Study, whole
 
 CLASSES = {"CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1"}
+SEXES = {"男": "M", "女": "F"}
 DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 Json = dict[str, object]
 
@@ -53,7 +54,7 @@ def shape(image: Json) -> tuple[int, int, int, int]:
     rows, columns = number(image, "rows", "height") or 0, number(image, "columns", "width") or 0
     size, told = number(image, "sizeInBytes", "fsz") or 0, number(image, "byte_pp") or 0
     samples = number(image, "sample_pp") or 0
-    pixels = rows * columns * max(1, len(listed(image, "frms")) or number(image, "frame_num") or 1)
+    pixels = rows * columns  # sizes are those of one frame
     if not samples:
         samples = 3 if pixels and told == 1 and size == 3 * pixels else 1
     if not told and pixels and size % (pixels * samples) == 0:
@@ -68,13 +69,13 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
     inverted = text(image, "invert").lower() in ("1", "true")
     # Where the viewer is silent, its own page reads CT as signed (protocol page nyfy).
     signed = text(image, "pixel_pre") or ("1" if modality == "CT" and each == 2 else "0")
-    acquired = text(image, "date")
+    sex, acquired = text(study, "sex"), re.split("[ T]", text(image, "date"))
     found = {
         "SpecificCharacterSet": "ISO_IR 192", "ImageType": "DERIVED\\SECONDARY",
         "SOPInstanceUID": text(image, "uid"), "SeriesInstanceUID": text(series, "srsuid"),
         "StudyInstanceUID": study_uid(study),
         "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
-        "PatientName": text(study, "name"), "PatientID": text(study, "patid"), "PatientSex": text(study, "sex"),
+        "PatientName": text(study, "name"), "PatientID": text(study, "patid"), "PatientSex": SEXES.get(sex, sex),
         "PatientAge": text(study, "age"), "PatientBirthDate": _date(text(study, "birthday")),
         "StudyDate": _date(text(study, "date")), "StudyTime": _time(text(study, "time")),
         "AccessionNumber": text(study, "access"), "StudyDescription": text(study, "des"),
@@ -82,7 +83,7 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
         "SeriesDate": _date(text(series, "date")), "SeriesTime": _time(text(series, "time")),
         "Laterality": text(series, "laterality"), "BodyPartExamined": text(series, "bodypart"),
         "PatientPosition": text(series, "pos"), "InstanceNumber": text(image, "num"),
-        "AcquisitionDate": _date(acquired[:10]), "AcquisitionTime": _time(acquired.rpartition(" ")[2]),
+        "AcquisitionDate": _date(acquired[0]), "AcquisitionTime": _time(acquired[-1]),
         "NumberOfFrames": str(frames) if frames > 1 else "", "PatientOrientation": text(image, "patOrientation"),
         "Rows": str(rows or ""), "Columns": str(columns or ""), "BitsAllocated": str(8 * each),
         "BitsStored": str(stored), "HighBit": str(stored - 1), "SamplesPerPixel": str(samples),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wlycloud.site import PAGE, SHARE, VIEWER, WlycloudSite
 from fixtures.world import World
 from providers.wlycloud import Wlycloud
@@ -15,9 +16,12 @@ SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images} |
 CASES = (
     Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1),
     Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT, left_out=1),
+    Case("a relative address of the viewer", f"{PAGE.origin}/#/?uid=BARE1", series=SERIES, origin=Origin.REBUILT, left_out=1),
+    Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired),
+    Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired),
     Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期"),
     Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy),
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -25,6 +29,13 @@ async def test_case(case, tmp_path):
     with World(SITE) as world:
         await check(Wlycloud, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES[::3], ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(SITE, SHAPES[shape], only="/cfilm/")) as world:
+        await check(Wlycloud, case, world, tmp_path, Via.BROWSER)
 
 
 @pytest.mark.parametrize("link", [f"{PAGE.origin}/", f"{PAGE.origin}/#/?facId=1"])
