@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -28,39 +29,49 @@ from scraper.contract import (
     SiteChanged,
     SiteUnreachable,
     Study,
+    read,
     whole,
 )
 from scraper.protocols import zip_archive
 
 PACKED_S, IDLE_S = 1800.0, 120.0  # a big series takes minutes; a page at rest for so long packs nothing
+IMAGE_S = 90.0  # an image that takes longer never comes
 TRIES = 3  # of one download, or of one image before the viewer is loaded anew
 STATE = """() => {
-  const main = document.querySelector(".image_main");
-  const state = main && main.__vue__ && main.__vue__.$store && main.__vue__.$store.state;
+  const main = document.querySelector(".image_main"), vm = main && main.__vue__;
+  const state = vm && vm.$store && vm.$store.state;
   if (!state) return null;
-  const {select_index, studyList, indexList, seriesInfo, dicomProvider} = state;
-  const told = {select_index, studyList, indexList, seriesInfo};
-  return {...JSON.parse(JSON.stringify(told)), byImage: Boolean(dicomProvider && dicomProvider.getImageFileAsync)};
+  const plain = (one, rest = {}) => ({...Object.fromEntries(Object.entries(one || {})
+    .filter(([, value]) => typeof value !== "object" && typeof value !== "function")), ...rest});  // objects may lead in circles
+  const rows = list => Array.isArray(list) ? list.map(one => plain(one)) : null;
+  const studies = list => Array.isArray(list) ? list.map(one => plain(one, {seriesInfo: rows((one || {}).seriesInfo)})) : null;
+  const {select_index, studyList, indexList, seriesInfo} = state;
+  return {select_index, studyList: studies(studyList), indexList: studies(indexList), seriesInfo: rows(seriesInfo),
+    packs: typeof vm.downOriginal === "function"};
 }"""
-IMAGE = """async ([guid, series, image]) => {
+IMAGE = """async ([guid, series, image, patience]) => {
+  const read = blob => new Promise((done, fail) => {
+    const reader = new FileReader();
+    reader.onload = () => done({data: reader.result.slice(reader.result.indexOf(",") + 1)});
+    reader.onerror = () => fail(reader.error);
+    reader.readAsDataURL(blob);
+  });
+  const late = new Promise((_, fail) => setTimeout(() => fail(new Error("no answer in time")), patience));
   try {
     const provider = document.querySelector(".image_main").__vue__.$store.state.dicomProvider;
-    const {blob} = await provider.getImageFileAsync(guid, series, image);
-    return await new Promise((done, fail) => {
-      const reader = new FileReader();
-      reader.onload = () => done({data: reader.result.slice(reader.result.indexOf(",") + 1)});
-      reader.onerror = () => fail(reader.error);
-      reader.readAsDataURL(blob);
-    });
+    const {blob} = await Promise.race([provider.getImageFileAsync(guid, series, image), late]);
+    return await read(blob);
   } catch (error) { return {failed: String(error)}; }
 }"""
 PACK = """([guid, series, total]) => {
-  const vm = document.querySelector(".image_main").__vue__, cell = vm.layoutData[vm.sequenceIndex];
-  cell.bind_xeguid = guid;
-  cell.seriesId = series;
-  cell.totalImage = total;
   window.__failed = "";
-  Promise.resolve().then(() => vm.downOriginal("CURRENTSERIES")).catch(error => { window.__failed = String(error) || "failed"; });
+  (async () => {
+    const vm = document.querySelector(".image_main").__vue__, cell = vm.layoutData[vm.sequenceIndex];
+    cell.bind_xeguid = guid;
+    cell.seriesId = series;
+    cell.totalImage = total;
+    await vm.downOriginal("CURRENTSERIES");
+  })().catch(error => { window.__failed = String(error) || "failed"; });
 }"""
 
 
@@ -71,7 +82,7 @@ class SeriesReply(Reply):
 
 
 class StudyReply(Reply):
-    guid: str = Field(alias="xeGUID")
+    guid: str | None = Field("", alias="xeGUID")
     patient: str | None = Field("", alias="patientName")
     time: str | None = Field("", alias="studyTime")
     description: str | None = Field("", alias="studydescribe")
@@ -86,7 +97,7 @@ class State(Reply):
     studies: list[StudyReply] | None = Field(None, alias="studyList")
     index: list[StudyReply] | None = Field(None, alias="indexList")
     series: list[SeriesReply] | None = Field(None, alias="seriesInfo")
-    by_image: bool = Field(default=False, alias="byImage")
+    packs: bool = False
 
     @property
     def study(self) -> StudyReply | None:
@@ -94,6 +105,11 @@ class State(Reply):
         listed = self.studies or self.index or []
         at = whole(self.selected) or 0
         return listed[at] if 0 <= at < len(listed) else None
+
+    @property
+    def is_packed(self) -> bool:
+        """Does this build pack a series; the other's provider of images may be there later than its list."""
+        return self.packs and bool(self.studies)
 
     @property
     def listed(self) -> list[SeriesReply]:
@@ -112,7 +128,7 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
     """
     state = await _state(link, session)
     study = state.study
-    if study is None:
+    if study is None or not study.guid:
         raise SiteChanged(host=link.host, what="the viewer's page lists no study")
     counts = [whole(one.total) or 0 for one in state.listed]
     if not any(counts):
@@ -125,7 +141,7 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
     for place, (one, count) in enumerate(zip(state.listed, counts, strict=True)):
         if not count:  # no images: nothing to fetch
             continue
-        make = viewer.image if state.by_image else viewer.packed
+        make = viewer.packed if state.is_packed else viewer.image
         yield Series(
             study_instance_uid="",
             series_instance_uid="",
@@ -147,7 +163,7 @@ async def _state(link: ShareLink, session: Session) -> State:
     while time.monotonic() < give_up:
         told = await evaluated(session, STATE)
         if isinstance(told, dict):
-            state = State.model_validate(told)
+            state = read(json.dumps(told).encode(), State, session.page.url)
             if state.listed:
                 return state
         await asyncio.sleep(LOOK_S)
@@ -180,7 +196,7 @@ class _Viewer:
         """
         del total
         async with self._one:
-            told = await evaluated(self._session, IMAGE, [self._guid, series, image])
+            told = await evaluated(self._session, IMAGE, [self._guid, series, image, IMAGE_S * 1000])
             if isinstance(told, dict) and "data" in told:
                 self._failures = 0
                 return base64.b64decode(str(told["data"]))

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from providers.families import driven
 from scraper.contract import (
+    CAPTCHA,
     ID_LAST4,
     ID_LAST6,
     NAME,
@@ -20,22 +22,29 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteUnreachable,
+    StudyGone,
     gone,
 )
 
-VIEWER, ADDRESS = ".image_main", "activeImage.html"
+VIEWER, ADDRESS, NAMED = ".image_main", "activeImage.html", "查看影像"
 RECALL_S = 120.0  # the control stays disabled while the study is fetched from the archive ("up to a minute", 2026-06)
+RECALLED_S = 60.0  # by then it should be free; words about an end are believed from here on
 LOOK_S = 0.25
-QUESTIONS: tuple[tuple[str, Question], ...] = (
-    ("身份证后六", ID_LAST6), ("身份证", ID_LAST4), ("手机号后四", PHONE_LAST4), ("手机", PHONE), ("电话", PHONE), ("姓名", NAME),
-)  # fmt: skip
-
-
-CONTROL = """() => {
-  const named = [...document.querySelectorAll("button, a, [role=button], div, span, p")].filter(one =>
-    one.innerText && one.innerText.trim() === "查看影像" && one.offsetParent !== null);
+QUESTIONS: Mapping[Question, str] = {
+    ID_LAST4: "身份证(?!.{0,6}[后末].?[六6])", ID_LAST6: "身份证", PHONE_LAST4: "(?:手机|电话).{0,4}[后末].?[四4]",
+    PHONE: "手机|电话", NAME: "姓名", CAPTCHA: "验证码",
+}  # fmt: skip
+CONTROL = """([name]) => {
+  if (document.querySelector(".image_main")) return "there";
+  const shown = one => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== "hidden";
+  const words = one => (one.tagName === "INPUT" ? one.value : one.innerText || "").replace(/\\s/g, "");
+  const all = [...document.querySelectorAll("button, a, input[type=button], [role=button], div, span, p, li")].filter(shown);
+  const exact = all.filter(one => words(one) === name);
+  const near = all.filter(one => words(one).includes(name) && words(one).length <= name.length + 4);
+  const named = exact.length ? exact : near;
   if (!named.length) return "absent";
-  const free = named.filter(one => !one.closest("[disabled], .is-disabled, .disabled, [aria-disabled=true]"));
+  const off = "[disabled], [aria-disabled=true], .disabled, .is-disabled, [class*='-disabled'], [class*='_disabled']";
+  const free = named.filter(one => !one.closest(off));
   if (!free.length) return "waiting";
   document.querySelectorAll("[data-enter]").forEach(one => one.removeAttribute("data-enter"));
   free.at(-1).setAttribute("data-enter", "1");
@@ -50,57 +59,40 @@ async def enter(link: ShareLink, session: Session) -> None:
         StudyGone: the page says why there are no images. CredentialsRequired, CredentialsRefused: see there.
     """
     await session.open(link.url)
-    if ADDRESS not in link.url:
-        await _control(link, session)
+    if ADDRESS not in link.url and await _control(link, session) == "ready":
         await session.page.locator("[data-enter]").first.click()
     await session.which(viewer=VIEWER, timeout_s=RECALL_S)
 
 
-async def _control(link: ShareLink, session: Session) -> None:
-    """Wait until the control that leads to the images can be pressed."""
-    give_up, has_answered = time.monotonic() + RECALL_S, False
+async def _control(link: ShareLink, session: Session) -> str:
+    """Wait until the control that leads to the images can be pressed, or the images are there."""
+    give_up, asked = time.monotonic() + RECALL_S, tuple[Question, ...]()
     while time.monotonic() < give_up:
-        face = await evaluated(session, CONTROL)
-        if face == "ready":
-            return
-        if face == "absent" and not has_answered and await _form(session):
-            has_answered = True
-        elif face == "absent" and session.traffic.idle_s > driven.QUIET_S:
-            said = await driven.words(session)
-            if has_answered:
-                raise CredentialsRefused(
-                    (await _questions(session) or [ID_LAST4])[0].name, said, host=link.host
-                )
-            raise gone(said, host=link.host)
-        elif face == "waiting":
-            session.traffic.touch()  # the page fetches the study from the archive
+        face = str(await evaluated(session, CONTROL, [NAMED]))
+        if face in ("ready", "there"):
+            return face
+        if face == "absent" and not asked:
+            asked = await _form(session)
+        if await driven.rests(session):
+            closed = gone(await driven.words(session), host=link.host)
+            if face == "absent" and asked:
+                raise CredentialsRefused(asked[0].name, closed.said, host=link.host)
+            if (
+                face == "absent" or type(closed) is not StudyGone
+            ):  # a control that stays disabled, and words that say why
+                raise closed
         await asyncio.sleep(LOOK_S)
     raise SiteUnreachable(host=link.host, why="still preparing")
 
 
-async def _questions(session: Session) -> list[Question]:
-    """What the page's visible fields ask for, in their order."""
-    fields = session.page.locator(driven.FIELD).locator("visible=true")
-    found = []
-    for at in range(await fields.count()):
-        label = "one => [one.placeholder, one.name, one.closest('label, p, div')?.innerText].join(' ')"
-        words = str(await fields.nth(at).evaluate(label)).replace(" ", "")
-        found.append(next((question for word, question in QUESTIONS if word in words), ID_LAST4))
-    return found
-
-
-async def _form(session: Session) -> bool:
-    """Fill an identity form with the user's answers and submit it; False where there is none."""
-    asked = await _questions(session)
-    if not asked:
-        return False
-    fields = session.page.locator(driven.FIELD).locator("visible=true")
-    for at, question in enumerate(asked):
-        await fields.nth(at).fill(session.answer(question))
-    if not await driven.press(session):
-        await fields.last.press("Enter")
-    session.traffic.touch()  # the page's silence counts from here
-    return True
+async def _form(session: Session) -> tuple[Question, ...]:
+    """Fill an identity form with the user's answers and submit it; gives what it asked."""
+    asked = await driven.fill_each(session, QUESTIONS)
+    if asked and not await driven.press(session):
+        await session.page.locator(driven.FIELD).locator("visible=true").last.press("Enter")
+    if asked:
+        session.traffic.touch()  # the page's silence counts from here
+    return asked
 
 
 async def evaluated(session: Session, script: str, given: object = None) -> object:

@@ -6,6 +6,8 @@ from fixtures.sites.radonline.site import (
     FORE,
     ID_LAST4,
     OLD,
+    PERSON,
+    PHONES,
     SCAN,
     SCAN_BARE,
     SHARE,
@@ -42,6 +44,13 @@ NOT_OURS = (
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_case(case, tmp_path):
     with World(RadonlineSite()) as world:
+        await check(Radonline, case, world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+
+
+async def test_a_page_drawn_another_way(tmp_path):
+    case = Case("scanned", SCAN, answers={**ANSWERS, "name": PERSON})
+    with World(RadonlineSite(look=PHONES)) as world:
         await check(Radonline, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from fixtures.sites.rjh.site import FORE, OLD, SHARE, VIEWER, RjhSite
+from fixtures.sites.rjh.site import FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
 from fixtures.world import World
+from providers.families import active_image_entry
 from providers.rjh import Rjh
 from scraper.contract import LinkExpired
 from scraper.link import of
@@ -22,6 +23,13 @@ async def test_case(case, tmp_path):
     with World(RjhSite()) as world:
         await check(Rjh, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
+
+
+async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(active_image_entry, "RECALLED_S", 5.0)
+    with World(RjhSite()) as world:
+        case = Case("shut", SHUT, raises=LinkExpired, says="已过期")
+        await check(Rjh, case, world, tmp_path, Via.BROWSER)
 
 
 async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path):
