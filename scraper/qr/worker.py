@@ -180,10 +180,13 @@ class Worker:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's, with the folder of this very package first on the path."""
+    """The parent's, with the folder of this very package first on the path.
+
+    The systems of equations solved here are small: threads of their own would only wait for each other.
+    """
     folder = str(Path(__file__).resolve().parents[2])
-    paths = [folder, os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONUTF8": "1"}
+    paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
+    return {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1"}
 
 
 def _tell(process: subprocess.Popen[str], **words: object) -> None:
