@@ -27,7 +27,8 @@ from scraper.contract import (
     whole,
 )
 
-REPORTS = "1.2.840.10008.5.1.4.1.1.88."  # their "pixels" are text
+NO_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{one}" for one in ("88.", "104.", "11.", "66"))
+"""Reports, documents, presentation states, raw data: their "pixels" are text, or none (PS3.4 B.5)."""
 
 HEADER = {  # DICOM's keyword → the header's name of it
     **{name: name for name in (
@@ -61,7 +62,7 @@ async def series(session: Session) -> AsyncIterator[Series]:
         if whole(one.count) == 0:
             continue
         sops = one.sops or []
-        images = [sop for sop in sops if not (sop.sop_class or "").startswith(REPORTS)]
+        images = [sop for sop in sops if not (sop.sop_class or "").startswith(NO_IMAGES)]
         other = tuple(sop.uid for sop in sops if sop not in images)
         frames = sum(whole(sop.frames) or 1 for sop in sops)
         announced = (whole(one.count) or 0) - len(other)

@@ -19,6 +19,7 @@ from scraper.contract import CloudfilmError, Session, SiteUnreachable, Socket, d
 
 SUBPROTOCOL = "dakota-protocol-1.0"
 STUDY, IMAGE = "CMDGETOPTIMIZEDSTUDY", "CMDGETOBJ"
+LEADS = (f"{IMAGE} ", "CMDGETTHUMBNAIL ")  # what comes next belongs to the token that they name
 RAW = {"OutputFormat": "IT_RAW", "QualityLevel": 97, "ElevateRequest": False, "MaxResolution": 0}
 SOCKETS = 3  # of our own, beside the page's
 IMAGE_S = 90.0  # an image that takes longer never comes
@@ -53,10 +54,10 @@ THERE = """async ([token, command, patience]) => {
         reader.readAsDataURL(new Blob([event.data]));
         mine = false;
       } else if (event.data.startsWith("CMDERROR")) over({refused: event.data});
-      else if (event.data.startsWith("CMD")) {
+      else if (/^CMDGET(OBJ|THUMBNAIL) /.test(event.data)) {  // what others say stands for itself
         mine = event.data.startsWith("CMDGETOBJ " + token + " IT_RAW");
         header = null;
-      } else if (mine) header = event.data;
+      } else if (mine && event.data.trimStart().startsWith("{")) header = event.data;
     };
     socket.addEventListener("message", heard);
     socket.addEventListener("close", closed);
@@ -148,9 +149,9 @@ class _Own:
                     return header, message
             elif message.startswith(ERROR):
                 raise _failed(message, self._session)
-            elif message.startswith("CMD"):
+            elif message.startswith(LEADS):
                 is_mine, header = message.startswith(f"{IMAGE} {token} IT_RAW"), ""
-            elif is_mine:
+            elif is_mine and message.lstrip().startswith("{"):
                 header = message
 
     async def close(self) -> None:
