@@ -28,6 +28,7 @@ LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
 LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
 LARGE_PIXELS = 800_000  # from which a look at the whole is dear
 EDGE = 0.15  # of a patch, where a code that is not of it may begin
+MOST_DEAR = 3  # patches
 FILLED = 0.15  # of a patch, by a code that was read: no other is in it
 PATCH_EDGE = 1000  # pixels
 MOST_TIMES = 3.0
@@ -70,8 +71,8 @@ class Views:
 
     @property
     def likeliest(self) -> int:
-        """How many of the patches are worth a dear look: every suspect, and the liveliest two."""
-        return self._places[1] + LIKELIEST
+        """How many of the patches are worth a dear look: the suspects, and the liveliest."""
+        return min(self._places[1] + LIKELIEST, MOST_DEAR)
 
     @cached_property
     def patches(self) -> list[tuple[NDArray[np.uint8], int, int, float]]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST = 5
-MOST_SUSPECTS = 3
+MOST_SUSPECTS = 2
 _SOUGHT_EDGE = 2000  # pixels: of more, every other is as good for finding what is lively
 _MARGIN = 0.3  # of a suspect's longer edge
 _SMALLEST = 16  # pixels
