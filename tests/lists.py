@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from functools import cached_property
 from urllib.parse import parse_qs
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fixtures.dicom import chest_ct
-from fixtures.sites import ASGI, Address, unexpected
+from fixtures.sites import Address, application, unexpected
 from fixtures.sites.lazy_viewer import page
 
 HOST = "yun.lists.test"
@@ -52,41 +49,28 @@ class Lists:
         self.study = chest_ct(slices=6, thin=4, size=64, localizers=0, dose_report=False, seed=77)
         self._token = hashlib.sha256(b"token").hexdigest()[:24]
         self._names = {hashlib.sha256(uid.encode()).hexdigest()[:12]: uid for uid in self.study.by_uid}
-
-    @property
-    def addresses(self) -> list[Address]:
-        return [Address(HOST)]
-
-    @property
-    def originals(self) -> Mapping[str, bytes]:
-        return {uid: one.data for uid, one in self.study.by_uid.items()}
+        self.addresses = (Address(HOST),)
+        self.originals = self.study.files
+        self.app = application(
+            Route("/chain", self.chain),
+            Route("/array/{code}", self.array),
+            Route("/login/{code}", self.form),
+            Route("/signed/{code}", self.signed),
+            Route("/api/enter", self.enter),
+            Route("/api/list", self.listed, methods=["POST"]),
+            Route("/api/all/{code}", self.everything),
+            Route("/api/login", self.log_in, methods=["POST"]),
+            Route("/api/files", self.files),
+            Route("/api/signed", self.with_sign),
+            Route("/dicom/{study}/{name}.dcm", self.by_name),
+            Route("/file/{name}", self.by_ticket),
+            Route("/plain/{name}", self.by_cookie),
+        )
 
     @property
     def secrets(self) -> set[str]:
         """What must not stand in a provider."""
         return {CODE, NUMBER, PASSWORD, self._token, *self._names, *self.study.by_uid, "测试甲"}
-
-    @cached_property
-    def app(self) -> ASGI:
-        return Starlette(
-            routes=[
-                Route("/chain", self.chain),
-                Route("/array/{code}", self.array),
-                Route("/login/{code}", self.form),
-                Route("/signed/{code}", self.signed),
-                Route("/api/enter", self.enter),
-                Route("/api/list", self.listed, methods=["POST"]),
-                Route("/api/all/{code}", self.everything),
-                Route("/api/login", self.log_in, methods=["POST"]),
-                Route("/api/files", self.files),
-                Route("/api/signed", self.with_sign),
-                Route("/dicom/{study}/{name}.dcm", self.by_name),
-                Route("/file/{name}", self.by_ticket),
-                Route("/plain/{name}", self.by_cookie),
-                Route("/favicon.ico", lambda _: Response(status_code=404)),
-                Route("/{path:path}", unexpected, methods=["GET", "POST"]),
-            ]
-        )
 
     async def chain(self, request: Request) -> Response:
         if request.query_params.get("code") != CODE:
