@@ -78,24 +78,23 @@ def nobody(question: Question, host: str, picture: Path | None) -> str | None:
     return None
 
 
+def settings_in(world: World, output: Path, **options: object) -> Settings:
+    """The options of ``--insecure --connect-to …`` that lead into ``world``, and others by name."""
+    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **options)  # type: ignore[arg-type]  # whatever Settings has
+
+
 async def run(
     provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
 ) -> Result:
     """Run the whole pipeline on a case's link, as ``grab --insecure --connect-to …`` would."""
     from scraper.pipeline import Run
 
-    settings = Settings(
-        output=output,
-        answers=dict(case.answers),
-        provider=provider.name,
-        browser=BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS,
-        insecure=True,
-        connect_to=tuple(ConnectTo.parse(row) for row in world.connect_to),
-        timeout_s=30.0,
-        **options,  # type: ignore[arg-type]  # whatever Settings has
+    browser = BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS
+    settings = settings_in(
+        world, output, answers=dict(case.answers), provider=provider.name, browser=browser, **options
     )
-    pipeline = Run(settings, Silent(), nobody)
-    async with pipeline:
+    async with Run(settings, Silent(), nobody) as pipeline:
         return await pipeline.grab(case.link)
 
 

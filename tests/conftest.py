@@ -17,10 +17,8 @@ from scraper.verify import Inspector
 ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
     "test_recorded_and_shown_again": ("signed addresses", "DICOMweb"),
     "test_what_is_written_works": ("fields", "a chain of calls"),
-    "test_a_package_is_asked_for_and_comes_home": ("icon", "quota"),
+    "test_every_protocol_page": ("package icon", "package quota", "socket split", "socket idraw", "list weasis"),
     "test_what_a_package_lacks_is_told": ("badcrc",),
-    "test_every_list_of_wado_uri_objects_is_read": ("weasis",),
-    "test_messages_become_files": ("split", "idraw"),
     "test_what_completeness_is_judged_by_is_said": ("post", "package"),
     "test_every_way_to_the_images": (
         "post", "signed", "xml", "wado", "socket", "ranges", "base64", "frame", "popup", "login-CredentialsRefused", "boxes",

@@ -14,8 +14,7 @@ from scraper.link import of
 from scraper.model import Origin, Status, Via
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import ConnectTo, Settings
-from scraper.testing import Case, Silent, check, compare, nobody
+from scraper.testing import Case, Silent, check, compare, nobody, settings_in
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 HOST = "view.unlisted.test"
@@ -47,9 +46,7 @@ async def test_with_no_provider_named(tmp_path):
     assert registry.find(of(LINK)) is None
     site = Elsewhere()
     with World(site) as world:
-        rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
-        settings = Settings(output=tmp_path, insecure=True, connect_to=rows, timeout_s=30.0)
-        async with Run(settings, Silent(), nobody) as run:
+        async with Run(settings_in(world, tmp_path), Silent(), nobody) as run:
             result = await run.grab(LINK)
     assert (result.status, result.provider, result.via) == (Status.COMPLETE, "universal", Via.BROWSER)
     assert result.counts.saved == len(site.originals)

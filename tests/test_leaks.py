@@ -8,7 +8,7 @@ import pytest
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper.session.browser import Browser, find_browser
-from scraper.settings import ConnectTo, Settings
+from scraper.testing import settings_in
 
 pytestmark = [
     pytest.mark.skipif(find_browser() is None, reason="no browser on this machine"),
@@ -50,9 +50,8 @@ async def opened(browser: Browser) -> None:
 async def test_twenty_links_leave_nothing_behind(tmp_path):
     spool, before, alive = tmp_path / "spool", handles(), children(os.getpid())
     with World(GenericViewer()) as world:
-        rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
         outside = handles()
-        async with Browser(Settings(insecure=True, connect_to=rows), spool) as browser:
+        async with Browser(settings_in(world, tmp_path), spool) as browser:
             await opened(browser)
             first, processes = handles(), len(children(os.getpid()))
             for _ in range(LINKS):

@@ -14,8 +14,8 @@ from scraper.capture.trace import NotLearnt
 from scraper.model import Origin, Status
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import BrowserUse, ConnectTo, Settings
-from scraper.testing import Silent, compare, nobody
+from scraper.settings import BrowserUse
+from scraper.testing import Silent, compare, nobody, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -36,13 +36,8 @@ def world():
         yield running
 
 
-def settings(world: World, output: Path, **more) -> Settings:
-    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
-    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **more)
-
-
 async def learnt(world: World, link: str, output: Path, **more) -> learning.Written:
-    async with Run(settings(world, output, **more), Silent(), nobody) as run:
+    async with Run(settings_in(world, output, **more), Silent(), nobody) as run:
         return await learning.learn_link(run, link)
 
 
@@ -55,7 +50,9 @@ async def test_what_is_written_works(name, world, tmp_path):
     path.write_text(written.source, encoding="utf-8")
     assert written.instances == len(site.study.by_uid)
     sound(path)
-    chosen = settings(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
+    chosen = settings_in(
+        world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers
+    )
     async with Run(chosen, Silent(), nobody) as run:
         result = await run.grab(link)
     assert result.status is Status.COMPLETE, result

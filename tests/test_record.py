@@ -7,7 +7,6 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydicom import dcmread
@@ -20,8 +19,8 @@ from scraper.errors import LinkExpired
 from scraper.model import Status
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import BrowserUse, ConnectTo, Settings
-from scraper.testing import Silent, nobody
+from scraper.settings import BrowserUse
+from scraper.testing import Silent, nobody, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -46,11 +45,6 @@ LINKS = {
 def world():
     with World(SITE, LISTS) as running:
         yield running
-
-
-def settings(world: World, output: Path, **more) -> Settings:
-    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
-    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **more)
 
 
 def everything(data: bytes, depth: int = 0) -> Iterator[bytes]:
@@ -124,7 +118,9 @@ SECRETS = secrets_of(SITE)
 async def test_recorded_and_shown_again(name, world, tmp_path):
     link, site, answers = LINKS[name]
     path = tmp_path / "bundle.zip"
-    async with Run(settings(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody) as run:
+    async with Run(
+        settings_in(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody
+    ) as run:
         recorded = await record.record_link(run, link, path)
     assert recorded.error is None
     assert recorded.values > 10
@@ -135,7 +131,7 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
                 assert not told, f"{member} tells {told[:3]}"
     replay = Replay(path)
     with World(replay) as again:
-        chosen = settings(
+        chosen = settings_in(
             again,
             tmp_path / "out",
             provider="universal",
@@ -149,7 +145,7 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
 
 
 async def test_a_viewer_that_is_not_understood_is_recorded_too(world, tmp_path):
-    async with Run(settings(world, tmp_path, keep_programs=True), Silent(), nobody) as run:
+    async with Run(settings_in(world, tmp_path, keep_programs=True), Silent(), nobody) as run:
         recorded = await record.record_link(run, f"https://{HOST}/v/expired", tmp_path / "bundle.zip")
     assert isinstance(recorded.error, LinkExpired)
     assert json.loads(zipfile.ZipFile(tmp_path / "bundle.zip").read("bundle.json"))["error"] == "link-expired"
