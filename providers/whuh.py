@@ -39,6 +39,7 @@ from scraper.contract import (
     Found,
     LinkExpired,
     NoSuchStudy,
+    NotThereYet,
     Package,
     Provider,
     Reply,
@@ -200,14 +201,14 @@ async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Req
     """Have the site pack one examination; gives the request for the zip.
 
     Raises:
-        SiteBusy: its images are still being fetched from the hospital, or could not be packed.
+        NotThereYet: its images are still being fetched from the hospital. SiteBusy: they could not be packed.
     """
     there = {"hospitalID": report.hospital, "cloudImageReportID": report.id}
     if str(await _call(link, session, "GetExistImageByCloudImageReportID", there)).lower() not in (
         "true",
         "1",
     ):
-        raise SiteBusy(host=link.host, why="the images are being fetched from the hospital; try later")
+        raise NotThereYet(host=link.host)
     info = {
         "ExaminationID": report.examination, "ReportID": report.report, "PatientID": report.patient, "SeriesInstanceUID": "",
         "PatientName": report.name, "StudyTypeName": report.modality, "StudyDate": report.date, "DownloadSource": BY_PATIENT,

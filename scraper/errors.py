@@ -173,6 +173,10 @@ class NoSuchStudy(StudyGone):
     """The site knows no such study, or keeps it no longer."""
 
 
+class NotThereYet(StudyGone):
+    """The site knows the study and does not have its images yet."""
+
+
 _GONE = (
     (("过期", "失效", "到期", "expire"), LinkExpired),
     (("取消", "撤销", "撤回", "关闭分享", "cancel", "revoke"), ShareCancelled),

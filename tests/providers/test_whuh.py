@@ -12,6 +12,7 @@ from scraper.errors import (
     CredentialsRequired,
     DownloadNotPermitted,
     LinkExpired,
+    NotThereYet,
     SiteBusy,
     StudyGone,
 )
@@ -45,7 +46,7 @@ CASES = (
     Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败", ways=BOTH),
     Case("no hospital", site.NO_HOSPITAL, raises=StudyGone, says="医院编号不能为空"),
     Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted, ways=BOTH),
-    Case("images that are not on the cloud yet", site.NOT_YET, raises=SiteBusy),
+    Case("images that are not on the cloud yet", site.NOT_YET, raises=NotThereYet),
     Case("a job that fails", site.FAILING, raises=SiteBusy),
 )
 NOT_OURS = (
