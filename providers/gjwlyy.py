@@ -9,6 +9,7 @@ verified: emulated site only
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from providers.families import driven, eunity, eunity_images, eunity_tags
 from providers.families.eunity import Screen
@@ -25,6 +26,7 @@ from scraper.contract import (
     SessionLapsed,
     ShareLink,
     SiteChanged,
+    SiteUnreachable,
     gone,
     read,
     with_query,
@@ -32,7 +34,8 @@ from scraper.contract import (
 
 CONTROL = "text=影像浏览"
 REPORT = r"/queryShareReport\.htm"
-VIEWER = r"/e/viewer"
+VIEWER = r"/e/viewer\?.*\bformat=1upSeriesBox\b"
+SEVERAL_UP = re.compile(r"/e/viewer\?(?!.*\bformat=1upSeriesBox\b)")
 
 
 class ReportData(Reply):
@@ -69,24 +72,23 @@ class Gjwlyy(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.window()
         await session.page.context.add_init_script(eunity.HOOK)
+        await session.page.context.route(SEVERAL_UP, _one_up)
+        try:
+            await session.open(link.url)
+        except SiteUnreachable:  # a refusal may come without a page
+            if not _is_spent(session):
+                raise
         if "viewer" in link.named:
-            await session.open(_one_up(link.url))
             return
-        await session.open(link.url)
         try:
             await session.which(control=CONTROL)
         except SiteChanged:
             raise gone(await driven.words(session), host=link.host) from None
-        control = session.page.locator(CONTROL).first
-        target = await control.evaluate("one => (one.closest('a') || {}).href || ''")
-        if re.match(r"https?://", str(target)) and VIEWER in str(target):
-            await session.open(_one_up(str(target)))
-        else:
-            await control.click()
+        await session.page.locator(CONTROL).locator("visible=true").first.click()
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        page = await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
-        if page.status in (401, 403):  # its ticket is spent
+        await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
+        if _is_spent(session):
             raise LinkExpired(host=link.host) if "viewer" in link.named else SessionLapsed(host=link.host)
         screen = Screen(session)
         state = await screen.ready()
@@ -100,11 +102,16 @@ class Gjwlyy(Provider):
             yield one
 
 
-def _one_up(url: str) -> str:
-    """The viewer's address with one image on the screen."""
-    head, _, query = url.partition("?")
+async def _one_up(route: Any) -> None:
+    """Lead the viewer's address to the same with one image on the screen, however the page opens it; its ticket is not spent."""
+    head, _, query = str(route.request.url).partition("?")
     kept = "&".join(pair for pair in query.split("&") if not pair.startswith("format="))
-    return with_query(f"{head}?{kept}" if kept else head, {"format": "1upSeriesBox"})
+    address = with_query(f"{head}?{kept}" if kept else head, {"format": "1upSeriesBox"})
+    await route.fulfill(status=302, headers={"location": address}, body="")
+
+
+def _is_spent(session: Session) -> bool:
+    return any(one.status in (401, 403) for one in session.traffic.matching(VIEWER))
 
 
 def _known(report: ReportData | None) -> dict[str, str]:

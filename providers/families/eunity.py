@@ -36,18 +36,20 @@ HOOK = """(() => {
   };
   const wrapped = (name, real, module) => function (...args) {
     const result = real.apply(this, args);
-    if (name in bytesOf) tile(name, args, module); else seen[name](args);
+    if (name in bytesOf) tile(name, args, module); else (seen[name] || seen.createNewLutInMemoryHandle)(args);
     return result;
   };
+  const armed = new Set(), gray = /^createNewLutToGray\\w*InMemoryHandle$/;
   const arm = module => {
-    if (!module || module.__armed) return;
-    Object.defineProperty(module, "__armed", {value: true});
-    for (const name of [...Object.keys(bytesOf), ...Object.keys(seen)]) {
-      let own = module[name];
-      let given = own && wrapped(name, own, module);
+    if (!module) return;
+    for (const name of [...Object.keys(bytesOf), ...Object.keys(seen), ...Object.keys(module).filter(one => gray.test(one))]) {
+      if (armed.has(name) && module === got.module) continue;
+      let given = module[name] && wrapped(name, module[name], module);
       Object.defineProperty(module, name, {configurable: true, enumerable: true, get: () => given,
-        set: real => { own = real; given = real && wrapped(name, real, module); }});
+        set: real => { given = real && wrapped(name, real, module); }});
+      armed.add(name);
     }
+    Object.defineProperty(got, "module", {value: module, configurable: true, enumerable: false});
   };
   let kept = window.Module;
   arm(kept);

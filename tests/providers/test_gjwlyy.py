@@ -1,8 +1,10 @@
 """浙大二院: the viewer is driven by keys, and the pixels that it decodes are taken at full resolution only."""
 
 import pytest
+from pydicom import dcmread
 
 from fixtures.sites.gjwlyy.site import FILM, OLD, SHARE, SPENT, VIEW, GjwlyySite
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.families.eunity import Decoded, Tile
 from providers.families.eunity_images import image
@@ -27,6 +29,20 @@ async def test_case(case, tmp_path):
     with World(GjwlyySite()) as world:
         await check(Gjwlyy, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
+
+
+async def test_another_version(tmp_path):
+    with World(GjwlyySite(gray=True)) as world:
+        await check(Gjwlyy, OPENS, world, tmp_path, Via.BROWSER)
+    windows = {str(dcmread(one, stop_before_pixels=True).WindowWidth) for one in tmp_path.rglob("*.dcm")}
+    assert windows == {"400"}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", [OPENS], ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(GjwlyySite(), SHAPES[shape], only="queryShareReport")) as world:
+        await check(Gjwlyy, case, world, tmp_path, Via.BROWSER)
 
 
 async def test_a_series_that_only_its_thumbnail_shows(tmp_path):

@@ -8,7 +8,7 @@ from providers.jnrmyy import Jnrmyy
 from scraper.contract import LinkExpired
 from scraper.link import of
 from scraper.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 SITE = JnrmyySite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
@@ -24,6 +24,17 @@ async def test_case(case, tmp_path):
     with World(JnrmyySite()) as world:
         await check(Jnrmyy, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
+
+
+async def test_slices_that_the_server_has_lost_are_named_and_the_rest_is_kept(tmp_path):
+    site = JnrmyySite(lacking=2)
+    with World(site) as world:
+        result = await run(Jnrmyy, CASES[0], world, tmp_path, Via.BROWSER)
+    assert result.exit_code == 7
+    assert result.counts.saved == len(site.originals) - 2
+    assert "missing-instances" in {
+        one.code for study in result.studies for series in study.series for one in series.problems
+    }
 
 
 def test_the_product_elsewhere():
