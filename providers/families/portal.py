@@ -363,14 +363,12 @@ def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
         return ""
 
     text = " ".join(cells)
-    date = re.sub(r"\D", "", cell(r"日期|时间"))[:8] or re.sub(
-        r"\D", "", _first(r"20\d\d\D\d\d?\D\d\d?", text)
-    )
+    date = _day(cell(r"日期|时间")) or _day(text)
     count = _first(r"\d+", cell(r"图像数|影像数|图像|张数|幅数|图片数"))
     return Examination(
         url,
         cell(r"检查号|影像号|检查编号|检查单号|编号|流水号"),
-        date if len(date) == 8 else "",
+        date,
         _first(r"\b[A-Z]{2}\b", cell(r"设备|类型|类别|模态|检查方式"))
         or _first(r"\b(?:CT|MR|DR|CR|DX|US|MG|PT|NM|XA|RF)\b", text),
         cell(r"部位|项目"),
@@ -382,6 +380,16 @@ def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
 def _first(words: str, text: str) -> str:
     match = re.search(words, text)
     return match[0] if match else ""
+
+
+def _day(text: str) -> str:
+    """The first day in a text, as DICOM writes it: of 2026-01-12, 2026/1/12, 2026年1月12日, 20260112."""
+    match = re.search(
+        r"(?<!\d)((?:19|20)\d\d)(?:\D{1,2}(\d\d?)\D{1,2}(\d\d?)|(\d\d)(\d\d)(?:\d{6})?(?!\d))", text
+    )
+    if match is None:
+        return ""
+    return f"{match[1]}{match[2] or match[4]:0>2}{match[3] or match[5]:0>2}"
 
 
 def _number(text: str) -> float:

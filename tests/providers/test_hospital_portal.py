@@ -18,6 +18,7 @@ from fixtures.sites.hospital_portal.site import (
     HospitalPortal,
 )
 from fixtures.world import World
+from providers.families.portal import Sheet
 from providers.hospital_portal import HospitalPortal as Portal
 from scraper.contract import (
     CaptchaRequired,
@@ -96,3 +97,15 @@ def test_known_by_its_login_page_alone():
     assert Portal.recognises(of(OTHER))
     assert Portal.recognises(of(ROOT)) is None
     assert Portal.owns(of(LOGIN)) is None
+
+
+@pytest.mark.parametrize(
+    ("shown", "date"),
+    [("2026-01-12", "20260112"), ("2026/1/2 8:05", "20260102"), ("2026年1月12日", "20260112"), ("20260112", "20260112"),
+     ("20260112080500", "20260112"), ("202601120", ""), ("未检查", "")],
+)  # fmt: skip
+def test_a_day_however_a_list_writes_it(shown, date):
+    head = "<tr><th>检查时间<th>类型<th>部位<th>操作"
+    row = f"<tr><td>{shown}<td>CT<td>胸部<td><a href=detail.jsp?id=1>查看</a>"
+    (one,) = Sheet(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
+    assert one.date == date
