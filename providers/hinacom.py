@@ -26,6 +26,7 @@ from scraper.contract import (
     Found,
     MiniProgramOnly,
     NoSuchStudy,
+    NotThereYet,
     Page,
     Provider,
     Question,
@@ -35,6 +36,7 @@ from scraper.contract import (
     SessionLapsed,
     ShareCancelled,
     ShareLink,
+    SiteBusy,
     SiteChanged,
     StudyGone,
     gone,
@@ -201,7 +203,10 @@ async def _commission(link: ShareLink, session: Session) -> Response:
         answer = await session.get(entry, params=query)
         return None if STAGING in answer.text else answer
 
-    answer = await session.poll(staged, every_s=STAGING_EVERY_S, up_to_s=STAGING_UP_TO_S)
+    try:
+        answer = await session.poll(staged, every_s=STAGING_EVERY_S, up_to_s=STAGING_UP_TO_S)
+    except SiteBusy:
+        raise NotThereYet(host=link.host) from None
     target = Page(answer.text).variable("TARGET_URL")
     if not target:
         raise SiteChanged(host=link.host, what="PacsEntry.aspx sets no TARGET_URL")

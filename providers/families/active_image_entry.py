@@ -18,6 +18,7 @@ from scraper.contract import (
     PHONE,
     PHONE_LAST4,
     CredentialsRefused,
+    NotThereYet,
     Question,
     Session,
     ShareLink,
@@ -56,7 +57,8 @@ async def enter(link: ShareLink, session: Session) -> None:
     """Bring the viewer up, by way of the share's page; what that asks is asked of the user, once.
 
     Raises:
-        StudyGone: the page says why there are no images. CredentialsRequired, CredentialsRefused: see there.
+        StudyGone: the page says why there are no images, or still fetches them.
+        CredentialsRequired, CredentialsRefused: see there.
     """
     await session.open(link.url)
     if ADDRESS not in link.url and await _control(link, session) == "ready":
@@ -66,7 +68,7 @@ async def enter(link: ShareLink, session: Session) -> None:
 
 async def _control(link: ShareLink, session: Session) -> str:
     """Wait until the control that leads to the images can be pressed, or the images are there."""
-    give_up, asked = time.monotonic() + RECALL_S, tuple[Question, ...]()
+    give_up, asked, face = time.monotonic() + RECALL_S, tuple[Question, ...](), ""
     while time.monotonic() < give_up:
         face = str(await evaluated(session, CONTROL, [NAMED]))
         if face in ("ready", "there"):
@@ -82,7 +84,9 @@ async def _control(link: ShareLink, session: Session) -> str:
             ):  # a control that stays disabled, and words that say why
                 raise closed
         await asyncio.sleep(LOOK_S)
-    raise SiteUnreachable(host=link.host, why="still preparing")
+    if face == "waiting":
+        raise NotThereYet(host=link.host)
+    raise SiteUnreachable(host=link.host, why="no answer in time")
 
 
 async def _form(session: Session) -> tuple[Question, ...]:

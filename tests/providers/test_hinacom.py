@@ -15,6 +15,7 @@ from scraper.errors import (
     CredentialsRequired,
     LinkExpired,
     MiniProgramOnly,
+    NotThereYet,
     ShareCancelled,
 )
 from scraper.link import of
@@ -134,6 +135,14 @@ async def test_a_study_that_is_staged_first(tmp_path, monkeypatch):
     monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
     case = Case("staged", site.COMMISSION_SHARE, origin=REBUILT, left_out=1)
     with World(HinacomSite(staged=3)) as world:
+        await check(Hinacom, case, world, tmp_path)
+
+
+async def test_a_study_that_is_staged_for_too_long_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
+    monkeypatch.setattr(hinacom, "STAGING_UP_TO_S", 0.2)
+    case = Case("staged", site.COMMISSION_SHARE, raises=NotThereYet)
+    with World(HinacomSite(staged=999)) as world:
         await check(Hinacom, case, world, tmp_path)
 
 

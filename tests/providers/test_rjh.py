@@ -2,11 +2,11 @@
 
 import pytest
 
-from fixtures.sites.rjh.site import FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
+from fixtures.sites.rjh.site import AWAY, FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
 from fixtures.world import World
 from providers.families import active_image_entry
 from providers.rjh import Rjh
-from scraper.contract import LinkExpired
+from scraper.contract import LinkExpired, NotThereYet
 from scraper.link import of
 from scraper.model import Via
 from scraper.testing import Case, check
@@ -30,6 +30,12 @@ async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path, mo
     with World(RjhSite()) as world:
         case = Case("shut", SHUT, raises=LinkExpired, says="已过期")
         await check(Rjh, case, world, tmp_path, Via.BROWSER)
+
+
+async def test_a_study_that_is_never_recalled_is_not_there_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(active_image_entry, "RECALL_S", 4.0)
+    with World(RjhSite()) as world:
+        await check(Rjh, Case("away", AWAY, raises=NotThereYet), world, tmp_path, Via.BROWSER)
 
 
 async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path):
