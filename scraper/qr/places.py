@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot
 from typing import TYPE_CHECKING
 
 from scraper.qr.engines import Polygon
@@ -16,6 +17,7 @@ MOST = 5
 MOST_SUSPECTS = 2
 _SOUGHT_EDGE = 2000  # pixels: of more, every other is as good for finding what is lively
 _MARGIN = 0.3  # of a suspect's longer edge
+_SQUARE = 0.4  # shortest over longest edge
 _SMALLEST = 16  # pixels
 _SAME = 0.7  # of the smaller box, in the larger: they are of one place
 _ROOM = 4.0  # times a code's box: a box that large has room for another code
@@ -41,11 +43,12 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
 
     every = max(1, round(max(grey.shape) / _SOUGHT_EDGE))
     thin = np.ascontiguousarray(grey[::every, ::every])
-    suspected = [_around(one, scale, grey.shape) for one in known.suspects[:MOST_SUSPECTS]]
+    suspected = [_around(one, scale, grey.shape) for one in known.suspects if _is_square(one)]
     boxes: list[Box] = []
     for box in suspected:
         if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, one) for one in boxes):
             boxes.append(box)
+    boxes = boxes[:MOST_SUSPECTS]
     first = len(boxes)
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
     for left, top, right, bottom in regions(thin, MOST + 1):
@@ -53,6 +56,13 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
         if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
             boxes.append(box)
     return boxes[:MOST], first
+
+
+def _is_square(polygon: Polygon) -> bool:
+    """Four corners, no edge much longer than another."""
+    ends = [*polygon[1:], *polygon[:1]]
+    edges = [hypot(x - right, y - below) for (x, y), (right, below) in zip(polygon, ends, strict=True)]
+    return len(edges) == 4 and min(edges) > _SQUARE * max(edges)
 
 
 def _around(polygon: Polygon, scale: float, shape: tuple[int, ...], margin: float = _MARGIN) -> Box:
