@@ -1,6 +1,7 @@
 """The direct client over real sockets: connect-to, cookies, redirects hop by hop, broken answers, TLS."""
 
 import asyncio
+import hashlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,8 +13,11 @@ import trustme
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+import scraper.session
 from scraper.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
-from scraper.model import Request
+from scraper.link import of
+from scraper.model import PASSWORD, Request
+from scraper.session import Session
 from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
 from scraper.settings import ConnectTo, Settings
@@ -273,3 +277,42 @@ def test_connect_to_forms():
     assert ConnectTo.parse("Film.test:443:127.0.0.1:8443") == ConnectTo("film.test", 443, "127.0.0.1", 8443)
     assert ConnectTo.parse("::[::1]:8443") == ConnectTo("", None, "::1", 8443)
     assert ConnectTo.parse("a.test:80:b.test:") == ConnectTo("a.test", 80, "b.test", None)
+
+
+@pytest.mark.parametrize(
+    ("send", "times"),
+    [
+        (lambda session, url: session.get(url), 3),
+        (lambda session, url: session.post(url, json={"page": 1}), 3),
+        (lambda session, url: session.post(url, json={"code": session.answer(PASSWORD)}), 1),
+        (lambda session, url: session.get(url, params={"code": session.answer(PASSWORD)}), 1),
+        (lambda session, url: session.get(url, params={"digest": md5(session.answer(PASSWORD))}), 1),
+    ],
+)
+async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_path, monkeypatch, send, times):
+    monkeypatch.setattr(scraper.session, "BUSY_PAUSES_S", (0.0, 0.0))
+    heads = []
+
+    async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        writer.write(answer(b"", status="503 Service Unavailable"))
+
+    async def no_window() -> None:
+        raise AssertionError
+
+    async with server(handler) as port:
+        settings = Settings(answers={"password": "s3cret"}, timeout_s=2)
+        session = Session(
+            of(f"http://127.0.0.1:{port}/"), settings, Http(settings, Pace(4, None)), start_window=no_window,
+            ask=lambda *_: None, spool=tmp_path,
+        )  # fmt: skip
+        response = await send(session, f"http://127.0.0.1:{port}/list")
+        assert response.status == 503
+        assert len(heads) == times
+        await session.get(f"http://127.0.0.1:{port}/next")
+        assert len(heads) == times + 3
+        await session.close()
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

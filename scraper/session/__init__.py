@@ -148,7 +148,12 @@ class Session:
         return response if reply is None else _read(response, reply)
 
     async def _patiently(self, request: Request, hops: int) -> Response:
-        """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke."""
+        """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke.
+
+        What may carry a person's answer is sent once: a host that is busy may have counted it as a try.
+        """
+        if self._answers.may_be_in(request):
+            return await self.request(request, hops=hops)
         host = urlsplit(request.url).hostname or ""
         for pause_s in BUSY_PAUSES_S:
             try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from scraper.errors import CredentialsRequired
 from scraper.link import ShareLink
-from scraper.model import ACCESS_CODE, PASSWORD, Question
+from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
 from scraper.settings import Settings
 
 Ask = Callable[[Question, str, Path | None], str | None]
@@ -31,6 +32,7 @@ class Answers:
         self._link = link
         self._settings = settings
         self._ask = ask
+        self._was_just_asked = False
 
     def answer(self, question: Question, *, picture: Path | None, anew: bool) -> str:
         """What the user gives for ``question``.
@@ -43,6 +45,7 @@ class Answers:
         Raises:
             CredentialsRequired: not given, and nobody can be asked.
         """
+        self._was_just_asked = True
         if anew or question.name not in self.so_far:
             said = "" if anew else self.given(question)
             given = said or self._ask(question, self._link.host, picture)
@@ -65,3 +68,14 @@ class Answers:
                 if given.get(name):
                     return given[name]
         return ""
+
+    def may_be_in(self, request: Request) -> bool:
+        """Whether the next request to be sent may carry an answer: as it is in the address, or in some disguise.
+
+        A body may be encrypted, and a digest may stand in the address of the first request after the answer was asked for.
+        """
+        was_just_asked, self._was_just_asked = self._was_just_asked, False
+        if not self.so_far:
+            return False
+        shown = any(quote(one, safe="") in request.url for one in self.so_far.values())
+        return was_just_asked or shown or request.method != "GET"
