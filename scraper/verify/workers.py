@@ -303,7 +303,8 @@ def serve() -> None:
         msvcrt.setmode(0, os.O_BINARY)
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
+    # Ctrl-C reaches us too; when we end is for our parent to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
     questions = sys.stdin.buffer
     while True:
