@@ -15,12 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scraper import __version__
 from scraper.shape import Shape
 
 NAME = "link-shapes.json"
 MAX_BYTES = 1 << 20
-_MAKERS = ("shape.py", "contract.py", "registry.py")
+_MAKERS = ("kept.py", "shape.py", "contract.py", "registry.py")
 _PLUGGED = ("dist-info", "egg-info")
 
 
@@ -46,7 +45,7 @@ def _key() -> str:
     """Changes with whatever could change a shape; empty where that can't be told."""
     import providers
 
-    found = hashlib.blake2b(__version__.encode(), digest_size=20)
+    found = hashlib.blake2b(digest_size=20)
     here = Path(__file__).parent
     try:
         for folder in sorted(providers.__path__):
