@@ -53,7 +53,10 @@ THERE = """async ([token, command, patience]) => {
         reader.onload = () => over({header, pixels: reader.result.slice(reader.result.indexOf(",") + 1)});
         reader.readAsDataURL(new Blob([event.data]));
         mine = false;
-      } else if (event.data.startsWith("CMDERROR")) over({refused: event.data});
+      } else if (event.data.startsWith("CMDERROR")) {
+        const about = event.data.match(/[0-9.]+#[0-9]+/);
+        if (!about || about[0] === token) over({refused: event.data});  // else: what the page itself asked for
+      }
       else if (/^CMDGET(OBJ|THUMBNAIL) /.test(event.data)) {  // what others say stands for itself
         mine = event.data.startsWith("CMDGETOBJ " + token + " IT_RAW");
         header = null;
@@ -147,7 +150,7 @@ class _Own:
             if isinstance(message, bytes):
                 if is_mine and header:
                     return header, message
-            elif message.startswith(ERROR):
+            elif message.startswith(ERROR) and _is_about(message, token):
                 raise _failed(message, self._session)
             elif message.startswith(LEADS):
                 is_mine, header = message.startswith(f"{IMAGE} {token} IT_RAW"), ""
@@ -175,6 +178,12 @@ class _Pages:
         if "refused" in told:
             raise _failed(told["refused"], self._session)
         return told["header"], base64.b64decode(told["pixels"])
+
+
+def _is_about(error: str, token: str) -> bool:
+    """Whether an error may be the answer for a token: it names that one, or none."""
+    about = re.search(r"[\d.]+#\d+", error)
+    return about is None or about[0] == token
 
 
 def _failed(message: str, session: Session) -> CloudfilmError:
