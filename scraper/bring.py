@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +36,23 @@ class Bringer:
         self._watcher = watcher
         self._equipment = equipment
 
-    async def bring(self, job: Job, opened_link: Opened, key: str, found: Sequence[Found]) -> None:
-        """One study: fetched, inspected, placed and reported; what arrived is placed also when the rest fails."""
+    async def bring(
+        self,
+        job: Job,
+        opened_link: Opened,
+        key: str,
+        found: Sequence[Found],
+        leave: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """One study: fetched, inspected, placed and reported; what arrived is placed also when the rest fails.
+
+        Args:
+            job: what the source has come to.
+            opened_link: the site that is asked.
+            key: tells the study on the disk.
+            found: its series and packages.
+            leave: awaited when the site is asked no more for this study, before it is placed.
+        """
         packages = [one for one in found if isinstance(one, Package)]
         series = [one for one in found if isinstance(one, Series)]
         settings = self._settings
@@ -66,9 +81,15 @@ class Bringer:
             except StoreError as err:
                 stopped = err
             try:
-                await asyncio.to_thread(_put_away, job, store, key, collector.result, series, found[0].study)
-            except StoreError as err:
-                stopped = stopped or err
+                if leave is not None:
+                    await leave()
+            finally:
+                try:
+                    await asyncio.to_thread(
+                        _put_away, job, store, key, collector.result, series, found[0].study
+                    )
+                except StoreError as err:
+                    stopped = stopped or err
             if stopped is not None:
                 raise stopped
 

@@ -67,18 +67,29 @@ class Run:
 
     # ---- the jobs
 
-    async def grab(self, given: str) -> Result:
-        """Bring home every study behind one source; never raises a CloudfilmError."""
+    async def grab(self, given: str, left: Callable[[], None] = lambda: None) -> Result:
+        """Bring home every study behind one source; never raises a CloudfilmError.
+
+        Args:
+            given: the source.
+            left: called where the site is asked no more, its session closed, and only the last study's placing is left.
+        """
         job = Job(given)
         try:
             async with AsyncExitStack() as stack:
+
+                async def leave() -> None:
+                    await stack.aclose()
+                    left()
+
                 owner = await self._opener.owner(job)
                 (await self._equipment.inspector()).warm()
                 opened_link = await self._opener.open(job, owner, stack)
                 studies = by_study(opened_link)
-                for key, found in studies.items():
+                for place, (key, found) in enumerate(studies.items(), 1):
+                    is_last = place == len(studies)
                     try:
-                        await self._bringer.bring(job, opened_link, key, found)
+                        await self._bringer.bring(job, opened_link, key, found, leave if is_last else None)
                     except (StoreError, CredentialsError):
                         raise
                     except CloudfilmError as err:

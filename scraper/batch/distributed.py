@@ -27,7 +27,7 @@ from scraper import __version__, source
 from scraper.batch.local import LocalWorker
 from scraper.batch.local import outcome as told
 from scraper.batch.target import Delivering, Target
-from scraper.batch.work import Job, Outcome, Worker, WorkerLost
+from scraper.batch.work import Job, Outcome, Worker, WorkerLost, unheard
 from scraper.errors import SiteUnreachable, WorkersUnfit
 from scraper.model import Result, Status
 from scraper.settings import Settings, browser_from_environment
@@ -253,13 +253,14 @@ class ClusterWorker:
         if self._starts[key] > STARTS_AT_MOST and key in self._spent:
             self._spent[key].set()
 
-    async def do(self, job: Job) -> Outcome:
-        """Bring home what is behind one source, somewhere in the cluster.
+    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
+        """Bring home what is behind one source, somewhere in the cluster; a worker's slot is taken until all is done.
 
         Raises:
             WorkerLost: the scheduler gave up on it, as its worker was lost.
             SiteUnreachable: the scheduler is gone.
         """
+        del left
         host = urlsplit(job.shown).hostname or ""
         self._at_host[host] += 1
         key = f"cloudfilm-{uuid.uuid4().hex}"

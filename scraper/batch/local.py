@@ -1,5 +1,7 @@
 """Does jobs in this process: each slot has a browser of its own, all share the pace and the inspecting processes.
 
+A job holds its slot as long as it asks a site; what it brought is placed while the next one begins to ask.
+
 A source that hangs, crashes its browser or meets a bug of ours costs only itself. Browser and processes are replaced before
 they grow.
 """
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 
 from scraper import document
 from scraper.batch.thumbnails import of_studies
-from scraper.batch.work import Job, Outcome
+from scraper.batch.work import Job, Outcome, unheard
 from scraper.collect import Unwatched, Watcher
 from scraper.equipment import Equipment
 from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable
@@ -120,8 +122,25 @@ class _Slot:
             await equipment.__aexit__(None, None, None)
 
 
+class _Held:
+    """A slot in a job's hands, given back once."""
+
+    def __init__(self, slot: _Slot, free: asyncio.Queue[_Slot], left: Callable[[], None]) -> None:
+        self.slot = slot
+        self.is_left = False
+        self._free = free
+        self._left = left
+
+    def leave(self) -> None:
+        """The site is asked no more: the slot is another job's."""
+        if not self.is_left:
+            self.is_left = True
+            self._free.put_nowait(self.slot)
+            self._left()
+
+
 class LocalWorker:
-    """Up to ``parallel`` jobs at once, in this process.
+    """Up to ``parallel`` jobs that ask a site at once, in this process.
 
     Args:
         settings: the options that all jobs have in common.
@@ -166,33 +185,33 @@ class LocalWorker:
             for slot in self._slots:
                 stack.push_async_callback(slot.close)
 
-    async def do(self, job: Job) -> Outcome:
+    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
         """Bring home what is behind one source; whatever goes wrong with it is its outcome."""
-        slot = await self._free.get()
+        held = _Held(await self._free.get(), self._free, left)
         try:
             shift = await self._on_shift()
             try:
-                return await self._done(job, slot, shift.inspector)
+                return await self._done(job, held, shift.inspector)
             finally:
                 await self._off_shift(shift)
         finally:
-            self._free.put_nowait(slot)
+            held.leave()
 
-    async def _done(self, job: Job, slot: _Slot, inspector: Inspector) -> Outcome:
+    async def _done(self, job: Job, held: _Held, inspector: Inspector) -> Outcome:
         pulse = Pulse(self._watched(job))
-        run = Run(job.settings, pulse, self._ask, equipment=await slot.equipment(inspector))
+        run = Run(job.settings, pulse, self._ask, equipment=await held.slot.equipment(inspector))
         started = time.monotonic()
         try:
-            result = await self._within(run.grab(job.source), pulse)
+            result = await self._within(run.grab(job.source, held.leave), pulse)
         except _Silent:
-            await self._cleared(slot)
+            await self._cleared(held)
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
                 why=f"no sign of life for {self._patience_s:.0f} s",
             )
             result = _failed(job, given_up, ExitCode.SITE, started)
         except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others
-            await self._cleared(slot)
+            await self._cleared(held)
             result = _failed(job, err, ExitCode.BUG, started)
         if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
             path = write_diagnostic(
@@ -233,11 +252,13 @@ class LocalWorker:
         elif not task.cancelled():
             task.exception()  # seen, and of no interest any more
 
-    async def _cleared(self, slot: _Slot) -> None:
-        """The next source of the slot gets a fresh browser."""
+    async def _cleared(self, held: _Held) -> None:
+        """The next source of the slot gets a fresh browser, where it has not begun yet."""
+        if held.is_left:
+            return
         with contextlib.suppress(Exception, TimeoutError):
             async with asyncio.timeout(LETTING_GO_S):
-                await slot.close()
+                await held.slot.close()
 
     async def _on_shift(self) -> _Shift:
         if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:

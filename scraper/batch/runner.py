@@ -43,7 +43,7 @@ class Runner:
         ledger: open.
         worker: does the jobs; opened and closed here.
         audience: is told how it goes.
-        parallel: jobs given to the worker at once.
+        parallel: jobs that ask a site at once; fewer than as many again may be placing what they brought.
     """
 
     def __init__(self, ledger: Ledger, worker: Worker, audience: Audience, parallel: int) -> None:
@@ -52,6 +52,8 @@ class Runner:
         self._audience = audience
         self._parallel = parallel
         self._running: dict[asyncio.Task[Outcome], Item] = {}
+        self._asking: set[str] = set()  # keys of the items of which the sites are asked
+        self._some_left = asyncio.Event()
         self._busy: Counter[str] = Counter()
         self._stopped = ""
         self.settled: set[str] = set()  # keys of the sources that have ended, now or before
@@ -90,28 +92,44 @@ class Runner:
 
     def _fill(self, waiting: list[Item], elsewhere: list[Item]) -> None:
         """Begin as many as may run at once; the host that is least asked comes first."""
-        while waiting and not self._stopped and len(self._running) < self._parallel:
+        while waiting and not self._stopped and self._has_room():
             near = range(min(len(waiting), LOOKED_AT))
             item = waiting.pop(min(near, key=lambda place: (self._busy[waiting[place].host], place)))
             if not self._ledger.claim(item.job.key, item.again, item.attempts):
                 elsewhere.append(item)
                 continue
             self._busy[item.host] += 1
+            self._asking.add(item.job.key)
             self._audience.begun(item)
             self._running[asyncio.create_task(self._one(item))] = item
 
-    async def _next(self) -> None:
-        """Settle what has ended."""
-        done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            item = self._running.pop(task)
+    def _has_room(self) -> bool:
+        return len(self._asking) < self._parallel and len(self._running) < 2 * self._parallel - 1
+
+    def _left(self, item: Item) -> None:
+        """The item's site is asked no more."""
+        if item.job.key in self._asking:
+            self._asking.remove(item.job.key)
             self._busy[item.host] -= 1
+            self._some_left.set()
+
+    async def _next(self) -> None:
+        """Wait until another may begin, and settle what has ended."""
+        left = asyncio.create_task(self._some_left.wait())
+        try:
+            await asyncio.wait({left, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            left.cancel()
+        for task in [one for one in self._running if one.done()]:
+            item = self._running.pop(task)
+            self._left(item)
             outcome = task.result()
             self._ledger.finish(item.job.key, outcome, item.answers)
             self._settle(item, outcome, now=True)
             self._stopped = self._stopped or next(
                 iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), ""
             )
+        self._some_left.clear()
 
     def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
         self.settled.add(item.job.key)
@@ -158,7 +176,7 @@ class Runner:
             return same
         for _ in range(1 + LOST_AT_MOST):
             try:
-                return await self._worker.do(job)
+                return await self._worker.do(job, lambda: self._left(item))
             except WorkerLost:
                 continue
         return refused(

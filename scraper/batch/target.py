@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from scraper.batch import plan
 from scraper.batch.local import outcome as told
-from scraper.batch.work import Job, Outcome, Worker
+from scraper.batch.work import Job, Outcome, Worker, unheard
 from scraper.errors import ExtraMissing, NotWritable, StoreError, UsageError
 from scraper.model import Result, Status
 from scraper.store import REPORT
@@ -174,7 +174,7 @@ class Delivering:
         """Closes the other worker."""
         await self._worker.__aexit__(kind, error, trace)
 
-    async def do(self, job: Job) -> Outcome:
+    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
         """Bring home what is behind one source, and further to the target; that it takes nothing is an outcome, too."""
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="cloudfilm-", ignore_cleanup_errors=True) as folder:
@@ -182,7 +182,7 @@ class Delivering:
             try:
                 for url in self._earlier(job):
                     await asyncio.to_thread(self._target.fetch, url.rpartition("/")[2], Path(folder))
-                ended = await self._worker.do(here)
+                ended = await self._worker.do(here, left)
                 return await asyncio.to_thread(self._brought, ended, Path(folder))
             except StoreError as err:
                 seconds = round(time.monotonic() - started, 1)

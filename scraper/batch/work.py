@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -56,6 +56,10 @@ class Outcome:
         return ExitCode(int(str(self.document["exit_code"])))
 
 
+def unheard() -> None:
+    """Nobody wants to know."""
+
+
 class WorkerLost(Exception):
     """The worker that had the job is gone; the batch gives the job to another one, once."""
 
@@ -71,8 +75,12 @@ class Worker(Protocol):
     ) -> None:
         """Ends whatever it started."""
 
-    async def do(self, job: Job) -> Outcome:
+    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
         """Bring home what is behind one source; a failure of the source is an outcome, not an error.
+
+        Args:
+            job: what to do.
+            left: may be called, once, when the site is asked no more and the rest is done here: another job may begin.
 
         Raises:
             WorkerLost: nothing is known of how it ended.

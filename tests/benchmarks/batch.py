@@ -125,7 +125,7 @@ def judged(many: Many, output: Path) -> list[str]:
         number for number in told if many.outcome(number) is not Ends.INCOMPLETE
     ]  # those are gone on with
     twice = [number for number in ended if int(told[number]["attempts"]) > 1]
-    if len(twice) > PARALLEL * len(KILLED_AT):  # more than were being done when the run was killed
+    if len(twice) > (2 * PARALLEL - 1) * len(KILLED_AT):  # more than were being done when the run was killed
         faults.append(f"{len(twice)} links were done more than once")
     lost = set(range(many.links)) - set(many.entered)
     if lost:
