@@ -7,8 +7,9 @@ import random
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import assemble
@@ -40,6 +41,9 @@ from scraper.model import (
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
+
+if TYPE_CHECKING:
+    from scraper.protocols import wado_rs
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
@@ -240,6 +244,12 @@ class Fetcher:
         await asyncio.to_thread(assemble.admit, into)
         return Fetched(source.origin)
 
+    @cached_property
+    def _series_metadata(self) -> wado_rs.SeriesMetadata:
+        from scraper.protocols import wado_rs
+
+        return wado_rs.SeriesMetadata()
+
     async def _wado_rs(self, source: WadoRs, into: Path) -> Fetched:
         """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""
         from scraper.protocols import wado_rs
@@ -265,7 +275,8 @@ class Fetcher:
         finally:
             answer.unlink(missing_ok=True)
         try:
-            return await self._rebuild(await wado_rs.from_frames(source, self._bytes), into)
+            parts = await wado_rs.from_frames(source, self._bytes, self._series_metadata)
+            return await self._rebuild(parts, into)
         except NotAnImage:
             if not missing:
                 raise

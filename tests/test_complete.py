@@ -3,9 +3,11 @@
 import pytest
 
 from scraper.capture import complete
+from scraper.capture.catch import Catch, Manifest
 from scraper.capture.complete import Judged
 from scraper.capture.drive import COUNTED
-from scraper.model import Captured, Instance, Series
+from scraper.capture.recognise import Object
+from scraper.model import Captured, Header, Instance, Series
 
 
 def series(uid: str, count: int, by: Judged = Judged.NUMBERS) -> Series:
@@ -50,3 +52,52 @@ def test_better_evidence_stays():
 def test_the_count_of_an_entry(text, count):
     found = COUNTED.search(text)
     assert (next(one for one in found.groups() if one) if found else None) == count
+
+
+STUDY, OURS = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.1.7"
+REPORTS = [f"{OURS}.9.1", f"{OURS}.9.2"]
+
+
+def uids(series: int, count: int) -> list[str]:
+    return [f"{OURS}.{series}.{n}" for n in range(1, count + 1)]
+
+
+def caught(folder, *came: tuple[str, str]) -> Catch:
+    """Objects, each by its own UID and its series'."""
+    found = Catch(folder)
+    for uid, series_uid in came:
+        found.objects[uid] = Object(
+            folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, "")
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "absent"),
+    [
+        ({"series": [{"images": uids(1, 3)}, {"images": REPORTS}]}, {"listed-2": REPORTS}),
+        ({"series": [{"images": uids(1, 3)}, {"images": uids(1, 2)}]}, {}),
+        ({"series": [{"images": [*uids(1, 3), OURS, STUDY, "1.2.840.10008.5.1.4.1.1.2"]}]}, {}),
+        ({"priors": [{"images": uids(1, 1)}, {"images": REPORTS}]}, {}),
+        ({"studies": [{"studyUid": STUDY, "images": uids(1, 3)},
+                      {"studyUid": f"{STUDY}.8", "images": REPORTS}]}, {}),
+        ({"series": [{"images": uids(1, 3), "frameOfReference": f"{OURS}.5"}]}, {}),
+        ({"series": [{"images": []}, {"images": uids(1, 3)}]}, {}),
+    ],
+    ids=["a whole series", "twice", "other UIDs", "priors", "another study", "frame of reference", "empty"],
+)  # fmt: skip
+def test_instances_that_are_listed_without_their_series(value, absent, tmp_path):
+    there = caught(tmp_path, *((uid, OURS) for uid in uids(1, 3)))
+    listed = complete.lists([Manifest("https://film.test/list", value)], there, STUDY)
+    found = complete.missing(STUDY, listed, {OURS})
+    assert {one.name: list(one.left_out[-1].instances) for one in found} == absent
+    assert [one.expected for one in found] == [len(one) for one in absent.values()]
+    assert complete.missing(STUDY, listed, {OURS, *REPORTS}) == []  # they are asked for
+
+
+def test_one_list_a_series_keeps_its_instances_together(tmp_path):
+    other = f"{OURS}.2"
+    there = caught(tmp_path, (uids(1, 1)[0], OURS), (uids(2, 1)[0], other))
+    lists = [Manifest(f"https://film.test/list?no={n}", {"images": uids(n, 3)}) for n in (1, 2)]
+    listed = complete.lists(lists, there, STUDY)
+    assert {uid: one.expected for uid, one in listed.items()} == {OURS: 3, other: 3}

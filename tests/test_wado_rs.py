@@ -1,4 +1,6 @@
+import asyncio
 import io
+import json
 
 import pytest
 
@@ -176,7 +178,7 @@ FRAMES = [bytes([number]) * 64 for number in range(1, 41)]
     ids=["lists", "fussy", "one at a time", "no framing"],
 )
 async def test_frames_come_in_order(pacs, requests):
-    parts = await wado_rs.from_frames(source(40), pacs)
+    parts = await wado_rs.from_frames(source(40), pacs, wado_rs.SeriesMetadata())
     assert list(parts.frames) == FRAMES
     assert len(pacs.asked) == requests
 
@@ -184,8 +186,36 @@ async def test_frames_come_in_order(pacs, requests):
 async def test_metadata_is_asked_for_where_it_is_not_known():
     pacs = Pacs(FRAMES)
     pacs.metadata = b'[{"00280010": {"vr": "US", "Value": [8]}}]'
-    parts = await wado_rs.from_frames(WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs)
+    parts = await wado_rs.from_frames(
+        WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata()
+    )
     assert (parts.tags, parts.frames) == ({"00280010": {"vr": "US", "Value": [8]}}, (FRAMES[0],))
+
+
+async def test_metadata_of_a_series_is_asked_for_once():
+    """A service that gives none of an instance's own."""
+    uids = ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
+    whole = [
+        {"00080018": {"vr": "UI", "Value": [uid]}, "00280010": {"vr": "US", "Value": [8]}} for uid in uids
+    ]
+    series, asked = "https://pacs.test/studies/1.2/series/1.2.3", []
+
+    async def pacs(request):
+        asked.append(request.url)
+        if request.url == f"{series}/metadata":
+            return Response(200, {}, json.dumps(whole).encode(), request.url)
+        if request.url.endswith("/metadata"):
+            raise MissingInstances(why="HTTP 404")
+        return Response(200, {}, FRAMES[0], request.url)
+
+    kept = wado_rs.SeriesMetadata()
+    parts = await asyncio.gather(
+        *(wado_rs.from_frames(WadoRs(f"{series}/instances/{uid}"), pacs, kept) for uid in uids)
+    )
+    assert [one.tags for one in parts] == whole
+    assert asked.count(f"{series}/metadata") == 1
+    with pytest.raises(MissingInstances):
+        await wado_rs.from_frames(WadoRs(f"{series}/instances/1.2.3.9"), pacs, kept)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +225,9 @@ async def test_metadata_that_helps_nobody(metadata, error):
     pacs = Pacs(FRAMES)
     pacs.metadata = metadata
     with pytest.raises(error):
-        await wado_rs.from_frames(WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs)
+        await wado_rs.from_frames(
+            WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata()
+        )
 
 
 @pytest.mark.parametrize(
@@ -211,12 +243,12 @@ async def test_metadata_that_helps_nobody(metadata, error):
 )
 async def test_frames_that_are_no_pixels(pacs):
     with pytest.raises(CorruptInstance):
-        await wado_rs.from_frames(source(), pacs)
+        await wado_rs.from_frames(source(), pacs, wado_rs.SeriesMetadata())
 
 
 async def test_an_absurd_number_of_frames():
     with pytest.raises(CorruptInstance):
-        await wado_rs.from_frames(source(10**9), Pacs(FRAMES))
+        await wado_rs.from_frames(source(10**9), Pacs(FRAMES), wado_rs.SeriesMetadata())
 
 
 def test_compressed_frames_stay_as_they_are():

@@ -402,7 +402,7 @@ class Capture:
             if self.by is By.MANIFEST
             else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
         )
-        there = {one.series_instance_uid for one in (*merged, *rest)} | self._named_by_rule()
+        there = {one.series_instance_uid for one in (*merged, *rest)} | names | self._named_by_rule()
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are

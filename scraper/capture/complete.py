@@ -1,7 +1,8 @@
 """What a study ought to consist of, by the lists that the viewer received: nothing that a list names goes missing silently.
 
 Which field of a list holds a Series or SOP Instance UID is told by the objects that came: a column that holds one of theirs
-holds the others' too. Entries of another study, by whatever the list itself says of them, are left alone.
+holds the others' too. Entries of another study, by whatever the list itself says of them, are left alone. Instances that a
+list names without saying whose they are, among others of which nothing came, are a series without a name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _COUNT: Final = re.compile(
     r"|^(number|num|no)_?of_?(series_?related_?)?(image|inst|slice|frame|file|pic|object)\w*$",
     re.IGNORECASE,
 )
+_EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
 _STUDY_KEY: Final = re.compile(
     r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
     re.IGNORECASE,
@@ -47,7 +49,10 @@ class Judged(StrEnum):
 
 @dataclass(slots=True)
 class Listed:
-    """One series of the study as the lists have it; ``count`` is what they say, None where they say nothing."""
+    """One series of the study as the lists have it; ``count`` is what they say, None where they say nothing.
+
+    ``uid`` is empty where they name its instances only.
+    """
 
     uid: str
     instances: set[str] = field(default_factory=set)
@@ -60,7 +65,7 @@ class Listed:
 
 
 def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, Listed]:
-    """Series Instance UID → the series, for every one of the study that some list names.
+    """Series Instance UID → the series, for every one of the study that some list names; "listed-1" where it is not said.
 
     Args:
         manifests: what the viewer received.
@@ -76,15 +81,26 @@ def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, 
         if series and text(tags, "0020000D") == study:
             found.setdefault(series, Listed(series)).instances.add(uid)
     groups: dict[tuple[str, tuple[str | int, ...]], list[Record]] = defaultdict(list)
-    for manifest in manifests:
+    for number, manifest in enumerate(manifests):
         for series in _of_dicom_json(manifest.value, study):
             found.setdefault(series, Listed(series))
         for record in records(manifest.value):
             if "Value" not in record.shape[-2:]:  # DICOM JSON, which was read above
-                groups[manifest.url.partition("?")[0], record.shape].append(record)
-    for group in groups.values():
-        _read(group, heads, study, found)
+                placed = replace(record, place=(number, *record.place))  # answers of one call are one list
+                groups[manifest.url.partition("?")[0], record.shape].append(placed)
+    unnamed = [one for group in groups.values() for one in _read(group, heads, study, found)]
+    of_a_series = {uid for one in found.values() for uid in (one.uid, *one.instances)}
+    known = of_a_series | heads.keys() | {uid for head in heads.values() for uid in _around(head)} | {study}
+    for rest in unnamed:
+        if left := rest - known:
+            found[f"listed-{len(found) + 1}"] = Listed("", left)
+            known |= left
     return found
+
+
+def _around(head: Header) -> tuple[str, str, str]:
+    """The UIDs of an object that are not its own."""
+    return head.study_instance_uid, head.series_instance_uid, head.sop_class_uid
 
 
 def _header(uid: str, tags: Mapping[str, Any], frames: int) -> Header:
@@ -161,15 +177,26 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
-    """The series that a list names and of which nothing came; those said to hold nothing are none."""
-    return [
-        Series(
-            study, uid, expected=one.expected,
-            left_out=(Judged.MANIFEST.said(), Problem("missing-series", tuple(sorted(one.instances)))),
-        )
-        for uid, one in listed.items()
-        if uid not in there and one.expected != 0
-    ]  # fmt: skip
+    """The series that a list names and of which nothing came; those said to hold nothing are none.
+
+    Args:
+        study: the link's.
+        listed: what the lists say.
+        there: every UID that came or is asked for.
+    """
+    absent = []
+    for name, one in listed.items():
+        gone = one.instances if one.uid else one.instances.difference(there)
+        if one.uid in there or one.expected == 0 or not (one.uid or gone):
+            continue
+        lost = Problem("missing-series", tuple(sorted(gone)))
+        absent.append(
+            Series(
+                study, one.uid, expected=one.expected if one.uid else len(gone), key="" if one.uid else name,
+                left_out=(Judged.MANIFEST.said(), lost),
+            )
+        )  # fmt: skip
+    return absent
 
 
 def broken(study: str, entries: int) -> list[Series]:
@@ -194,8 +221,14 @@ def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
             yield text(one, "0020000E")
 
 
-def _read(group: Sequence[Record], heads: Mapping[str, Header], study: str, found: dict[str, Listed]) -> None:
-    """What one array of a list says; nothing, where none of its fields names an object that came."""
+def _read(
+    group: Sequence[Record], heads: Mapping[str, Header], study: str, found: dict[str, Listed]
+) -> Iterator[set[str]]:
+    """What the arrays of one shape say; nothing, where none of their fields names an object that came.
+
+    Yields:
+        The SOP Instance UIDs of an array that belong to a series nobody names.
+    """
     series_of = {uid: head.series_instance_uid for uid, head in heads.items()}
     ours = {head.series_instance_uid for head in heads.values() if head.study_instance_uid == study}
     others = {*series_of.values()} - ours
@@ -204,15 +237,18 @@ def _read(group: Sequence[Record], heads: Mapping[str, Header], study: str, foun
     for name in sorted(names):
         column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
         mine = [record for record in column if record.fields[name] in ours]
-        if mine:
+        if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
             kept = [one for one in without_others(column, mine, study) if one.fields[name] not in others]
             for record in kept:
                 found.setdefault(record.fields[name], Listed(record.fields[name]))
             _count(kept, name, heads, found)
         mine = [record for record in column if series_of.get(record.fields[name]) in ours]
         if mine:
-            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in strangers]
-            _instances(kept, name, series_of, found)
+            known = strangers | ours | others | {study}
+            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in known]
+            unnamed = _instances(kept, name, series_of, found)
+            if not any(_EARLIER.search(str(step)) for step in group[0].shape):
+                yield from unnamed
 
 
 def _count(
@@ -241,8 +277,12 @@ def _count(
 
 def _instances(
     column: Sequence[Record], name: str, series_of: Mapping[str, str], found: dict[str, Listed]
-) -> None:
-    """The instances that a list names, each to the series of those that stand in the same array or bear its UID."""
+) -> list[set[str]]:
+    """The instances that a list names, each to the series of those that stand in the same array or bear its UID.
+
+    Returns:
+        By array, those of which neither says so.
+    """
     arrays: dict[tuple[str | int, ...], list[Record]] = defaultdict(list)
     for record in column:
         arrays[record.array].append(record)
@@ -252,7 +292,9 @@ def _instances(
         for key, value in record.fields.items()
         if value and value == series_of.get(record.fields[name])
     }
+    unnamed = []
     for array in arrays.values():
+        rest = set()
         near = {series_of[one.fields[name]] for one in array if one.fields[name] in series_of}
         for record in array:
             named = next((record.fields[key] for key in sorted(fields) if key in record.fields), "")
@@ -261,6 +303,10 @@ def _instances(
             )
             if series:
                 found.setdefault(series, Listed(series)).instances.add(record.fields[name])
+            else:
+                rest.add(record.fields[name])
+        unnamed.append(rest)
+    return unnamed
 
 
 __all__ = [

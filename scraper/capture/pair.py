@@ -25,6 +25,7 @@ MAX_HEADS: Final = 8  # texts that wait for their pixels
 MAX_COMPARED: Final = 100  # messages that a header's meaning is told by
 MAX_WAITING: Final = 5000
 MAX_HEADER: Final = 64
+NOISE: Final = 16  # levels of a byte by which neighbouring pixels may differ anywhere
 CODESTREAMS: Final = (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n", b"\xff\xd8\xff\xf7")
 PACKED: Final = (b"\x1f\x8b\x08", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 _FRAME: Final = re.compile(r"^frame_?(no|num|number|index|idx|id)?$", re.IGNORECASE)
@@ -202,27 +203,55 @@ def _frame(fields: Fields) -> int:
 
 def _pixels(tags: Mapping[str, Any], data: bytes) -> bytes | None:
     """The frame behind a header of at most 64 bytes; None where what comes is not what the tags say."""
-    for at in _starts(tags, data):
+    for at in _places(tags, data):
         try:
-            assemble.check_frame(tags, data[at:])
+            assemble.check_frame(tags, data[at])
         except CorruptInstance:
             continue
-        return data[at:]
+        return data[at]
     return None
 
 
-def _starts(tags: Mapping[str, Any], data: bytes) -> Iterator[int]:
+def _places(tags: Mapping[str, Any], data: bytes) -> Iterator[slice]:
+    """Where in a message the frame may lie."""
     head = data[: MAX_HEADER + 12]
     numbers = [_text(tags, tag) for tag in (ROWS, COLUMNS, "00280100")]
     if all(number.isdecimal() for number in numbers):
         rows, columns, bits = map(int, numbers)
-        header = len(data) - rows * columns * int(_text(tags, "00280002") or 1) * -(-bits // 8)
-        if 0 <= header <= MAX_HEADER:
-            yield header
+        width = -(-bits // 8)
+        surplus = len(data) - rows * columns * int(_text(tags, "00280002") or 1) * width
+        if 0 <= surplus <= MAX_HEADER:
+            yield slice(len(data) - surplus) if _is_behind(data, surplus, width) else slice(surplus, None)
     for magic in (*CODESTREAMS, *PACKED):
         at = head.find(magic)
         if 0 <= at <= MAX_HEADER:
-            yield at
+            yield slice(at, None)
+
+
+def _is_behind(data: bytes, surplus: int, width: int) -> bool:
+    """Whether what does not belong to the pixels stands behind them: its first bytes continue them, its last do not.
+
+    Taken for a header otherwise, as the protocol page has it: pixels beside the wrong end would shift the whole image unseen.
+    """
+    if not surplus:
+        return False
+    near = max(MAX_HEADER, 2 * surplus)
+    begin = _is_alien(data[:surplus], data[surplus : surplus + near], width)
+    end = _is_alien(data[-surplus:][::-1], data[-surplus - near : -surplus][::-1], width)
+    return end and not begin
+
+
+def _is_alien(block: bytes, beside: bytes, width: int) -> bool:
+    """Whether bytes differ from the pixels that they stand beside more than those do among themselves."""
+    places = range(width)  # low and high bytes of a sample each by themselves
+    levels = [beside[place::width] for place in places]
+    if len(block) % width or not all(levels):
+        return True  # no whole number of pixels
+    for place, level in zip(places, levels, strict=True):
+        slack = max(max(level) - min(level), NOISE)
+        if any(not min(level) - slack <= byte <= max(level) + slack for byte in block[place::width]):
+            return True
+    return False
 
 
 __all__ = ["Paired", "Pairing"]

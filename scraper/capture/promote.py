@@ -119,6 +119,7 @@ class DicomWeb:
         self._gives_whole = True
         self._told_more = False
         self._files = 0
+        self._metadata = wado_rs.SeriesMetadata()
 
     async def series(self, study: str) -> list[Series]:
         """Every series with every instance.
@@ -161,7 +162,9 @@ class DicomWeb:
 
         async def ask() -> bytes | PixelParts:
             return await (
-                self._whole(source) if self._gives_whole else wado_rs.from_frames(source, self._judged)
+                self._whole(source)
+                if self._gives_whole
+                else wado_rs.from_frames(source, self._judged, self._metadata)
             )
 
         origin = Origin.ORIGINAL if self._gives_whole else Origin.REBUILT

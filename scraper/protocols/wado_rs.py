@@ -5,6 +5,7 @@ Source: PS3.18 10.4 (retrieve), 8.7.3 (media types), annex F (DICOM JSON); proto
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
@@ -104,15 +105,37 @@ def _keep_if_dicom(part: multipart.Part, into: Path, *, is_first: bool) -> int:
     return 1
 
 
-async def from_frames(source: WadoRs, ask: Ask) -> PixelParts:
+class SeriesMetadata:
+    """The metadata of the series asked for last: a service that gives no instance's own is not asked for it once an instance."""
+
+    def __init__(self) -> None:
+        self._url = ""
+        self._found: list[Mapping[str, Any]] = []
+        self._turn = asyncio.Lock()
+
+    async def of(self, url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
+        """Every object of the series, as DICOM JSON."""
+        async with self._turn:
+            if url != self._url:
+                self._found = await _listed(url, source, ask)
+                self._url = url
+            return self._found
+
+
+async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata) -> PixelParts:
     """An instance that the server refuses as a whole: its metadata, and its frames untouched.
+
+    Args:
+        source: the instance.
+        ask: sends a request.
+        series: what is kept from one instance to the next.
 
     Raises:
         NotAnImage: an object without pixels; such ones have no frames.
         SiteChanged: the metadata is no DICOM JSON.
         CorruptInstance: frames are refused, or come as rendered pictures. MissingInstances: the server has them no more.
     """
-    tags = source.metadata if source.metadata is not None else await _metadata(source, ask)
+    tags = source.metadata if source.metadata is not None else await _metadata(source, ask, series)
     if not _first(tags, ROWS):
         raise NotAnImage
     count = int(_first(tags, NUMBER_OF_FRAMES) or 1)
@@ -137,7 +160,7 @@ async def from_frames(source: WadoRs, ask: Ask) -> PixelParts:
     return PixelParts(tags, tuple(frames))
 
 
-async def _metadata(source: WadoRs, ask: Ask) -> Mapping[str, Any]:
+async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[str, Any]:
     """The instance's own metadata; its part of the series' where a service gives those alone."""
     try:
         found = await _listed(_below(source.url, "metadata"), source, ask)
@@ -145,7 +168,7 @@ async def _metadata(source: WadoRs, ask: Ask) -> Mapping[str, Any]:
         address, question, query = source.url.partition("?")
         series, _, uid = address.rstrip("/").rpartition("/")
         whole = f"{series.removesuffix('/instances')}/metadata{question}{query}"
-        found = [one for one in await _listed(whole, source, ask) if _first(one, SOP_INSTANCE_UID) == uid]
+        found = [one for one in await kept.of(whole, source, ask) if _first(one, SOP_INSTANCE_UID) == uid]
         if not found:
             raise err from None
     if len(found) == 1:
