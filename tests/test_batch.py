@@ -179,7 +179,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path, after):
     assert len(documents(again)) == 8
     assert states(tmp_path / "out") == {"done": 8}
     twice = [number for number, count in many.entered.items() if count > 1]
-    assert len(twice) <= 2, "only what was being done is done again"
+    assert len(twice) <= 3, "only what was being done is done again: two, and one that was put away"
     assert sum(many.entered.values()) - sum(before.values()) <= 8 - done_before
     assert len({row["study_uid"] for row in rows(tmp_path / "out")}) == 8
 
