@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from providers.families import zfp
 from scraper.contract import (
@@ -20,6 +21,7 @@ from scraper.contract import (
     PASSWORD,
     PHONE_LAST4,
     AsyncIterator,
+    CloudfilmError,
     CredentialsRefused,
     Deployment,
     Field,
@@ -28,16 +30,19 @@ from scraper.contract import (
     NoSuchStudy,
     NotThereYet,
     Page,
+    Problem,
     Provider,
     Question,
     Reply,
     Response,
+    Series,
     Session,
     SessionLapsed,
     ShareCancelled,
     ShareLink,
     SiteBusy,
     SiteChanged,
+    SiteUnreachable,
     StudyGone,
     gone,
     unescaped,
@@ -46,7 +51,8 @@ from scraper.contract import (
 STAGING = "原始影像数据资料较大"
 STAGING_EVERY_S, STAGING_UP_TO_S = 6.0, 180.0
 QUESTIONS: Mapping[str, Question] = {"Mobile": PHONE_LAST4, "IdCard": ID_LAST4}
-LIST_FORM = {"PageIndex": "1", "PageSize": "50", "DateFrom": "2000-01-01", "DateTo": "2030-12-31"}
+AT_ONCE, MOST_PAGES = 50, 20
+LIST_FORM = {"PageSize": str(AT_ONCE), "DateFrom": "2000-01-01", "DateTo": "2030-12-31"}
 
 
 class CheckData(Reply):
@@ -62,6 +68,8 @@ class CheckReply(Reply):
 class ItemReply(Reply):
     id: str = Field(alias="Id")
     accession: str | None = Field("", alias="AccessionNumber")
+    modality: str | None = Field("", alias="ModalityName")
+    description: str | None = Field("", alias="StudyDescription")
 
 
 class ItemsReply(Reply):
@@ -94,8 +102,11 @@ class Hinacom(Provider):
     example = "https://demo.medicalimagecloud.com:10808/t/0a1b2c3d4e5f"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        for viewer in await _viewers(link, session):
-            for series in await zfp.read(session, viewer):
+        if "identifier" in link.named or "number" in link.named:
+            for series in await _all_of(await _list(link, session), session):
+                yield series
+        else:
+            for series in await zfp.read(session, await _viewer(link, session)):
                 yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -135,46 +146,48 @@ class Hinacom(Provider):
             yield series
 
 
-async def _viewers(link: ShareLink, session: Session) -> list[Response]:
-    """The viewer's page of every study behind the link, by whichever door it names."""
+async def _viewer(link: ShareLink, session: Session) -> Response:
+    """The viewer's page of the one study behind the link, by whichever door it names."""
     named = link.named
     if "share" in named:
-        return [await zfp.enter(session, await _password(link, session))]
+        return await zfp.enter(session, await _password(link, session))
     if "check" in named:
-        return [await _commission(link, session)]
+        return await _commission(link, session)
     if "report" in named:
         raise MiniProgramOnly(link=link.redacted)
-    if "identifier" in named or "number" in named:
-        return [await zfp.enter(session, address) for address in await _list(link, session)]
     if "study" in named:
         page = await session.get(link.url)
         study = Page(page.text).attribute("input#StudyId, input[name=StudyId]", "value")
         if not study:
             raise MiniProgramOnly(link=link.redacted)
-        return [await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))]
+        return await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))
     back = next((value for name, value in link.params.items() if name.lower() == "returnurl"), "")
     if back:
-        return [await zfp.enter(session, link.join(back))]
+        return await zfp.enter(session, link.join(back))
     viewer = await zfp.enter(session, link.url.partition("#")[0])
     try:
         zfp.known(viewer)
     except SessionLapsed:  # the address of somebody's running session
         raise MiniProgramOnly(link=link.redacted) from None
-    return [viewer]
+    return viewer
 
 
 async def _password(link: ShareLink, session: Session) -> str:
     """A: the share's login page, then the report that names the study."""
     login = await session.get(link.join(re.sub("^/+", "/", link.path)))
     if Page(login.text).find("input[type=password], form") is None:
-        said = gone(Page(login.text).words("body")[:80], host=link.host)
-        raise said if type(said) is not StudyGone else ShareCancelled(said.said, host=link.host)
+        over = gone(Page(login.text).words("body")[:80], host=link.host)
+        raise over if type(over) is not StudyGone else ShareCancelled(over.said, host=link.host)
     guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
     report = await session.post(
         login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url}
     )
     match = re.search(r"[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+", report.text)
     if match is None:
+        said = Page(report.text).words("body")[:80]
+        over = gone(said, host=link.host)
+        if type(over) is not StudyGone and "密码" not in said:
+            raise over
         raise CredentialsRefused(PASSWORD.name, host=link.host)
     return ShareLink(report.url).join(unescaped(match.group()))
 
@@ -213,8 +226,8 @@ async def _commission(link: ShareLink, session: Session) -> Response:
     return await zfp.enter(session, ShareLink(answer.url).join(target))
 
 
-async def _list(link: ShareLink, session: Session) -> list[str]:
-    """D: a check of four digits, then the list of studies; those of the link's accession number, or all."""
+async def _list(link: ShareLink, session: Session) -> dict[str, ItemReply]:
+    """D: a check of four digits, then the list; the studies of the link's accession number, or all, by their addresses."""
     login = await session.get(link.url)
     page = Page(unescaped(login.text), login.url)
     kinds = [one.attributes.get("value") or "" for one in page.all("input[name=AuthorityType]")]
@@ -230,13 +243,38 @@ async def _list(link: ShareLink, session: Session) -> list[str]:
         raise CredentialsRefused(question.name, Page(answer.text).words(".fail-msg"), host=link.host)
     identifier = link.named.get("identifier") or link["number"]
     is_accession = (link.named.get("kind") or link["type"]).lower() == "accessionnumber"
-    listed = await session.post(
-        ShareLink(answer.url).join(f"{link['prefix']}/Study/SearchStudies"),
-        form={**LIST_FORM, "Keyword": identifier if is_accession else ""},
-        headers={"X-Requested-With": "XMLHttpRequest", "Referer": answer.url},
-        reply=ItemsReply,
-    )
-    wanted = [one for one in listed.items if not is_accession or one.accession == identifier]
+    wanted: dict[str, ItemReply] = {}
+    for page_index in range(1, MOST_PAGES + 1):
+        listed = await session.post(
+            ShareLink(answer.url).join(f"{link['prefix']}/Study/SearchStudies"),
+            form={
+                "PageIndex": str(page_index), **LIST_FORM, "Keyword": identifier if is_accession else "",
+            },
+            headers={"X-Requested-With": "XMLHttpRequest", "Referer": answer.url},
+            reply=ItemsReply,
+        )  # fmt: skip
+        fresh = {one.id: one for one in listed.items if one.id not in wanted}
+        wanted |= {id_: one for id_, one in fresh.items() if not is_accession or one.accession == identifier}
+        if len(listed.items) < AT_ONCE or not fresh:
+            break
     if not wanted:
         raise NoSuchStudy(host=link.host)
-    return [link.join(f"{link['prefix']}/Study/ViewImage?studyId={one.id}") for one in wanted]
+    return {link.join(f"{link['prefix']}/Study/ViewImage?studyId={id_}"): one for id_, one in wanted.items()}
+
+
+async def _all_of(listed: Mapping[str, ItemReply], session: Session) -> list[Series]:
+    """Every listed study; one that fails, or that is a document without images, is named beside the first of the others."""
+    found, named, errors = list[Series](), list[Problem](), list[CloudfilmError]()
+    for address, one in listed.items():
+        name = " ".join(part for part in (one.modality, one.accession, one.description) if part) or one.id
+        try:
+            found += await zfp.read(session, await zfp.enter(session, address))
+        except NoSuchStudy as err:
+            named.append(Problem("left-out", (name,), {"what": "without images"}, fatal=False))
+            errors.append(err)
+        except (SiteChanged, SiteUnreachable, StudyGone) as err:
+            named.append(Problem("fetch-failed", (name,), {"why": err.said or err.code}))
+            errors.append(err)
+    if not found:
+        raise errors[0]
+    return [replace(found[0], left_out=(*found[0].left_out, *named)), *found[1:]]

@@ -158,6 +158,40 @@ async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):
     }
 
 
+LISTED = Case("all", site.LIST_OF_ALL, answers={"phone_last4": site.PHONE_LAST4}, origin=REBUILT)
+
+
+def problems(result):
+    return [
+        problem
+        for study in result.studies
+        for problem in (*study.problems, *(one for series in study.series for one in series.problems))
+    ]
+
+
+async def test_a_document_in_the_list_of_studies_is_named(tmp_path):
+    with World(HinacomSite(document=True)) as world:
+        result = await run(Hinacom, LISTED, world, tmp_path)
+    assert (result.exit_code, len(result.studies)) == (0, 2)
+    (said,) = (one for one in problems(result) if one.values == {"what": "without images"})
+    assert "会诊意见" in said.instances[0]
+
+
+async def test_one_study_of_a_list_that_fails_is_named_and_the_other_kept(tmp_path):
+    with World(HinacomSite()) as world:
+        world.faults.plan(rf"GetImageSet.*studyId={site.GUID}", Fault.HTML, times=9999)
+        result = await run(Hinacom, LISTED, world, tmp_path)
+    assert (result.exit_code, result.counts.saved) == (7, len(HinacomSite().second.images))
+    assert [one.code for one in problems(result) if one.fatal] == ["fetch-failed"]
+
+
+async def test_a_share_that_ends_while_it_is_opened(tmp_path):
+    emulated = HinacomSite()
+    emulated.ended = True
+    with World(emulated) as world:
+        await check(Hinacom, Case("ended", site.SHARE, answers=OPEN, raises=ShareCancelled), world, tmp_path)
+
+
 async def test_a_session_that_ends_midway_is_begun_anew(tmp_path):
     with World(HinacomSite()) as world:
         world.faults.plan("/imageservice/", Fault.LAPSED, times=2)
