@@ -5,8 +5,8 @@ import pytest
 from scraper.capture import complete
 from scraper.capture.catch import Catch, Manifest
 from scraper.capture.complete import Judged
-from scraper.capture.drive import COUNTED
 from scraper.capture.recognise import Object
+from scraper.capture.wording import COUNTED
 from scraper.model import Captured, Header, Instance, Series
 
 

@@ -47,6 +47,8 @@ CASES = (
     case("ranges"),
     case("base64"),
     case("gzip"),
+    case("cards"),
+    case("drawn"),
     case("frame"),
     case("popup"),
     case("login", answers={"password": PASSWORD}),

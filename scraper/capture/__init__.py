@@ -17,9 +17,10 @@ from typing import Final, Protocol
 from scraper.capture import complete, promote, talk
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
-from scraper.capture.drive import EXPIRED, PHONE_ONLY, Driver
+from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
+from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,

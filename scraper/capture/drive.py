@@ -11,10 +11,26 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
+from scraper.capture import marks
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
-from scraper.capture.package import Mark, Packager
+from scraper.capture.marks import Mark
+from scraper.capture.package import Packager
+from scraper.capture.wording import (
+    CHOICE,
+    COUNTED,
+    COUNTED_ALONE,
+    COUNTER,
+    ENTRY,
+    EXPIRED,
+    HISTORY,
+    NEVER,
+    NOTICE,
+    SUBMIT,
+    WAITING,
+    is_never,
+)
 from scraper.errors import CloudfilmError
 from scraper.session import Session
 
@@ -32,98 +48,6 @@ PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
-
-NEVER = re.compile(
-    r"退出|注销|登出|支付|付款|缴费|购买|删除|取消|分享|公众号|小程序|报告|既往|历史|其他检查|打印|返回|关闭|客服|帮助|说明|"
-    r"log ?out|sign ?out|pay|delete|cancel|share|report|prior|history|print|close|help|about",
-    re.IGNORECASE,
-)
-A_SERIES = re.compile(
-    r"(剂量|dose).{0,3}(报告|report)|structured report", re.IGNORECASE
-)  # no report of a physician
-ENTRY = re.compile(
-    r"(查看|浏览|打开|调阅|观看|阅览|进入|显示).{0,4}(影像|图像|胶片|原图|DICOM)|(影像|图像|胶片).{0,2}(浏览|查看|调阅|阅览)|"
-    r"^(影像|图像|影像资料|检查影像|医学影像|原始影像|电子胶片|云胶片|数字影像)$|"
-    r"\b(view|open|show|launch)\b.{0,12}\b(images?|imaging|study|viewer|dicom|film)|^(viewer|images)$",
-    re.IGNORECASE,
-)
-CHOICE = re.compile(r"^(查看|详情|查看详情|打开|进入|选择|view|open|details?)$", re.IGNORECASE)
-HISTORY = re.compile(r"既往|历史|以往|以前|其他检查|prior|history|previous", re.IGNORECASE)
-NOTICE = re.compile(
-    r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE
-)  # no consent: that is a person's
-SUBMIT = re.compile(
-    r"^(确\s?定|确\s?认|提\s?交|查\s?询|登\s?录|进\s?入|查\s?看|验\s?证|下一步|ok|submit|log ?in|sign ?in|enter|next|verify)",
-    re.IGNORECASE,
-)
-PHONE_ONLY = re.compile(
-    r"请.{0,6}(手机|微信|移动端|移动设备).{0,6}(打开|访问|查看|浏览|扫)|仅支持.{0,6}(手机|微信|移动)|"
-    r"(open|use|visit).{0,20}\b(phone|mobile|wechat)",
-    re.IGNORECASE,
-)
-WAITING = re.compile(
-    r"(正在|稍后|稍候|请等待|请耐心|准备中|加载中|调阅中|排队|下载中|处理中)|\b(preparing|loading|please wait|queued)\b",
-    re.IGNORECASE,
-)
-EXPIRED = re.compile(
-    r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
-)
-COUNTER = re.compile(r"(?<![\d/.:-])(\d{1,4})\s*/\s*(\d{1,4})(?![\d/.:-])")
-COUNTED = re.compile(
-    r"[(（\[]\s*(?:共\s*)?(\d{1,4})\s*[张幅帧]?\s*[)）\]]|(\d{1,4})\s*(?:张|幅|帧|images?\b|slices?\b|imgs?\b)|"
-    r"(?:数量|张数|幅数|帧数|images?|slices?|共)\s*[:：]?\s*(\d{1,4})",
-    re.IGNORECASE,
-)
-COUNTED_ALONE = re.compile(
-    r"(数量|张数|幅数|帧数)\s*[:：]?\s*\d{1,4}\s*$|^\D{0,40}\d{1,4}\s*(张|幅|images)\s*$", re.IGNORECASE
-)
-# Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
-LOOK = """(mode) => {
-  const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
-    return r.width > 8 && r.height > 8 && s.visibility !== "hidden" && s.display !== "none" && +s.opacity > 0.05; };
-  const series = '[class*="series" i], [class*="thumb" i], [class*="xulie" i], [id*="series" i], [id*="thumb" i],' +
-    '[class*="list" i] button, [class*="list" i] li,' +
-    'nav button, nav li, nav a, aside li, aside button, [role=listitem], [role=option], [role=tab]';
-  const words =
-    'a, button, input[type=button], input[type=submit], [role=button], [role=menuitem], [onclick], li, span, div, td, i, img';
-  let found = [...document.querySelectorAll(mode === "series" ? series : words)].filter(shown);
-  if (mode === "series") {
-    found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
-    found = found.filter(e => !found.some(o => o !== e && e.contains(o)));
-  } else {
-    found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
-  }
-  found = found.slice(0, 400);
-  const plain = text => (text || "").replace(/[\ue000-\uf8ff]/g, "").trim();  // an icon's font has no words
-  const named = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip].map(plain).find(text => text);
-  const inside = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && named(one); };
-  const say = e => plain(e.innerText) || plain(String(e.value || "")) || named(e) || inside(e) || "";
-  if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && o.contains(e) && say(o) === say(e)));
-  window.__marks = (window.__marks || 0);
-  return found.map(e => {
-    if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
-    const text = say(e).slice(0, 60);
-    const row = e.closest("tr, li, [role=row], [class*=item i], [class*=card i], [class*=row i]");
-    let under = "", up = e;
-    for (; up && up !== document.body && !under; up = up.parentElement)
-      for (let one = up.previousElementSibling; one && !under; one = one.previousElementSibling)
-        if (one.matches("h1, h2, h3, h4, h5, h6, legend, caption, [class*=title i], [class*=head i]"))
-          under = one.innerText.trim();
-    const place = row && row.closest("table") ? [...row.closest("table").querySelectorAll("th")]
-      .findIndex(one => /姓名|患者|patient|name/i.test(one.innerText)) : -1;
-    const who = place >= 0 && row.children[place] ? row.children[place].innerText.trim() : "";
-    const away = e.tagName === "A" && !!e.href && !e.href.startsWith(location.href.split("#")[0])
-      && !e.href.startsWith("javascript:");
-    const held = !!e.disabled || e.getAttribute("aria-disabled") === "true" || e.classList.contains("is-disabled");
-    return {mark: e.dataset.cloudfilm, text, away, held, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
-  });
-}"""
-STAGE = """() => { let best = null, size = 0;
-  for (const e of document.querySelectorAll("canvas, [class*=viewport i], [class*=viewer i] img, img, video, svg")) {
-    const r = e.getBoundingClientRect(), area = r.width * r.height;
-    if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
-  return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
-TEXT = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 
 
 class Driver:
@@ -261,33 +185,26 @@ class Driver:
     # ---- what can be pressed
 
     async def _marks(self, mode: str) -> list[Mark]:
-        found = []
-        for frame in self._window.page.frames:
-            with self._window.quietly():
-                found += [
-                    Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"])
-                    for one in await frame.evaluate(LOOK, mode)
-                ]
-        return found
+        return await marks.found(self._window, mode)
 
     async def series_shown(self) -> int:
         """How many entries of a series list the viewer shows; 0 where it shows none."""
         return len(
-            {mark.text for mark in await self._marks("series") if mark.text and not _is_never(mark.text)}
+            {mark.text for mark in await self._marks("series") if mark.text and not is_never(mark.text)}
         )
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
-        marks = [one for one in await self._marks("words") if len(one.text.strip()) <= LONGEST_WORDING]
-        self._is_held = any(one.held and ENTRY.search(one.text.strip()) for one in marks)
-        marks = [one for one in marks if not one.held]
+        shown = [one for one in await self._marks("words") if len(one.text.strip()) <= LONGEST_WORDING]
+        self._is_held = any(one.held and ENTRY.search(one.text.strip()) for one in shown)
+        shown = [one for one in shown if not one.held]
         for wording in (ENTRY, CHOICE):
-            for one in sorted(marks, key=lambda mark: len(mark.text)):
+            for one in sorted(shown, key=lambda mark: len(mark.text)):
                 text = one.text.strip()
                 if not wording.search(text) or NEVER.search(text) or text in self._clicked:
                     continue
                 alike = [
-                    each for each in marks if each.text.strip() == text and not HISTORY.search(each.around)
+                    each for each in shown if each.text.strip() == text and not HISTORY.search(each.around)
                 ]
                 if wording is CHOICE and not any(_DATE.search(each.around) for each in alike):
                     continue
@@ -320,14 +237,7 @@ class Driver:
         return False
 
     async def _click(self, mark: Mark) -> bool:
-        selector = f'[data-cloudfilm="{mark.mark}"]'
-        with self._window.quietly():
-            await mark.frame.click(selector, timeout=3000)
-            return True
-        with self._window.quietly():  # something lies over it
-            await mark.frame.dispatch_event(selector, "click")
-            return True
-        return False
+        return await marks.click(self._window, mark)
 
     async def download(self) -> bool:
         """Press a button that gives the images as files, and wait for them; True where DICOM came of it."""
@@ -354,15 +264,13 @@ class Driver:
         seen: set[str] = set()
         first: Mark | None = None
         for _ in range(MAX_SERIES):
-            fresh = [one for one in await self._marks("series") if not one.away and not _is_never(one.text)]
+            fresh = [one for one in await self._marks("series") if not one.away and not is_never(one.text)]
             fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
             if not fresh or time.monotonic() > self._until:
                 break
             before = self._catch.size
             seen.add(f"{fresh[0].mark} {fresh[0].text}")
-            if not await self._click(fresh[0]):
-                continue
-            if await self.settle(0.8, 20.0):
+            if await self._open(fresh[0], is_first=len(seen) == 1):
                 return
             if len(seen) == 1 and self._catch.size == before:
                 first = fresh[0]
@@ -370,6 +278,24 @@ class Driver:
                 return
         if first is not None and await self._click(first) and not await self.settle(0.8, 20.0):
             await self._scroll()
+
+    async def _open(self, mark: Mark, *, is_first: bool) -> bool:
+        """Have a series shown: by a click, else by two, else by drawing it to the picture; True where there is enough.
+
+        The first one is shown already, as a rule: no more is done about it than a click.
+        """
+        before = self._catch.size
+        stage = await self.stage()
+        for way in (1, 2, 0)[: 1 if is_first and before else 3]:
+            if way:
+                done = await marks.click(self._window, mark, times=way)
+            else:
+                done = stage is not None and await marks.drag(self._window, mark, stage["x"], stage["y"])
+            if done and await self.settle(0.8, 20.0):
+                return True
+            if self._catch.size > before:
+                break
+        return False
 
     async def _scroll(self) -> bool:
         """Forward to the end of the stack, then back to its beginning; True where there is enough."""
@@ -398,24 +324,12 @@ class Driver:
 
     async def stage(self) -> dict[str, float] | None:
         """The middle of the largest picture, in the page's coordinates."""
-        best: dict[str, float] | None = None
-        for frame in self._window.page.frames:
-            with self._window.quietly():
-                found = await frame.evaluate(STAGE)
-                if found is None or (best and found["size"] <= best["size"]):
-                    continue
-                if frame.parent_frame is not None:
-                    box = await (await frame.frame_element()).bounding_box()
-                    found = (
-                        {**found, "x": found["x"] + box["x"], "y": found["y"] + box["y"]} if box else found
-                    )
-                best = found
-        return best
+        return await marks.stage(self._window)
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
         shown = [
-            mark.text for mark in await self._marks("series") if not mark.away and not _is_never(mark.text)
+            mark.text for mark in await self._marks("series") if not mark.away and not is_never(mark.text)
         ]
         if not any(
             COUNTED.search(text) for text in shown
@@ -439,13 +353,4 @@ class Driver:
 
     async def text(self) -> str:
         """What the page says, with its frames."""
-        said = list(self._window.said)
-        for frame in self._window.page.frames:
-            with self._window.quietly():
-                said.append(await frame.evaluate(TEXT))
-        return "\n".join(said)
-
-
-def _is_never(text: str) -> bool:
-    """Whether an entry of a series list is none to be pressed."""
-    return NEVER.search(A_SERIES.sub("", text)) is not None
+        return await marks.text(self._window)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from scraper.capture.marks import Mark
 from scraper.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 
 if TYPE_CHECKING:
@@ -50,29 +50,6 @@ FAILED: Final = re.compile(
     r"失败(?!.{0,3}0)|终止|(?<!未见)(?<!明显)(?<!无)异常|出错|错误|超时|\bfail|\berror|timed out",
     re.IGNORECASE,
 )
-_GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
-
-    ``away``: a link to another page. ``who``: what the row of a table says under the heading of a person's name. ``held``: it
-    can't be pressed yet.
-    """
-
-    frame: Any
-    mark: str
-    text: str
-    away: bool
-    around: str
-    who: str
-    held: bool
-
-    @property
-    def words(self) -> str:
-        """Its wording, without the gaps that some frameworks put between two characters."""
-        return _GAP.sub("", self.text.strip())
 
 
 class Packager:
@@ -181,4 +158,4 @@ def _chosen(
     return None
 
 
-__all__ = ["Mark", "Packager"]
+__all__ = ["Packager"]

@@ -31,6 +31,7 @@ async def test_case(case, tmp_path):
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 async def test_another_version(tmp_path):
     with World(GjwlyySite(gray=True)) as world:
         await check(Gjwlyy, OPENS, world, tmp_path, Via.BROWSER)

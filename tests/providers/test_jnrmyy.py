@@ -26,15 +26,17 @@ async def test_case(case, tmp_path):
         assert not world.unexpected
 
 
-async def test_slices_that_the_server_has_lost_are_named_and_the_rest_is_kept(tmp_path):
+async def test_what_the_server_has_lost_is_named_and_the_rest_is_kept(tmp_path):
+    """Two slices, and the one object of a series: the list names it, and not whose it is."""
     site = JnrmyySite(lacking=2)
+    (report,) = site.study.series[-1].instances
+    site.lost.add(report.sop_instance_uid)
     with World(site) as world:
         result = await run(Jnrmyy, CASES[0], world, tmp_path, Via.BROWSER)
-    assert result.exit_code == 7
-    assert result.counts.saved == len(site.originals) - 2
-    assert "missing-instances" in {
-        one.code for study in result.studies for series in study.series for one in series.problems
-    }
+    assert (result.exit_code, result.counts.saved) == (7, len(site.originals) - 3)
+    fatal = [one for study in result.studies for row in study.series for one in row.problems if one.fatal]
+    assert {one.code for one in fatal} == {"missing-instances", "missing-series"}
+    assert next(one for one in fatal if one.code == "missing-series").instances == (report.sop_instance_uid,)
 
 
 def test_the_product_elsewhere():

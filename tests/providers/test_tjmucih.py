@@ -53,16 +53,19 @@ async def test_case(case, via, world, tmp_path):
     assert SITE.tries <= 1
 
 
+@pytest.mark.thorough
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
     await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_list_that_takes_its_time_is_waited_for(world, tmp_path):
     SITE.slow_s = driven.QUIET_S + 1.0
     await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_the_same_by_another_hand(tmp_path):
     with World(Reshaped(SITE, SHAPES["texts"])) as world:
         await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
