@@ -178,10 +178,20 @@ class NotThereYet(StudyGone):
 
 
 _GONE = (
-    (("过期", "失效", "到期", "expire"), LinkExpired),
-    (("取消", "撤销", "撤回", "关闭分享", "cancel", "revoke"), ShareCancelled),
-    (("不存在", "未找到", "没有找到", "找不到", "not found", "no such", "not exist"), NoSuchStudy),
-)
+    (
+        ("过期", "失效", "到期", "逾期", "过有效期", "过了有效期", "出有效期", "有效期已", "不在有效期", "expire"),
+        LinkExpired,
+    ),
+    (
+        ("取消", "撤销", "撤回", "收回", "关闭分享", "分享已关闭", "关闭了分享", "关闭此分享", "关闭该分享", "停止分享",
+         "分享已停止", "终止分享", "cancel", "revoke", "withdrawn"),
+        ShareCancelled,
+    ),
+    (
+        ("不存在", "未找到", "没有找到", "找不到", "未查询到", "未查到", "查无", "not found", "no such", "not exist"),
+        NoSuchStudy,
+    ),
+)  # fmt: skip
 
 
 def gone(said: str, *, host: str) -> StudyGone:
