@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
@@ -81,9 +82,9 @@ def mended(text: str) -> str:
 
 
 def whole(text: str | None) -> int | None:
-    """A whole number that a site gives as text, or None where it is empty or no number."""
-    stripped = (text or "").strip()
-    return int(stripped) if stripped.lstrip("-").isdecimal() and len(stripped) < 12 else None
+    """A whole number that a site gives as text ("60", "60.0"), or None where it is empty or no such number."""
+    known = re.fullmatch(r"\s*(-?\d{1,11})(?:\.0*)?\s*", text or "")
+    return int(known[1]) if known else None
 
 
 def read_json(body: bytes, url: str) -> Any:
