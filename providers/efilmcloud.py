@@ -244,7 +244,7 @@ def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
         left_out = Problem("left-out", tuple(unserved), {"what": "no address"}, fatal=False)
         series = Series(
             study_instance_uid=told.uid or "", series_instance_uid=one.uid or "", instances=tuple(instances),
-            expected=len(instances), number=whole(one.number), description=one.description or "", key=str(place), study=study,
+            expected=len(images), number=whole(one.number), description=one.description or "", key=str(place), study=study,
             left_out=(left_out,) if unserved else (),
         )  # fmt: skip
         found.append(series)

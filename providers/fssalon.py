@@ -163,8 +163,8 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
         urls = [urljoin(answer.url, image.url or "") if image.url else "" for image in images]
         has_images = has_images or any(urls)
         series = _described(link, report, one, place, urls)
-        left_out = Problem("left-out", (series.name,), {"what": meta.msg or "no images"}, fatal=False)
-        yield series if meta.success else replace(series, left_out=(left_out,))
+        lost = Problem("fetch-failed", (series.name,), {"why": meta.msg or "no images"})
+        yield series if meta.success else replace(series, left_out=(lost,))
     if refusal and not has_images:
         raise gone(refusal, host=link.host)
 
@@ -179,7 +179,7 @@ def _described(link: ShareLink, report: Report, one: Listed, place: int, urls: l
         number=whole(one.number),
         description=one.description or "",
         modality=report.modality or "",
-        expected=len(urls) - len(nowhere),
+        expected=len(urls),
         study=Study(
             uid=report.uid or "",
             date=re.sub(r"\D", "", report.studied or report.checked or "")[:8],

@@ -13,15 +13,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 
-from providers.families import zfp
+from providers.families import several, zfp
 from scraper.contract import (
     ID_LAST4,
     PASSWORD,
     PHONE_LAST4,
     AsyncIterator,
-    CloudfilmError,
     CredentialsRefused,
     Deployment,
     Field,
@@ -30,7 +29,6 @@ from scraper.contract import (
     NoSuchStudy,
     NotThereYet,
     Page,
-    Problem,
     Provider,
     Question,
     Reply,
@@ -42,7 +40,6 @@ from scraper.contract import (
     ShareLink,
     SiteBusy,
     SiteChanged,
-    SiteUnreachable,
     StudyGone,
     gone,
     unescaped,
@@ -70,6 +67,11 @@ class ItemReply(Reply):
     accession: str | None = Field("", alias="AccessionNumber")
     modality: str | None = Field("", alias="ModalityName")
     description: str | None = Field("", alias="StudyDescription")
+
+    @property
+    def name(self) -> str:
+        """What a person knows it by."""
+        return " ".join(part for part in (self.modality, self.accession, self.description, self.id) if part)
 
 
 class ItemsReply(Reply):
@@ -103,7 +105,7 @@ class Hinacom(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         if "identifier" in link.named or "number" in link.named:
-            for series in await _all_of(await _list(link, session), session):
+            for series in await several.listed(await _list(link, session), has_documents=True):
                 yield series
         else:
             for series in await zfp.read(session, await _viewer(link, session)):
@@ -226,8 +228,8 @@ async def _commission(link: ShareLink, session: Session) -> Response:
     return await zfp.enter(session, ShareLink(answer.url).join(target))
 
 
-async def _list(link: ShareLink, session: Session) -> dict[str, ItemReply]:
-    """D: a check of four digits, then the list; the studies of the link's accession number, or all, by their addresses."""
+async def _list(link: ShareLink, session: Session) -> dict[str, several.Listing]:
+    """D: a check of four digits, then the list; the studies of the link's accession number, or all."""
     login = await session.get(link.url)
     page = Page(unescaped(login.text), login.url)
     kinds = [one.attributes.get("value") or "" for one in page.all("input[name=AuthorityType]")]
@@ -259,22 +261,11 @@ async def _list(link: ShareLink, session: Session) -> dict[str, ItemReply]:
             break
     if not wanted:
         raise NoSuchStudy(host=link.host)
-    return {link.join(f"{link['prefix']}/Study/ViewImage?studyId={id_}"): one for id_, one in wanted.items()}
 
+    async def listed_by(address: str) -> list[Series]:
+        return await zfp.read(session, await zfp.enter(session, address))
 
-async def _all_of(listed: Mapping[str, ItemReply], session: Session) -> list[Series]:
-    """Every listed study; one that fails, or that is a document without images, is named beside the first of the others."""
-    found, named, errors = list[Series](), list[Problem](), list[CloudfilmError]()
-    for address, one in listed.items():
-        name = " ".join(part for part in (one.modality, one.accession, one.description) if part) or one.id
-        try:
-            found += await zfp.read(session, await zfp.enter(session, address))
-        except NoSuchStudy as err:
-            named.append(Problem("left-out", (name,), {"what": "without images"}, fatal=False))
-            errors.append(err)
-        except (SiteChanged, SiteUnreachable, StudyGone) as err:
-            named.append(Problem("fetch-failed", (name,), {"why": err.said or err.code}))
-            errors.append(err)
-    if not found:
-        raise errors[0]
-    return [replace(found[0], left_out=(*found[0].left_out, *named)), *found[1:]]
+    return {
+        one.name: partial(listed_by, link.join(f"{link['prefix']}/Study/ViewImage?studyId={one.id}"))
+        for one in wanted.values()
+    }

@@ -30,7 +30,6 @@ from scraper.contract import (
     Deployment,
     Found,
     NoSuchStudy,
-    Problem,
     Provider,
     Response,
     Series,
@@ -103,20 +102,20 @@ class KayicloudShare(Provider):
             )
             for place, series in enumerate(one.series):
                 serving = Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
-                unlisted = (whole(series.count) or 0) - len(series.images)
-                told = {"count": unlisted, "what": series.description or series.uid}
+                count = whole(series.count) or 0
+                if count == sum(whole(image.frames) or 1 for image in series.images):
+                    count = 0  # of frames
                 described = Series(
                     one.uid,
                     series.uid,
                     tuple(serving.instance(at) for at in range(len(series.images))),
-                    len(series.images),
+                    max(count, len(series.images)),
                     whole(series.number)
                     if whole(series.number) is not None
                     else whole(series.index) or place,
                     series.description or "",
                     series.modality or "",
                     study=study,
-                    left_out=(Problem("left-out", values=told, fatal=False),) if unlisted > 0 else (),
                 )
                 found.append(described)
         return found

@@ -189,7 +189,10 @@ class Nyfy(Provider):
         shown = told.shown
         for uid, (of_study, series) in told.series.items():
             images = told.of(uid)
-            if not images:
+            if not images:  # named by the tree, and never opened up in it
+                yield Series(
+                    of_study, uid, number=number(series, "num"), left_out=(Problem("missing-series"),)
+                )
                 continue
             study, is_counted = told.studies[of_study], uid == shown and count is not None
             yield Series(

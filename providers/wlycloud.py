@@ -134,7 +134,7 @@ def _series(study: Json, series: Json, referer: str) -> Series:
         study_instance_uid=study_uid(study),
         series_instance_uid=text(series, "srsuid"),
         instances=tuple(_instance(study, series, one, referer) for one in raw),
-        expected=len(raw),
+        expected=len(images),
         number=number(series, "num"),
         description=text(series, "des"),
         modality=text(series, "modality"),

@@ -16,9 +16,10 @@ import hashlib
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import quote
 
-from providers.families import envelope
+from providers.families import envelope, several
 from scraper.contract import (
     AsyncIterator,
     CloudfilmError,
@@ -27,6 +28,7 @@ from scraper.contract import (
     Found,
     Instance,
     NoSuchStudy,
+    Problem,
     Provider,
     Reply,
     Series,
@@ -79,7 +81,7 @@ class Level(Reply):
 class Record(Reply):
     patient: str | None = Field("", alias="patientName")
     item: str | None = Field("", alias="procedureItemName")
-    when: int | None = Field(None, alias="studyDatetime")
+    when: str | None = Field(None, alias="studyDatetime")
     office: str | None = Field("", alias="procedureOfficeCode")
     org: str | None = Field("", alias="orgCode")
     accession: str | None = Field("", alias="accessionNo")
@@ -167,14 +169,33 @@ async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Ser
     """Every study of the share's records."""
     entered = envelope.nested(_data(link, answer), Entered, link.url)
     token = _opened_token(entered.token, link)
-    found: dict[str, Series] = {}
     viewer = await _viewer(link, session)
-    for record in _opened_records(entered.records, link):
+
+    async def series_of(record: Record) -> list[Series]:
         trees = await _trees(link, session, record, token, viewer, entered.token)
-        for tree in trees:
-            for series in described(link, tree, viewer, record):
-                found.setdefault(series.series_instance_uid, series)  # two records may lead to one study
-    return list(found.values())
+        found = [series for tree in trees for series in described(link, tree, viewer, record)]
+        there = {one.study_instance_uid for one in found}
+        lost = [one.uid for one in record.levels if one.uid and one.uid not in there]
+        return found + [Series(uid, "", left_out=(_not_listed(uid),)) for uid in lost]
+
+    records = _opened_records(entered.records, link)
+    names = [
+        f"{one.office or ''} {one.accession or ''} {place}".strip() for place, one in enumerate(records, 1)
+    ]
+    found = await several.listed(
+        {name: partial(series_of, record) for name, record in zip(names, records, strict=True)}
+    )
+    unlike: dict[str, Series] = {}
+    for one in found:
+        unlike.setdefault(
+            one.series_instance_uid or one.study_instance_uid, one
+        )  # records may lead to one study
+    return list(unlike.values())
+
+
+def _not_listed(uid: str) -> Problem:
+    """A study that the record names and the archive does not list."""
+    return Problem("fetch-failed", (uid,), {"why": "listed nowhere"})
 
 
 async def _trees(
@@ -267,7 +288,8 @@ async def _viewer(link: ShareLink, session: Session) -> str:
 
 def described(link: ShareLink, tree: Tree, viewer: str, record: Record) -> list[Series]:
     """The series of a tree."""
-    when = datetime.fromtimestamp(record.when / 1000, UTC) + CHINA if record.when else None
+    moment = whole(record.when)
+    when = datetime.fromtimestamp(moment / 1000, UTC) + CHINA if moment else None
     found = []
     for told in tree.patient.studies or []:
         study = Study(

@@ -232,7 +232,9 @@ class Screen:
             canvas = self._session.page.locator("#thumbnailListContainer")
             if not await canvas.is_visible():
                 await self._session.page.locator("button.pinBtn").first.click()
-            await canvas.click(position={"x": 63 + 125 * place, "y": 55})
+            box, x = await canvas.bounding_box(), 63 + 125 * place
+            if box is not None and x < box["width"]:  # what lies beyond its edge can't be pressed
+                await canvas.click(position={"x": x, "y": 55})
         return await self._state(CHANGED, [before.key, STILL_S * 1000])
 
     async def decoded(self) -> Decoded:

@@ -62,6 +62,7 @@ class ImageReply(Reply):
     number: str | None = Field(None, alias="InstanceNumber")
     image_id: str | None = Field(None, alias="ImageID")
     query: str | None = Field("", alias="WebUrl")
+    frames: str | None = Field(None, alias="NumberOfFrames")
 
 
 class SeriesReply(Reply):

@@ -170,7 +170,7 @@ def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Ser
         number=place + 1 if whole(told.number) is None else whole(told.number),
         description=told.description or "",
         modality=study.modality,
-        expected=len(instances),
+        expected=len(instances) + nameless,
         study=study,
         instances=tuple(instances.values()),
         left_out=(nowhere,) if nameless else (),

@@ -46,6 +46,18 @@ async def test_lapsed_tokens_are_fetched_anew(tmp_path):
         assert len(world.requests(path="EntranceValidate")) == 3
 
 
+async def test_an_image_without_an_address_is_missing(tmp_path):
+    lacking = site.EfilmcloudSite()
+    series = lacking.study.series[-2]
+    lacking.nowhere = {series.instances[2].sop_instance_uid}
+    row = Case(
+        "", site.short(site.OPEN), series=SERIES | {series.uid: len(series.instances) - 1}, left_out=1,
+        lacks="missing-instances",
+    )  # fmt: skip
+    with World(lacking) as world:
+        await check(Efilmcloud, row, world, tmp_path)
+
+
 async def test_images_come_in_the_order_of_their_numbers(tmp_path):
     with World(SITE) as world:
         result = await check(Efilmcloud, Case("", site.short(site.OPEN), series=SERIES), world, tmp_path)

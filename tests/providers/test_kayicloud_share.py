@@ -28,7 +28,7 @@ CASES = (
     Case("opens with what the text calls an access code", SITE.link(OPEN), {"access_code": PASSWORD}, SERIES),
     Case("has no password", SITE.link(FREE), series=SERIES),
     Case("signatures lapse on the way", SITE.link(SHORT_LIVED), KNOWN, SERIES),
-    Case("another name, one image announced and not listed", SITE.other_link(), series=SERIES, ways=BOTH),
+    Case("another name", SITE.other_link(), series=SERIES, ways=BOTH),
     Case("an old link carries its own signature", SITE.old_link(), series=SERIES),
     Case("asks for the password", SITE.link(OPEN), raises=CredentialsRequired, ways=BOTH),
     Case(
@@ -54,7 +54,7 @@ NOT_OURS = (
 @pytest.fixture
 def world():
     SITE.woken.clear()
-    SITE.generation, SITE.left = 0, 4
+    SITE.generation, SITE.left, SITE.unlisted = 0, 4, 0
     with World(SITE) as up:
         yield up
 
@@ -84,6 +84,12 @@ async def test_a_page_of_other_manners(case, via, tmp_path):
         if case.raises is CredentialsRefused:
             asked = [one for one in up.requests(path="GetShareInfo") if "password=9999" in one.query]
             assert len(asked) == 1
+
+
+async def test_an_image_that_is_counted_and_not_listed_is_missing(world, tmp_path):
+    SITE.unlisted = 1
+    row = Case("counted", SITE.other_link(), series=SERIES, lacks="missing-instances")
+    await check(KayicloudShare, row, world, tmp_path)
 
 
 async def test_a_refused_password_is_sent_once(world, tmp_path):

@@ -17,8 +17,8 @@ SITE = TjmucihSite()
 SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("desktop", SITE.link(), series=SERIES, ways=BROWSER),
     Case("phone", SITE.mobile_link(), series=SERIES, ways=BROWSER),
+    Case("desktop", SITE.link(), series=SERIES, ways=BROWSER),
     Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=BROWSER),
     Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=BROWSER),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
@@ -56,24 +56,24 @@ async def test_case(case, via, world, tmp_path):
 @pytest.mark.thorough
 async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
     SITE.without_count = {1}
-    await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 
 @pytest.mark.thorough
 async def test_a_list_that_takes_its_time_is_waited_for(world, tmp_path):
     SITE.slow_s = driven.QUIET_S + 1.0
-    await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+    await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 
 @pytest.mark.thorough
 async def test_the_same_by_another_hand(tmp_path):
     with World(Reshaped(SITE, SHAPES["texts"])) as world:
-        await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
+        await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
 
 
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):
     world.faults.plan(r"get_dcm_jpg.*&s=1&i=5$", Fault.GONE, times=99)
-    result = await run(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
+    result = await run(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
     assert result.exit_code == 7
     assert result.counts.saved == result.counts.expected - 1
 

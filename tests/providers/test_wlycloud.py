@@ -14,9 +14,9 @@ from scraper.testing import Case, check
 SITE = WlycloudSite()
 SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images} | {f"{SITE.loop_uid}.1": 1}
 CASES = (
-    Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1),
-    Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT, left_out=1),
-    Case("a relative address of the viewer", f"{PAGE.origin}/#/?uid=BARE1", series=SERIES, origin=Origin.REBUILT, left_out=1),
+    Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT),
+    Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT),
+    Case("a relative address of the viewer", f"{PAGE.origin}/#/?uid=BARE1", series=SERIES, origin=Origin.REBUILT),
     Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired),
     Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired),
     Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期"),
@@ -29,6 +29,14 @@ async def test_case(case, tmp_path):
     with World(SITE) as world:
         await check(Wlycloud, case, world, tmp_path, Via.BROWSER)
         assert not world.unexpected
+
+
+async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
+    site = WlycloudSite()
+    site.video = True
+    row = Case("a video", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, lacks="missing-instances")
+    with World(site) as world:
+        await check(Wlycloud, row, world, tmp_path, Via.BROWSER)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

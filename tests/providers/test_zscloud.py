@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.faults import Fault
-from fixtures.sites.zscloud.site import NEXT_TOKEN_KEY, ZscloudSite, share
+from fixtures.sites.zscloud.site import LOST, NEXT_TOKEN_KEY, ZscloudSite, share
 from fixtures.world import World
 from providers.zscloud import Zscloud
 from scraper.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
@@ -60,6 +60,20 @@ async def test_a_lapsed_viewer_token_is_fetched_anew(tmp_path):
         world.faults.plan("CommandType=GetImage", Fault.LAPSED)
         await check(Zscloud, Case("", share("AbC123xyz"), series=SERIES), world, tmp_path)
         assert len(world.requests(path="GetCredentialsToken")) == 2
+
+
+@pytest.mark.parametrize("code", LOST)
+async def test_a_study_that_is_named_and_not_there_is_missing_and_the_rest_is_kept(code, tmp_path):
+    with World(SITE) as world:
+        result = await run(Zscloud, Case("", share(code)), world, tmp_path)
+    assert (result.exit_code, result.counts.saved) == (7, sum(SERIES.values()))
+    fatal = [
+        one.code
+        for study in result.studies
+        for one in (*study.problems, *(each for series in study.series for each in series.problems))
+        if one.fatal
+    ]
+    assert fatal == ["fetch-failed"]
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
