@@ -1,6 +1,7 @@
 """Planted faults are found and named; sound series are not accused; nothing crashes or hangs."""
 
 import asyncio
+import contextlib
 import io
 import os
 import random
@@ -499,9 +500,11 @@ def _waiting(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into the process through /proc")
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
     def workers() -> set[psutil.Process]:
-        return {
-            one for one in psutil.Process().children() if "scraper.verify" in " ".join(one.cmdline())
-        } - kept
+        found = set()
+        for one in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):  # of an earlier test, and just gone
+                found |= {one} if "scraper.verify" in " ".join(one.cmdline()) else set()
+        return found - kept
 
     kept: set[psutil.Process] = set()
     kept = workers()  # the idle ones of the tests before this one
