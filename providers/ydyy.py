@@ -181,7 +181,9 @@ def _list_address(page: ShareLink) -> str:
 def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[Series]:
     text = decode_text(listed.body)
     start, end = text.find("<patient"), text.rfind("</patient>")
-    if start < 0 and not listed.ok:  # also the firewall, which only a browser passes
+    if listed.status == mviewer.FIREWALL:
+        raise SiteChanged(host=page.host, what="a firewall that only a browser passes")
+    if start < 0 and not listed.ok:
         raise listed.refusal
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise NoSuchStudy(host=page.host)

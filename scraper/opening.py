@@ -221,8 +221,11 @@ async def listed(provider: Provider, share: ShareLink, session: Session) -> list
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
-    """The series that ``--series`` asks for: by number, or by a pattern or part of the description."""
-    if not patterns:
+    """The series that ``--series`` asks for: by number, or by a pattern or part of the description.
+
+    Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
+    """
+    if not patterns or all(isinstance(one, Series) and one.number is None and not one.description for one in found):
         return list(found)
     return [
         one

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.capture import complete
+from scraper.capture import complete, promote
 from scraper.capture.catch import Catch, Manifest
 from scraper.capture.complete import Judged
 from scraper.capture.recognise import Object
@@ -101,3 +101,18 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     lists = [Manifest(f"https://film.test/list?no={n}", {"images": uids(n, 3)}) for n in (1, 2)]
     listed = complete.lists(lists, there, STUDY)
     assert {uid: one.expected for uid, one in listed.items()} == {OURS: 3, other: 3}
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("StudyInstanceUIDs=1.2.840.1.7.1", ["1.2.840.1.7.1"]),
+        ("StudyInstanceUIDs=1.2.840.1.7.1,1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
+        ("a=1&studyInstanceUID=1.2.840.1.7.1&StudyInstanceUID=1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
+        ("StudyInstanceUIDs=1.2.840.1.7.1%2C1.2.840.1.7.1%5C1.2.840.1.7.3", ["1.2.840.1.7.1", "1.2.840.1.7.3"]),
+        ("SeriesInstanceUID=1.2.840.1.7.1&StudyInstanceUIDs=all", []),
+    ],
+    ids=["one", "several", "twice", "escaped", "none"],
+)  # fmt: skip
+def test_the_studies_that_an_address_names(query, named):
+    assert promote.named_studies(f"https://film.test/viewer?{query}#/x") == named

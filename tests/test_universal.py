@@ -165,13 +165,15 @@ async def test_other_peoples_examinations_are_not_touched(world, tmp_path):
 
 @pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)
 async def test_ohif_on_orthanc(tmp_path):
-    """A real viewer on a real archive: DICOMweb is recognised, and everything is asked for, the dose report too."""
+    """A real viewer on a real archive: DICOMweb is recognised, and everything is asked for, dose report and second study too."""
     study = chest_ct(slices=20, size=128, seed=43)
+    second = chest_ct(slices=3, size=64, localizers=0, dose_report=False, seed=44)
     with orthanc.Orthanc() as archive:
-        site = ohif.OhifSite(archive, study, token="t0k3n")
+        site = ohif.OhifSite(archive, study, second, token="t0k3n")
         with World(site) as world:
-            link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={study.study_instance_uid}&token=t0k3n"
-            wanted = {one.uid: len(one.instances) for one in study.series}
+            uids = f"{study.study_instance_uid},{second.study_instance_uid}"
+            link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={uids}&token=t0k3n"
+            wanted = {one.uid: len(one.instances) for one in (*study.series, *second.series)}
             await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)
 
 

@@ -27,6 +27,7 @@ from scraper.errors import (
     LinkExpired,
     MissingInstances,
     NotOriginalDicom,
+    SiteChanged,
     UnknownViewer,
 )
 from scraper.link import ShareLink
@@ -125,7 +126,7 @@ class Capture:
             try:
                 more = await other.study()
             except CloudfilmError as err:
-                more = [Series("", "", key=f"choice-{turn}", left_out=(_not_had(turn, err),))]
+                more = [Series("", "", key=f"choice-{turn}", left_out=(_not_had(f"{turn + 1}", err),))]
             if person and other._person() and other._person() != person:
                 continue
             found += [one for one in more if one.study_instance_uid not in other.known]
@@ -254,10 +255,18 @@ class Capture:
         service = promote.root(self._exchanges)
         if service is None or not (service.studies or self._hints()):
             return []
-        study = next((uid for uid in service.studies if uid in self._hints()), "") or next(
-            iter(service.studies), ""
+        named = (
+            promote.named_studies(self._link.url)
+            or [uid for uid in service.studies if uid in self._hints()][:1]
         )
-        return await promote.DicomWeb(self._session, service, self._session.spool).series(study)
+        archive = promote.DicomWeb(self._session, service, self._session.spool)
+        found = list[Series]()
+        for uid in named or service.studies[:1]:
+            try:
+                found += await archive.series(uid)
+            except SiteChanged as err:
+                found.append(Series(uid, "", left_out=(_not_had(uid, err),)))
+        return found if any(one.instances for one in found) else []
 
     async def _wado_uri(self) -> list[Series]:
         exchanges = self._exchanges
@@ -426,10 +435,10 @@ class Capture:
         return instance if caught is None else replace(instance, source=Captured(caught.path))
 
 
-def _not_had(turn: int, err: CloudfilmError) -> Problem:
-    """One of several examinations that could not be brought."""
+def _not_had(name: str, err: CloudfilmError) -> Problem:
+    """One of several examinations that could not be brought; what it is known by."""
     why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
-    return Problem("fetch-failed", (f"{turn + 1}",), {"why": why})
+    return Problem("fetch-failed", (name,), {"why": why})
 
 
 def _values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:

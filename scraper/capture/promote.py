@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from scraper.capture import naming
 from scraper.capture.catch import described, text, with_instances
@@ -35,6 +35,8 @@ _WADO: Final = re.compile(
     r"(?:wadouri:|dicomweb:)?((?:https?:)?/?[^\"'`\s<>\\(),{}]*\?[^\"'`\s<>\\(),{}]*requestType=WADO[^\"'`\s<>\\(),{}]*)(?![{`])",
     re.IGNORECASE,
 )
+_NAMED: Final = re.compile(r"(?<=[?&])studyInstanceUIDs?=([^&#]+)", re.IGNORECASE)
+_UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
 _LEFT_TO_THE_CLIENT: Final = (
     "accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "cookie", "host",
@@ -48,6 +50,12 @@ _OF_RENDERED: Final = frozenset(
     )
 )  # fmt: skip
 MAX_TEXT: Final = 64 * 2**20
+
+
+def named_studies(address: str) -> list[str]:
+    """The studies that a viewer's address names, in its order: one, several in one parameter, or the parameter several times."""
+    values = re.split(r"[,\\;]", ",".join(unquote(one) for one in _NAMED.findall(address)))
+    return list(dict.fromkeys(one for one in values if _UID.fullmatch(one)))
 
 
 def own_headers(exchange: Exchange) -> dict[str, str]:
