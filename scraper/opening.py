@@ -225,7 +225,8 @@ def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
 
     Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
     """
-    if not patterns or all(isinstance(one, Series) and one.number is None and not one.description for one in found):
+    is_told = any(one.number is not None or one.description for one in found if isinstance(one, Series))
+    if not patterns or not is_told:
         return list(found)
     return [
         one

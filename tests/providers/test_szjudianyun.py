@@ -8,7 +8,7 @@ from providers.szjudianyun import Szjudianyun
 from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
 from scraper.link import of
 from scraper.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 SITE = SzjudianyunSite()
 SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
@@ -51,6 +51,11 @@ async def test_a_server_of_other_manners(case, tmp_path):
 async def test_a_connection_that_breaks_costs_nothing(world, tmp_path):
     SITE.drop_at = SITE._images + 5
     await check(Szjudianyun, CASES[0], world, tmp_path)
+
+
+async def test_series_that_nothing_is_told_of_are_all_chosen(world, tmp_path):
+    result = await run(Szjudianyun, CASES[0], world, tmp_path, series=("1",))
+    assert result.counts.saved == sum(SERIES.values())
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

@@ -73,6 +73,11 @@ async def test_a_firewall_that_refuses_is_taken_at_its_word(world, tmp_path):
     await check(Ydyy, case, world, tmp_path, Via.BROWSER)
 
 
+async def test_a_firewall_is_called_one(world, tmp_path):
+    result = await check(Ydyy, Case("walled", SITE.walled_link(), raises=SiteChanged), world, tmp_path)
+    assert result.error.values["what"] == "a firewall that only a browser passes"
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", [case for case in CASES if Via.DIRECT in case.ways], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
