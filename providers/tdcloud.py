@@ -38,6 +38,9 @@ class Tdcloud(Provider):
     deployments = (Deployment("tdcloudjp.fmmu.edu.cn", "空军军医大学唐都医院", "西安"),)
     example = "https://tdcloudjp.fmmu.edu.cn/report/share?id=0123456789abcdef"
 
+    def __init__(self) -> None:
+        self._is_read = False
+
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         if not session.settings.headed or session.given(CAPTCHA):
@@ -64,6 +67,9 @@ class Tdcloud(Provider):
         ):  # a key that stays empty: the images will say whether it is needed
             cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)
         viewer = Response(opened.status, opened.headers, opened.read(), opened.url)
+        if self._is_read:  # asked once more on the way: the share's page would want another code
+            await zfp.renew(session, viewer)
+        self._is_read = True
         for series in await zfp.read(session, viewer, cache_key=cache_key):
             yield series
 

@@ -106,6 +106,10 @@ class UnknownViewer(UnusableLink):
     """No recipe owns the link, and its page shows no viewer that can be captured."""
 
 
+class NeedsBrowser(UnusableLink):
+    """What is known of the platform goes through a browser alone, which ``--browser never`` forbids. Values: ``host``."""
+
+
 class UnsafeRedirect(UnusableLink):
     """A public link leads to a private or loopback address. Values: ``host``."""
 

@@ -19,6 +19,7 @@ from scraper.equipment import Equipment
 from scraper.errors import (
     BrowserMissing,
     CloudfilmError,
+    NeedsBrowser,
     NoSuchStudy,
     SessionLapsed,
     SiteChanged,
@@ -181,7 +182,7 @@ class Opener:
                 except (BrowserMissing, UnknownViewer, SiteChanged):
                     raise changed from None
         if use is BrowserUse.NEVER:
-            raise UnknownViewer(link=owner.link.redacted)
+            raise NeedsBrowser(host=owner.link.host)
         return await self._watched(owner, session), Via.BROWSER
 
     async def _watched(self, owner: Owner, session: Session) -> list[Found]:

@@ -5,11 +5,13 @@ facts: fixtures/sites/hinacom/README.md
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote, urljoin
 
 from scraper.contract import (
+    CloudfilmError,
     Field,
     Instance,
     NoSuchStudy,
@@ -32,6 +34,7 @@ VIEWER = "/ImageViewer/StudyView"
 LISTED, SHOWN = r"/ImageViewer/GetImageSet\?", r"/imageservice/api/image/.*[?&]ck=([^&#]+)"
 VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE_KEY")
 KEY = "() => typeof LOAD_IMAGE_CACHE_KEY === 'string' ? LOAD_IMAGE_CACHE_KEY : ''"
+RENEW = "/ImageViewer/renewcacauth"
 RENEW_S = 60.0  # as often as the page renews its short-lived cookie
 CONSTANT_PAUSE_S = (
     1.2  # before a constant frame is asked for again, then twice that (protocol page hinacom-levels)
@@ -103,6 +106,12 @@ async def read(session: Session, viewer: Response, *, cache_key: str = "") -> li
     return describe(session, base, cache_key or values["LOAD_IMAGE_CACHE_KEY"], listed)
 
 
+async def renew(session: Session, viewer: Response) -> None:
+    """Have the viewer's short-lived cookie renewed at once: it had lapsed before its minute was over."""
+    with contextlib.suppress(CloudfilmError):  # if it does not help, the list or the images will say so
+        await session.request(Request(viewer.url.partition(VIEWER)[0] + RENEW))
+
+
 async def cache_key(session: Session) -> str:
     """The key that the open viewer asks for images with: its script's variable, or what it has sent already."""
     page = await (await session.window()).latest()  # a tab of its own, once the browser has told of it
@@ -126,7 +135,7 @@ def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> l
     """An image set as series; from here on the session's short-lived cookie is renewed."""
     if not any(one.images for one in listed.series):
         raise NoSuchStudy(host=session.link.host)
-    session.keep_alive(Request(f"{base}/ImageViewer/renewcacauth"), every_s=RENEW_S)
+    session.keep_alive(Request(base + RENEW), every_s=RENEW_S)
     node = listed.storage_node or ""
     study = Study(
         date=re.sub(r"\D", "", listed.date or "")[:8],

@@ -7,6 +7,7 @@ from fixtures.sites.tdcloud.site import CODE, DIALOG, TWO_STEPS, TdcloudSite
 from fixtures.world import World
 from providers.tdcloud import Tdcloud
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
+from scraper.errors import NeedsBrowser
 from scraper.link import of
 from scraper.model import Origin, Via
 from scraper.testing import Case, check
@@ -36,7 +37,7 @@ NOT_OURS = (
 
 @pytest.fixture
 def world():
-    SITE.raw_only, SITE.tries, SITE.node = False, 0, "N1"
+    SITE.raw_only, SITE.tries, SITE.node, SITE.left = False, 0, "N1", None
     with World(SITE) as up:
         yield up
 
@@ -51,6 +52,17 @@ async def test_case(case, via, world, tmp_path):
 async def test_raw_pixels_where_no_jpeg_2000_is_served(world, tmp_path):
     SITE.raw_only = True
     await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
+
+
+async def test_a_cookie_that_lapses_on_the_way_is_renewed(world, tmp_path):
+    SITE.left = 4
+    await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
+    assert SITE.left is None
+    assert SITE.tries == 1
+
+
+async def test_a_browser_is_needed(world, tmp_path):
+    await check(Tdcloud, Case("forbidden", SITE.link(), KNOWN, raises=NeedsBrowser), world, tmp_path)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
