@@ -12,7 +12,14 @@ from scraper import document, judge
 from scraper.collect import Collected, Collector, Watcher
 from scraper.contract import Found, Package, Series, Study
 from scraper.equipment import Equipment
-from scraper.errors import CloudfilmError, MissingInstances, NotOriginalDicom, SessionLapsed, StoreError
+from scraper.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    MissingInstances,
+    NotOriginalDicom,
+    SessionLapsed,
+    StoreError,
+)
 from scraper.fetch import Fetcher
 from scraper.job import Job
 from scraper.model import Origin, Problem, StudyResult
@@ -149,10 +156,13 @@ class Bringer:
                     if member.path is not None
                 )
             )
-            left_out = [member.name for member in members if member.path is None]
+            left_out = [member.name for member in members if member.path is None and not member.is_broken]
+            broken = [member.name for member in members if member.is_broken]
             groups: dict[str, list[tuple[str, Checked]]] = {}
             for name, one in checked:
                 groups.setdefault(one.header.study_instance_uid if one.header else "", []).append((name, one))
+            if not groups and broken:
+                raise CorruptInstance(what="a broken zip")
             if not groups and any(member.is_picture for member in members):
                 raise NotOriginalDicom(host=opened_link.owner.link.host)
             if not groups:
@@ -163,8 +173,12 @@ class Bringer:
                     collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                     collector.result.left_out = left_out
                     collector.result.problems += package.left_out
+                    collector.result.counted = len(members_of_study) + len(broken)
+                    for name in broken:  # whose of several studies it is, nothing tells: named with each
+                        collector.result.lost[name] = CorruptInstance(what="a broken zip")
                     if len(groups) == 1:
                         collector.result.problems += _short(package, members_of_study)
+                        collector.result.counted = max(collector.result.counted, package.expected or 0)
                     self._watcher.series("zip", package.study.description, len(members_of_study))
                     for name, one in members_of_study:
                         collector.adopt(name, one)

@@ -61,7 +61,10 @@ class Unwatched:
 
 @dataclass(slots=True)
 class Collected:
-    """What became of one study's instances. ``lost`` is by name; ``left_out`` are objects that the site serves no pixels for."""
+    """What became of one study's instances. ``lost`` is by name; ``left_out`` are objects that the site serves no pixels for.
+
+    ``counted``: objects that a zip's own directory names, or more where its site counts more; None: it came as no zip.
+    """
 
     saved: list[tuple[Saved, Checked]] = field(default_factory=list)
     lost: dict[str, CloudfilmError] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Collected:
     problems: list[Problem] = field(default_factory=list)
     # instance's name -> series' name, as the site has them
     series_of: dict[str, str] = field(default_factory=dict)
+    counted: int | None = None
     uid_of_series: dict[str, str] = field(default_factory=dict)  # series' name -> the UID that its files bear
 
 
@@ -291,4 +295,5 @@ class Collector:
             if checked.sha256 != entry.sha256 or checked.header is None:
                 return False
             self.adopt(entry.key.partition("/")[2], checked)
+        self.result.counted = len(self.result.saved)
         return bool(self.result.saved)

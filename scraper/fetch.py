@@ -119,7 +119,7 @@ class Fetcher:
                 made = await self._made(package.zip)
                 if isinstance(made, Path):
                     try:
-                        return await asyncio.to_thread(_unpacked, made, folder)
+                        return await asyncio.to_thread(_unpacked, made, folder, salvage=is_last)
                     except CorruptInstance:  # damage on the way differs from try to try
                         if is_last:
                             raise
@@ -149,15 +149,19 @@ class Fetcher:
         raise AssertionError  # the last attempt returned or raised
 
     async def _whole(self, body: Resumable, package: Package, folder: Path) -> list[zip_archive.Member]:
-        """One archive, over as many tries as it takes: a try that brought some of it counts for nothing."""
-        attempt, most = 1, 0
+        """One archive, over as many tries as it takes: a try that brought some of it counts for nothing.
+
+        One that is damaged is fetched once more; where it is so again, its sound objects are kept and the others named.
+        """
+        attempt, most, is_damaged = 1, 0, False
         while True:
             try:
                 self._judge_package(await body.attempt(self._on_bytes), package)
-                return await asyncio.to_thread(_unpacked, body.into, folder)
+                return await asyncio.to_thread(_unpacked, body.into, folder, salvage=is_damaged)
             except (SiteUnreachable, CorruptInstance) as err:
                 shutil.rmtree(folder, ignore_errors=True)
                 if isinstance(err, CorruptInstance):
+                    is_damaged = True
                     body.start_over()
                 attempt, most = (1 if body.size > most else attempt + 1), max(most, body.size)
                 if attempt > (2 if isinstance(err, CorruptInstance) else ATTEMPTS):
@@ -358,10 +362,10 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
         packed.replace(into)
 
 
-def _unpacked(archive: Path, folder: Path) -> list[zip_archive.Member]:
+def _unpacked(archive: Path, folder: Path, *, salvage: bool) -> list[zip_archive.Member]:
     """A package's objects; a study of one object may come without a zip around it."""
     if _kind(archive) is not sniff.Kind.PART10:
-        return list(zip_archive.unpack(archive, folder))
+        return list(zip_archive.unpack(archive, folder, salvage=salvage))
     folder.mkdir(parents=True, exist_ok=True)
     return [zip_archive.Member(archive.stem, archive.replace(folder / "000001"))]
 

@@ -77,7 +77,10 @@ def _assembled(
     known = {row.uid for row in rows}
     rest = tuple(one for one in problems if one.series_instance_uid not in known)
     reused = sum(saved.reused for saved, _ in collected.saved)
-    counts = Counts(_sum(row.expected for row in rows), len(collected.saved), reused, len(collected.lost))
+    meant = _sum(row.expected for row in rows)
+    if collected.counted is not None:
+        meant = collected.counted - len(collected.twice)
+    counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
     result = StudyResult(
         _described(collected, series, told), None, tuple(rows), rest, counts,
         sum(saved.size for saved, _ in collected.saved), _common_error(collected),
@@ -88,6 +91,8 @@ def _assembled(
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
     """Series Instance UID → how many instances the site itself means to give; what it leaves out is not missing."""
     expected: dict[str, int | None] = {}
+    if collected.counted == len(collected.saved) + len(collected.twice):  # a zip that is whole
+        return dict(Counter(saved.header.series_instance_uid for saved, _ in collected.saved))
     not_meant = (*collected.left_out, *collected.twice)
     left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
     for one in series:

@@ -13,6 +13,7 @@ from scraper.errors import (
     UnusableLink,
 )
 from scraper.link import of
+from scraper.model import Counts, Status
 from scraper.registry import find
 from scraper.testing import Case, check, run
 
@@ -66,6 +67,26 @@ async def test_a_broken_download_goes_on(tmp_path):
     with World(emulated) as world:
         await check(TokenApi, CASES[0], world, tmp_path)
     assert emulated.ranges == ["", f"bytes={site.PIECE}-", f"bytes={2 * site.PIECE}-"]
+
+
+async def test_a_damaged_zip_is_fetched_once_more(tmp_path):
+    emulated = site.TokenApiSite(damages=1)
+    with World(emulated) as world:
+        result = await check(TokenApi, CASES[0], world, tmp_path)
+    assert emulated.ranges == ["", ""]
+    assert result.counts.expected == result.counts.saved == sum(SERIES.values())
+
+
+async def test_of_a_zip_that_stays_damaged_what_is_sound_is_kept_and_the_rest_named(tmp_path):
+    with World(site.TokenApiSite(damages=9)) as world:
+        result = await run(TokenApi, CASES[0], world, tmp_path)
+        assert result.status is Status.INCOMPLETE
+        assert result.counts == Counts(sum(SERIES.values()), sum(SERIES.values()) - 1, 0, 1)
+        problems = [one for study in result.studies for one in study.problems if one.code == "fetch-failed"]
+        assert [len(one.instances) for one in problems] == [1]
+    with World(site.TokenApiSite()) as world:
+        again = await check(TokenApi, CASES[0], world, tmp_path)
+    assert again.counts.expected == sum(SERIES.values())
 
 
 async def test_too_many_requests_are_waited_out(tmp_path):
