@@ -58,7 +58,7 @@ class Answer(Reply):
 
     @property
     def said(self) -> str:
-        return (self.error.said if self.error else "") or self.message or ""
+        return (self.error.said if self.error else "") or self.message or self.code.replace(GOOD, "")
 
 
 class Base(Reply):
@@ -173,7 +173,7 @@ async def _enter(link: ShareLink, session: Session) -> Entrance:
 
 def _checked(link: ShareLink, entered: Entered) -> Entrance:
     if entered.code != GOOD or entered.data is None:
-        raise gone(entered.said or entered.code, host=link.host)
+        raise gone(entered.said, host=link.host)
     return entered.data
 
 
@@ -192,7 +192,7 @@ async def _through(link: ShareLink, session: Session, entrance: Entrance) -> lis
     answer = await session.get(_entrance(link, DOCUMENTS), params=asked, headers=headers)
     told = envelope.told(answer, Documents)
     if told.code != GOOD or told.data is None:
-        raise gone(told.said or told.code, host=link.host)
+        raise gone(told.said, host=link.host)
     documents = told.data.dicom.documents if told.data.dicom else None
     if not documents or not documents[0].url:
         raise DownloadNotPermitted(told.said, host=link.host)
