@@ -1,5 +1,7 @@
 """What a study should consist of, by what lists and viewers say."""
 
+from dataclasses import replace
+
 import pytest
 
 from scraper.capture import complete, promote
@@ -31,6 +33,16 @@ def test_counts_of_the_series_list(there, said, expected):
     found = [series(f"s{place}", count) for place, count in enumerate(there)]
     held = complete.with_entries("1.2", found, said)
     assert {one.name: one.expected for one in held} == expected
+
+
+def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
+    found = [
+        replace(series("s0", 3, Judged.VIEWER), expected=3), series("s1", 9), replace(series("s2", 2, Judged.VIEWER), expected=4),
+    ]  # fmt: skip
+    held = complete.with_entries("1.2", found, [9, 4, 3, 5])
+    assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
+    held = complete.with_entries("1.2", found[:2], [9, 3, 1])
+    assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "shown-1": 1}
 
 
 def test_better_evidence_stays():

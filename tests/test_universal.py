@@ -47,6 +47,7 @@ CASES = (
     case("ranges"),
     case("base64"),
     case("gzip"),
+    case("blocks"),
     case("cards"),
     case("drawn"),
     case("frame"),

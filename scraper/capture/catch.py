@@ -24,7 +24,7 @@ from scraper.capture.recognise import (
     Recogniser,
 )
 from scraper.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
-from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -143,7 +143,7 @@ class Catch:
                 self._hear(piece)
             self._keep(piece, one)
         objects = [piece for piece in found if isinstance(piece, Object)]
-        if len(objects) > 1 and not _is_multipart(one):
+        if len(objects) > 1 and _is_package(one):
             self.broken.clear()  # an earlier try at the package is no matter
             self.packed |= {piece.header.sop_instance_uid for piece in objects}
         self.broken += [piece.what for piece in found if isinstance(piece, Broken)]
@@ -318,9 +318,9 @@ class Catch:
         return [with_instances(about[uid], found) for uid, found in instances.items()]
 
 
-def _is_multipart(one: Exchange) -> bool:
-    """An answer in parts may be one page of many; a package is whole."""
-    return one.content_type.lower().startswith("multipart/")
+def _is_package(one: Exchange) -> bool:
+    """A file that was handed out, or a zip; any other answer with several objects may be one block of many."""
+    return one.kind == DOWNLOAD or one.read(4) == b"PK\3\4"
 
 
 def with_instances(series: Series, instances: list[Instance], expected: int | None = None) -> Series:

@@ -8,7 +8,7 @@ list names without saying whose they are, among others of which nothing came, ar
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -147,33 +147,50 @@ def judged(series: Series, listed: Listed | None, total: int | None, *, package:
 
 
 def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> list[Series]:
-    """Series held against the counts in the viewer's own series list, the largest against the largest.
+    """Series held against the counts in the viewer's own series list: equal sizes first, then the largest against the largest.
 
     Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
     something else, and left alone; so are series that are judged by better evidence.
     """
     weak = {Judged.NUMBERS.value, Judged.SIGHT.value}
-    ranked = sorted(found, key=lambda one: len(one.instances), reverse=True)
-    said = sorted(counts, reverse=True)
-    if (
-        len(said) < len(ranked)
-        or any(len(one.instances) > count for one, count in zip(ranked, said, strict=False))
-        or not all(weak & {each.code for each in one.left_out} for one in ranked)
-    ):
+    left, counted, unsure = Counter(counts), dict[int, int](), []
+    for place, one in enumerate(found):
+        is_shown = Judged.VIEWER.value in _codes(one)
+        if not (is_shown or weak & _codes(one)):
+            return list(found)
+        own = one.expected if is_shown and one.expected is not None else len(one.instances)
+        if left[own] > 0:
+            left[own] -= 1
+            counted[place] = own
+        elif is_shown:
+            return list(found)
+        else:
+            unsure.append(place)
+    unsure.sort(key=lambda place: len(found[place].instances), reverse=True)
+    rest = sorted(left.elements(), reverse=True)
+    counted |= dict(zip(unsure, rest, strict=False))
+    if len(rest) < len(unsure) or any(len(found[place].instances) > counted[place] for place in unsure):
         return list(found)
     judged_by_list = [
         replace(
             one,
-            expected=count,
-            left_out=(*(each for each in one.left_out if each.code not in weak), Judged.VIEWER.said()),
+            expected=counted[place],
+            left_out=(
+                *(each for each in one.left_out if each.code not in (*weak, Judged.VIEWER.value)),
+                Judged.VIEWER.said(),
+            ),
         )
-        for one, count in zip(ranked, said, strict=False)
+        for place, one in enumerate(found)
     ]
     absent = [
         Series(study, "", key=f"shown-{place}", expected=count, left_out=(Judged.VIEWER.said(), Problem("missing-series")))
-        for place, count in enumerate(said[len(ranked) :], 1)
+        for place, count in enumerate(rest[len(unsure) :], 1)
     ]  # fmt: skip
     return [*judged_by_list, *absent]
+
+
+def _codes(series: Series) -> set[str]:
+    return {one.code for one in series.left_out}
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:

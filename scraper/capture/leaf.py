@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from scraper.capture import marks
+
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
 STEP_S: Final = 0.5  # how long a step may take to bring something
 TRIED: Final = 2  # steps in vain after which another means is tried
 PROVEN: Final = 6  # steps in vain of a means that worked, after which the stack is taken to have been seen
+GLANCE_S: Final = 0.12  # the same for a step that showed another image: the viewer had it already
+AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; some ask for them in blocks
+AROUND: Final = 220  # CSS pixels about the middle of the picture that are compared
 MAX_STEPS: Final = 80_000  # of one viewer
 BUTTON = """(forward) => {
   const shown = e => e.offsetParent && !e.disabled && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:"));
@@ -85,17 +90,22 @@ class Leafer:
         """
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
+        face = await self._face(x, y)
         every = tuple(Means) if forward else (Means.WHEEL, Means.ARROW)
         for means in (self._works,) if self._works else every:
-            moved = idle = 0
+            moved = idle = ahead = 0
             while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
                 if not await self._step(means, x, y, forward=forward, first=not moved and not idle):
                     break
-                if await self._brought(seen):
-                    self._works, moved, idle = means, moved + 1, 0
+                if await self._brought(seen, GLANCE_S if ahead else STEP_S):
+                    self._works, moved, idle, ahead = means, moved + 1, 0, 0
                     if await self._enough():
                         return True
+                    continue
+                before, face = face, await self._face(x, y)
+                if face != before and ahead < AHEAD:
+                    moved, ahead = moved + 1, ahead + 1
                 else:
                     idle += 1
             if moved:
@@ -125,9 +135,19 @@ class Leafer:
                     done = True
         return done
 
-    async def _brought(self, seen: int) -> int:
+    async def _face(self, x: float, y: float) -> tuple[str, bytes]:
+        """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""
+        left, top, side = max(x - AROUND, 0.0), max(y - AROUND, 0.0), 2.0 * AROUND
+        with self._window.quietly():
+            shown = await self._window.page.screenshot(
+                clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
+            )
+            return await marks.text(self._window), shown
+        return "", b""
+
+    async def _brought(self, seen: int, patience_s: float) -> int:
         """How much of use came since there were ``seen`` exchanges; waits a little for the first."""
-        give_up = time.monotonic() + STEP_S
+        give_up = time.monotonic() + patience_s
         while (left := give_up - time.monotonic()) > 0:
             seen += len(await self._window.traffic.after(seen, timeout_s=left))
             if fresh := await self._look():

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from scraper import assemble
 from scraper.capture import notation
@@ -35,6 +35,9 @@ SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PIECE: Final = 2**20
 ZSTD_PIECE: Final = 2**12  # bytes that are unpacked at once: a bomb's first piece must not fill the memory
+WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
+LEADS: Final = (0, 1, 2, 4, 8)  # bytes before the first header of several
+SMALLEST: Final = 132  # bytes of a DICOM stream with nothing in it
 MAX_HEADER: Final = 64  # bytes of a message before something packed
 _PACKED: Final = (b"\x1f\x8b\x08", b"PK\x03\x04", b"\x28\xb5\x2f\xfd")
 _PICTURED: Final = (b"\xff\xd8\xff", b"\x89PNG\r\n")
@@ -109,32 +112,38 @@ class Recogniser:
         head = _head(body)
         kind = sniff(head)
         boundary = multipart.boundary_of(content_type, head)
-        if depth > MAX_DEPTH or kind is Kind.EMPTY:
+        if depth > MAX_DEPTH:
             return
         if boundary is not None:
             yield from self._parts(body, boundary, depth)
         elif kind is not Kind.ZIP and 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
-            yield from self._object(body, at)
+            for begin, end in _chained(body, at):
+                yield from self._object(body, begin, end)
         elif kind in DICOM:
             yield from self._object(body, 0)
         elif kind is Kind.ZIP:
             yield from self._zip(body)
         elif kind in (Kind.GZIP, Kind.ZLIB, Kind.ZSTD):
             yield from self._inflated(body, depth)
-        elif kind in (Kind.JSON, Kind.TEXT):
-            yield from self._text(body, depth)
-        elif kind in (Kind.XML, Kind.HTML) and _size(body) <= MAX_JSON:
-            yield from _documents(kind, decode_text(_whole(body)))
         elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
             yield Pixels(_whole(body))
         elif kind in PICTURES:
             yield Picture(_size(body))
+        elif kind in WORDED:
+            yield from self._worded(kind, body, depth)
         elif kind is Kind.UNKNOWN and _size(body) <= MAX_JSON:
             yield from self._after_header(body, head, depth)
 
-    def _object(self, body: bytes | Path, skip: int) -> Iterator[Piece]:
-        """A DICOM stream that begins ``skip`` bytes into the body."""
-        path = self._copy(body, skip)
+    def _worded(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        """What a text lists, or holds packed."""
+        if kind in (Kind.JSON, Kind.TEXT):
+            yield from self._text(body, depth)
+        elif _size(body) <= MAX_JSON:
+            yield from _documents(kind, decode_text(_whole(body)))
+
+    def _object(self, body: bytes | Path, skip: int, end: int | None = None) -> Iterator[Piece]:
+        """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
+        path = self._copy(body if end is None else _whole(body)[:end], skip)
         try:
             header = assemble.settle(path)
         except CorruptInstance as err:
@@ -252,6 +261,38 @@ class Recogniser:
                     yield Metadata(one)
             elif (packed := _from_base64(one)) is not None:
                 yield from self.look(packed, "", depth + 1)
+
+
+def _chained(body: bytes | Path, at: int) -> list[tuple[int, int | None]]:
+    """Where the objects of a body lie whose first one begins at a place: several, where each is told by a length before it.
+
+    The lengths must lead from each header to the next object's, and from the last one to the body's very end.
+    """
+    if _size(body) <= MAX_JSON:
+        data = _whole(body)
+        for lead in (lead for lead in LEADS if lead < at):  # of the whole, a count for example
+            size = at - lead
+            for field in range(size - 3):
+                for order in ("little", "big"):
+                    for counted in (0, size):  # a length may include its header
+                        found = _walked(data, lead, size, field, order, counted)
+                        if len(found) > 1:
+                            return found
+    return [(at, None)]
+
+
+def _walked(
+    data: bytes, place: int, size: int, field: int, order: Literal["little", "big"], counted: int
+) -> list[tuple[int, int | None]]:
+    """The objects that lengths at one offset of each header lead to; none, where they lead astray."""
+    found: list[tuple[int, int | None]] = []
+    while place < len(data):
+        length = int.from_bytes(data[place + field : place + field + 4], order) - counted
+        begin, place = place + size, place + size + length
+        if length < SMALLEST or data[begin + 128 : begin + 132] != b"DICM":
+            return []
+        found.append((begin, place))
+    return found if place == len(data) else []
 
 
 def _documents(kind: Kind, text: str) -> Iterator[Document]:

@@ -92,7 +92,7 @@ class Browser:
                         locale="zh-CN",
                         timezone_id="Asia/Shanghai",
                         ignore_https_errors=self._settings.insecure,
-                        service_workers="block",  # they hide traffic
+                        service_workers="allow",  # a page may wait for its own; what they fetch is seen
                         accept_downloads=True,
                     )
                     self._window = Window(context, traffic, self._settings, self._closed)
