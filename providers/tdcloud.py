@@ -97,5 +97,7 @@ async def _press(session: Session) -> None:
             return
     if await driven.called(session, VIEWER) or (is_dialog and await field.count()):
         return
+    if not await control.is_enabled():  # the code was refused
+        return
     await control.click()
     session.traffic.touch()

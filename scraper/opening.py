@@ -192,7 +192,7 @@ class Opener:
         opens = owner.provider if owner.provider.has_viewer() else universal
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
-        async with window.guard():
+        async with window.guard(owner.link.host):
             await opens.open_viewer(owner.link, session)
             return [one async for one in watches.watch(owner.link, session)]
 

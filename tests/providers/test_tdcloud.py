@@ -3,7 +3,7 @@
 import pytest
 
 from fixtures.sites.reshaped import SHAPES, Reshaped
-from fixtures.sites.tdcloud.site import CODE, DIALOG, TWO_STEPS, TdcloudSite
+from fixtures.sites.tdcloud.site import CODE, DIALOG, DISABLED, TWO_STEPS, TdcloudSite
 from fixtures.world import World
 from providers.tdcloud import Tdcloud
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
@@ -27,6 +27,9 @@ CASES = (
     Case("a wrong code", SITE.link(), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误", ways=BROWSER),
     Case("a wrong code, by the button", SITE.link(TWO_STEPS), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
          ways=BROWSER),
+    Case("a control of no use before", SITE.link(DISABLED), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case("a wrong code, and a control of no use", SITE.link(DISABLED), {"captcha": "0000"}, raises=CredentialsRefused,
+         says="验证码错误", ways=BROWSER),
     Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=BROWSER),
 )  # fmt: skip
 NOT_OURS = (

@@ -205,8 +205,11 @@ class Window:
         return None
 
     @asynccontextmanager
-    async def guard(self) -> AsyncIterator[None]:
+    async def guard(self, host: str = "") -> AsyncIterator[None]:
         """Work on ``page`` itself in here: what the browser's library raises becomes one of our errors.
+
+        Args:
+            host: that the errors name, where no page is open yet.
 
         Raises:
             SiteChanged: the page does not show what was waited for. SiteUnreachable, BadCertificate: as for ``open``.
@@ -214,7 +217,7 @@ class Window:
         # Most of the library's calls end when the browser does, and say so; the odd one that does not is called off.
         guarded = asyncio.timeout(None)
         try:
-            with self._translated(self.traffic.host):
+            with self._translated(host or self.traffic.host):
                 async with guarded:
                     self._guarded.append(guarded)
                     try:
