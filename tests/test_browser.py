@@ -8,7 +8,14 @@ import pytest
 import trustme
 
 from fixtures.sites.generic_channels import site
-from scraper.errors import BadCertificate, BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.errors import (
+    BadCertificate,
+    BrowserMissing,
+    NoSuchStudy,
+    SiteChanged,
+    SiteUnreachable,
+    UsageError,
+)
 from scraper.model import Request
 from scraper.session import tap
 from scraper.session.browser import Browser, find_browser, proxy_option, resolver_rule
@@ -219,6 +226,19 @@ async def test_sites_that_are_not_there(settings, tmp_path):
                 with pytest.raises(SiteUnreachable) as caught:
                     await window.open(url)
                 assert caught.value.values["why"] == why
+
+
+async def test_an_error_without_a_word_is_told_by_its_status(settings, tmp_path):
+    async with Browser(settings, tmp_path / "spool") as browser:
+        window = await browser.window()
+        for status, kind, why in (
+            (404, NoSuchStudy, None),
+            (410, NoSuchStudy, None),
+            (503, SiteUnreachable, "HTTP 503"),
+        ):
+            with pytest.raises(kind) as caught:
+                await window.open(f"http://{site.MAIN}/wordless/{status}")
+            assert caught.value.values.get("why") == why
 
 
 async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settings, tmp_path):

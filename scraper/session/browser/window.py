@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.errors import CloudfilmError, SiteChanged, SiteUnreachable
+from scraper.errors import CloudfilmError, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.model import Request
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
@@ -22,12 +22,14 @@ from scraper.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket
+    from playwright.async_api import Response as PageResponse
 
 CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's own end
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
 DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
+WORDLESS = "ERR_HTTP_RESPONSE_CODE_FAILURE"  # an error's status without a body
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
 FETCH = """async ({url, method, headers, body}) => {
   try {
@@ -94,14 +96,39 @@ class Window:
 
         Raises:
             BadCertificate: TLS can't be trusted. SiteUnreachable: no connection, no answer in time, or the browser ended.
+            NoSuchStudy: 404 or 410, and not a word beside it.
         """
         host = self.traffic.host = urlsplit(url).hostname or ""
         self._check()
-        with self._translated(host, loading=True):
-            await self.page.goto(url, wait_until="commit")
+        statuses = list[int]()
+        with self._hearing(statuses):
+            try:
+                with self._translated(host, loading=True):
+                    await self.page.goto(url, wait_until="commit")
+            except SiteUnreachable as err:
+                if WORDLESS not in str(err.values.get("why")) or not statuses:
+                    raise
+                if statuses[-1] in (404, 410):
+                    raise NoSuchStudy(host=host) from err
+                raise SiteUnreachable(host=host, why=f"HTTP {statuses[-1]}") from err
         with ours(host, quiet=True):
             await self.page.wait_for_load_state("domcontentloaded", timeout=LOADED_S * 1000)
         self._check()
+
+    @contextmanager
+    def _hearing(self, statuses: list[int]) -> Iterator[None]:
+        """The statuses of the documents that the page is given meanwhile."""
+
+        def heard(answer: PageResponse) -> None:
+            if answer.request.is_navigation_request():
+                statuses.append(answer.status)
+
+        page = self.page
+        page.on("response", heard)
+        try:
+            yield
+        finally:
+            page.remove_listener("response", heard)
 
     async def as_phone(self, user_agent: str, width: int, height: int) -> None:
         """From the next page on, be a phone: its name, its screen in CSS pixels, its touch.
