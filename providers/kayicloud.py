@@ -27,7 +27,6 @@ from scraper.contract import (
     LinkExpired,
     Provider,
     Reply,
-    Request,
     Response,
     Series,
     Session,
@@ -251,7 +250,7 @@ async def _without_copies(series: Series, session: Session) -> Series:
     for frames in of_object.values():
         sources = [one.source for one in frames[:2] if isinstance(one.source, WadoUri)]
         if len(sources) > 1:
-            first, second = [await session.request(Request(one.url, headers=one.headers)) for one in sources]
+            first, second = [await session.get(one.url, headers=one.headers) for one in sources]
             has_one = second.status in (400, 404, 410, 416) or (second.ok and second.body == first.body)
             kept += frames[:1] if has_one else frames
         else:

@@ -47,6 +47,12 @@ async def test_case(case, via, world, tmp_path):
     assert not world.unexpected
 
 
+async def test_a_busy_server_gives_no_copies(world, tmp_path):
+    SITE.busy = 1
+    result = await check(Kayicloud, CASES[2], world, tmp_path)
+    assert not [one for study in result.studies for one in study.problems if one.code == "listed-twice"]
+
+
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
     assert Kayicloud.owns(of(link)) is None
