@@ -364,7 +364,10 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
 
 def _unpacked(archive: Path, folder: Path, *, salvage: bool) -> list[zip_archive.Member]:
     """A package's objects; a study of one object may come without a zip around it."""
-    if _kind(archive) is not sniff.Kind.PART10:
+    kind = _kind(archive)
+    if kind is not sniff.Kind.PART10:
+        if kind is not sniff.Kind.ZIP and not zip_archive.is_whole(archive):
+            raise CorruptInstance(what=sniff.NAMES.get(kind, sniff.NAMES[sniff.Kind.UNKNOWN]))
         return list(zip_archive.unpack(archive, folder, salvage=salvage))
     folder.mkdir(parents=True, exist_ok=True)
     return [zip_archive.Member(archive.stem, archive.replace(folder / "000001"))]

@@ -6,6 +6,7 @@ from fixtures.sites.token_api import site
 from fixtures.world import World
 from providers.token_api import TokenApi
 from scraper.errors import (
+    CorruptInstance,
     CredentialsRefused,
     CredentialsRequired,
     NoSuchStudy,
@@ -87,6 +88,13 @@ async def test_of_a_zip_that_stays_damaged_what_is_sound_is_kept_and_the_rest_na
     with World(site.TokenApiSite()) as world:
         again = await check(TokenApi, CASES[0], world, tmp_path)
     assert again.counts.expected == sum(SERIES.values())
+
+
+async def test_a_page_in_place_of_the_zip_is_called_one(tmp_path):
+    with World(site.TokenApiSite()) as world:
+        row = Case("closed", site.CLOSED, answers=GIVEN, raises=CorruptInstance)
+        result = await check(TokenApi, row, world, tmp_path)
+    assert result.error.values["what"] == "an HTML page"
 
 
 async def test_too_many_requests_are_waited_out(tmp_path):
