@@ -21,8 +21,8 @@ ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
     "test_what_a_package_lacks_is_told": ("badcrc",),
     "test_what_completeness_is_judged_by_is_said": ("package",),
     "test_every_way_to_the_images": (
-        "post", "xml", "wado", "socket", "blocks", "cards", "frame", "login-CredentialsRefused", "boxes", "package", "others",
-        "pictures-NotOriginalDicom",
+        "post", "xml", "wado", "socket", "blocks", "cards", "dropdown", "frame", "login-CredentialsRefused", "boxes",
+        "package", "others", "pictures-NotOriginalDicom",
     ),
 }  # fmt: skip
 

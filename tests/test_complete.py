@@ -128,3 +128,19 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
 )  # fmt: skip
 def test_the_studies_that_an_address_names(query, named):
     assert promote.named_studies(f"https://film.test/viewer?{query}#/x") == named
+
+
+@pytest.mark.parametrize(
+    ("value", "counts"),
+    [
+        ([{"name": "a", "count": 2}, {"name": "b", "count": 13}], [[2, 13]]),
+        ({"data": {"list": [{"n": "a", "imageNum": "2"}, {"n": "b", "imageNum": "0"}]}}, [[2]]),
+        ([{"studyUid": "1", "imageCount": 2}, {"studyUid": "2", "imageCount": 13}], []),
+        ([{"studyDate": "2025", "imageCount": 2}, {"studyDate": "2026", "imageCount": 13}], []),
+        ([{"name": "a", "count": 2}, {"name": "b"}], []),
+        ({"count": 2, "rows": [1, 2]}, []),
+    ],
+    ids=["series", "text", "studies", "dates", "not of each", "of pages"],
+)
+def test_counts_of_a_list(value, counts):
+    assert list(complete.tallies([Manifest("https://film.test/list", value)])) == counts

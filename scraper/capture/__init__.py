@@ -226,8 +226,13 @@ class Capture:
         return False
 
     async def _shows_more(self, rule: Rule) -> bool:
-        """Whether the viewer shows more series than a rule gives."""
+        """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
+        if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
+            return True
         return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
+
+    def _tallies(self) -> list[list[int]]:
+        return list(complete.tallies(self._catch.manifests))
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
@@ -290,11 +295,21 @@ class Capture:
                 )
             except CloudfilmError:
                 continue
-            if series:
+            if series and not (guess.rule.is_flat and self._leaves_out(guess.rule, series)):
                 self._guess = guess
                 return series
-            self._dropped.add(guess.rule.template)
+            if not series:
+                self._dropped.add(guess.rule.template)
         return []
+
+    def _leaves_out(self, rule: Rule, found: Sequence[Series]) -> bool:
+        """Whether lists name series that one list of images does not give, while the viewer may still show theirs."""
+        if self._is_played:
+            return False
+        study = self._study(self._catch.studies())
+        there = {one.series_instance_uid for one in found} | _of_records(rule)
+        lists = complete.lists(self._catch.manifests, self._catch, study)
+        return bool(complete.missing(study, lists, there))
 
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
         asker = Asker(self._session, sample, self._catch.new_file, guess.fresh.filled)
@@ -395,9 +410,8 @@ class Capture:
             ]
             there = {one.series_instance_uid for one in found}
             absent = complete.missing(study, lists, there) if found else []
-            entries = self._driver.entries if self._driver and not absent else []
             broken = complete.broken(study, len(self._catch.broken)) if found else []
-            return [*complete.with_entries(study, found, entries), *absent, *broken] if found else []
+            return [*(found if absent else self._counted(study, found)), *absent, *broken]
         by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
         merged = [
             replace(
@@ -419,11 +433,21 @@ class Capture:
         found = [*merged, *rest, *absent]
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
+    def _counted(self, study: str, found: list[Series]) -> list[Series]:
+        """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
+        sizes = {len(one.instances) for one in found}
+        shown = self._driver.entries if self._driver else []
+        for counts in (shown, *(one for one in self._tallies() if sizes.intersection(one))):
+            held = complete.with_entries(study, found, counts)
+            if held != found:
+                return held
+        return found
+
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
         if self.by is not By.MANIFEST or self._guess is None:
             return set()
-        return {value for record in self._guess.rule.records.values() for value in record.fields.values()}
+        return _of_records(self._guess.rule)
 
     def _is_packed(self, series: Series) -> bool:
         """Whether all of a series came in one answer together with others: the site's own package."""
@@ -439,6 +463,10 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     """One of several examinations that could not be brought; what it is known by."""
     why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
     return Problem("fetch-failed", (name,), {"why": why})
+
+
+def _of_records(rule: Rule) -> set[str]:
+    return {value for record in rule.records.values() for value in record.fields.values()}
 
 
 def _values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:

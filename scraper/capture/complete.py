@@ -26,6 +26,7 @@ _COUNT: Final = re.compile(
     re.IGNORECASE,
 )
 _EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
+_STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w*?(date|time)$", re.IGNORECASE)
 _STUDY_KEY: Final = re.compile(
     r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
     re.IGNORECASE,
@@ -189,6 +190,24 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     return [*judged_by_list, *absent]
 
 
+def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
+    """What lists state of each of their entries, an array each: how many images a series has, perhaps; no lists of studies."""
+    for manifest in manifests:
+        arrays: dict[tuple[str | int, ...], list[Record]] = defaultdict(list)
+        for record in records(manifest.value):
+            arrays[record.array].append(record)
+        for array in arrays.values():
+            names = {name for record in array for name in record.own}
+            keys = {name for name in names if _STUDY_KEY.search(name) or _STUDY_DATE.search(name)}
+            if any(len({record.fields.get(name) for record in array}) > 1 for name in keys):
+                continue
+            for name in sorted(name for name in names if _COUNT.search(name)):
+                said = [record.fields.get(name, "") for record in array]
+                if all(count.isdecimal() for count in said):
+                    yield [int(count) for count in said if int(count)]
+                    break
+
+
 def _codes(series: Series) -> set[str]:
     return {one.code for one in series.left_out}
 
@@ -334,6 +353,7 @@ __all__ = [
     "lists",
     "missing",
     "of_another",
+    "tallies",
     "with_entries",
     "without_others",
 ]

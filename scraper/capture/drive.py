@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
@@ -26,6 +27,7 @@ from scraper.capture.wording import (
     EXPIRED,
     HISTORY,
     NEVER,
+    NEXT_SERIES,
     NOTICE,
     SUBMIT,
     WAITING,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
 QUIET_S: Final = 2.0
+OPENED_S, LONGEST_S = 0.8, 20.0  # of silence after a series was opened, and until it is silent
 PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
 RECALL_S: Final = 120.0  # for a site to fetch a study from its archive
 LOOK_S: Final = 0.5  # between two looks at what can be pressed
@@ -46,6 +49,7 @@ MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
+VAIN: Final = 2  # entries that bring nothing, after which a list is none of series
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
 
@@ -102,6 +106,11 @@ class Driver:
             if quiet:
                 return False
         return False
+
+    async def _came(self) -> bool:
+        """Wait for what was just asked for; True where there is enough."""
+        self._window.traffic.touch()  # the page's silence counts from here
+        return await self.settle(OPENED_S, LONGEST_S)
 
     # ---- in
 
@@ -258,9 +267,14 @@ class Driver:
 
         The first one of the list is mostly shown already: where its entry brings nothing, it has its turn at the end.
         """
+        await marks.unfold(self._window)
         await self._note_entries()
-        if await self._scroll():
+        if await self._scroll() or await self._play_listed() or await self._play_chosen():
             return
+        await self._play_next()
+
+    async def _play_listed(self) -> bool:
+        """The series of a list, one after another; True where there is enough."""
         seen: set[str] = set()
         first: Mark | None = None
         for _ in range(MAX_SERIES):
@@ -271,13 +285,44 @@ class Driver:
             before = self._catch.size
             seen.add(f"{fresh[0].mark} {fresh[0].text}")
             if await self._open(fresh[0], is_first=len(seen) == 1):
-                return
+                return True
             if len(seen) == 1 and self._catch.size == before:
                 first = fresh[0]
             elif await self._scroll():
+                return True
+        if first is not None and await self._click(first):
+            return await self._came() or await self._scroll()
+        return False
+
+    async def _play_chosen(self) -> bool:
+        """The series of a drop-down list; one whose entries bring nothing is another kind of list."""
+        vain: Counter[str] = Counter()
+        for one in await marks.choices(self._window):
+            if vain[one.mark] >= VAIN or time.monotonic() > self._until:
+                continue
+            before = self._catch.size
+            if await marks.choose(self._window, one) and await self._came():
+                return True
+            if self._catch.size == before:
+                vain[one.mark] += 1
+            else:
+                vain[one.mark] = 0
+                if await self._scroll():
+                    return True
+        return False
+
+    async def _play_next(self) -> None:
+        """The series that a button leads to, one after another."""
+        vain = 0
+        while vain < VAIN and time.monotonic() < self._until:
+            before = self._catch.size
+            button = next((one for one in await self._words() if NEXT_SERIES.search(one.text.strip())), None)
+            if button is None or not await self._click(button) or await self._came():
                 return
-        if first is not None and await self._click(first) and not await self.settle(0.8, 20.0):
-            await self._scroll()
+            if self._catch.size == before:
+                vain += 1
+            elif await self._scroll():
+                return
 
     async def _open(self, mark: Mark, *, is_first: bool) -> bool:
         """Have a series shown: by a click, else by two, else by drawing it to the picture; True where there is enough.
@@ -291,7 +336,7 @@ class Driver:
                 done = await marks.click(self._window, mark, times=way)
             else:
                 done = stage is not None and await marks.drag(self._window, mark, stage["x"], stage["y"])
-            if done and await self.settle(0.8, 20.0):
+            if done and await self._came():
                 return True
             if self._catch.size > before:
                 break

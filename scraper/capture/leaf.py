@@ -17,6 +17,7 @@ TRIED: Final = 2  # steps in vain after which another means is tried
 PROVEN: Final = 6  # steps in vain of a means that worked, after which the stack is taken to have been seen
 GLANCE_S: Final = 0.12  # the same for a step that showed another image: the viewer had it already
 AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; some ask for them in blocks
+DRAWN: Final = 24  # CSS pixels that the mouse is drawn for one image
 AROUND: Final = 220  # CSS pixels about the middle of the picture that are compared
 MAX_STEPS: Final = 80_000  # of one viewer
 BUTTON = """(forward) => {
@@ -33,7 +34,7 @@ BUTTON = """(forward) => {
   return !!one; }"""
 SLIDER = """(forward) => {
   const fields = [...document.querySelectorAll("input[type=range], input[type=number], [class*=slider i] input")];
-  const one = fields.find(e => e.offsetParent && +e.max > 1 && e.max !== "");
+  const one = fields.find(e => e.offsetParent && e.max !== "" && +e.max >= 1 && +(e.step || 1) >= 1);
   if (!one) return false;
   const value = Math.min(+one.max, Math.max(+(one.min || 0), +one.value + (forward ? 1 : -1) * (+one.step || 1)));
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(one, String(value));
@@ -50,6 +51,7 @@ class Means(StrEnum):
     SLIDER = "slider"
     PAGE = "page"
     SIDEWAYS = "sideways"
+    DRAG = "drag"
 
 
 KEYS: Final = {
@@ -128,12 +130,22 @@ class Leafer:
                     script = BUTTON if means is Means.BUTTON else SLIDER
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
+                case Means.DRAG:
+                    done = await self._drawn(x, y, forward=forward)
                 case _:
                     if first:  # keys go where one has clicked last
                         await page.mouse.click(x, y)
                     await page.keyboard.press(KEYS[means][forward])
                     done = True
         return done
+
+    async def _drawn(self, x: float, y: float, *, forward: bool) -> bool:
+        mouse = self._window.page.mouse
+        await mouse.move(x, y)
+        await mouse.down()
+        await mouse.move(x, y + (DRAWN if forward else -DRAWN), steps=2)
+        await mouse.up()
+        return True
 
     async def _face(self, x: float, y: float) -> tuple[str, bytes]:
         """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""

@@ -297,4 +297,7 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
     )  # two things counted, one request
     if len(proofs) < least or against or is_shared:
         return None
-    return Rule(template, once, len(proofs), records=given)
+    alike: dict[tuple[str, ...], Path] = {}
+    for place, some in once.items():
+        alike.setdefault(some, place)  # one list may be asked for twice
+    return Rule(template, {place: some for some, place in alike.items()}, len(proofs), records=given)

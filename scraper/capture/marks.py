@@ -25,10 +25,11 @@ _LOOK: Final = """(mode) => {
     return Math.min(r.width, r.height) >= low && r.width <= 1.3 * high && r.height <= high; };
   /* What hangs together as a card: a small picture or a count of images, that the mouse finds something to press in. */
   const cards = () => {
+    const kinds = "div, li, p, a, td, tr, dd, dt, span, figure, button, section, article, img, canvas";
     const counted = /[(（\\[]\\s*(共\\s*)?\\d{1,4}\\s*[张幅帧]?\\s*[)）\\]]|\\d{1,4}\\s*(张|幅|帧|images?\b|slices?\b)/i;
     const pictured = e => [e, ...e.querySelectorAll("*")].some(one => boxed(one, 40, 260) &&
       (one.matches("img, canvas") || getComputedStyle(one).backgroundImage.startsWith("url")));
-    const some = [...document.querySelectorAll("div, li, a, td, tr, figure, button, section, article, img, canvas")].filter(e =>
+    const some = [...document.querySelectorAll(kinds)].filter(e =>
       shown(e) && boxed(e, 24, 320) && (getComputedStyle(e).cursor === "pointer" || e.draggable && !e.matches("img, a")) &&
       (pictured(e) || counted.test(e.innerText || "")));
     return some.filter(e => !some.some(o => o !== e && o.contains(e)));
@@ -71,6 +72,17 @@ _STAGE: Final = """() => { let best = null, size = 0;
     const r = e.getBoundingClientRect(), area = r.width * r.height;
     if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
   return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
+_UNFOLD: Final = (
+    """() => { for (const one of document.querySelectorAll("details:not([open]) > summary")) one.click(); }"""
+)
+_CHOICES: Final = """() => [...document.querySelectorAll("select")].flatMap((one, number) => {
+  const other = /语言|language|布局|layout|窗[宽位]|window|preset|缩放|zoom|%|×/i, shown = one.getBoundingClientRect();
+  const texts = [...one.options].map(each => each.text);
+  const said = [one.name, one.id, one.title, one.getAttribute("aria-label"), ...texts].join(" ");
+  if (!shown.width || one.disabled || one.multiple || one.options.length < 2 || other.test(said)) return [];
+  one.dataset.cloudfilmChoice = String(number);
+  return [...one.options].map((each, at) => ({mark: String(number), at})).filter(each => each.at !== one.selectedIndex);
+})"""
 _TEXT: Final = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
 
 
@@ -94,6 +106,15 @@ class Mark:
     def words(self) -> str:
         """Its wording, without the gaps that some frameworks put between two characters."""
         return _GAP.sub("", self.text.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An entry of a drop-down list: the frame that it is in, the list's mark, its place from 0 on."""
+
+    frame: Any
+    mark: str
+    at: int
 
 
 async def found(window: Window, mode: str) -> list[Mark]:
@@ -140,6 +161,31 @@ async def drag(window: Window, mark: Mark, x: float, y: float) -> bool:
     return False
 
 
+async def unfold(window: Window) -> None:
+    """Open what is folded up: a list of series may be."""
+    for frame in window.page.frames:
+        with window.quietly():
+            await frame.evaluate(_UNFOLD)
+
+
+async def choices(window: Window) -> list[Choice]:
+    """Every entry of the page's drop-down lists but the one that each shows now."""
+    found = []
+    for frame in window.page.frames:
+        with window.quietly():
+            found += [Choice(frame, one["mark"], one["at"]) for one in await frame.evaluate(_CHOICES)]
+    return found
+
+
+async def choose(window: Window, choice: Choice) -> bool:
+    """Choose an entry of a drop-down list; False where the page has it no more."""
+    with window.quietly():
+        selector = f'[data-cloudfilm-choice="{choice.mark}"]'
+        await choice.frame.select_option(selector, index=choice.at, timeout=CLICK_MS)
+        return True
+    return False
+
+
 async def stage(window: Window) -> dict[str, float] | None:
     """The middle of the largest picture, in the page's coordinates, and its size; None where there is none."""
     best: dict[str, float] | None = None
@@ -164,4 +210,4 @@ async def text(window: Window) -> str:
     return "\n".join(said)
 
 
-__all__ = ["Mark", "click", "drag", "found", "stage", "text"]
+__all__ = ["Choice", "Mark", "choices", "choose", "click", "drag", "found", "stage", "text", "unfold"]

@@ -20,6 +20,10 @@ ENTRY = re.compile(
 )
 CHOICE = re.compile(r"^(查看|详情|查看详情|打开|进入|选择|view|open|details?)$", re.IGNORECASE)
 HISTORY = re.compile(r"既往|历史|以往|以前|其他检查|prior|history|previous", re.IGNORECASE)
+NEXT_SERIES = re.compile(
+    r"^(下一?个?(序列|组|系列)|(序列|组)[>\u203a\u00bb]|next[ _-]?series|series[ _-]?(next|[>\u203a\u00bb]))$",
+    re.IGNORECASE,
+)
 NOTICE = re.compile(
     r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE
 )  # no consent: that is a person's
