@@ -26,7 +26,7 @@ _LOOK: Final = """(mode) => {
   /* What hangs together as a card: a small picture or a count of images, that the mouse finds something to press in. */
   const cards = () => {
     const kinds = "div, li, p, a, td, tr, dd, dt, span, figure, button, section, article, img, canvas";
-    const counted = /[(（\\[]\\s*(共\\s*)?\\d{1,4}\\s*[张幅帧]?\\s*[)）\\]]|\\d{1,4}\\s*(张|幅|帧|images?\b|slices?\b)/i;
+    const counted = /[(（\\[]\\s*(共\\s*)?\\d{1,4}\\s*[张幅帧]?\\s*[)）\\]]|\\d{1,4}\\s*(张|幅|帧|images?\\b|slices?\\b)/i;
     const pictured = e => [e, ...e.querySelectorAll("*")].some(one => boxed(one, 40, 260) &&
       (one.matches("img, canvas") || getComputedStyle(one).backgroundImage.startsWith("url")));
     const some = [...document.querySelectorAll(kinds)].filter(e =>
@@ -72,14 +72,16 @@ _STAGE: Final = """() => { let best = null, size = 0;
     const r = e.getBoundingClientRect(), area = r.width * r.height;
     if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
   return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
-_UNFOLD: Final = (
-    """() => { for (const one of document.querySelectorAll("details:not([open]) > summary")) one.click(); }"""
-)
-_CHOICES: Final = """() => [...document.querySelectorAll("select")].flatMap((one, number) => {
-  const other = /语言|language|布局|layout|窗[宽位]|window|preset|缩放|zoom|%|×/i, shown = one.getBoundingClientRect();
-  const texts = [...one.options].map(each => each.text);
+_EARLIER: Final = "历史|既往|以往|以前|检查|history|prior|previous|exam"  # what lists other examinations
+_UNFOLD: Final = """earlier => {
+  for (const one of document.querySelectorAll("details:not([open]) > summary"))
+    if (!new RegExp(earlier, "i").test(one.innerText)) one.click(); }"""
+_CHOICES: Final = """earlier => [...document.querySelectorAll("select")].flatMap((one, number) => {
+  const other = /语言|language|布局|layout|窗[宽位]|window|preset|缩放|zoom|%|×|(19|20)\\d\\d[-./年]\\d/i;
+  const texts = [...one.options].map(each => each.text), shown = one.getBoundingClientRect();
   const said = [one.name, one.id, one.title, one.getAttribute("aria-label"), ...texts].join(" ");
-  if (!shown.width || one.disabled || one.multiple || one.options.length < 2 || other.test(said)) return [];
+  const is_other = other.test(said) || new RegExp(earlier, "i").test(said);
+  if (!shown.width || one.disabled || one.multiple || texts.length < 2 || is_other) return [];
   one.dataset.cloudfilmChoice = String(number);
   return [...one.options].map((each, at) => ({mark: String(number), at})).filter(each => each.at !== one.selectedIndex);
 })"""
@@ -165,7 +167,7 @@ async def unfold(window: Window) -> None:
     """Open what is folded up: a list of series may be."""
     for frame in window.page.frames:
         with window.quietly():
-            await frame.evaluate(_UNFOLD)
+            await frame.evaluate(_UNFOLD, _EARLIER)
 
 
 async def choices(window: Window) -> list[Choice]:
@@ -173,7 +175,9 @@ async def choices(window: Window) -> list[Choice]:
     found = []
     for frame in window.page.frames:
         with window.quietly():
-            found += [Choice(frame, one["mark"], one["at"]) for one in await frame.evaluate(_CHOICES)]
+            found += [
+                Choice(frame, one["mark"], one["at"]) for one in await frame.evaluate(_CHOICES, _EARLIER)
+            ]
     return found
 
 
