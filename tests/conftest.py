@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,35 @@ ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
 }  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SLOW = (  # modules of programs and browsers, the slowest first
+    "test_universal", "test_batch", "test_tjmucih", "test_cli", "test_universal_pages", "test_gjwlyy", "test_browser",
+    "test_jnrmyy", "test_decode", "test_rjh", "test_zy91", "test_learn", "test_distributed", "test_survival", "test_leaks",
+    "test_record", "test_radonline", "test_nyfy", "test_wlycloud", "test_demo", "test_cif", "test_zscloud",
+)  # fmt: skip
+
+
+def _spread(items: list[pytest.Item]) -> None:
+    """Of several workers each begins with slow tests: at the end none is left with them alone.
+
+    Each gets an equal part of the list, from the front, and takes from another's end when it has none left.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = {name: [one for one in items if one.path.stem == name] for name in SLOW}
+    heads: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for place, item in enumerate(one for some in slow.values() for one in some):
+        heads[place % workers].append(item)
+    rest = [one for one in items if one.path.stem not in slow]
+    spread: list[pytest.Item] = []
+    for place, head in enumerate(heads):
+        size = (len(items) - len(spread)) // (workers - place)
+        fill = max(size - len(head), 0)
+        spread += sorted(head, key=lambda one: SLOW.index(one.path.stem)) + rest[:fill]
+        rest = rest[fill:]
+    items[:] = spread + rest
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """A browser costs seconds a row: every run takes one row that ends well of each platform.
 
     Of a platform that is worked by its page alone, it takes one that ends otherwise, too; its codes show nowhere else.
@@ -50,6 +78,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if kind in seen or not (ends_well or paged):
                 item.add_marker("thorough")
             seen.add(kind)
+    yield  # what is not meant to run is left out in here
+    _spread(items)
 
 
 def _needs_its_page(item: pytest.Item) -> bool:
