@@ -100,7 +100,7 @@ def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Seri
     images = sorted(images, key=lambda one: _number(one["InstanceNumber"]) or 0)
     classes = {one["SOPInstanceUID"]: one["SOPClassUID"] for one in images}
     syntaxes = {name for one in images for name in one["AvailableTransferSyntaxUID"].split("\\") if name}
-    held = Held(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)))
+    held = Held(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)), row["Modality"])
     return Series(
         study_instance_uid=study.uid,
         series_instance_uid=held.series_instance_uid,

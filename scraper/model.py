@@ -158,12 +158,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One series that an archive holds: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes it names."""
+    """One series that an archive holds: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes it names.
+
+    A SOP Class UID that the archive does not tell is empty; ``modality`` lets it be guessed.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
     classes: Mapping[str, str]
     syntaxes: tuple[str, ...] = ()
+    modality: str = ""
 
 
 Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | Asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,11 +16,20 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
-from scraper.errors import CloudfilmError, MissingInstances, SiteBusy, SiteChanged, SiteUnreachable
+from scraper.errors import (
+    CloudfilmError,
+    MissingInstances,
+    NotRegistered,
+    SiteBusy,
+    SiteChanged,
+    SiteUnreachable,
+)
 from scraper.model import Held
-from scraper.session.dimse import Dimse, Ended, Peer
-from scraper.session.landing import Landing
+from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
+from scraper.session.dimse_status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
+from scraper.session.landing import PLAIN, Landing
 from scraper.session.pace import Pace
+from scraper.session.storage_classes import Context, turns
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -29,7 +38,6 @@ AHEAD_BYTES = 256 * 2**20  # that what was fetched ahead may take on the disk
 CLASSES = 5  # SOP classes in one association: each takes a presentation context a Transfer Syntax
 LISTEN_S = 600.0  # another run of this computer may hold the port so long
 UID = re.compile(r"[0-9.]{1,64}")
-UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 BARREN = 3  # retrievals in a row that bring nothing at all: some archives refuse so, others send elsewhere
 LAST_ANSWER_S = 2.0  # a retrieval all of whose objects came may end properly
 _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID", "AccessionNumber")
@@ -54,9 +62,27 @@ class _Shelf:
     came_whole: int = 0  # lists in a row of which all came
     bytes: int = 0
     count: int = 0
+    useful: list[int] = field(
+        default_factory=lambda: [0]
+    )  # turns of proposals that brought something, the newest first
+    in_vain: int = 0  # lists of which no turn brought anything
+
+    def proposals(self, wanted: Sequence[str]) -> list[tuple[int, tuple[Context, ...]]]:
+        """Presentation contexts to propose for these objects: several turns where an archive does not tell their classes."""
+        told = list(dict.fromkeys(self.held.classes[uid] for uid in wanted))
+        made = list(
+            enumerate(turns(told, self.held.modality, self.held.syntaxes, STORAGE_CLASSES, MOST_CONTEXTS))
+        )
+        by_number = dict(made)
+        useful = [(number, by_number[number]) for number in self.useful if number in by_number]
+        if self.in_vain >= BARREN:
+            return useful
+        return useful + [(number, contexts) for number, contexts in made if number not in self.useful]
 
     def next_list(self, *, one_by_one: bool) -> list[str]:
-        """What to ask for now: what is awaited, then what stands behind it in the series."""
+        """What to ask for now: what is awaited, then what stands behind it in the series; nothing where none is awaited."""
+        if not self.awaited:
+            return []
         alone = [uid for uid in self.awaited if uid in self.alone or one_by_one]
         if alone:
             return alone[:1]
@@ -96,6 +122,8 @@ class Archive:
         self._misses = 0  # single retrievals in a row that brought nothing
         self._came = False  # has anything ever come
         self._hopeless: CloudfilmError | None = None
+        self._before = ""  # why C-MOVE follows, for whoever reads that it is refused, too
+        self._moves = True  # C-MOVE may bring what C-GET could not
         self._one_by_one = False  # the archive does not understand lists of UIDs
 
     async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -130,6 +158,7 @@ class Archive:
             raise self._hopeless
         key = (held.study_instance_uid, held.series_instance_uid)
         shelf = self._shelves.setdefault(key, _Shelf(held))
+        shelf.held = held  # a series that was listed again may have grown
         if uid in shelf.here:
             return shelf.here.pop(uid)
         awaited = shelf.awaited.get(uid)
@@ -163,31 +192,29 @@ class Archive:
 
     async def _fetch_list(self, shelf: _Shelf) -> None:
         wanted = shelf.next_list(one_by_one=self._one_by_one)
+        if not wanted:  # another series' failure answered those who waited
+            return
         shelf.asked.update(wanted)
         loop = asyncio.get_running_loop()
-        came: set[str] = set()
 
         def arrived(uid: str, path: Path) -> None:
-            came.add(uid)
             loop.call_soon_threadsafe(_put, shelf, uid, path)
 
-        classes = {uid: shelf.held.classes[uid] for uid in wanted}
-        landing = Landing(classes, shelf.held.syntaxes, self._folder, arrived)
-        keys = {
-            "QueryRetrieveLevel": "IMAGE",
-            "StudyInstanceUID": shelf.held.study_instance_uid,
-            "SeriesInstanceUID": shelf.held.series_instance_uid,
-            "SOPInstanceUID": "\\".join(wanted),
-        }
+        landing = Landing(wanted, shelf.held.syntaxes, self._folder, arrived)
         async with self._pace.turn(self._peer.host):
-            ended = await self._retrieve(keys, landing)
+            ended = await self._retrieve(shelf, wanted, landing)
         await asyncio.sleep(0)  # what came last is put where it belongs
-        missed = [uid for uid in wanted if uid not in came]
-        self._came = self._came or bool(came)
-        self._misses = 0 if came else self._misses + 1
-        if self._by is By.MOVE and not self._came:  # it may send elsewhere, or not be let through
+        missed = [uid for uid in wanted if uid not in landing.came]
+        self._came = self._came or bool(landing.came)
+        self._misses = 0 if landing.came else self._misses + 1
+        if (
+            self._by is By.MOVE and not self._came and not landing.callers
+        ):  # it may send elsewhere, or not be let through
+            self._one_by_one = self._one_by_one or ended.status == DESTINATION_UNKNOWN
             if self._misses >= BARREN:
-                self._hopeless = self._dimse.not_registered(f"nothing arrives at port {self._peer.listen}")
+                self._hopeless = self._dimse.not_registered(
+                    f"nothing arrives at port {self._peer.listen}{_after(ended)}"
+                )
                 raise self._hopeless
             return
         if not missed:
@@ -197,36 +224,93 @@ class Archive:
         else:
             shelf.came_whole = 0
             shelf.alone.update(missed)
-            if not came and ended.status >= 0xA000:
+            if not landing.came and (ended.status >= NOT_UNDERSTOOD or ended.status == DESTINATION_UNKNOWN):
                 self._one_by_one = True
 
     def _miss(self, shelf: _Shelf, uid: str, ended: Ended) -> None:
-        why = f"C-{self._by.name} 0x{ended.status:04X}"
+        why = describe_status(f"C-{self._by.name}", ended.status)
+        if not ended.agreed:
+            why = f"C-{self._by.name}: it accepts none of the presentation contexts for it"
+        elif ended.status == SUCCESS:
+            why += ": it says that all is sent"
         awaited = shelf.awaited.pop(uid, None)
         if awaited is not None and not awaited.done():
             awaited.set_exception(MissingInstances(why=why))
             awaited.exception()
 
-    async def _retrieve(self, keys: Mapping[str, str], landing: Landing) -> Ended:
+    async def _retrieve(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
         if self._by is By.GET:
             try:
-                ended = await self._in_thread(self._dimse.get, keys, landing)
+                ended = await self._get(shelf, wanted, landing)
             except SiteUnreachable:
-                self._barren = 0 if landing.count else self._barren + 1
+                self._barren = 0 if landing.came else self._barren + 1
                 if self._barren < BARREN:
                     raise
+                why = "C-GET: the connection was lost"
             else:
                 self._barren = 0
-                if not ended.refused:
-                    return ended
-            self._by = By.MOVE
+                if not ended.refused and (ended.agreed or self._came or landing.came):
+                    failed = ended.status != SUCCESS and len(wanted) == 1 and not landing.came
+                    return await self._also_by_move(ended, shelf, wanted, landing) if failed else ended
+                why = "C-GET: no storage class is accepted" if not ended.agreed else "C-GET is not offered"
+            return await self._move_instead(why, shelf, wanted, landing)
+        return await self._move(shelf, wanted, landing)
+
+    async def _also_by_move(
+        self, ended: Ended, shelf: _Shelf, wanted: Sequence[str], landing: Landing
+    ) -> Ended:
+        """C-MOVE for an object that C-GET could not bring, as long as C-MOVE works at all."""
+        if self._moves:
+            try:
+                await self._move(shelf, wanted, landing)
+            except (NotRegistered, SiteChanged, SiteUnreachable):
+                self._moves = False
+            else:
+                self._moves = bool(landing.callers)
+        return ended
+
+    async def _move_instead(self, why: str, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+        """C-MOVE, where C-GET brought nothing; a refusal names both."""
+        self._by, self._before = By.MOVE, f"{why}; "
+        return await self._move(shelf, wanted, landing)
+
+    async def _get(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+        """C-GET, with further presentation contexts for what did not come."""
+        best = Ended(agreed=False)
+        for number, contexts in shelf.proposals(wanted):
+            missing = [uid for uid in wanted if uid not in landing.came]
+            if not missing:
+                break
+            before = len(landing.came)
+            ended = await self._in_thread(self._dimse.get, _keys(shelf.held, missing), landing, contexts)
+            if not ended.offered:
+                return ended
+            best = ended if ended.agreed else best
+            if len(landing.came) > before:
+                shelf.useful = [number, *(other for other in shelf.useful if other != number)]
+            if ended.status >= NOT_UNDERSTOOD and len(missing) > 1:
+                break
+        if not landing.came:
+            shelf.in_vain += 1
+        return best
+
+    async def _move(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+        """C-MOVE; what the archive could not send in its own first Transfer Syntax is asked for once more without compression."""
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
-        try:
-            ended = await self._in_thread(_locked, lock, self._dimse, keys, landing)
-        except Timeout as err:
-            raise SiteBusy(host=self._peer.host, why=f"port {self._peer.listen} is in use") from err
-        if ended.refused:
-            raise SiteChanged(host=self._peer.host, what="neither C-GET nor C-MOVE is offered")
+        ended = Ended()
+        for preferred in (landing.syntaxes, PLAIN):
+            landing.syntaxes = preferred
+            missing = [uid for uid in wanted if uid not in landing.came]
+            try:
+                ended = await self._in_thread(_locked, lock, self._dimse, _keys(shelf.held, missing), landing)
+            except NotRegistered as err:
+                raise self._dimse.not_registered(f"{self._before}{err.values['why']}") from err
+            except Timeout as err:
+                raise SiteBusy(host=self._peer.host, why=f"port {self._peer.listen} is in use") from err
+            if ended.refused:
+                raise SiteChanged(host=self._peer.host, what="neither C-GET nor C-MOVE is offered")
+            if not landing.callers or landing.came.issuperset(wanted):
+                break
         return ended
 
     async def _in_thread(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
@@ -245,6 +329,21 @@ class Archive:
             await asyncio.gather(self._work, return_exceptions=True)
         await asyncio.to_thread(self._thread.shutdown)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+
+def _keys(held: Held, uids: Sequence[str]) -> dict[str, str]:
+    """The identifier of a retrieval (PS3.4 C.4.2.1.4)."""
+    return {
+        "QueryRetrieveLevel": "IMAGE",
+        "StudyInstanceUID": held.study_instance_uid,
+        "SeriesInstanceUID": held.series_instance_uid,
+        "SOPInstanceUID": "\\".join(uids),
+    }
+
+
+def _after(ended: Ended) -> str:
+    """The status with which a retrieval that brought nothing ended."""
+    return "" if ended.status == SUCCESS else f" ({describe_status('C-MOVE', ended.status)})"
 
 
 def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: Landing) -> Ended:

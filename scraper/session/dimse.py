@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pynetdicom
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 
 from scraper.assemble.charset import UTF8, decode, suspect
 from scraper.assemble.part10 import quiet
@@ -25,16 +25,29 @@ from scraper.errors import (
     SiteUnreachable,
     UnknownCalledTitle,
 )
-from scraper.session.landing import PLAIN, Landing, syntaxes_of
+from scraper.session.dimse_status import (
+    CANCELLED,
+    DESTINATION_UNKNOWN,
+    PENDING,
+    PROCESSING_FAILURE,
+    SUBOPERATIONS_FAILED,
+    SUCCESS,
+    describe_status,
+)
+from scraper.session.landing import PLAIN, Landing
+from scraper.session.listener import PortTaken, listening
+from scraper.session.storage_classes import Context
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.presentation import PresentationContext
 
 FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))  # Study Root; PS3.4 C.3
-MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: odd numbers from 1 to 255
-PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
+MOST_CONTEXTS = 128 - 2  # PS3.8 9.3.2.2: odd numbers from 1 to 255; two are for the query and the retrieval
+STORAGE_CLASSES = tuple(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
+UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 LATE = 5000  # matches that may still come after a query was cancelled
+MOST_REPEATED = 200_000  # rows of what was listed already: some archives answer a row for each instance
 _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
 ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these PDUs
 
@@ -57,10 +70,11 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a retrieval ended: the final status, and whether the archive offers this way at all."""
+    """How a retrieval ended: the final status, whether the archive offers this way, and takes a storage class proposed."""
 
     status: int = SUCCESS
     offered: bool = True
+    agreed: bool = True
 
     @property
     def refused(self) -> bool:
@@ -82,7 +96,7 @@ class Dimse:
         self._peer = peer
         self._folder = folder
         self._open: Association | None = None
-        self._offers: frozenset[str] = frozenset()  # SOP classes that the open association may receive
+        self._offers: frozenset[Context] = frozenset()  # what the open association proposed
         self._landing: Landing | None = None
         self._reached = False
         self._heard: dict[
@@ -119,31 +133,41 @@ class Dimse:
         raise AssertionError  # the last turn returned or raised
 
     def _found(self, asked: Dataset, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
-        association = self._associated([FIND])
+        association = self._associated([(FIND, PLAIN[:2])])
         self._require(association, FIND, "C-FIND")
         found: list[dict[str, str]] = []
-        status, late = None, 0
+        listed: set[str] = set()
+        own = UIDS[keys["QueryRetrieveLevel"]]
+        status, late, repeated = None, 0, 0
         with self._line("C-FIND"):
             for answer, match in association.send_c_find(asked, FIND, msg_id=1):
                 status = answer.get("Status")
-                if status in PENDING and match is not None and len(found) <= limit:
-                    found.append(_row(match, keys))
+                if status not in PENDING:
+                    continue
+                if match is None or len(found) > limit:
+                    late += 1
+                elif (row := _row(match, keys)).get(own) in listed:
+                    repeated += 1
+                else:
+                    listed.add(row.get(own, ""))
+                    found.append(row)
                     if len(found) > limit:
                         association.send_c_cancel(1, query_model=FIND)
-                elif status in PENDING and (late := late + 1) > LATE:
+                if late > LATE or repeated > MOST_REPEATED:
                     raise SiteChanged(host=self._peer.host, what="C-FIND without an end")
         self._judge(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
         return found
 
     # ---- C-GET and C-MOVE
 
-    def get(self, keys: Mapping[str, str], landing: Landing) -> Ended:
-        """Have objects sent over the same association (PS3.4 C.4.3); see ``move``."""
-        classes = frozenset(landing.classes.values())
-        wanted = [GET, *sorted(classes)]
-        association = self._associated(wanted, landing.syntaxes)
-        if GET not in _accepted(association):
+    def get(self, keys: Mapping[str, str], landing: Landing, contexts: Sequence[Context]) -> Ended:
+        """Have objects sent over the same association (PS3.4 C.4.3), in one of these presentation contexts; see ``move``."""
+        association = self._associated([(FIND, PLAIN[:2]), (GET, PLAIN[:2])], contexts)
+        accepted = _accepted(association)
+        if GET not in accepted:
             return Ended(offered=False)
+        if accepted.isdisjoint(uid for uid, _ in contexts):
+            return Ended(agreed=False)
         self._landing = landing
         with self._line("C-GET"):
             return self._final(association.send_c_get(_dataset(keys), GET), "C-GET", landing)
@@ -161,10 +185,10 @@ class Dimse:
         Raises:
             SiteUnreachable, SiteBusy, NotRegistered: as for ``find``. DiskFull, NotWritable: an object can't be written.
         """
-        association = self._associated([MOVE])
+        association = self._associated([(FIND, PLAIN[:2]), (MOVE, PLAIN[:2])])
         if MOVE not in _accepted(association):
             return Ended(offered=False)
-        with self._listening(landing), self._line("C-MOVE"):
+        with self._listener(landing), self._line("C-MOVE"):
             answers = association.send_c_move(_dataset(keys), self._peer.calling, MOVE)
             return self._final(answers, "C-MOVE", landing)
 
@@ -176,10 +200,12 @@ class Dimse:
             raise landing.failure
         if status in (0x0122, 0x0211):
             return Ended(status)
-        if status == 0xA801:
-            raise self.not_registered("C-MOVE 0xA801: move destination unknown")
-        # a warning says that some of it failed, 0xA9xx and 0xCxxx that this request is not understood: both are told
-        self._judge(status, what, allowed=(SUCCESS, 0xB000, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
+        # to a list of UIDs that it does not take an archive may answer so, too (pynetdicom's qrscp)
+        if status == DESTINATION_UNKNOWN and not landing.callers and len(landing.uids) == 1:
+            raise self.not_registered(describe_status(what, status))
+        # that some of it or all failed, and that this request is not understood, is a matter of what was asked for
+        failed = (DESTINATION_UNKNOWN, SUBOPERATIONS_FAILED, PROCESSING_FAILURE, 0xB000)
+        self._judge(status, what, allowed=(SUCCESS, *failed, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
         return Ended(status or SUCCESS)
 
     @contextmanager
@@ -195,43 +221,21 @@ class Dimse:
             raise SiteUnreachable(host=self._peer.host, why=f"the connection was lost during {what}") from err
 
     @contextmanager
-    def _listening(self, landing: Landing) -> Iterator[None]:
-        """A storage service of our own, for as long as one C-MOVE takes; it takes what was asked for and nothing else."""
-        entity = AE(self._peer.calling)
-        entity.require_called_aet = True
-        entity.maximum_associations = 4
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._peer.timeout_s
-        for sop_class in set(landing.classes.values()):
-            entity.add_supported_context(
-                sop_class, [*landing.syntaxes, *syntaxes_of(sop_class, landing.syntaxes)]
-            )
-        entity.add_supported_context("1.2.840.10008.1.1")  # an archive may verify first (C-ECHO)
-        handlers: list[Any] = [(evt.EVT_C_STORE, landing.store), (evt.EVT_C_ECHO, _echo)]
+    def _listener(self, landing: Landing) -> Iterator[None]:
         try:
-            server = entity.start_server(("0.0.0.0", self._peer.listen), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
-        except OSError as err:
-            raise self.not_registered(f"port {self._peer.listen}: {type(err).__name__}") from err
-        try:
-            yield
-        finally:
-            if server is not None:
-                server.shutdown()
+            with listening(self._peer.calling, self._peer.listen, self._peer.timeout_s, landing):
+                yield
+        except PortTaken as err:
+            raise self.not_registered(f"port {self._peer.listen}: {err}") from err
 
     # ---- associations
 
-    def _associated(self, sop_classes: Sequence[str], syntaxes: Sequence[str] = ()) -> Association:
-        """An association that carries these, the open one where it does.
-
-        One presentation context for each pair of SOP class and Transfer Syntax, as an archive chooses one syntax a context:
-        so every object can come as it is stored (PS3.8 9.3.2).
-        """
-        if self._open is not None and self._open.is_established and self._offers >= {*sop_classes, *syntaxes}:
+    def _associated(self, services: Sequence[Context], stored: Sequence[Context] = ()) -> Association:
+        """An association that offers these services, and to receive objects in these contexts; the open one where it does."""
+        if self._open is not None and self._open.is_established and self._offers >= {*services, *stored}:
             return self._open
         self._release()
-        contexts = [build_context(uid, list(PLAIN[:2])) for uid in sop_classes if uid in (FIND, GET, MOVE)]
-        stored = [uid for uid in sop_classes if uid not in (FIND, GET, MOVE)]
-        for uid in stored:
-            contexts += [build_context(uid, one) for one in syntaxes_of(uid, syntaxes)]
+        contexts = [build_context(uid, list(syntaxes)) for uid, syntaxes in (*services, *stored)]
         entity = AE(self._peer.calling)
         entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
         entity.network_timeout = None  # between two requests there is silence
@@ -247,16 +251,16 @@ class Dimse:
         try:
             association = entity.associate(
                 *self._peer.address,
-                contexts=contexts[:MOST_CONTEXTS],
+                contexts=contexts,
                 ae_title=self._peer.called,
-                ext_neg=[build_role(uid, scp_role=True) for uid in stored],
+                ext_neg=[build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _ in stored)],
                 evt_handlers=[(evt.EVT_PDU_RECV, note), (evt.EVT_C_STORE, take)],
             )
         except (OSError, UnicodeError) as err:  # a name that can't be resolved
             raise SiteUnreachable(host=self._peer.host, why=type(err).__name__) from err
         if not association.is_established:
             raise self._why_not()
-        self._open, self._offers = association, frozenset((*sop_classes, *syntaxes))
+        self._open, self._offers = association, frozenset((*services, *stored))
         if self._closed.is_set():
             self._release()
             raise SiteUnreachable(host=self._peer.host, why="the run ends")
@@ -282,7 +286,7 @@ class Dimse:
             return SiteUnreachable(host=host, why="no answer to the association")
         source, reason = told.source, told.reason_diagnostic
         if source == 1 and reason == 7:
-            return UnknownCalledTitle(host=host, called=self._peer.called)
+            return UnknownCalledTitle(host=host, called=self._peer.called, calling=self._peer.calling)
         if source == 3:  # the presentation layer: congestion, or its limit of associations
             return SiteBusy(host=host, why="too many associations")
         if told.result == 2:
@@ -312,8 +316,8 @@ class Dimse:
         if status == 0x0124:
             raise self.not_registered(f"{what} 0x0124: not authorized")
         if 0xA700 <= status <= 0xA7FF:
-            raise SiteBusy(host=host, why=f"{what} 0x{status:04X}")
-        raise SiteChanged(host=host, what=f"{what} 0x{status:04X}")
+            raise SiteBusy(host=host, why=describe_status(what, status))
+        raise SiteChanged(host=host, what=describe_status(what, status))
 
     def not_registered(self, why: str) -> NotRegistered:
         """The error that says what the archive's administrator has to do."""
@@ -342,11 +346,6 @@ def _reason(err: OSError | UnicodeError) -> str:
     if isinstance(err, (socket.gaierror, UnicodeError)):
         return "its name is not known"
     return type(err).__name__
-
-
-def _echo(event: evt.Event) -> int:
-    del event
-    return SUCCESS
 
 
 def _dataset(keys: Mapping[str, str], charset: str = "") -> Dataset:

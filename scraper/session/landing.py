@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -38,7 +38,7 @@ class Landing:
     """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
 
     Args:
-        classes: SOP Instance UID → SOP Class UID of what was asked for; anything else is turned away.
+        uids: SOP Instance UIDs of what was asked for; anything else is turned away.
         syntaxes: Transfer Syntaxes that the archive says it has these in.
         folder: where files go.
         arrived: told the UID and the file, in the library's thread.
@@ -46,15 +46,16 @@ class Landing:
 
     def __init__(
         self,
-        classes: Mapping[str, str],
+        uids: Collection[str],
         syntaxes: Sequence[str],
         folder: Path,
         arrived: Callable[[str, Path], None],
     ) -> None:
-        self.classes = classes
+        self.uids = frozenset(uids)
         self.syntaxes = syntaxes
         self.failure: CloudfilmError | None = None
-        self.count = 0
+        self.came: set[str] = set()
+        self.callers = 0  # associations that the archive opened to us
         self._folder = folder
         self._arrived = arrived
 
@@ -62,7 +63,7 @@ class Landing:
         """Handles one C-STORE request; gives its status (PS3.4 B.2.3)."""
         request = cast("C_STORE", event.request)
         uid = str(request.AffectedSOPInstanceUID)
-        if uid not in self.classes or request.DataSet is None:
+        if uid not in self.uids or request.DataSet is None:
             return NOT_ASKED_FOR
         path = self._folder / f"{uid}.dcm"
         part = path.with_suffix(f".{threading.get_ident()}.part")
@@ -77,7 +78,7 @@ class Landing:
             part.unlink(missing_ok=True)
             self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
             return OUT_OF_RESOURCES
-        self.count += 1
+        self.came.add(uid)
         self._arrived(uid, path)
         return STORED
 
