@@ -19,6 +19,7 @@ from providers.families.kayi import (
     GOOD,
     Info,
     InfoReply,
+    Server,
     Serving,
     StudiesReply,
     base64_of,
@@ -63,7 +64,7 @@ class KayicloudShare(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         info = await _info(link, session)
         answer = await session.get(f"{_server(link)}StudyData/GetStudies", params=_query(info, link))
-        for series in self._described(link, session, envelope.told(answer, StudiesReply)):
+        for series in self._described(link, session, envelope.told(answer, StudiesReply), info.vendor or ""):
             yield series
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -83,15 +84,20 @@ class KayicloudShare(Provider):
             async for found in self.discover(link, session):
                 yield found
             return
-        for series in self._described(link, session, envelope.told(answer, StudiesReply)):
+        for series in self._described(
+            link, session, envelope.told(answer, StudiesReply), _vendor(session, link)
+        ):
             yield series
 
-    def _described(self, link: ShareLink, session: Session, listed: StudiesReply) -> list[Series]:
+    def _described(
+        self, link: ShareLink, session: Session, listed: StudiesReply, vendor: str
+    ) -> list[Series]:
         if listed.code != GOOD:
             raise gone(listed.message or "", host=link.host)
         if not listed.data:
             raise NoSuchStudy(listed.message or "", host=link.host)
         found = []
+        server = Server(_server(link), vendor, _is_other(link))
         for one in listed.data:
             study = Study(
                 one.uid,
@@ -101,7 +107,7 @@ class KayicloudShare(Provider):
                 one.name or one.pat_name or "",
             )
             for place, series in enumerate(one.series):
-                serving = Serving(session, _server(link), one, series, self._lapsed, _is_other(link))
+                serving = Serving(session, server, one, series, self._lapsed)
                 count = whole(series.count) or 0
                 if count == sum(whole(image.frames) or 1 for image in series.images):
                     count = 0  # of frames
@@ -166,6 +172,14 @@ def _said(session: Session) -> InfoReply | None:
         return None
     last = asked[-1]
     return envelope.entered(Response(last.status, last.headers, last.read(), last.url), InfoReply)
+
+
+def _vendor(session: Session, link: ShareLink) -> str:
+    """The vendor's code, as the page got it with the share, or the link carries it."""
+    said = None if "signature" in link.params else _said(session)
+    if said is not None and said.data is not None:
+        return said.data.vendor or ""
+    return link.params.get("vendorCode", "")
 
 
 async def _info(link: ShareLink, session: Session) -> Info:

@@ -9,6 +9,7 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from scraper.contract import (
     Asked,
@@ -93,13 +94,29 @@ class StudiesReply(Answer):
     data: list[StudyReply] | None = None
 
 
+@dataclass(frozen=True)
+class Server:
+    """The image server.
+
+    Attributes:
+        root: its address, up to the calls' names.
+        vendor: ``vendorCode`` of the share; the server's signatures count only with it.
+        is_other: it goes by another name ("VRAD") and words its calls otherwise.
+    """
+
+    root: str
+    vendor: str
+    is_other: bool
+
+
 class Serving:
     """One series on the image server: woken before its first image."""
 
-    def __init__(self, session: Session, server: str, study: StudyReply, series: SeriesReply, lapsed: set[str],
-                 is_other: bool) -> None:  # fmt: skip  # noqa: FBT001
-        self._session, self._server, self._study, self._series = session, server, study, series
-        self._lapsed, self._is_other = lapsed, is_other
+    def __init__(
+        self, session: Session, server: Server, study: StudyReply, series: SeriesReply, lapsed: set[str]
+    ) -> None:
+        self._session, self._server, self._study, self._series = session, server.root, study, series
+        self._lapsed, self._is_other, self._vendor = lapsed, server.is_other, server.vendor
         self._patient = base64_of(study.patient_id or study.pat_id or "")
         self._waking = asyncio.Lock()
         self._failed = Counter[str]()
@@ -157,15 +174,15 @@ class Serving:
                 address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"}
             )
         query = {
-            "vendorCode": "",
+            "vendorCode": self._vendor,
             "ds": "rest",
             "imageObjKey": base64_of(first.object_key or ""),
             **signed,
             "bucketName": self._series.bucket or "null",
             "patientId": self._patient,
-            "studyuid": "",
-            "seriesuid": "",
-            "imageUid": "",
+            "studyuid": self._study.uid,
+            "seriesuid": self._series.uid,
+            "imageUid": first.uid,
             "aeTitle": "undefined",
             "forceDownload": "true",
             "getFrames": "true" if len(self._series.images) == 1 else "false",
@@ -182,7 +199,8 @@ class Serving:
             "imageid": (image.image_id if self._is_other else None) or str(at),
             **FULL,
         }
-        own = {"imageObjKey": base64_of(image.object_key or ""), "vendorCode": "", "patId": self._patient}
+        key = base64_of(image.object_key or "")
+        own = {"imageObjKey": key, "vendorCode": self._vendor, "patId": self._patient}
         query = (_given(image) if self._is_other else {}) or own
         return with_query(f"{self._server}dicomData/GetImage", query | named)
 

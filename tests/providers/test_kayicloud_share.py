@@ -1,18 +1,25 @@
 """卡易 shares: a password in four boxes, sleeping series, signatures that lapse, and the same server under another name."""
 
+import http.client
+import ssl
+from urllib.parse import parse_qsl, urlencode
+
 import pytest
 
 from fixtures.sites.kayicloud_share.site import (
     CANCELLED,
     EXPIRED,
     FREE,
+    HOST,
+    IMAGES,
     OPEN,
     PASSWORD,
     SHORT_LIVED,
     KayicloudShareSite,
+    b64,
 )
 from fixtures.sites.reshaped import SHAPES, Reshaped
-from fixtures.world import World
+from fixtures.world import World, hosts
 from providers.kayicloud_share import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.link import of
@@ -90,6 +97,39 @@ async def test_an_image_that_is_counted_and_not_listed_is_missing(world, tmp_pat
     SITE.unlisted = 1
     row = Case("counted", SITE.other_link(), series=SERIES, lacks="missing-instances")
     await check(KayicloudShare, row, world, tmp_path)
+
+
+async def test_verdicts_9_what_the_signature_covers_carries_its_values(world, tmp_path):
+    await check(KayicloudShare, CASES[0], world, tmp_path, Via.DIRECT)
+    for path in ("GetImage", "GetDicomSeriesInfo"):
+        for request in world.requests(path=path):
+            query = dict(parse_qsl(request.query, keep_blank_values=True))
+            assert all(query[name] for name in ("vendorCode", "studyuid", "seriesuid", "imageUid"))
+
+
+@pytest.mark.parametrize("name", ["vendorCode", "studyuid", "seriesuid", "imageUid"])
+def test_verdicts_9_the_emulation_refuses_an_empty_value(name):
+    site = KayicloudShareSite()
+    series, image = site.study.series[0], site.study.series[0].instances[0]
+    site.woken.add(series.uid)
+    query = {
+        "imageObjKey": b64(f"2026/01/测试/{image.sop_instance_uid}.dcm"), "vendorCode": "kayi", "patId": b64("P+1"),
+        "expires": "1790000000", "signature": site._signed(image.sop_instance_uid, 0),
+        "studyuid": site.study.study_instance_uid, "seriesuid": series.uid, "imageUid": image.sop_instance_uid,
+        "imageid": "0", "lossless": "1", "iq": "100",
+    }  # fmt: skip
+    with World(site) as world:
+        port = hosts(world.connect_to)[f"{HOST}:{IMAGES}"]
+        statuses = []
+        for sent in (query, query | {name: ""}):
+            unproven = ssl._create_unverified_context()  # noqa: S323  # the world's own authority
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=unproven)
+            connection.request(
+                "GET", f"/imageserver/dicomData/GetImage?{urlencode(sent)}", headers={"Host": HOST}
+            )
+            statuses.append(connection.getresponse().status)
+            connection.close()
+    assert statuses == [200, 403]
 
 
 async def test_a_refused_password_is_sent_once(world, tmp_path):
