@@ -49,6 +49,7 @@ class Session:
         ask: asks a person.
         spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
+        hosts: that the provider names beside the link's own site; what is a person's own may go there.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named
@@ -61,12 +62,15 @@ class Session:
         ask: Ask,
         spool: Path,
         tell: Callable[..., None] = lambda *_, **__: None,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         self.link = link
         self.settings = settings
         self._spool = spool
         self.tell = tell
         self._http = http
+        http.door.belongs_to(link.url, hosts)
+        http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
         self._answers = Answers(link, settings, ask)
