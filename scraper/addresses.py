@@ -110,20 +110,19 @@ def embedded(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for (mapped, compatible, NAT64, 6to4, Teredo, ISATAP), else itself."""
     if isinstance(address, IPv4Address):
         return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
     number = int(address)
-    if any(address in network for network in _NAT64):
-        return IPv4Address(number & 0xFFFFFFFF)
-    if address in _6TO4:
-        return IPv4Address(number >> 80 & 0xFFFFFFFF)
+    lowest = IPv4Address(number & 0xFFFFFFFF)
     if address in _TEREDO:
         return IPv4Address(~number & 0xFFFFFFFF)
-    if address in _COMPATIBLE and number > 0xFFFF:
-        return IPv4Address(number)
-    if number >> 32 & 0xFFFFFFFF in _ISATAP:
-        return IPv4Address(number & 0xFFFFFFFF)
-    return address
+    if address in _6TO4:
+        return IPv4Address(number >> 80 & 0xFFFFFFFF)
+    holds_it_last = (
+        address.ipv4_mapped is not None
+        or any(address in network for network in _NAT64)
+        or (address in _COMPATIBLE and number > 0xFFFF)
+        or number >> 32 & 0xFFFFFFFF in _ISATAP
+    )
+    return lowest if holds_it_last else address
 
 
 def zone_of(address: Address) -> Zone:

@@ -87,6 +87,7 @@ class Provider:
         route: matches ``path?query#fragment`` whole; named groups reach the recipe as ``link["name"]``.
         asks: what its page may ask of the user.
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
+        hosts: others of this platform, to which what is a person's own may go, wherever the link lies.
         marks: expressions like ``route`` that betray the platform on a host that no row lists.
         user_agent: where the site gives other answers to other browsers.
         mobile: the page wants a phone's screen and touch.
@@ -103,6 +104,7 @@ class Provider:
     route: ClassVar[str] = ""
     asks: ClassVar[tuple[Question, ...]] = ()
     deployments: ClassVar[tuple[Deployment, ...]] = ()
+    hosts: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
     mobile: ClassVar[bool] = False

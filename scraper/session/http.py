@@ -91,7 +91,7 @@ class _Options(dict[Any, Any]):
         super().__init__(options)
         self.way: ContextVar[dict[Any, Any]] = ContextVar("way")
 
-    def items(self) -> ItemsView[Any, Any]:
+    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override]  # a view of another dict
         """Read by the client as each request leaves."""
         return {**self, **self.way.get({})}.items()
 

@@ -10,17 +10,17 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
 
 from scraper.errors import BrowserMissing, SiteUnreachable, UsageError
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.window import Window
+from scraper.session.door import Door
+from scraper.session.door.relay import Relay
 from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import Traffic
 from scraper.session.workers import WorkerSockets
-from scraper.settings import ConnectTo, Settings, has_screen
+from scraper.settings import Settings, has_screen
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as Process
@@ -62,6 +62,9 @@ class Browser:
         self._one = asyncio.Lock()
         self._opening: asyncio.Timeout | None = None
         self._windows = 0
+        self._port = 0  # of the relay
+        self._relay = Relay(lambda: self._window.door if self._window else None, self._kept_out)
+        self._is_unfenced = False  # started without its sandbox
 
     async def __aenter__(self) -> Browser:
         return self
@@ -69,8 +72,13 @@ class Browser:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def window(self, *, user_agent: str = "", mobile: bool = False) -> Window:
+    async def window(self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None) -> Window:
         """A fresh window that shares nothing with others, its tap armed before the first navigation.
+
+        Args:
+            user_agent: another than a desktop browser's.
+            mobile: a phone's screen and touch.
+            door: judges where its requests go; by default one whose link is the first address opened.
 
         Raises:
             BrowserMissing: none installed, or none that starts.
@@ -95,7 +103,7 @@ class Browser:
                         service_workers="allow",  # a page may wait for its own; what they fetch is seen
                         accept_downloads=True,
                     )
-                    self._window = Window(context, traffic, self._settings, self._closed)
+                    self._window = Window(context, traffic, self._settings, self._closed, door)
                     await self._window.begin()
             return self._window
         except TimeoutError as err:
@@ -117,14 +125,21 @@ class Browser:
                 await self._window.close()
         finally:
             await self._stop()
+            await self._relay.close()
             await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
 
     async def _closed(self) -> None:
         """The window has ended."""
         if self._tap is not None:
             await self._tap.forget()
+        self._relay.drop()
         self._window = None
         self._one.release()
+
+    def _kept_out(self, host: str) -> None:
+        """A page asked for what is inside, where its link is not."""
+        if self._window is not None:
+            self._window.kept_out(host)
 
     async def _started(self) -> Process:
         if self._process is not None and self._process.is_connected():
@@ -137,6 +152,8 @@ class Browser:
             raise BrowserMissing
         from playwright.async_api import Error, async_playwright
 
+        if not self._port:
+            self._port = await self._relay.start()
         self._playwright = await async_playwright().start()
         why = ""
         for path in paths:
@@ -154,14 +171,11 @@ class Browser:
 
     async def _launch(self, playwright: Playwright, path: Path) -> Process:
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        rules = [rule for row in self._settings.connect_to if (rule := resolver_rule(row))]
-        mapped = [f"--host-resolver-rules={', '.join(rules)}"] if rules else []
         return await playwright.chromium.launch(
             executable_path=path,
             headless=not self._settings.headed,
-            args=[*FLAGS, *mapped],
+            args=[*FLAGS, *_by_relay(self._port)],
             chromium_sandbox=not _is_root(),
-            proxy=proxy_option(self._settings),  # type: ignore[arg-type]  # a TypedDict of the library's own
             downloads_path=self._spool / "downloads",
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
@@ -231,40 +245,10 @@ def _user_agent(version: str) -> str:
     )
 
 
-def resolver_rule(row: ConnectTo) -> str:
-    """One ``--connect-to`` as a rule of Chromium's resolver.
-
-    Raises:
-        UsageError: a new port for any host, which Chromium has no rule for.
-    """
-    if not row.address and not row.host:
-        raise UsageError(
-            f"--connect-to: the browser can't change only the port {row.port or ''} of every host"
-        )
-    host, address = (
-        f"[{name}]" if ":" in name else name for name in (row.host or "*", row.address or row.host)
-    )
-    pattern = f"{host}:{row.port}" if row.port is not None else host
-    return f"MAP {pattern} {address}" + (f":{row.to_port}" if row.to_port is not None else "")
-
-
-def proxy_option(settings: Settings) -> dict[str, str] | None:
-    """The proxy as the library takes it: the user's, else the environment's with this machine itself excluded.
-
-    A host that ``--connect-to`` maps is reached past the proxy, which would look its name up itself.
-    """
-    around = [row.host for row in settings.connect_to if row.host]
-    server = settings.proxy
-    if not server:
-        found = getproxies_environment()
-        server = found.get("https") or found.get("http") or found.get("all") or ""
-        around += ["localhost", "127.0.0.1", "[::1]", *found.get("no", "").split(",")]
-    if not server:
-        return None
-    parts = urlsplit(server if "://" in server else f"http://{server}")
-    port = f":{parts.port}" if parts.port else ""
-    option = {"server": f"{parts.scheme.replace('socks5h', 'socks5')}://{parts.hostname}{port}"}
-    if parts.username:
-        option |= {"username": parts.username, "password": parts.password or ""}
-    bypass = ",".join(dict.fromkeys(name.strip() for name in around if name.strip()))
-    return option | ({"bypass": bypass} if bypass else {})
+def _by_relay(port: int) -> list[str]:
+    """The browser goes through the relay, for this computer's own addresses too, and resolves no name."""
+    return [
+        f"--proxy-server=socks5://127.0.0.1:{port}",
+        "--proxy-bypass-list=<-loopback>",  # without it, loopback and link-local addresses go past any proxy
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ]

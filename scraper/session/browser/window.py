@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from scraper.model import Request
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
+from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.session.response import Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
@@ -47,11 +48,19 @@ class Window:
     Attributes:
         traffic: what was received, from the first navigation on.
         said: what the pages said in dialogs (``alert``); they are answered with "OK".
+        door: judges where its requests go.
+        on_kept_out: told the host of what a page asked for and was kept from, once a host.
     """
 
-    def __init__(self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any) -> None:
+    def __init__(
+        self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any, door: Door | None
+    ) -> None:
+        self.door = door or Door(settings)
+        self._is_own_door = door is None
+        self.refused: dict[str, None] = {}
         self.traffic = traffic
         self.said: list[str] = []
+        self.on_kept_out: Callable[[str], None] = lambda _: None
         self._asked: set[Any] = set()  # requests of the pages that have no answer yet
         self._context = context
         self._settings = settings
@@ -100,12 +109,17 @@ class Window:
         """
         host = self.traffic.host = urlsplit(url).hostname or ""
         self._check()
+        if self._is_own_door:
+            self.door.belongs_to(url)
+        self.door.failure = None
         statuses = list[int]()
         with self._hearing(statuses):
             try:
                 with self._translated(host, loading=True):
                     await self.page.goto(url, wait_until="commit")
             except SiteUnreachable as err:
+                if self.door.failure is not None and "_SOCKS_" in str(err.values.get("why")):
+                    raise self.door.failure from err
                 if WORDLESS not in str(err.values.get("why")) or not statuses:
                     raise
                 if statuses[-1] in (404, 410):
@@ -259,6 +273,12 @@ class Window:
     def quietly(self) -> AbstractContextManager[None]:
         """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
         return ours(self.traffic.host, quiet=True)
+
+    def kept_out(self, host: str) -> None:
+        """A page asked for an address inside this computer's network, and did not get it."""
+        if host not in self.refused:
+            self.refused[host] = None
+            self.on_kept_out(host)
 
     def lost(self, why: str) -> None:
         """The browser, or the page, is gone: whoever waits hears of it."""

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import (
+    getproxies_environment,
+    proxy_bypass_environment,  # type: ignore[attr-defined]  # not in the library's stubs
+)
 
 from scraper.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
 from scraper.domains import is_secure, same_site
-from scraper.errors import SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
 from scraper.session.door import network as net
 from scraper.session.door.secrets import plain_headers
 from scraper.settings import ConnectTo, Settings
@@ -63,7 +66,7 @@ class Door:
         self._called: dict[str, set[str]] = {}
         self._resolved: dict[str, tuple[float, tuple[str, ...]]] = {}
         self.refused: dict[str, None] = {}
-        self.failure: Exception | None = None
+        self.failure: CloudfilmError | None = None
         self.on_inside: Callable[[str], None] = lambda _: None
 
     # ---- whose door it is
@@ -99,9 +102,7 @@ class Door:
         if is_secure(self._home) and not is_secure(url):
             return False
         home = urlsplit(self._home).hostname or ""
-        return same_site(host, home) or any(
-            host == site or host.endswith("." + site) for site in self._sites
-        )
+        return same_site(host, home) or any(host == site or host.endswith("." + site) for site in self._sites)
 
     def was_called(self, url: str) -> bool:
         """Whether the person's own browser page called that host before."""
@@ -154,8 +155,8 @@ class Door:
         row = self._row(host, port)
         if row is not None and row.address:
             address = address_of(row.address)
-            placed = [str(address)] if address else await self._looked_up(canonical_host(row.address), port)
-            return Route(host, port, tuple(placed), row.to_port or port, is_mapped=True)
+            placed = (str(address),) if address else await self._looked_up(canonical_host(row.address), port)
+            return Route(host, port, placed, row.to_port or port, is_mapped=True)
         to_port = row.to_port if row is not None else None
         proxy = "" if row is not None else self.proxy_for(scheme, host)
         reach = WITHIN_REACH[await self._home_zone()]
@@ -201,7 +202,10 @@ class Door:
     async def _home_zone(self) -> Zone:
         """Where the link itself lies: judged once, by what its host resolves to."""
         if self._zone is None:
-            self._zone = await self._judge_home()
+            try:
+                self._zone = await self._judge_home()
+            except SiteUnreachable:  # nothing says that it lies inside
+                return Zone.PUBLIC
             if self._zone not in (Zone.PUBLIC, Zone.FAKE):
                 self.on_inside(urlsplit(self._home).hostname or "")
         return self._zone
