@@ -7,10 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import (
-    getproxies_environment,
-    proxy_bypass_environment,  # type: ignore[attr-defined]  # not in the library's stubs
-)
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
 from scraper.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
 from scraper.domains import is_secure, same_site
@@ -166,7 +163,7 @@ class Door:
                 raise UnsafeRedirect(host=host)
             return Route(host, port, (), None, proxy)
         found = await self._addresses(host, port)
-        allowed = [one for one in found if _zone(one) in reach]
+        allowed = tuple(one for one in found if _zone(one) in reach)
         if not allowed and self._is_home(host) and _zone(found[0]) is self._zone:
             allowed = found
         if not allowed:
