@@ -9,6 +9,7 @@ from scraper.errors import (
     CaptchaRequired,
     CloudfilmError,
     CorruptInstance,
+    CredentialsError,
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
@@ -171,7 +172,7 @@ class Provider:
 __all__ = [
     "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE",
     "PHONE_LAST4", "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired",
-    "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
+    "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsError", "CredentialsRefused", "CredentialsRequired",
     "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
     "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
     "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider",

@@ -257,6 +257,10 @@ class Session:
         self.at_close(archive.close)
         return archive
 
+    def trusts(self, url: str) -> bool:
+        """Whether a token or an answer may go to an address: the link's own site, or a host that the provider names."""
+        return self._http.door.trusts(url)
+
     def _keep_home(self, request: Request) -> None:
         """Refuse to send a person's answers to another site than the link's, but to hosts that its own page called."""
         door = self._http.door
