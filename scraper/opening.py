@@ -71,6 +71,7 @@ class Opener:
         self._ask = ask
         self._stdin = stdin
         self._equipment = equipment
+        self._warned_of_sandbox = False
 
     def read(self, given: str) -> ShareLink:
         """The link that a source holds.
@@ -161,6 +162,9 @@ class Opener:
             window = await browser.window(
                 user_agent=provider.user_agent, mobile=provider.mobile, door=http.door
             )
+            if browser.unfenced_why and not self._warned_of_sandbox:
+                self._warned_of_sandbox = True
+                self._watcher.say(f"no-sandbox-{browser.unfenced_why}")
             window.on_kept_out = lambda host: self._watcher.say("kept-out", host=host)
             return window
 

@@ -77,6 +77,7 @@ class Session:
         self.tell = tell
         self._http = http
         http.door.belongs_to(link.url, hosts)
+        http.door.gave_answers = lambda: bool(self._answers.secrets)
         http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
@@ -193,6 +194,8 @@ class Session:
         self._answers.were_sent()
         await self._take_cookies()
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
+        if response.hops and request.method == "GET":
+            self._http.door.lands(request.url, response.url)
         self.note(
             request.method,
             response.url,
@@ -363,6 +366,7 @@ class Session:
         """This link's window; started at the first call, with the cookies that the direct client has."""
         if self._window is None:
             self._window = await self._start_window()
+            self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window
 

@@ -81,7 +81,11 @@ class Answers:
         """
         if self._was_just_asked and request.body:
             return True
-        return any(holds_any(self.secrets, text) for text in (request.url.encode(), request.body or b""))
+        return self.hold(request.url, request.body or b"")
+
+    def hold(self, url: str, body: bytes) -> bool:
+        """Whether an address or a body holds an answer that can be recognised."""
+        return any(holds_any(self.secrets, text) for text in (url.encode(), body))
 
     def were_sent(self) -> None:
         """A request left: the next one is no longer the first after an answer."""

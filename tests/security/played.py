@@ -36,8 +36,13 @@ class Played:
         return PLACES.get(address, LAN)
 
 
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\nok"
+)
+
+
 class Trap:
-    """Listens on an address and remembers who came, with the first line said."""
+    """Listens on an address and remembers the first line that each said."""
 
     def __init__(self, address: str = LAN, port: int = 0) -> None:
         self._listening = socket.create_server((address, port))
@@ -61,10 +66,13 @@ class Trap:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
-            with connection:
-                connection.settimeout(2)
-                with suppress(OSError):
-                    self.lines.append(connection.recv(4096).split(b"\r\n")[0].decode("latin-1"))
-                    connection.sendall(
-                        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\nok"
-                    )
+            threading.Thread(target=self._hear, args=(connection,), daemon=True).start()
+
+    def _hear(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(5)
+            with suppress(OSError):
+                line = connection.recv(4096).split(b"\r\n")[0].decode("latin-1")
+                if line:
+                    self.lines.append(line)
+                connection.sendall(ANSWER)

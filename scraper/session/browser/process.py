@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from playwright.async_api import CDPSession, Playwright
 
 FLAGS = (
+    # nothing of the browser's own: no safe browsing, updates, translation, hints, reports, no DNS by HTTPS
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability",
+    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability", "--no-pings", "--no-service-autorun",
+    "--disable-client-side-phishing-detection", "--safebrowsing-disable-auto-update", "--disable-breakpad",
+    "--disable-field-trial-config", "--disable-extensions", "--disable-translate", "--no-default-browser-check",
+    # nothing past the relay: no QUIC, no UDP of WebRTC
+    "--disable-quic", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
@@ -64,7 +69,7 @@ class Browser:
         self._windows = 0
         self._port = 0  # of the relay
         self._relay = Relay(lambda: self._window.door if self._window else None, self._kept_out)
-        self._is_unfenced = False  # started without its sandbox
+        self.unfenced_why = ""  # why it runs without its sandbox, where it does
 
     async def __aenter__(self) -> Browser:
         return self
@@ -104,6 +109,7 @@ class Browser:
                         accept_downloads=True,
                     )
                     self._window = Window(context, traffic, self._settings, self._closed, door)
+                    await context.grant_permissions([])  # what is not granted is refused, not asked
                     await self._window.begin()
             return self._window
         except TimeoutError as err:
@@ -135,6 +141,11 @@ class Browser:
         self._relay.drop()
         self._window = None
         self._one.release()
+
+    @property
+    def asked_hosts(self) -> tuple[str, ...]:
+        """Every host that the process asked for, whoever in it."""
+        return tuple(self._relay.asked)
 
     def _kept_out(self, host: str) -> None:
         """A page asked for what is inside, where its link is not."""
@@ -170,12 +181,25 @@ class Browser:
         return self._process
 
     async def _launch(self, playwright: Playwright, path: Path) -> Process:
+        """Start one, in its sandbox where the system lets it; root has none."""
+        from playwright.async_api import Error
+
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.unfenced_why = "root" if _is_root() else ""
+        try:
+            return await self._launched(playwright, path)
+        except Error as err:
+            if self.unfenced_why or "sandbox" not in str(err).lower():
+                raise
+            self.unfenced_why = "system"
+            return await self._launched(playwright, path)
+
+    async def _launched(self, playwright: Playwright, path: Path) -> Process:
         return await playwright.chromium.launch(
             executable_path=path,
             headless=not self._settings.headed,
             args=[*FLAGS, *_by_relay(self._port)],
-            chromium_sandbox=not _is_root(),
+            chromium_sandbox=not self.unfenced_why,
             downloads_path=self._spool / "downloads",
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
@@ -200,7 +224,12 @@ class Browser:
         def current() -> Traffic | None:
             return self._window.traffic if self._window else None
 
-        tap = self._tap = Tap(send, current, self._settings.timeout_s, programs=self._settings.keep_programs)
+        def may_go(url: str, body: bytes) -> bool:
+            return self._window is None or self._window.may_go(url, body)
+
+        tap = self._tap = Tap(
+            send, current, self._settings.timeout_s, programs=self._settings.keep_programs, may_go=may_go
+        )
         session.on("Fetch.requestPaused", tap.paused)
         sockets = WorkerSockets(send, self._heard)
         session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
 from scraper.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
-from scraper.domains import is_secure, same_site
+from scraper.domains import is_secure, same_site, site_of
 from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
 from scraper.session.door import network as net
 from scraper.session.door.secrets import plain_headers
@@ -51,6 +51,7 @@ class Door:
     Attributes:
         refused: hosts that were kept out, in order.
         failure: why the last connection that was asked for could not be made.
+        gave_answers: whether anything of a person was handed out already.
         on_inside: told the link's host, once, where the link itself lies inside a private network.
     """
 
@@ -65,6 +66,7 @@ class Door:
         self.refused: dict[str, None] = {}
         self.failure: CloudfilmError | None = None
         self.on_inside: Callable[[str], None] = lambda _: None
+        self.gave_answers: Callable[[], bool] = lambda: False
 
     # ---- whose door it is
 
@@ -100,6 +102,13 @@ class Door:
             return False
         home = urlsplit(self._home).hostname or ""
         return same_site(host, home) or any(host == site or host.endswith("." + site) for site in self._sites)
+
+    def lands(self, url: str, target: str) -> None:
+        """The link was opened, and its own redirects led to another site before anything was given: that is its site, too."""
+        if url.partition("#")[0] != self._home.partition("#")[0] or self.gave_answers():
+            return
+        if is_secure(target) or not is_secure(self._home):
+            self._sites.add(site_of(urlsplit(target).hostname or ""))
 
     def was_called(self, url: str) -> bool:
         """Whether the person's own browser page called that host before."""

@@ -24,6 +24,19 @@ VERSION, CONNECT, NO_AUTH, NAME, IPV4, IPV6 = 5, 1, 0, 3, 1, 4
 SUCCEEDED, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
 HELLO_S = 10.0  # a client that has not said where it wants to go by then is none of ours
 AHEAD = 2**20  # bytes that one side may be ahead of the other
+OWN = (
+    "accounts.google.com", "clients1.google.com", "clients2.google.com", "clients3.google.com", "clients4.google.com",
+    "clientservices.googleapis.com", "update.googleapis.com", "safebrowsing.googleapis.com", "sb-ssl.google.com",
+    "optimizationguide-pa.googleapis.com", "content-autofill.googleapis.com", "translate.googleapis.com",
+    "redirector.gvt1.com", "edgedl.me.gvt1.com", "dns.google", "chrome.cloudflare-dns.com", "edge.microsoft.com",
+    "config.edge.skype.com", "smartscreen.microsoft.com", "msedge.api.cdp.microsoft.com",
+)  # fmt: skip
+"""Hosts that browsers ask on their own (signing in, updates, warnings, hints): no page of a hospital lives there."""
+
+
+def _is_browsers_own(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    return any(name == own or name.endswith("." + own) for own in OWN)
 
 
 class Relay:
@@ -40,7 +53,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipes: set[_Pipe] = set()
-        self.asked: dict[str, None] = {}  # every host that the browser asked for
+        self.asked: dict[str, None] = {}  # every host that was let through to the door
 
     async def start(self) -> int:
         """Listen; gives the port."""
@@ -77,11 +90,11 @@ class Relay:
         except (TimeoutError, ConnectionError, ValueError):
             client.abort()
             return
-        self.asked[host] = None
         door = self._current()
-        if door is None:
+        if door is None or _is_browsers_own(host):
             client.refuse(FORBIDDEN)
             return
+        self.asked[host] = None
         try:
             # the scheme is not known yet; it matters for the environment's proxies alone
             route = await door.route_to(canonical_host(host), port, "http" if port == 80 else "https")
