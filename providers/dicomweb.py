@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 from providers.families import qido
 from scraper.contract import (
     TOKEN,
     AsyncIterator,
     CloudfilmError,
+    CredentialsError,
     CredentialsRequired,
     Found,
     LinkExpired,
+    NotOriginalDicom,
+    Page,
     Provider,
     Session,
     ShareLink,
     SiteChanged,
+    StudyGone,
 )
 
 # of public viewers; tried where no page names one
@@ -32,6 +36,11 @@ CONFIGURED = re.compile(r"""(?P<name>qidoRoot|wadoRoot)['"]?\s*:\s*(['"`])(?P<ro
 CONFIGURATION = "app-config.js"
 UID = r"[0-9.]{3,64}"
 SHOWN = rf"[^#]*\?(?:.*&)?StudyInstanceUIDs?=(?P<shown>{UID})(?:(?:[,&#\\]|%2C|%5C).*)?"
+REFUSALS = (
+    CredentialsError,
+    StudyGone,
+    NotOriginalDicom,
+)  # what a service says; all else the viewer may do better
 ASKED = r"/studies[/?]"  # the viewer's own first query: before it, the page is megabytes of program that load and start
 
 
@@ -43,11 +52,18 @@ class DicomWeb(Provider):
     example = "https://viewer.example/viewer?StudyInstanceUIDs=1.2.3&token=eyJ"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        uids = _uids(link)
-        service = await _service(link, session, uids[0])
-        for uid in uids:
-            async for series in qido.series(session, service, uid):
-                yield series
+        try:
+            uids = _uids(link)
+            service = await _service(link, session, uids[0])
+            for uid in uids:
+                async for series in qido.series(session, service, uid):
+                    yield series
+        except REFUSALS:
+            raise
+        except CloudfilmError as err:
+            if isinstance(err, SiteChanged):
+                raise
+            raise SiteChanged(host=link.host, what=f"the service can't be asked ({err.code})") from err
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
@@ -104,20 +120,57 @@ async def _found(
         service = qido.Service(link.origin + link["root"], headers, query)
         await qido.answers(session, service, study)
         return service
-    for beside in dict.fromkeys((link.join(f"/{CONFIGURATION}"), link.join(CONFIGURATION))):
-        try:
-            config = await session.get(beside)
-        except CloudfilmError as err:
-            raise SiteChanged(host=link.host, what="/app-config.js does not come") from err
-        named = {one["name"]: one["root"] for one in CONFIGURED.finditer(config.text)} if config.ok else {}
+    async for address, text in _configurations(link, session):
+        named = {match["name"]: match["root"] for match in CONFIGURED.finditer(text)}
         if named:
-            roots = (named.get(one, "") for one in ("qidoRoot", "wadoRoot"))
-            asked, files = (link.join(root).rstrip("/") if root else "" for root in roots)
-            service = qido.Service(asked or files, headers, query, files)
-            await qido.answers(session, service, study)
-            return service
+            roots = (named.get(name, "") for name in ("qidoRoot", "wadoRoot"))
+            asked, files = (urljoin(address, root).rstrip("/") if root else "" for root in roots)
+            return await _configured(session, study, qido.Service(asked or files, headers, query, files))
     for root in ROOTS:
         service = qido.Service(link.origin + root, headers, query)
         if await qido.answers(session, service, study):
             return service
     raise SiteChanged(host=link.host, what="no DICOMweb service was found")
+
+
+async def _configurations(link: ShareLink, session: Session) -> AsyncIterator[tuple[str, str]]:
+    """Each configuration, with the address that what it names is relative to: first the one that the page itself loads."""
+    here = link.url.partition("#")[0]
+    page = await session.get(here)
+    asked = dict.fromkeys(
+        [*_loaded(page.text, page.url), link.join(CONFIGURATION), link.join(f"/{CONFIGURATION}")]
+    )
+    for address in asked:
+        with contextlib.suppress(CloudfilmError):
+            config = await session.get(address)
+            if config.ok:
+                yield page.url, config.text
+
+
+def _loaded(text: str, url: str) -> list[str]:
+    """The addresses of a page's own configuration scripts."""
+    page = Page(text, url)
+    base = urljoin(url, page.attribute("base[href]", "href"))
+    scripts = [script.attributes.get("src") or "" for script in page.all("script[src]")]
+    return [
+        urljoin(base, script)
+        for script in scripts
+        if script.partition("?")[0].rpartition("/")[2] == CONFIGURATION
+    ]
+
+
+async def _configured(session: Session, study: str, service: qido.Service) -> qido.Service:
+    """A service that a configuration names, without what opens it where it is another site's.
+
+    Raises:
+        SiteChanged: it is another site's, and refuses; the viewer in the browser may have leave to ask it.
+    """
+    roots = (service.root, service.files or service.root)
+    if all(session.trusts(root) for root in roots):
+        await qido.answers(session, service, study)
+        return service
+    bare = qido.Service(service.root, files=service.files)
+    with contextlib.suppress(*REFUSALS):
+        if await qido.answers(session, bare, study):
+            return bare
+    raise SiteChanged(host=session.link.host, what="its service is another site's, which gets no token")

@@ -9,6 +9,7 @@ from scraper.errors import (
     CaptchaRequired,
     CloudfilmError,
     CorruptInstance,
+    CredentialsError,
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
@@ -87,6 +88,7 @@ class Provider:
         route: matches ``path?query#fragment`` whole; named groups reach the recipe as ``link["name"]``.
         asks: what its page may ask of the user.
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
+        hosts: others of this platform, to which what is a person's own may go, wherever the link lies.
         marks: expressions like ``route`` that betray the platform on a host that no row lists.
         user_agent: where the site gives other answers to other browsers.
         mobile: the page wants a phone's screen and touch.
@@ -103,6 +105,7 @@ class Provider:
     route: ClassVar[str] = ""
     asks: ClassVar[tuple[Question, ...]] = ()
     deployments: ClassVar[tuple[Deployment, ...]] = ()
+    hosts: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
     mobile: ClassVar[bool] = False
@@ -169,7 +172,7 @@ class Provider:
 __all__ = [
     "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE",
     "PHONE_LAST4", "SMS_CODE", "TOKEN", "WECHAT_PHONE", "Asked", "AsyncIterator", "CaptchaRequired",
-    "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
+    "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsError", "CredentialsRefused", "CredentialsRequired",
     "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
     "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
     "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider",

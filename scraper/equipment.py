@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.session.door import Network
 from scraper.session.pace import Pace
 from scraper.settings import Settings
 from scraper.store import disk
@@ -25,9 +26,13 @@ class Equipment:
     Args:
         settings: the run's options.
         pace: one that others keep as well; by default a pace of its own.
+        network: how names are resolved and addresses reached; by default the system's.
     """
 
-    def __init__(self, settings: Settings, *, pace: Pace | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, pace: Pace | None = None, network: Network | None = None
+    ) -> None:
+        self.network = network
         self.pace = pace or Pace(settings.jobs, settings.rate)
         self.spool = Path()
         self._settings = settings

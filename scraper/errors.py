@@ -249,6 +249,10 @@ class SiteChanged(SiteError):
     """The site answers in a way that no recipe knows. Values: ``host``, ``what`` (URL path and key)."""
 
 
+class ForeignHost(SiteChanged):
+    """The site would have what is a person's own go to another site's host. Values: ``host``, ``what``."""
+
+
 class SiteUnreachable(SiteError):
     """No connection, or silence. Values: ``host``, ``why``. ``begun``: the head of an answer that was cut short, if any."""
 

@@ -31,6 +31,7 @@ from scraper.link import of
 from scraper.model import Request, Via
 from scraper.registry import Owner
 from scraper.session import Ask
+from scraper.session.door import Door
 from scraper.session.http import Http
 from scraper.settings import BrowserUse, Settings
 
@@ -70,6 +71,7 @@ class Opener:
         self._ask = ask
         self._stdin = stdin
         self._equipment = equipment
+        self._warned_of_sandbox = False
 
     def read(self, given: str) -> ShareLink:
         """The link that a source holds.
@@ -122,6 +124,7 @@ class Opener:
         http = Http(
             replace(self._settings, timeout_s=min(self._settings.timeout_s, PRECHECK_TIMEOUT_S)),
             self._equipment.pace,
+            door=Door(self._settings, self._equipment.network),
         )
         here = share
         try:
@@ -156,11 +159,20 @@ class Opener:
 
         async def start_window() -> Window:
             browser = await self._equipment.browser()
-            return await browser.window(user_agent=provider.user_agent, mobile=provider.mobile)
+            window = await browser.window(
+                user_agent=provider.user_agent, mobile=provider.mobile, door=http.door
+            )
+            if browser.unfenced_why and not self._warned_of_sandbox:
+                self._warned_of_sandbox = True
+                self._watcher.say(f"no-sandbox-{browser.unfenced_why}")
+            window.on_kept_out = lambda host: self._watcher.say("kept-out", host=host)
+            return window
 
+        door = Door(self._settings, self._equipment.network)
+        http = Http(self._settings, self._equipment.pace, provider.user_agent, door)
         session = Session(
-            owner.link, self._settings, Http(self._settings, self._equipment.pace, provider.user_agent),
-            start_window=start_window, ask=self._ask, spool=spool, tell=self._watcher.say,
+            owner.link, self._settings, http, start_window=start_window, ask=self._ask, spool=spool,
+            tell=self._watcher.say, hosts=(*provider.shape().hosts, *provider.hosts),
         )  # fmt: skip
         stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)

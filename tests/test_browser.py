@@ -18,7 +18,7 @@ from scraper.errors import (
 )
 from scraper.model import Request
 from scraper.session import tap
-from scraper.session.browser import Browser, find_browser, proxy_option, resolver_rule
+from scraper.session.browser import Browser, find_browser
 from scraper.session.http import Cookie
 from scraper.session.installed import installed
 from scraper.settings import ConnectTo, Settings
@@ -309,51 +309,6 @@ async def test_no_screen(tmp_path, monkeypatch):
     async with Browser(Settings(headed=True), tmp_path / "spool") as browser:
         with pytest.raises(UsageError):
             await browser.window()
-
-
-@pytest.mark.parametrize(
-    "given, rule",
-    [
-        ("a.test:443:127.0.0.1:8443", "MAP a.test:443 127.0.0.1:8443"),
-        ("a.test::127.0.0.1:", "MAP a.test 127.0.0.1"),
-        (":80:127.0.0.1:8080", "MAP *:80 127.0.0.1:8080"),
-        ("a.test:80::8080", "MAP a.test:80 a.test:8080"),
-        ("[2001:db8::1]:80:[::1]:8080", "MAP [2001:db8::1]:80 [::1]:8080"),
-    ],
-)
-def test_resolver_rules(given, rule):
-    assert resolver_rule(ConnectTo.parse(given)) == rule
-
-
-def test_a_rule_that_chromium_does_not_know():
-    with pytest.raises(UsageError):
-        resolver_rule(ConnectTo.parse(":80::8080"))
-
-
-def test_proxies(monkeypatch):
-    for name in (
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    assert proxy_option(Settings()) is None
-    given = Settings(
-        proxy="http://me:secret@proxy.test:3128", connect_to=(ConnectTo.parse("a.test:80:127.0.0.1:1"),)
-    )
-    assert proxy_option(given) == {
-        "server": "http://proxy.test:3128", "username": "me", "password": "secret", "bypass": "a.test",
-    }  # fmt: skip
-    monkeypatch.setenv("https_proxy", "socks5h://proxy.test:1080")
-    monkeypatch.setenv("no_proxy", "intra.test, 127.0.0.1")
-    assert proxy_option(Settings()) == {
-        "server": "socks5://proxy.test:1080", "bypass": "localhost,127.0.0.1,[::1],intra.test",
-    }  # fmt: skip
 
 
 def test_where_browsers_are_looked_for(tmp_path, monkeypatch):

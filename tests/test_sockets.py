@@ -14,9 +14,10 @@ from websockets.http11 import Request, Response
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
 from scraper.link import of
 from scraper.session import Session
+from scraper.session.door import Door
 from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
-from scraper.session.sockets import cookie_header
+from scraper.session.sockets import cookie_header, opened
 from scraper.settings import ConnectTo, Settings
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
@@ -118,10 +119,10 @@ async def test_silence_and_an_end_are_told_apart_from_messages():
 
 
 async def test_nobody_there():
-    async with talking(Echo()) as session:
-        with pytest.raises(SiteUnreachable):
-            async with session.websocket("ws://127.0.0.1:1/socket"):
-                pass
+    settings = Settings(connect_to=(ConnectTo.parse("film.aurora.test:80:127.0.0.1:1"),), timeout_s=5)
+    with pytest.raises(SiteUnreachable):
+        async with opened("ws://film.aurora.test/socket", settings, headers={}, door=Door(settings)):
+            pass
 
 
 @pytest.mark.parametrize(

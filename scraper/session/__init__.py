@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
+    ForeignHost,
     SiteBusy,
     SiteUnreachable,
 )
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
 BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
+CALLS = (
+    "xhr",
+    "fetch",
+    "websocket-out",
+    "direct",
+)  # what a page's own program asks for, its documents and pictures aside
 LONGEST_BUSY_S = 60.0  # a host that asks for a longer pause is not waited for
 
 
@@ -49,6 +56,7 @@ class Session:
         ask: asks a person.
         spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
+        hosts: that the provider names beside the link's own site; what is a person's own may go there.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named
@@ -61,17 +69,22 @@ class Session:
         ask: Ask,
         spool: Path,
         tell: Callable[..., None] = lambda *_, **__: None,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         self.link = link
         self.settings = settings
         self._spool = spool
         self.tell = tell
         self._http = http
+        http.door.belongs_to(link.url, hosts)
+        http.door.gave_answers = lambda: bool(self._answers.secrets)
+        http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
         self._answers = Answers(link, settings, ask)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
+        self._noted = 0  # exchanges of the window that the door knows of
         self._endings: list[Callable[[], Awaitable[None]]] = []
         self.kept: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
@@ -152,6 +165,7 @@ class Session:
 
         What may carry a person's answer is sent once: a host that is busy may have counted it as a try.
         """
+        self._keep_home(request)
         if self._answers.may_be_in(request):
             return await self.request(request, hops=hops)
         host = urlsplit(request.url).hostname or ""
@@ -171,9 +185,17 @@ class Session:
 
     async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
                       on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip
-        """Send one request with this link's cookies; see ``Http.send``."""
+        """Send one request with this link's cookies; see ``Http.send``.
+
+        Raises:
+            ForeignHost: it holds an answer, and goes to a host that has no right to it.
+        """
+        self._keep_home(request)
+        self._answers.were_sent()
         await self._take_cookies()
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
+        if response.hops and request.method == "GET":
+            self._http.door.lands(request.url, response.url)
         self.note(
             request.method,
             response.url,
@@ -200,11 +222,23 @@ class Session:
         Raises:
             SiteUnreachable: no connection. SessionLapsed: 401 or 403.
         """
+        self._keep_home(Request(url, headers=dict(headers or {})))
+
+        def check(message: str | bytes) -> None:
+            data = message.encode() if isinstance(message, str) else message
+            self._keep_home(Request(url, "SEND", body=data))
+
         await self._take_cookies()
         sent = {"User-Agent": self._http.user_agent, "Origin": self.link.origin, **(headers or {})}
         async with sockets.opened(
-            url, self.settings, headers=sent, cookies=self._http.cookies(), subprotocols=subprotocols
+            url,
+            self.settings,
+            headers=sent,
+            cookies=self._http.cookies(),
+            subprotocols=subprotocols,
+            door=self._http.door,
         ) as socket:
+            socket.check = check
             self.note("GET", url, 101, "websocket", 0)
             yield socket
 
@@ -225,6 +259,29 @@ class Session:
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
         self.at_close(archive.close)
         return archive
+
+    def trusts(self, url: str) -> bool:
+        """Whether a token or an answer may go to an address: the link's own site, or a host that the provider names."""
+        return self._http.door.trusts(url)
+
+    def _keep_home(self, request: Request) -> None:
+        """Refuse to send a person's answers to another site than the link's, but to hosts that its own page called."""
+        door = self._http.door
+        if door.trusts(request.url):
+            return
+        self._note_calls()
+        if not door.was_called(request.url) and self._answers.are_in(request):
+            raise ForeignHost(host=urlsplit(request.url).hostname, what="an answer")
+
+    def _note_calls(self) -> None:
+        """Tell the door which hosts the page of the person's own browser called, and with what."""
+        if self._window is None:
+            return
+        exchanges = self._window.traffic.exchanges
+        for exchange in exchanges[self._noted :]:
+            if exchange.kind in CALLS:
+                self._http.door.note_call(exchange.url, exchange.request_headers)
+        self._noted = len(exchanges)
 
     async def _take_cookies(self) -> None:
         """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
@@ -309,6 +366,7 @@ class Session:
         """This link's window; started at the first call, with the cookies that the direct client has."""
         if self._window is None:
             self._window = await self._start_window()
+            self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window
 

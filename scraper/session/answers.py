@@ -9,6 +9,7 @@ from urllib.parse import quote
 from scraper.errors import CredentialsRequired
 from scraper.link import ShareLink
 from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.session.door.secrets import holds_any
 from scraper.settings import Settings
 
 Ask = Callable[[Question, str, Path | None], str | None]
@@ -25,10 +26,12 @@ class Answers:
 
     Attributes:
         so_far: what was answered, by question.
+        secrets: every value that was handed out, to be sent in one form or another.
     """
 
     def __init__(self, link: ShareLink, settings: Settings, ask: Ask) -> None:
         self.so_far: dict[str, str] = {}
+        self.secrets: set[str] = set()
         self._link = link
         self._settings = settings
         self._ask = ask
@@ -52,6 +55,7 @@ class Answers:
             if not given:
                 raise CredentialsRequired(question.name, host=self._link.host)
             self.so_far[question.name] = given
+            self.secrets.add(given)
         return self.so_far[question.name]
 
     def given(self, question: Question) -> str:
@@ -66,8 +70,26 @@ class Answers:
         for given in (self._settings.answers, self._link.said):
             for name in names:
                 if given.get(name):
+                    self.secrets.add(given[name])
                     return given[name]
         return ""
+
+    def are_in(self, request: Request) -> bool:
+        """Whether an address or a body holds an answer: recognised, or the first body after an answer was asked for.
+
+        Of headers the door itself lets nothing through to another site.
+        """
+        if self._was_just_asked and request.body:
+            return True
+        return self.hold(request.url, request.body or b"")
+
+    def hold(self, url: str, body: bytes) -> bool:
+        """Whether an address or a body holds an answer that can be recognised."""
+        return any(holds_any(self.secrets, text) for text in (url.encode(), body))
+
+    def were_sent(self) -> None:
+        """A request left: the next one is no longer the first after an answer."""
+        self._was_just_asked = False
 
     def may_be_in(self, request: Request) -> bool:
         """Whether the next request to be sent may carry an answer: as it is in the address, or in some disguise.

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, ItemsView, Mapping
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from scraper import link
+from scraper.addresses import address_of
+from scraper.domains import host_of, is_secure, same_site
 from scraper.errors import (
     BadCertificate,
     CloudfilmError,
     DiskFull,
+    ForeignHost,
     NotWritable,
     SiteChanged,
     SiteUnreachable,
-    UnsafeRedirect,
     UnusableLink,
 )
 from scraper.model import Request
+from scraper.session.door import Door, Route
+from scraper.session.door.door import canonical_url
+from scraper.session.door.secrets import plain_headers
 from scraper.session.pace import Pace
 from scraper.session.response import Response
 from scraper.settings import ConnectTo, Settings
@@ -36,6 +40,7 @@ USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTM
 MAX_HOPS = 12
 MAX_IN_MEMORY = 256 * 2**20  # bytes of one answer that is not written to a file
 CONNECT_TIMEOUT_S = 20.0
+SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
 NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
 
@@ -79,6 +84,18 @@ class _Sink:
         return b"".join(self._pieces)
 
 
+class _Options(dict[Any, Any]):
+    """libcurl's options: the client's, and those of the request that the running task sends; the client has no other place."""
+
+    def __init__(self, options: Mapping[Any, Any]) -> None:
+        super().__init__(options)
+        self.way: ContextVar[dict[Any, Any]] = ContextVar("way")
+
+    def items(self) -> ItemsView[Any, Any]:  # type: ignore[override]  # a view of another dict
+        """Read by the client as each request leaves."""
+        return {**self, **self.way.get({})}.items()
+
+
 class Http:
     """One link's direct client: its cookies, its connections; the pace is the run's.
 
@@ -86,15 +103,18 @@ class Http:
         settings: proxy, ``--connect-to``, ``--insecure``, time-out.
         pace: shared by the links of a run.
         user_agent: the recipe's, or a desktop browser's.
+        door: judges where requests go; by default one whose link is the first address asked for.
     """
 
-    def __init__(self, settings: Settings, pace: Pace, user_agent: str = "") -> None:
+    def __init__(
+        self, settings: Settings, pace: Pace, user_agent: str = "", door: Door | None = None
+    ) -> None:
         # Loaded where something is asked of a site: reading a photo is not delayed.
         from curl_cffi import CurlOpt, ffi, lib
         from curl_cffi.requests import AsyncSession
 
-        self._settings = settings
         self._pace = pace
+        self.door = door or Door(settings)
         self._connect_to = ffi.NULL
         for row in settings.connect_to:
             self._connect_to = lib.curl_slist_append(self._connect_to, _curl_form(row).encode())
@@ -103,17 +123,19 @@ class Http:
             CurlOpt.LOW_SPEED_LIMIT: 1,
             CurlOpt.LOW_SPEED_TIME: max(1, round(settings.timeout_s)),
             CurlOpt.CONNECTTIMEOUT_MS: round(min(CONNECT_TIMEOUT_S, settings.timeout_s) * 1000),
+            CurlOpt.PROTOCOLS_STR: SCHEMES,
+            CurlOpt.REDIR_PROTOCOLS_STR: SCHEMES,
         }
         if settings.connect_to:
             options[CurlOpt.CONNECT_TO] = self._connect_to
+        self._options = _Options(options)
         self._client: AsyncSession[Any] = AsyncSession(
             max_clients=max(settings.jobs, 1) + 4,
             verify=not settings.insecure,
-            proxy=settings.proxy or None,
-            trust_env=not settings.proxy,
+            trust_env=False,  # the door reads the environment's proxies
             timeout=None,  # type: ignore[arg-type]  # none over all: the low-speed limit above ends a silent one
             allow_redirects=False,
-            curl_options=options,
+            curl_options=self._options,
             default_headers=False,
         )
         self._headers = {"User-Agent": user_agent or USER_AGENT, "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
@@ -191,16 +213,28 @@ class Http:
             passed.append(url)
             target = urljoin(url, location)
             await self.check_hop(url, target)
-            if urlsplit(target).hostname != urlsplit(url).hostname:
-                headers = {
-                    name: value
-                    for name, value in headers.items()
-                    if name.lower() not in ("authorization", "cookie")
-                }
             if response.status == 303 or (response.status in (301, 302) and method == "POST"):
                 method, body = "GET", None
                 headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            headers = self._taken_along(url, target, headers, body)
             url = target
+
+    def _taken_along(
+        self, url: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> dict[str, str]:
+        """The headers that a redirect keeps: across sites, or out of TLS, those that say nothing of a person.
+
+        Raises:
+            ForeignHost: a body would go to another site.
+        """
+        old, new = host_of(url), host_of(target)
+        if not same_site(old, new) or (is_secure(url) and not is_secure(target)):
+            if body and not self.door.trusts(target):
+                raise ForeignHost(host=new, what="a redirect that takes what was sent to another site")
+            return plain_headers(headers)
+        if old == new:
+            return dict(headers)
+        return {n: value for n, value in headers.items() if n.lower() not in ("authorization", "cookie")}
 
     async def check_hop(self, url: str, target: str) -> None:
         """Refuse a hop from a public address to a private one, and to anything but http(s).
@@ -209,27 +243,11 @@ class Http:
             UnsafeRedirect: a name or address of a private range, also where DNS says so.
             UnusableLink: not an http(s) address.
         """
+        if not self.door.has_home:
+            self.door.belongs_to(url)
         goal = link.of(target.partition("#")[0])
-        if link.is_private(urlsplit(url).hostname or ""):
-            return
-        if link.is_private(goal.host):
-            raise UnsafeRedirect(host=goal.host)
-        mapped = any(_applies(row, goal.host, goal.port) for row in self._settings.connect_to)
-        if (
-            mapped
-            or self._settings.proxy
-            or link.is_address(goal.host)
-            or goal.host == urlsplit(url).hostname
-        ):
-            return  # mapped by the user, resolved by the proxy, or seen already
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                goal.host, goal.port, type=socket.SOCK_STREAM
-            )
-        except OSError:
-            return  # the connection itself will say so
-        if any(link.is_private(str(entry[4][0]).partition("%")[0]) for entry in found):
-            raise UnsafeRedirect(host=goal.host)
+        with suppress(SiteUnreachable):  # the connection itself will say so
+            await self.door.route(goal.url)
 
     async def _once(
         self, request: Request, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None
@@ -239,18 +257,23 @@ class Http:
 
         url = request.url
         host = urlsplit(url).hostname or ""
+        asked = quote(canonical_url(url), safe="!#$%&'()*+,/:;=?@[]~")
+        route = await self.door.route(url)
+        headers = self.door.cleared(url, request.headers)
         async with self._pace.turn(host):
             with _disk_errors(into):
                 sink = _Sink(into, limit or (2**62 if into else MAX_IN_MEMORY), on_bytes)
+            self._options.way.set(_way(route))
             try:
                 with _disk_errors(into):
                     answer = await self._client.request(
                         request.method,  # type: ignore[arg-type]  # a Literal of all methods there
-                        quote(url, safe="!#$%&'()*+,/:;=?@[]~"),
-                        headers={**self._headers, **request.headers},
+                        asked,
+                        headers={**self._headers, **headers},
                         data=request.body,
                         quote=False,
                         content_callback=sink.take,
+                        proxy=route.proxy or None,
                     )
             except RequestException as err:
                 ours = _as_ours(err, host)
@@ -273,13 +296,20 @@ def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:
     return {name.lower(): value or "" for name, value in headers.items()}
 
 
+def _way(route: Route) -> dict[CurlOpt, Any]:
+    """The route in libcurl's words: the judged addresses are the only ones that it knows of."""
+    from curl_cffi import CurlOpt
+
+    way: dict[CurlOpt, Any] = {CurlOpt.NOPROXY: "" if route.proxy else "*"}
+    if route.addresses and not route.is_mapped and address_of(route.host) is None:
+        placed = ",".join(f"[{address}]" if ":" in address else address for address in route.addresses)
+        way[CurlOpt.RESOLVE] = [f"{route.host}:{route.to_port or route.port}:{placed}"]
+    return way
+
+
 def _curl_form(row: ConnectTo) -> str:
     host, address = (f"[{name}]" if ":" in name else name for name in (row.host, row.address))
     return f"{host}:{row.port or ''}:{address}:{row.to_port or ''}"
-
-
-def _applies(row: ConnectTo, host: str, port: int) -> bool:
-    return row.host in ("", host) and row.port in (None, port)
 
 
 @asynccontextmanager

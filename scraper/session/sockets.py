@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.settings import ConnectTo, Settings
 
@@ -18,13 +20,25 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE = 256 * 2**20  # bytes of one message
 OPEN_TIMEOUT_S = 20.0
+LEGACY_SERVER = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT: a server without RFC 5746
+CIPHERS = (
+    "ALL:!aNULL:!eNULL:!EXPORT:!LOW:!RC4:@SECLEVEL=0"  # level 1 and up leave TLS 1.0 and SHA-1 signatures out
+)
+
+Check = Callable[["str | bytes"], None]
+"""Raises where a message may not be sent."""
 
 
 class Socket:
-    """One open WebSocket. Iterating gives messages until the site closes it: text as ``str``, binary as ``bytes``."""
+    """One open WebSocket. Iterating gives messages until the site closes it: text as ``str``, binary as ``bytes``.
+
+    Attributes:
+        check: called before a message is sent; raises where it may not be.
+    """
 
     def __init__(self, connection: ClientConnection, host: str, timeout_s: float) -> None:
         self._connection = connection
+        self.check: Check = lambda _: None
         self._host = host
         self._timeout_s = timeout_s
 
@@ -32,10 +46,11 @@ class Socket:
         """Send one text or binary message.
 
         Raises:
-            SiteUnreachable: the connection is gone.
+            SiteUnreachable: the connection is gone. ForeignHost: it holds an answer, and the site has no right to it.
         """
         from websockets.exceptions import ConnectionClosed
 
+        self.check(message)
         try:
             await self._connection.send(message)
         except ConnectionClosed as err:
@@ -73,6 +88,7 @@ async def opened(
     headers: Mapping[str, str],
     cookies: Iterable[Cookie] = (),
     subprotocols: Iterable[str] = (),
+    door: Door,
 ) -> AsyncIterator[Socket]:
     """A WebSocket that is closed at the end.
 
@@ -82,37 +98,38 @@ async def opened(
         headers: of the handshake, ``Origin`` and ``User-Agent`` among them.
         cookies: the link's jar; those that belong to ``url`` are sent.
         subprotocols: offered to the site, best first.
+        door: judges where it goes.
 
     Raises:
+        UnsafeRedirect: inside, where the link is not.
         SiteUnreachable: no connection. BadCertificate: its certificate can't be trusted.
         SessionLapsed: 401 or 403. SiteBusy: 429 or 503.
     """
-    from websockets.asyncio.client import connect  # loaded where a socket is opened
     from websockets.exceptions import InvalidStatus, WebSocketException
     from websockets.typing import Origin, Subprotocol
 
     host = urlsplit(url).hostname or ""
-    sent = dict(headers)
+    sent = door.cleared(url, headers)
     if jar := cookie_header(cookies, url):
         sent["Cookie"] = jar
     origin, agent = sent.pop("Origin", None), sent.pop("User-Agent", None)
+    options: dict[str, Any] = {
+        "origin": Origin(origin) if origin else None,
+        "user_agent_header": agent,
+        "additional_headers": sent,
+        "subprotocols": [Subprotocol(name) for name in subprotocols] or None,
+        "open_timeout": min(OPEN_TIMEOUT_S, settings.timeout_s),
+    }
     try:
-        connection = await connect(
-            url,
-            origin=Origin(origin) if origin else None,
-            user_agent_header=agent,
-            additional_headers=sent,
-            subprotocols=[Subprotocol(one) for one in subprotocols] or None,
-            max_size=MAX_MESSAGE,
-            open_timeout=min(OPEN_TIMEOUT_S, settings.timeout_s),
-            ping_interval=None,  # browsers send none
-            close_timeout=2.0,
-            **_route(url, settings),
-        )
+        connection = await _connected(url, options, door, insecure=settings.insecure)
     except ssl.SSLCertVerificationError as err:
         raise BadCertificate(host=host, why="certificate") from err
     except InvalidStatus as err:
         raise _refused(err.response.status_code, host) from err
+    except ssl.SSLError as err:
+        raise SiteUnreachable(
+            host=host, why=f"no TLS connection ({err.reason or type(err).__name__})"
+        ) from err
     except (OSError, WebSocketException) as err:
         raise SiteUnreachable(host=host, why=type(err).__name__) from err
     try:
@@ -121,29 +138,55 @@ async def opened(
         await connection.close()
 
 
+async def _connected(url: str, options: dict[str, Any], door: Door, *, insecure: bool) -> ClientConnection:
+    """The connection: to the address that the door judged, or by the user's proxy."""
+    from websockets.asyncio.client import connect  # loaded where a socket is opened
+
+    class Connect(connect):
+        """As the library's, without following a redirect."""
+
+        def process_redirect(self, exc: Exception) -> Exception:
+            return exc
+
+    route = await door.route(url)
+    way: dict[str, Any] = {"proxy": route.proxy or None}
+    if urlsplit(url).scheme.lower() == "wss":
+        way |= {"ssl": lenient_context(insecure=insecure), "server_hostname": route.host}
+    if not route.proxy:
+        way["sock"] = await door.connection(route)
+    return await Connect(
+        url,
+        max_size=MAX_MESSAGE,
+        ping_interval=None,  # browsers send none
+        close_timeout=2.0,
+        **options,
+        **way,
+    )
+
+
+def lenient_context(*, insecure: bool) -> ssl.SSLContext:
+    """TLS that speaks to every server that libcurl's BoringSSL speaks to: TLS 1.0 and up, with or without RFC 5746.
+
+    Many hospitals' servers are of that age, and their ``https`` works; certificates are checked as ever.
+    """
+    context = ssl.create_default_context()
+    context.options |= LEGACY_SERVER
+    context.set_ciphers(CIPHERS)
+    with warnings.catch_warnings():  # the old versions are meant
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def _refused(status: int, host: str) -> SessionLapsed | SiteUnreachable:
     if status in (401, 403):
         return SessionLapsed(host=host)
     if status in (429, 503):
         return SiteBusy(host=host, why=f"HTTP {status}")
     return SiteUnreachable(host=host, why=f"HTTP {status}")
-
-
-def _route(url: str, settings: Settings) -> dict[str, Any]:
-    """How the connection is made: where to, by which proxy, trusting which certificates."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-    route: dict[str, Any] = {"proxy": settings.proxy or True}
-    if parts.scheme == "wss":
-        context = ssl.create_default_context()
-        if settings.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        route["ssl"] = context
-    for row in settings.connect_to:
-        if _applies(row, host, port):
-            return {**route, "proxy": None, "host": row.address or host, "port": row.to_port or port}
-    return route
 
 
 def mapped(host: str, port: int, settings: Settings) -> tuple[str, int]:

@@ -46,6 +46,8 @@ NOT_OF_THE_NEW_BODY = frozenset({"content-length", "content-encoding", "transfer
 
 Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
+MayGo = Callable[[str, bytes], bool]
+
 
 class Gone(Exception):
     """The browser no longer knows what was asked about: a request that was cancelled, a window that was closed."""
@@ -112,12 +114,20 @@ class Tap:
         current: the open window's traffic; None: whatever comes is let through.
         timeout_s: a streamed body that is silent this long is given up.
         programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
+        may_go: whether a document may be asked for: its address, and what is sent with it.
     """
 
     def __init__(
-        self, send: Send, current: Callable[[], Traffic | None], timeout_s: float, *, programs: bool = False
+        self,
+        send: Send,
+        current: Callable[[], Traffic | None],
+        timeout_s: float,
+        *,
+        programs: bool = False,
+        may_go: MayGo = lambda *_: True,
     ) -> None:
         self._programs = programs
+        self._may_go = may_go
         self._send = send
         self._current = current
         self._timeout_s = timeout_s
@@ -129,10 +139,20 @@ class Tap:
         """Start; must be done before the first navigation, or what a loaded page asks for passes unseen."""
         kinds = (*RESOURCES, "Stylesheet") if self._programs else RESOURCES
         patterns = [{"urlPattern": "*", "requestStage": "Response", "resourceType": kind} for kind in kinds]
+        patterns.append({"urlPattern": "*", "requestStage": "Request", "resourceType": "Document"})
         await self._send("Fetch.enable", {"patterns": patterns})
 
     def paused(self, event: dict[str, Any]) -> None:
-        """An answer waits; called for each ``Fetch.requestPaused``."""
+        """An answer waits, or a document is about to be asked for; called for each ``Fetch.requestPaused``."""
+        if "responseStatusCode" not in event and "responseErrorReason" not in event:
+            may_go = self._may_go(event["request"]["url"], _all_sent(event["request"]))
+            after = (
+                self._resume(event["requestId"])
+                if may_go
+                else self._fail(event["requestId"], "BlockedByClient")
+            )
+            self.spawn(after)
+            return
         traffic = self._current()
         if event["request"]["url"] in self._again and not 300 <= event.get("responseStatusCode", 0) < 400:
             self._again.discard(event["request"]["url"])
@@ -322,8 +342,13 @@ def _exchange(
 
 def _sent(request: Mapping[str, Any]) -> bytes | None:
     """The request's body where it is small."""
+    data = _all_sent(request)
+    return data if data and len(data) <= REQUEST_BODY else None
+
+
+def _all_sent(request: Mapping[str, Any]) -> bytes:
     entries = request.get("postDataEntries") or []
     data = b"".join(base64.b64decode(entry["bytes"]) for entry in entries if "bytes" in entry)
     if not data and isinstance(request.get("postData"), str):
         data = request["postData"].encode()
-    return data if data and len(data) <= REQUEST_BODY else None
+    return data

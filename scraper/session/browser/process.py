@@ -10,25 +10,30 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
 
 from scraper.errors import BrowserMissing, SiteUnreachable, UsageError
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.window import Window
+from scraper.session.door import Door
+from scraper.session.door.relay import Relay
 from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import Traffic
 from scraper.session.workers import WorkerSockets
-from scraper.settings import ConnectTo, Settings, has_screen
+from scraper.settings import Settings, has_screen
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as Process
     from playwright.async_api import CDPSession, Playwright
 
 FLAGS = (
+    # nothing of the browser's own: no safe browsing, updates, translation, hints, reports, no DNS by HTTPS
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability",
+    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability", "--no-pings", "--no-service-autorun",
+    "--disable-client-side-phishing-detection", "--safebrowsing-disable-auto-update", "--disable-breakpad",
+    "--disable-field-trial-config", "--disable-extensions", "--disable-translate", "--no-default-browser-check",
+    # nothing past the relay: no QUIC, no UDP of WebRTC
+    "--disable-quic", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
@@ -62,6 +67,9 @@ class Browser:
         self._one = asyncio.Lock()
         self._opening: asyncio.Timeout | None = None
         self._windows = 0
+        self._port = 0  # of the relay
+        self._relay = Relay(lambda: self._window.door if self._window else None, self._kept_out)
+        self.unfenced_why = ""  # why it runs without its sandbox, where it does
 
     async def __aenter__(self) -> Browser:
         return self
@@ -69,8 +77,13 @@ class Browser:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def window(self, *, user_agent: str = "", mobile: bool = False) -> Window:
+    async def window(self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None) -> Window:
         """A fresh window that shares nothing with others, its tap armed before the first navigation.
+
+        Args:
+            user_agent: another than a desktop browser's.
+            mobile: a phone's screen and touch.
+            door: judges where its requests go; by default one whose link is the first address opened.
 
         Raises:
             BrowserMissing: none installed, or none that starts.
@@ -95,7 +108,8 @@ class Browser:
                         service_workers="allow",  # a page may wait for its own; what they fetch is seen
                         accept_downloads=True,
                     )
-                    self._window = Window(context, traffic, self._settings, self._closed)
+                    self._window = Window(context, traffic, self._settings, self._closed, door)
+                    await context.grant_permissions([])  # what is not granted is refused, not asked
                     await self._window.begin()
             return self._window
         except TimeoutError as err:
@@ -117,14 +131,26 @@ class Browser:
                 await self._window.close()
         finally:
             await self._stop()
+            await self._relay.close()
             await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
 
     async def _closed(self) -> None:
         """The window has ended."""
         if self._tap is not None:
             await self._tap.forget()
+        self._relay.drop()
         self._window = None
         self._one.release()
+
+    @property
+    def asked_hosts(self) -> tuple[str, ...]:
+        """Every host that the process asked for, whoever in it."""
+        return tuple(self._relay.asked)
+
+    def _kept_out(self, host: str) -> None:
+        """A page asked for what is inside, where its link is not."""
+        if self._window is not None:
+            self._window.kept_out(host)
 
     async def _started(self) -> Process:
         if self._process is not None and self._process.is_connected():
@@ -137,6 +163,8 @@ class Browser:
             raise BrowserMissing
         from playwright.async_api import Error, async_playwright
 
+        if not self._port:
+            self._port = await self._relay.start()
         self._playwright = await async_playwright().start()
         why = ""
         for path in paths:
@@ -153,15 +181,25 @@ class Browser:
         return self._process
 
     async def _launch(self, playwright: Playwright, path: Path) -> Process:
+        """Start one, in its sandbox where the system lets it; root has none."""
+        from playwright.async_api import Error
+
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-        rules = [rule for row in self._settings.connect_to if (rule := resolver_rule(row))]
-        mapped = [f"--host-resolver-rules={', '.join(rules)}"] if rules else []
+        self.unfenced_why = "root" if _is_root() else ""
+        try:
+            return await self._launched(playwright, path)
+        except Error as err:
+            if self.unfenced_why or "sandbox" not in str(err).lower():
+                raise
+            self.unfenced_why = "system"
+            return await self._launched(playwright, path)
+
+    async def _launched(self, playwright: Playwright, path: Path) -> Process:
         return await playwright.chromium.launch(
             executable_path=path,
             headless=not self._settings.headed,
-            args=[*FLAGS, *mapped],
-            chromium_sandbox=not _is_root(),
-            proxy=proxy_option(self._settings),  # type: ignore[arg-type]  # a TypedDict of the library's own
+            args=[*FLAGS, *_by_relay(self._port)],
+            chromium_sandbox=not self.unfenced_why,
             downloads_path=self._spool / "downloads",
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
@@ -186,7 +224,12 @@ class Browser:
         def current() -> Traffic | None:
             return self._window.traffic if self._window else None
 
-        tap = self._tap = Tap(send, current, self._settings.timeout_s, programs=self._settings.keep_programs)
+        def may_go(url: str, body: bytes) -> bool:
+            return self._window is None or self._window.may_go(url, body)
+
+        tap = self._tap = Tap(
+            send, current, self._settings.timeout_s, programs=self._settings.keep_programs, may_go=may_go
+        )
         session.on("Fetch.requestPaused", tap.paused)
         sockets = WorkerSockets(send, self._heard)
         session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))
@@ -231,40 +274,10 @@ def _user_agent(version: str) -> str:
     )
 
 
-def resolver_rule(row: ConnectTo) -> str:
-    """One ``--connect-to`` as a rule of Chromium's resolver.
-
-    Raises:
-        UsageError: a new port for any host, which Chromium has no rule for.
-    """
-    if not row.address and not row.host:
-        raise UsageError(
-            f"--connect-to: the browser can't change only the port {row.port or ''} of every host"
-        )
-    host, address = (
-        f"[{name}]" if ":" in name else name for name in (row.host or "*", row.address or row.host)
-    )
-    pattern = f"{host}:{row.port}" if row.port is not None else host
-    return f"MAP {pattern} {address}" + (f":{row.to_port}" if row.to_port is not None else "")
-
-
-def proxy_option(settings: Settings) -> dict[str, str] | None:
-    """The proxy as the library takes it: the user's, else the environment's with this machine itself excluded.
-
-    A host that ``--connect-to`` maps is reached past the proxy, which would look its name up itself.
-    """
-    around = [row.host for row in settings.connect_to if row.host]
-    server = settings.proxy
-    if not server:
-        found = getproxies_environment()
-        server = found.get("https") or found.get("http") or found.get("all") or ""
-        around += ["localhost", "127.0.0.1", "[::1]", *found.get("no", "").split(",")]
-    if not server:
-        return None
-    parts = urlsplit(server if "://" in server else f"http://{server}")
-    port = f":{parts.port}" if parts.port else ""
-    option = {"server": f"{parts.scheme.replace('socks5h', 'socks5')}://{parts.hostname}{port}"}
-    if parts.username:
-        option |= {"username": parts.username, "password": parts.password or ""}
-    bypass = ",".join(dict.fromkeys(name.strip() for name in around if name.strip()))
-    return option | ({"bypass": bypass} if bypass else {})
+def _by_relay(port: int) -> list[str]:
+    """The browser goes through the relay, for this computer's own addresses too, and resolves no name."""
+    return [
+        f"--proxy-server=socks5://127.0.0.1:{port}",
+        "--proxy-bypass-list=<-loopback>",  # without it, loopback and link-local addresses go past any proxy
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.errors import CloudfilmError, NoSuchStudy, SiteChanged, SiteUnreachable
+from scraper.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.model import Request
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
+from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.session.response import Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
@@ -47,11 +48,21 @@ class Window:
     Attributes:
         traffic: what was received, from the first navigation on.
         said: what the pages said in dialogs (``alert``); they are answered with "OK".
+        door: judges where its requests go.
+        holds_answer: whether an address and a body hold what is a person's own.
+        on_kept_out: told the host of what a page asked for and was kept from, once a host.
     """
 
-    def __init__(self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any) -> None:
+    def __init__(
+        self, context: BrowserContext, traffic: Traffic, settings: Settings, closed: Any, door: Door | None
+    ) -> None:
+        self.door = door or Door(settings)
+        self._is_own_door = door is None
+        self.refused: dict[str, None] = {}
         self.traffic = traffic
         self.said: list[str] = []
+        self.holds_answer: Callable[[str, bytes], bool] = lambda *_: False
+        self.on_kept_out: Callable[[str], None] = lambda _: None
         self._asked: set[Any] = set()  # requests of the pages that have no answer yet
         self._context = context
         self._settings = settings
@@ -100,12 +111,19 @@ class Window:
         """
         host = self.traffic.host = urlsplit(url).hostname or ""
         self._check()
+        if self._is_own_door:
+            self.door.belongs_to(url)
+        self.door.failure = None
         statuses = list[int]()
         with self._hearing(statuses):
             try:
                 with self._translated(host, loading=True):
-                    await self.page.goto(url, wait_until="commit")
+                    answer = await self.page.goto(url, wait_until="commit")
+                    if answer is not None:
+                        self.door.lands(url, answer.url)
             except SiteUnreachable as err:
+                if self.door.failure is not None and "_SOCKS_" in str(err.values.get("why")):
+                    raise self.door.failure from err
                 if WORDLESS not in str(err.values.get("why")) or not statuses:
                     raise
                 if statuses[-1] in (404, 410):
@@ -260,10 +278,27 @@ class Window:
         """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
         return ours(self.traffic.host, quiet=True)
 
+    def kept_out(self, host: str) -> None:
+        """A page asked for an address inside this computer's network, and did not get it."""
+        if host not in self.refused:
+            self.refused[host] = None
+            self.on_kept_out(host)
+
     def lost(self, why: str) -> None:
         """The browser, or the page, is gone: whoever waits hears of it."""
+        self.end(SiteUnreachable(host=self.traffic.host, why=why))
+
+    def may_go(self, url: str, body: bytes) -> bool:
+        """Whether the page may go to an address with what it sends; where it may not, the window has come to its end."""
+        if self.door.trusts(url) or not self.holds_answer(url, body):
+            return True
+        self.end(ForeignHost(host=urlsplit(url).hostname, what="a form's answers"))
+        return False
+
+    def end(self, error: CloudfilmError) -> None:
+        """Nothing more is to be had from this window: whoever waits hears why."""
         if not self._is_closed and self._lost is None:
-            self._lost = SiteUnreachable(host=self.traffic.host, why=why)
+            self._lost = error
             self.traffic.end(self._lost)
             for guarded in self._guarded:
                 guarded.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_S)

@@ -1,0 +1,313 @@
+"""The judgement: which addresses one link's requests may reach, and which hosts may have what is a person's own."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
+
+from scraper.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
+from scraper.domains import is_secure, same_site, site_of
+from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.session.door import network as net
+from scraper.session.door.secrets import plain_headers
+from scraper.settings import ConnectTo, Settings
+
+PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+"""The only schemes that are ever opened, and their ports; ``pacs`` has a client of its own."""
+REMEMBERED_S = 60.0  # a name is resolved again after that, and judged again
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one host is reached.
+
+    Attributes:
+        host: as it is asked for, in ASCII.
+        port: as the address has it.
+        addresses: judged; the connection goes to one of them and to no other. None where a proxy resolves the name.
+        to_port: another port, where ``--connect-to`` says so.
+        proxy: the user's, or nothing.
+    """
+
+    host: str
+    port: int
+    addresses: tuple[str, ...] = ()
+    to_port: int | None = None
+    proxy: str = ""
+    is_mapped: bool = False
+
+
+class Door:
+    """One link's way to the network.
+
+    Args:
+        settings: ``--connect-to`` and ``--proxy`` are the user's own words, and trusted.
+        network: resolves and connects.
+
+    Attributes:
+        refused: hosts that were kept out, in order.
+        failure: why the last connection that was asked for could not be made.
+        gave_answers: whether anything of a person was handed out already.
+        on_inside: told the link's host, once, where the link itself lies inside a private network.
+    """
+
+    def __init__(self, settings: Settings, network: net.Network | None = None) -> None:
+        self._settings = settings
+        self._network = network or net.SystemNetwork()
+        self._home = ""
+        self._zone: Zone | None = None
+        self._sites: set[str] = set()
+        self._called: dict[str, set[str]] = {}
+        self._resolved: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self.refused: dict[str, None] = {}
+        self.failure: CloudfilmError | None = None
+        self.on_inside: Callable[[str], None] = lambda _: None
+        self.gave_answers: Callable[[], bool] = lambda: False
+
+    # ---- whose door it is
+
+    def belongs_to(self, url: str, hosts: Iterable[str] = ()) -> None:
+        """Be the door of a link.
+
+        Args:
+            url: the link.
+            hosts: others that its provider names; ``*.example.cn`` stands for any below it.
+        """
+        if url != self._home:
+            self._home, self._zone = url, None
+        self._sites = {host.removeprefix("*.").partition(":")[0].lower() for host in hosts}
+
+    @property
+    def has_home(self) -> bool:
+        """Whether it is known whose door it is."""
+        return bool(self._home)
+
+    def note_call(self, url: str, names: Iterable[str]) -> None:
+        """The person's own browser page called an address, with headers of these names."""
+        self._called.setdefault(urlsplit(url).hostname or "", set()).update(name.lower() for name in names)
+
+    def trusts(self, url: str) -> bool:
+        """Whether what is a person's own may go to an address: the link's site, or a host that its provider names.
+
+        Over TLS where the link is.
+        """
+        if not self._home:
+            return True
+        host = urlsplit(url).hostname or ""
+        if is_secure(self._home) and not is_secure(url):
+            return False
+        home = urlsplit(self._home).hostname or ""
+        return same_site(host, home) or any(host == site or host.endswith("." + site) for site in self._sites)
+
+    def lands(self, url: str, target: str) -> None:
+        """The link was opened, and its own redirects led to another site before anything was given: that is its site, too."""
+        if url.partition("#")[0] != self._home.partition("#")[0] or self.gave_answers():
+            return
+        if is_secure(target) or not is_secure(self._home):
+            self._sites.add(site_of(urlsplit(target).hostname or ""))
+
+    def was_called(self, url: str) -> bool:
+        """Whether the person's own browser page called that host before."""
+        return (urlsplit(url).hostname or "") in self._called
+
+    def cleared(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers that may go to an address: all to a trusted one; else what says nothing of a person.
+
+        A header that the person's own browser page sent to that host may be sent there again.
+        """
+        if self.trusts(url):
+            return dict(headers)
+        called = self._called.get(urlsplit(url).hostname or "", set())
+        plain = plain_headers(headers)
+        return {
+            name: plain.get(name, value)
+            for name, value in headers.items()
+            if name in plain or name.lower() in called
+        }
+
+    # ---- where a connection goes
+
+    async def route(self, url: str) -> Route:
+        """How an address is reached.
+
+        Raises:
+            UnusableLink: another scheme, or no sound host. UnsafeRedirect: inside, where the link is not.
+            SiteUnreachable: a name that nobody knows.
+        """
+        parts = _split(url)
+        scheme = parts.scheme.lower()
+        host, port = canonical_host(parts.hostname or ""), parts.port or PORTS[scheme]
+        return await self.route_to(host, port, scheme)
+
+    async def route_to(self, host: str, port: int, scheme: str = "https") -> Route:
+        """The same for a host, in ASCII, and a port."""
+        if not self._home:
+            self.belongs_to(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
+        try:
+            return await self._route(host, port, scheme)
+        except UnsafeRedirect as err:
+            self.refused[host] = None
+            self.failure = err
+            raise
+        except SiteUnreachable as err:
+            self.failure = err
+            raise
+
+    async def _route(self, host: str, port: int, scheme: str) -> Route:
+        row = self._row(host, port)
+        if row is not None and row.address:
+            address = address_of(row.address)
+            placed = (str(address),) if address else await self._looked_up(canonical_host(row.address), port)
+            return Route(host, port, placed, row.to_port or port, is_mapped=True)
+        to_port = row.to_port if row is not None else None
+        proxy = "" if row is not None else self.proxy_for(scheme, host)
+        reach = WITHIN_REACH[await self._home_zone()]
+        if proxy:
+            address = address_of(host)
+            if (zone_of(address) if address else zone_of_name(host)) not in reach and not self._is_home(host):
+                raise UnsafeRedirect(host=host)
+            return Route(host, port, (), None, proxy)
+        found = await self._addresses(host, port)
+        allowed = tuple(one for one in found if _zone(one) in reach)
+        if not allowed and self._is_home(host) and _zone(found[0]) is self._zone:
+            allowed = found
+        if not allowed:
+            raise UnsafeRedirect(host=host)
+        return Route(host, port, tuple(self._network.place(one) for one in allowed), to_port)
+
+    async def connection(self, route: Route) -> socket.socket:
+        """A socket to where a route leads, past any proxy.
+
+        Raises:
+            SiteUnreachable: nobody answers there.
+        """
+        try:
+            return await net.connect(route.addresses, route.to_port or route.port)
+        except OSError as err:
+            self.failure = SiteUnreachable(host=route.host, why=_why(err))
+            raise self.failure from err
+
+    def proxy_for(self, scheme: str, host: str) -> str:
+        """The user's proxy for a host: ``--proxy``, else the environment's, as its exceptions say."""
+        if self._settings.proxy:
+            return self._settings.proxy
+        proxies = getproxies_environment()
+        if not proxies or proxy_bypass_environment(host, proxies) or zone_of_name(host) is Zone.LOOPBACK:
+            return ""
+        address = address_of(host)
+        if address is not None and zone_of(address) is Zone.LOOPBACK:
+            return ""
+        secure = scheme in ("https", "wss")
+        proxy = proxies.get("https" if secure else "http") or proxies.get("all") or ""
+        return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+    async def _home_zone(self) -> Zone:
+        """Where the link itself lies: judged once, by what its host resolves to."""
+        if self._zone is None:
+            try:
+                self._zone = await self._judge_home()
+            except SiteUnreachable:  # nothing says that it lies inside
+                return Zone.PUBLIC
+            if self._zone not in (Zone.PUBLIC, Zone.FAKE):
+                self.on_inside(urlsplit(self._home).hostname or "")
+        return self._zone
+
+    async def _judge_home(self) -> Zone:
+        parts = urlsplit(self._home)
+        host = canonical_host(parts.hostname or "")
+        port = parts.port or PORTS.get(parts.scheme, 443)
+        row = self._row(host, port)
+        if (row is not None and row.address) or self.proxy_for(parts.scheme, host):
+            address = address_of(host)
+            return zone_of(address) if address else zone_of_name(host)
+        zones = [_zone(one) for one in await self._addresses(host, port)]
+        return Zone.PUBLIC if Zone.PUBLIC in zones else zones[0]
+
+    def _is_home(self, host: str) -> bool:
+        return host == canonical_host(urlsplit(self._home).hostname or "")
+
+    def _row(self, host: str, port: int) -> ConnectTo | None:
+        """The row of ``--connect-to`` for a host; one for any host is no word about an address or a name of the inside."""
+        is_inside = address_of(host) is not None or zone_of_name(host) is not Zone.PUBLIC
+        is_inside = is_inside and not self._is_home(host)
+        for row in self._settings.connect_to:
+            if row.port in (None, port) and (_names(row, host) or (not row.host and not is_inside)):
+                return row
+        return None
+
+    async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """A name's addresses; those that were judged stay the same for a while, however often the name is asked for."""
+        if address_of(host) is not None:
+            return (host,)
+        known = self._resolved.get(host)
+        if known is None or known[0] < time.monotonic():
+            known = self._resolved[host] = (
+                time.monotonic() + REMEMBERED_S, await self._looked_up(host, port),
+            )  # fmt: skip
+        return known[1]
+
+    async def _looked_up(self, host: str, port: int) -> tuple[str, ...]:
+        try:
+            found = await self._network.resolve(host, port)
+        except (OSError, UnicodeError) as err:
+            raise SiteUnreachable(host=host, why="its name is not known") from err
+        if not found:
+            raise SiteUnreachable(host=host, why="its name is not known")
+        return tuple(found)
+
+
+def _split(url: str) -> SplitResult:
+    """An address taken apart.
+
+    Raises:
+        UnusableLink: a scheme that is never opened, a user's name in it, or no sound address.
+    """
+    try:
+        parts = urlsplit(url)
+        is_sound = parts.scheme.lower() in PORTS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound or parts.username is not None or "\\" in parts.netloc:
+        raise UnusableLink(link=url.partition(":")[0][:20] + ":…")
+    return parts
+
+
+def canonical_url(url: str) -> str:
+    """An address with its host as it is judged, so that a client can't read another one in it.
+
+    Raises:
+        UnusableLink: a scheme that is never opened, a user's name in it, or no sound address.
+    """
+    parts = _split(url)
+    host = canonical_host(parts.hostname or "")
+    netloc = f"[{host}]" if ":" in host else host
+    if parts.port is not None:
+        netloc += f":{parts.port}"
+    scheme = parts.scheme.lower()
+    head = url.partition("://")[2]
+    rest = head[len(parts.netloc) :]  # as it stands: ``urlunsplit`` drops an empty query
+    return f"{scheme}://{netloc}{rest}"
+
+
+def _names(row: ConnectTo, host: str) -> bool:
+    try:
+        return bool(row.host) and canonical_host(row.host) == host
+    except UnusableLink:
+        return False
+
+
+def _zone(address: str) -> Zone:
+    judged = address_of(address)
+    return zone_of(judged) if judged is not None else Zone.NEVER
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return "no route to it"

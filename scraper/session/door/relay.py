@@ -1,0 +1,263 @@
+"""The browser's only way to the network: a SOCKS proxy on this computer that asks the door about every connection.
+
+The browser resolves nothing and connects to nothing itself. It hands over each host as a name, whatever asked for it (a page, a
+frame, a worker, a popup, a WebSocket, a redirect), and what the relay connects to is the address that was judged.
+
+Source: RFC 1928 (SOCKS 5); measured against interception by the DevTools protocol, which never sees workers' sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
+
+from scraper.addresses import canonical_host
+from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
+from scraper.session.door.door import Door, Route
+from scraper.session.door.upstream import through_proxy
+
+VERSION, CONNECT, NO_AUTH, NAME, IPV4, IPV6 = 5, 1, 0, 3, 1, 4
+SUCCEEDED, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
+HELLO_S = 10.0  # a client that has not said where it wants to go by then is none of ours
+AHEAD = 2**20  # bytes that one side may be ahead of the other
+OWN = (
+    "accounts.google.com", "clients1.google.com", "clients2.google.com", "clients3.google.com", "clients4.google.com",
+    "clientservices.googleapis.com", "update.googleapis.com", "safebrowsing.googleapis.com", "sb-ssl.google.com",
+    "optimizationguide-pa.googleapis.com", "content-autofill.googleapis.com", "translate.googleapis.com",
+    "redirector.gvt1.com", "edgedl.me.gvt1.com", "dns.google", "chrome.cloudflare-dns.com", "edge.microsoft.com",
+    "config.edge.skype.com", "smartscreen.microsoft.com", "msedge.api.cdp.microsoft.com",
+)  # fmt: skip
+"""Hosts that browsers ask on their own (signing in, updates, warnings, hints): no page of a hospital lives there."""
+
+
+def _is_browsers_own(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    return any(name == own or name.endswith("." + own) for own in OWN)
+
+
+class Relay:
+    """A proxy on the loopback interface, for the browser alone.
+
+    Args:
+        current: the door of the window that is open; None: nothing goes out.
+        on_refused: told the host of each connection that was kept out, once a host.
+    """
+
+    def __init__(self, current: Callable[[], Door | None], on_refused: Callable[[str], None]) -> None:
+        self._current = current
+        self._on_refused = on_refused
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pipes: set[_Pipe] = set()
+        self.asked: dict[str, None] = {}  # every host that was let through to the door
+
+    async def start(self) -> int:
+        """Listen; gives the port."""
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: _Client(self._accept), "127.0.0.1", 0
+        )
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def drop(self) -> None:
+        """End every connection: the window that they belong to is closed."""
+        for task in list(self._tasks):
+            task.cancel()
+        for pipe in list(self._pipes):
+            pipe.abort()
+
+    async def close(self) -> None:
+        """End every connection and listen no more."""
+        if self._server is not None:
+            self._server.close()
+        tasks = list(self._tasks)
+        self.drop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, client: _Client) -> None:
+        task = asyncio.ensure_future(self._serve(client))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, client: _Client) -> None:
+        try:
+            async with asyncio.timeout(HELLO_S):
+                host, port = await _destination(client)
+        except (TimeoutError, ConnectionError, ValueError):
+            client.abort()
+            return
+        door = self._current()
+        if door is None or _is_browsers_own(host):
+            client.refuse(FORBIDDEN)
+            return
+        self.asked[host] = None
+        try:
+            # the scheme is not known yet; it matters for the environment's proxies alone
+            route = await door.route_to(canonical_host(host), port, "http" if port == 80 else "https")
+            connection = await self._connected(door, route)
+        except UnsafeRedirect:
+            self._on_refused(host)
+            client.refuse(FORBIDDEN)
+        except SiteUnreachable:
+            client.refuse(UNREACHABLE)
+        except CloudfilmError:
+            client.refuse(FAILED)
+        except asyncio.CancelledError:
+            client.abort()
+            raise
+        else:
+            await self._join(client, connection)
+
+    async def _connected(self, door: Door, route: Route) -> socket.socket:
+        if route.proxy:
+            return await through_proxy(door, route)
+        return await door.connection(route)
+
+    async def _join(self, client: _Client, connection: socket.socket) -> None:
+        other = _Pipe(self._pipes)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: other, sock=connection)
+        except OSError:
+            connection.close()
+            client.refuse(FAILED)
+            return
+        client.join(other, self._pipes)
+
+
+class _Pipe(asyncio.Protocol):
+    """One end of a connection: what it receives the other end sends, and reads on only where that keeps up."""
+
+    def __init__(self, pipes: set[_Pipe] | None = None) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.other: _Pipe | None = None
+        self._pipes = pipes
+        self._early = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
+        transport.set_write_buffer_limits(high=AHEAD)  # type: ignore[attr-defined]  # the same
+        if self._pipes is not None:
+            self._pipes.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
+        else:
+            self._early += data
+
+    def couple(self, other: _Pipe) -> None:
+        """Send on from now on, beginning with what came already."""
+        self.other = other
+        if self._early and other.transport is not None:
+            other.transport.write(self._early)
+            self._early = b""
+
+    def pause_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.other is not None and self.other.transport is not None:
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self.other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        if (
+            self.other is not None
+            and self.other.transport is not None
+            and self.other.transport.can_write_eof()
+        ):
+            with suppress(OSError):
+                self.other.transport.write_eof()
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._pipes is not None:
+            self._pipes.discard(self)
+        if self.other is not None and self.other.transport is not None:
+            if exc is not None:
+                self.other.transport.abort()
+            else:
+                self.other.transport.close()
+
+    def abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Client(_Pipe):
+    """The browser's end: first the words of SOCKS, then its bytes as they are."""
+
+    def __init__(self, accept: Callable[[_Client], None]) -> None:
+        super().__init__()
+        self._accept = accept
+        self._arrived = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._accept(self)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if len(self._early) > AHEAD:
+            self.abort()
+        self._arrived.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._arrived.set()
+
+    async def exactly(self, count: int) -> bytes:
+        """The next bytes.
+
+        Raises:
+            ConnectionError: it went away.
+        """
+        while len(self._early) < count:
+            if self.transport is None or self.transport.is_closing():
+                raise ConnectionError
+            self._arrived.clear()
+            await self._arrived.wait()
+        taken, self._early = self._early[:count], self._early[count:]
+        return taken
+
+    def say(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def refuse(self, code: int) -> None:
+        self.say(bytes((VERSION, code, 0, IPV4)) + bytes(6))
+        if self.transport is not None:
+            self.transport.close()
+
+    def join(self, other: _Pipe, pipes: set[_Pipe]) -> None:
+        self._pipes = pipes
+        pipes.add(self)
+        self.say(bytes((VERSION, SUCCEEDED, 0, IPV4)) + bytes(6))
+        self.couple(other)
+        other.couple(self)
+        if self.transport is None or self.transport.is_closing():
+            other.abort()
+
+
+async def _destination(client: _Client) -> tuple[str, int]:
+    """Where a client wants to go, in the words of RFC 1928."""
+    version, count = await client.exactly(2)
+    if version != VERSION or NO_AUTH not in await client.exactly(count):
+        raise ValueError
+    client.say(bytes((VERSION, NO_AUTH)))
+    version, command, _, kind = await client.exactly(4)
+    if version != VERSION or command != CONNECT or kind not in (NAME, IPV4, IPV6):
+        raise ValueError
+    if kind == NAME:
+        (size,) = await client.exactly(1)
+        host = (await client.exactly(size)).decode("ascii")
+    else:
+        host = str(ip_address(await client.exactly(4 if kind == IPV4 else 16)))
+    (port,) = struct.unpack("!H", await client.exactly(2))
+    return host, port

@@ -1,0 +1,68 @@
+"""What a request holds of a person: headers that may be tokens, answers in any of the forms in which pages send them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
+
+PLAIN = frozenset(
+    {
+        "accept", "accept-language", "accept-encoding", "user-agent", "range", "if-range", "cache-control", "pragma",
+        "content-type", "x-requested-with", "connection", "origin", "referer",
+    }
+)  # fmt: skip
+"""Headers that a browser sends to any host; all others may hold a token, whatever their name."""
+
+
+SHORTEST_PACKED = 6  # characters of Base64; fewer stand in any text by chance
+
+
+def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of some headers those that say nothing of a person; of ``Referer`` its origin alone, for a link is a secret."""
+    kept = {name: value for name, value in headers.items() if name.lower() in PLAIN}
+    return {name: _origin(value) if name.lower() == "referer" else value for name, value in kept.items()}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/" if parts.netloc else ""
+
+
+def holds_any(secrets: Iterable[str], text: bytes) -> bool:
+    """Whether a text holds one of a person's answers: as it is, encoded, or its digest as pages make it."""
+    plain = unquote_to_bytes(text.replace(b"+", b" "))
+    lowered = text.lower()
+    for secret in secrets:
+        if any(form in text or form in plain for form in _forms(secret)):
+            return True
+        if any(digest in lowered for digest in _digests(secret)):
+            return True
+    return False
+
+
+def _forms(secret: str) -> set[bytes]:
+    raw = secret.encode()
+    forms = {raw, quote(secret, safe="").encode(), quote_plus(secret).encode()}
+    forms |= {
+        secret.encode("gb18030"),
+        secret.encode("utf-16-le"),
+        secret.encode("ascii", "backslashreplace"),
+    }
+    packed = base64.b64encode(raw).rstrip(b"=")
+    if len(packed) >= SHORTEST_PACKED:
+        forms |= {packed, base64.urlsafe_b64encode(raw).rstrip(b"="), raw.hex().encode()}
+    return {form for form in forms if form}
+
+
+def _digests(secret: str) -> list[bytes]:
+    raw = secret.encode()
+    made = [hashlib.new(name, raw, usedforsecurity=False) for name in ("md5", "sha1", "sha256", "sha512")]
+    if hashlib.algorithms_available & {"sm3"}:
+        made.append(hashlib.new("sm3", raw, usedforsecurity=False))
+    texts = [one.hexdigest().encode() for one in made]
+    return [
+        *texts,
+        *(text[8:24] for text in texts[:1]),
+    ]  # the middle of an MD5, as many Chinese sites have it

