@@ -289,7 +289,7 @@ def verify(
     from rich.console import Console
 
     from scraper.pipeline import verify_folder
-    from scraper.report import Display, json_line, show
+    from scraper.report import Display, json_line, show_folder
 
     del verbose
     language = lang or language_from_environment()
@@ -298,7 +298,7 @@ def verify(
     if as_json:
         typer.echo(json_line(result, language))
     else:
-        show(result, Console(), Console(stderr=True), language)
+        show_folder(result, Console(), language)
     return result.exit_code
 
 
