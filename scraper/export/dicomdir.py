@@ -179,7 +179,8 @@ def _directory(root: _Node) -> bytes:
         offsets[id(node)] = at
         at += 8 + len(node.data)
     items = bytearray()
-    _link(root.below.values(), offsets, following := {})
+    following: dict[int, int] = {}
+    _link(root.below.values(), offsets, following)
     for node in _flat(root.below.values()):
         data = bytearray(node.data)
         lower = next(iter(node.below.values()), None)
