@@ -321,10 +321,10 @@ def export(
     as_json: Json = False, lang: Lang = None,
 ) -> int:  # fmt: skip
     """What other people and programs ask for, from a folder on disk."""
+    from scraper.cli_export import show_export
     from scraper.errors import NoSuchFile
     from scraper.export import Target
     from scraper.export import export as make
-    from scraper.export_words import show_export
     from scraper.store import disk
 
     language = lang or language_from_environment()

@@ -147,7 +147,10 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
     ]
     if broken:
         problems = tuple(judge.of_instances(broken))
-        results.append(StudyResult(Study(), None, (), problems, Counts(None, 0, 0, len(broken))))
+        counted = (
+            0 if announced.saved or announced.directories else None
+        )  # the lists count them with their series
+        results.append(StudyResult(Study(), None, (), problems, Counts(counted, 0, 0, len(broken))))
     return tuple(results)
 
 
@@ -230,20 +233,11 @@ class _Judge:
             Problem("missing-files", tuple(names), series_instance_uid=series)
             for series, names in absent.items()
         ]
-        known = {path for path, record in self._listed.missing if record.study_instance_uid == uid}
-        if known or is_first:
-            found += self._of_directories(uid, is_first=is_first)
-        return [*found, *across]
-
-    def _of_directories(self, uid: str, *, is_first: bool) -> list[Problem]:
-        """Records without a file: those of this study; with the first also those of no study that is here."""
         here = {one.header.study_instance_uid for one in self._report.checked if one.header}
-        mine = tuple(
-            (path, record)
-            for path, record in self._listed.missing
-            if record.study_instance_uid == uid or (is_first and record.study_instance_uid not in here)
-        )
-        return Listing(mine, self._listed.strangers if is_first else ()).problems()
+        listed = Listing(self._listed.missing, self._listed.strangers if is_first else ())
+        # records of a study of which nothing is here are told with the first
+        found += listed.problems(lambda study: study == uid or (is_first and study not in here))
+        return [*found, *across]
 
     def _changed(self, saved: Sequence[SavedStudy], files: Sequence[Checked]) -> list[Problem]:
         noted = {uid: file.sha256 for one in saved for uid, file in one.files.items()}

@@ -202,9 +202,15 @@ def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of format
     return _text(head[:HEAD]) or Kind.UNKNOWN
 
 
-def is_media_directory(head: bytes) -> bool:
-    """Whether a Part 10 file is a DICOMDIR, by its Media Storage SOP Class UID (PS3.10 8.6)."""
-    return _DIRECTORY.search(head, 132, 532) is not None
+def is_media_directory(head: bytes, name: str = "") -> bool:
+    """Whether a Part 10 file is a DICOMDIR: by its Media Storage SOP Class UID, or by its name (PS3.10 8.6).
+
+    Args:
+        head: its first bytes.
+        name: its path; discs add a version to the name (ISO 9660).
+    """
+    base = re.split(r"[\\/]", name)[-1].upper().partition(";")[0].rstrip(".")
+    return base == "DICOMDIR" or _DIRECTORY.search(head, 132, 532) is not None
 
 
 def describe(head: bytes) -> str:

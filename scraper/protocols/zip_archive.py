@@ -139,7 +139,7 @@ class _Unpacking:
                 return
             target = self._put(head, stream)
         if kind is not Kind.ZIP:
-            yield _object(name, target, kind, is_list=is_media_directory(head))
+            yield _object(name, target, kind, is_list=is_media_directory(head, name))
             return
         if depth >= MAX_DEPTH:
             raise CorruptInstance(what="a zip inside too many zips")
@@ -237,7 +237,7 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
     """What an entry is that begins like a DICOM object; the same bytes are treated as if they had come on their own."""
-    if is_list:
+    if is_list and kind is Kind.PART10:
         return Member(name, None, directory=path)
     if kind is Kind.PART10:
         return Member(name, path)

@@ -139,7 +139,7 @@ def _candidate(path: Path, name: str) -> Candidate | None:
         return Candidate(path, "", name)  # the check will say why it can't be read
     kind = sniff(head)
     if kind is Kind.PART10:
-        return Candidate(path, DIRECTORY if is_media_directory(head) else "", name)
+        return Candidate(path, DIRECTORY if is_media_directory(head, base) else "", name)
     if base.startswith(".") or _OURS.fullmatch(base):
         return None
     suffix = PurePosixPath(base).suffix.lower()

@@ -6,7 +6,7 @@ Sources: PS3.10 8.2 (File IDs), ISO 9660 (names in any case, with a version behi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -27,16 +27,16 @@ class Listing:
     missing: tuple[tuple[str, ListedFile], ...] = ()
     strangers: tuple[str, ...] = ()
 
-    def problems(self, study_instance_uid: str | None = None) -> list[Problem]:
-        """In words; of one study alone, where one is given.
+    def problems(self, is_mine: Callable[[str], bool] = lambda _: True) -> list[Problem]:
+        """In words.
 
         Args:
-            study_instance_uid: the study; records that name no study belong to each.
+            is_mine: whether the records of a Study Instance UID are to be told.
         """
         found = []
         by_series: dict[str, list[str]] = defaultdict(list)
         for path, record in self.missing:
-            if study_instance_uid is None or record.study_instance_uid in ("", study_instance_uid):
+            if is_mine(record.study_instance_uid):
                 by_series[record.series_instance_uid].append(path)
         for series, paths in by_series.items():
             found.append(Problem("dicomdir-missing", tuple(paths), series_instance_uid=series))
