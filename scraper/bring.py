@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scraper import document, judge
+from scraper.assemble.directory import ListedFile, directory_rows
 from scraper.collect import Collected, Collector, Watcher
 from scraper.contract import Found, Package, Series, Study
 from scraper.equipment import Equipment
@@ -24,9 +25,10 @@ from scraper.fetch import Fetcher
 from scraper.job import Job
 from scraper.model import Origin, Problem, StudyResult
 from scraper.opening import Opened, by_study, listed_again
+from scraper.protocols.zip_archive import Member
 from scraper.settings import Settings
 from scraper.store import StudyStore, opened
-from scraper.verify import Checked, Inspector
+from scraper.verify import Checked, Inspector, Listing, listing
 
 
 class Bringer:
@@ -156,7 +158,12 @@ class Bringer:
                     if member.path is not None
                 )
             )
-            left_out = [member.name for member in members if member.path is None and not member.is_broken]
+            listed, unreadable = await _listed(inspector, members, checked)
+            left_out = [
+                member.name
+                for member in members
+                if member.path is None and not member.is_broken and member.directory is None
+            ] + unreadable
             broken = [member.name for member in members if member.is_broken]
             groups: dict[str, list[tuple[str, Checked]]] = {}
             for name, one in checked:
@@ -167,13 +174,16 @@ class Bringer:
                 raise NotOriginalDicom(host=opened_link.owner.link.host)
             if not groups:
                 raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
-            for uid, members_of_study in sorted(groups.items()):
+            for place, (uid, members_of_study) in enumerate(sorted(groups.items())):
                 study_key = key if len(groups) == 1 else uid
                 async with opened(settings.output, study_key, lambda: None) as store:
                     collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                     collector.result.left_out = left_out
                     collector.result.problems += package.left_out
                     collector.result.counted = len(members_of_study) + len(broken)
+                    missing = listed.problems(_of_this(uid, frozenset(groups), is_first=place == 0))
+                    collector.result.problems += missing
+                    collector.result.counted += sum(len(one.instances) for one in missing if one.fatal)
                     for name in broken:  # whose of several studies it is, nothing tells: named with each
                         collector.result.lost[name] = CorruptInstance(what="a broken zip")
                     if len(groups) == 1:
@@ -220,6 +230,27 @@ def _short(package: Package, members: Sequence[tuple[str, Checked]]) -> list[Pro
     if package.expected is None or len(members) >= package.expected:
         return []
     return [Problem("missing-instances", values={"expected": package.expected, "saved": len(members)})]
+
+
+def _of_this(uid: str, here: frozenset[str], *, is_first: bool) -> Callable[[str], bool]:
+    """Whether a DICOMDIR's records of a study are told with this one; those of no study that came, with the first."""
+    return lambda study: study == uid or (is_first and study not in here)
+
+
+async def _listed(
+    inspector: Inspector, members: Sequence[Member], checked: Sequence[tuple[str, Checked]]
+) -> tuple[Listing, list[str]]:
+    """What the package's own DICOMDIR names, held against what is in it; and the names of those that can't be read."""
+    directories: dict[str, Sequence[ListedFile]] = {}
+    unreadable = []
+    for member in members:
+        if member.directory is not None:
+            rows = await inspector.apart(directory_rows, str(member.directory))
+            if rows is None:
+                unreadable.append(member.name)
+            else:
+                directories[member.name] = [ListedFile(*row) for row in rows]
+    return listing.compare(directories, [member.name for member in members], dict(checked)), unreadable
 
 
 async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:

@@ -40,7 +40,7 @@ from scraper.cli_options import (
 )
 from scraper.cli_quick import Quick, QuickGroup
 from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
-from scraper.lang import describe, describe_problem, say
+from scraper.lang import describe, say
 from scraper.model import Result
 from scraper.settings import (
     BrowserUse,
@@ -289,7 +289,7 @@ def verify(
     from rich.console import Console
 
     from scraper.pipeline import verify_folder
-    from scraper.report import Display, json_line, show
+    from scraper.report import Display, json_line, show_folder
 
     del verbose
     language = lang or language_from_environment()
@@ -298,7 +298,7 @@ def verify(
     if as_json:
         typer.echo(json_line(result, language))
     else:
-        show(result, Console(), Console(stderr=True), language)
+        show_folder(result, Console(), language)
     return result.exit_code
 
 
@@ -321,6 +321,7 @@ def export(
     as_json: Json = False, lang: Lang = None,
 ) -> int:  # fmt: skip
     """What other people and programs ask for, from a folder on disk."""
+    from scraper.cli_export import show_export
     from scraper.errors import NoSuchFile
     from scraper.export import Target
     from scraper.export import export as make
@@ -332,19 +333,9 @@ def export(
     suffix = ".zip" if to is ExportTarget.ZIP else f"-{to.value}"
     target = output or folder.with_name(folder.name.removesuffix(".zip") + suffix)
     with disk(target):
-        made = make(folder, Target(to.value), target, deidentify=deidentify)
-    if as_json:
-        problems = [{"code": one.code, "instances": list(one.instances)} for one in made.problems]
-        typer.echo(
-            json.dumps(
-                {"output": str(made.path), "files": made.files, "problems": problems}, ensure_ascii=False
-            )
-        )
-    else:
-        typer.echo(say("export.done", language, path=made.path, files=made.files))
-    for problem in made.problems:
-        complain(describe_problem(problem, language))
-    return 0
+        made = _run(make(folder, Target(to.value), target, deidentify=deidentify))
+    show_export(made, language, as_json=as_json)
+    return int(made.exit_code)
 
 
 @app.command()

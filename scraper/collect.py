@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from scraper.errors import (
 from scraper.fetch import Fetched, Fetcher
 from scraper.model import Captured, Instance, Origin, Problem, Saved, Series
 from scraper.store import StudyStore
-from scraper.verify import Checked, Inspector
+from scraper.verify import Checked, Inspector, lost_between
 
 AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it
 REFETCHES = 2  # times that an instance is asked for again after what came failed inspection
@@ -86,6 +86,7 @@ class _Job:
     refetches: int = 0
     sha256: str = ""  # of what came last, where it failed inspection
     old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
+    is_second_look: bool = False  # asked for once more because it shows nothing where its neighbours do
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,9 @@ class Collector:
         self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
+        self._blank: dict[
+            str, _Job
+        ] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
         self.result = Collected()
 
     async def take(self, series: Iterable[Series]) -> list[_Job]:
@@ -139,7 +143,10 @@ class Collector:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._jobs, len(self._queue))):
                     group.create_task(self._work(group))
+            if not self._queue and not self._lapsed and self._stop is None:
+                self._queue.extend(self._lost_on_the_way())
         if self._stop is not None:
+            self._keep_old(self._queue)
             raise self._stop
         return [*self._lapsed, *self._queue] if self._lapsed else []
 
@@ -147,6 +154,27 @@ class Collector:
         """Name instances that nobody will ask for again."""
         for job in jobs:
             self.result.lost[job.instance.name] = err
+        self._keep_old(jobs)
+
+    def _keep_old(self, jobs: Iterable[_Job]) -> None:
+        for job in jobs:
+            if job.old is not None:
+                self._keep(job, job.old, ())
+
+    def _lost_on_the_way(self) -> list[_Job]:
+        """Instances to be asked for once more: they show nothing, and lie between others that do."""
+        blank, self._blank = self._blank, {}
+        if not blank:
+            return []
+        names = lost_between([checked for _, checked in self.result.saved])
+        again = []
+        for place in range(len(self.result.saved) - 1, -1, -1):
+            checked = self.result.saved[place][1]
+            if checked.name in names and checked.name in blank:
+                del self.result.saved[place]
+                self._here.discard(checked.name)
+                again.append(replace(blank[checked.name], old=checked, is_second_look=True))
+        return again
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         """Fetch one instance after another; each one's inspection goes on while the next is fetched."""
@@ -276,6 +304,8 @@ class Collector:
         self.result.problems.extend(problems)
         self.result.uid_of_series.setdefault(job.series.name, header.series_instance_uid)
         self.result.saved.append((saved, checked))
+        if checked.facts.constant_frames and not job.is_second_look:
+            self._blank[header.sop_instance_uid] = job
         self._watcher.arrived(job.series.name, reused=saved.reused)
 
     def adopt(self, name: str, checked: Checked) -> None:

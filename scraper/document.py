@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from scraper.errors import CloudfilmError
 from scraper.lang import describe, describe_problem
-from scraper.model import Problem, Result, Saved, SeriesResult, Study
+from scraper.model import Origin, Problem, Result, Saved, SeriesResult, Study
 from scraper.settings import Language
 
 SCHEMA = 1  # of study.json; raised when a key changes its meaning
@@ -27,8 +27,9 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, object]:
     """What ``--json`` prints for one source. With several studies behind one link, ``studies`` lists each."""
     studies = result.studies
     first = studies[0] if studies else None
-    problems = [_problem(one, language) for one in result.problems]
-    problems += [_problem(one, language) for study in studies for one in study.problems]
+    of_folder = result.of_folder
+    problems = [_problem(one, language, of_folder=of_folder) for one in result.problems]
+    problems += [_problem(one, language, of_folder=of_folder) for study in studies for one in study.problems]
     if isinstance(result.error, CloudfilmError):
         problems.append(
             {"code": result.error.code, "message": describe(result.error, language), "instances": []}
@@ -42,7 +43,7 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, object]:
         "link": result.link or None,
         "output": _path(first.output) if first else None,
         "study": _study(first.study) if first else None,
-        "series": [_series(one, language) for study in studies for one in study.series],
+        "series": [_series(one, language, of_folder=of_folder) for study in studies for one in study.series],
         "instances": {
             "expected": result.counts.expected,
             "saved": result.counts.saved,
@@ -98,23 +99,92 @@ def study_report(
 
 
 @dataclass(frozen=True, slots=True)
-class SavedBefore:
-    """What a folder's own ``study.json`` says: announced counts by Series Instance UID, hashes by SOP Instance UID."""
+class SavedFile:
+    """One instance of a ``study.json``. ``name``: its path from the folder (or zip) that is looked at."""
 
-    expected: Mapping[str, int | None] = field(default_factory=dict)
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    name: str
+    sha256: str
+    series_instance_uid: str
+    origin: Origin
 
 
-def saved_before(folder: Path) -> SavedBefore:
-    """The report that ``grab`` left in a folder; empty where there is none, or none that can be read."""
+@dataclass(frozen=True, slots=True)
+class SavedStudy:
+    """What a folder's own ``study.json`` says.
+
+    Attributes:
+        folder: where it lies, from the folder (or zip) that is looked at.
+        study: as it was saved.
+        status: how the run that wrote it ended.
+        total: instances that were announced, None where nobody said.
+        series: its series with their announced counts.
+        files: SOP Instance UID → file.
+        codes: of its problems.
+    """
+
+    folder: str
+    study: Study
+    status: str
+    total: int | None
+    series: tuple[SeriesResult, ...]
+    files: Mapping[str, SavedFile] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+
+
+def saved_study(path: Path, name: str) -> SavedStudy | None:
+    """The report that ``grab`` left in a folder; None where it can't be read.
+
+    Args:
+        path: of the ``study.json``.
+        name: its path from the folder (or zip) that is looked at.
+    """
+    folder = PurePosixPath(name).parent
     try:
-        report = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        expected = {str(row["uid"]): row["expected"] for row in report["series"]}
-        hashes = {str(row["sop_instance_uid"]): str(row["sha256"]) for row in report["instances_saved"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return SavedBefore()
-    sound = {uid: count for uid, count in expected.items() if count is None or isinstance(count, int)}
-    return SavedBefore(sound, hashes)
+        report = json.loads(path.read_text(encoding="utf-8"))
+        study = {key: str(value or "") for key, value in (report.get("study") or {}).items()}
+        rows = tuple(_series_row(row) for row in report["series"])
+        files = {
+            str(row["sop_instance_uid"]): SavedFile(
+                (folder / str(row["file"])).as_posix(),
+                str(row["sha256"]),
+                str(row.get("series_instance_uid") or ""),
+                Origin(row.get("origin") or Origin.ORIGINAL),
+            )
+            for row in report["instances_saved"]
+        }
+        problems = [
+            *report.get("problems", ()),
+            *(one for row in report["series"] for one in row.get("problems", ())),
+        ]
+        return SavedStudy(
+            folder.as_posix(),
+            Study(
+                *(study.get(key, "") for key in ("uid", "date", "modality", "description", "patient_name"))
+            ),
+            str(report.get("status") or ""),
+            _count((report.get("instances") or {}).get("expected")),
+            rows,
+            files,
+            tuple(dict.fromkeys(str(one["code"]) for one in problems)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _series_row(row: Mapping[str, object]) -> SeriesResult:
+    return SeriesResult(
+        str(row["uid"] or ""),
+        _count(row.get("number")),
+        str(row.get("description") or ""),
+        str(row.get("modality") or ""),
+        _count(row["expected"]),
+        0,
+        Origin(str(row.get("origin") or Origin.ORIGINAL)),
+    )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _study(study: Study) -> dict[str, object]:
@@ -127,7 +197,7 @@ def _study(study: Study) -> dict[str, object]:
     }
 
 
-def _series(series: SeriesResult, language: Language) -> dict[str, object]:
+def _series(series: SeriesResult, language: Language, *, of_folder: bool) -> dict[str, object]:
     return {
         "uid": series.uid,
         "number": series.number,
@@ -137,14 +207,14 @@ def _series(series: SeriesResult, language: Language) -> dict[str, object]:
         "saved": series.saved,
         "origin": series.origin.value,
         "status": series.status,
-        "problems": [_problem(one, language) for one in series.problems],
+        "problems": [_problem(one, language, of_folder=of_folder) for one in series.problems],
     }
 
 
-def _problem(problem: Problem, language: Language) -> dict[str, object]:
+def _problem(problem: Problem, language: Language, *, of_folder: bool) -> dict[str, object]:
     return {
         "code": problem.code,
-        "message": describe_problem(problem, language),
+        "message": describe_problem(problem, language, of_folder=of_folder),
         "instances": list(problem.instances),
     }
 

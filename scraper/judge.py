@@ -290,57 +290,40 @@ def _sum(numbers: object) -> int | None:
 
 def of_instances(checked: Sequence[Checked]) -> list[Problem]:
     """The problems of single instances, those of one kind in one series told once."""
-    grouped: dict[tuple[str, str, bool], list[tuple[str, Problem]]] = {}
+    grouped: dict[tuple[str, str, bool, str], list[tuple[str, Problem]]] = {}
     for one in checked:
         uid = one.header.series_instance_uid if one.header else ""
         for problem in one.problems:
-            grouped.setdefault((uid, problem.code, problem.fatal), []).append((one.name, problem))
+            what = str(problem.values.get("what", ""))
+            for name in problem.instances or (one.name,):
+                grouped.setdefault((uid, problem.code, problem.fatal, what), []).append((name, problem))
     return [
         Problem(code, tuple(name for name, _ in group), group[0][1].values, uid, fatal)
-        for (uid, code, fatal), group in grouped.items()
+        for (uid, code, fatal, _), group in grouped.items()
     ]
 
 
-def folder(
-    checked: Sequence[Checked], across: Sequence[Problem], sha256: Mapping[str, str]
-) -> tuple[StudyResult, ...]:
-    """Judge files that lie on the disk already, study by study.
+def of_files(
+    files: Sequence[Checked],
+    announced: Sequence[Series],
+    told: Study,
+    problems: Sequence[Problem],
+    expected: Mapping[str, int | None],
+) -> StudyResult:
+    """The result for files of one study that lie on the disk already.
 
     Args:
-        checked: every file.
-        across: the problems found across files.
-        sha256: SOP Instance UID → the hash that was noted when it was saved, where that is known.
+        files: those that can be read.
+        announced: the series that are known to belong to it, whether or not anything of them is there.
+        told: what is known of the study besides.
+        problems: of the study, its series and its files.
+        expected: Series Instance UID → how many instances there must be.
     """
-    groups: dict[str, list[Checked]] = {}
-    for one in checked:
-        groups.setdefault(one.header.study_instance_uid if one.header else "", []).append(one)
-    broken = groups.pop("", [])
-    results = []
-    for place, (_uid, files) in enumerate(sorted(groups.items())):
-        collected = Collected()
-        for one in files:
-            if one.header is not None:
-                collected.saved.append((Saved(one.path, one.header, one.sha256, one.size, one.origin), one))
-        series = {one.header.series_instance_uid for one in files if one.header}
-        own = [one for one in across if one.series_instance_uid in series]
-        if place == 0:  # what concerns no series in particular is told once
-            own += [
-                one
-                for one in across
-                if not any(one.series_instance_uid == uid for uid in _series_of(checked))
-            ]
-        changed = [one.name for one in files if sha256.get(one.name, one.sha256) != one.sha256]
-        own += [Problem("changed-since-saved", tuple(changed))] if changed else []
-        results.append(_assembled(collected, (), Study(), [*own, *of_instances(files)], {}).result)
-    if broken:
-        results.append(
-            StudyResult(Study(), None, (), tuple(of_instances(broken)), Counts(None, 0, 0, len(broken)))
-        )
-    return tuple(results)
-
-
-def _series_of(checked: Sequence[Checked]) -> set[str]:
-    return {one.header.series_instance_uid for one in checked if one.header}
+    collected = Collected()
+    for one in files:
+        if one.header is not None:
+            collected.saved.append((Saved(one.path, one.header, one.sha256, one.size, one.origin), one))
+    return _assembled(collected, announced, told, problems, expected).result
 
 
 def totals(studies: Sequence[StudyResult]) -> tuple[Counts, int]:

@@ -91,10 +91,19 @@ def describe(error: CloudfilmError, language: Language) -> str:
     return " ".join(part for part in (sentence, hint) if part)
 
 
-def describe_problem(problem: Problem, language: Language) -> str:
-    """One problem in words: what was found and what the user can do."""
+def describe_problem(problem: Problem, language: Language, *, of_folder: bool = False) -> str:
+    """One problem in words: what was found and what the user can do.
+
+    Args:
+        problem: to be told.
+        language: of the words.
+        of_folder: it was found in files that lie on the disk, where nothing is fetched: the advice is another.
+    """
     entry = catalogue()[f"problem.{problem.code}"]
     fill = _Lenient()
     values = {"count": len(problem.instances), **_worded(problem.values, language)}
-    parts = (entry[language.value], entry.get(f"hint_{language.value}", ""))
+    hint = entry.get(f"hint_{language.value}", "")
+    if of_folder:
+        hint = entry.get(f"hint_folder_{language.value}", hint)
+    parts = (entry[language.value], hint)
     return " ".join(fill.vformat(part, (), values) for part in parts if part)

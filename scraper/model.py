@@ -382,3 +382,4 @@ class Result:
     problems: tuple[Problem, ...] = ()
     error: BaseException | None = None
     diagnostic: Path | None = None
+    of_folder: bool = False  # files that lay on the disk were checked; nothing was asked of a site

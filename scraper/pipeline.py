@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, judge, registry, verify
+from scraper import judge, registry
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
 from scraper.equipment import Equipment
-from scraper.errors import CloudfilmError, CredentialsError, ExitCode, NoSuchFile, StoreError, UnusableLink
-from scraper.job import Job, exit_code, only_error
-from scraper.model import Problem, Result, Status
+from scraper.errors import CloudfilmError, CredentialsError, StoreError, UnusableLink
+from scraper.folder_verdict import verify_folder
+from scraper.job import Job, only_error
+from scraper.model import Result, Status
 from scraper.opening import Opener, by_study, listed
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.settings import Settings
+
+__all__ = ["Run", "grab", "verify_folder"]
 
 T = TypeVar("T")
 
@@ -160,32 +161,3 @@ async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = U
     """
     async with Run(settings, watcher, lambda *_: None) as run:
         return await run.grab(given)
-
-
-async def verify_folder(path: Path, watcher: Watcher) -> Result:
-    """Check any folder (or zip) of DICOM files; changes nothing.
-
-    Raises:
-        NoSuchFile: nothing there. UnreadableFile: neither a folder nor a zip.
-    """
-    started = time.monotonic()
-    if not path.exists():
-        raise NoSuchFile(path=str(path))
-    saved_before = document.saved_before(path)
-    watcher.series("verify", "DICOM", None)
-    report = await verify.check_folder(
-        path, saved_before.expected, told=lambda _: watcher.arrived("verify", reused=False)
-    )
-    studies = judge.folder(report.checked, report.problems, saved_before.sha256)
-    counts, size = judge.totals(studies)
-    code = exit_code(studies) if studies else ExitCode.INCOMPLETE
-    problems = [] if studies else [Problem("no-dicom-files")]
-    if report.left_out:
-        kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(report.left_out.items()))
-        problems.append(Problem("not-dicom", values={"kinds": kinds}, fatal=False))
-    status = Status.COMPLETE if code == ExitCode.COMPLETE else Status.INCOMPLETE
-    seconds = round(time.monotonic() - started, 1)
-    return Result(
-        str(path), status, int(code), studies=studies, counts=counts, size=size, seconds=seconds,
-        problems=tuple(problems),
-    )  # fmt: skip

@@ -29,10 +29,18 @@ from rich.text import Text
 from scraper import document
 from scraper.errors import CloudfilmError
 from scraper.lang import describe, describe_problem, say
-from scraper.model import Result, Status, StudyResult
+from scraper.model import Problem, Result, Status, StudyResult
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
+DAMAGE = frozenset((
+    "unreadable", "truncated", "truncated-frame", "does-not-decode", "check-crashed", "check-timed-out", "pixel-length",
+    "frames-missing", "changed-since-saved", "object-incomplete", "constant-between", "constant-frame-between",
+    "codestream-size", "codestream-components", "codestream-bits", "offset-table-broken", "pixel-description",
+    "bits-disagree", "transfer-syntax-disagrees", "missing-transfer-syntax", "missing-identity", "frames-undescribed",
+))  # fmt: skip
+"""Problems of single files, after which a file can't be used as it is."""
+FILES_NAMED_AT_MOST = 20  # files of a folder: a path is what a person needs to find them
 
 
 def json_line(result: Result, language: Language) -> str:
@@ -72,16 +80,54 @@ def show(
     console.print(f"{mark} {escape(words)}")
 
 
-def _show_study(study: StudyResult, console: Console, language: Language, *, listing: bool) -> None:
+def show_folder(result: Result, console: Console, language: Language) -> None:
+    """What a check of files on the disk found: their series, what is wrong, and in one sentence whether they are whole."""
+    for study in result.studies:
+        _show_study(study, console, language, listing=False, of_folder=True)
+    for problem in result.problems:
+        _show_problem(problem, console, language, of_folder=True)
+    if not result.studies:
+        return
+    expected = result.counts.expected
+    if result.status is Status.COMPLETE:
+        mark, name = "[green]✓[/]", "sound" if expected is None else "complete"
+    else:
+        mark, name = "[yellow]![/]", "faulty" if expected is None else "incomplete"
+    words = say(
+        f"verify.{name}", language, saved=result.counts.saved, expected=expected, broken=len(_damaged(result)),
+        size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
+    )  # fmt: skip
+    console.print(f"{mark} {escape(words)}", soft_wrap=True)
+
+
+def _damaged(result: Result) -> set[str]:
+    """Files that are there and can't be used as they are."""
+    problems = [one for study in result.studies for one in study.problems]
+    problems += [one for study in result.studies for series in study.series for one in series.problems]
+    return {name for one in problems if one.fatal and one.code in DAMAGE for name in one.instances}
+
+
+def _show_problem(problem: Problem, console: Console, language: Language, *, of_folder: bool) -> None:
+    most = FILES_NAMED_AT_MOST if of_folder else NAMED_AT_MOST
+    named = ", ".join(problem.instances[:most])
+    more = f" … (+{len(problem.instances) - most})" if len(problem.instances) > most else ""
+    mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
+    words = escape(describe_problem(problem, language, of_folder=of_folder))
+    console.print(f"{mark} {words} [dim]{escape(named)}{more}[/]", soft_wrap=of_folder)
+
+
+def _show_study(
+    study: StudyResult, console: Console, language: Language, *, listing: bool, of_folder: bool = False
+) -> None:
     told = study.study
     head = "  ".join(part for part in (told.date, told.modality, told.patient_name, told.description) if part)
-    console.print(f"[bold]{escape(head or told.uid)}[/]")
+    if head or told.uid:
+        console.print(f"[bold]{escape(head or told.uid)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
         table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal
-    table.add_column(
-        say("report.column.listed" if listing else "report.column.saved", language), justify="right"
-    )
+    count = "listed" if listing else "there" if of_folder else "saved"
+    table.add_column(say(f"report.column.{count}", language), justify="right")
     table.add_column(say("report.column.origin", language))
     for series in study.series:
         expected = "?" if series.expected is None else str(series.expected)
@@ -96,14 +142,7 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
     if study.series:
         console.print(table)
     for problem in (*study.problems, *(one for series in study.series for one in series.problems)):
-        named = ", ".join(problem.instances[:NAMED_AT_MOST])
-        more = (
-            f" … (+{len(problem.instances) - NAMED_AT_MOST})"
-            if len(problem.instances) > NAMED_AT_MOST
-            else ""
-        )
-        mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
-        console.print(f"{mark} {escape(describe_problem(problem, language))} [dim]{escape(named)}{more}[/]")
+        _show_problem(problem, console, language, of_folder=of_folder)
     if study.output is not None:
         console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
 

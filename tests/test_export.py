@@ -36,8 +36,8 @@ def all_bytes() -> set[bytes]:
     return {one.data for one in STUDY.instances}
 
 
-def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
-    made = export(folder, Target.ZIP, tmp_path / "out" / "study.zip")
+async def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
+    made = await export(folder, Target.ZIP, tmp_path / "out" / "study.zip")
     with zipfile.ZipFile(made.path) as archive:
         assert archive.testzip() is None
         assert {archive.read(name) for name in archive.namelist()} == all_bytes()
@@ -47,8 +47,8 @@ def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
     assert (made.files, made.problems) == (len(STUDY.instances), ())
 
 
-def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
-    made = export(folder, Target.DICOMDIR, tmp_path / "cd")
+async def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
+    made = await export(folder, Target.DICOMDIR, tmp_path / "cd")
     records = pydicom.dcmread(made.path / "DICOMDIR").DirectoryRecordSequence
     named = [tuple(one.ReferencedFileID) for one in records if "ReferencedFileID" in one]
     assert {made.path.joinpath(*parts).read_bytes() for parts in named} == all_bytes()
@@ -65,13 +65,13 @@ def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("dcmmkdir") is None, reason="dcmtk is not installed")
-def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
+async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
     native = chest_ct(slices=6, size=64, thin=5)  # dcmtk's general profile takes no compressed images
     for number, one in enumerate(native.instances):
         (folder / f"{number}.dcm").write_bytes(one.data)
-    made = export(folder, Target.DICOMDIR, tmp_path / "cd")
+    made = await export(folder, Target.DICOMDIR, tmp_path / "cd")
     files = [
         str(path.relative_to(made.path))
         for path in made.path.rglob("*")
@@ -94,12 +94,12 @@ def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
 
 
 @pytest.mark.parametrize("target", [Target.PNG, Target.JPG])
-def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(folder, tmp_path, target):
-    made = export(folder, target, tmp_path / "pictures")
+async def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(folder, tmp_path, target):
+    made = await export(folder, target, tmp_path / "pictures")
     pictures = sorted(path for path in made.path.rglob(f"*.{target}") if path.stem != "sheet")
     assert len(pictures) == made.files == len(STUDY.images)
     assert len(list(made.path.rglob(f"sheet.{target}"))) == 3
-    assert [problem.code for problem in made.problems] == ["export-skipped"]  # the dose report has no pixels
+    assert [(problem.code, problem.fatal) for problem in made.problems] == [("export-skipped", False)]  # the dose report has no pixels
     with Image.open(pictures[-1]) as picture:
         assert MARK in str(picture.info.get("Comment", picture.info.get("comment")))
 
@@ -120,25 +120,25 @@ def test_a_window_is_applied_as_the_standard_says(tmp_path):
 
 @needs_shared
 @pytest.mark.parametrize("case", ["us-cine", "sc-rgb", "ts-color", "mr-enhanced", "dx", "synthetic-xa-cine"])
-def test_every_kind_of_picture_can_be_shown(case, tmp_path):
-    made = export(SHARED / case, Target.PNG, tmp_path / "pictures")
+async def test_every_kind_of_picture_can_be_shown(case, tmp_path):
+    made = await export(SHARED / case, Target.PNG, tmp_path / "pictures")
     skipped = [name for problem in made.problems for name in problem.instances]
     assert made.files
     assert len(skipped) <= 2
 
 
-def test_nifti_has_every_slice_and_no_name(folder, tmp_path):
+async def test_nifti_has_every_slice_and_no_name(folder, tmp_path):
     sitk = pytest.importorskip("SimpleITK", reason="SimpleITK is not installed")
     pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
-    made = export(folder, Target.NIFTI, tmp_path / "nifti")
+    made = await export(folder, Target.NIFTI, tmp_path / "nifti")
     volumes = sorted(made.path.rglob("*.nii.gz"))
     sizes = {sitk.ReadImage(str(path)).GetSize() for path in volumes}
     assert {(64, 64, 6), (32, 32, 5)} <= sizes
     assert not any("测试".encode() in path.read_bytes() for path in made.path.rglob("*.json"))
 
 
-def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
-    made = export(folder, Target.ZIP, tmp_path / "study.zip", deidentify=True)
+async def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
+    made = await export(folder, Target.ZIP, tmp_path / "study.zip", deidentify=True)
     assert {problem.code for problem in made.problems} == {"reports-left-out"}
     old = {STUDY.study_instance_uid, *(one.sop_instance_uid for one in STUDY.instances)}
     pixels = {one.pixels.tobytes() for one in STUDY.images}
@@ -166,29 +166,29 @@ def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
     assert len(studies) == 1
 
 
-def test_two_exports_do_not_share_their_new_uids(folder, tmp_path):
+async def test_two_exports_do_not_share_their_new_uids(folder, tmp_path):
     uids = []
     for number in (1, 2):
-        made = export(folder, Target.ZIP, tmp_path / f"{number}.zip", deidentify=True)
+        made = await export(folder, Target.ZIP, tmp_path / f"{number}.zip", deidentify=True)
         with zipfile.ZipFile(made.path) as archive, archive.open(archive.namelist()[0]) as file:
             (tmp_path / "one.dcm").write_bytes(file.read())
         uids.append(pydicom.dcmread(tmp_path / "one.dcm").StudyInstanceUID)
     assert uids[0] != uids[1]
 
 
-def test_burnt_in_names_are_warned_about(tmp_path):
+async def test_burnt_in_names_are_warned_about(tmp_path):
     one = STUDY.images[0]
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "us.dcm").write_bytes(retagged(one, Modality="US"))
-    made = export(tmp_path / "study", Target.ZIP, tmp_path / "out.zip", deidentify=True)
+    made = await export(tmp_path / "study", Target.ZIP, tmp_path / "out.zip", deidentify=True)
     assert [problem.code for problem in made.problems] == ["pixels-may-identify"]
 
 
-def test_nothing_is_overwritten_and_nothing_half_made_stays(folder, tmp_path):
+async def test_nothing_is_overwritten_and_nothing_half_made_stays(folder, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError):
-        export(folder, Target.PNG, tmp_path / "there")
+        await export(folder, Target.PNG, tmp_path / "there")
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoDicomHere):
-        export(tmp_path / "empty", Target.ZIP, tmp_path / "out.zip")
+        await export(tmp_path / "empty", Target.ZIP, tmp_path / "out.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "study", "there"]

@@ -112,7 +112,7 @@ def test_single_files_are_told_only_what_is_true(case):
     [
         ("MR_truncated.dcm", "truncated"),
         ("rtplan_truncated.dcm", "truncated"),
-        ("emri_small_jpeg_2k_lossless_too_short.dcm", "truncated"),
+        ("emri_small_jpeg_2k_lossless_too_short.dcm", "pixels-unterminated"),
         ("no_meta.dcm", "unreadable"),
         ("meta_missing_tsyntax.dcm", "unreadable"),
         ("no_meta_group_length.dcm", "missing-identity"),

@@ -156,8 +156,32 @@ def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
     )
 
 
+def guessed_text(raw: bytes, otherwise: str) -> str:
+    """Text of which nobody says how it is written: UTF-8 or GBK, whichever gives Chinese writing, else what the bytes allow.
+
+    Args:
+        raw: its bytes.
+        otherwise: the codec where they are neither; one that reads any bytes.
+    """
+    utf8, gb = _try(raw, "utf-8"), _try(raw, "gb18030")
+    for text in (utf8, gb):
+        if text is not None and (text.isascii() or _is_chinese(text)):
+            return text
+    if utf8 is not None:
+        return utf8
+    return raw.decode(otherwise) if gb is None else gb
+
+
+def _splits(text: str, name: str) -> bool:
+    """Whether a sign's second byte is one at which readers that look at bytes part a value: a backslash or, in names, ``^``.
+
+    Source: PS3.5 6.1.2.5.3 (delimiters), PS3.3 C.12.1.1.2 note on GB18030 and GBK.
+    """
+    return any(sign > "\x7f" and any(byte in b"\\^" for byte in sign.encode(name)[1:]) for sign in text)
+
+
 def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
-    """The character set to write: the declared one where it carries every text, else UTF-8.
+    """The character set to write: the declared one where it carries every text and no reader can part it wrongly, else UTF-8.
 
     Empty where all is ASCII and none is declared.
     """
@@ -168,6 +192,8 @@ def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
     if name in {"", "ascii", "shift_jis"}:
         return UTF8
     try:
+        if any(_splits(text, name) for text in texts):
+            return UTF8
         for text in texts:
             text.encode(name)
     except UnicodeEncodeError:

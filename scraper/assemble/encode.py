@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 from pydicom.pixels.encoders.base import get_encoder
 
+from scraper.assemble import codec_process
 from scraper.assemble.part10 import PYDICOM_ERRORS, quiet
 from scraper.protocols.codestream import (
     J2K,
@@ -29,13 +32,32 @@ _CODE_BITS: Final = 5  # every category of a difference has a code of this lengt
 
 
 def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None:
-    """The samples in the coding of ``about``; None where no encoder is at hand.
+    """The samples in the coding of ``about``, by a process of its own; None where no encoder is at hand.
 
     Args:
         samples: (rows, columns) or (rows, columns, components), not negative.
         about: the stream whose coding is wanted.
         syntax: the Transfer Syntax UID that it stood under.
     """
+    values = {
+        "shape": samples.shape, "dtype": samples.dtype.str, "syntax": syntax, "about": asdict(about),
+    }  # fmt: skip
+    return codec_process.SHARED.ask("encode", values, np.ascontiguousarray(samples).tobytes())
+
+
+def encode_samples(header: Mapping[str, Any], data: bytes) -> bytes | None:
+    """As ``encoded``, in the process that does it.
+
+    Args:
+        header: ``shape``, ``dtype``, ``syntax`` and ``about``.
+        data: the samples.
+    """
+    samples = np.frombuffer(data, dtype=header["dtype"]).reshape(header["shape"])
+    values = {**header["about"], "kind": Kind(header["about"]["kind"])}
+    return _encoded_here(samples, Codestream(**values), header["syntax"])
+
+
+def _encoded_here(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None:
     if about.kind is Kind.JPEG and about.is_lossless:
         return lossless_jpeg(samples, about.bits) if about.components == 1 else None
     if about.kind in _PILLOW and about.bits <= 8:

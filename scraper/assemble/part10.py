@@ -252,11 +252,27 @@ def header(path: Path) -> Header:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
     with walk.mapped(path) as data:
+        return _identified(_said_by(walk.part10(data)))
+
+
+def anonymous_header(path: Path) -> Header:
+    """As ``header``, also of a file that says nothing of what it is.
+
+    Raises:
+        CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
+    """
+    with walk.mapped(path) as data:
         return _said_by(walk.part10(data))
 
 
+def _identified(found: Header) -> Header:
+    if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
+        raise CorruptInstance(what="a DICOM file without identity")
+    return found
+
+
 def _said_by(layout: walk.Layout) -> Header:
-    """As ``header``, of a walked file whose map is about to be closed: its layout lets go of it."""
+    """The header of a walked file whose map is about to be closed: its layout lets go of it."""
     try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
             raise CorruptInstance(what="a DICOMDIR")
@@ -265,12 +281,9 @@ def _said_by(layout: walk.Layout) -> Header:
             [layout.value(tag) for tag in (0x00100010, 0x00100020, 0x00081030, 0x0008103E)],
             declared_charset(layout),
         )
-        found = header_of(layout, ds, guessed)
+        return header_of(layout, ds, guessed)
     finally:
         layout.data = b""
-    if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
-        raise CorruptInstance(what="a DICOM file without identity")
-    return found
 
 
 def _bare_syntax(layout: walk.Layout) -> str:
@@ -342,7 +355,7 @@ def settle(path: Path) -> Header:
     """
     _complete(path)
     with _whole(path) as layout:
-        found = _said_by(layout)
+        found = _identified(_said_by(layout))
     if not found.sop_instance_uid:
         raise CorruptInstance(what="a DICOM file without identity")
     return found
@@ -360,6 +373,18 @@ def admit(path: Path) -> None:
             raise CorruptInstance(what="a DICOMDIR")
         if not layout.text(0x00080018):
             raise CorruptInstance(what="a DICOM file without identity")
+
+
+def names_itself(path: Path) -> bool:
+    """Whether bytes that are no whole object say of what class they are: a damaged object, and not some other file."""
+    try:
+        with walk.mapped(path) as data:
+            layout = walk.layout_of(data)
+            said = layout.text(0x00080016)
+            layout.data = b""
+    except CorruptInstance:
+        return False
+    return said.startswith("1.2.840.10008.")
 
 
 def _complete(path: Path) -> None:

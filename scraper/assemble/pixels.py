@@ -11,9 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from PIL import Image, UnidentifiedImageError
-
-from scraper.assemble import walk
+from scraper.assemble import codec_process, walk
 from scraper.errors import CorruptInstance
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
@@ -165,19 +163,18 @@ def png_samples(frame: Frame) -> bytes:
     """The samples of a PNG, little endian, by pixel.
 
     Raises:
-        CorruptInstance: a palette, an alpha channel, or a PNG that does not decode.
+        CorruptInstance: a palette, an alpha channel, 16 bits in colour, or a PNG that does not decode.
     """
-    try:
-        with Image.open(io.BytesIO(frame.data), formats=["PNG"]) as picture:
-            if picture.mode not in {"L", "I;16", "RGB"} or (
-                frame.stream is not None and frame.stream.bits not in {8, 16}
-            ):
-                raise CorruptInstance(what="a PNG picture of a kind that holds no pixel values")
-            if picture.mode == "RGB" and frame.stream is not None and frame.stream.bits == 16:
-                raise CorruptInstance(what="a PNG picture of 16 bits in colour")
-            return picture.tobytes()
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as err:
-        raise CorruptInstance(what="a PNG picture that does not decode") from err
+    stream = frame.stream
+    bits, components = (stream.bits, stream.components) if stream is not None else (8, 1)
+    if bits not in {8, 16} or components not in {1, 3}:
+        raise CorruptInstance(what="a PNG picture of a kind that holds no pixel values")
+    if components == 3 and bits == 16:
+        raise CorruptInstance(what="a PNG picture of 16 bits in colour")
+    samples = codec_process.SHARED.ask("png", {"bits": bits}, frame.data)
+    if samples is None:
+        raise CorruptInstance(what="a PNG picture that does not decode")
+    return samples
 
 
 def syntax(frames: list[Frame]) -> str:

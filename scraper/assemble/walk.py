@@ -71,6 +71,9 @@ class Layout:
     meta: dict[int, Element] = field(default_factory=dict)
     elements: dict[int, Element] = field(default_factory=dict)
     fragments: list[tuple[int, int]] | None = None  # of encapsulated Pixel Data, the offset table first
+    is_unterminated: bool = (
+        False  # these fragments are whole, and the file ends without the item that closes them
+    )
     fault: Fault | None = None
     fault_tag: int = 0
     end: int = 0
@@ -249,12 +252,26 @@ class Walker:
             self.layout.elements.setdefault(tag, Element(tag, "SQ", self.pos, 0))
         self.push(Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
 
+    def ends_whole(self, end: int, items: int) -> bool:
+        """Whether fragments that reach the end of the file lack nothing but the item that closes them, or a part of it.
+
+        Whether they are all that there were is for the frames to tell (PS3.5 A.4).
+        """
+        rest = bytes(self.data[self.pos : end])
+        closing = self.tag_struct.pack(_SEQUENCE_END >> 16, _SEQUENCE_END & 0xFFFF) + bytes(4)
+        has_pixels = items > 1  # the first one is the offset table
+        return has_pixels and end >= len(self.data) and (closing.startswith(rest) or not rest.strip(b"\0"))
+
     def read_fragments(self, end: int) -> list[tuple[int, int]]:
         """Start and length of each fragment of encapsulated pixels."""
         found: list[tuple[int, int]] = []
         while self.layout.fault is None:
             if self.pos + 8 > end:
-                self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                if self.ends_whole(end, len(found)):
+                    self.layout.is_unterminated = True
+                    self.pos = end
+                else:
+                    self.fail(Fault.TRUNCATED, PIXEL_DATA)
                 break
             group, element = self.tag_struct.unpack_from(self.data, self.pos)
             (length,) = self.u32.unpack_from(self.data, self.pos + 4)

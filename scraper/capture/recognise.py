@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from scraper import assemble
 from scraper.capture import notation
+from scraper.capture.disc import absent_files
 from scraper.errors import CorruptInstance
 from scraper.model import Header
 from scraper.protocols import multipart, zip_archive
@@ -174,11 +175,15 @@ class Recogniser:
         archive = self._copy(body, 0)
         folder = self._new_file()
         try:
+            members = []
             for member in zip_archive.unpack(archive, folder, salvage=True):
+                members.append(member)
                 if member.path is not None:
                     yield from self._object(member.path, 0)
                 elif member.is_broken:
                     yield Broken("a broken zip")
+            for _ in absent_files(members):
+                yield Broken("a zip without a file that its DICOMDIR lists")
         except CorruptInstance as err:
             yield Broken(str(err.values.get("what", "")))  # what was sound before the break is kept
         finally:

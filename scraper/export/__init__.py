@@ -1,22 +1,26 @@
 """What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI.
 
-Nothing here changes the folder that it reads.
+Nothing here changes the folder that it reads. What can't be taken along is named with its reason; a study that is not whole is
+exported as it is, and said to be so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import assert_never
 
-from scraper.errors import NoDicomHere, UsageError
-from scraper.export import identity, media, pictures, volumes
-from scraper.export.gather import Listed, gather
-from scraper.model import Problem
-from scraper.verify import unpacked
+from scraper.errors import ExitCode, NoDicomHere, UsageError
+from scraper.export import dicomdir, identity, media, pictures, volumes
+from scraper.export.gather import Listed, gather, problems_of
+from scraper.folder_verdict import judge_files
+from scraper.model import Problem, Result
+from scraper.verify import Inspector, opened
 
 __all__ = ["Exported", "Target", "export"]
 
@@ -33,20 +37,30 @@ class Target(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was made: the file or folder, how many files are in it, and what could not be taken along."""
+    """What was made: the file or folder (not there where ``files`` is 0), what is in it, and what is not.
+
+    ``source`` is the verdict on the folder that it was made from.
+    """
 
     path: Path
     files: int
+    source: Result
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """7 where the study is not whole, or something of it was left out that should be in the export; 0 else."""
+        is_short = not self.files or any(problem.fatal for problem in self.problems)
+        return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
-def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
+
+async def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
     """Make ``output`` (a new zip file, or a new folder) of the DICOM files in ``source``.
 
     Args:
         source: a folder or a zip of DICOM files, from this tool or not.
         target: what to make.
-        output: its path; nothing may lie there yet. It appears only when whole.
+        output: its path; nothing may lie there yet. It appears only when whole, and not at all with nothing in it.
         deidentify: take out what tells who the patient is (PS3.15 Basic Profile); pixels are not looked at.
 
     Raises:
@@ -55,30 +69,45 @@ def export(source: Path, target: Target, output: Path, *, deidentify: bool = Fal
     """
     if output.exists():
         raise UsageError(f"{output} exists")
+    if target is Target.NIFTI:
+        volumes.converter()  # before anything is done
     output.parent.mkdir(parents=True, exist_ok=True)
     with (
-        unpacked(source) as folder,
+        opened(source) as files,
         tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as scratch,
     ):
-        listed, problems = gather(folder)
-        if not listed:
+        place = Path(scratch)
+        listed, left_out = await asyncio.to_thread(gather, files, place / "settled")
+        if not listed and not left_out:
             raise NoDicomHere(path=str(source))
-        if deidentify:
-            listed, told = identity.deidentified(listed, Path(scratch) / "plain")
+        problems = problems_of(left_out)
+        async with Inspector() as inspector:
+            verdict = await judge_files(str(source), files, inspector)
+            if deidentify:
+                listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
+                problems += told
+            made = place / "made"
+            count, told = await _made(target, listed, made, inspector)
             problems += told
-        made = Path(scratch) / "made"
-        files, told = _MAKERS[target](listed, made)
-        problems += told
-        shutil.move(made, output)
-    return Exported(output, files, tuple(problems))
+        if count:
+            shutil.move(made, output)
+    return Exported(output, count, verdict, tuple(problems))
 
 
-Maker = Callable[[Iterable[Listed], Path], tuple[int, list[Problem]]]
-
-_MAKERS: dict[Target, Maker] = {
-    Target.ZIP: media.pack,
-    Target.DICOMDIR: media.file_set,
-    Target.PNG: pictures.png,
-    Target.JPG: pictures.jpg,
-    Target.NIFTI: volumes.nifti,
-}
+async def _made(
+    target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector
+) -> tuple[int, list[Problem]]:
+    """(files made, what was left out)."""
+    match target:
+        case Target.ZIP:
+            return await asyncio.to_thread(media.pack, listed, made)
+        case Target.DICOMDIR:
+            return await asyncio.to_thread(dicomdir.file_set, listed, made)
+        case Target.NIFTI:
+            return await asyncio.to_thread(volumes.nifti, listed, made)
+        case Target.PNG:
+            return await pictures.draw(listed, made, ".png", inspector)
+        case Target.JPG:
+            return await pictures.draw(listed, made, ".jpg", inspector)
+        case _:
+            assert_never(target)

@@ -1,28 +1,65 @@
-"""The instances of a folder, series by series, in the order of the contract."""
+"""The instances of a folder, series by series, in the order of the contract; what can't be taken along, with its reason."""
 
 from __future__ import annotations
 
+import filecmp
 import re
+import shutil
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from scraper import assemble
 from scraper.errors import CorruptInstance
 from scraper.model import Header, Problem
-from scraper.verify import find
+from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.verify import Candidate, Files
 
-_UNSAFE = re.compile(r"[^\w.\-]+")
+_UNSAFE: Final = re.compile(r"[^\w.\-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One instance, and where it stands: ``series`` names its folder, ``index`` its place in it, from 1."""
+    """One instance, and where it stands: ``series`` names its folder, ``index`` its place in it, from 1.
+
+    ``name`` is the path of its file in the folder (or zip) that is exported.
+    """
 
     path: Path
     header: Header
     series: str
     index: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or object that is not in the export, and why. ``is_loss``: it should have been."""
+
+    name: str
+    why: str
+    is_loss: bool = True
+
+
+def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
+    """What is not in the export, by reason."""
+    grouped: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for one in left_out:
+        grouped[one.why, one.is_loss].append(one.name)
+    return [
+        Problem("export-skipped", tuple(names), {"why": why}, fatal=is_loss)
+        for (why, is_loss), names in grouped.items()
+    ]
+
+
+def by_series(listed: Iterable[Listed]) -> dict[str, list[Listed]]:
+    """Series folder → its instances."""
+    found: dict[str, list[Listed]] = defaultdict(list)
+    for one in listed:
+        found[one.series].append(one)
+    return found
 
 
 def _folder(header: Header, taken: set[str]) -> str:
@@ -36,30 +73,57 @@ def _folder(header: Header, taken: set[str]) -> str:
     return unique
 
 
-def gather(folder: Path) -> tuple[list[Listed], list[Problem]]:
-    """(instances of all series, files that can't be read); a copy of an instance is taken once."""
-    by_series: dict[tuple[str, str], list[tuple[Path, Header]]] = defaultdict(list)
-    seen: set[str] = set()
-    skipped = []
-    for candidate in find(folder):
+def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, Header]:
+    """The file itself; of a data set without preamble or file meta, a copy that has them.
+
+    Raises:
+        CorruptInstance, OSError: it can't be read.
+    """
+    if candidate.damage:
+        raise CorruptInstance(what=candidate.damage)
+    with candidate.path.open("rb") as file:
+        is_part10 = sniff(file.read(HEAD)) is Kind.PART10
+    if is_part10:
+        return candidate.path, assemble.anonymous_header(candidate.path)
+    scratch.mkdir(exist_ok=True)
+    copy = scratch / f"{number:06}.dcm"
+    shutil.copyfile(candidate.path, copy)
+    return copy, assemble.settle(copy)
+
+
+def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
+    """(instances of all series, files that can't be read); a copy with equal bytes is taken once.
+
+    Args:
+        files: what lies in the folder.
+        scratch: for copies of what is no Part 10 file as it stands.
+    """
+    found: dict[tuple[str, str], list[tuple[Path, Header, str]]] = defaultdict(list)
+    same_uid: dict[str, list[Path]] = defaultdict(list)
+    left_out = []
+    for number, candidate in enumerate(files.candidates):
         if candidate.left_out:
             continue
         try:
-            header = assemble.header(candidate.path)
-        except (CorruptInstance, OSError):
-            skipped.append(candidate.path.name)
+            path, header = _readable(candidate, scratch, number)
+        except (CorruptInstance, OSError) as err:
+            why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
+            left_out.append(LeftOut(candidate.name, str(why or "an unreadable file")))
             continue
-        if header.sop_instance_uid not in seen:
-            seen.add(header.sop_instance_uid)
-            by_series[header.study_instance_uid, header.series_instance_uid].append((candidate.path, header))
+        twins = same_uid[header.sop_instance_uid]
+        if any(filecmp.cmp(path, twin, shallow=False) for twin in twins):
+            continue
+        twins.append(path)
+        found[header.study_instance_uid, header.series_instance_uid].append((path, header, candidate.name))
+    return _in_order(list(found.values())), left_out
+
+
+def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[Listed]:
     listed: list[Listed] = []
     taken: set[str] = set()
-    ordered = sorted(
-        by_series.values(), key=lambda each: (each[0][1].study_date, each[0][1].series_number or 0)
-    )
-    for members in ordered:
-        series = _folder(members[0][1], taken)
-        for index, place in enumerate(assemble.order([header for _, header in members]), start=1):
-            listed.append(Listed(*members[place], series, index))
-    problems = [Problem("export-skipped", tuple(skipped), fatal=False)] if skipped else []
-    return listed, problems
+    for members in sorted(series, key=lambda each: (each[0][1].study_date, each[0][1].series_number or 0)):
+        folder = _folder(members[0][1], taken)
+        for index, place in enumerate(assemble.order([header for _, header, _ in members]), start=1):
+            path, header, name = members[place]
+            listed.append(Listed(path, header, folder, index, name))
+    return listed

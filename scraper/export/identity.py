@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import pydicom
 from dicomanonymizer import simpledicomanonymizer as profile  # type: ignore[import-untyped]  # no types in the wheel
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from scraper import assemble
-from scraper.assemble.part10 import PYDICOM_ERRORS, plain, quiet
+from scraper.assemble import charset, walk
+from scraper.assemble.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.assemble.reading import read_file
+from scraper.errors import CorruptInstance
 from scraper.export.gather import Listed
 from scraper.model import Problem
 
@@ -42,19 +45,44 @@ def _clean(ds: Dataset) -> None:
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
 
 
-def _words(ds: Dataset) -> set[bytes]:
-    """What must not be left in the file: the name and the numbers of the patient, as they stood in it."""
+def _new_id() -> str:
+    return f"ANON{secrets.randbelow(10**8):08}"
+
+
+def _key(ds: Dataset, patient_id: str) -> None:
+    """Keys that a DICOMDIR's records must hold and that the profile empties: a dummy in each (PS3.15 E.1-1, action Z)."""
+    if not plain(ds, "PatientID"):
+        ds.PatientID = patient_id
+    if not plain(ds, "StudyID"):
+        ds.StudyID = patient_id
+
+
+_TELLING: Final = (
+    0x00100010,
+    0x00100020,
+    0x00080050,
+    0x00101000,
+    0x00102154,
+)  # name, ID, accession number, other IDs, phone
+
+
+def _words(path: Path) -> set[bytes]:
+    """What must not be left in the file: the name and the numbers of the patient, as they stood in it.
+
+    Out of the bytes, since pydicom parts GBK at a second byte 0x5C, and would look for half a name.
+    """
     found: set[bytes] = set()
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "AccessionNumber",
-        "OtherPatientIDs",
-        "PatientTelephoneNumbers",
-    ):
-        for part in plain(ds, keyword).replace("^", " ").replace("=", " ").split():
+    with walk.mapped(path) as data:
+        layout = walk.layout_of(data)
+        declared = declared_charset(layout)
+        values = [layout.value(tag) for tag in _TELLING]
+        layout.data = b""  # the map is about to be closed
+    guessed = charset.suspect(values, declared)
+    for value in values:
+        text = charset.decode(value, declared, guessed)
+        for part in text.replace("^", " ").replace("=", " ").replace("\\", " ").split():
             if len(part) >= (2 if not part.isascii() else 5):
-                found |= {part.encode("utf-8"), part.encode("gb18030")}
+                found |= {part.encode("utf-8"), part.encode("gb18030", "replace")}
     return found
 
 
@@ -66,30 +94,32 @@ def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], 
     folder.mkdir(parents=True)
     kept: list[Listed] = []
     free_text, refused, burnt = [], [], []
+    patients: dict[tuple[str, str], str] = {}  # Patient ID and name → the made-up ID of the copies
     profile.dictionary.clear()  # old UID to new: one mapping for one export
     series: dict[str, str] = {}
     for number, one in enumerate(listed):
         if one.header.sop_class_uid.startswith(_FREE_TEXT):
-            free_text.append(one.path.name)
+            free_text.append(one.name)
             continue
         path = folder / f"{number:06}.dcm"
         try:
             with quiet():
-                ds = pydicom.dcmread(one.path)
-                words, shown = _words(ds), plain(ds, "BurnedInAnnotation")
+                ds = read_file(one.path)
+                words, shown = _words(one.path), plain(ds, "BurnedInAnnotation")
                 _clean(ds)
+                _key(ds, patients.setdefault((one.header.patient_id, one.header.patient_name), _new_id()))
                 ds.save_as(path, enforce_file_format=True)
-        except PYDICOM_ERRORS:
-            refused.append(one.path.name)
+        except (CorruptInstance, *PYDICOM_ERRORS):
+            refused.append(one.name)
             path.unlink(missing_ok=True)
             continue
         tags = path.read_bytes()[: 1 << 20] if "PixelData" not in ds else _before_pixels(path)
         if any(word in tags for word in words):
-            refused.append(one.path.name)
+            refused.append(one.name)
             path.unlink()
             continue
         if shown == "YES" or (shown != "NO" and one.header.modality in _MAY_SHOW_NAMES):
-            burnt.append(one.path.name)
+            burnt.append(one.name)
         name = series.setdefault(one.series, f"{len(series) + 1:03}")
         kept.append(replace(one, path=path, header=assemble.header(path), series=name))
     told = (

@@ -6,26 +6,35 @@ Aspect Ratio), PS3.4 N.2 (their order).
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.pixels.utils import iter_pixels
 
 from scraper.assemble.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
-from scraper.export.gather import Listed
+from scraper.assemble.reading import read_file
+from scraper.assemble.walk import PIXEL_TAGS
+from scraper.errors import CorruptInstance
+from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.model import Problem
+from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
+from scraper.protocols.jpeg_scans import with_whole_selection
+from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"
+NO_PIXELS: Final = "no pixels in it"
+NOT_DECODED: Final = "pixels that can't be decoded"
+ENDED: Final = "the program that decodes it ended over it, or took too long"
 _THUMB: Final = 160  # pixels of a thumbnail's longer side
 _ACROSS: Final = 8
 _ON_A_SHEET: Final = 64
@@ -96,9 +105,21 @@ def frames(path: Path) -> Iterator[Image.Image]:
     Raises:
         ValueError, RuntimeError, …: no pixels, or none that decode (``PYDICOM_ERRORS``).
     """
-    ds = pydicom.dcmread(path)
-    for number, samples in enumerate(iter_pixels(ds)):
+    ds = read_file(path)
+    for number, samples in enumerate(_decoded(ds)):
         yield _picture(ds, samples, number)
+
+
+def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
+    """The frames' samples; also of a JPEG stream whose scan header a strict decoder refuses."""
+    if ds.file_meta.TransferSyntaxUID in (JPEG_BASELINE, JPEG_EXTENDED):
+        count = int((numbers(ds, "NumberOfFrames") or (1,))[0])
+        streams = list(generate_frames(ds.PixelData, number_of_frames=count))
+        mended = [with_whole_selection(stream) for stream in streams]
+        if any(mended):
+            whole = [new or old for new, old in zip(mended, streams, strict=True)]
+            ds.PixelData = encapsulate(whole)
+    return iter_pixels(ds)
 
 
 def thumbnail(path: Path, longest: int) -> bytes:
@@ -110,11 +131,11 @@ def thumbnail(path: Path, longest: int) -> bytes:
     """
     try:
         with quiet():
-            ds = pydicom.dcmread(path)
+            ds = read_file(path)
             count = numbers(ds, "NumberOfFrames")
             middle = int(count[0]) // 2 if count else 0
             picture = _picture(ds, next(iter_pixels(ds, indices=[middle])), middle).convert("RGB")
-    except (*PYDICOM_ERRORS, RuntimeError, OSError, StopIteration):
+    except (*PYDICOM_ERRORS, CorruptInstance, RuntimeError, OSError, StopIteration):
         return b""
     picture.thumbnail((longest, longest))
     made = BytesIO()
@@ -146,8 +167,47 @@ def _save(picture: Image.Image, path: Path) -> None:
         picture.save(path, quality=92, comment=MARK)
 
 
-def _sheet(thumbs: list[Image.Image], title: str, path: Path) -> None:
+def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
+    """Write the pictures of one instance, one for each frame; for a process of its own.
+
+    Args:
+        source: the path of the Part 10 file.
+        stem: of the pictures' paths; the frame's number is added where there are several.
+        suffix: ``.png`` or ``.jpg``.
+
+    Returns:
+        Why there is none (empty where there are), then the paths of the pictures.
+    """
+    made: list[str] = []
+    try:
+        with quiet():
+            ds = read_file(Path(source))
+            if not any(tag in ds for tag in PIXEL_TAGS):
+                return [NO_PIXELS]
+            for number, samples in enumerate(_decoded(ds)):
+                path = f"{stem}_{number + 1:04}{suffix}" if _has_frames(ds) else stem + suffix
+                _save(_picture(ds, samples, number), Path(path))
+                made.append(path)
+    except CorruptInstance as err:
+        return [str(err.values.get("what", "")), *made]
+    except (*PYDICOM_ERRORS, RuntimeError):
+        return [NOT_DECODED, *made]
+    return ["" if made else NOT_DECODED, *made]
+
+
+def _has_frames(ds: Dataset) -> bool:
+    count = numbers(ds, "NumberOfFrames")
+    return count is not None and count[0] > 1
+
+
+def draw_sheet(pictures: list[str], title: str, path: str) -> str:
     """Up to ``_ON_A_SHEET`` pictures of a series on one page, under a line that says what it is not for."""
+    thumbs = []
+    for picture in pictures:
+        with Image.open(picture) as opened:
+            thumb = opened.convert("RGB")
+        thumb.thumbnail((_THUMB - 4, _THUMB - 4))
+        thumbs.append(thumb)
     across = min(_ACROSS, len(thumbs))
     down = -(-len(thumbs) // across)
     page = Image.new("RGB", (max(across * _THUMB, 320), down * _THUMB + 24))
@@ -156,47 +216,42 @@ def _sheet(thumbs: list[Image.Image], title: str, path: Path) -> None:
         left = index % across * _THUMB + (_THUMB - thumb.width) // 2
         top = 24 + index // across * _THUMB + (_THUMB - thumb.height) // 2
         page.paste(thumb, (left, top))
-    _save(page, path)
+    _save(page, Path(path))
+    return path
 
 
-def _make(listed: Iterable[Listed], made: Path, suffix: str) -> tuple[int, list[Problem]]:
-    by_series: dict[str, list[Listed]] = defaultdict(list)
-    for one in listed:
-        by_series[one.series].append(one)
-    count, skipped = 0, []
-    for name, members in by_series.items():
-        thumbs: list[Image.Image] = []
-        chosen = {round(place) for place in np.linspace(1, len(members), min(len(members), _ON_A_SHEET))}
-        for one in members:
-            try:
-                with quiet():
-                    for frame, picture in enumerate(frames(one.path), start=1):
-                        several = one.header.frames is not None and one.header.frames > 1
-                        path = (
-                            made
-                            / name
-                            / (f"{one.index:05}_{frame:04}{suffix}" if several else f"{one.index:05}{suffix}")
-                        )
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        _save(picture, path)
-                        count += 1
-                        if (one.index in chosen or several) and len(thumbs) < _ON_A_SHEET:
-                            thumb = picture.convert("RGB")
-                            thumb.thumbnail((_THUMB - 4, _THUMB - 4))
-                            thumbs.append(thumb)
-            except (*PYDICOM_ERRORS, RuntimeError):
-                skipped.append(one.header.sop_instance_uid or one.path.name)  # no pixels, or none that decode
-        if thumbs:
-            _sheet(thumbs, f"series {members[0].header.series_number or ''}", made / name / f"sheet{suffix}")
-    made.mkdir(exist_ok=True)
-    return count, [Problem("export-skipped", tuple(skipped), fatal=False)] if skipped else []
+async def draw(
+    listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector
+) -> tuple[int, list[Problem]]:
+    """Pictures of all instances, one folder a series; every file is decoded in a process that may die over it.
 
-
-def png(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
-    """PNG pictures, one folder a series."""
-    return _make(listed, made, ".png")
-
-
-def jpg(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
-    """JPEG pictures, one folder a series."""
-    return _make(listed, made, ".jpg")
+    Returns:
+        (pictures made, what was left out).
+    """
+    left_out: list[LeftOut] = []
+    count = 0
+    for name, members in by_series(listed).items():
+        folder = made / name
+        folder.mkdir(parents=True)
+        answers = await asyncio.gather(
+            *(
+                inspector.apart(draw_instance, str(one.path), str(folder / f"{one.index:05}"), suffix)
+                for one in members
+            )
+        )
+        drawn: list[str] = []
+        for one, answer in zip(members, answers, strict=True):
+            why, *paths = answer or [ENDED]
+            drawn += paths
+            if why:
+                is_loss = why != NO_PIXELS or is_image(one.header.sop_class_uid)
+                left_out.append(LeftOut(one.name, why, is_loss))
+        count += len(drawn)
+        if drawn:
+            places = np.linspace(0, len(drawn) - 1, min(len(drawn), _ON_A_SHEET))
+            chosen = [drawn[round(float(place))] for place in places]
+            title = f"series {members[0].header.series_number or ''}"
+            await inspector.apart(draw_sheet, chosen, title, str(folder / f"sheet{suffix}"))
+        else:
+            folder.rmdir()
+    return count, problems_of(left_out)

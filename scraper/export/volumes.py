@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from scraper.errors import UsageError
-from scraper.export.gather import Listed
+from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.model import Problem
+from scraper.verify import is_image
 
 _TIMEOUT_S: Final = 1800
+# what it says of the files: how many became a volume, and which it could not use
+_TAKEN: Final = re.compile(r"^Convert (\d+) DICOM", re.MULTILINE)
+_REFUSED: Final = re.compile(r"(?:Skipping|Unable|Error|Unsupported).*?[\\/](\d{5})\.dcm")
 
 
-def _converter() -> str:
+def converter() -> str:
     """The program: from its wheel, else from the path.
 
     Raises:
@@ -36,29 +40,46 @@ def _converter() -> str:
 
 def nifti(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
     """One folder a series with ``.nii.gz`` files and their JSON (without the patient's name)."""
-    program = _converter()
-    by_series: dict[str, list[Listed]] = defaultdict(list)
-    for one in listed:
-        by_series[one.series].append(one)
-    skipped: list[str] = []
-    for name, members in by_series.items():
-        with tempfile.TemporaryDirectory(dir=made.parent) as inside:
-            for one in members:
-                _link(one.path, Path(inside) / f"{one.index:05}.dcm")
-            out = made / name
-            out.mkdir(parents=True)
-            command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
-            try:
-                # the program is ours, the folder is ours, no word comes from a file
-                subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
-            except subprocess.TimeoutExpired:
-                skipped.append(name)
-            if not any(out.glob("*.nii.gz")):
-                skipped.append(name)
-                shutil.rmtree(out)
-    files = sum(1 for _ in made.rglob("*.nii.gz")) if made.exists() else 0
-    made.mkdir(exist_ok=True)
-    return files, [Problem("export-skipped", tuple(skipped), fatal=False)] if skipped else []
+    program = converter()
+    left_out: list[LeftOut] = []
+    made.mkdir()
+    for name, members in by_series(listed).items():
+        pictured = [one for one in members if _is_volume(one)]
+        left_out += [
+            LeftOut(one.name, "no pixels in it", is_loss=False) for one in members if one not in pictured
+        ]
+        if pictured:
+            left_out += _converted(program, pictured, made / name)
+    return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
+
+
+def _is_volume(one: Listed) -> bool:
+    return one.header.rows is not None or is_image(one.header.sop_class_uid)
+
+
+def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftOut]:
+    """Convert one series; gives what the converter did not take, or the whole series where it took none or too few."""
+    with tempfile.TemporaryDirectory(dir=out.parent.parent) as inside:
+        for one in members:
+            _link(one.path, Path(inside) / f"{one.index:05}.dcm")
+        out.mkdir()
+        command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
+        why, said = "the converter dcm2niix made no volume of it", ""
+        try:
+            # the program is ours, the folder is ours, no word comes from a file
+            ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+            said = ran.stdout.decode("utf-8", "replace")
+        except subprocess.TimeoutExpired:
+            why = "the converter dcm2niix did not end in time"
+    if not any(out.glob("*.nii.gz")):
+        shutil.rmtree(out)
+        return [LeftOut(one.name, why) for one in members]
+    taken = sum(int(count) for count in _TAKEN.findall(said))
+    if taken >= len(members):
+        return []
+    refused = {int(number) for number in _REFUSED.findall(said)}
+    named = [one for one in members if one.index in refused] or members
+    return [LeftOut(one.name, f"the converter dcm2niix took {taken} of {len(members)}") for one in named]
 
 
 def _link(path: Path, link: Path) -> None:

@@ -99,6 +99,8 @@ _MAGIC: Final = (
     (b"\x00\x00\x01\xb3", Kind.VIDEO),
 )
 
+_DIRECTORY: Final = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])")  # Media Storage Directory Storage
+
 VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
@@ -198,6 +200,17 @@ def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of format
     ):
         return Kind.ZLIB
     return _text(head[:HEAD]) or Kind.UNKNOWN
+
+
+def is_media_directory(head: bytes, name: str = "") -> bool:
+    """Whether a Part 10 file is a DICOMDIR: by its Media Storage SOP Class UID, or by its name (PS3.10 8.6).
+
+    Args:
+        head: its first bytes.
+        name: its path; discs add a version to the name (ISO 9660).
+    """
+    base = re.split(r"[\\/]", name)[-1].upper().partition(";")[0].rstrip(".")
+    return base == "DICOMDIR" or _DIRECTORY.search(head, 132, 532) is not None
 
 
 def describe(head: bytes) -> str:

@@ -3,21 +3,30 @@
 Returns problems, never raises.
 """
 
-from scraper.verify.folder import Candidate, Report, check_folder, find, unpacked
+from scraper.verify import listing
+from scraper.verify.folder import Candidate, Files, Report, check_files, check_folder, find, opened
 from scraper.verify.instance import Checked, Facts, instance
-from scraper.verify.series import series, study
+from scraper.verify.listing import Listing
+from scraper.verify.objects import is_image
+from scraper.verify.series import lost_between, series, study
 from scraper.verify.workers import Inspector
 
 __all__ = [
     "Candidate",
     "Checked",
     "Facts",
+    "Files",
     "Inspector",
+    "Listing",
     "Report",
+    "check_files",
     "check_folder",
     "find",
     "instance",
+    "is_image",
+    "listing",
+    "lost_between",
+    "opened",
     "series",
     "study",
-    "unpacked",
 ]

@@ -5,98 +5,147 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import tempfile
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from scraper.errors import DiskFull, UnreadableFile
+from scraper.errors import CorruptInstance, UnreadableFile
 from scraper.model import Origin, Problem
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.protocols import zip_archive
+from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.verify.instance import Checked
 from scraper.verify.series import study
 from scraper.verify.workers import Inspector
 
-# Media Storage Directory, in the file meta
-_DIRECTORY: Final = re.compile(rb"1\.2\.840\.10008\.1\.3\.10(?![0-9.])")
-_OURS: Final = frozenset({"study.json"})
+REPORT: Final = "study.json"
+DIRECTORY: Final = "DICOMDIR"
+# What this tool itself writes beside the images: reports, indexes, diagnostics, lists of what it could not learn.
+_OURS: Final = re.compile(
+    r"study\.json|manifest\.(json|csv)|index\.(html?|json|csv)|report\.(html?|json|jsonl|csv)|view\.html?|"
+    r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|.*\.part",
+    re.IGNORECASE,
+)
+_DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file; ``left_out`` says in words why it is not checked, empty where it is."""
+    """A file; ``left_out`` says in words why it is not checked, empty where it is.
+
+    ``name`` is its path as a person finds it; ``damage`` says why it can't be checked although it is there.
+    """
 
     path: Path
     left_out: str = ""
+    name: str = ""
+    damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What lies in a folder or a zip, listed once.
+
+    Attributes:
+        candidates: every file that may be a DICOM instance, and those that are none.
+        directories: DICOMDIR files, by their path within the folder or zip.
+        reports: this tool's own ``study.json``, likewise.
+        names: every file's path within it, whatever the file is.
+    """
+
+    candidates: tuple[Candidate, ...]
+    directories: Mapping[str, Path] = field(default_factory=dict)
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a folder holds. ``left_out`` counts by kind what is no DICOM instance."""
+    """What a folder holds. ``left_out`` counts by kind what is no DICOM instance; ``names`` tells each file's path in it."""
 
     checked: tuple[Checked, ...]
     problems: tuple[Problem, ...]  # across instances; each instance has its own in ``checked``
     left_out: Mapping[str, int]
+    names: Mapping[Path, str] = field(default_factory=dict)
 
 
 @contextmanager
-def unpacked(source: Path) -> Iterator[Path]:
-    """The folder itself, or a zip's members in a temporary folder that lives as long as the context.
+def opened(source: Path) -> Iterator[Files]:
+    """The files of a folder, or of a zip (and of the zips in it), which lie in a temporary folder as long as the context lives.
 
     Member names are not used as paths.
 
     Raises:
-        UnreadableFile: neither a folder nor a zip that can be read.
+        UnreadableFile: neither a folder nor a zip that can be read, or one that unpacks to an absurd size.
         DiskFull: the zip's members do not fit on the disk.
     """
     if source.is_dir():
-        yield source
+        yield _listed(_below(source))
         return
     with tempfile.TemporaryDirectory(prefix="cloudfilm-") as folder:
         try:
-            with zipfile.ZipFile(source) as archive:
-                members = [member for member in archive.infolist() if not member.is_dir()]
-                if sum(member.file_size for member in members) > shutil.disk_usage(folder).free:
-                    raise DiskFull(path=folder)
-                for number, member in enumerate(members):
-                    with archive.open(member) as inside, (Path(folder) / f"{number:06}").open("wb") as out:
-                        shutil.copyfileobj(inside, out, 1 << 20)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as err:
+            unpacked = list(zip_archive.spread(source, Path(folder)))
+        except (CorruptInstance, OSError) as err:
             raise UnreadableFile(path=str(source)) from err
-        yield Path(folder)
+        damaged = [Candidate(file.path, "", file.name, file.damage) for file in unpacked if file.damage]
+        yield _listed([(file.path, file.name) for file in unpacked if not file.damage], damaged)
 
 
-def find(folder: Path) -> Iterator[Candidate]:
-    """Every file below the folder, in a stable order; links that lead out of it are not followed."""
+def _below(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file below the folder with its path in it, in a stable order; links that lead out of it are not followed."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent) / name
-            if name in _OURS or name.startswith(".") or path.is_symlink() or not path.is_file():
-                continue
-            try:
-                with path.open("rb") as file:
-                    head = file.read(HEAD)
-            except OSError:
-                yield Candidate(path)  # the check will say why it can't be read
-                continue
-            kind = sniff(head)
-            if kind is Kind.PART10:
-                is_directory = _DIRECTORY.search(head, 132, 400) is not None
-                yield Candidate(path, "DICOMDIR" if is_directory else "")
-            elif (
-                kind in BARE_DATA_SETS
-                or kind is Kind.META_FIRST
-                or path.suffix.lower() in {".dcm", ".dicom", ".ima"}
-            ):
-                yield Candidate(path)
-            else:
-                yield Candidate(path, NAMES[kind])
+            if not name.startswith(".") and not path.is_symlink() and path.is_file():
+                yield path, path.relative_to(folder).as_posix()
+
+
+def find(folder: Path) -> Iterator[Candidate]:
+    """Every file below the folder that may be an instance, and those that are none; what this tool wrote itself is neither."""
+    for path, name in _below(folder):
+        candidate = _candidate(path, name)
+        if candidate is not None:
+            yield candidate
+
+
+def _listed(files: Iterable[tuple[Path, str]], damaged: Sequence[Candidate] = ()) -> Files:
+    candidates, directories, reports = list(damaged), {}, {}
+    names = {candidate.name for candidate in damaged}
+    for path, name in files:
+        names.add(name)
+        if PurePosixPath(name).name == REPORT:
+            reports[name] = path
+        candidate = _candidate(path, name)
+        if candidate is None:
+            continue
+        if candidate.left_out == DIRECTORY:
+            directories[name] = path
+        else:
+            candidates.append(candidate)
+    return Files(tuple(candidates), directories, reports, frozenset(names))
+
+
+def _candidate(path: Path, name: str) -> Candidate | None:
+    """What a file is, by its first bytes; None where this tool wrote it itself."""
+    base = PurePosixPath(name).name
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return Candidate(path, "", name)  # the check will say why it can't be read
+    kind = sniff(head)
+    if kind is Kind.PART10:
+        return Candidate(path, DIRECTORY if is_media_directory(head, base) else "", name)
+    if base.startswith(".") or _OURS.fullmatch(base):
+        return None
+    suffix = PurePosixPath(base).suffix.lower()
+    if kind in BARE_DATA_SETS or kind is Kind.META_FIRST or suffix in _DICOM_SUFFIXES:
+        return Candidate(path, "", name)
+    return Candidate(path, NAMES[kind], name)
 
 
 async def check_folder(
@@ -107,38 +156,60 @@ async def check_folder(
     processes: int | None = None,
     told: Callable[[Checked], None] | None = None,
 ) -> Report:
-    """Check every DICOM file of a folder or zip, each in a worker process, then what they make together.
-
-    Args:
-        source: a folder or a zip.
-        expected: Series Instance UID → announced count, where a site's word is known (``study.json``).
-        study_instance_uid: the study that it should be.
-        origins: file name → origin, where it is known; else original.
-        processes: workers; by default by the number of processors.
-        told: called with each file once it is checked.
+    """Check every DICOM file of a folder or zip; as ``check_files``.
 
     Raises:
         UnreadableFile, DiskFull: the source itself can't be read.
     """
-    left_out: Counter[str] = Counter()
-    results: list[tuple[int, Checked]] = []
-    with unpacked(source) as folder:
+    with opened(source) as files:
         async with Inspector(processes) as inspector:
-            candidates = enumerate(find(folder))
+            return await check_files(files, inspector, expected, study_instance_uid, origins, told)
 
-            async def work() -> None:
-                for index, candidate in candidates:
-                    if candidate.left_out:
-                        left_out[candidate.left_out] += 1
-                        continue
-                    origin = (origins or {}).get(candidate.path.name, Origin.ORIGINAL)
-                    one = await inspector.inspect(candidate.path, origin)
-                    results.append((index, one))
-                    if told is not None:
-                        told(one)
 
-            async with asyncio.TaskGroup() as group:
-                for _ in range(inspector.processes):
-                    group.create_task(work())
-    checked = tuple(one for _, one in sorted(results, key=lambda pair: pair[0]))
-    return Report(checked, study(checked, expected or {}, study_instance_uid), dict(left_out))
+async def check_files(
+    files: Files,
+    inspector: Inspector,
+    expected: Mapping[str, int | None] | None = None,
+    study_instance_uid: str = "",
+    origins: Mapping[str, Origin] | None = None,
+    told: Callable[[Checked], None] | None = None,
+) -> Report:
+    """Check every DICOM file, each in a worker process, then what they make together.
+
+    Args:
+        files: a folder's or a zip's.
+        inspector: the worker processes.
+        expected: Series Instance UID → announced count, where a site's word is known (``study.json``).
+        study_instance_uid: the study that it should be.
+        origins: a file's path within the folder → origin, where it is known; else original.
+        told: called with each file once it is checked.
+    """
+    left_out = Counter(candidate.left_out for candidate in files.candidates if candidate.left_out)
+    wanted = [candidate for candidate in files.candidates if not candidate.left_out]
+    results: dict[int, Checked] = {}
+    remaining = iter(enumerate(wanted))
+
+    async def work() -> None:
+        for index, candidate in remaining:
+            origin = (origins or {}).get(candidate.name, Origin.ORIGINAL)
+            if candidate.damage:
+                problem = Problem("unreadable", values={"what": candidate.damage})
+                checked = Checked(candidate.path, None, "", 0, origin, (problem,))
+            else:
+                checked = await inspector.inspect(candidate.path, origin)
+            results[index] = _named(checked, candidate)
+            if told is not None:
+                told(checked)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(inspector.processes):
+            group.create_task(work())
+    checked = tuple(results[index] for index in sorted(results))
+    names = {candidate.path: candidate.name for candidate in wanted}
+    return Report(checked, study(checked, expected or {}, study_instance_uid), dict(left_out), names)
+
+
+def _named(checked: Checked, candidate: Candidate) -> Checked:
+    """The same, its problems naming the file and not the UID of 64 digits in it."""
+    named = tuple(replace(problem, instances=(candidate.name,)) for problem in checked.problems)
+    return replace(checked, problems=named)

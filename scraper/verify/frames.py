@@ -23,6 +23,7 @@ from scraper.errors import CorruptInstance
 from scraper.model import Problem
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
+from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.protocols.sniff import Kind, sniff
 
 _JPEG: Final = frozenset({
@@ -329,11 +330,29 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
     try:
         samples = decode(codestream.unwrap(data), stream, said)
     except _DECODER_ERRORS:
-        found.add("does-not-decode", frame=number + 1)
-        return
+        other = _refused(data, stream, said)
+        if other is None:
+            found.add("does-not-decode", frame=number + 1)
+            return
+        samples = other
+        found.add("decoder-refuses", fatal=False, frame=number + 1)
     if _is_constant_picture(samples):
         found.constant.append(number)
     found.checked += 1
+
+
+def _refused(data: bytes, stream: Codestream | None, said: Description) -> NDArray[np.generic] | None:
+    """The samples of a picture that the decoder refuses for its scan header alone; None where it is damaged.
+
+    Its data is proven by the same strict decoder, over a copy with a right header.
+    """
+    mended = with_whole_selection(data) if stream is not None and stream.kind is Kind.JPEG else None
+    if mended is None:
+        return None
+    try:
+        return decode(mended, stream, said)
+    except _DECODER_ERRORS:
+        return None
 
 
 def _is_constant_picture(samples: NDArray[np.generic]) -> bool:

@@ -55,6 +55,8 @@ class Facts:
     has_pixels: bool = False
     is_lossy: bool = False
     frames_decoded: int = 0
+    constant_frames: tuple[int, ...] = ()  # from 0
+    is_constant: bool = False  # every frame is
     references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
 
 
@@ -176,6 +178,8 @@ def _check(layout: walk.Layout, origin: Origin) -> tuple[Header, Facts, list[Pro
     problems = []
     if layout.fault is walk.Fault.TRUNCATED:
         problems.append(Problem("truncated"))
+    if layout.is_unterminated and layout.fault is None:
+        problems.append(Problem("pixels-unterminated", fatal=False))
     ds = dataset(layout)
     declared = declared_charset(layout)
     guessed = charset.suspect(raw_texts(layout, ds), declared)
@@ -195,7 +199,13 @@ def _check(layout: walk.Layout, origin: Origin) -> tuple[Header, Facts, list[Pro
         shown = ", ".join(str(number + 1) for number in pixels.constant[:20])
         problems.append(Problem("constant-frame", values={"frames": shown}, fatal=origin is Origin.REBUILT))
     is_lossy = pixels.is_lossy or str(first(ds, "LossyImageCompression") or "") == "01"
-    facts = replace(facts, is_lossy=is_lossy, frames_decoded=pixels.checked)
+    facts = replace(
+        facts,
+        is_lossy=is_lossy,
+        frames_decoded=pixels.checked,
+        constant_frames=tuple(pixels.constant),
+        is_constant=0 < pixels.checked == len(pixels.constant),
+    )
     return header, facts, problems
 
 

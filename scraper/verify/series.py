@@ -13,6 +13,7 @@ from typing import Final
 
 from scraper.model import Header, Problem
 from scraper.verify import objects
+from scraper.verify.blanks import lost_images
 from scraper.verify.geometry import Plane, Stack, stacks
 from scraper.verify.instance import Checked
 
@@ -199,6 +200,8 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
     is_counted = expected is not None and len(unique) >= expected
     of_stacks, has_stacks = _geometry(images, is_counted=is_counted)
     found += of_stacks
+    planes = _planes(images)
+    found += lost_images(images, stacks(planes) if planes else [])
     found += _frame_stacks(images)
     found += _differing(images)
     absent, _ = _number_gaps(unique)
@@ -211,6 +214,21 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
             )
         )
     return tuple(replace(problem, series_instance_uid=uid) for problem in found)
+
+
+def lost_between(checked: Sequence[Checked]) -> frozenset[str]:
+    """SOP Instance UIDs of images, of any series, that show nothing (or whose frames do) although their neighbours do."""
+    by_series: dict[str, list[tuple[Checked, Header]]] = defaultdict(list)
+    for one, header in _unique(checked):
+        if one.facts.has_pixels:
+            by_series[header.series_instance_uid].append((one, header))
+    found: set[str] = set()
+    for images in by_series.values():
+        if any(one.facts.constant_frames for one, _ in images):
+            planes = _planes(images)
+            for problem in lost_images(images, stacks(planes) if planes else []):
+                found.update(problem.instances)
+    return frozenset(found)
 
 
 def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:

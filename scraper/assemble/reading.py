@@ -1,0 +1,37 @@
+"""A whole file as pydicom gives it, pixels included; also where the item that closes encapsulated pixels is missing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Final
+
+import pydicom
+from pydicom.dataset import FileDataset
+
+from scraper.assemble import walk
+from scraper.errors import CorruptInstance
+
+_CLOSING: Final = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, little endian (PS3.5 A.4)
+
+
+def read_file(path: Path) -> FileDataset:
+    """Every value of a Part 10 file.
+
+    Raises:
+        CorruptInstance, PYDICOM_ERRORS: it can't be read.
+    """
+    with walk.mapped(path) as data:
+        layout = walk.part10(data)
+        is_unterminated, end = layout.is_unterminated and layout.fault is None, _end_of_fragments(layout)
+        has_pixels = any(tag in layout.elements for tag in walk.PIXEL_TAGS)
+        layout.data = b""  # the map is about to be closed
+        ds = pydicom.dcmread(io.BytesIO(bytes(data[:end]) + _CLOSING) if is_unterminated else path)
+    if has_pixels and not any(tag in ds for tag in walk.PIXEL_TAGS):
+        raise CorruptInstance(what="a DICOM file that is cut off")  # pydicom leaves them out without a word
+    return ds
+
+
+def _end_of_fragments(layout: walk.Layout) -> int:
+    fragments = layout.fragments or []
+    return sum(fragments[-1]) if fragments else layout.end

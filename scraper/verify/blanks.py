@@ -1,0 +1,101 @@
+"""Images that show nothing where there must be something: a constant image between two that are not was lost on its way.
+
+At the end of a stack an empty slice may be what the scanner made. In objects that mark or measure a part of the body alone
+(segmentation, dose, parametric map) any frame may be empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scraper.model import Header, Problem
+from scraper.verify.geometry import Plane, Stack, stacks
+from scraper.verify.instance import Checked
+
+_ROOT: Final = "1.2.840.10008.5.1.4.1.1."
+_MAY_BE_EMPTY: Final = (_ROOT + "66.", _ROOT + "481.", _ROOT + "30")  # segmentation, dose, parametric map
+
+Image = tuple[Checked, Header]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What lies at one place of a stack: the names of its constant images, and whether others lie there as well."""
+
+    constant: tuple[str, ...]
+    shows_something: bool
+
+
+def _enclosed(places: Sequence[_Place]) -> list[str]:
+    """Constant images with something to see on both sides of them."""
+    telling = [index for index, place in enumerate(places) if place.shows_something]
+    if len(telling) < 2:
+        return []
+    return [name for place in places[telling[0] + 1 : telling[-1]] for name in place.constant]
+
+
+def _of_stack(stack: Stack, constant: frozenset[str]) -> list[_Place]:
+    return [
+        _Place(tuple(name for name in names if name in constant), any(name not in constant for name in names))
+        for names in stack.places
+    ]
+
+
+def _by_number(images: Sequence[Image]) -> list[_Place]:
+    """The images in the order of their numbers; nothing where these do not order them."""
+    numbers = [header.instance_number for _, header in images]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return []
+    ordered = sorted(images, key=lambda image: image[1].instance_number or 0)
+    return [
+        _Place((checked.name,), shows_something=False)
+        if checked.facts.is_constant
+        else _Place((), shows_something=True)
+        for checked, _ in ordered
+    ]
+
+
+def _frames(checked: Checked, header: Header) -> list[int]:
+    """Numbers of the constant frames of one multi-frame image that lie between others, from 1."""
+    constant = frozenset(str(frame) for frame in checked.facts.constant_frames)
+    planes = [
+        Plane(str(frame), position, orientation)
+        for frame, (position, orientation) in enumerate(checked.facts.planes)
+        if position and orientation
+    ]
+    if planes and len(planes) == len(checked.facts.planes):
+        lines = [_of_stack(stack, constant) for stack in stacks(planes)]
+    else:
+        lines = [
+            [
+                _Place((str(frame),) if str(frame) in constant else (), str(frame) not in constant)
+                for frame in range(header.frames or 0)
+            ]
+        ]
+    return sorted(int(name) + 1 for line in lines for name in _enclosed(line))
+
+
+def lost_images(images: Sequence[Image], found_stacks: Sequence[Stack]) -> list[Problem]:
+    """Constant images (and frames) of one series that lie between others.
+
+    Args:
+        images: the series' images, each once.
+        found_stacks: how they lie; empty where they have no positions, and their numbers tell their order.
+    """
+    images = [image for image in images if not image[1].sop_class_uid.startswith(_MAY_BE_EMPTY)]
+    constant = frozenset(checked.name for checked, _ in images if checked.facts.is_constant)
+    found: list[Problem] = []
+    if constant:
+        lines = [_of_stack(stack, constant) for stack in found_stacks] or [_by_number(images)]
+        names = [name for line in lines for name in _enclosed(line)]
+        if names:
+            found.append(Problem("constant-between", tuple(names)))
+    for checked, header in images:
+        if checked.facts.constant_frames and not checked.facts.is_constant:
+            frames = _frames(checked, header)
+            if frames:
+                shown = ", ".join(map(str, frames[:20]))
+                found.append(Problem("constant-frame-between", (checked.name,), {"frames": shown}))
+    return found

@@ -1,0 +1,108 @@
+"""What a DICOMDIR says must be there, held against the files that are.
+
+Sources: PS3.10 8.2 (File IDs), ISO 9660 (names in any case, with a version behind a semicolon); PS3.3 F.5 (records).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from scraper.assemble.directory import ListedFile
+from scraper.model import Problem
+from scraper.verify.instance import Checked
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The outcome for all DICOMDIRs of a folder or a package.
+
+    Attributes:
+        missing: records whose file is not there: the path that they name, and the record.
+        strangers: paths of records, and of the files they name, that belong to another patient than the rest.
+    """
+
+    missing: tuple[tuple[str, ListedFile], ...] = ()
+    strangers: tuple[str, ...] = ()
+
+    def problems(self, is_mine: Callable[[str], bool] = lambda _: True) -> list[Problem]:
+        """In words.
+
+        Args:
+            is_mine: whether the records of a Study Instance UID are to be told.
+        """
+        found = []
+        by_series: dict[str, list[str]] = defaultdict(list)
+        for path, record in self.missing:
+            if is_mine(record.study_instance_uid):
+                by_series[record.series_instance_uid].append(path)
+        for series, paths in by_series.items():
+            found.append(Problem("dicomdir-missing", tuple(paths), series_instance_uid=series))
+        if self.strangers:
+            found.append(Problem("dicomdir-other-patient", self.strangers, fatal=False))
+        return found
+
+
+def compare(
+    directories: Mapping[str, Sequence[ListedFile]], names: Collection[str], checked: Mapping[str, Checked]
+) -> Listing:
+    """Hold the records of DICOMDIRs against what is there.
+
+    Args:
+        directories: a DICOMDIR's path → its records.
+        names: the path of every file that is there.
+        checked: path → the checked instance.
+    """
+    there = {_plain(name): name for name in names}
+    by_uid = {one.header.sop_instance_uid: path for path, one in checked.items() if one.header}
+    missing: dict[str, ListedFile] = {}
+    owners: list[tuple[str, str, str]] = []  # path, Patient ID, Patient's Name
+    for directory, records in directories.items():
+        folder = PurePosixPath(directory).parent
+        for record in records:
+            path = (folder / record.file).as_posix()
+            lies = there.get(_plain(path)) or by_uid.get(record.sop_instance_uid)
+            if lies is None:
+                missing[path] = record
+            header = checked[lies].header if lies is not None and lies in checked else None
+            if header is not None:
+                owners.append((lies or path, header.patient_id, header.patient_name))
+            else:
+                owners.append((path, record.patient_id, record.patient_name))
+    return Listing(tuple(missing.items()), _strangers(owners, checked))
+
+
+def counts(directories: Mapping[str, Sequence[ListedFile]]) -> dict[str, int | None]:
+    """Series Instance UID → how many instances the records name."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for records in directories.values():
+        for record in records:
+            if record.series_instance_uid:
+                found[record.series_instance_uid].add(record.sop_instance_uid or record.file)
+    return {series: len(uids) for series, uids in found.items()}
+
+
+def _plain(path: str) -> str:
+    """A path as discs and their copies agree on it: any case, no version, no final dot."""
+    parts = path.casefold().split("/")
+    parts[-1] = parts[-1].partition(";")[0].rstrip(".")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def _strangers(owners: Sequence[tuple[str, str, str]], checked: Mapping[str, Checked]) -> tuple[str, ...]:
+    """Paths of what is another patient's than most of what is there: another ID, and another name as far as both are known."""
+    patients = [(one.header.patient_id, one.header.patient_name) for one in checked.values() if one.header]
+    known = [patient for patient in patients if any(patient)]
+    known = known or [(patient_id, name) for _, patient_id, name in owners]
+    if not known:
+        return ()
+    usual_id, usual_name = Counter(known).most_common(1)[0][0]
+    return tuple(
+        dict.fromkeys(
+            path
+            for path, patient_id, name in owners
+            if patient_id and usual_id and patient_id != usual_id and (not name or name != usual_name)
+        )
+    )
