@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from scraper import interrupt
 from scraper.errors import UsageError
 from scraper.lang import question_label, say
 from scraper.model import QUESTIONS, Question
+from scraper.output import complain
 from scraper.settings import (
     BrowserUse,
     ConnectTo,
@@ -60,17 +62,16 @@ ConnectToOption = Annotated[
     typer.Option("--connect-to", metavar="HOST:PORT:ADDRESS:PORT", help="Connect there instead, as in curl."),
 ]
 Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
+Only = Annotated[
+    int,
+    typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]
 Lang = Annotated[
     Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
 ]
-
-
-def complain(*sentences: str) -> None:
-    """Talk, on standard error."""
-    typer.echo(" ".join(sentences), err=True)
 
 
 def settings_of(
@@ -113,7 +114,18 @@ def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | No
             "ask", settings.language, host=host, label=question_label(question.name, settings.language)
         )
         if picture is not None:
-            typer.echo(say("ask.picture", settings.language, path=picture), err=True)
-        return str(typer.prompt(words, default="", hide_input=True, show_default=False, err=True)) or None
+            complain(say("ask.picture", settings.language, path=picture))
+        return _hidden_input(f"{words}: ") or None
 
     return ask
+
+
+def _hidden_input(words: str) -> str:
+    """What a person types without an echo; nothing where the input ends."""
+    from getpass import getpass
+
+    with interrupt.prompting():
+        try:
+            return getpass(words, stream=sys.stderr)
+        except EOFError:
+            return ""

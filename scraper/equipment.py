@@ -68,3 +68,20 @@ class Equipment:
         if self._inspector is None:
             self._inspector = await self._stack.enter_async_context(Inspector())
         return self._inspector
+
+
+def probe(folder: Path) -> None:
+    """Make sure that a folder can be written, or be made; nothing of the trial stays.
+
+    Raises:
+        DiskFull, NotWritable: it can't.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with disk(folder):
+        if not place.is_dir():
+            raise NotADirectoryError(str(place))
+        with tempfile.TemporaryFile(dir=place, prefix=".cloudfilm-") as trial:
+            trial.write(bytes(4096))
+            trial.flush()

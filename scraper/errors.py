@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     NOT_ORIGINAL = 8
     SITE = 9
     STORE = 10
+    INTERRUPTED = 130
 
 
 class CloudfilmError(Exception):
@@ -66,6 +67,14 @@ class UnreadableFile(UsageError):
     """The file is there and can't be read as what it claims to be. Values: ``path``."""
 
 
+class EmptyFile(UnreadableFile):
+    """The file holds no byte. Values: ``path``."""
+
+
+class FolderGiven(UsageError):
+    """A folder where one source is meant. Values: ``path``."""
+
+
 class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 
@@ -86,6 +95,14 @@ class NoLink(CloudfilmError):
 
 class NoLinkInText(NoLink):
     """A text without a link. Values: ``source``."""
+
+
+class MisspeltLink(NoLinkInText):
+    """A text whose only address is misspelt. Values: ``link``, what it was probably meant to be, redacted."""
+
+
+class PagesUnread(NoLink):
+    """No link on the pages that were read, and others could not be. Values: ``source``, ``pages``."""
 
 
 class UnusableLink(CloudfilmError):
@@ -269,6 +286,10 @@ class SessionLapsed(SiteError):
 
 class BrowserMissing(SiteError):
     """A browser is needed and none is installed."""
+
+
+class BrowserNotInstalled(SiteError):
+    """The browser's installer failed. Values: ``why``."""
 
 
 class StoreError(CloudfilmError):

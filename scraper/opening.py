@@ -77,13 +77,24 @@ class Opener:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return source.read(given, self._settings, self._stdin)
+        return self.held(given).links[0]
+
+    def held(self, given: str) -> source.Held:
+        """Every film's link that a source holds.
+
+        Raises:
+            CloudfilmError: no file, no picture, no link in it.
+        """
+        return source.read_all(given, self._settings, self._stdin)
 
     async def owner(self, job: Job) -> Owner:
         """Whose link the source holds; the universal capture's, where no recipe knows it."""
         given = job.source
         is_file = source.is_file(given)
-        share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
+        if job.film is not None:
+            share = job.film.share
+        else:
+            share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
         job.link = share.redacted
         if not is_file:
             job.source = job.link  # a link, or a text with one: what is shown of it must not open the study

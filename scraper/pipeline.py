@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, judge, registry, verify
+from scraper import document, judge, registry, source, verify
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
-from scraper.equipment import Equipment
+from scraper.equipment import Equipment, probe
 from scraper.errors import CloudfilmError, CredentialsError, ExitCode, NoSuchFile, StoreError, UnusableLink
-from scraper.job import Job, exit_code, only_error
+from scraper.job import Film, Films, Job, exit_code, only_error
+from scraper.link import redact
 from scraper.model import Problem, Result, Status
 from scraper.opening import Opener, by_study, listed
 from scraper.registry import Owner
@@ -67,14 +68,30 @@ class Run:
 
     # ---- the jobs
 
-    async def grab(self, given: str, left: Callable[[], None] = lambda: None) -> Result:
+    async def films(self, given: str) -> Films:
+        """The films that one source holds; each is a job of its own. Never raises a CloudfilmError."""
+        try:
+            held = await asyncio.to_thread(self._opener.held, given)
+        except CloudfilmError as err:
+            return Films((), err)
+        return Films(tuple(Film(share, held.unread) for share in held.links))
+
+    def refused(self, given: str, error: CloudfilmError) -> Result:
+        """The result of a source that holds no film."""
+        is_shown = source.is_file(given) or "://" not in given
+        return Job(given if is_shown else redact(given)).result(error)
+
+    async def grab(
+        self, given: str, left: Callable[[], None] = lambda: None, *, film: Film | None = None
+    ) -> Result:
         """Bring home every study behind one source; never raises a CloudfilmError.
 
         Args:
             given: the source.
+            film: which of those that it holds; by default the first.
             left: called where the site is asked no more, its session closed, and only the last study's placing is left.
         """
-        job = Job(given)
+        job = Job(given, film=film)
         try:
             async with AsyncExitStack() as stack:
 
@@ -82,6 +99,7 @@ class Run:
                     await stack.aclose()
                     left()
 
+                probe(self.settings.output)
                 owner = await self._opener.owner(job)
                 (await self._equipment.inspector()).warm()
                 opened_link = await self._opener.open(job, owner, stack)
@@ -102,9 +120,9 @@ class Run:
             self.log = job.log
         return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
 
-    async def survey(self, given: str) -> Result:
-        """Say what there is behind one source; downloads nothing."""
-        job = Job(given)
+    async def survey(self, given: str, *, film: Film | None = None) -> Result:
+        """Say what there is behind one source, or one of its films; downloads nothing."""
+        job = Job(given, film=film)
         try:
             async with AsyncExitStack() as stack:
                 opened_link = await self._opener.open(job, await self._opener.owner(job), stack)

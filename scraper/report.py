@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,18 +25,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from scraper import document
 from scraper.errors import CloudfilmError
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result, Status, StudyResult
+from scraper.output import markup
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
-
-
-def json_line(result: Result, language: Language) -> str:
-    """One source's document on one line."""
-    return json.dumps(document.of(result, language), ensure_ascii=False)
 
 
 def show(
@@ -55,11 +49,11 @@ def show(
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
     for problem in result.problems:
-        console.print(f"[yellow]•[/] {escape(describe_problem(problem, language))}")
+        console.print(f"[yellow]•[/] {markup(describe_problem(problem, language))}")
     if isinstance(result.error, CloudfilmError):
-        talk.print(f"[red]✗[/] {escape(describe(result.error, language))}", soft_wrap=True)
+        talk.print(f"[red]✗[/] {markup(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
-        talk.print(escape(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
+        talk.print(markup(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
     if listing or not result.studies:
         return
     mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"
@@ -69,13 +63,13 @@ def show(
         saved=result.counts.saved, expected="?" if expected is None else expected, reused=result.counts.reused,
         size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
     )  # fmt: skip
-    console.print(f"{mark} {escape(words)}")
+    console.print(f"{mark} {markup(words)}")
 
 
 def _show_study(study: StudyResult, console: Console, language: Language, *, listing: bool) -> None:
     told = study.study
     head = "  ".join(part for part in (told.date, told.modality, told.patient_name, told.description) if part)
-    console.print(f"[bold]{escape(head or told.uid)}[/]")
+    console.print(f"[bold]{markup(head or told.uid)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
         table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal
@@ -90,7 +84,7 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
         )
         style = "" if listing or series.status == "ok" else "yellow"
         table.add_row(
-            "" if series.number is None else str(series.number), series.modality, escape(series.description), count,
+            "" if series.number is None else str(series.number), series.modality, markup(series.description), count,
             say(f"report.origin.{series.origin.value}", language), style=style,
         )  # fmt: skip
     if study.series:
@@ -103,16 +97,16 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
             else ""
         )
         mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
-        console.print(f"{mark} {escape(describe_problem(problem, language))} [dim]{escape(named)}{more}[/]")
+        console.print(f"{mark} {markup(describe_problem(problem, language))} [dim]{markup(named)}{more}[/]")
     if study.output is not None:
-        console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
+        console.print(f"→ [bold]{markup(str(study.output))}[/]", soft_wrap=True)
 
 
 def traffic(log: Sequence[Mapping[str, object]], talk: Console) -> None:
     """The requests of one source, addresses redacted; for ``-v``."""
     for row in log:
         words = f"{row['method']} {row['url']} {row['status']} {row['type']} {row['bytes']}"
-        talk.print(f"[dim]{escape(words)}[/]", soft_wrap=True, highlight=False)
+        talk.print(f"[dim]{markup(words)}[/]", soft_wrap=True, highlight=False)
 
 
 class _Rate(ProgressColumn):
@@ -158,13 +152,13 @@ class Display:
         if self._overall is None:
             self._bars.start()
             self._overall = self._bars.add_task(say("report.overall", self._language), total=0)
-        self._of[name] = self._bars.add_task(escape(label[:40]), total=expected)
+        self._of[name] = self._bars.add_task(markup(label[:40]), total=expected)
         if expected is not None:
             total = self._bars.tasks[self._bars.task_ids.index(self._overall)].total or 0
             self._bars.update(self._overall, total=total + expected)
         if not self._quiet and not self._console.is_terminal:
             count = "" if expected is None else f": {expected}"
-            self._console.print(f"  {escape(label)}{count}", highlight=False)
+            self._console.print(f"  {markup(label)}{count}", highlight=False)
 
     def arrived(self, series: str, *, reused: bool) -> None:
         """One more instance is on the disk."""
@@ -189,7 +183,7 @@ class Display:
             text = name
             with contextlib.suppress(KeyError):
                 text = say(f"say.{name}", self._language, **values)
-            self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
+            self._console.print(f"[dim]{markup(text)}[/]", highlight=False)
 
 
 def write_diagnostic(

@@ -16,6 +16,7 @@ from scraper.batch.inputs import Refused
 from scraper.batch.work import Outcome
 from scraper.lang import say
 from scraper.model import Result, Status
+from scraper.safe_text import csv_cell
 from scraper.settings import Language
 from scraper.store import disk
 
@@ -24,7 +25,6 @@ COLUMNS: Final = (
     "description", "study_uid", "series", "expected", "saved", "failed", "bytes", "seconds", "folder", "problems",
     "diagnostic",
 )  # fmt: skip
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,8 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
 
 def _line(cells: Iterable[object]) -> str:
     """One line (RFC 4180); what a spreadsheet would take for a formula is made a text."""
-    texts = ["" if cell is None else str(cell) for cell in cells]
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(
-        f"'{text}" if text.startswith(_FORMULAS) else text for text in texts
-    )
+    csv.writer(out, lineterminator="\r\n").writerow(map(csv_cell, cells))
     return out.getvalue()
 
 
