@@ -38,7 +38,7 @@ from scraper.cli_options import (
 from scraper.cli_quick import QuickGroup
 from scraper.errors import CloudfilmError, ExitCode
 from scraper.lang import describe, describe_problem, say
-from scraper.output import complain, console, echo, echo_json, streams
+from scraper.output import complain, console, echo, echo_json, leave, streams
 from scraper.settings import (
     BrowserUse,
     Language,
@@ -80,7 +80,10 @@ def main() -> None:
     interrupt.guard(sys.argv[1:])
     streams.guard()
     interrupt.loaded()
-    sys.exit(streams.ended(run(sys.argv[1:])))
+    code = streams.ended(run(sys.argv[1:]))
+    if interrupt.was_told():
+        leave(code)  # nothing that is still being closed has anything to add
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -130,7 +133,7 @@ def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
     jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
-    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = 0, as_json: Json = False, quiet: Quiet = False,
+    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False,
     verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
@@ -148,7 +151,7 @@ def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
     timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-    only: Only = 0, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    only: Only = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
@@ -159,13 +162,17 @@ def list_(
     return _sources([source], settings, as_json=as_json, listing=True, only=only)
 
 
-def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int) -> int:
+def _sources(
+    sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int | None
+) -> int:
     """Work through sources one after another; the highest exit code wins."""
     from scraper.cli_sources import SourceRunner
 
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
-    runner = SourceRunner(settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only)
+    runner = SourceRunner(
+        settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0
+    )
     return interrupt.run(runner.run(sources))
 
 

@@ -63,7 +63,7 @@ ConnectToOption = Annotated[
 ]
 Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
 Only = Annotated[
-    int,
+    int | None,
     typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]

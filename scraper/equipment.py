@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import tempfile
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.pace import Pace
 from scraper.settings import Settings
 from scraper.store import disk
@@ -30,6 +31,7 @@ class Equipment:
     def __init__(self, settings: Settings, *, pace: Pace | None = None) -> None:
         self.pace = pace or Pace(settings.jobs, settings.rate)
         self.spool = Path()
+        self._folder: RunFolder | None = None
         self._settings = settings
         self._stack = AsyncExitStack()
         self._browser: Browser | None = None
@@ -37,8 +39,10 @@ class Equipment:
 
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
+        await asyncio.to_thread(_sweep)
         with disk(Path(tempfile.gettempdir())):
-            self.spool = Path(tempfile.mkdtemp(prefix="cloudfilm-"))
+            self._folder = RunFolder()
+        self.spool = self._folder.path
         return self
 
     async def __aexit__(
@@ -48,7 +52,8 @@ class Equipment:
         try:
             await self._stack.aclose()
         finally:
-            await asyncio.to_thread(shutil.rmtree, self.spool, ignore_errors=True)
+            if self._folder is not None:
+                await asyncio.to_thread(self._folder.remove)
 
     async def browser(self) -> Browser:
         """The browser; its process starts with the first window."""
@@ -68,6 +73,12 @@ class Equipment:
         if self._inspector is None:
             self._inspector = await self._stack.enter_async_context(Inspector())
         return self._inspector
+
+
+@cache
+def _sweep() -> None:
+    """Once in a process: remove what killed runs left behind."""
+    remove_leftovers()
 
 
 def probe(folder: Path) -> None:

@@ -14,24 +14,22 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from scraper.interrupt_words import sentence
+
 if TYPE_CHECKING:
     import asyncio
     from threading import Timer
 
 T = TypeVar("T")
 INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
-GRACE_S: Final = 3.0  # for a browser to close and files to be let go
-SENTENCES: Final = {  # as in messages.toml, which is not read while the program loads
-    "en": "Interrupted. What arrived is kept; run the same command again to go on.",
-    "zh": "已中断。已收到的内容已保存；再次运行同一命令即可继续。",
-}
+GRACE_S: Final = 1.0  # for a browser to close and files to be let go
 
 
 class _Interrupts:
     """What is known of the process when Ctrl-C is pressed."""
 
     def __init__(self) -> None:
-        self.language = "en"
+        self.arguments: list[str] = []
         self.is_loading = False
         self.was_pressed = False
         self.is_guarded = False
@@ -54,12 +52,10 @@ class _Interrupts:
 
     def say(self) -> None:
         """Write the sentence past every buffer: the interrupted code may be in the middle of writing."""
-        from scraper import output
-
         end = "\n" if os.name != "nt" else "\r\n"
         begin = end if _is_terminal(2) else ""
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-        words = f"{begin}{SENTENCES[self.language]}{end}".encode(encoding, output.FALLBACK)
+        words = begin.encode() + sentence(self.arguments, encoding) + end.encode()
         with suppress(OSError):
             os.write(2, words)
 
@@ -97,7 +93,7 @@ def guard(arguments: list[str]) -> None:
         return  # started in the background by a shell
     _state.is_guarded = _state.is_loading = True
     signal.signal(signal.SIGINT, _state.pressed)
-    _state.language = _language(arguments)
+    _state.arguments = arguments
     if os.name == "posix" and _is_terminal(0):
         import termios
 
@@ -166,17 +162,6 @@ def prompting() -> Iterator[None]:
         yield
     finally:
         _state.is_prompting = False
-
-
-def _language(arguments: list[str]) -> str:
-    for place, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        chosen = value if equals else "".join(arguments[place + 1 : place + 2])
-        if name == "--lang" and chosen in SENTENCES:
-            return chosen
-    from scraper.settings import language_from_environment
-
-    return language_from_environment().value
 
 
 def _is_terminal(descriptor: int) -> bool:

@@ -109,7 +109,8 @@ class Streams:
 
 
 def _guarded(stream: TextIO | None) -> tuple[io.TextIOWrapper | None, _GuardedRaw | None]:
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is no layer in between
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
         return None, None
     stream.flush()
@@ -159,6 +160,12 @@ def _write(text: str, stream: TextIO | None) -> None:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, FALLBACK).decode(encoding))
     stream.flush()
+
+
+def writable(text: str) -> str:
+    """A text with signs in place of what standard output's encoding can't hold."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, FALLBACK).decode(encoding)
 
 
 def can_write(text: str, stream: TextIO | None) -> bool:

@@ -155,7 +155,7 @@ class Worker:
                     return
                 if "error" in report:
                     raise _ERRORS[report["error"]](path=path, **report["values"])
-                self.pages = int(report["pages"])
+                self.pages = int(report.get("pages", 1))
                 try:
                     yield int(report["page"]), _seen(report)
                 except GeneratorExit:

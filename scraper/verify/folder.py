@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import shutil
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.errors import DiskFull, UnreadableFile
+from scraper.leftovers import RunFolder
 from scraper.model import Origin, Problem
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.verify.instance import Checked
@@ -57,7 +57,7 @@ def unpacked(source: Path) -> Iterator[Path]:
     if source.is_dir():
         yield source
         return
-    with tempfile.TemporaryDirectory(prefix="cloudfilm-") as folder:
+    with RunFolder() as folder:
         try:
             with zipfile.ZipFile(source) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]

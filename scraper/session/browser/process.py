@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -137,7 +138,9 @@ class Browser:
             raise BrowserMissing
         from playwright.async_api import Error, async_playwright
 
-        self._playwright = await async_playwright().start()
+        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
+            self._playwright = await async_playwright().start()
         why = ""
         for path in paths:
             try:
@@ -166,6 +169,7 @@ class Browser:
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
             handle_sighup=False,
+            env={**os.environ},  # not the driver's, whose temporary folder is ours
         )
 
     async def _arm(self, process: Process) -> None:
@@ -216,6 +220,22 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+@contextmanager
+def _temporary_in(folder: Path) -> Iterator[None]:
+    """Whoever is started in this block keeps temporary files in ``folder``."""
+    names = ("TEMP", "TMP") if os.name == "nt" else ("TMPDIR",)
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(folder)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _is_root() -> bool:
