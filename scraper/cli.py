@@ -36,7 +36,7 @@ from scraper.cli_options import (
     settings_of,
 )
 from scraper.cli_quick import QuickGroup
-from scraper.errors import CloudfilmError, ExitCode
+from scraper.errors import CloudfilmError, ExitCode, leaves
 from scraper.lang import describe, describe_problem, say
 from scraper.output import complain, console, echo, echo_json, leave, streams
 from scraper.settings import (
@@ -105,12 +105,25 @@ def run(arguments: list[str]) -> int:
         complain(describe(err, language))
         return int(err.exit_code)
     except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
-        from scraper.report import write_diagnostic
-
-        path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
-        complain(say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path))
-        return int(ExitCode.BUG)
+        return _unforeseen(err, arguments, language)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int:
+    """Tell of an error that nothing caught; one of ours that came in a group, by its own sentence."""
+    from scraper.report import show_traceback, write_diagnostic
+
+    every = leaves(err)
+    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+    if len(known) == len(every):
+        complain(describe(known[0], language))
+        return max(int(leaf.exit_code) for leaf in known)
+    path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
+    names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in every))
+    complain(say("bug", language, name=names), say("report.diagnostic", language, path=path))
+    if "-vv" in arguments or arguments.count("-v") + arguments.count("--verbose") > 1:
+        show_traceback(err)
+    return int(ExitCode.BUG)
 
 
 def _value_of(arguments: list[str], *names: str) -> str:

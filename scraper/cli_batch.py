@@ -280,7 +280,10 @@ class _Batch:
 
     def _print(self, outcome: Outcome) -> None:
         if self.as_json:
-            echo_json(outcome.document)
+            from scraper.batch.work import results
+
+            for part in results(outcome):
+                echo_json(part.document)
 
 
 class _Told:

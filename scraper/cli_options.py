@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
 from scraper import interrupt
-from scraper.errors import UsageError
+from scraper.errors import MalformedProxy, UsageError
 from scraper.lang import question_label, say
 from scraper.model import QUESTIONS, Question
 from scraper.output import complain
@@ -25,6 +26,7 @@ from scraper.settings import (
 )
 
 MOST_JOBS = 16
+PROXY_SCHEMES = frozenset(("http", "https", "socks4", "socks4a", "socks5", "socks5h"))
 Source = Annotated[
     list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
 ]
@@ -93,6 +95,7 @@ def settings_of(
     password = password if password is not None else password_from_environment()
     if password:
         given.setdefault("password", password)
+    check_proxy(str(rest.get("proxy", "")))
     interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not as_json
     return Settings(
         answers=given,
@@ -102,6 +105,24 @@ def settings_of(
         browser_path=browser_from_environment(),
         **rest,
     )
+
+
+def check_proxy(proxy: str) -> None:
+    """Refuse what is no proxy's address; it may hold a password, which no message repeats.
+
+    Raises:
+        MalformedProxy: another scheme, no host, or no port that can be.
+    """
+    if not proxy:
+        return
+    scheme = proxy.partition("://")[0] if "://" in proxy else "http"
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_sound = scheme.lower() in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise MalformedProxy(scheme=f"{scheme}://…")
 
 
 def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:

@@ -109,14 +109,16 @@ class SourceRunner:
 
     def _show(self, result: Result, run: Run) -> None:
         from scraper import document
-        from scraper.report import show, traffic, write_diagnostic
+        from scraper.report import show, show_traceback, traffic, write_diagnostic
 
         settings, talk = self._settings, console(err=True)
-        if result.exit_code == ExitCode.SITE and isinstance(result.error, CloudfilmError):
+        if result.exit_code in (ExitCode.SITE, ExitCode.BUG) and isinstance(result.error, CloudfilmError):
             path = write_diagnostic(settings.output, result.error, result.link, result.provider, run.log)
             result = replace(result, diagnostic=path)
         if settings.verbosity > 0:
             traffic(run.log, talk)
+        if settings.verbosity > 1 and result.error is not None:
+            show_traceback(result.error)
         self._codes.append(result.exit_code)
         if not self._as_json:
             show(result, console(), talk, settings.language, listing=self._listing)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper.cli_options import Json, Lang, Output, Proxy, Quiet, Verbose
+from scraper.cli_options import Json, Lang, Output, Proxy, Quiet, Verbose, check_proxy
 from scraper.cli_quick import Quick
 from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.lang import describe, say
@@ -70,6 +70,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         output: Output = Path("cloudfilm"), proxy: Proxy = "", as_json: Json = False, lang: Lang = None,
     ) -> int:  # fmt: skip
         """What is installed and what is missing, with the command that mends it."""
+        check_proxy(proxy)
         settings = Settings(
             output=output,
             proxy=proxy,

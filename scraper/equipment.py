@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import tempfile
 from contextlib import AsyncExitStack
 from functools import cache
@@ -10,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.errors import BrowserMissing, CloudfilmError, DiskFull, SiteUnreachable
 from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.pace import Pace
 from scraper.settings import Settings
@@ -18,6 +21,10 @@ from scraper.verify import Inspector
 
 if TYPE_CHECKING:
     from scraper.session.browser import Browser
+
+
+BROWSER_ENDED = "the browser ended"
+LEAST_FREE_BYTES = 32 * 2**20  # a browser's profile alone takes some 10 MB
 
 
 class Equipment:
@@ -40,7 +47,7 @@ class Equipment:
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
         await asyncio.to_thread(_sweep)
-        with disk(Path(tempfile.gettempdir())):
+        with disk(temporary_folder()):
             self._folder = RunFolder()
         self.spool = self._folder.path
         return self
@@ -73,6 +80,34 @@ class Equipment:
         if self._inspector is None:
             self._inspector = await self._stack.enter_async_context(Inspector())
         return self._inspector
+
+
+def temporary_folder() -> Path:
+    """The system's temporary folder.
+
+    Raises:
+        DiskFull: there is none that takes a file.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as err:
+        raise DiskFull(path=os.environ.get("TMPDIR") or "/tmp") from err  # noqa: S108  # named only
+
+
+def explained(error: CloudfilmError) -> CloudfilmError:
+    """What made a browser end or not begin, where that is a temporary folder without space: the site is not to blame."""
+    if not isinstance(error, (BrowserMissing, SiteUnreachable)):
+        return error
+    if isinstance(error, SiteUnreachable) and error.values.get("why") != BROWSER_ENDED:
+        return error
+    try:
+        folder = temporary_folder()
+        free = shutil.disk_usage(folder).free
+    except DiskFull as full:
+        return full
+    except OSError:
+        return error
+    return DiskFull(path=str(folder)) if free < LEAST_FREE_BYTES else error
 
 
 @cache

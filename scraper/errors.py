@@ -53,10 +53,18 @@ class CloudfilmError(Exception):
         return f"{self.code}({shown})" + (f": {self.said}" if self.said else "")
 
 
+class RecipeFault(CloudfilmError):
+    """A provider yields what nothing can be done with. Values: ``what``, which names it."""
+
+
 class UsageError(CloudfilmError):
     """The command was called wrongly; ``said`` names what was wrong."""
 
     exit_code = ExitCode.USAGE
+
+
+class MalformedProxy(UsageError):
+    """``--proxy`` is no address of a proxy. Values: ``scheme``."""
 
 
 class NoSuchFile(UsageError):
@@ -308,3 +316,10 @@ class NotWritable(StoreError):
 
 class InstanceConflict(StoreError):
     """Different bytes stand already under the same SOP Instance UID. Values: ``uid``."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group, however deep; of any other error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]

@@ -33,6 +33,7 @@ from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.http import Http
 from scraper.settings import BrowserUse, Settings
+from scraper.yielded import checked
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -190,7 +191,9 @@ class Opener:
                     raise
                 try:
                     return await self._watched(owner, session), Via.BROWSER
-                except (BrowserMissing, UnknownViewer, SiteChanged):
+                except BrowserMissing as missing:
+                    raise missing from changed
+                except (UnknownViewer, SiteChanged):
                     raise changed from None
         if use is BrowserUse.NEVER:
             raise NeedsBrowser(host=owner.link.host)
@@ -205,7 +208,7 @@ class Opener:
         window = await session.window()
         async with window.guard(owner.link.host):
             await opens.open_viewer(owner.link, session)
-            return [one async for one in watches.watch(owner.link, session)]
+            return checked(watches, [one async for one in watches.watch(owner.link, session)])
 
 
 async def _removed(spool: Path) -> None:
@@ -224,12 +227,12 @@ async def listed_again(opened_link: Opened) -> list[Found]:
         return await listed(provider, link, session)
     if not provider.watches():
         raise SessionLapsed(host=link.host)
-    return [one async for one in provider.watch(link, session)]
+    return checked(provider, [one async for one in provider.watch(link, session)])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
     """What a provider finds by speaking to the site directly."""
-    return [one async for one in provider.discover(share, session)]
+    return checked(provider, [one async for one in provider.discover(share, session)])
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:

@@ -16,7 +16,7 @@ from scraper import document, judge, registry, source, verify
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
-from scraper.equipment import Equipment, probe
+from scraper.equipment import Equipment, explained, probe
 from scraper.errors import CloudfilmError, CredentialsError, ExitCode, NoSuchFile, StoreError, UnusableLink
 from scraper.job import Film, Films, Job, exit_code, only_error
 from scraper.link import redact
@@ -115,7 +115,7 @@ class Run:
                             raise
                         job.studies.append(lost(found[0].study, err))  # the other studies are still to be had
         except CloudfilmError as err:
-            return job.result(err)
+            return job.result(explained(err))
         finally:
             self.log = job.log
         return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
@@ -130,7 +130,7 @@ class Run:
                     series = [one for one in found if isinstance(one, Series)]
                     job.studies.append(judge.survey(series, found[0].study))
         except CloudfilmError as err:
-            return job.result(err)
+            return job.result(explained(err))
         finally:
             self.log = job.log
         return replace(job.result(), status=Status.COMPLETE, exit_code=0)

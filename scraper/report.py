@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import time
 import traceback
@@ -25,10 +26,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from scraper.errors import CloudfilmError
+from scraper.errors import CloudfilmError, leaves
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result, Status, StudyResult
-from scraper.output import markup
+from scraper.output import complain, markup
+from scraper.safe_text import without_surrogates
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
@@ -186,6 +188,34 @@ class Display:
             self._console.print(f"[dim]{markup(text)}[/]", highlight=False)
 
 
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def show_traceback(error: BaseException) -> None:
+    """The traceback on standard error, for ``-vv``; groups unfolded, controls made visible."""
+    complain("".join(traceback.format_exception(error)).rstrip())
+
+
+def _frames(error: BaseException) -> list[str]:
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+
+
+def _inner(error: BaseException) -> list[dict[str, object]]:
+    """The errors that a group holds, and what each was caused by: names and places, no values."""
+    inner: list[dict[str, object]] = []
+    for leaf in leaves(error):
+        if leaf is not error:
+            inner.append({"error": type(leaf).__name__, "frames": _frames(leaf)})
+        cause = leaf.__cause__
+        if cause is not None:
+            inner.append({"error": type(cause).__name__, "frames": _frames(cause)})
+    return inner
+
+
 def write_diagnostic(
     folder: Path, error: BaseException, link: str, provider: str, log: Sequence[Mapping[str, object]]
 ) -> Path:
@@ -194,25 +224,24 @@ def write_diagnostic(
     Returns:
         The file; in the working folder where ``folder`` can't be written.
     """
-    frames = [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    frames = _frames(error)
     content = {
         "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
-        "error": type(error).__name__, "provider": provider, "link": link,
+        "error": type(error).__name__, "inner": _inner(error), "provider": provider, "link": link,
         "values": {name: str(value) for name, value in error.values.items() if name in ("host", "what", "why", "field")}
         if isinstance(error, CloudfilmError) else {},
         "frames": frames, "traffic": list(log),
     }  # fmt: skip
     name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}"
-    text = json.dumps(content, ensure_ascii=False, indent=1)
+    text = without_surrogates(json.dumps(content, ensure_ascii=False, indent=1))
     for place in (folder, Path()):
         for number in range(1, 1000):  # several sources may fail in one second
             path = place / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
             try:
                 place.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with path.open("x", encoding="utf-8") as out:
+                with open(
+                    path, "x", encoding="utf-8", opener=_private
+                ) as out:  # with its mode from the start
                     out.write(text)
             except FileExistsError:
                 continue

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from scraper.batch.table import Entry, StudyRow, counted, problem_words, rows
+from scraper.batch.table import Entry, StudyRow, counted, parts, problem_words, rows
 from scraper.batch.work import Outcome
 from scraper.lang import say
 from scraper.safe_text import visible
@@ -75,11 +75,11 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
     yield "</tr>\n"
     left = PICTURES
     for entry in entries:
-        outcome = entry.read()
-        for study in rows(outcome):
-            row, used = _row(entry, outcome, study, language, left)
-            left -= used
-            yield row
+        for outcome in parts(entry):
+            for study in rows(outcome):
+                row, used = _row(entry, outcome, study, language, left)
+                left -= used
+                yield row
     yield "</table>\n"
     if left < 0:
         yield f"<p class=note>{words('no-more-pictures')}</p>\n"

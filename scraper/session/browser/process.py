@@ -19,7 +19,7 @@ from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.window import Window
 from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
-from scraper.session.traffic import Traffic
+from scraper.session.traffic import Traffic, spooling
 from scraper.session.workers import WorkerSockets
 from scraper.settings import ConnectTo, Settings, has_screen
 
@@ -138,7 +138,8 @@ class Browser:
             raise BrowserMissing
         from playwright.async_api import Error, async_playwright
 
-        self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with spooling(self._spool):
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
             self._playwright = await async_playwright().start()
         why = ""
