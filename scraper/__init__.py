@@ -6,9 +6,11 @@ The names below are what other programs may import. They are loaded at first use
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing itself is not loaded: Ctrl-C is taken in hand as early as can be
 if TYPE_CHECKING:
+    from typing import Any
+
     from scraper.errors import CloudfilmError
     from scraper.model import Problem, Result, Status
     from scraper.pipeline import grab

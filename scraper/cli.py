@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Coroutine
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from scraper import cli_batch, cli_capture
+from scraper import cli_batch, cli_capture, cli_tools, interrupt
 from scraper.cli_options import (
     Answer,
     Browser,
@@ -24,6 +21,7 @@ from scraper.cli_options import (
     Json,
     Lang,
     OneSource,
+    Only,
     Output,
     Password,
     ProviderName,
@@ -35,25 +33,19 @@ from scraper.cli_options import (
     Timeout,
     Verbose,
     asker,
-    complain,
     settings_of,
 )
-from scraper.cli_quick import Quick, QuickGroup
-from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
+from scraper.cli_quick import QuickGroup
+from scraper.errors import CloudfilmError, ExitCode, leaves
 from scraper.lang import describe, say
-from scraper.model import Result
+from scraper.output import complain, console, echo, echo_json, leave, streams
 from scraper.settings import (
     BrowserUse,
     Language,
     Settings,
-    browser_from_environment,
     language_from_environment,
 )
 
-if TYPE_CHECKING:
-    from scraper.qr import Reader
-
-T = TypeVar("T")
 app = typer.Typer(
     name="cloudfilm",
     cls=QuickGroup,
@@ -69,7 +61,7 @@ def _show_version(wanted: bool) -> None:  # as typer calls it
     if wanted:
         from scraper import __version__
 
-        typer.echo(f"cloudfilm {__version__}")
+        echo(f"cloudfilm {__version__}")
         raise typer.Exit
 
 
@@ -85,7 +77,13 @@ def _options(
 
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
-    sys.exit(run(sys.argv[1:]))
+    interrupt.guard(sys.argv[1:])
+    streams.guard()
+    interrupt.loaded()
+    code = streams.ended(run(sys.argv[1:]))
+    if interrupt.was_told():
+        leave(code)  # nothing that is still being closed has anything to add
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -100,18 +98,32 @@ def run(arguments: list[str]) -> int:
         complain(wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        complain(say("interrupted", language))
-        return int(ExitCode.INCOMPLETE)
+        if not interrupt.was_told():
+            complain(say("interrupted", language))
+        return int(ExitCode.INTERRUPTED)
     except CloudfilmError as err:
         complain(describe(err, language))
         return int(err.exit_code)
     except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
-        from scraper.report import write_diagnostic
-
-        path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
-        complain(say("bug", language, name=type(err).__name__), say("report.diagnostic", language, path=path))
-        return int(ExitCode.BUG)
+        return _unforeseen(err, arguments, language)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int:
+    """Tell of an error that nothing caught; one of ours that came in a group, by its own sentence."""
+    from scraper.report import show_traceback, write_diagnostic
+
+    every = leaves(err)
+    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+    if len(known) == len(every):
+        complain(describe(known[0], language))
+        return max(int(leaf.exit_code) for leaf in known)
+    path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
+    names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in every))
+    complain(say("bug", language, name=names), say("report.diagnostic", language, path=path))
+    if "-vv" in arguments or arguments.count("-v") + arguments.count("--verbose") > 1:
+        show_traceback(err)
+    return int(ExitCode.BUG)
 
 
 def _value_of(arguments: list[str], *names: str) -> str:
@@ -129,19 +141,12 @@ def _stdin_text() -> str:
     return sys.stdin.buffer.read(1 << 20).decode("utf-8", errors="replace")
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """The one place where the event loop runs."""
-    import asyncio  # a tenth of a second that ``--help`` does not need
-
-    return asyncio.run(work)
-
-
 @app.command()
 def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
     jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
-    connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False, quiet: Quiet = False,
+    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False,
     verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
@@ -151,7 +156,7 @@ def grab(
         timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
         verbosity=-1 if quiet else verbose,
     )  # fmt: skip
-    return _sources(source, settings, as_json=as_json, listing=False)
+    return _sources(source, settings, as_json=as_json, listing=False, only=only)
 
 
 @app.command(name="list")
@@ -159,7 +164,7 @@ def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
     timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    only: Only = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
@@ -167,117 +172,26 @@ def list_(
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
         decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
     )  # fmt: skip
-    return _sources([source], settings, as_json=as_json, listing=True)
+    return _sources([source], settings, as_json=as_json, listing=True, only=only)
 
 
-def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: bool) -> int:
+def _sources(
+    sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int | None
+) -> int:
     """Work through sources one after another; the highest exit code wins."""
-    from rich.console import Console
+    from scraper.cli_sources import SourceRunner
 
-    from scraper.pipeline import Run
-    from scraper.report import Display, json_line, show, traffic, write_diagnostic
-
-    talk = Console(stderr=True)
-    results_to = Console()
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
-    codes: list[int] = []
-
-    async def all_of_them() -> None:
-        for source in sources:
-            with Display(talk, settings.language, quiet=settings.verbosity < 0) as display:
-                async with Run(settings, display, asker(settings), _stdin_text) as run:
-                    result = await (run.survey(source) if listing else run.grab(source))
-                    if result.exit_code == ExitCode.SITE and isinstance(result.error, CloudfilmError):
-                        path = write_diagnostic(
-                            settings.output, result.error, result.link, result.provider, run.log
-                        )
-                        result = replace(result, diagnostic=path)
-                    if settings.verbosity > 0:
-                        traffic(run.log, talk)
-            codes.append(result.exit_code)
-            _print(result)
-
-    def _print(result: Result) -> None:
-        if as_json:
-            typer.echo(json_line(result, settings.language))
-            if isinstance(result.error, CloudfilmError):
-                complain(describe(result.error, settings.language))
-        else:
-            show(result, results_to, talk, settings.language, listing=listing)
-
-    _run(all_of_them())
-    return max(codes, default=0)
-
-
-cli_batch.register(app, _run)
-cli_capture.register(app, _run)
-
-
-@app.command(cls=Quick)
-def decode(
-    file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
-    annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")] = 20.0,
-    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
-) -> int:  # fmt: skip
-    """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
-    from scraper import qr
-
-    settings = Settings(
-        decode_timeout_s=timeout,
-        language=lang or language_from_environment(),
-        verbosity=-1 if quiet else verbose,
+    runner = SourceRunner(
+        settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0
     )
-    codes: list[int] = []
-    with qr.Reader() as reader:
-        for path in file:  # one that can't be read does not end the others
-            try:
-                refusal = _decode_one(path, settings, reader, annotate, as_json=as_json)
-            except CloudfilmError as err:
-                refusal = err
-            if refusal is not None:
-                complain(describe(refusal, settings.language))
-                codes.append(int(refusal.exit_code))
-    return max(codes, default=0)
+    return interrupt.run(runner.run(sources))
 
 
-def _decode_one(
-    path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
-) -> CloudfilmError | None:
-    """Prints what is on one picture; gives why there is no link on it."""
-    from scraper import source
-    from scraper.words import decoded_json, decoded_words
-
-    found = source.decode(path, settings, reader)
-    refusal = found.refusal()
-    typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
-    is_wanted = refusal is not None and settings.verbosity > 0
-    drawn = annotate or (_suspects_picture(path) if is_wanted else None)
-    if drawn is not None:
-        source.annotate(found, drawn)
-        complain(say("decode.annotated", settings.language, path=drawn))
-    return refusal
-
-
-async def _download(settings: Settings, url: str) -> bytes:
-    from scraper.model import Request
-    from scraper.session import http, pace
-
-    async with http.opened(settings, pace.Pace(1, None)) as client:
-        response = await client.send(Request(url))
-    if not response.ok:
-        raise SiteUnreachable(host="raw.githubusercontent.com", why=f"HTTP {response.status}")
-    return response.body
-
-
-def _suspects_picture(path: Path) -> Path:
-    """Where ``-v`` puts the picture of what was seen: in the working folder, never over a file."""
-    number, picture = 1, Path(f"{path.stem}-codes.png")
-    while picture.exists():
-        number += 1
-        picture = Path(f"{path.stem}-codes-{number}.png")
-    return picture
+cli_tools.register(app, interrupt.run)
+cli_batch.register(app, interrupt.run)
+cli_capture.register(app, interrupt.run)
 
 
 @app.command()
@@ -286,19 +200,18 @@ def verify(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Check any folder of DICOM files, downloaded by this tool or not."""
-    from rich.console import Console
-
+    from scraper import document
     from scraper.pipeline import verify_folder
-    from scraper.report import Display, json_line, show_folder
+    from scraper.report import Display, show_folder
 
     del verbose
     language = lang or language_from_environment()
-    with Display(Console(stderr=True, quiet=quiet), language, quiet=quiet) as display:
-        result = _run(verify_folder(folder, display))
+    with Display(console(err=True, quiet=quiet), language, quiet=quiet) as display:
+        result = interrupt.run(verify_folder(folder, display))
     if as_json:
-        typer.echo(json_line(result, language))
+        echo_json(document.of(result, language))
     else:
-        show_folder(result, Console(), language)
+        show_folder(result, console(), language)
     return result.exit_code
 
 
@@ -333,61 +246,6 @@ def export(
     suffix = ".zip" if to is ExportTarget.ZIP else f"-{to.value}"
     target = output or folder.with_name(folder.name.removesuffix(".zip") + suffix)
     with disk(target):
-        made = _run(make(folder, Target(to.value), target, deidentify=deidentify))
+        made = interrupt.run(make(folder, Target(to.value), target, deidentify=deidentify))
     show_export(made, language, as_json=as_json)
     return int(made.exit_code)
-
-
-@app.command()
-def providers(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
-    as_json: Json = False,
-    lang: Lang = None,
-) -> int:
-    """The platforms known, their link shapes, and what each asks of the user."""
-    from scraper import registry
-    from scraper.words import provider_rows, provider_table
-
-    rows = provider_rows(name)
-    if name and not rows:
-        raise UsageError(f"{name}: {', '.join(sorted(registry.known().by_name))}")
-    if as_json:
-        for row in rows:
-            typer.echo(json.dumps(row, ensure_ascii=False))
-    else:
-        provider_table(rows, lang or language_from_environment())
-    return 0
-
-
-@app.command()
-def doctor(
-    fetch_models: Annotated[bool, typer.Option("--fetch-models", help="Download the WeChat detector's model files.")] = False,
-    output: Output = Path("cloudfilm"), proxy: Proxy = "", as_json: Json = False, lang: Lang = None,
-) -> int:  # fmt: skip
-    """What is installed and what is missing, with the command that mends it."""
-    from scraper import doctor as clinic
-    from scraper.words import findings_table
-
-    settings = Settings(
-        output=output,
-        proxy=proxy,
-        language=lang or language_from_environment(),
-        browser_path=browser_from_environment(),
-    )
-    if fetch_models:
-        from scraper import qr
-
-        try:
-            for path in qr.fetch_models(lambda url: _run(_download(settings, url))):
-                complain(f"→ {path}")
-        except qr.WrongSum as err:
-            raise SiteChanged(host="raw.githubusercontent.com", what=str(err)) from err
-        except OSError as err:
-            raise NotWritable(path=str(qr.default_folder())) from err
-    findings = clinic.examine(settings)
-    if as_json:
-        for finding in findings:
-            typer.echo(json.dumps(finding.as_json(), ensure_ascii=False))
-    else:
-        findings_table(findings, settings.language)
-    return 0 if clinic.sound(findings) else int(ExitCode.BUG)

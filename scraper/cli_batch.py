@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scraper import interrupt
 from scraper.cli_options import (
     Answer,
     Browser,
@@ -30,11 +30,12 @@ from scraper.cli_options import (
     Timeout,
     Verbose,
     asker,
-    complain,
     settings_of,
 )
 from scraper.errors import ExitCode, ExtraMissing
 from scraper.lang import say
+from scraper.output import complain, console, echo, echo_json
+from scraper.safe_text import visible
 from scraper.settings import BrowserUse, Settings
 
 if TYPE_CHECKING:
@@ -182,25 +183,22 @@ class _Batch:
                     "state": state,
                     "would_run": item in made.todo,
                 }
-                typer.echo(json.dumps(row, ensure_ascii=False))
+                echo_json(row)
             else:
                 mark = "→" if item in made.todo else " "
-                typer.echo(
-                    f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {item.job.shown}  {item.row.label}"
-                )
+                shown, label = visible(item.job.shown), visible(item.row.label)
+                echo(f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {shown}  {label}")
         complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.left)))
         return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
 
     def run(self, run: Runs, give_up: float | None) -> int:
         """Do it, and write the report however it ends."""
-        from rich.console import Console
-
         from scraper.batch import plan
         from scraper.batch.board import Board
         from scraper.batch.ledger import Ledger
         from scraper.batch.runner import Runner
 
-        settings, talk = self.settings, Console(stderr=True)
+        settings, talk = self.settings, console(err=True)
         if settings.insecure:
             complain(say("insecure-warning", settings.language))
         for _, outcome in self.refused:
@@ -263,28 +261,29 @@ class _Batch:
 
     def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:
         """Say how it went; gives the exit code."""
-        from rich.console import Console
-
         from scraper.batch.board import summary
 
         language = self.settings.language
         if not self.as_json:
-            summary(ended, Console(), language)
+            summary(ended, console(), language)
         complain(say("batch.report", language, path=self.settings.output / "report.html"))
         failed = sum(count for (status, _), count in ended.items() if status == "failed") - len(self.refused)
         if failed:
             complain(say("batch.failed-again", language, count=failed))
         if self.parallel > 1 and any(code == ExitCode.CREDENTIALS for _, code in ended):
             complain(say("batch.nobody-asked", language))
-        if interrupted:
+        if interrupted and not interrupt.was_told():
             complain(say("interrupted", language))
         if waiting := ended["waiting", 0]:
             complain(say("batch.go-on", language, count=waiting))
-        return max([int(ExitCode.INCOMPLETE) if interrupted else 0, *(code for _, code in ended)])
+        return max([int(ExitCode.INTERRUPTED) if interrupted else 0, *(code for _, code in ended)])
 
     def _print(self, outcome: Outcome) -> None:
         if self.as_json:
-            typer.echo(json.dumps(outcome.document, ensure_ascii=False))
+            from scraper.batch.work import results
+
+            for part in results(outcome):
+                echo_json(part.document)
 
 
 class _Told:

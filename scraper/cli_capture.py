@@ -20,11 +20,11 @@ from scraper.cli_options import (
     Quiet,
     Timeout,
     asker,
-    complain,
     settings_of,
 )
 from scraper.errors import UsageError
 from scraper.lang import describe, say
+from scraper.output import complain, console, echo
 from scraper.settings import BrowserUse, Settings
 
 Learnt = Annotated[
@@ -75,7 +75,7 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
     async with _running(settings) as job:
         made = await record_link(job, source, output)
     counts = {"path": made.path, "requests": made.requests, "messages": made.messages, "values": made.values}
-    typer.echo(say("record.done", settings.language, **counts))
+    echo(say("record.done", settings.language, **counts))
     if made.error is not None:
         complain(describe(made.error, settings.language))
     complain(say("record.look", settings.language, path=made.path))
@@ -97,9 +97,7 @@ async def _learn(source: str, output: Path | None, settings: Settings) -> int:
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written.source, encoding="utf-8")
-    typer.echo(
-        say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs)
-    )
+    echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))
     complain(say("learn.next", settings.language, path=path))
     return 0
 
@@ -108,8 +106,6 @@ def _running(settings: Settings) -> Any:
     """One run that shows its progress on standard error."""
     from contextlib import asynccontextmanager
 
-    from rich.console import Console
-
     from scraper.pipeline import Run
     from scraper.report import Display
 
@@ -117,8 +113,7 @@ def _running(settings: Settings) -> Any:
     async def opened() -> Any:
         if settings.insecure:
             complain(say("insecure-warning", settings.language))
-        console = Console(stderr=True)
-        with Display(console, settings.language, quiet=settings.verbosity < 0) as display:
+        with Display(console(err=True), settings.language, quiet=settings.verbosity < 0) as display:
             async with Run(settings, display, asker(settings)) as job:
                 yield job
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
-import typer
-
-from scraper.cli_options import complain
 from scraper.errors import ExitCode
 from scraper.export import Exported
 from scraper.lang import describe_problem, phrase, say
 from scraper.model import Problem, Result
+from scraper.output import complain, echo, echo_json
 from scraper.settings import Language
 
 NAMED_AT_MOST = 20  # files shown beside a problem; the JSON has them all
@@ -30,9 +26,9 @@ def show_export(made: Exported, language: Language, *, as_json: bool) -> None:
                 *(_row(problem, language) for problem in made.problems),
             ],
         }
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        echo_json(document)
     elif made.files:
-        typer.echo(say("export.done", language, path=made.path, files=made.files))
+        echo(say("export.done", language, path=made.path, files=made.files))
     for problem in made.problems:
         complain(
             f"{describe_problem(problem, language, of_folder=True)} {_named(problem.instances)}".rstrip()

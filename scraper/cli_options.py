@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
-from scraper.errors import UsageError
+from scraper import interrupt
+from scraper.errors import MalformedProxy, UsageError
 from scraper.lang import question_label, say
 from scraper.model import QUESTIONS, Question
+from scraper.output import complain
 from scraper.settings import (
     BrowserUse,
     ConnectTo,
@@ -23,6 +26,7 @@ from scraper.settings import (
 )
 
 MOST_JOBS = 16
+PROXY_SCHEMES = frozenset(("http", "https", "socks4", "socks4a", "socks5", "socks5h"))
 Source = Annotated[
     list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
 ]
@@ -60,17 +64,16 @@ ConnectToOption = Annotated[
     typer.Option("--connect-to", metavar="HOST:PORT:ADDRESS:PORT", help="Connect there instead, as in curl."),
 ]
 Proxy = Annotated[str, typer.Option(metavar="URL", help="For browser and direct traffic.")]
+Only = Annotated[
+    int | None,
+    typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]
 Lang = Annotated[
     Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
 ]
-
-
-def complain(*sentences: str) -> None:
-    """Talk, on standard error."""
-    typer.echo(" ".join(sentences), err=True)
 
 
 def settings_of(
@@ -92,6 +95,7 @@ def settings_of(
     password = password if password is not None else password_from_environment()
     if password:
         given.setdefault("password", password)
+    check_proxy(str(rest.get("proxy", "")))
     interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not as_json
     return Settings(
         answers=given,
@@ -101,6 +105,24 @@ def settings_of(
         browser_path=browser_from_environment(),
         **rest,
     )
+
+
+def check_proxy(proxy: str) -> None:
+    """Refuse what is no proxy's address; it may hold a password, which no message repeats.
+
+    Raises:
+        MalformedProxy: another scheme, no host, or no port that can be.
+    """
+    if not proxy:
+        return
+    scheme = proxy.partition("://")[0] if "://" in proxy else "http"
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_sound = scheme.lower() in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound:
+        raise MalformedProxy(scheme=f"{scheme}://…")
 
 
 def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:
@@ -113,7 +135,18 @@ def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | No
             "ask", settings.language, host=host, label=question_label(question.name, settings.language)
         )
         if picture is not None:
-            typer.echo(say("ask.picture", settings.language, path=picture), err=True)
-        return str(typer.prompt(words, default="", hide_input=True, show_default=False, err=True)) or None
+            complain(say("ask.picture", settings.language, path=picture))
+        return _hidden_input(f"{words}: ") or None
 
     return ask
+
+
+def _hidden_input(words: str) -> str:
+    """What a person types without an echo; nothing where the input ends."""
+    from getpass import getpass
+
+    with interrupt.prompting():
+        try:
+            return getpass(words, stream=sys.stderr)
+        except EOFError:
+            return ""

@@ -11,6 +11,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from scraper import output
 from scraper.settings import Language
 
 _WORDS: Mapping[str, Callable[[Any], Any]] = {
@@ -31,6 +32,10 @@ class Quick(TyperCommand):
 
 class QuickGroup(TyperGroup):
     """The same for the options before the command's name."""
+
+    def get_help(self, ctx: Any) -> str:
+        """The help in signs that standard output can hold."""
+        return output.writable(super().get_help(ctx))
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The group's own and ``--help``, each reading what it can by itself."""

@@ -6,13 +6,15 @@ import importlib
 import os
 import platform
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scraper import __version__, qr
+from scraper.errors import BrowserNotInstalled
 from scraper.lang import say
 from scraper.session.installed import find_browser
 from scraper.settings import Language, Settings
@@ -63,15 +65,46 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything the commands need; touches no network and writes nothing."""
-    return [
-        Finding("cloudfilm", ok=True, optional=False, found=__version__),
-        _python(settings.language),
-        _browser(settings),
-        *_decoders(settings.language),
-        *_codecs(settings.language),
-        _space(settings),
-    ]
+    """Look at everything the commands need; touches no network and writes nothing. A check that fails is a line."""
+    language = settings.language
+    checks: tuple[tuple[str, bool, Callable[[], Iterable[Finding]]], ...] = (
+        ("cloudfilm", False, lambda: [Finding("cloudfilm", ok=True, optional=False, found=__version__)]),
+        ("python", False, lambda: [_python(language)]),
+        ("browser", True, lambda: [_browser(settings)]),
+        ("decoders", False, lambda: _decoders(language)),
+        ("codecs", True, lambda: _codecs(language)),
+        ("disk-space", True, lambda: [_space(settings)]),
+    )
+    findings: list[Finding] = []
+    for name, optional, check in checks:
+        try:
+            findings.extend(check())
+        except Exception as err:  # noqa: BLE001  # what it was to explain must not end it
+            costs = say("doctor.failed", language, name=type(err).__name__, why=str(err).partition("\n")[0])
+            findings.append(Finding(name, ok=False, optional=optional, found="", costs=costs))
+    return findings
+
+
+def install_browser(settings: Settings) -> str:
+    """Download Playwright's own Chromium with the interpreter that runs this, wherever pipx or uv put it.
+
+    ``PLAYWRIGHT_DOWNLOAD_HOST`` names a mirror; ``--proxy`` is passed on.
+
+    Raises:
+        BrowserNotInstalled: the installer failed.
+    """
+    environment = {**os.environ}
+    if settings.proxy:
+        environment["HTTPS_PROXY"] = environment["HTTP_PROXY"] = settings.proxy
+    command = [sys.executable, "-m", "playwright", "install", "chromium"]
+    try:  # its progress is shown on standard error: standard output carries the findings
+        done = subprocess.run(command, env=environment, stdout=sys.stderr.fileno(), check=False)  # noqa: S603
+    except OSError as err:
+        raise BrowserNotInstalled(why=type(err).__name__) from err
+    found = find_browser()
+    if done.returncode or found is None:
+        raise BrowserNotInstalled(why=f"exit code {done.returncode}")
+    return str(found)
 
 
 def sound(findings: list[Finding]) -> bool:
@@ -100,8 +133,7 @@ def _python(language: Language) -> Finding:
 
 def _browser(settings: Settings) -> Finding:
     found = find_browser(settings.browser_path)
-    with_libraries = "--with-deps " if sys.platform == "linux" else ""
-    mend = f"{_python_command()} -m playwright install {with_libraries}chromium"
+    mend = "cloudfilm doctor --install-browser"
     costs = say("doctor.browser", settings.language)
     return _finding("browser", str(found) if found else "", mend, costs, optional=True)
 

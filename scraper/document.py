@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from scraper.errors import CloudfilmError
 from scraper.lang import describe, describe_problem
 from scraper.model import Origin, Problem, Result, Saved, SeriesResult, Study
+from scraper.safe_text import without_surrogates
 from scraper.settings import Language
 
 SCHEMA = 1  # of study.json; raised when a key changes its meaning
@@ -23,7 +25,7 @@ CHECKS = (
 )
 
 
-def of(result: Result, language: Language = Language.EN) -> dict[str, object]:
+def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
     """What ``--json`` prints for one source. With several studies behind one link, ``studies`` lists each."""
     studies = result.studies
     first = studies[0] if studies else None
@@ -63,7 +65,20 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, object]:
             }
             for one in studies
         ]
-    return document
+    return {name: _writable(value) for name, value in document.items()}
+
+
+def _writable(value: Any) -> Any:
+    """The same without lone surrogates, which no UTF-8 holds: not a file, not a ledger, not a terminal."""
+    match value:
+        case str():
+            return without_surrogates(value)
+        case dict():
+            return {name: _writable(inner) for name, inner in value.items()}
+        case list():
+            return [_writable(inner) for inner in value]
+        case _:
+            return value
 
 
 def study_report(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.errors import BrowserMissing, CloudfilmError, DiskFull, SiteUnreachable
+from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.door import Network
 from scraper.session.pace import Pace
 from scraper.settings import Settings
@@ -18,6 +22,10 @@ from scraper.verify import Inspector
 
 if TYPE_CHECKING:
     from scraper.session.browser import Browser
+
+
+BROWSER_ENDED = "the browser ended"
+LEAST_FREE_BYTES = 32 * 2**20  # a browser's profile alone takes some 10 MB
 
 
 class Equipment:
@@ -35,6 +43,7 @@ class Equipment:
         self.network = network
         self.pace = pace or Pace(settings.jobs, settings.rate)
         self.spool = Path()
+        self._folder: RunFolder | None = None
         self._settings = settings
         self._stack = AsyncExitStack()
         self._browser: Browser | None = None
@@ -42,8 +51,10 @@ class Equipment:
 
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
-        with disk(Path(tempfile.gettempdir())):
-            self.spool = Path(tempfile.mkdtemp(prefix="cloudfilm-"))
+        await asyncio.to_thread(_sweep)
+        with disk(temporary_folder()):
+            self._folder = RunFolder()
+        self.spool = self._folder.path
         return self
 
     async def __aexit__(
@@ -53,7 +64,8 @@ class Equipment:
         try:
             await self._stack.aclose()
         finally:
-            await asyncio.to_thread(shutil.rmtree, self.spool, ignore_errors=True)
+            if self._folder is not None:
+                await asyncio.to_thread(self._folder.remove)
 
     async def browser(self) -> Browser:
         """The browser; its process starts with the first window."""
@@ -73,3 +85,54 @@ class Equipment:
         if self._inspector is None:
             self._inspector = await self._stack.enter_async_context(Inspector())
         return self._inspector
+
+
+def temporary_folder() -> Path:
+    """The system's temporary folder.
+
+    Raises:
+        DiskFull: there is none that takes a file.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as err:
+        raise DiskFull(path=os.environ.get("TMPDIR") or "/tmp") from err  # noqa: S108  # named only
+
+
+def explained(error: CloudfilmError) -> CloudfilmError:
+    """What made a browser end or not begin, where that is a temporary folder without space: the site is not to blame."""
+    if not isinstance(error, (BrowserMissing, SiteUnreachable)):
+        return error
+    if isinstance(error, SiteUnreachable) and error.values.get("why") != BROWSER_ENDED:
+        return error
+    try:
+        folder = temporary_folder()
+        free = shutil.disk_usage(folder).free
+    except DiskFull as full:
+        return full
+    except OSError:
+        return error
+    return DiskFull(path=str(folder)) if free < LEAST_FREE_BYTES else error
+
+
+@cache
+def _sweep() -> None:
+    """Once in a process: remove what killed runs left behind."""
+    remove_leftovers()
+
+
+def probe(folder: Path) -> None:
+    """Make sure that a folder can be written, or be made; nothing of the trial stays.
+
+    Raises:
+        DiskFull, NotWritable: it can't.
+    """
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with disk(folder):
+        if not place.is_dir():
+            raise NotADirectoryError(str(place))
+        with tempfile.TemporaryFile(dir=place, prefix=".cloudfilm-") as trial:
+            trial.write(bytes(4096))
+            trial.flush()

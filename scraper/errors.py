@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     NOT_ORIGINAL = 8
     SITE = 9
     STORE = 10
+    INTERRUPTED = 130
 
 
 class CloudfilmError(Exception):
@@ -52,10 +53,18 @@ class CloudfilmError(Exception):
         return f"{self.code}({shown})" + (f": {self.said}" if self.said else "")
 
 
+class RecipeFault(CloudfilmError):
+    """A provider yields what nothing can be done with. Values: ``what``, which names it."""
+
+
 class UsageError(CloudfilmError):
     """The command was called wrongly; ``said`` names what was wrong."""
 
     exit_code = ExitCode.USAGE
+
+
+class MalformedProxy(UsageError):
+    """``--proxy`` is no address of a proxy. Values: ``scheme``."""
 
 
 class NoSuchFile(UsageError):
@@ -64,6 +73,14 @@ class NoSuchFile(UsageError):
 
 class UnreadableFile(UsageError):
     """The file is there and can't be read as what it claims to be. Values: ``path``."""
+
+
+class EmptyFile(UnreadableFile):
+    """The file holds no byte. Values: ``path``."""
+
+
+class FolderGiven(UsageError):
+    """A folder where one source is meant. Values: ``path``."""
 
 
 class NoDicomHere(UsageError):
@@ -86,6 +103,14 @@ class NoLink(CloudfilmError):
 
 class NoLinkInText(NoLink):
     """A text without a link. Values: ``source``."""
+
+
+class MisspeltLink(NoLinkInText):
+    """A text whose only address is misspelt. Values: ``link``, what it was probably meant to be, redacted."""
+
+
+class PagesUnread(NoLink):
+    """No link on the pages that were read, and others could not be. Values: ``source``, ``pages``."""
 
 
 class UnusableLink(CloudfilmError):
@@ -275,6 +300,10 @@ class BrowserMissing(SiteError):
     """A browser is needed and none is installed."""
 
 
+class BrowserNotInstalled(SiteError):
+    """The browser's installer failed. Values: ``why``."""
+
+
 class StoreError(CloudfilmError):
     """The disk did not take it. Values: ``path``."""
 
@@ -291,3 +320,10 @@ class NotWritable(StoreError):
 
 class InstanceConflict(StoreError):
     """Different bytes stand already under the same SOP Instance UID. Values: ``uid``."""
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group, however deep; of any other error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]

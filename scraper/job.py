@@ -8,7 +8,24 @@ from dataclasses import dataclass, field
 
 from scraper import judge
 from scraper.errors import CloudfilmError, ExitCode, NotOriginalDicom
-from scraper.model import Result, Status, StudyResult, Via
+from scraper.link import ShareLink
+from scraper.model import Problem, Result, Status, StudyResult, Via
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One film of a source: its link; ``unread`` are pages of the source that nobody could read."""
+
+    share: ShareLink
+    unread: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Films:
+    """The films of a source, or why there is none."""
+
+    films: tuple[Film, ...]
+    error: CloudfilmError | None = None
 
 
 @dataclass(slots=True)
@@ -23,6 +40,7 @@ class Job:
     studies: list[StudyResult] = field(default_factory=list)
     received: int = 0
     log: list[dict[str, object]] = field(default_factory=list)
+    film: Film | None = None
 
     def result(self, error: CloudfilmError | None = None) -> Result:
         """How it ended; ``error`` is what stopped it, if anything did."""
@@ -32,8 +50,14 @@ class Job:
         status = Status.COMPLETE if code == ExitCode.COMPLETE else short
         return Result(
             self.source, status, int(code), self.provider, self.via, self.link, tuple(self.studies), counts, size,
-            round(time.monotonic() - self.started, 1), (), error,
+            round(time.monotonic() - self.started, 1), self._problems(), error,
         )  # fmt: skip
+
+    def _problems(self) -> tuple[Problem, ...]:
+        if self.film is None or not self.film.unread:
+            return ()
+        values = {"pages": ", ".join(map(str, self.film.unread))}
+        return (Problem("pages-unread", values=values, fatal=False),)
 
 
 def exit_code(studies: Sequence[StudyResult]) -> ExitCode:

@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from scraper.errors import CloudfilmError
 from scraper.model import QUESTIONS, Problem
+from scraper.safe_text import one_line, visible
 from scraper.settings import Language
 
 
@@ -53,10 +54,13 @@ def _worded(values: Mapping[str, object], language: Language) -> dict[str, objec
 
 
 class _Lenient(string.Formatter):
-    """Leaves a name that has no value empty: a message about a failure must not fail itself."""
+    """Leaves a name that has no value empty: a message about a failure must not fail itself; values are made visible."""
 
     def get_value(self, key: int | str, args: object, kwargs: object) -> object:
         return kwargs.get(key, "") if isinstance(kwargs, dict) else ""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        return visible(super().format_field(value, format_spec))
 
 
 def say(name: str, language: Language, /, **values: object) -> str:
@@ -83,8 +87,8 @@ def describe(error: CloudfilmError, language: Language) -> str:
         values["label"] = question_label(str(values["field"]), language)
     entry = catalogue()[error.code]
     fill = _Lenient()
-    sentence = fill.vformat(entry[language.value], (), {"said": error.said, **values})
-    said = error.said.strip()
+    sentence = fill.vformat(entry[language.value], (), {"said": one_line(error.said), **values})
+    said = visible(one_line(error.said))
     if said and said not in sentence:
         sentence += f"（{said}）" if language is Language.ZH else f" ({said})"
     hint = fill.vformat(entry.get(f"hint_{language.value}", ""), (), values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture.write import Identity, Learnt, Writer
 from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
 from scraper.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
+from scraper.leftovers import RunFolder
 from scraper.model import Header
 from scraper.pipeline import Run
 from scraper.session.traffic import Exchange
@@ -195,7 +195,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         NotLearnt: it does not find what the viewer found.
     """
     link = seen.learnt.link
-    with tempfile.TemporaryDirectory(prefix="cloudfilm-") as folder:
+    with RunFolder() as folder:
         path = Path(folder) / f"{seen.learnt.name}.py"
         path.write_text(source, encoding="utf-8")
         provider: Provider = registry.from_file(path)()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper.errors import MalformedArchiveLink, NoLinkInText, UnusableLink
+from scraper import spelling
+from scraper.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
@@ -263,12 +264,14 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         NoLinkInText: no link in it.
         UnusableLink: what looks like one is not a sound address.
     """
-    text = text.strip().lstrip("\ufeff")
+    text = spelling.mended(text).strip().lstrip("\ufeff")
     if _ARCHIVE.fullmatch(text):
         return of_archive(text)
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]
+    if not found and (others := links_in(spelling.corrected(text))):
+        raise MisspeltLink(link=redact(others[0]))
     if not found:
         raise NoLinkInText(source=source)
     return replace(of(found[0]), said=said_beside(found[0], text))

@@ -34,6 +34,7 @@ from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http import Http
 from scraper.settings import BrowserUse, Settings
+from scraper.yielded import checked
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -79,13 +80,24 @@ class Opener:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return source.read(given, self._settings, self._stdin)
+        return self.held(given).links[0]
+
+    def held(self, given: str) -> source.Held:
+        """Every film's link that a source holds.
+
+        Raises:
+            CloudfilmError: no file, no picture, no link in it.
+        """
+        return source.read_all(given, self._settings, self._stdin)
 
     async def owner(self, job: Job) -> Owner:
         """Whose link the source holds; the universal capture's, where no recipe knows it."""
         given = job.source
         is_file = source.is_file(given)
-        share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
+        if job.film is not None:
+            share = job.film.share
+        else:
+            share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
         job.link = share.redacted
         if not is_file:
             job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
@@ -191,7 +203,9 @@ class Opener:
                     raise
                 try:
                     return await self._watched(owner, session), Via.BROWSER
-                except (BrowserMissing, UnknownViewer, SiteChanged):
+                except BrowserMissing as missing:
+                    raise missing from changed
+                except (UnknownViewer, SiteChanged):
                     raise changed from None
         if use is BrowserUse.NEVER:
             raise NeedsBrowser(host=owner.link.host)
@@ -206,7 +220,7 @@ class Opener:
         window = await session.window()
         async with window.guard(owner.link.host):
             await opens.open_viewer(owner.link, session)
-            return [one async for one in watches.watch(owner.link, session)]
+            return checked(watches, [one async for one in watches.watch(owner.link, session)])
 
 
 async def _removed(spool: Path) -> None:
@@ -225,12 +239,12 @@ async def listed_again(opened_link: Opened) -> list[Found]:
         return await listed(provider, link, session)
     if not provider.watches():
         raise SessionLapsed(host=link.host)
-    return [one async for one in provider.watch(link, session)]
+    return checked(provider, [one async for one in provider.watch(link, session)])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
     """What a provider finds by speaking to the site directly."""
-    return [one async for one in provider.discover(share, session)]
+    return checked(provider, [one async for one in provider.discover(share, session)])
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:

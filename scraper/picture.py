@@ -37,6 +37,10 @@ class TooManyPixels(UnreadableFile):
     """A header announces more pixels than are decoded. Values: ``path``, ``megapixels``, ``limit``."""
 
 
+class PdfLocked(UnreadableFile):
+    """A PDF that opens with a password only. Values: ``path``."""
+
+
 class Kind(StrEnum):
     """What a file is, by its first bytes; the value is Pillow's name for it."""
 
@@ -159,6 +163,22 @@ def frames_left_out(path: Path) -> int:
         return 0
     with closing(_open(path, kind)) as image:
         return max(0, getattr(image, "n_frames", 1) - MAX_FRAMES)
+
+
+def page_count(path: Path) -> int:
+    """How many pages a file has that each may show a code of its own: of a PDF or a TIFF; an animation is one.
+
+    Raises:
+        NoSuchFile, UnreadableFile: as ``pages``.
+    """
+    kind = kind_of(path)
+    if kind is Kind.TIFF:
+        with closing(_open(path, kind)) as image:
+            return int(getattr(image, "n_frames", 1))
+    if kind is not Kind.PDF:
+        return 1
+    with closing(_pdf(path)) as document:
+        return len(document)
 
 
 def _image_pages(path: Path, kind: Kind, *, colour: bool) -> Iterator[Page]:
@@ -290,11 +310,7 @@ def _stretched(image: Image.Image) -> Image.Image:
 def _pdf_pages(path: Path, *, colour: bool) -> Iterator[Page]:
     import pypdfium2
 
-    try:
-        document = pypdfium2.PdfDocument(path.read_bytes())
-    except (pypdfium2.PdfiumError, OSError) as err:
-        raise UnreadableFile(path=path) from err
-    with closing(document):
+    with closing(_pdf(path)) as document:
         for dpi in PDF_DPI:
             for index in range(len(document)):
                 try:
@@ -307,6 +323,17 @@ def _pdf_pages(path: Path, *, colour: bool) -> Iterator[Page]:
                 yield _page(index + 1, image, colour=colour, scale=scale)
         if not len(document):
             raise UnreadableFile(path=path)
+
+
+def _pdf(path: Path) -> Any:
+    import pypdfium2
+
+    try:
+        return pypdfium2.PdfDocument(path.read_bytes())
+    except (pypdfium2.PdfiumError, OSError) as err:
+        if "password" in str(err).lower():
+            raise PdfLocked(path=path) from err
+        raise UnreadableFile(path=path) from err
 
 
 def _rendered(page: Any, dpi: int) -> tuple[Image.Image, float]:

@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import judge, registry
+from scraper import judge, registry, source
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
-from scraper.equipment import Equipment
+from scraper.equipment import Equipment, explained, probe
 from scraper.errors import CloudfilmError, CredentialsError, StoreError, UnusableLink
 from scraper.folder_verdict import verify_folder
-from scraper.job import Job, only_error
+from scraper.job import Film, Films, Job, only_error
+from scraper.link import redact
 from scraper.model import Result, Status
 from scraper.opening import Opener, by_study, listed
 from scraper.registry import Owner
@@ -68,14 +69,30 @@ class Run:
 
     # ---- the jobs
 
-    async def grab(self, given: str, left: Callable[[], None] = lambda: None) -> Result:
+    async def films(self, given: str) -> Films:
+        """The films that one source holds; each is a job of its own. Never raises a CloudfilmError."""
+        try:
+            held = await asyncio.to_thread(self._opener.held, given)
+        except CloudfilmError as err:
+            return Films((), err)
+        return Films(tuple(Film(share, held.unread) for share in held.links))
+
+    def refused(self, given: str, error: CloudfilmError) -> Result:
+        """The result of a source that holds no film."""
+        is_shown = source.is_file(given) or "://" not in given
+        return Job(given if is_shown else redact(given)).result(error)
+
+    async def grab(
+        self, given: str, left: Callable[[], None] = lambda: None, *, film: Film | None = None
+    ) -> Result:
         """Bring home every study behind one source; never raises a CloudfilmError.
 
         Args:
             given: the source.
+            film: which of those that it holds; by default the first.
             left: called where the site is asked no more, its session closed, and only the last study's placing is left.
         """
-        job = Job(given)
+        job = Job(given, film=film)
         try:
             async with AsyncExitStack() as stack:
 
@@ -83,6 +100,7 @@ class Run:
                     await stack.aclose()
                     left()
 
+                probe(self.settings.output)
                 owner = await self._opener.owner(job)
                 (await self._equipment.inspector()).warm()
                 opened_link = await self._opener.open(job, owner, stack)
@@ -98,14 +116,14 @@ class Run:
                             raise
                         job.studies.append(lost(found[0].study, err))  # the other studies are still to be had
         except CloudfilmError as err:
-            return job.result(err)
+            return job.result(explained(err))
         finally:
             self.log = job.log
         return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
 
-    async def survey(self, given: str) -> Result:
-        """Say what there is behind one source; downloads nothing."""
-        job = Job(given)
+    async def survey(self, given: str, *, film: Film | None = None) -> Result:
+        """Say what there is behind one source, or one of its films; downloads nothing."""
+        job = Job(given, film=film)
         try:
             async with AsyncExitStack() as stack:
                 opened_link = await self._opener.open(job, await self._opener.owner(job), stack)
@@ -113,7 +131,7 @@ class Run:
                     series = [one for one in found if isinstance(one, Series)]
                     job.studies.append(judge.survey(series, found[0].study))
         except CloudfilmError as err:
-            return job.result(err)
+            return job.result(explained(err))
         finally:
             self.log = job.log
         return replace(job.result(), status=Status.COMPLETE, exit_code=0)

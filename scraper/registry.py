@@ -238,14 +238,19 @@ def owner_of(link: ShareLink) -> str | None:
 
 def meaning(text: str, symbology: str = "") -> Meaning:
     """What one payload is, by the best of the addresses in it; never raises."""
+    return min(
+        meanings(text, symbology),
+        key=lambda one: one.rank,
+        default=Meaning(kind_of(text, symbology), None, None),
+    )
+
+
+def meanings(text: str, symbology: str = "") -> list[Meaning]:
+    """What each address in a payload is, in order; never raises."""
     kind = kind_of(text, symbology)
     found = [] if kind is Kind.WECHAT_MINI_PROGRAM else addresses(text)[:MOST_ADDRESSES]
     alone = len(found) == 1 and "".join(text.split()) == found[0]
-    return min(
-        (_of_address(address, alone=alone) for address in found),
-        key=lambda one: one.rank,
-        default=Meaning(kind, None, None),
-    )
+    return [_of_address(address, alone=alone) for address in found]
 
 
 def _of_address(address: str, *, alone: bool) -> Meaning:

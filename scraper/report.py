@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import time
 import traceback
@@ -12,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -26,10 +26,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from scraper import document
-from scraper.errors import CloudfilmError
+from scraper.errors import CloudfilmError, leaves
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Problem, Result, Status, StudyResult
+from scraper.output import complain, markup
+from scraper.safe_text import without_surrogates
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
@@ -41,11 +42,6 @@ DAMAGE = frozenset((
 ))  # fmt: skip
 """Problems of single files, after which a file can't be used as it is."""
 FILES_NAMED_AT_MOST = 20  # files of a folder: a path is what a person needs to find them
-
-
-def json_line(result: Result, language: Language) -> str:
-    """One source's document on one line."""
-    return json.dumps(document.of(result, language), ensure_ascii=False)
 
 
 def show(
@@ -63,11 +59,11 @@ def show(
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
     for problem in result.problems:
-        console.print(f"[yellow]•[/] {escape(describe_problem(problem, language))}")
+        console.print(f"[yellow]•[/] {markup(describe_problem(problem, language))}")
     if isinstance(result.error, CloudfilmError):
-        talk.print(f"[red]✗[/] {escape(describe(result.error, language))}", soft_wrap=True)
+        talk.print(f"[red]✗[/] {markup(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
-        talk.print(escape(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
+        talk.print(markup(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
     if listing or not result.studies:
         return
     mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"
@@ -77,7 +73,7 @@ def show(
         saved=result.counts.saved, expected="?" if expected is None else expected, reused=result.counts.reused,
         size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
     )  # fmt: skip
-    console.print(f"{mark} {escape(words)}")
+    console.print(f"{mark} {markup(words)}")
 
 
 def show_folder(result: Result, console: Console, language: Language) -> None:
@@ -97,7 +93,7 @@ def show_folder(result: Result, console: Console, language: Language) -> None:
         f"verify.{name}", language, saved=result.counts.saved, expected=expected, broken=len(_damaged(result)),
         size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
     )  # fmt: skip
-    console.print(f"{mark} {escape(words)}", soft_wrap=True)
+    console.print(f"{mark} {markup(words)}", soft_wrap=True)
 
 
 def _damaged(result: Result) -> set[str]:
@@ -112,8 +108,8 @@ def _show_problem(problem: Problem, console: Console, language: Language, *, of_
     named = ", ".join(problem.instances[:most])
     more = f" … (+{len(problem.instances) - most})" if len(problem.instances) > most else ""
     mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
-    words = escape(describe_problem(problem, language, of_folder=of_folder))
-    console.print(f"{mark} {words} [dim]{escape(named)}{more}[/]", soft_wrap=of_folder)
+    words = markup(describe_problem(problem, language, of_folder=of_folder))
+    console.print(f"{mark} {words} [dim]{markup(named)}{more}[/]", soft_wrap=of_folder)
 
 
 def _show_study(
@@ -122,7 +118,7 @@ def _show_study(
     told = study.study
     head = "  ".join(part for part in (told.date, told.modality, told.patient_name, told.description) if part)
     if head or told.uid:
-        console.print(f"[bold]{escape(head or told.uid)}[/]")
+        console.print(f"[bold]{markup(head or told.uid)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
         table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal
@@ -136,7 +132,7 @@ def _show_study(
         )
         style = "" if listing or series.status == "ok" else "yellow"
         table.add_row(
-            "" if series.number is None else str(series.number), series.modality, escape(series.description), count,
+            "" if series.number is None else str(series.number), series.modality, markup(series.description), count,
             say(f"report.origin.{series.origin.value}", language), style=style,
         )  # fmt: skip
     if study.series:
@@ -144,14 +140,14 @@ def _show_study(
     for problem in (*study.problems, *(one for series in study.series for one in series.problems)):
         _show_problem(problem, console, language, of_folder=of_folder)
     if study.output is not None:
-        console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
+        console.print(f"→ [bold]{markup(str(study.output))}[/]", soft_wrap=True)
 
 
 def traffic(log: Sequence[Mapping[str, object]], talk: Console) -> None:
     """The requests of one source, addresses redacted; for ``-v``."""
     for row in log:
         words = f"{row['method']} {row['url']} {row['status']} {row['type']} {row['bytes']}"
-        talk.print(f"[dim]{escape(words)}[/]", soft_wrap=True, highlight=False)
+        talk.print(f"[dim]{markup(words)}[/]", soft_wrap=True, highlight=False)
 
 
 class _Rate(ProgressColumn):
@@ -197,13 +193,13 @@ class Display:
         if self._overall is None:
             self._bars.start()
             self._overall = self._bars.add_task(say("report.overall", self._language), total=0)
-        self._of[name] = self._bars.add_task(escape(label[:40]), total=expected)
+        self._of[name] = self._bars.add_task(markup(label[:40]), total=expected)
         if expected is not None:
             total = self._bars.tasks[self._bars.task_ids.index(self._overall)].total or 0
             self._bars.update(self._overall, total=total + expected)
         if not self._quiet and not self._console.is_terminal:
             count = "" if expected is None else f": {expected}"
-            self._console.print(f"  {escape(label)}{count}", highlight=False)
+            self._console.print(f"  {markup(label)}{count}", highlight=False)
 
     def arrived(self, series: str, *, reused: bool) -> None:
         """One more instance is on the disk."""
@@ -228,7 +224,35 @@ class Display:
             text = name
             with contextlib.suppress(KeyError):
                 text = say(f"say.{name}", self._language, **values)
-            self._console.print(f"[dim]{escape(text)}[/]", highlight=False)
+            self._console.print(f"[dim]{markup(text)}[/]", highlight=False)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def show_traceback(error: BaseException) -> None:
+    """The traceback on standard error, for ``-vv``; groups unfolded, controls made visible."""
+    complain("".join(traceback.format_exception(error)).rstrip())
+
+
+def _frames(error: BaseException) -> list[str]:
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+
+
+def _inner(error: BaseException) -> list[dict[str, object]]:
+    """The errors that a group holds, and what each was caused by: names and places, no values."""
+    inner: list[dict[str, object]] = []
+    for leaf in leaves(error):
+        if leaf is not error:
+            inner.append({"error": type(leaf).__name__, "frames": _frames(leaf)})
+        cause = leaf.__cause__
+        if cause is not None:
+            inner.append({"error": type(cause).__name__, "frames": _frames(cause)})
+    return inner
 
 
 def write_diagnostic(
@@ -239,25 +263,24 @@ def write_diagnostic(
     Returns:
         The file; in the working folder where ``folder`` can't be written.
     """
-    frames = [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    ]
+    frames = _frames(error)
     content = {
         "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
-        "error": type(error).__name__, "provider": provider, "link": link,
+        "error": type(error).__name__, "inner": _inner(error), "provider": provider, "link": link,
         "values": {name: str(value) for name, value in error.values.items() if name in ("host", "what", "why", "field")}
         if isinstance(error, CloudfilmError) else {},
         "frames": frames, "traffic": list(log),
     }  # fmt: skip
     name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}"
-    text = json.dumps(content, ensure_ascii=False, indent=1)
+    text = without_surrogates(json.dumps(content, ensure_ascii=False, indent=1))
     for place in (folder, Path()):
         for number in range(1, 1000):  # several sources may fail in one second
             path = place / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
             try:
                 place.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with path.open("x", encoding="utf-8") as out:
+                with open(
+                    path, "x", encoding="utf-8", opener=_private
+                ) as out:  # with its mode from the start
                     out.write(text)
             except FileExistsError:
                 continue

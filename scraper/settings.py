@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from scraper import output
 from scraper.errors import UsageError
 
 
@@ -109,7 +110,12 @@ def browser_from_environment() -> str:
 
 
 def language_from_environment() -> Language:
-    """Chinese where the locale is Chinese (``LC_ALL``, ``LC_MESSAGES``, ``LANG``, in that order), else English."""
+    """Chinese where the locale is Chinese (``LC_ALL``, ``LC_MESSAGES``, ``LANG``, in that order), else English.
+
+    Where standard error can't hold Chinese (code page 1252), English is better than nothing.
+    """
+    if not output.can_write("中文", sys.stderr):
+        return Language.EN
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         value = os.environ.get(name, "")
         if value:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scraper import link, picture, qr, registry
+from scraper import link, picture, qr, registry, spelling
 from scraper.errors import (
     CloudfilmError,
+    EmptyFile,
+    FolderGiven,
     MiniProgramOnly,
     NoLink,
     NoSuchFile,
     NotWritable,
+    PagesUnread,
     UnreadableFile,
     UnusableLink,
     WechatOnly,
@@ -34,38 +37,61 @@ MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The codes of one file, what each means, and the film's link among them (None: there is none).
+    """The codes of one file, what each means, and the films' links among them, the first one first.
 
     ``frames_left_out`` is how many frames of an animation without a link were not looked at.
     """
 
     path: Path
     codes: tuple[tuple[qr.Code, Meaning], ...]
-    link: str | None
+    links: tuple[str, ...]
     reading: qr.Reading
     seconds: float
     frames_left_out: int = 0
 
     @property
-    def said(self) -> dict[str, str]:
-        """The code or the password that the chosen link's own payload names beside it."""
-        texts = [code.text for code, one in self.codes if one.link == self.link and not one.alone]
-        return link.said_beside(self.link or "", texts[0]) if texts else {}
+    def link(self) -> str | None:
+        """The film's link, the first where there are several; None: there is none."""
+        return self.links[0] if self.links else None
+
+    @property
+    def unread(self) -> tuple[int, ...]:
+        """The pages that could not be read, or that time was too short for."""
+        return self.reading.unread
+
+    def shares(self) -> tuple[ShareLink, ...]:
+        """Each film's share link, with the code or the password that its own payload names beside it."""
+        found = []
+        for address in self.links:
+            texts = [code.text for code, one in self.codes if one.link == address and not one.alone]
+            said = link.said_beside(address, texts[0]) if texts else {}
+            found.append(replace(link.parse(address, source=self.path.name), said=said))
+        return tuple(found)
 
     def refusal(self) -> CloudfilmError | None:
         """Why there is no link, as the error that the command ends with."""
-        if self.link is not None:
+        if self.links:
             return None
         kinds = {meaning.kind for _, meaning in self.codes}
         if Kind.WECHAT_FOLLOW in kinds or Kind.WECHAT_OAUTH in kinds:
             return WechatOnly(source=self.path.name)
         if Kind.WECHAT_MINI_PROGRAM in kinds:
             return MiniProgramOnly(link=self.path.name)
+        if self.unread:
+            return PagesUnread(source=self.path.name, pages=", ".join(map(str, self.unread)))
         return NoLink(source=self.path.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one SOURCE holds: the link of each film, in order; ``unread`` are its pages that could not be read."""
+
+    links: tuple[ShareLink, ...]
+    unread: tuple[int, ...] = ()
+
+
 def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> Decoded:
-    """Read the codes of a picture or a PDF and choose the film's link.
+    """Read the codes of a picture or a PDF and choose the films' links.
 
     Args:
         path: the picture or PDF.
@@ -78,13 +104,70 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     started = time.monotonic()
     if not path.is_file():
         raise NoSuchFile(path=str(path))
+    if not path.stat().st_size:
+        raise EmptyFile(path=str(path))
     read = reader.read if reader is not None else qr.read
     reading = read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
-    ranked = sorted((meaning for _, meaning in codes if meaning.link is not None), key=_preference)
-    chosen = ranked[0].link if ranked else None
-    left_out = picture.frames_left_out(path) if chosen is None else 0
-    return Decoded(path, codes, chosen, reading, time.monotonic() - started, left_out)
+    links = film_links(codes)
+    left_out = 0 if links else picture.frames_left_out(path)
+    return Decoded(path, codes, links, reading, time.monotonic() - started, left_out)
+
+
+def film_links(codes: Sequence[tuple[qr.Code, Meaning]]) -> tuple[str, ...]:
+    """The link of every film among the codes, in the order in which a person reads the page; the same one once.
+
+    A link that a provider owns is a film's. Where there is none, the best of the others is taken, and with it those of its
+    own host: two studies of one viewer that nobody knows.
+    """
+    meanings = [meaning for code in sorted(codes, key=_reading_order) for meaning in _films_in(code)]
+    return _films(sorted(meanings, key=lambda one: not one.alone))
+
+
+def _films_in(read: tuple[qr.Code, Meaning]) -> list[Meaning]:
+    """The meaning of a code, and, where its text holds several addresses, of each that a provider owns."""
+    code, best = read
+    owned = [one for one in registry.meanings(code.text, code.symbology) if one.provider is not None]
+    return owned if len(owned) > 1 else [best]
+
+
+def _films(meanings: Sequence[Meaning]) -> tuple[str, ...]:
+    usable = [one for one in meanings if one.link is not None]
+    films = [one for one in usable if one.provider is not None]
+    if not films and usable:
+        best = min(usable, key=_preference)
+        host = _host(best)
+        films = [best] + [
+            one for one in usable if _host(one) == host and one.rank == best.rank and not _is_home_page(one)
+        ]
+    by_identity = {_identity(one.link or ""): one.link or "" for one in reversed(films)}
+    return tuple(reversed(by_identity.values()))
+
+
+def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
+    """Page by page, line by line; codes whose middles are less than half a code apart stand on one line."""
+    code = read[0]
+    if not code.polygon:
+        return code.page, 0, 0
+    rows, columns = [y for _, y in code.polygon], [x for x, _ in code.polygon]
+    height = max(max(rows) - min(rows), 1)
+    return code.page, round((max(rows) + min(rows)) / 2 / (2 * height)), min(columns)
+
+
+def _identity(address: str) -> str:
+    """What two spellings of one link have in common."""
+    try:
+        found = link.of(address)
+    except UnusableLink:
+        return address
+    return found.origin + found.target
+
+
+def _host(meaning: Meaning) -> str:
+    try:
+        return link.of(meaning.link or "").host
+    except UnusableLink:
+        return ""
 
 
 def annotate(found: Decoded, out: Path) -> None:
@@ -121,10 +204,15 @@ def _is_home_page(meaning: Meaning) -> bool:
 
 
 def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink:
-    """The share link that a SOURCE of the command line stands for.
+    """The first share link that a SOURCE of the command line stands for; see ``read_all``."""
+    return read_all(source, settings, stdin).links[0]
+
+
+def read_all(source: str, settings: Settings, stdin: Callable[[], str]) -> Held:
+    """Every film's link that a SOURCE of the command line stands for; there is at least one.
 
     Args:
-        source: a file, a link, a text with a link in it, or ``-``.
+        source: a file, a link, a text with links in it, or ``-``.
         settings: the time budget for reading codes.
         stdin: gives the text of standard input.
 
@@ -132,21 +220,12 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
         NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
     """
     if source == "-":
-        return _usable(link.parse(stdin(), source="standard input"))
+        return Held(_in_text(stdin(), "standard input"))
     path = Path(source)
     if is_file(source):
-        if path.suffix.lower() in TEXTS:
-            body = _bytes_of(path)
-            # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
-            page = (
-                registry.saved_page(body.decode(errors="replace")) if path.suffix.lower() in PAGES else None
-            )
-            return page or _usable(link.parse(link_text(body), source=path.name))
-        decoded = decode(path, settings)
-        refusal = decoded.refusal()
-        if refusal is not None:
-            raise refusal
-        return replace(link.parse(decoded.link or "", source=path.name), said=decoded.said)
+        return _in_file(path, settings)
+    if is_folder(source):
+        raise FolderGiven(path=source[:120])
     if "://" not in source and (
         path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[A-Za-z0-9_./\\~-]+", source)
     ):
@@ -155,7 +234,71 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
         )
         if not looks_like_host:
             raise NoSuchFile(path=source[:120])
-    return _usable(link.parse(source))
+    return Held(_in_text(source))
+
+
+def _in_file(path: Path, settings: Settings) -> Held:
+    suffix = path.suffix.lower()
+    if suffix not in TEXTS:
+        decoded = decode(path, settings)
+        refusal = decoded.refusal()
+        if refusal is not None:
+            raise refusal
+        return Held(decoded.shares(), decoded.unread)
+    body = _bytes_of(path)
+    if suffix not in PAGES:
+        return Held(_in_text(link_text(body), path.name))
+    # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
+    page = registry.saved_page(body.decode(errors="replace"))
+    return Held((page or _usable(link.parse(link_text(body), source=path.name)),))
+
+
+def _in_text(text: str, source: str = "") -> tuple[ShareLink, ...]:
+    """Every film's link in a text, each with the code or the password that the text gives for it.
+
+    Raises:
+        NoLinkInText: none. UnusableLink: what looks like one is not sound. WechatOnly, MiniProgramOnly: WeChat's own.
+    """
+    text = spelling.mended(text)
+    found = link.links_in(text)
+    if len(found) < 2:
+        return (_usable(link.parse(text, source=source)),)
+    meanings = {address: registry.meaning(address) for address in found}
+    films = _films(list(meanings.values()))
+    if not films:
+        return (_usable(link.parse(text, source=source)),)
+    spelt = {_identity(one.link or ""): address for address, one in reversed(meanings.items())}
+    said = _said_for(text, found)
+    return tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films)
+
+
+def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The code or the password that a text gives for each of several addresses in it, by address.
+
+    Where a text names one alone, it is for all of them. Else each stands behind its address, or, in a text that begins with one
+    and ends without, before it.
+    """
+    starts: list[int] = []
+    for address in found:
+        starts.append(text.index(address, starts[-1] + 1 if starts else 0))
+    ends = [start + len(address) for start, address in zip(starts, found, strict=True)]
+    behind = [
+        link.said_beside(a, text[e:s]) for a, e, s in zip(found, ends, [*starts[1:], len(text)], strict=True)
+    ]
+    before = [link.said_beside(a, text[e:s]) for a, e, s in zip(found, [0, *ends[:-1]], starts, strict=True)]
+    parts = before if before[0] and not behind[-1] else behind
+    every = [said for said in {frozenset(said.items()) for said in (*before, *behind)} if said]
+    if len(every) == 1:
+        parts = [dict(every[0])] * len(found)
+    return dict(zip(reversed(found), reversed(parts), strict=True))
+
+
+def is_folder(given: str) -> bool:
+    """Is the SOURCE a folder that is there."""
+    try:
+        return Path(given).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def is_file(given: str) -> bool:
@@ -170,9 +313,12 @@ def _bytes_of(path: Path) -> bytes:
     try:
         if path.stat().st_size > (MAX_PAGE if path.suffix.lower() in PAGES else MAX_TEXT):
             raise UnreadableFile(path=str(path))
-        return path.read_bytes()
+        body = path.read_bytes()
     except OSError as err:
         raise UnreadableFile(path=str(path)) from err
+    if not body:
+        raise EmptyFile(path=str(path))
+    return body
 
 
 def link_text(body: bytes) -> str:

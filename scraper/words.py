@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper import registry
-from scraper.lang import question_label, say
+from scraper.errors import CloudfilmError
+from scraper.lang import describe, question_label, say
+from scraper.output import console, markup
+from scraper.safe_text import visible
 from scraper.settings import Language
 
 if TYPE_CHECKING:
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 LONGEST_SHOWN = 96  # characters of a payload on a line
 
 
-def decoded_json(found: Decoded) -> str:
+def decoded_json(found: Decoded) -> dict[str, object]:
     """One file's line of ``decode --json``."""
     codes = [
         {
@@ -30,18 +33,36 @@ def decoded_json(found: Decoded) -> str:
         }
         for code, meaning in found.codes
     ]
-    return json.dumps({"file": str(found.path), "codes": codes, "link": found.link}, ensure_ascii=False)
+    told: dict[str, object] = {"file": str(found.path), "codes": codes, "link": found.link}
+    if len(found.links) > 1:
+        told["links"] = list(found.links)
+    if found.unread:
+        told["unread_pages"] = list(found.unread)
+    return told
+
+
+def unreadable_json(path: Path, error: CloudfilmError, language: Language) -> dict[str, object]:
+    """The line of a file that could not be read."""
+    problem = {"code": error.code, "message": describe(error, language)}
+    return {"file": str(path), "codes": [], "link": None, "error": problem}
 
 
 def decoded_words(found: Decoded, language: Language) -> str:
     """The chosen link, and every code with what it is, the rejected ones too."""
-    lines = [f"{found.path.name}: {found.link or say('decode.no-link', language)}"]
+    shown = visible(found.link) if found.link else say("decode.no-link", language)
+    lines = [f"{visible(found.path.name)}: {shown}"]
     for code, meaning in found.codes:
-        mark = "→" if meaning.link is not None and meaning.link == found.link else " "
+        mark = "→" if meaning.link is not None and meaning.link in found.links else " "
         text = code.text if len(code.text) <= LONGEST_SHOWN else code.text[:LONGEST_SHOWN] + "…"
         kind = say(f"kind.{meaning.kind.value}", language)
         owner = f", {meaning.provider}" if meaning.provider else ""
-        lines.append(f"  {mark} {code.symbology} ({kind}{owner}): {text}")
+        lines.append(f"  {mark} {code.symbology} ({kind}{owner}): {visible(text)}")
+    if len(found.links) > 1:
+        lines.append(f"  {say('decode.several', language, count=len(found.links))}")
+        lines += [f"  {number}: {visible(link)}" for number, link in enumerate(found.links, start=1)]
+    if found.unread:
+        pages = ", ".join(map(str, found.unread))
+        lines.append(f"  {say('decode.unread', language, pages=pages)}")
     if found.reading.out_of_time:
         lines.append(f"  {say('decode.out-of-time', language)}")
     if found.frames_left_out:
@@ -79,8 +100,6 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
 
 def provider_table(rows: Sequence[dict[str, object]], language: Language) -> None:
     """The providers as a table on standard output."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -88,7 +107,7 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
         table.add_column(say(f"providers.{column}", language), overflow="fold")
     for row in rows:
         if "broken" in row:
-            table.add_row(str(row["name"]), f"[red]{escape(str(row['broken']))}[/]")
+            table.add_row(str(row["name"]), f"[red]{markup(str(row['broken']))}[/]")
             continue
         hospitals, asks = row["hospitals"], row["asks"]
         assert isinstance(hospitals, list) and isinstance(asks, list)  # noqa: S101, PT018  # as provider_rows makes them
@@ -100,14 +119,12 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
             labels or "–",
             row["serves"],
         )
-        table.add_row(*(escape(str(cell)) for cell in cells), escape(str(row["verified"])))
-    Console().print(table)
+        table.add_row(*(markup(str(cell)) for cell in cells), markup(str(row["verified"])))
+    console().print(table)
 
 
 def findings_table(findings: Sequence[Finding], language: Language) -> None:
     """What ``doctor`` found, one line each; what is missing with what that costs and the command that mends it."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -115,10 +132,10 @@ def findings_table(findings: Sequence[Finding], language: Language) -> None:
         table.add_column(overflow="fold")
     for finding in findings:
         mark = "[green]✓[/]" if finding.ok else "[yellow]–[/]" if finding.optional else "[red]✗[/]"
-        words = escape(finding.found) if finding.ok else escape(finding.costs)
-        mend = f"\n[bold]{escape(finding.mend)}[/]" if finding.mend and not finding.ok else ""
+        words = markup(finding.found) if finding.ok else markup(finding.costs)
+        mend = f"\n[bold]{markup(finding.mend)}[/]" if finding.mend and not finding.ok else ""
         table.add_row(mark, finding.name, words + mend)
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     if not all(finding.ok or finding.optional for finding in findings):
-        console.print(f"[red]{escape(say('doctor.unsound', language))}[/]")
+        out.print(f"[red]{markup(say('doctor.unsound', language))}[/]")

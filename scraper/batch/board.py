@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from scraper.batch.report_page import meaning
 from scraper.batch.work import Job, Outcome
 from scraper.lang import say
 from scraper.model import Status
+from scraper.output import markup
 from scraper.settings import Language
 
 _MARKS: Final = {
@@ -75,7 +75,7 @@ class Board:
 
     def begun(self, item: Item) -> None:
         """A bar for a source; its length is known once its site has said it."""
-        self._of[item.job.key] = self._bars.add_task(f"  {escape(_name(item))}", total=None)
+        self._of[item.job.key] = self._bars.add_task(f"  {markup(_name(item))}", total=None)
 
     def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
         """A source's bar goes, the overall one grows."""
@@ -90,7 +90,7 @@ class Board:
             return
         place = f"[{sum(self._ended.values())}/{self._total}]"
         self._console.print(
-            f"{_MARKS[outcome.status]} {escape(place)} {escape(_name(item))} {escape(outcome.words)}",
+            f"{_MARKS[outcome.status]} {markup(place)} {markup(_name(item))} {markup(outcome.words)}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -147,5 +147,5 @@ def summary(ended: Mapping[tuple[str, int], int], console: Console, language: La
         table.add_column(overflow="fold")
     for (status, code), count in sorted(ended.items(), key=lambda each: each[0][1]):
         words = say(f"batch.page.{status}", language)
-        table.add_row(str(count), words, escape(meaning(code, language)) if code else "")
+        table.add_row(str(count), words, markup(meaning(code, language)) if code else "")
     console.print(table)

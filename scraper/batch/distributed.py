@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Final, Self, cast
 from urllib.parse import urlsplit
@@ -29,6 +28,7 @@ from scraper.batch.local import outcome as told
 from scraper.batch.target import Delivering, Target
 from scraper.batch.work import Job, Outcome, Worker, WorkerLost, unheard
 from scraper.errors import SiteUnreachable, WorkersUnfit
+from scraper.leftovers import RunFolder
 from scraper.model import Result, Status
 from scraper.settings import Settings, browser_from_environment
 
@@ -106,7 +106,7 @@ class Host(WorkerPlugin):
                 self._worker = self._made(_at_home(order.job).settings)
         self._earlier[order.job.key] = order.earlier
         try:
-            with TemporaryDirectory(prefix="cloudfilm-") as folder:
+            with RunFolder() as folder:
                 job = _at_home(order.job)
                 if order.name:
                     path = Path(folder) / order.name

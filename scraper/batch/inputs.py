@@ -19,6 +19,7 @@ from scraper import link
 from scraper.batch.text import Line, read_lines
 from scraper.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
 from scraper.model import QUESTIONS
+from scraper.safe_text import without_surrogates
 from scraper.source import IMAGES, TEXTS
 
 LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short
@@ -264,6 +265,12 @@ def _cells(text: str, delimiter: str) -> list[str]:
 
 def _placed(row: Row, folder: Path) -> Row | Refused:
     """A row whose file is found: beside the list first, then in the working folder; a text without an address is refused."""
+    row = Row(
+        row.line,
+        without_surrogates(row.source),
+        without_surrogates(row.label),
+        {name: without_surrogates(value) for name, value in row.answers.items()},
+    )
     label = " ".join(row.label.split())[:LONGEST_LABEL]
     if len(row.source) > LONGEST_LINE:
         return Refused(row.line, "too-long", label=label)

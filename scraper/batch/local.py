@@ -23,7 +23,7 @@ from scraper.batch.thumbnails import of_studies
 from scraper.batch.work import Job, Outcome, unheard
 from scraper.collect import Unwatched, Watcher
 from scraper.equipment import Equipment
-from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable
+from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.lang import describe, say
 from scraper.model import Result, Status
 from scraper.pipeline import Run
@@ -284,7 +284,8 @@ def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = N
     if isinstance(result.error, CloudfilmError):
         words = describe(result.error, language)
     elif result.error is not None:
-        words = say("bug", language, name=type(result.error).__name__)
+        names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in leaves(result.error)))
+        words = say("bug", language, name=names)
         told["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
     return Outcome(told, words, diagnostic, thumbnails or {})

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from scraper.batch.inputs import Row
 from scraper.batch.ledger import Ledger, Record, State
-from scraper.batch.work import Job, Outcome
+from scraper.batch.work import Job, Outcome, results
 from scraper.errors import ExitCode
 from scraper.settings import Settings
 
@@ -123,6 +123,10 @@ def urls(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _places(outcome: Outcome) -> list[str]:
+    return [place for part in results(outcome) for place in _places_of(part)]
+
+
+def _places_of(outcome: Outcome) -> list[str]:
     document = outcome.document
     studies = document.get("studies")
     rows = studies if isinstance(studies, list) else [document]
@@ -138,6 +142,10 @@ def placed(outcome: Outcome, output: Path) -> Outcome:
             {"output": str(output / Path(place).name)} if place and "://" not in place else {}
         )
 
+    parts = outcome.document.get("results")
+    if isinstance(parts, list):
+        rows = [{**row, "document": dict(placed(Outcome(row["document"]), output).document)} for row in parts]
+        return replace(outcome, document={**outcome.document, "results": rows})
     document = moved(outcome.document)
     studies = document.get("studies")
     if isinstance(studies, list):

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from scraper.batch.table import Entry, StudyRow, counted, problem_words, rows
+from scraper.batch.table import Entry, StudyRow, counted, parts, problem_words, rows
 from scraper.batch.work import Outcome
 from scraper.lang import say
+from scraper.safe_text import visible
 from scraper.settings import Language
 
 PICTURES: Final = 48 * 2**20  # bytes of all pictures together; a page that is larger opens nowhere
@@ -37,6 +38,11 @@ ul{margin:0;padding-left:1.1rem}
 """
 
 
+def _text(value: object) -> str:
+    """A value as HTML: visible, and never read as markup."""
+    return html.escape(visible(value))
+
+
 def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[str]:
     """The page in pieces.
 
@@ -47,7 +53,7 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
     """
 
     def words(name: str, **values: object) -> str:
-        return html.escape(say(f"batch.page.{name}", language, **values))
+        return _text(say(f"batch.page.{name}", language, **values))
 
     made = time.strftime("%Y-%m-%d %H:%M")
     yield (
@@ -61,7 +67,7 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
     for (status, code), count in sorted(counted(entries).items(), key=lambda each: each[0][1]):
         yield (
             f"<tr><td class='state {status}'>{count}</td><td class={status}>{words(status)}</td>"
-            f"<td>{html.escape(meaning(code, language)) if code else ''}</td></tr>\n"
+            f"<td>{_text(meaning(code, language)) if code else ''}</td></tr>\n"
         )
     yield "</table>\n<table>\n<tr>"
     for column in ("line", "state", "study", "series", "problems"):
@@ -69,11 +75,11 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
     yield "</tr>\n"
     left = PICTURES
     for entry in entries:
-        outcome = entry.read()
-        for study in rows(outcome):
-            row, used = _row(entry, outcome, study, language, left)
-            left -= used
-            yield row
+        for outcome in parts(entry):
+            for study in rows(outcome):
+                row, used = _row(entry, outcome, study, language, left)
+                left -= used
+                yield row
     yield "</table>\n"
     if left < 0:
         yield f"<p class=note>{words('no-more-pictures')}</p>\n"
@@ -90,32 +96,30 @@ def _row(
 ) -> tuple[str, int]:
     """One study, or a source without any, and the bytes of its pictures."""
     status = outcome.status.value if outcome else "waiting"
-    state = html.escape(say(f"batch.page.{status}", language))
+    state = _text(say(f"batch.page.{status}", language))
     line = ", ".join(map(str, entry.lines))
-    provider = html.escape(str((outcome.document["provider"] if outcome else "") or ""))
+    provider = _text(str((outcome.document["provider"] if outcome else "") or ""))
     cells = [
-        f"<td>{html.escape(line)}</td>",
+        f"<td>{_text(line)}</td>",
         f"<td><span class='state {status}'>{state}</span><div class=small>{provider}</div></td>",
         f"<td>{_study(entry, study)}</td>",
     ]
     pictures, used = _series(study, entry.pictures() if left > 0 else {}, left) if study else ("", 0)
-    problems = "".join(
-        f"<li>{html.escape(one)}</li>" for one in (problem_words(outcome, study) if outcome else [])
-    )
+    problems = "".join(f"<li>{_text(one)}</li>" for one in (problem_words(outcome, study) if outcome else []))
     cells += [f"<td>{pictures}</td>", f"<td>{f'<ul>{problems}</ul>' if problems else ''}</td>"]
     return f"<tr>{''.join(cells)}</tr>\n", used
 
 
 def _study(entry: Entry, study: StudyRow | None) -> str:
-    parts = [f"<strong>{html.escape(entry.label)}</strong>"] if entry.label else []
+    parts = [f"<strong>{_text(entry.label)}</strong>"] if entry.label else []
     if study:
         named = [study.study.get(name) for name in ("patient_name", "date", "modality", "description")]
-        parts.append(html.escape("  ".join(str(one) for one in named if one)))
+        parts.append(_text("  ".join(str(one) for one in named if one)))
         if "://" in study.folder:
-            parts.append(f"<code>{html.escape(study.folder)}</code>")
+            parts.append(f"<code>{_text(study.folder)}</code>")
         elif study.folder:  # from the page's own place; a name that looks like a scheme stays a name
-            parts.append(f'<a href="./{html.escape(quote(study.folder))}/">{html.escape(study.folder)}</a>')
-    parts.append(f"<span class=small>{html.escape(entry.shown)}</span>")
+            parts.append(f'<a href="./{_text(quote(study.folder))}/">{_text(study.folder)}</a>')
+    parts.append(f"<span class=small>{_text(entry.shown)}</span>")
     return "<br>".join(parts)
 
 
@@ -128,11 +132,11 @@ def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tupl
         used += len(jpeg)
         if jpeg and used <= left:
             data = base64.b64encode(jpeg).decode()
-            picture = f'<img alt="{html.escape(_name(one))}" src="data:image/jpeg;base64,{data}">'
+            picture = f'<img alt="{_text(_name(one))}" src="data:image/jpeg;base64,{data}">'
         expected = "?" if one["expected"] is None else int(one["expected"])
         short = "" if one["status"] == "ok" else " class=short"
         made.append(
-            f"<figure>{picture}<figcaption{short}>{html.escape(_name(one))}<br>"
+            f"<figure>{picture}<figcaption{short}>{_text(_name(one))}<br>"
             f"{one['saved']}/{expected}</figcaption></figure>"
         )
     more = len(study.series) - SERIES_SHOWN

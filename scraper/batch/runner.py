@@ -16,7 +16,7 @@ from scraper.batch import plan
 from scraper.batch.inputs import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
-from scraper.batch.work import Job, Outcome, Worker, WorkerLost
+from scraper.batch.work import Job, Outcome, Worker, WorkerLost, combined, keyed_results
 from scraper.errors import CloudfilmError, SiteUnreachable
 from scraper.link import ShareLink
 from scraper.model import Result, Status
@@ -165,13 +165,23 @@ class Runner:
     async def _one(self, item: Item) -> Outcome:
         started = time.monotonic()
         job = item.job
-        identity = item.row.identity
-        if item.row.is_file:
-            try:
-                share = await asyncio.to_thread(source.read, job.source, job.settings, str)
-            except CloudfilmError as err:
+        try:
+            held = await asyncio.to_thread(source.read_all, job.source, job.settings, str)
+        except CloudfilmError as err:
+            if item.row.is_file:
                 return refused(job, err, started)
-            job, identity = _of_photo(job, share), of_link(share)
+            return await self._film(item, job, item.row.identity, started)
+        if not item.row.is_file and len(held.links) == 1:
+            return await self._film(item, job, item.row.identity, started)
+        outcomes = []
+        for share in held.links:  # one after another: the source holds one place
+            identity = of_link(share)
+            outcome = await self._film(item, _of_photo(job, share), identity, started)
+            outcomes.append((self._ledger.hashed(identity), outcome))
+        return combined(outcomes)
+
+    async def _film(self, item: Item, job: Job, identity: str, started: float) -> Outcome:
+        """One film of a source."""
         if same := await self._same_link(item, identity):
             return same
         for _ in range(1 + LOST_AT_MOST):
@@ -189,10 +199,12 @@ class Runner:
         while (owner := self._ledger.own_link(link, item.job.key)) != item.job.key:
             record = self._ledger.record(owner)
             if record is not None and record.state is State.DONE and record.outcome is not None:
+                parts = keyed_results(record.outcome)
+                same = next((part for key, part in parts if key == link), record.outcome)
                 return Outcome(
-                    {**record.outcome.document, "source": item.job.shown},
-                    record.outcome.words,
-                    record.outcome.diagnostic,
+                    {**same.document, "source": item.job.shown},
+                    same.words,
+                    same.diagnostic,
                     self._ledger.thumbnails(owner),
                 )
             await asyncio.sleep(OTHERS_EVERY_S)

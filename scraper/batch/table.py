@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from scraper import document
 from scraper.batch.inputs import Refused
-from scraper.batch.work import Outcome
+from scraper.batch.work import Outcome, results
 from scraper.lang import say
 from scraper.model import Result, Status
+from scraper.safe_text import csv_cell
 from scraper.settings import Language
 from scraper.store import disk
 
@@ -24,7 +25,6 @@ COLUMNS: Final = (
     "description", "study_uid", "series", "expected", "saved", "failed", "bytes", "seconds", "folder", "problems",
     "diagnostic",
 )  # fmt: skip
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,12 @@ def studies(outcome: Outcome) -> list[StudyRow]:
     return [StudyRow(told["study"], _name(told["output"]), told["series"])]
 
 
+def parts(entry: Entry) -> list[Outcome | None]:
+    """How each film of a source ended; None where the source waits."""
+    outcome = entry.read()
+    return [None] if outcome is None else [*results(outcome)]
+
+
 def rows(outcome: Outcome | None) -> list[StudyRow | None]:
     """An outcome's studies; one row without any where there is none."""
     found = studies(outcome) if outcome else []
@@ -98,9 +104,9 @@ def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
     """The lines of ``report.csv``, with the mark by which spreadsheets know UTF-8."""
     yield "\ufeff" + _line(COLUMNS)
     for entry in entries:
-        outcome = entry.read()
-        for study in rows(outcome):
-            yield _line(_cells(entry, outcome, study))
+        for outcome in parts(entry):
+            for study in rows(outcome):
+                yield _line(_cells(entry, outcome, study))
 
 
 def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> list[object]:
@@ -130,17 +136,14 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
 
 def _line(cells: Iterable[object]) -> str:
     """One line (RFC 4180); what a spreadsheet would take for a formula is made a text."""
-    texts = ["" if cell is None else str(cell) for cell in cells]
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(
-        f"'{text}" if text.startswith(_FORMULAS) else text for text in texts
-    )
+    csv.writer(out, lineterminator="\r\n").writerow(map(csv_cell, cells))
     return out.getvalue()
 
 
 def counted(entries: Iterable[Entry]) -> Counter[tuple[str, int]]:
-    """How many sources ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
-    read = (entry.read() for entry in entries)
+    """How many films ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
+    read = (outcome for entry in entries for outcome in parts(entry))
     return Counter(
         (outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0) for outcome in read
     )

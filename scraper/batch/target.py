@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from scraper.batch import plan
 from scraper.batch.local import outcome as told
 from scraper.batch.work import Job, Outcome, Worker, unheard
 from scraper.errors import ExtraMissing, NotWritable, StoreError, UsageError
+from scraper.leftovers import RunFolder
 from scraper.model import Result, Status
 from scraper.store import REPORT
 
@@ -177,7 +177,7 @@ class Delivering:
     async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
         """Bring home what is behind one source, and further to the target; that it takes nothing is an outcome, too."""
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="cloudfilm-", ignore_cleanup_errors=True) as folder:
+        with RunFolder() as folder:
             here = replace(job, settings=replace(job.settings, output=Path(folder)))
             try:
                 for url in self._earlier(job):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from scraper.errors import ExitCode
 from scraper.model import Status
@@ -54,6 +54,57 @@ class Outcome:
     def exit_code(self) -> ExitCode:
         """The source's own exit code."""
         return ExitCode(int(str(self.document["exit_code"])))
+
+
+def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
+    """The outcome of a source that holds several films; each keeps its own under ``results``.
+
+    Args:
+        outcomes: the key of each film's link, and how it ended.
+    """
+    if len(outcomes) == 1:
+        return outcomes[0][1]
+    every = [outcome for _, outcome in outcomes]
+    documents = [outcome.document for outcome in every]
+    states = [outcome.status for outcome in every]
+    is_short = any(state is not Status.FAILED for state in states)
+    status = (
+        Status.COMPLETE
+        if set(states) == {Status.COMPLETE}
+        else Status.INCOMPLETE
+        if is_short
+        else Status.FAILED
+    )
+    thumbnails = {uid: jpeg for outcome in every for uid, jpeg in outcome.thumbnails.items()}
+    document = {
+        **documents[0],
+        "status": status.value,
+        "exit_code": max(int(outcome.exit_code) for outcome in every),
+        "problems": [problem for one in documents for problem in _list(one, "problems")],
+        "results": [{"link_key": key, "document": outcome.document, "words": outcome.words,
+                     "diagnostic": outcome.diagnostic} for key, outcome in outcomes],
+    }  # fmt: skip
+    words = "; ".join(outcome.words for outcome in every if outcome.words)
+    return Outcome(document, words, next((o.diagnostic for o in every if o.diagnostic), ""), thumbnails)
+
+
+def results(outcome: Outcome) -> list[Outcome]:
+    """The outcome of each film of a source; the source's own where it holds one."""
+    return [part for _, part in keyed_results(outcome)]
+
+
+def keyed_results(outcome: Outcome) -> list[tuple[str, Outcome]]:
+    """The same, each with the key of its film's link; an empty key where the source holds one film."""
+    rows = _list(outcome.document, "results")
+    return [
+        (row["link_key"], Outcome(row["document"], row["words"], row["diagnostic"], outcome.thumbnails))
+        for row in rows
+    ] or [("", outcome)]
+
+
+def _list(document: Mapping[str, object], name: str) -> list[Any]:
+    found = document.get(name)
+    return found if isinstance(found, list) else []
 
 
 def unheard() -> None:

@@ -68,7 +68,8 @@ class Suspect:
 class Reading:
     """All that was found in one file, distinct, in the order found.
 
-    ``pages`` is how many were looked at; ``out_of_time`` says that the budget ended the search.
+    ``pages`` is how many were looked at; ``out_of_time`` says that the budget ended the search. ``unread`` are the pages
+    that nobody has seen: broken ones, and those that time was too short for.
     """
 
     codes: tuple[Code, ...]
@@ -76,6 +77,7 @@ class Reading:
     seconds: float
     out_of_time: bool = False
     suspects: tuple[Suspect, ...] = ()
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -87,9 +89,22 @@ class _Search:
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
     done: bool = False
+    announced: int = 1  # pages that the file says it has
+    looked_at: set[int] = field(default_factory=set)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether a certain code was read, and every page was looked at: each may show a film of its own."""
+        return self.done and len(self.looked_at) >= self.announced
+
+    @property
+    def unread(self) -> tuple[int, ...]:
+        """The pages that nobody has seen."""
+        return tuple(page for page in range(1, self.announced + 1) if page not in self.looked_at)
 
     def take(self, page: int, seen: Seen) -> None:
         self.pages = max(self.pages, page)
+        self.looked_at.add(page)
         for one in seen.found:
             key = (one.text, one.symbology, page)
             if key not in self.codes and not self._is_known(page, one):
@@ -155,7 +170,7 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
         try:
             for number, grey in picture.greys(path):
                 looks.put((number, zxing(grey)))
-                if search.done:
+                if search.is_enough:
                     break
         except (CloudfilmError, MemoryError) as err:
             looks.put(err)
@@ -174,7 +189,7 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
         if isinstance(found, BaseException):
             raise found
         search.take(*found)
-        if search.done:
+        if search.is_enough:
             return False
 
 
@@ -235,7 +250,12 @@ class Reader:
         if not late and not search.is_settled:
             late = self._at_length(path, search, glanced=glanced, left_s=budget_s - (monotonic() - start))
         return Reading(
-            tuple(search.codes.values()), search.pages, monotonic() - start, late, search.open_suspects
+            tuple(search.codes.values()),
+            search.pages,
+            monotonic() - start,
+            late,
+            search.open_suspects,
+            search.unread,
         )
 
     def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float) -> bool:
@@ -247,8 +267,10 @@ class Reader:
         looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
         try:
             for page, seen in looks:
+                search.announced = max(search.announced, self._worker.pages)
+                is_repeated = page in search.looked_at  # the first look at every page is over
                 search.take(page, seen)
-                if search.done:
+                if search.is_enough or (search.done and is_repeated):
                     break
         except TimeoutError:
             return True

@@ -138,7 +138,7 @@ def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
     """What zbar reads; nothing where its library is not installed."""
     try:
         from pyzbar import pyzbar
-    except ImportError:
+    except (ImportError, OSError):  # OSError: a library that is there and does not load
         return Seen()
     wanted = [pyzbar.ZBarSymbol[name] for name in _ZBAR_NAMES]
     results = pyzbar.decode((grey.tobytes(), grey.shape[1], grey.shape[0]), symbols=wanted)
@@ -195,7 +195,7 @@ def engines(models: Path) -> list[Engine]:
 def _lack_of_zxing() -> str:
     try:
         import zxingcpp
-    except ImportError:
+    except (ImportError, OSError):
         return "package"
     return "" if hasattr(zxingcpp, "read_barcodes") else "package"
 
@@ -205,14 +205,16 @@ def _lack_of_zbar() -> str:
         from pyzbar import pyzbar
     except ModuleNotFoundError:
         return "package"
-    except ImportError:
+    except (ImportError, OSError):
         return "library"  # zbar's own shared library is not on this machine
     return "" if hasattr(pyzbar, "decode") else "package"
 
 
 def _wechat_engine(models: Path) -> Engine:
-    import cv2
-
+    try:
+        import cv2
+    except (ImportError, OSError):
+        return Engine("wechat", "contrib")
     if not hasattr(cv2, "wechat_qrcode_WeChatQRCode"):
         return Engine("wechat", "contrib")
     return Engine("wechat", "" if are_whole(models) else "models")

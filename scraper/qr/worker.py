@@ -3,9 +3,9 @@
 One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` starts a file, behind its first ``skip`` steps;
 ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
-Out: a report after each step (``page``, ``found``, ``suspects``), and one line that ends the file: ``{"end": true}`` or
-``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
-the parent.
+Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``), and one line that ends the file:
+``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child
+gains no hold on the parent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
 STEP_S = 5.0  # a step that runs longer finds nothing: engines get lost in noise
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
 MOST_LOST = 4  # steps of one file, before it is given up
-_ERRORS = {error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels)}
+_ERRORS = {
+    error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, picture.PdfLocked)
+}
 
 
 class Worker:
@@ -47,6 +49,7 @@ class Worker:
         self._program = program
         self._step_s = step_s
         self._process: subprocess.Popen[str] | None = None
+        self.pages = 1  # that the file which is searched says it has
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +155,7 @@ class Worker:
                     return
                 if "error" in report:
                     raise _ERRORS[report["error"]](path=path, **report["values"])
+                self.pages = int(report.get("pages", 1))
                 try:
                     yield int(report["page"]), _seen(report)
                 except GeneratorExit:
@@ -239,8 +243,9 @@ def _say(**words: object) -> None:
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
+    pages = picture.page_count(Path(order["path"]))
     for number, (page, step) in enumerate(_steps(order, wechat)):
-        if number >= order["skip"] and not _reported(page, step()):
+        if number >= order["skip"] and not _reported(page, pages, step()):
             return
 
 
@@ -269,10 +274,10 @@ def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
     return seen
 
 
-def _reported(page: int, seen: Seen) -> bool:
-    """Tells what was seen and asks whether to go on."""
+def _reported(page: int, pages: int, seen: Seen) -> bool:
+    """Tells what was seen on one of the pages and asks whether to go on."""
     found = [(one.text, one.symbology, one.polygon) for one in seen.found]
-    _say(page=page, found=found, suspects=seen.suspects)
+    _say(page=page, pages=pages, found=found, suspects=seen.suspects)
     answer = json.loads(sys.stdin.readline() or '{"go": false}')
     return bool(answer.get("go"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from scraper.errors import CorruptInstance, UnreadableFile
+from scraper.leftovers import RunFolder
 from scraper.model import Origin, Problem
 from scraper.protocols import zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
@@ -85,7 +85,7 @@ def opened(source: Path) -> Iterator[Files]:
     if source.is_dir():
         yield _listed(_below(source))
         return
-    with tempfile.TemporaryDirectory(prefix="cloudfilm-") as folder:
+    with RunFolder() as folder:
         try:
             unpacked = list(zip_archive.spread(source, Path(folder)))
         except (CorruptInstance, OSError) as err:

@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from scraper.session.door import Door
 from scraper.session.door.relay import Relay
 from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
-from scraper.session.traffic import Traffic
+from scraper.session.traffic import Traffic, spooling
 from scraper.session.workers import WorkerSockets
 from scraper.settings import Settings, has_screen
 
@@ -165,7 +166,10 @@ class Browser:
 
         if not self._port:
             self._port = await self._relay.start()
-        self._playwright = await async_playwright().start()
+        with spooling(self._spool):
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
+            self._playwright = await async_playwright().start()
         why = ""
         for path in paths:
             try:
@@ -204,6 +208,7 @@ class Browser:
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
             handle_sighup=False,
+            env={**os.environ},  # not the driver's, whose temporary folder is ours
         )
 
     async def _arm(self, process: Process) -> None:
@@ -259,6 +264,22 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+@contextmanager
+def _temporary_in(folder: Path) -> Iterator[None]:
+    """Whoever is started in this block keeps temporary files in ``folder``."""
+    names = ("TEMP", "TMP") if os.name == "nt" else ("TMPDIR",)
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(folder)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _is_root() -> bool:

@@ -1,0 +1,128 @@
+"""Works through the sources of ``grab`` and ``list``, film by film, and prints each result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from scraper import interrupt
+from scraper.errors import CloudfilmError, ExitCode, UsageError
+from scraper.lang import describe, say
+from scraper.output import complain, console, echo, echo_json
+from scraper.settings import Settings
+
+if TYPE_CHECKING:
+    from scraper.job import Film, Films
+    from scraper.model import Result
+    from scraper.pipeline import Run
+    from scraper.session import Ask
+
+
+class SourceRunner:
+    """One call of ``grab`` or ``list``.
+
+    Args:
+        settings: the user's options.
+        ask: asks the person at the terminal.
+        stdin: gives the text of standard input.
+        as_json: print one JSON document a film.
+        listing: say what there is, and bring nothing.
+        only: the film to take of a source that holds several, from 1; 0: all.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ask: Ask,
+        stdin: Callable[[], str],
+        *,
+        as_json: bool,
+        listing: bool,
+        only: int = 0,
+    ) -> None:
+        self._settings = settings
+        self._ask = ask
+        self._stdin = stdin
+        self._as_json = as_json
+        self._listing = listing
+        self._only = only
+        self._codes: list[int] = []
+
+    async def run(self, sources: Sequence[str]) -> int:
+        """Work through the sources one after another; the highest exit code wins."""
+        for source in sources:
+            await self._one(source)
+        return max(self._codes, default=0)
+
+    async def _one(self, source: str) -> None:
+        from scraper.pipeline import Run
+        from scraper.report import Display
+
+        quiet = self._settings.verbosity < 0
+        is_first, left = True, [None]
+        films: list[Film | None] = []
+        while left or films:
+            with Display(console(err=True), self._settings.language, quiet=quiet) as display:
+                async with Run(self._settings, display, self._ask, self._stdin) as run:
+                    if is_first:
+                        is_first, left = False, []
+                        found = await run.films(source)
+                        if found.error is not None:
+                            self._show(run.refused(source, found.error), run)
+                            return
+                        films += self._chosen(source, found)
+                    film = films.pop(0)
+                    result = await (
+                        run.survey(source, film=film) if self._listing else run.grab(source, film=film)
+                    )
+            self._show(result, run)
+
+    def _chosen(self, source: str, found: Films) -> list[Film]:
+        """The films to take: the one of ``--only``, the one that a person picks, or all.
+
+        Raises:
+            UsageError: there is none of that number.
+        """
+        films, language = list(found.films), self._settings.language
+        number = self._only
+        if len(films) > 1 and not number:
+            shown = source if "://" not in source else films[0].share.redacted
+            complain(say("source.several", language, source=shown, count=len(films)))
+            if self._settings.interactive:
+                number = self._picked(films)
+        if number > len(films):
+            raise UsageError(f"--only {number}: 1–{len(films)}")
+        return films[number - 1 : number] if number else films
+
+    def _picked(self, films: Sequence[Film]) -> int:
+        for number, film in enumerate(films, start=1):
+            echo(f"  {number}: {film.share.redacted}", err=True)
+        words = say("source.choose", self._settings.language, count=len(films))
+        with interrupt.prompting():
+            complain(words)
+            try:
+                given = input().strip()
+            except EOFError:
+                return 0
+        return int(given) if given.isdecimal() and 1 <= int(given) <= len(films) else 0
+
+    def _show(self, result: Result, run: Run) -> None:
+        from scraper import document
+        from scraper.report import show, show_traceback, traffic, write_diagnostic
+
+        settings, talk = self._settings, console(err=True)
+        if result.exit_code in (ExitCode.SITE, ExitCode.BUG) and isinstance(result.error, CloudfilmError):
+            path = write_diagnostic(settings.output, result.error, result.link, result.provider, run.log)
+            result = replace(result, diagnostic=path)
+        if settings.verbosity > 0:
+            traffic(run.log, talk)
+        if settings.verbosity > 1 and result.error is not None:
+            show_traceback(result.error)
+        self._codes.append(result.exit_code)
+        if not self._as_json:
+            show(result, console(), talk, settings.language, listing=self._listing)
+            return
+        echo_json(document.of(result, settings.language))
+        if isinstance(result.error, CloudfilmError):
+            complain(describe(result.error, settings.language))

@@ -1,0 +1,173 @@
+"""``decode``, ``providers``, ``doctor``: commands that bring nothing home."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scraper.cli_options import Json, Lang, Output, Proxy, Quiet, Verbose, check_proxy
+from scraper.cli_quick import Quick
+from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
+from scraper.lang import describe, say
+from scraper.output import complain, echo, echo_json
+from scraper.settings import Settings, browser_from_environment, language_from_environment
+
+if TYPE_CHECKING:
+    from scraper.qr import Reader
+
+Runs = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def register(app: typer.Typer, run: Runs) -> None:
+    """Add the commands; ``run`` is the one place where the event loop runs."""
+
+    @app.command(cls=Quick)
+    def decode(
+        file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
+        annotate: Annotated[
+            Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")
+        ] = None,
+        timeout: Annotated[
+            float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")
+        ] = 20.0,
+        as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    ) -> int:  # fmt: skip
+        """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
+        settings = Settings(
+            decode_timeout_s=timeout,
+            language=lang or language_from_environment(),
+            verbosity=-1 if quiet else verbose,
+        )
+        return _decode(file, settings, annotate, as_json=as_json)
+
+    @app.command()
+    def providers(
+        name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
+        as_json: Json = False,
+        lang: Lang = None,
+    ) -> int:
+        """The platforms known, their link shapes, and what each asks of the user."""
+        from scraper import registry
+        from scraper.words import provider_rows, provider_table
+
+        rows = provider_rows(name)
+        if name and not rows:
+            raise UsageError(f"{name}: {', '.join(sorted(registry.known().by_name))}")
+        if as_json:
+            for row in rows:
+                echo_json(row)
+        else:
+            provider_table(rows, lang or language_from_environment())
+        return 0
+
+    @app.command()
+    def doctor(
+        fetch_models: Annotated[bool, typer.Option("--fetch-models", help="Download the WeChat detector's model files.")] = False,
+        install_browser: Annotated[bool, typer.Option("--install-browser", help="Download Playwright's Chromium.")] = False,
+        output: Output = Path("cloudfilm"), proxy: Proxy = "", as_json: Json = False, lang: Lang = None,
+    ) -> int:  # fmt: skip
+        """What is installed and what is missing, with the command that mends it."""
+        check_proxy(proxy)
+        settings = Settings(
+            output=output,
+            proxy=proxy,
+            language=lang or language_from_environment(),
+            browser_path=browser_from_environment(),
+        )
+        if fetch_models:
+            _fetch_models(settings, run)
+        if install_browser:
+            from scraper.doctor import install_browser as install
+
+            complain(say("doctor.installing", settings.language))
+            complain(f"→ {install(settings)}")
+        return _examine(settings, as_json=as_json)
+
+
+def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_json: bool) -> int:
+    """Every file's codes; one that can't be read does not end the others, and has its line, too."""
+    from scraper import qr
+    from scraper.words import unreadable_json
+
+    codes: list[int] = []
+    with qr.Reader() as reader:
+        for path in files:
+            try:
+                refusal = _decode_one(path, settings, reader, annotate, as_json=as_json)
+            except CloudfilmError as err:
+                refusal = err
+                if as_json:
+                    echo_json(unreadable_json(path, err, settings.language))
+            if refusal is not None:
+                complain(describe(refusal, settings.language))
+                codes.append(int(refusal.exit_code))
+    return max(codes, default=0)
+
+
+def _decode_one(
+    path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
+) -> CloudfilmError | None:
+    """Prints what is on one picture; gives why there is no link on it."""
+    from scraper import source
+    from scraper.words import decoded_json, decoded_words
+
+    found = source.decode(path, settings, reader)
+    refusal = found.refusal()
+    if as_json:
+        echo_json(decoded_json(found))
+    else:
+        echo(decoded_words(found, settings.language))
+    is_wanted = refusal is not None and settings.verbosity > 0
+    drawn = annotate or (_suspects_picture(path) if is_wanted else None)
+    if drawn is not None:
+        source.annotate(found, drawn)
+        complain(say("decode.annotated", settings.language, path=drawn))
+    return refusal
+
+
+def _suspects_picture(path: Path) -> Path:
+    """Where ``-v`` puts the picture of what was seen: in the working folder, never over a file."""
+    number, picture = 1, Path(f"{path.stem}-codes.png")
+    while picture.exists():
+        number += 1
+        picture = Path(f"{path.stem}-codes-{number}.png")
+    return picture
+
+
+def _fetch_models(settings: Settings, run: Runs) -> None:
+    from scraper import qr
+
+    try:
+        for path in qr.fetch_models(lambda url: bytes(run(_download(settings, url)))):
+            complain(f"→ {path}")
+    except qr.WrongSum as err:
+        raise SiteChanged(host="raw.githubusercontent.com", what=str(err)) from err
+    except OSError as err:
+        raise NotWritable(path=str(qr.default_folder())) from err
+
+
+async def _download(settings: Settings, url: str) -> bytes:
+    from scraper.model import Request
+    from scraper.session import http, pace
+
+    async with http.opened(settings, pace.Pace(1, None)) as client:
+        response = await client.send(Request(url))
+    if not response.ok:
+        raise SiteUnreachable(host="raw.githubusercontent.com", why=f"HTTP {response.status}")
+    return response.body
+
+
+def _examine(settings: Settings, *, as_json: bool) -> int:
+    from scraper import doctor as clinic
+    from scraper.words import findings_table
+
+    findings = clinic.examine(settings)
+    if as_json:
+        for finding in findings:
+            echo_json(finding.as_json())
+    else:
+        findings_table(findings, settings.language)
+    return 0 if clinic.sound(findings) else int(ExitCode.BUG)

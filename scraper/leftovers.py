@@ -1,0 +1,87 @@
+"""The temporary folders of runs: each is locked while its run lives, and what a killed run left is removed by the next one.
+
+A folder is taken for a leftover only where it is this user's, bears our name and holds a lock file that nobody holds: the
+system lets a dead process's lock go, whatever became of its number.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+PREFIX: Final = "cloudfilm-"
+LOCK: Final = "run.lock"
+TRIES: Final = 5  # to have a folder of one's own, should another run sweep at that moment
+
+
+class RunFolder:
+    """A run's temporary folder, 0700, with the lock that says that the run lives.
+
+    Raises:
+        OSError: it can't be made.
+    """
+
+    def __init__(self) -> None:
+        for _ in range(TRIES):
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self._lock = FileLock(self.path / LOCK, mode=0o600)
+            try:
+                self._lock.acquire(timeout=0)
+            except Timeout:  # another run took the new folder for a leftover
+                continue
+            except BaseException:
+                shutil.rmtree(self.path, ignore_errors=True)
+                raise
+            return
+        raise OSError(errno.EAGAIN, "the temporary folder can't be locked", tempfile.gettempdir())
+
+    def __enter__(self) -> Path:
+        """An empty folder within it."""
+        content = self.path / "content"
+        content.mkdir(mode=0o700)
+        return content
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        with suppress(OSError):
+            self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_leftovers() -> None:
+    """Remove the folders of runs that were killed; nobody is told, and what can't be removed stays."""
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                if _is_ours(folder):
+                    _remove_unlocked(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it is a folder of this user's (no link to one) with a lock file in it."""
+    found = folder.lstat()
+    is_own = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+    return stat.S_ISDIR(found.st_mode) and is_own and (folder / LOCK).is_file()
+
+
+def _remove_unlocked(folder: Path) -> None:
+    lock = FileLock(folder / LOCK, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return
+    try:
+        shutil.rmtree(folder, ignore_errors=os.name != "nt")
+    finally:
+        lock.release()

@@ -1,0 +1,73 @@
+"""Look over what a provider yields before anything is fetched: a mistake of a recipe is named, with the instance it is about."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from scraper.contract import Found, Instance, Package, Provider, Series, Study
+from scraper.errors import RecipeFault
+from scraper.safe_text import without_surrogates
+
+
+def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
+    """What a provider found, as the rest of the house may rely on it.
+
+    Raises:
+        RecipeFault: something that is neither a Series nor a Package, an instance or several series that nothing tells
+            apart.
+    """
+    name = type(provider).__name__
+    every: list[Found] = []
+    nameless: Counter[str] = Counter()
+    known: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for place, row in enumerate(found, start=1):
+        if isinstance(row, Package):
+            every.append(replace(row, study=_clean(row.study)))
+            continue
+        if not isinstance(row, Series):
+            raise RecipeFault(what=f"{name}: a {type(row).__name__} is neither a Series nor a Package")
+        study = row.study_instance_uid or row.study.uid or row.study.key
+        if not row.name:
+            nameless[study] += 1
+            if nameless[study] > 1:
+                raise RecipeFault(what=f"{name}: series {place} has neither a UID nor a key")
+        _check_instances(name, place, row, known[study, row.name])
+        every.append(
+            replace(
+                row,
+                description=without_surrogates(str(row.description)),
+                modality=without_surrogates(str(row.modality)),
+                study=_clean(row.study),
+            )
+        )
+    return every
+
+
+def _check_instances(name: str, place: int, series: Series, keys: set[str]) -> None:
+    """Every instance has a name; a key stands once, as files are told apart by it (a UID twice is for the report to say)."""
+    for number, instance in enumerate(series.instances, start=1):
+        if not isinstance(instance, Instance):
+            raise RecipeFault(
+                what=f"{name}: instance {number} of series {place} is a {type(instance).__name__}, no Instance"
+            )
+        if not instance.name:
+            raise RecipeFault(what=f"{name}: instance {number} of series {place} has neither a UID nor a key")
+        if instance.sop_instance_uid:
+            continue
+        if instance.key in keys:
+            raise RecipeFault(
+                what=f"{name}: instance {number} of series {place} has the key of one before it: {instance.key}"
+            )
+        keys.add(instance.key)
+
+
+def _clean(study: Study) -> Study:
+    return replace(
+        study,
+        date=without_surrogates(study.date),
+        modality=without_surrogates(study.modality),
+        description=without_surrogates(study.description),
+        patient_name=without_surrogates(study.patient_name),
+    )
