@@ -34,6 +34,7 @@ from scraper.cli_options import (
     Source,
     Timeout,
     Verbose,
+    announce_code,
     asker,
     complain,
     settings_of,
@@ -181,6 +182,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     results_to = Console()
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
+    announce_code(settings)
     codes: list[int] = []
 
     async def all_of_them() -> None:

@@ -29,6 +29,7 @@ from scraper.cli_options import (
     SeriesPattern,
     Timeout,
     Verbose,
+    announce_code,
     asker,
     complain,
     settings_of,
@@ -203,6 +204,7 @@ class _Batch:
         settings, talk = self.settings, Console(stderr=True)
         if settings.insecure:
             complain(say("insecure-warning", settings.language))
+        announce_code(settings)
         for _, outcome in self.refused:
             self._print(outcome)
         interrupted = False

@@ -39,7 +39,12 @@ Password = Annotated[
     typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD."),
 ]
 ProviderName = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="Use this recipe; `universal` forces capture.")
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Use this recipe; `universal` forces capture; FILE.py is code that runs as you.",
+    ),
 ]
 Browser = Annotated[
     BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")
@@ -71,6 +76,14 @@ Lang = Annotated[
 def complain(*sentences: str) -> None:
     """Talk, on standard error."""
     typer.echo(" ".join(sentences), err=True)
+
+
+def announce_code(settings: Settings) -> None:
+    """Say, the first time, which providers are not ours but code of somebody's own."""
+    from scraper.foreign_code import unannounced
+
+    for name in unannounced(settings.provider):
+        complain(say("provider.is-code", settings.language, name=name))
 
 
 def settings_of(

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from scraper.capture import learn
 from scraper.capture.promote import own_headers
+from scraper.capture.source_guard import identifier
 from scraper.errors import SiteError
 from scraper.link import ShareLink
 from scraper.schema import decode_text
@@ -247,7 +248,8 @@ def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
     used: Counter[str] = Counter()
 
     def group(name: str, value: str, kind: str) -> str:
-        plain = re.sub(r"\W|^(?=\d)", "_", name).lower().strip("_") or "code"
+        plain = identifier(name)
+        plain = "code" if plain == "field" else plain
         used[plain] += 1
         name = plain if used[plain] == 1 else f"{plain}{used[plain]}"
         found[name] = value
