@@ -89,7 +89,7 @@ def written_source(learnt: Learnt) -> str:
         source = Writer(learnt).text()
         check_source(source)
     except UnsafeSource as err:
-        raise NotLearnt(host=learnt.link.host, what=f"it can't be written down safely: {err}") from err
+        raise NotLearnt(host=learnt.link.host, what="it can't be written down safely") from err
     return source
 
 
