@@ -33,7 +33,7 @@ from scraper.contract import (
 
 VIEWER = ".title > small, .patientInfo, li[data-seriesuuid]"
 IMAGE = r"^https?://[^/]+(?:/[^/?]+){3}/(?P<series>[^/?]+)/[^/?]+/[^/?]+\.dcm(?:\?|$)"  # six segments, the fourth a series
-TOTALS = re.compile(r"序列\D*(\d+)\D*影像\D*(\d+)")
+TOTALS = re.compile(r"序列\D{0,40}(\d{1,9})\D{0,40}影像\D{0,40}(\d{1,9})")
 QUIET_S = 3.0  # without an image, before a series that is short of some is opened
 GIVE_UP_S = 12.0
 PAGE = r"""() => {

@@ -98,7 +98,7 @@ class Hinacom(Provider):
     )
     marks = (
         r"/{1,2}t/[0-9a-fA-F]{8,40}", r".*/(?:Study/(?:ViewImage|StudyView|StandAloneReport)|ImageViewer/StudyView)\?.*",
-        r"/r/[^/?#]+/accessionnumber/?", r".*/Account/ViewListLoginFree/.*", r".*/h5/(?:\?[^#]*)?#/share/detail\?.*",
+        r"/r/[^/?#]+/accessionnumber/?", r".*/Account/ViewListLoginFree/.*", r"[^?#]*/h5/(?:\?[^#]*)?#/share/detail\?.*",
     )  # fmt: skip
     calls = zfp.LISTED
     example = "https://demo.medicalimagecloud.com:10808/t/0a1b2c3d4e5f"
@@ -130,7 +130,9 @@ class Hinacom(Provider):
             async with page.expect_navigation():
                 await page.press("input[name=AuthorityCode]", "Enter")
         if face != "viewer":
-            match = re.search(r"(/[\w./-]*/?Study/ViewImage\?studyId=[^\"'<>\s]+)", await page.content())
+            match = re.search(
+                r"(?<![\w./-])[\w.-]*+(/[\w./-]*/?Study/ViewImage\?studyId=[^\"'<>\s]+)", await page.content()
+            )
             if match is None:
                 raise CredentialsRefused(
                     PASSWORD.name if face == "login" else PHONE_LAST4.name, host=link.host
@@ -184,7 +186,7 @@ async def _password(link: ShareLink, session: Session) -> str:
     report = await session.post(
         login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url}
     )
-    match = re.search(r"[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+", report.text)
+    match = re.search(r"(?<![\w./:-])[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+", report.text)
     if match is None:
         said = Page(report.text).words("body")[:80]
         over = gone(said, host=link.host)

@@ -32,6 +32,7 @@ from scraper.cli_options import (
     Source,
     Timeout,
     Verbose,
+    announce_code,
     asker,
     settings_of,
 )
@@ -183,6 +184,7 @@ def _sources(
 
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
+    announce_code(settings)
     runner = SourceRunner(
         settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0
     )

@@ -29,6 +29,7 @@ from scraper.cli_options import (
     SeriesPattern,
     Timeout,
     Verbose,
+    announce_code,
     asker,
     settings_of,
 )
@@ -201,6 +202,7 @@ class _Batch:
         settings, talk = self.settings, console(err=True)
         if settings.insecure:
             complain(say("insecure-warning", settings.language))
+        announce_code(settings)
         for _, outcome in self.refused:
             self._print(outcome)
         interrupted = False

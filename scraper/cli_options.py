@@ -43,7 +43,12 @@ Password = Annotated[
     typer.Option(metavar="VALUE", help="Short for --answer password=VALUE; also CLOUDFILM_PASSWORD."),
 ]
 ProviderName = Annotated[
-    str, typer.Option("--provider", metavar="NAME", help="Use this recipe; `universal` forces capture.")
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Use this recipe; `universal` forces capture; FILE.py is code that runs as you.",
+    ),
 ]
 Browser = Annotated[
     BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")
@@ -74,6 +79,14 @@ Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More 
 Lang = Annotated[
     Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
 ]
+
+
+def announce_code(settings: Settings) -> None:
+    """Say, the first time, which providers are not ours but code of somebody's own."""
+    from scraper.foreign_code import unannounced
+
+    for name in unannounced(settings.provider):
+        complain(say("provider.is-code", settings.language, name=name))
 
 
 def settings_of(

@@ -14,6 +14,8 @@ from scraper.model import QUESTIONS, Problem
 from scraper.safe_text import one_line, visible
 from scraper.settings import Language
 
+_MAX_PHRASE = 400  # characters; ours are shorter, what a site says may be of any length
+
 
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
@@ -35,7 +37,7 @@ def _phrases() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
 
 def phrase(text: str, language: Language) -> str:
     """What an error names inside its sentence, in the user's language; words that no phrase covers stay as they are."""
-    if language is Language.EN:
+    if language is Language.EN or len(text) > _MAX_PHRASE:
         return text
     plain, filled = _phrases()
     if text in plain:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +14,29 @@ from typing import Any, Final
 
 from scraper import registry
 from scraper.capture import By, Capture, learn, promote
+from scraper.capture.source_guard import UnsafeSource, check_source
 from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture.write import Identity, Learnt, Writer
 from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
-from scraper.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
+from scraper.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
+from scraper.isolation import bare_environment
 from scraper.leftovers import RunFolder
 from scraper.model import Header
 from scraper.pipeline import Run
 from scraper.session.traffic import Exchange
 
+_LOAD_S: Final = 60.0  # an import takes one second; a loaded machine some more
+_LOAD: Final = """
+import sys
+from pathlib import Path
+import pydantic
+from scraper import contract, registry
+from scraper import fence
+fence.limit(memory=1 << 30, file_size=0)
+fence.fence_files()
+fence.fence_calls()
+registry.from_file(Path(sys.argv[1]))().shape()
+"""
 SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 
 
@@ -54,12 +71,26 @@ async def learn_link(run: Run, given: str) -> Written:
     seen = await run.watched(given, _watch)
     if isinstance(seen, Written):
         return seen
-    source = Writer(seen.learnt).text()
     link = seen.learnt.link
+    source = written_source(seen.learnt)
     if found := next((one for one in seen.forbidden if one in source), None):
         raise NotLearnt(host=link.host, what=f"a value of {len(found)} characters would stand in the file")
     count = await _proven(run, source, seen)
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
+
+
+def written_source(learnt: Learnt) -> str:
+    """The provider's text, held against what may stand in such a file.
+
+    Raises:
+        NotLearnt: something of the site can't be written down safely.
+    """
+    try:
+        source = Writer(learnt).text()
+        check_source(source)
+    except UnsafeSource as err:
+        raise NotLearnt(host=learnt.link.host, what="it can't be written down safely") from err
+    return source
 
 
 async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
@@ -188,6 +219,29 @@ def _name(link: ShareLink) -> str:
     return unique
 
 
+def _load_apart(path: Path, link: ShareLink) -> None:
+    """Import the written file in a process that has none of the user's answers, environment or files of its own.
+
+    Raises:
+        NotLearnt: it does not load there.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603  # this very interpreter
+            [sys.executable, "-P", "-c", _LOAD, str(path)],
+            env=bare_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_LOAD_S,
+            check=False,
+            cwd=path.parent,
+        )
+    except subprocess.TimeoutExpired as err:
+        raise NotLearnt(host=link.host, what="what was written does not load in time") from err
+    if done.returncode:
+        raise NotLearnt(host=link.host, what="what was written does not load")
+
+
 async def _proven(run: Run, source: str, seen: _Seen) -> int:
     """How many instances the written provider lists on its own, without the browser; its first and last are DICOM.
 
@@ -198,7 +252,11 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
     with RunFolder() as folder:
         path = Path(folder) / f"{seen.learnt.name}.py"
         path.write_text(source, encoding="utf-8")
-        provider: Provider = registry.from_file(path)()
+        await asyncio.to_thread(_load_apart, path, link)
+        try:
+            provider: Provider = registry.from_file(path)()
+        except UsageError as err:
+            raise NotLearnt(host=link.host, what="what was written does not load") from err
 
     async def check(session: Session, found: list[Found]) -> int:
         series = [one for one in found if isinstance(one, Series)]

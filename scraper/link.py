@@ -19,7 +19,7 @@ _LINK = re.compile(rf"(?i:https?)://(?:[!-;=?-~]|(?<==)[{CJK}]+|[{CJK}]+(?=[!-~]
 _BARE_LINK = re.compile(
     r"(?:[\w-]+\.)+[a-z]{2,}(?::\d{1,5})?/[!-~]*|(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[!-~]*", re.I
 )
-_GAP = r"\s*(?:是|为|is)?\s*[:：=]?\s*"
+_GAP = r"\s*+(?:(?:是|为|is)\s*+)?(?:[:：=]\s*+)?"
 _ACCESS_CODE = re.compile(
     rf"(?:安全码|提取码|访问码|分享码|授权码|查看码|access\s*code){_GAP}[「“\"'【\[]?([0-9A-Za-z]{{3,12}})",
     re.I,
@@ -28,9 +28,7 @@ _PASSWORD = re.compile(
     rf"(?i:(?:密码|口令|password|pwd){_GAP})[「“\"'【\[]?([!-~]{{3,32}}?)(?=[\s」”\"'】\],;]|$|[{CJK}])"
 )
 # Path segments made of plain words stay readable in a redacted link; anything else may be a token.
-_WORDS = re.compile(
-    r"(?:[A-Z]{0,4}[a-z]{3,}\d?|[A-Z]{2,6})(?:[-_.]?(?:[A-Z]{0,4}[a-z]{3,}\d?|[A-Z]{2,6}|\d{1,4}))*"
-)
+_WORDS = re.compile(r"(?:[A-Z]*+[a-z]{3,}+|[A-Z]{2,}+)(?:[-_.]?(?:[A-Z]*+[a-z]{3,}+|[A-Z]{2,}+|\d++))*+")
 _SHORT = re.compile(r"[A-Za-z]\w{0,2}|[A-Za-z]+[-_][A-Za-z]+")
 _PLAIN_LAST = frozenset(
     [
@@ -51,7 +49,9 @@ _PLAIN_LAST = frozenset(
         "app",
     ]
 )
-_GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^[^:：]*&[\w-]+=[!-~]*$")  # what follows a blank within an address
+_GOES_ON = re.compile(
+    r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$"
+)  # what follows a blank within an address
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 # PS3.5 6.2, VR AE: no backslash, no control characters
 _AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
@@ -192,7 +192,7 @@ class ShareLink:
 def _is_plain(segment: str, *, last: bool) -> bool:
     if not segment or _SHORT.fullmatch(segment) or (not last and re.fullmatch(r"[a-z]\w{0,3}", segment)):
         return True
-    if not _WORDS.fullmatch(segment) or len(segment) > 40:
+    if len(segment) > 40 or not _WORDS.fullmatch(segment):
         return False
     if last and "." not in segment and any(char.isdigit() for char in segment):
         return False

@@ -182,7 +182,7 @@ class _Pages:
 
 def _is_about(error: str, token: str) -> bool:
     """Whether an error may be the answer for a token: it names that one, or none."""
-    about = re.search(r"[\d.]+#\d+", error)
+    about = re.search(r"(?<![\d.])[\d.]+#\d+", error)
     return about is None or about[0] == token
 
 

@@ -36,7 +36,7 @@ CALLED = r"/nwservice/rispacsresp/[^/?#]+"
 DONE = "2000"
 IN_FRAGMENT = r"#(?P<token>[^&=#?/]*_SIGN_[^&#?]+)(?:&[^#]*)?"
 OBJECT_KEYS = ("ossKey", "file", "fileHash")
-PREFIX = re.compile(r"\s*PK:", re.IGNORECASE)
+PREFIX = re.compile(r"(?<!\s)\s*PK:", re.IGNORECASE)
 # A check that a person passes; a signature's or a token's is the site's own.
 CHECK = re.compile(r"验证码|请[^，,。；]{0,8}验证|(?:先|需要?|须|未)[^，,。；]{0,6}验证")
 MASKED_NAME = re.compile(r"影像云-(.+)")  # the title of the shared page: 西安市影像云-张**

@@ -48,7 +48,7 @@ LAPSED = re.compile(
 ARCHIVED = re.compile(r"归档|超过.{0,6}期限|已清理|已过期")
 PREPARING = re.compile(r"正在准备|准备中|正在(?:打包|压缩|生成|调取)|请稍[后候]")
 CLOSED = re.compile(r"无权|权限|未开放|不提供|不允许|禁止|次数.{0,4}上限")
-_GB = re.compile(rb"charset\s*=\s*[\"']?\s*(gb2312|gbk|gb18030|x-gbk|cp936)", re.I)
+_GB = re.compile(rb"charset\s*+=\s*+(?:[\"']\s*+)?(gb2312|gbk|gb18030|x-gbk|cp936)", re.I)
 _SAYS = re.compile(r"alert\s*\(\s*(['\"])(.+?)\1", re.S)
 _GOES = re.compile(
     r"location(?:\.href)?\s*=\s*['\"]([^'\"]+)['\"]|location\.(?:replace|assign)\(\s*['\"]([^'\"]+)['\"]"

@@ -31,10 +31,11 @@ REPORTED = r"/api/OAuth/User/StudyReport\?"
 VIEWER = r"\bvar\s+imgInfo\w*\s*=\s*'.*\"imageURL\""
 """What the viewer's page has and no other, also where a person saved it."""
 _STEP = re.compile(
-    r"\bvar\s+(?P<name>\w+)\s*=\s*(?P<literal>'.*?');[ \t]*(?:\r?\n|$)"
+    r"\bvar\s+(?P<name>\w+)\s*=\s*(?=')"
     r"|\bWV_Add(?P<kind>Patient|Study|Series|Image)Info\(\s*(?P<added>\w+)\s*\)",
     re.S,
 )
+_LITERAL_ENDS = re.compile(r"';[ \t]*+(?:\r?\n|$)")
 _PAIR = re.compile(r'"(\w+)"\s*:\s*("(?:[^"\\]|\\.)*")')
 _SERIES_OF = re.compile(r"\bserObj(\w+)\.serIndex")
 
@@ -147,6 +148,21 @@ def _series(one: _Listed, api: str, headers: Mapping[str, str], study: Study) ->
     )
 
 
+def _steps(page: str) -> Iterator[tuple[re.Match[str], str]]:
+    """The assignments of literals, each with its literal, and the registrations, in the order of the page."""
+    at, has_ends = 0, True
+    while step := _STEP.search(page, at):
+        at = step.end()
+        if not step["name"]:
+            yield step, ""
+        elif has_ends:
+            end = _LITERAL_ENDS.search(page, at + 1)
+            has_ends = end is not None
+            if end is not None:
+                yield step, page[at : end.start() + 1]
+                at = end.end()
+
+
 def _walk(page: str) -> Iterator[_Listed]:
     """The series in the order of registration; an image belongs to the last one registered before it.
 
@@ -154,9 +170,9 @@ def _walk(page: str) -> Iterator[_Listed]:
     """
     literals: dict[str, str] = {}
     series: list[_Listed] = []
-    for step in _STEP.finditer(page):
+    for step, literal in _steps(page):
         if step["name"]:
-            literals[step["name"]] = step["literal"]
+            literals[step["name"]] = literal
         elif step["kind"] == "Series":
             series.append(_Listed(_pairs(literals.get(step["added"], ""))))
         elif step["kind"] == "Image":

@@ -11,7 +11,7 @@ from scraper.contract import Study, whole
 
 CLASSES = {"CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1"}
 SEXES = {"男": "M", "女": "F"}
-DECIMAL = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+DECIMAL = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d+)?")
 Json = dict[str, object]
 
 

@@ -26,9 +26,9 @@ _COUNT: Final = re.compile(
     re.IGNORECASE,
 )
 _EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
-_STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w*?(date|time)$", re.IGNORECASE)
+_STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w{0,40}?(date|time)$", re.IGNORECASE)
 _STUDY_KEY: Final = re.compile(
-    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
+    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w{0,40}?(id|uid|no|num|number|code|key)$",
     re.IGNORECASE,
 )
 

@@ -90,12 +90,20 @@ class Template:
             out += [WRITTEN[way](value), literal]
         return "".join(out)
 
-    @property
-    def shape(self) -> re.Pattern[str]:
-        """What addresses of this template look like."""
-        return re.compile(
-            re.escape(self.literals[0]) + "".join(".+?" + re.escape(one) for one in self.literals[1:]), re.S
-        )
+    def fits(self, address: str) -> bool:
+        """Whether an address may be made by this template: its literals in their order, and something in every blank."""
+        first, last = self.literals[0], self.literals[-1]
+        if len(self.literals) == 1:
+            return address == first
+        at, end = len(first), len(address) - len(last)
+        if not address.startswith(first) or not address.endswith(last):
+            return False
+        for literal in self.literals[1:-1]:
+            found = address.find(literal, at + 1, end)
+            if found < 0:
+                return False
+            at = found + len(literal)
+        return at < end
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,8 +297,7 @@ def _proven(template: Template, group: Sequence[Record], requested: Sequence[str
         given[address] = record
     made = {one for some in addresses.values() for one in some}
     proofs = made & set(requested)
-    shape = template.shape
-    against = [one for one in requested if one not in made and template.literals[0] and shape.fullmatch(one)]
+    against = [one for one in requested if one not in made and template.literals[0] and template.fits(one)]
     once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
     is_shared = least > MIN_PROOFS and sum(map(len, once.values())) > len(
         made

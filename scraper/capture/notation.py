@@ -21,6 +21,7 @@ from scraper.page import Page
 SHORTEST: Final = 40  # characters; a shorter literal lists nothing
 MAX_DEPTH: Final = 40
 MAX_TOKENS: Final = 1_000_000  # of one script
+READ_AGAIN: Final = 8  # how often all of a script may be read, in all readings that begin at its many places
 MAX_TEXT: Final = 32 * 2**20
 MAX_ELEMENTS: Final = 500_000
 
@@ -30,10 +31,11 @@ _PARSED: Final = re.compile(
 )
 _LONG_TEXT: Final = re.compile(r"([\"'])([A-Za-z0-9+/_-]{400,}={0,2})\1")
 _TOKEN: Final = re.compile(
-    r"(?:\s+|//[^\n]*|/\*.*?\*/)*(?:(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`$\\]*`)"
-    r"|(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_$][\w$]*)|(?P<mark>[{}\[\],:]))",
+    r"(?:(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`$\\]*`)"
+    r"|(?P<number>-?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d+)?)|(?P<word>[A-Za-z_$][\w$]*)|(?P<mark>[{}\[\],:]))",
     re.S,
 )
+_BLANK: Final = re.compile(r"\s++|//[^\n]*+")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
 _CONTROL: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}
 _WORDS: Final = {"true": True, "false": False, "null": None, "undefined": None}
@@ -134,11 +136,13 @@ def from_script(text: str) -> Iterator[Any]:
 
 
 class _Literals:
-    """Reads literals of a script's text; all of its readings share one budget."""
+    """Reads literals of a script's text; all of its readings share one budget, of tokens and of characters."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._left = MAX_TOKENS
+        self._characters = READ_AGAIN * len(text) + 2**16
+        self._last_comment = text.rfind("*/")
         self._at = 0
 
     def read(self, at: int) -> tuple[Any, int]:
@@ -152,11 +156,25 @@ class _Literals:
 
     def _next(self) -> re.Match[str]:
         self._left -= 1
+        start = self._at
+        self._skip_blanks()
         found = _TOKEN.match(self._text, self._at)
-        if found is None or self._left < 0:
+        self._characters -= (found.end() if found else self._at) - start
+        if found is None or self._left < 0 or self._characters < 0:
             raise ValueError
         self._at = found.end()
         return found
+
+    def _skip_blanks(self) -> None:
+        """Go behind blanks and comments; a comment that nothing closes is none."""
+        while True:
+            blank = _BLANK.match(self._text, self._at)
+            if blank is not None:
+                self._at = blank.end()
+            elif self._text.startswith("/*", self._at) and self._at + 2 <= self._last_comment:
+                self._at = self._text.index("*/", self._at + 2) + 2
+            else:
+                return
 
     def _value(self, token: re.Match[str], depth: int) -> Any:
         if depth > MAX_DEPTH:

@@ -31,10 +31,9 @@ _RS: Final = re.compile(
     r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))(?P<rest>[^?#]*)"
 )
 _STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
-_WADO: Final = re.compile(
-    r"(?:wadouri:|dicomweb:)?((?:https?:)?/?[^\"'`\s<>\\(),{}]*\?[^\"'`\s<>\\(),{}]*requestType=WADO[^\"'`\s<>\\(),{}]*)(?![{`])",
-    re.IGNORECASE,
-)
+_RUN: Final = re.compile(r"[^\"'`\s<>\\(),{}]++")  # an address, or a piece of one, within any text
+_LOADERS: Final = ("wadouri:", "dicomweb:")  # a viewer's own words before an address
+MAX_ADDRESS: Final = 8192  # characters
 _NAMED: Final = re.compile(r"(?<=[?&])studyInstanceUIDs?=([^&#]+)", re.IGNORECASE)
 _UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
@@ -305,7 +304,19 @@ def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
         budget -= len(body)
         if "requesttype=wado" in body.lower():
             plain = html.unescape(body.replace("\\/", "/").replace("\\u0026", "&"))
-            yield from (match[1] for match in _WADO.finditer(plain))
+            yield from _wado_in(plain)
+
+
+def _wado_in(text: str) -> Iterator[str]:
+    """The WADO-URI addresses that stand in a text."""
+    for run in _RUN.finditer(text):
+        address = run[0]
+        if len(address) > MAX_ADDRESS or "requesttype=wado" not in address.lower().partition("?")[2]:
+            continue
+        if text[run.end() : run.end() + 1] in ("{", "`"):
+            address = address[:-1]  # the mark of a template's blank, or its last letter
+        loader = next((one for one in _LOADERS if address.lower().startswith(one)), "")
+        yield address[len(loader) :]
 
 
 def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
@@ -352,7 +363,7 @@ async def listed_by_wado_uri(
     session: Session, exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
 ) -> list[Series]:
     """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing."""
-    found = wado_uris(exchanges, page_url, lists)
+    found = await asyncio.to_thread(wado_uris, exchanges, page_url, lists)
     series = [
         with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
         for (study, uid), instances in found.items()

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from scraper.capture import learn
 from scraper.capture.promote import own_headers
+from scraper.capture.source_guard import identifier
 from scraper.errors import SiteError
 from scraper.link import ShareLink
 from scraper.schema import decode_text
@@ -25,6 +26,8 @@ SHORTEST: Final = 3  # characters of a value of the link that are looked for els
 MAX_CALLS: Final = 8
 MAX_TEXT: Final = 8 * 2**20
 _WORD: Final = re.compile(r"[\w.%~+-]+")
+_NAME_BEFORE: Final = re.compile(r"(?<![\w.-])([\w.-]+)=$")
+MAX_NAME: Final = 128  # characters of a parameter's name that are looked at
 _PLAIN: Final = re.compile(
     r"[A-Za-z]{1,32}(?:[_.-][A-Za-z]{1,32})*[_.-]?\d{0,2}(?:\.[A-Za-z]{1,5}\d?)?|\d{1,4}(?:\.\d{1,4}){0,2}|\W+"
 )
@@ -247,7 +250,8 @@ def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
     used: Counter[str] = Counter()
 
     def group(name: str, value: str, kind: str) -> str:
-        plain = re.sub(r"\W|^(?=\d)", "_", name).lower().strip("_") or "code"
+        plain = identifier(name)
+        plain = "code" if plain == "field" else plain
         used[plain] += 1
         name = plain if used[plain] == 1 else f"{plain}{used[plain]}"
         found[name] = value
@@ -304,7 +308,7 @@ def _is_plain(word: str) -> bool:
 def _named(text: str) -> Iterator[tuple[str, str]]:
     """Words, each with the parameter's name that it is the value of."""
     for match in _WORD.finditer(text):
-        before = re.search(r"([\w.-]+)=$", text[: match.start()])
+        before = _NAME_BEFORE.search(text[max(match.start() - MAX_NAME, 0) : match.start()])
         is_name = text[match.end() : match.end() + 1] == "="
         word = match.group().strip("._~+-")
         if word and not is_name:

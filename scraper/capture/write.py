@@ -10,13 +10,40 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scraper.capture import learn
+from scraper.capture.source_guard import (
+    CONTRACT_NAMES,
+    UnsafeSource,
+    class_name,
+    host_words,
+    identifier,
+    literal,
+    raw_literal,
+    template,
+)
 from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
 from scraper.link import ShareLink
 from scraper.model import QUESTIONS
+from scraper.schema import Reply
 
 TAKEN: Final = frozenset(
-    ("copy", "dict", "json", "schema", "construct", "validate", "fields")
-)  # names that a Reply has
+    (*(name for name in dir(Reply) if not name.startswith("_")), "list", "str")
+)  # names that a Reply has, and those that its annotations need
+RESERVED: Final = frozenset(
+    (
+        "answer",
+        "encode_query",
+        "headers",
+        "instances",
+        "link",
+        "listing",
+        "number",
+        "place",
+        "quoted",
+        "read",
+        "self",
+        "session",
+    )
+)  # of the written functions
 LINE: Final = 110
 QUOTED: Final = '''
 
@@ -65,15 +92,8 @@ class _Model:
 
     def attribute(self, key: str) -> str:
         """The key as a Python name."""
-        words = (
-            re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", re.sub(r"\W", "_", key))
-            .lower()
-            .strip("_")
-        )
-        words = words if words and not words[0].isdigit() else f"field_{words}"
-        if keyword.iskeyword(words) or words in TAKEN or words.startswith("model_"):
-            words += "_"
-        return words
+        words = identifier(key, TAKEN)
+        return f"{words}_" if words.startswith("model_") else words
 
     def add(self, key: str, kind: str, default: str = "") -> str:
         """A field; gives its attribute."""
@@ -81,7 +101,7 @@ class _Model:
         others = {self.attribute(one) for one in self.fields if one != key}
         while attribute in others:
             attribute += "_"
-        alias = f'alias="{_escaped(key)}"' if attribute != key else ""
+        alias = f"alias={literal(key)}" if attribute != key else ""
         given = ", ".join(part for part in (default, alias) if part)
         self.fields[key] = f"{attribute}: {kind}" + (f" = Field({given})" if given else "")
         return attribute
@@ -127,18 +147,25 @@ class Writer:
             fitted("from scraper.contract import ", "(", sorted(self._names, key=_import_order), ")", 0)
             + "\n",
             *(f"\n{model.text}\n" for model in self._models),
-            f"\nclass {_class_name(learnt.name)}(Provider):",
-            f'    name = "{learnt.name}"',
+            f"\nclass {self._provider_name()}(Provider):",
+            f"    name = {literal(learnt.name)}",
             "    # assumed: from one link; its values are the named groups",
-            f"    route = r{_quoted(learnt.route)}",
+            f"    route = {raw_literal(learnt.route)}",
             *([f"    asks = ({listed})"] if asks else []),
-            f'    deployments = (Deployment("{host_of(learnt.link)}", "{learnt.link.host}"),)  # its name goes here',
+            f"    deployments = (Deployment({literal(host_of(learnt.link))}, {literal(learnt.link.host)}),)"
+            "  # its name goes here",
             *self._marks(),
             "",
             "    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:",
             body,
         ]
         return "\n".join(lines).rstrip("\n") + "\n" + helper
+
+    def _provider_name(self) -> str:
+        """The class's name: none of Python's or of the contract's."""
+        name = class_name(self._learnt.name)
+        is_taken = keyword.iskeyword(name) or hasattr(builtins, name) or name in CONTRACT_NAMES
+        return f"{name}Site" if is_taken or name in {model.name for model in self._models} else name
 
     # ---- the head
 
@@ -149,7 +176,7 @@ class Writer:
         notes = dict.fromkeys(["the route's shape, from one link", *learnt.tracer.assumed])
         assumed = "\n".join(f"assumed: {note}" for note in notes)
         return (
-            f'"""{learnt.link.host}: a viewer that was watched once, not yet looked at by a person.\n\n'
+            f'"""{host_words(learnt.link.host)}: a viewer that was watched once, not yet looked at by a person.\n\n'
             f"facts:    cloudfilm learn, {learnt.month}: one link, {learnt.rule.proofs} requests of the viewer reproduced\n"
             f"asks:     {asks}\nserves:   {kind}\nverified: the link that it was learnt from, {learnt.month}\n\n"
             f'{assumed}\n"""\n'
@@ -232,7 +259,7 @@ class Writer:
         return "listing" if number == self._learnt.listing else f"reply{number + 1}"
 
     def _json(self, value: Text | float | None) -> str:
-        return self._value(value) if isinstance(value, tuple) else repr(value)
+        return self._value(value) if isinstance(value, tuple) else literal(value)
 
     # ---- the loops over the list
 
@@ -291,7 +318,7 @@ class Writer:
     def _reference(self, reference: Reference) -> str:
         match reference:
             case FromLink(group):
-                return f"link['{group}']"
+                return "link['" + identifier_of(group) + "']"
             case Answered(question):
                 return f"session.answer({question.upper()})"
             case FromReply(call, path):
@@ -309,7 +336,7 @@ class Writer:
             if last or (isinstance(following, int) and place == len(path) - 2):
                 expression += "." + model.add(step, "str" if last else "list[str]")
             else:
-                inner = self._inner(f"{model.name.removesuffix('Reply')}{_class_name(step)}")
+                inner = self._inner(f"{model.name.removesuffix('Reply')}{class_name(step)}")
                 expression += "." + model.add(
                     step, f"list[{inner.name}]" if isinstance(following, int) else inner.name
                 )
@@ -388,7 +415,7 @@ class _Walk:
                 self._made[0] = self._writer.reply_model()
             else:
                 key = next(str(step) for step in reversed(self._steps[:place]) if step != "*")
-                name = _class_name(key) + "Reply"
+                name = class_name(key) + "Reply"
                 while name in {model.name for model in self._made.values()}:
                     name = "Inner" + name
                 self._made[place] = _Model(name)
@@ -431,22 +458,13 @@ class _Walk:
         """The name of the loop over the array that is step ``place``."""
         if place not in self._names:
             key = next((str(step) for step in reversed(self._steps[:place]) if step != "*"), "item")
-            name = _Model("").attribute(key).rstrip("_")
+            name = _Model("").attribute(key).rstrip("_") or "item"
             is_last = "*" not in self._steps[place + 1 :]
             single = name[:-3] + "y" if name.endswith("ies") and name != "series" else name.removesuffix("s")
             single = f"one_{single}" if keyword.iskeyword(single) or hasattr(builtins, single) else single
             single = {"serie": "one_series", "item": "item", "list": "entry"}.get(single, single)
-            if single in (
-                *self._names.values(),
-                "listing",
-                "instances",
-                "number",
-                "place",
-                "link",
-                "session",
-                "headers",
-            ):
-                single = "image" if is_last else f"{single}_{place}"
+            if single in self._names.values() or single in RESERVED or single.startswith(("reply", "place")):
+                single = "image" if is_last and single != "image" else f"{single}_{place}"
             self._names[place] = single
         return self._names[place]
 
@@ -546,7 +564,7 @@ def fitted(
 
 def mapping(items: Mapping[str, str], indent: int) -> str:
     """A dict's display."""
-    pairs = [f'"{_escaped(name)}": {value}' for name, value in items.items()]
+    pairs = [f"{literal(name)}: {value}" for name, value in items.items()]
     return fitted("", "{", pairs, "}", indent)
 
 
@@ -555,27 +573,19 @@ def formatted(pieces: Sequence[tuple[str, str]]) -> str:
     if len(pieces) == 1 and pieces[0][0] == "value":
         return pieces[0][1]
     if all(kind == "literal" for kind, _ in pieces):
-        return _quoted("".join(text for _, text in pieces))
-    inner = "".join(
-        _escaped(text).replace("{", "{{").replace("}", "}}") if kind == "literal" else "{" + text + "}"
-        for kind, text in pieces
-    )
-    return f'f"{inner}"'
+        return literal("".join(text for _, text in pieces))
+    return template(pieces)
 
 
-def _escaped(text: str) -> str:
-    """As it stands between double quotes."""
-    return text.encode("unicode_escape").decode("ascii").replace('"', '\\"')
+def identifier_of(group: str) -> str:
+    """A named group of the route, which stands in quotes within a formatted text.
 
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if '"' not in text else repr(text)
-
-
-def _class_name(name: str) -> str:
-    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)
-    joined = "".join(word[:1].upper() + word[1:] for word in words) or "Item"
-    return joined if not joined[0].isdigit() else f"Site{joined}"
+    Raises:
+        UnsafeSource: it is no plain name.
+    """
+    if not group.isascii() or not group.isidentifier():
+        raise UnsafeSource("a name of the link can't be written down")
+    return group
 
 
 def _import_order(name: str) -> tuple[int, str]:

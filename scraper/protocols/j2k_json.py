@@ -12,7 +12,7 @@ from typing import Any
 from scraper.errors import CorruptInstance, NotAnImage
 from scraper.model import Tags, TagValue
 
-_TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*,?\s*([0-9A-Fa-f]{4})\s*\)?")
+_TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
 
 
 def tags(body: bytes) -> Tags:

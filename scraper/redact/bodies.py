@@ -17,6 +17,7 @@ from scraper.assemble import disguised, stream
 from scraper.errors import CorruptInstance
 from scraper.protocols import multipart
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.redact.markup import scripts_in
 from scraper.redact.scripts import Scripts
 from scraper.redact.texts import Texts
 from scraper.redact.words import is_field
@@ -276,7 +277,7 @@ class Bodies:
 
 def _programs_in(page: str) -> list[str]:
     """The scripts of a page, and the handlers and addresses in its tags as if they were scripts."""
-    found = re.findall(r"(?is)<script[^>]*>(.*?)</script>", page)
+    found = scripts_in(page)
     handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
     addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
     lower = [f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", one))}"' for one in addresses]

@@ -24,6 +24,7 @@ _HANZI: Final = (
 )
 _UPPER: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRIES: Final = 64
+_LONG: Final = 1024  # bytes
 _DATE: Final = re.compile(r"(\d{4})(\D*)(\d{2})(\D*)(\d{2})")
 UID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){3,}")
 
@@ -117,14 +118,15 @@ class Names:
         return shown
 
     def _seed(self, text: str) -> int:
-        return int.from_bytes(hmac.digest(self._key, text.encode(), "sha256")[:16])
+        return int.from_bytes(hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")[:16])
 
     def _draws(self, text: str, attempt: int) -> Iterator[int]:
         count = 0
+        named = text.encode("utf-8", "surrogatepass")
+        if len(named) > _LONG:
+            named = hashlib.sha256(named).digest()  # each block would read all of it again
         while True:
-            block = hmac.digest(
-                self._key, f"{attempt}/{count}/{text}".encode("utf-8", "surrogatepass"), hashlib.sha256
-            )
+            block = hmac.digest(self._key, f"{attempt}/{count}/".encode() + named, hashlib.sha256)
             yield from (int.from_bytes(block[at : at + 4]) for at in range(0, 32, 4))
             count += 1
 

@@ -8,28 +8,25 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from scraper.redact.markup import tokens
 from scraper.redact.names import UID
 from scraper.redact.texts import Texts
 from scraper.redact.words import PATIENT_KEY, is_field, is_on_screen
 
-_MARKUP: Final = re.compile(
-    r"(?is)(?P<script><script\b[^>]*>)(?P<code>.*?)(?P<end></script\s*>)|(?P<style><style\b.*?</style\s*>)|(?P<comment><!--.*?-->)"
-    r"|(?P<cdata><!\[CDATA\[.*?\]\]>)|(?P<tag></?[a-z_][^\s<>/]*(?:\s(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)?/?>|<[!?][^>]*>)|(?P<text>[^<]+|<)"
-)
-_ATTRIBUTE: Final = re.compile(r"""([\w:.@-]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>=]+)""")
+_ATTRIBUTE: Final = re.compile(r"""(?<![\w:.@-])([\w:.@-]++)(\s*+=\s*+)("[^"]*"|'[^']*'|[^\s"'<>=]+)""")
 _KEPT_ATTRIBUTES: Final = re.compile(
     r"class|id|style|type|rel|lang|charset|role|for|width|height|target|method|name|size|cols|rows|colspan|rowspan|viewbox|d|fill|stroke.*|"
     r"xmlns.*|xsi:.*|http-equiv|async|defer|crossorigin|enctype|autocomplete|tabindex|version|encoding|media|accept.*|min|max|step|maxlength",
     re.IGNORECASE,
 )
 _CODE: Final = re.compile(
-    r"(?P<comment>/\*.*?\*/|(?<![:\\\"'/])//[^\n]*)"
+    r"(?P<comment>/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)|(?<![:\\\"'/])//[^\n]*)"
     r"|(?P<string>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`)"
-    r"|(?P<regex>(?<=[(,=:\[!&|?{};])\s*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*)"
+    r"|(?P<regex>(?<=[(,=:\[!&|?{};])\s*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n]){0,200}\]|[^/\\\n\[])++/[a-z]*)"
     r"|(?P<number>(?<![\w.$#])\d{5,}(?![\w.]))",
     re.DOTALL,
 )
-_KEY: Final = re.compile(r"[\"'`]?([\w$\u3400-\u9fff]+)[\"'`]?\s*\]?\s*[:=]\s*$")
+_KEY: Final = re.compile(r"[\"'`]?([\w$\u3400-\u9fff]{1,80})[\"'`]?\s{0,8}\]?\s{0,8}[:=]\s{0,8}$")
 _NUMBER_OF_ONE: Final = re.compile(r"(?:id|no|num|code|uid|phone|card)$", re.IGNORECASE)
 _IN_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z_-]+")
 _COMPARED: Final = re.compile(r"""(?:===?|!==?|\bcase)\s*["']([A-Za-z][A-Za-z_-]{1,30})["']""")
@@ -40,6 +37,8 @@ _VALUES: Final = re.compile(
 )
 _LITERAL_WORD: Final = re.compile(r"(?<=[\"'`])[A-Za-z]{3,}(?=[\"'`])")
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
+_READ_AGAIN: Final = 4  # how often all of a program may be read in vain, beside
+_READ_AT_LEAST: Final = 2**20  # so many characters
 
 
 class Scripts:
@@ -60,16 +59,11 @@ class Scripts:
         """A page, or any XML: element and attribute names stay."""
         out: list[str] = []
         inside = [""]
-        for match in _MARKUP.finditer(text):
-            kind, piece = match.lastgroup, match.group()
-            if match["code"] is not None:
-                is_data = "json" in match["script"].lower()
-                code = match["code"]
-                out += [
-                    self._tag(match["script"]),
-                    self._data(code) if is_data else self.script(code),
-                    match["end"],
-                ]
+        for token in tokens(text):
+            kind, piece = token.kind, token.piece
+            if kind == "script":
+                shown = self._data(token.code) if "json" in token.opening.lower() else self.script(token.code)
+                out += [self._tag(token.opening), shown, token.closing]
             elif kind == "comment":
                 out.append("<!-- -->")
             elif kind == "style":
@@ -78,7 +72,9 @@ class Scripts:
                 out.append(f"<![CDATA[{self._said(piece[9:-3], inside[-1])}]]>")
             elif kind == "tag":
                 self._enter(piece, inside)
-                out.append(piece if piece.startswith(("<!", "<?")) else self._tag(piece, is_xml=is_xml))
+                out.append(self._tag(piece, is_xml=is_xml))
+            elif kind == "declaration":
+                out.append(piece)
             else:
                 out.append(self._said(piece, inside[-1] if is_xml else ""))
         return "".join(out)
@@ -206,7 +202,7 @@ def _is_a_value(text: str) -> bool:
     if (
         is_on_screen(text)
         or re.search(r"[<>{}#/()]", text)
-        or re.fullmatch(r"[a-z]+(?:[A-Z_-][A-Za-z]*)*", text)
+        or re.fullmatch(r"[a-z]++(?:[A-Z_-][A-Za-z_-]*+)?", text)
     ):
         return False
     return not is_field(text) or text[:1].isupper()
@@ -216,13 +212,18 @@ def _data_in(code: str) -> list[tuple[int, int, Any]]:
     """JSON objects and arrays that a program is given as they are: start, end, value."""
     found = []
     at = 0
+    left = _READ_AGAIN * len(code) + _READ_AT_LEAST  # characters that may be read in vain
     decoder = json.JSONDecoder()
     for match in re.finditer(r"[=(:,]\s*(?=[\[{]\s*[\"{\[])", code):
-        if match.end() < at:
+        if match.end() < at or left < 0:
             continue
         try:
             value, end = decoder.raw_decode(code, match.end())
+        except json.JSONDecodeError as err:
+            left -= err.pos - match.end()
+            continue
         except (ValueError, RecursionError):
+            left -= _READ_AT_LEAST // 64
             continue
         if value and (isinstance(value, dict) or isinstance(value[0], (dict, list))):
             found.append((match.end(), end, value))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from scraper.redact.names import UID, Names
+from scraper.redact.phrases import Phrases
 from scraper.redact.words import COUNT_KEY, DROPPED_HEADERS, KEPT_HEADERS, PERSONAL_KEY, PLAIN, is_on_screen
 
 _CJK: Final = "\u3400-\u9fff\uf900-\ufaff"
@@ -21,11 +22,12 @@ _TOKEN: Final = re.compile(
     r"|(?P<number>(?<![\w.])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w]))"
     rf"|(?P<chinese>[{_CJK}]+)|(?P<word>[^\W_]+)",
 )
-_PERCENT: Final = re.compile(r"(?:[\w.~-]|%[0-9A-Fa-f]{2})*%[0-9A-Fa-f]{2}(?:[\w.~-]|%[0-9A-Fa-f]{2})*")
+_PERCENT: Final = re.compile(r"(?<![\w.~-])[\w.~-]*+(?:%[0-9A-Fa-f]{2}[\w.~-]*+)++")
 _PAIR: Final = re.compile(r"(?<![\w%])([A-Za-z_][\w.\[\]-]{0,60})=([^&#;\s\"'<>]*)")
 _ESCAPED: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _SECONDS: Final = range(946_684_800, 2_208_988_800)  # 2000 to 2040
+MAX_NESTING: Final = 8  # encodings and pairs within each other that are taken apart; deeper ones are words
 SHORT: Final = 3  # digits of a number that may stay where nothing says that it is a person's
 KNOWN_AT_LEAST: Final = 4  # characters of a replaced value that is looked for in texts that stay
 
@@ -43,7 +45,8 @@ class Texts:
         self.hosts = hosts
         # words that the viewer's own program uses in addresses and comparisons
         self.program: set[str] = set()
-        self._known: re.Pattern[str] | None = None
+        self._nesting = 0
+        self._known: Phrases | None = None
         self._known_size = -1
 
     # ---- what DICOM objects ask for
@@ -84,6 +87,17 @@ class Texts:
         """
         if not text or text.isspace():
             return text
+        if self._nesting >= MAX_NESTING:
+            personal = bool(key and PERSONAL_KEY.search(key))
+            return _TOKEN.sub(lambda match: self._token(match, key, personal=personal, lenient=lenient), text)
+        self._nesting += 1
+        try:
+            return self._nested(text, key, lenient=lenient)
+        finally:
+            self._nesting -= 1
+
+    def _nested(self, text: str, key: str, *, lenient: bool) -> str:
+        """The same, with what is packed, encoded or paired within it taken apart."""
         personal = bool(key and PERSONAL_KEY.search(key))
         packed = self._packed(text)
         if packed is not None:
@@ -255,10 +269,10 @@ class Texts:
         if not text.isascii() and self._known_size != len(given):
             wanted = [one for one in given if _is_telling(one, self.names)]
             self._known_size = len(given)
-            chinese = sorted((one for one in wanted if not one.isascii()), key=len, reverse=True)
-            self._known = re.compile("|".join(map(re.escape, chinese))) if chinese else None
+            chinese = [one for one in wanted if not one.isascii()]
+            self._known = Phrases(chinese) if chinese else None
         if self._known is not None and not text.isascii():
-            text = self._known.sub(lambda match: given[match.group()], text)
+            text = self._known.replaced(text, given.__getitem__)
         return _KNOWN.sub(lambda match: self._telling(match.group()), text)
 
     def _telling(self, word: str) -> str:

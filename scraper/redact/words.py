@@ -12,7 +12,8 @@ PLAIN: Final = frozenset(_LISTS["plain"].split())
 KEPT_HEADERS: Final = frozenset(_LISTS["kept_headers"].split())
 DROPPED_HEADERS: Final = frozenset(_LISTS["dropped_headers"].split())
 ON_SCREEN: Final = tuple(sorted(_LISTS["on_screen"].split(), key=len, reverse=True))
-_ON_SCREEN: Final = re.compile(f"(?:{'|'.join(ON_SCREEN)})+")
+_WORDS_ON_SCREEN: Final = frozenset(ON_SCREEN)
+_LENGTHS: Final = sorted({len(word) for word in ON_SCREEN})
 PERSONAL_KEY: Final = re.compile(
     r"patient|(?<!file)(?<!host)(?<!class)(?<!tag)(?<!node)(?<!user)name|realname|username|^xm|xingming|phone|mobile|^tel|birth|idcard|"
     r"id_?no$|identity|sfz|sex|gender|(?:^|_|patient)age$|addr|hospital|doctor|physician|operator|referring|diagnos|finding|impression|"
@@ -30,12 +31,26 @@ COUNT_KEY: Final = re.compile(
     r"slope|intercept|spacing|thickness|position|orientation|interval|frames?$|max|min$|limit|percent|progress|status|code$|expire",
     re.IGNORECASE,
 )
-FIELD: Final = re.compile(r"[A-Za-z_$@][A-Za-z_$@.:-]*\d{0,3}[A-Za-z_$.:-]*\d{0,2}|[0-9A-Fa-f]{8}")
+FIELD: Final = re.compile(r"[A-Za-z_$@][A-Za-z_$@.:-]*+\d{0,3}[A-Za-z_$.:-]*+\d{0,2}|[0-9A-Fa-f]{8}")
 
 
 def is_on_screen(text: str) -> bool:
     """Whether Chinese text is made of a page's own wording and nothing else; single characters alone may be a name."""
-    return _ON_SCREEN.fullmatch(text) is not None and any(word in text for word in ON_SCREEN if len(word) > 1)
+    return _is_made_of_words(text) and any(word in text for word in ON_SCREEN if len(word) > 1)
+
+
+def _is_made_of_words(text: str) -> bool:
+    """Whether the text can be cut into such words; each place is looked at once."""
+    reached = [True] + [False] * len(text)
+    furthest = 0
+    for at in range(len(text)):
+        if at > furthest:
+            return False
+        for length in _LENGTHS if reached[at] else ():
+            if text[at : at + length] in _WORDS_ON_SCREEN and at + length <= len(text):
+                reached[at + length] = True
+                furthest = max(furthest, at + length)
+    return bool(text) and reached[-1]
 
 
 def is_field(key: str) -> bool:

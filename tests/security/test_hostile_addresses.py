@@ -26,7 +26,7 @@ INSIDE = (
     "[2001:0:53aa:64c:0:0:3f57:b2fe]", "[fe80::5efe:c0a8:4d01]", "[2001:db8::1]",
     "169.254.169.254", "[fe80::1]", "[fd00::1]", "[fc00::1]", "[fec0::1]", "100.64.0.1", "100.127.255.254", "224.0.0.1",
     "239.255.255.250", "[ff02::1]", "255.255.255.255", "240.0.0.1", "0.0.0.0", "0", "[::]", "198.18.0.1", "192.0.2.1",  # noqa: S104  # asked for, not bound
-    "１２７.0.0.1", "①②⑦.⓪.⓪.①", "192。168。77。1", "router.lan", "nas.local", "metadata.google.internal", "box.home.arpa",  # noqa: RUF001  # meant
+    "１２７.0.0.1", "①②⑦.⓪.⓪.①", "192。168。77。1", "router.lan", "nas.local", "metadata.google.internal", "box.home.arpa",  # meant
 )  # fmt: skip
 
 

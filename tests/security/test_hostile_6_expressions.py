@@ -1,0 +1,167 @@
+"""Row 6: no text of a site keeps the program busy: every expression on its pumped text, and every reader on hostile ones."""
+
+import pytest
+
+from scraper.capture import fresh, learn, notation, promote
+from scraper.capture.form import _GAP
+from scraper.link import ShareLink, addresses, parse, said_beside
+from scraper.page import Page, variables
+from scraper.redact import markup
+from scraper.redact.bodies import Bodies
+from scraper.redact.names import Names
+from scraper.redact.phrases import Phrases
+from scraper.redact.texts import Texts
+from scraper.redact.words import is_field, is_on_screen
+from scraper.session.traffic import Exchange
+from tests.security import pump
+
+KB = 1024
+UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
+    "scraper.capture.learn", "scraper.lang", "scraper.link", "scraper.protocols.multipart", "scraper.redact.markup",
+    "scraper.registry", "scraper.session.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
+}  # fmt: skip
+
+
+def test_hostile_6_the_pump_finds_what_takes_long():
+    for source, flags in (
+        (r"(?:a+)+$", 0), (r"[\w.-]+@", 0), (r"<!--.*?-->", 16), (r"\s*,?\s*x", 0), (r"(a|aa)+$", 0), (r"x.*y.*z", 0),
+    ):  # fmt: skip
+        found = pump.Found("here", pump.re.compile(source, flags), {"search"})
+        assert any(pump.takes_longer(found, text, 0.2) for text in pump.hard_texts(found.pattern, 20_000)), (
+            source
+        )
+
+
+def test_hostile_6_every_expression_is_linear():
+    slow = [
+        f"{found.place} {found.pattern.pattern!r} {text[:40]!r}"
+        for found, text in pump.slow_ones(9_000, 0.15, 3)
+    ]
+    assert slow == []
+
+
+@pytest.mark.thorough
+def test_hostile_6_every_expression_is_linear_on_every_pump():
+    slow = [
+        f"{found.place} {found.pattern.pattern!r} {text[:40]!r}"
+        for found, text in pump.slow_ones(24_000, 0.4)
+    ]
+    assert slow == []
+
+
+def test_hostile_6_no_expression_escapes_the_search():
+    found = pump.expressions()
+    assert len(found) > 250
+    assert {place.partition(":")[0] for place in pump.expressions.unresolved} <= UNRESOLVED
+
+
+def exchange(body: str) -> Exchange:
+    data = body.encode()
+    return Exchange(
+        "https://a.test/list", "xhr", headers={"content-type": "text/plain"}, body=data, size=len(data)
+    )
+
+
+def bodies() -> Bodies:
+    return Bodies(Texts(Names()))
+
+
+def times(piece: str, size: int = 160 * KB) -> str:
+    return piece * (size // len(piece))
+
+
+BUSY = {
+    "wado": lambda: promote.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
+    "wado with marks": lambda: promote.wado_uris([exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"),
+    "wado, one long word": lambda: promote.wado_uris([exchange(times("a?b&requestType=WADO"))], "https://a.test/"),
+    "scripts": lambda: bodies().body(("<html>" + times("<script")).encode(), "text/html"),
+    "opened scripts": lambda: bodies().body(("<html>" + times("<script>a")).encode(), "text/html"),
+    "comments": lambda: bodies().body(("<html>" + times("<!-- ")).encode(), "text/html"),
+    "cdata": lambda: bodies().body(("<?xml version='1.0'?><a>" + times("<![CDATA[ ")).encode(), "text/xml"),
+    "styles": lambda: bodies().body(("<html>" + times("<style ")).encode(), "text/html"),
+    "tags in quotes": lambda: bodies().body(("<html>" + times('<a "<a" ')).encode(), "text/html"),
+    "attributes": lambda: bodies().body(("<html><a " + times("a") + ">").encode(), "text/html"),
+    "ticks": lambda: bodies().body(("function " + times("`\\")).encode(), "text/javascript"),
+    "comments of a program": lambda: bodies().body(("var a = 1; " + times("/*")).encode(), "text/javascript"),
+    "expressions of a program": lambda: bodies().body(("var a = 1; " + times("=/[")).encode(), "text/javascript"),
+    "a program's data": lambda: bodies().body(("var a = 1; " + times('={"a"')).encode(), "text/javascript"),
+    "UIDs": lambda: bodies().body(times("1.2.").encode(), "text/plain"),
+    "base64": lambda: bodies().body(times("QUFB", 64 * KB).encode(), "text/plain"),
+    "pairs": lambda: bodies().body(times("a=").encode(), "text/plain"),
+    "percents": lambda: bodies().body(("%" + times("25")).encode(), "text/plain"),
+    "words of a page": lambda: bodies().body(times("患者姓名").encode() + "某".encode(), "text/plain"),
+    "on screen": lambda: is_on_screen(times("患者姓名") + "某"),
+    "field": lambda: is_field(times("a") + "!"),
+    "markup": lambda: list(markup.tokens(times("<a '<b \"<!--<![CDATA[<script <style <!x"))),
+    "known phrases": lambda: Phrases([times("某", 3 * 60), *(f"某{n}" for n in range(2000))]).replaced(times("某"), str),
+    "openings": lambda: list(notation.from_script(times("={/*"))),
+    "openings with a comment": lambda: list(notation.from_script(times("={/*") + "*/")),
+    "blanks": lambda: list(notation.from_script("=[" + times(" "))),
+    "nested": lambda: list(notation.from_script(times("=[" + '"a",' * 9, 512 * KB))),
+    "strings": lambda: [*notation.from_script(times("=\"[\\")), *notation.from_script(times("JSON.parse( '\\"))],
+    "envelope": lambda: notation.from_envelope("42" + times("[")),
+    "page": lambda: list(notation.from_html("<html>" + times("<p a='{[' b=\"[\">", 128 * KB))),
+    "XML": lambda: notation.from_xml("<a>" + times("<b>") + "</a>"),
+    "variables": lambda: variables(times("var a = \"\\")),
+    "form": lambda: Page("<form>" + times("<input name=a value=b>", 128 * KB)).form(),
+    "labels": lambda: _GAP.sub("", times("名 \u3000") + times("\u3000")),
+    "share text": lambda: said_beside("x", "密码" + times(" ") + "访问码" + times(" ")),
+    "payload": lambda: addresses("https://a.test/ " + times("&a=b") + "\n:"),
+    "link": lambda: parse("https://a.test/" + times("aaaaaaa1111/", 8000)).redacted,
+    "long segments": lambda: ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted,
+    "requests": lambda: fresh.Fresh([f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]),
+    "template": lambda: learn.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUSY)
+def test_hostile_6_no_text_keeps_a_reader_busy(name):
+    """160 KB take linear work well under a second; what is not linear takes minutes."""
+    with pump.processor_time(4.0):
+        BUSY[name]()
+
+
+def test_hostile_6_what_is_cut_by_hand_is_cut_as_before():
+    page = (
+        '<!DOCTYPE html><html><!-- a > b --><script type="x">if (a < b) "</p>"</SCRIPT ><style>p > a {}</style >'
+        "<p class='a>b' id=c>text &lt; <b/>more < less<br /><![CDATA[ <x> ]]></p><?php x ?>"
+    )
+    tokens = list(markup.tokens(page))
+    assert "".join(token.piece for token in tokens) == page
+    assert [token.kind for token in tokens if token.kind != "text"] == [
+        "declaration", "tag", "comment", "script", "style", "tag", "tag", "tag", "cdata", "tag", "declaration",
+    ]  # fmt: skip
+    script = next(token for token in tokens if token.kind == "script")
+    assert (script.opening, script.code, script.closing) == (
+        '<script type="x">',
+        'if (a < b) "</p>"',
+        "</SCRIPT >",
+    )
+
+
+def test_hostile_6_wado_addresses_are_found_as_before():
+    text = (
+        '{"a": "wadouri:https://a.test/wado?requestType=WADO&objectUID=1.2", b: `'
+        "/wado?x=1&requesttype=WADO&o=${uid}`} ?requestType=WADO"
+    )
+    found = list(promote._wado_in(text))
+    assert found == [
+        "https://a.test/wado?requestType=WADO&objectUID=1.2",
+        "/wado?x=1&requesttype=WADO&o=",
+        "?requestType=WADO",
+    ]
+
+
+@pytest.mark.parametrize(
+    "address, fits",
+    [
+        ("a/1/b/2", True),
+        ("a//b/2", False),
+        ("a/1/b/", False),
+        ("a/1/b/b/2", True),
+        ("x/1/b/2", False),
+        ("a/1/c/2", False),
+    ],
+)
+def test_hostile_6_a_template_fits_as_before(address, fits):
+    assert learn.Template(("a/", "/b/", ""), (("x", 0), ("y", 0))).fits(address) is fits
