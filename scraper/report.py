@@ -30,6 +30,7 @@ from scraper import document
 from scraper.errors import CloudfilmError
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result, Status, StudyResult
+from scraper.problems import merge_equal
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
@@ -54,8 +55,9 @@ def show(
     """
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
-    for problem in result.problems:
-        console.print(f"[yellow]•[/] {escape(describe_problem(problem, language))}")
+    for problem, times in merge_equal(result.problems):
+        often = f" (×{times})" if times > 1 and not problem.instances else ""
+        console.print(f"[yellow]•[/] {escape(describe_problem(problem, language) + often)}")
     if isinstance(result.error, CloudfilmError):
         talk.print(f"[red]✗[/] {escape(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
@@ -95,7 +97,8 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
         )  # fmt: skip
     if study.series:
         console.print(table)
-    for problem in (*study.problems, *(one for series in study.series for one in series.problems)):
+    problems = (*study.problems, *(problem for series in study.series for problem in series.problems))
+    for problem, times in merge_equal(problems):
         named = ", ".join(problem.instances[:NAMED_AT_MOST])
         more = (
             f" … (+{len(problem.instances) - NAMED_AT_MOST})"
@@ -103,7 +106,9 @@ def _show_study(study: StudyResult, console: Console, language: Language, *, lis
             else ""
         )
         mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
-        console.print(f"{mark} {escape(describe_problem(problem, language))} [dim]{escape(named)}{more}[/]")
+        often = f" (×{times})" if times > 1 and not problem.instances else ""
+        words = escape(describe_problem(problem, language) + often)
+        console.print(f"{mark} {words} [dim]{escape(named)}{more}[/]")
     if study.output is not None:
         console.print(f"→ [bold]{escape(str(study.output))}[/]", soft_wrap=True)
 

@@ -29,6 +29,7 @@ CUTS = 2  # times that an instance's answer breaks off on its way before its fra
 NOT_OFFERED = (405, 501)  # no such resource at this service
 REFUSED = (403, 404)  # of this instance, or of instances altogether: the frames tell
 OTHER_KIND = (400, 406, 415)  # another Accept may do
+MOST_AT_ONCE = 512 * 2**20  # bytes of several frames
 RENDERED_ACCEPT = "image/jpeg, image/png"
 
 
@@ -55,6 +56,8 @@ class WadoRsFetch:
         self._on_bytes = on_bytes
         self._metadata = wado_rs.SeriesMetadata()
         self._cut: Counter[str] = Counter()
+        self._gives_files = False  # then an object without pixels that does not come is lost, not left out
+        self._gives_files = False  # then an object without pixels that does not come is lost, not left out
         self._shows_pictures: dict[str, bool] = {}  # host → does it render what it does not give out
 
     async def fetch(
@@ -78,9 +81,8 @@ class WadoRsFetch:
             parts = await wado_rs.from_frames(source, self._bytes, self._metadata, self._partly(into))
             await rebuild(parts)
         except NotAnImage:
-            raise (
-                refusal if isinstance(refusal, (MissingInstances, SiteUnreachable)) else NotAnImage()
-            ) from None
+            is_lost = self._gives_files or isinstance(refusal, (MissingInstances, SiteUnreachable))
+            raise (refusal if is_lost else NotAnImage()) from None
         except (CorruptInstance, MissingInstances, SessionLapsed) as err:
             if isinstance(refusal, SiteUnreachable):  # the file may come the next time
                 raise refusal from err
@@ -107,7 +109,12 @@ class WadoRsFetch:
                 if response.status in NOT_OFFERED:
                     break
                 if response.status in REFUSED:
-                    return MissingInstances(why="HTTP 404") if response.status == 404 else SessionLapsed()
+                    host = urlsplit(source.url).hostname
+                    return (
+                        MissingInstances(why="HTTP 404")
+                        if response.status == 404
+                        else SessionLapsed(host=host)
+                    )
                 self._sending.judge(response, answer)
                 kind = response.headers.get("content-type", "")
                 try:
@@ -117,6 +124,7 @@ class WadoRsFetch:
                         raise
                     return err
                 await asyncio.to_thread(assemble.admit, into)
+                self._gives_files = True
                 return None
         finally:
             answer.unlink(missing_ok=True)
@@ -141,6 +149,8 @@ class WadoRsFetch:
                         raise
                     response = err.begun
                 self._sending.judge(response, None)
+                if body.stat().st_size > MOST_AT_ONCE:
+                    raise CorruptInstance(what="an answer that is far too large")
                 return replace(response, body=await asyncio.to_thread(body.read_bytes), path=None)
             finally:
                 body.unlink(missing_ok=True)
