@@ -20,6 +20,7 @@ from scraper.errors import (
     NotAnImage,
     NotOriginalDicom,
     NotThereYet,
+    PageBehindLink,
     QueryTooWide,
     SessionLapsed,
     ShareCancelled,
@@ -89,6 +90,8 @@ class Provider:
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
         marks: expressions like ``route`` that betray the platform on a host that no row lists.
         user_agent: where the site gives other answers to other browsers.
+        behind: expressions for ``host/path?query#fragment`` of pages that a link of this platform leads to. Such an address
+            which is no link itself, copied after the redirect, counts only in the session that opened it.
         mobile: the page wants a phone's screen and touch.
         example: an invented link, for the README's table.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
@@ -105,6 +108,7 @@ class Provider:
     deployments: ClassVar[tuple[Deployment, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
+    behind: ClassVar[tuple[str, ...]] = ()
     mobile: ClassVar[bool] = False
     example: ClassVar[str] = ""
     saved_page: ClassVar[str] = ""
@@ -172,7 +176,7 @@ __all__ = [
     "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsRefused", "CredentialsRequired",
     "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
     "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
-    "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider",
+    "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PageBehindLink", "PixelParts", "Problem", "Provider",
     "QueryTooWide", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
     "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags",
     "TagsAndPixels", "TooManyStudies", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text",
