@@ -136,6 +136,15 @@ async def test_verdicts_12_frames_that_came_are_used_and_the_rest_asked_for_sing
         assert service.asked.count("frames") < 40
 
 
+@pytest.mark.parametrize("breaks_off", ["file", "file 206"])
+async def test_verdicts_12_a_file_that_always_breaks_off_is_taken_from_its_frames(breaks_off, tmp_path):
+    study = chest_ct(slices=2, localizers=0, size=32, seed=167)
+    result = await grabbed(AwkwardService(study, Manners(breaks_off=breaks_off)), tmp_path)
+    assert (result.exit_code, result.counts.saved) == (ExitCode.COMPLETE, len(study.instances))
+    origins = {series.modality: series.origin for series in result.studies[0].series}
+    assert origins == {"CT": Origin.REBUILT, "SR": Origin.ORIGINAL}
+
+
 # ---- 13: files that are refused
 
 
@@ -247,17 +256,39 @@ async def test_hostile_7_frames_are_a_number_and_never_an_allocation(frames, tmp
     assert "number" in why or "Number" in why
 
 
-@pytest.mark.parametrize(
-    "tag", ["00280010", "00280011", "00280100", "00280002", "0020000D", "00080016", "00200032"]
-)
-@pytest.mark.parametrize(
-    "value", [None, "abc", 10**30, -5, [], {}, [[1]], "1" * 5000], ids=lambda v: str(v)[:12]
-)
+@pytest.mark.parametrize("tag", ["00280010", "00280100", "0020000D", "00200032"])
+@pytest.mark.parametrize("value", [None, "abc", 10**30, -5, {}, "1" * 5000], ids=lambda v: str(v)[:12])
 async def test_hostile_10_an_element_of_any_shape_is_no_crash(tag, value, tmp_path):
     study = chest_ct(slices=1, localizers=0, size=32, seed=166, dose_report=False)
     manners = Manners(refuses=("file",), changed={tag: {"vr": "UN", "Value": [value]}})
     result = await grabbed(AwkwardService(study, manners), tmp_path)
     assert result.exit_code != ExitCode.BUG
+
+
+ODD = (
+    None,
+    "abc",
+    7,
+    [],
+    {},
+    {"Value": None},
+    {"Value": "x"},
+    {"Value": [None]},
+    {"Value": [[]]},
+    {"Value": [10**400]},
+)
+
+
+@pytest.mark.parametrize("tag", ["0020000D", "0020000E", "00080018", "00201209", "00200011", "00100010"])
+async def test_hostile_10_a_row_of_any_shape_is_no_crash(tag, tmp_path):
+    study = chest_ct(slices=1, localizers=0, size=32, seed=168, dose_report=False)
+    service = AwkwardService(study, Manners())
+    with World(service) as world:
+        for odd in ODD:
+            service.manners = Manners(rows={tag: odd})
+            folder = tmp_path / str(ODD.index(odd))
+            result = await run(DicomWeb, Case("odd", service.link), world, folder)
+            assert result.exit_code in (*range(5, 10), ExitCode.COMPLETE), (odd, result.error)
 
 
 def test_hostile_7_a_list_of_frames_has_a_bound():
