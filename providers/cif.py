@@ -51,6 +51,7 @@ class Cif(Provider):
     asks = (ACCESS_CODE,)
     deployments = (Deployment("ge.jstumor.jszlyy.com.cn", "江苏省肿瘤医院", "南京"),)
     marks = (r"/CIF/(?:user/loginAccCode|film)\?(?:[^#]*&)?urlParam=[^&#]+.*",)
+    behind = (r"[^/]+/CIF/.*",)
     example = "http://ge.jstumor.jszlyy.com.cn:8080/CIF/user/loginAccCode?urlParam=AbCdEf0123456789"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

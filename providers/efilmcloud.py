@@ -126,6 +126,7 @@ class Efilmcloud(Provider):
     route = r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?|/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*"
     deployments = (Deployment("*.efilmcloud.com", "富医睿影 云胶片", "全国"),)
     marks = (r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",)
+    behind = (r"[^/]+\.efilmcloud\.com/pages/.*",)
     example = "https://demo.efilmcloud.com:8810/AbC123xyz"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

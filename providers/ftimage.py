@@ -137,6 +137,7 @@ class Ftimage(Provider):
         Deployment("app.ftimage.cn", "飞图影像", "全国"),
     )
     marks = (r"/dimage/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*",)
+    behind = (r"[^/]+/dimage/.*",)
     example = "https://yyx.ftimage.cn/dimage/index.html?stm=0a1b2c3d4e5f"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

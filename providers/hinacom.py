@@ -25,10 +25,10 @@ from scraper.contract import (
     Deployment,
     Field,
     Found,
-    MiniProgramOnly,
     NoSuchStudy,
     NotThereYet,
     Page,
+    PageBehindLink,
     Provider,
     Question,
     Reply,
@@ -158,12 +158,12 @@ async def _viewer(link: ShareLink, session: Session) -> Response:
     if "check" in named:
         return await _commission(link, session)
     if "report" in named:
-        raise MiniProgramOnly(link=link.redacted)
+        raise PageBehindLink(link=link.redacted)
     if "study" in named:
         page = await session.get(link.url)
         study = Page(page.text).attribute("input#StudyId, input[name=StudyId]", "value")
         if not study:
-            raise MiniProgramOnly(link=link.redacted)
+            raise PageBehindLink(link=link.redacted)
         return await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))
     back = next((value for name, value in link.params.items() if name.lower() == "returnurl"), "")
     if back:
@@ -172,7 +172,7 @@ async def _viewer(link: ShareLink, session: Session) -> Response:
     try:
         zfp.known(viewer)
     except SessionLapsed:  # the address of somebody's running session
-        raise MiniProgramOnly(link=link.redacted) from None
+        raise PageBehindLink(link=link.redacted) from None
     return viewer
 
 

@@ -18,4 +18,5 @@ class Jnrmyy(Provider):
     route = r"(?i:/[^?#]*(?:\?[^#]*|#[^?]*\?.*)\burltoken=[^&#]+.*)"
     deployments = (Deployment("yjp.jnrmyy.com", "济宁市第一人民医院", "山东"),)
     marks = (r"(?i:/(?:[\w-]+/)*Dicom/[^?#]*\?(?:[^#]*&)?urltoken=[^&#]+.*)",)
+    behind = (r"yjp\.jnrmyy\.com/Dicom/.*",)
     example = "https://yjp.jnrmyy.com/Dicom/Index?urltoken=ABCDEF0123456789"

@@ -103,6 +103,7 @@ class Kayicloud(Provider):
     route = r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]Token=)/[\w./-]*(?:\?[^#]*)?(?:#.*)?)"
     deployments = (Deployment("*.kayicloud.com", "卡易 无极云影像（dicomviewer.*）", "全国"),)
     marks = (r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]HospitalCode=)(?=.*[?&]Token=).*)",)
+    behind = (r"dicomviewer\.[^/]*kayicloud\.com/.*",)
     example = "https://dicomviewer.demo.kayicloud.com/?HospitalCode=H1&AccessionNo=A1&serverAddr=cHVibGlj&Token=eyJ0&Anony=2"
 
     def __init__(self) -> None:

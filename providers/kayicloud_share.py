@@ -56,6 +56,7 @@ class KayicloudShare(Provider):
     deployments = (Deployment("www.kayicloud.com", "卡易 无极云影像", "全国"),)
     marks = (route,)
     calls = STUDIES
+    behind = (r"(?i:[^/]+/viewer/s/?(?:\?[^#]*)?#!?/view.*)", r"(?i:[^/]+\.kayicloud\.com/viewer/.*)")
     example = "https://www.kayicloud.com/Viewer/s#/view?ids=01234567-89ab-cdef-0123-456789abcdef"
 
     def __init__(self) -> None:

@@ -28,6 +28,7 @@ class Ljjk(Provider):
     user_agent = WECHAT_PHONE  # other browsers are refused
     mobile = True
     calls = neuview.CALLED
+    behind = (r"[^/]+/NeuView/.*",)
     example = "https://mic.ljjk.org.cn/NeuView/mobile/?r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d&title=CT"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

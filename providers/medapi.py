@@ -67,6 +67,7 @@ class Medapi(Provider):
     )
     deployments = (Deployment("medapi.dsrmyy.cn", "联众 数字影像"),)
     marks = (r"/(?:sharevisit/mobile/digitalimage|redirect)/index(?:\.html)?/?\?(?:[^#]*&)?sid=[^&#]+.*",)
+    behind = (r"[^/]+/(?:sharevisit/mobile|oidc)/.*",)
     example = "http://medapi.dsrmyy.cn:9088/s/AbC123"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -34,6 +34,7 @@ class Mtywcloud(Provider):
     route = r"(?i:(?P<app>/[\w.-]*ICCWebClient[\w.-]*)/Image/Viewer/?\?(?=(?:[^#]*&)?DicomDirPath=[^&#]).*)"
     deployments = (Deployment("ss.mtywcloud.com", "明天医网", "全国"),)
     marks = (route,)
+    behind = (r"(?i:[^/]+/[\w.-]*ICCWebClient[\w.-]*/.*)",)
     example = "https://ss.mtywcloud.com/ICCWebClient/Image/Viewer?DicomDirPath=http%3A%2F%2Fstore%2FDICOMDIR&OrganizationID=ORG1&Token=0a1b"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -85,6 +85,7 @@ class Neusoft(Provider):
     route = rf"/short/[\w-]+/?(?:\?[^#]*)?|{PROFILE}"
     deployments = (Deployment("202.100.221.200:6087", "东软睿影（某医院）"),)
     marks = (PROFILE,)
+    behind = (r"[^/]+/M-Viewer/.*",)
     example = "http://202.100.221.200:6087/M-Viewer/#/profile/CHECK001?sign=eyJ0"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -137,6 +137,7 @@ class Nyfy(Provider):
     deployments = (Deployment("zhyl.nyfy.com.cn", "宁夏医科大学总医院", "宁夏"),)
     marks = (r"/viewImage/(?:\?[^#]*)?#/image\?(?:.*&)?data=[^&]+.*",)
     calls = r"/api/dispRender\?"
+    behind = (r"[^/]+/viewImage/[^#]*#/.*",)
     example = "http://zhyl.nyfy.com.cn:50647/viewImage/#/image?data=QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY3ODkw"
 
     def __init__(self) -> None:

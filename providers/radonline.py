@@ -36,6 +36,7 @@ class Radonline(Provider):
         r"/web\w*/activeImage\.html\?.*mergeParameters=.+",
     )
     calls = r"/activeImage\.html\?"
+    behind = (r"[^/]+/(?:web/fore-end/|web\w*/activeImage\.html).*",)
     example = "https://film.radonline.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=20260101010101&unitId=U001"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

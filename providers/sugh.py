@@ -114,6 +114,7 @@ class Sugh(Provider):
     asks = (ACCESS_CODE,)
     deployments = (Deployment("work.sugh.net", "深圳大学总医院", "深圳"),)
     marks = (route,)
+    behind = (r"[^/]+/[\w-]+/auth-viewer.*",)
     example = "https://work.sugh.net:8002/pc/auth-viewer?clinicalShareToken=0a1b2c3d"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -134,6 +134,7 @@ class Tjmucih(Provider):
     deployments = (Deployment("zlyy.tjmucih.cn", "天津市肿瘤医院（圆心云影）", "天津"),)
     marks = (r"(?=.*[?&]dignosis=[0-9a-fA-F]{32}(?![0-9a-fA-F])).+",)
     calls = IMAGE
+    behind = (r"[^/]+/yunyingxiang/.*",)
     example = "https://zlyy.tjmucih.cn/yunyingxiang/?dignosis=0123456789abcdef0123456789abcdef"
 
     def __init__(self) -> None:

@@ -81,6 +81,7 @@ class Wegopoly(Provider):
         r"/image/?\?(?:[^#]*&)?q=[\w-]{60,}={0,2}(?:&.*)?",
         r"/image/?\?(?=[^#]*\bstudyIndex=)(?=[^#]*\bacc=)[^#]*(?:#.*)?",
     )
+    behind = (r"cfsaas\.wegopoly\.com/image.*",)
     example = "https://cfsaas.wegopoly.com/image/?q=0a1b2c"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -59,6 +59,7 @@ class Wehzsy(Provider):
     route = r"(?i:(?=.*[?&#]rid=)/PC(?:/[\w.]*)?(?:\?[^#]*)?(?:#.*)?)"
     deployments = (Deployment("cloud.wehzsy.com", "杭州市第一人民医院", "浙江"),)
     marks = (r"/PC/.*share_report\?(?=.*\brid=)(?=.*\b[Ss]ignature=).*",)
+    behind = (r"cloud\.wehzsy\.com/PC\b.*",)
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -138,6 +138,9 @@ class Zscloud(Provider):
     route = r"/film/?(?:[\w.-]+)?(?:\?[^#]*)?#/?[\w/-]*\?(?:.*&)?code=[^&]+.*"
     deployments = (Deployment("zscloud.zs-hospital.sh.cn", "复旦大学附属中山医院", "上海"),)
     marks = (r"/film/(?:index\.html)?(?:\?[^#]*)?#/shared\?(?:.*&)?code=[^&]+.*",)
+    behind = (
+        r"[^/]+/film/web/[^#]*#/.*sharedStudy.*", r"[^/]+/viewer/2d/.*", r"[^/]+/viewer/(?:[\w.-]+/)+Viewer/Index.*",
+    )  # fmt: skip
     example = "https://zscloud.zs-hospital.sh.cn/film/#/shared?code=AbC123xyz"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

@@ -58,6 +58,7 @@ class Zy91(Provider):
     saved_page = radinfo.VIEWER
     saved_from = "https://yyx.zy91.com:6443/PC/#/saved"
     calls = radinfo.REPORTED
+    behind = (r"yyx\.zy91\.com/PC\b.*",)
     example = (
         "https://yyx.zy91.com:6443/PC/#/share_report?tel=&pid=P1&sid=A1&Expires=1900000000&Signature=abc%3D"
     )

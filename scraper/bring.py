@@ -25,6 +25,7 @@ from scraper.fetch import Fetcher
 from scraper.job import Job
 from scraper.model import Origin, Problem, StudyResult
 from scraper.opening import Opened, by_study, listed_again
+from scraper.problems import without_addresses
 from scraper.protocols.zip_archive import Member
 from scraper.settings import Settings
 from scraper.store import StudyStore, opened
@@ -221,7 +222,7 @@ def _put_away(
 def lost(study: Study, err: CloudfilmError) -> StudyResult:
     """One of several studies of which nothing came."""
     name = study.description or study.key or study.date or "?"
-    why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
+    why = without_addresses(err.said or str(err.values.get("why") or err.values.get("what") or err.code))
     return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
 
 

@@ -21,6 +21,7 @@ from scraper.errors import (
     NotAnImage,
     NotOriginalDicom,
     NotThereYet,
+    PageBehindLink,
     QueryTooWide,
     SessionLapsed,
     ShareCancelled,
@@ -91,6 +92,8 @@ class Provider:
         hosts: others of this platform, to which what is a person's own may go, wherever the link lies.
         marks: expressions like ``route`` that betray the platform on a host that no row lists.
         user_agent: where the site gives other answers to other browsers.
+        behind: expressions for ``host/path?query#fragment`` of pages that a link of this platform leads to. Such an address
+            which is no link itself, copied after the redirect, counts only in the session that opened it.
         mobile: the page wants a phone's screen and touch.
         example: an invented link, for the README's table.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
@@ -108,6 +111,7 @@ class Provider:
     hosts: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
+    behind: ClassVar[tuple[str, ...]] = ()
     mobile: ClassVar[bool] = False
     example: ClassVar[str] = ""
     saved_page: ClassVar[str] = ""
@@ -175,7 +179,7 @@ __all__ = [
     "Captured", "CloudfilmError", "Cookie", "CorruptInstance", "CredentialsError", "CredentialsRefused", "CredentialsRequired",
     "Deployment", "DownloadNotPermitted", "Field", "Found", "Held", "Instance", "LinkExpired",
     "MalformedArchiveLink", "MiniProgramOnly", "MissingInstances", "NoSuchStudy", "NotAnImage",
-    "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PixelParts", "Problem", "Provider",
+    "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PageBehindLink", "PixelParts", "Problem", "Provider",
     "QueryTooWide", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
     "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags",
     "TagsAndPixels", "TooManyStudies", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text",

@@ -127,6 +127,10 @@ class MiniProgramOnly(UnusableLink):
     """A code or address that belongs to a WeChat mini program's running session."""
 
 
+class PageBehindLink(MiniProgramOnly):
+    """The address of the page behind a share link, copied after the redirect: it counts only in the session that opened it."""
+
+
 class UnknownViewer(UnusableLink):
     """No recipe owns the link, and its page shows no viewer that can be captured."""
 

@@ -43,7 +43,7 @@ from scraper.session import Response, Session
 from scraper.session.resume import Resumable
 
 if TYPE_CHECKING:
-    from scraper.protocols import wado_rs
+    from scraper.wado_rs_fetch import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
@@ -74,7 +74,6 @@ class Fetcher:
         self._lost: CloudfilmError | None = None
         self._given_up = 0
         self._refused: set[str] = set()
-        self._gives_files = False  # a WADO-RS service did; then a file that is not there is lost, not refused
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
         """Bring one instance to ``into`` as a Part 10 file; says whether it is the site's own or was rebuilt.
@@ -175,7 +174,7 @@ class Fetcher:
                 meant = package.refused(response.status, stream.read(REFUSAL))
             if meant is not None:
                 raise meant
-        self._judge(response, response.path)
+        self.judge(response, response.path)
 
     def _note_failure(self, err: CloudfilmError) -> None:
         """Once as many instances in a row were given up as are in flight at a time, the site itself is gone."""
@@ -249,42 +248,20 @@ class Fetcher:
         return Fetched(source.origin)
 
     @cached_property
-    def _series_metadata(self) -> wado_rs.SeriesMetadata:
-        from scraper.protocols import wado_rs
+    def _dicomweb(self) -> WadoRsFetch:
+        from scraper.wado_rs_fetch import WadoRsFetch
 
-        return wado_rs.SeriesMetadata()
+        return WadoRsFetch(self, self._on_bytes)
 
     async def _wado_rs(self, source: WadoRs, into: Path) -> Fetched:
-        """As a Part 10 file, best Accept first; where instances are refused, from metadata and frames."""
-        from scraper.protocols import wado_rs
+        """As a Part 10 file; where instances are refused, from metadata and frames."""
+        rebuilt: list[Fetched] = []
 
-        answer = into.with_name(into.name + ".multipart")
-        missing = False
-        try:
-            for accept in wado_rs.INSTANCE_ACCEPTS:
-                request = Request(source.url, headers={**source.headers, "Accept": accept})
-                response = await self._send(request, answer)
-                if response.status in (400, 406, 415):
-                    continue
-                if response.status in (405, 501) or (response.status in (403, 404) and not self._gives_files):
-                    missing = response.status == 404
-                    break  # no such resource at this service
-                self._judge(response, answer)
-                await asyncio.to_thread(
-                    wado_rs.one_instance, answer, response.headers.get("content-type", ""), into
-                )
-                await asyncio.to_thread(assemble.admit, into)
-                self._gives_files = True
-                return Fetched(Origin.ORIGINAL)
-        finally:
-            answer.unlink(missing_ok=True)
-        try:
-            parts = await wado_rs.from_frames(source, self._bytes, self._series_metadata)
-            return await self._rebuild(parts, into)
-        except NotAnImage:
-            if not missing:
-                raise
-            raise MissingInstances(why="HTTP 404") from None
+        async def rebuild(parts: PixelParts) -> None:
+            rebuilt.append(await self._rebuild(parts, into))
+
+        is_file = await self._dicomweb.fetch(source, into, rebuild)
+        return Fetched(Origin.ORIGINAL) if is_file else rebuilt[-1]
 
     async def _tags_and_pixels(self, source: TagsAndPixels, into: Path) -> Fetched:
         if isinstance(source.tags, Request):
@@ -310,15 +287,16 @@ class Fetcher:
         return Fetched(Origin.REBUILT, rebuilt.problems)
 
     async def _bytes(self, request: Request) -> Response:
-        response = await self._send(request, None)
-        self._judge(response, None)
+        response = await self.send(request, None)
+        self.judge(response, None)
         self._on_bytes(len(response.body))
         return response
 
     async def _download(self, request: Request, into: Path) -> None:
-        self._judge(await self._send(request, into), into)
+        self.judge(await self.send(request, into), into)
 
-    async def _send(self, request: Request, into: Path | None) -> Response:
+    async def send(self, request: Request, into: Path | None) -> Response:
+        """Send one request, its body into a file where one is given; the host's pace follows its answers."""
         host = urlsplit(request.url).hostname or ""
         try:
             response = await self._session.request(
@@ -333,7 +311,7 @@ class Fetcher:
             self._session.http.pace.went_well(host)
         return response
 
-    def _judge(self, response: Response, into: Path | None) -> None:
+    def judge(self, response: Response, into: Path | None) -> None:
         """An answer that is no success becomes the error that it means."""
         if response.ok and response.status != 204:
             return

@@ -11,6 +11,7 @@ from scraper import assemble, verify
 from scraper.collect import Collected
 from scraper.errors import CloudfilmError, MissingInstances
 from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
+from scraper.problems import without_addresses
 from scraper.store import series_folder_name
 from scraper.verify import Checked
 
@@ -129,9 +130,8 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         uid = collected.uid_of_series.get(
             collected.series_of.get(name, ""), collected.series_of.get(name, "")
         )
-        reasons.setdefault(
-            (uid, err.code, str(err.values.get("why") or err.values.get("what") or err.code)), []
-        ).append(name)
+        why = without_addresses(str(err.values.get("why") or err.values.get("what") or err.code))
+        reasons.setdefault((uid, err.code, why), []).append(name)
     for (uid, _code, why), names in reasons.items():
         found.append(Problem("fetch-failed", tuple(names), {"why": why}, uid))
     for name_of_series, names in _grouped(collected.left_out, collected.series_of).items():

@@ -103,6 +103,7 @@ class Opener:
             job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
         owner = registry.find(share, self._settings.provider)
         if owner is None:
+            registry.refuse_page_behind_link(share)
             share, owner = await self._follow_short_link(share)
         if owner is None:
             if self._settings.browser is BrowserUse.NEVER:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper import kept, settings
-from scraper.errors import NoSuchFile, UnusableLink, UsageError
+from scraper.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
 from scraper.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
 from scraper.shape import Shape
 
@@ -146,6 +146,19 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
             raise UnusableLink(link=link.redacted)
         return Owner(universal() if chosen.name == UNIVERSAL else chosen(), matched)
     return next(iter(owners(link) or recognised(link)), None)
+
+
+def refuse_page_behind_link(link: ShareLink) -> None:
+    """Say so where an address that nobody owns is a page that some platform's link leads to.
+
+    Raises:
+        PageBehindLink: it is.
+    """
+    address = f"{link.host}{link.target}"
+    if any(
+        re.fullmatch(shown, address) for provider in known().by_name.values() for shown in provider.behind
+    ):
+        raise PageBehindLink(link=link.redacted)
 
 
 def from_file(path: Path) -> type[Provider]:

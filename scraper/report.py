@@ -30,6 +30,7 @@ from scraper.errors import CloudfilmError, leaves
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Problem, Result, Status, StudyResult
 from scraper.output import complain, markup
+from scraper.problems import merge_equal
 from scraper.safe_text import without_surrogates
 from scraper.settings import Language
 
@@ -58,8 +59,9 @@ def show(
     """
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
-    for problem in result.problems:
-        console.print(f"[yellow]•[/] {markup(describe_problem(problem, language))}")
+    for problem, times in merge_equal(result.problems):
+        often = f" (×{times})" if times > 1 and not problem.instances else ""
+        console.print(f"[yellow]•[/] {markup(describe_problem(problem, language) + often)}")
     if isinstance(result.error, CloudfilmError):
         talk.print(f"[red]✗[/] {markup(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
@@ -103,12 +105,15 @@ def _damaged(result: Result) -> set[str]:
     return {name for one in problems if one.fatal and one.code in DAMAGE for name in one.instances}
 
 
-def _show_problem(problem: Problem, console: Console, language: Language, *, of_folder: bool) -> None:
+def _show_problem(
+    problem: Problem, console: Console, language: Language, *, of_folder: bool, times: int = 1
+) -> None:
     most = FILES_NAMED_AT_MOST if of_folder else NAMED_AT_MOST
     named = ", ".join(problem.instances[:most])
     more = f" … (+{len(problem.instances) - most})" if len(problem.instances) > most else ""
     mark = "[red]•[/]" if problem.fatal else "[dim]•[/]"
-    words = markup(describe_problem(problem, language, of_folder=of_folder))
+    often = f" (×{times})" if times > 1 and not problem.instances else ""
+    words = markup(describe_problem(problem, language, of_folder=of_folder) + often)
     console.print(f"{mark} {words} [dim]{markup(named)}{more}[/]", soft_wrap=of_folder)
 
 
@@ -137,8 +142,9 @@ def _show_study(
         )  # fmt: skip
     if study.series:
         console.print(table)
-    for problem in (*study.problems, *(one for series in study.series for one in series.problems)):
-        _show_problem(problem, console, language, of_folder=of_folder)
+    problems = (*study.problems, *(problem for series in study.series for problem in series.problems))
+    for problem, times in merge_equal(problems):
+        _show_problem(problem, console, language, times=times, of_folder=of_folder)
     if study.output is not None:
         console.print(f"→ [bold]{markup(str(study.output))}[/]", soft_wrap=True)
 

@@ -5,9 +5,8 @@ facts: DICOM PS3.18 chapters 8 and 10; protocol page dicomweb, 2026-11
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from scraper.contract import (
@@ -19,6 +18,7 @@ from scraper.contract import (
     Instance,
     LinkExpired,
     NoSuchStudy,
+    Problem,
     Series,
     Session,
     SiteBusy,
@@ -26,15 +26,21 @@ from scraper.contract import (
     SiteUnreachable,
     Study,
     WadoRs,
-    whole,
     with_query,
 )
+from scraper.protocols import dicom_json
+from scraper.protocols.dicom_json import DataSet, text
 
 ACCEPTS = ("application/dicom+json", "application/json")  # the second where the first is refused with 406
 PAGE = 500  # asked for at a time; a server may give fewer
 MOST_PAGES = 400
 BEYOND = (400, 404, 416)  # what some servers say to a page past the last
-Attributes = Mapping[str, Any]
+MOST_LISTED = 200_000  # rows of one list; no study has more instances
+HIDDEN = (
+    1  # objects of a series that a service may count and not list (a rejection note), where its list is whole
+)
+STUDY_UID, SERIES_UID, SOP_UID = "0020000D", "0020000E", "00080018"
+SERIES_OF_STUDY, OF_STUDY, OF_SERIES = "00201206", "00201208", "00201209"  # NumberOf…Related…
 _MEANT: Mapping[int, type[CloudfilmError]] = {
     401: LinkExpired, 403: DownloadNotPermitted, 404: NoSuchStudy, 410: LinkExpired,
 }  # fmt: skip
@@ -57,6 +63,17 @@ class Service:
     files: str = ""
 
 
+@dataclass
+class _Rows:
+    """Rows of one query.
+
+    ``is_whole``: the list came to its end; one whose pages repeat may be capped.
+    """
+
+    found: list[DataSet]
+    is_whole: bool = True
+
+
 async def series(session: Session, service: Service, study_uid: str) -> AsyncIterator[Series]:
     """Every series of a study with all its instances.
 
@@ -69,54 +86,221 @@ async def series(session: Session, service: Service, study_uid: str) -> AsyncIte
         CredentialsRequired, CredentialsRefused, LinkExpired, DownloadNotPermitted: as the server's status says.
         NoSuchStudy: it has no such study. SiteChanged: no DICOM JSON.
     """
-    at = f"/studies/{quote(study_uid)}"
-    told = await _study(session, service, study_uid)
-    study = Study(
-        study_uid, value(told, "00080020"), "", value(told, "00081030"), person(told, "00100010"),
-    )  # fmt: skip
-    found = [one for one in await _listed(session, service, f"{at}/series") if value(one, "0020000E")]
-    if not found:
-        raise NoSuchStudy(host=session.link.host)
-    for one in found:
-        uid = value(one, "0020000E")
-        inside = f"{at}/series/{quote(uid)}"
-        uids = await _instances(session, service, inside)
-        files = f"{service.files or service.root}{inside}/instances/"
-        yield Series(
-            study_instance_uid=study_uid,
-            series_instance_uid=uid,
-            number=whole(value(one, "00200011")),
-            description=value(one, "0008103E"),
-            modality=value(one, "00080060"),
-            expected=len(uids),  # what can be had; the server's own count may hold hidden objects
+    for found in await StudyListing(session, service, study_uid).all_series():
+        yield found
+
+
+class StudyListing:
+    """What a service lists of one study; where its lists are shorter than its counts, or repeat, it is asked in other ways.
+
+    Args:
+        session: the link's.
+        service: where it is.
+        study_uid: Study Instance UID.
+    """
+
+    def __init__(self, session: Session, service: Service, study_uid: str) -> None:
+        self._session = session
+        self._service = service
+        self._uid = study_uid
+        self._at = f"/studies/{quote(study_uid)}"
+        self._about: DataSet = {}
+        self._across: _Rows | None = None  # the instances of all series, once they had to be asked for
+
+    async def all_series(self) -> list[Series]:
+        """The series in the service's order."""
+        self._about = await _study(self._session, self._service, self._uid)
+        rows = await self._series_rows()
+        listings = [await self._listing(row) for row in rows.values()]
+        counted = dicom_json.number(self._about, OF_STUDY)
+        if counted is not None and counted > sum(one.meant for one in listings) + len(listings) * HIDDEN:
+            await self._add_from_study(listings)
+        return self._described(listings, counted)
+
+    async def _series_rows(self) -> dict[str, DataSet]:
+        """Series Instance UID → what is said of it."""
+        refusal: CloudfilmError | None = None
+        try:
+            listed = await self._list(f"{self._at}/series")
+        except (SiteChanged, NoSuchStudy, DownloadNotPermitted) as err:
+            if not text(self._about, STUDY_UID):
+                raise
+            refusal, listed = err, _Rows([])
+        rows = {text(one, SERIES_UID): one for one in listed.found if text(one, SERIES_UID)}
+        counted = dicom_json.number(self._about, SERIES_OF_STUDY)
+        if refusal or (counted or 0) > len(rows) or (not listed.is_whole and counted is None):
+            more = await self._try_list("/series", {"StudyInstanceUID": self._uid})
+            rows = self._of_this_study(more.found, SERIES_UID) | rows
+        if not rows:
+            raise refusal or NoSuchStudy(host=self._session.link.host)
+        return rows
+
+    async def _listing(self, row: DataSet) -> _Listing:
+        """One series' instances: listed, else from the study's list, else from the metadata."""
+        made = _Listing(text(row, SERIES_UID), row, dicom_json.number(row, OF_SERIES))
+        at = f"{self._at}/series/{quote(made.uid)}"
+        refusal: CloudfilmError | None = None
+        try:
+            made.add(await self._list(f"{at}/instances"))
+        except (SiteChanged, NoSuchStudy, DownloadNotPermitted) as err:
+            refusal = err
+        ways = [self._add_from_list, self._add_from_metadata]
+        for add in (
+            ways if refusal is None else reversed(ways)
+        ):  # who lists none of one series lists none of a study
+            if made.is_short:
+                refusal = await add(made) or refusal
+        if not made.objects and refusal is not None:
+            raise refusal
+        return made
+
+    async def _add_from_list(self, made: _Listing) -> CloudfilmError | None:
+        across = await self._instances_of_study()
+        own = [one for one in across.found if text(one, SERIES_UID) == made.uid]
+        made.add(_Rows(own, is_whole=across.is_whole and bool(own)))
+        return None
+
+    async def _add_from_metadata(self, made: _Listing) -> CloudfilmError | None:
+        path = f"{self._at}/series/{quote(made.uid)}/metadata"
+        try:
+            made.add(_Rows(await _page(self._session, self._service, path, {})), is_metadata=True)
+        except (SiteChanged, NoSuchStudy, DownloadNotPermitted, SiteUnreachable) as err:
+            return err
+        return None
+
+    async def _add_from_study(self, listings: list[_Listing]) -> None:
+        """What the study's own list of instances holds beyond the series' lists, series that were not listed included."""
+        across = await self._instances_of_study()
+        known = {one.uid: one for one in listings}
+        for row in across.found:
+            uid = text(row, SERIES_UID)
+            if uid and uid not in known:
+                known[uid] = await self._listing(row)
+                listings.append(known[uid])
+            if uid:
+                known[uid].add(_Rows([row], is_whole=across.is_whole))
+
+    async def _instances_of_study(self) -> _Rows:
+        if self._across is None:
+            listed = await self._try_list(f"{self._at}/instances")
+            self._across = _Rows(
+                list(self._of_this_study(listed.found, SOP_UID).values()), is_whole=listed.is_whole
+            )
+        return self._across
+
+    def _of_this_study(self, rows: Sequence[DataSet], tag: str) -> dict[str, DataSet]:
+        """UID → row, of this study alone: not every service matches by what was asked for."""
+        return {
+            text(one, tag): one for one in rows if text(one, tag) and text(one, STUDY_UID) in ("", self._uid)
+        }
+
+    async def _list(self, path: str, asked: Mapping[str, str] | None = None) -> _Rows:
+        return await _listed(self._session, self._service, path, asked)
+
+    async def _try_list(self, path: str, asked: Mapping[str, str] | None = None) -> _Rows:
+        """A list that is a second way; one that is not to be had is empty."""
+        try:
+            return await self._list(path, asked)
+        except (SiteChanged, NoSuchStudy, DownloadNotPermitted, SiteUnreachable):
+            return _Rows([], is_whole=False)
+
+    def _described(self, listings: list[_Listing], counted: int | None) -> list[Series]:
+        about = self._about
+        study = Study(
+            self._uid, text(about, "00080020"), "", text(about, "00081030"), dicom_json.person(about, "00100010"),
+        )  # fmt: skip
+        if counted is not None and counted == sum(len(one.objects) for one in listings):
+            for one in listings:
+                one.is_whole = True
+        meant = sum(one.meant for one in listings)
+        missing = (counted or 0) - meant - sum(HIDDEN for one in listings if one.is_whole)
+        if missing > 0 and len(listings) == 1:
+            listings[0].counted = counted
+            listings[0].is_whole = False
+        found = [self._series(one, study) for one in listings]
+        if missing > 0 and len(listings) > 1:  # nobody says of which series
+            listed = sum(len(one.objects) for one in listings)
+            short = Problem("missing-instances", values={"saved": listed, "expected": counted or 0})
+            found[0] = replace(found[0], left_out=(*found[0].left_out, short))
+        return found
+
+    def _series(self, listing: _Listing, study: Study) -> Series:
+        service, row = self._service, listing.row
+        files = f"{service.files or service.root}{self._at}/series/{quote(listing.uid)}/instances/"
+        hidden = (listing.counted or 0) - len(listing.objects)
+        problems: tuple[Problem, ...] = ()
+        if listing.expected is not None and hidden > 0 and listing.expected == len(listing.objects):
+            values = {"counted": listing.counted or 0, "listed": len(listing.objects)}
+            problems = (Problem("counted-not-listed", values=values, fatal=False),)
+        return Series(
+            study_instance_uid=self._uid,
+            series_instance_uid=listing.uid,
+            number=dicom_json.number(row, "00200011"),
+            description=text(row, "0008103E"),
+            modality=text(row, "00080060"),
+            expected=listing.expected,
             study=study,
+            left_out=problems,
             instances=tuple(
                 Instance(
-                    sop, WadoRs(with_query(f"{files}{quote(sop)}", service.query), dict(service.headers))
+                    sop,
+                    WadoRs(
+                        with_query(f"{files}{quote(sop)}", service.query), dict(service.headers), metadata
+                    ),
                 )
-                for sop in uids
+                for sop, metadata in listing.objects.items()
             ),
         )
 
 
-async def _study(session: Session, service: Service, study_uid: str) -> Attributes:
+@dataclass
+class _Listing:
+    """One series: what is said of it, how many instances the service counts, and those that it names.
+
+    ``objects``: SOP Instance UID → its metadata, where that came.
+    """
+
+    uid: str
+    row: DataSet
+    counted: int | None
+    objects: dict[str, DataSet | None] = field(default_factory=dict)
+    is_whole: bool = False
+
+    def add(self, rows: _Rows, *, is_metadata: bool = False) -> None:
+        """Take over what a list names."""
+        for row in rows.found:
+            if uid := text(row, SOP_UID):
+                self.objects[uid] = row if is_metadata else self.objects.get(uid)
+        self.is_whole = self.is_whole or rows.is_whole
+
+    @property
+    def is_short(self) -> bool:
+        """Whether more may be had: none is named, the service counts more, or nothing says that the list is whole."""
+        if not self.objects:
+            return True
+        if self.counted is None:
+            return not self.is_whole
+        return self.counted - len(self.objects) > (HIDDEN if self.is_whole else 0)
+
+    @property
+    def expected(self) -> int | None:
+        """How many there are; None where nothing says so."""
+        if self.counted is None:
+            return len(self.objects) if self.is_whole else None
+        return max(self.counted, len(self.objects)) if self.is_short else len(self.objects)
+
+    @property
+    def meant(self) -> int:
+        return max(self.expected or 0, len(self.objects))
+
+
+async def _study(session: Session, service: Service, study_uid: str) -> DataSet:
     """What the service says of the study; nothing where it can't be searched, or gives others than were asked for."""
     try:
-        found = await _listed(session, service, "/studies", {"StudyInstanceUID": study_uid})
+        listed = await _listed(session, service, "/studies", {"StudyInstanceUID": study_uid})
     except (SiteChanged, NoSuchStudy, DownloadNotPermitted):
         return {}
-    return next((one for one in found if value(one, "0020000D") in ("", study_uid)), {})
-
-
-async def _instances(session: Session, service: Service, at: str) -> list[str]:
-    """The SOP Instance UIDs of a series; from its metadata where the service lists no instances."""
-    try:
-        found = await _listed(session, service, f"{at}/instances")
-    except (SiteChanged, NoSuchStudy):
-        found = []
-    if not found:
-        found = await _page(session, service, f"{at}/metadata", {})
-    return list(dict.fromkeys(uid for one in found if (uid := value(one, "00080018"))))
+    return next((one for one in listed.found if text(one, STUDY_UID) in ("", study_uid)), {})
 
 
 async def answers(session: Session, service: Service, study_uid: str) -> bool:
@@ -130,9 +314,12 @@ async def answers(session: Session, service: Service, study_uid: str) -> bool:
 
 async def _listed(
     session: Session, service: Service, path: str, asked: Mapping[str, str] | None = None
-) -> list[Attributes]:
-    """One QIDO-RS query, all its pages (PS3.18 8.3.4.4: ``limit``, ``offset``, and a Warning where more exist)."""
-    found: list[Attributes] = []
+) -> _Rows:
+    """One QIDO-RS query, all its pages (PS3.18 8.3.4.4: ``limit``, ``offset``, and a Warning where more exist).
+
+    A page that repeats what was there comes from a server that knows no pages; whether it gave all, its counts tell.
+    """
+    found: list[DataSet] = []
     seen: set[str] = set()
     for _ in range(MOST_PAGES):
         paged = {**(asked or {}), "limit": str(PAGE), "offset": str(len(found))}
@@ -141,17 +328,20 @@ async def _listed(
         except SiteChanged:
             if found:
                 raise
-            page = await _page(session, service, path, asked or {})  # a server that knows no pages
-        fresh = [one for one in page if (key := _identity(one)) not in seen and not seen.add(key)]  # type: ignore[func-returns-value]
-        found.extend(fresh)
+            return _Rows(await _page(session, service, path, asked or {}))  # a server that knows no pages
+        fresh = {_identity(one): one for one in page if _identity(one) not in seen}
+        seen.update(fresh)
+        found.extend(fresh.values())
         if not fresh:
+            return _Rows(found, is_whole=not page)
+        if len(found) > MOST_LISTED:
             break
-    return found
+    return _Rows(found, is_whole=False)
 
 
 async def _page(
     session: Session, service: Service, path: str, asked: Mapping[str, str], beyond: tuple[int, ...] = ()
-) -> list[Attributes]:
+) -> list[DataSet]:
     for accept in ACCEPTS:
         sent = {**service.headers, "Accept": accept}
         response = await session.get(f"{service.root}{path}", params={**asked, **service.query}, headers=sent)
@@ -162,10 +352,10 @@ async def _page(
     if not response.ok:
         has_token = bool(service.query) or any(name.lower() == "authorization" for name in service.headers)
         raise _refusal(session, response.status, has_token=has_token)
-    listed = response.json() if response.body.strip() else []
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+    listed = dicom_json.data_sets(response.json() if response.body.strip() else [])
+    if listed is None:
         raise SiteChanged(host=session.link.host, what="QIDO-RS gives no list of data sets")
-    return [{tag.upper(): held for tag, held in one.items()} for one in listed]
+    return listed
 
 
 def _refusal(session: Session, status: int, *, has_token: bool) -> CloudfilmError:
@@ -182,19 +372,5 @@ def _refusal(session: Session, status: int, *, has_token: bool) -> CloudfilmErro
     return SiteChanged(host=host, what=f"QIDO-RS answers HTTP {status}")
 
 
-def _identity(attributes: Attributes) -> str:
-    return "/".join(value(attributes, tag) for tag in ("0020000D", "0020000E", "00080018"))
-
-
-def value(attributes: Attributes, tag: str) -> str:
-    """The first value of an attribute in DICOM JSON (PS3.18 annex F), or nothing."""
-    values = (attributes.get(tag) or {}).get("Value") or [""]
-    first = values[0]
-    return "" if first is None or isinstance(first, dict) else str(first)
-
-
-def person(attributes: Attributes, tag: str) -> str:
-    """A PN attribute as text, the ideographic group first."""
-    values = (attributes.get(tag) or {}).get("Value") or [{}]
-    groups = values[0] if isinstance(values[0], dict) else {"Alphabetic": str(values[0])}
-    return str(groups.get("Ideographic") or groups.get("Alphabetic") or "").replace("^", " ").strip()
+def _identity(row: DataSet) -> str:
+    return "/".join(text(row, tag) for tag in (STUDY_UID, SERIES_UID, SOP_UID))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.model import PixelParts, Request, WadoRs
-from scraper.protocols import multipart, zip_archive
+from scraper.protocols import dicom_json, multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
 INSTANCE_ACCEPTS: Final = (
@@ -48,11 +49,16 @@ DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 NUMBER_OF_FRAMES: Final = "00280008"
 ROWS: Final = "00280010"
 SOP_INSTANCE_UID: Final = "00080018"
+SERIES_KEPT: Final = 4  # whose metadata is held at a time: so many are fetched from at once, at most
+PARTIAL: Final = 206  # some of what was asked for is missing (PS3.18 10.4.3)
+_FRAME_NUMBER = re.compile(r"/frames/(\d{1,9})(?:[/?#]|$)")
 
 
 class Answer(Protocol):
     """What ``from_frames`` needs of a response; header names are lower case."""
 
+    @property
+    def status(self) -> int: ...  # noqa: D102
     @property
     def headers(self) -> Mapping[str, str]: ...  # noqa: D102
     @property
@@ -106,29 +112,37 @@ def _keep_if_dicom(part: multipart.Part, into: Path, *, is_first: bool) -> int:
 
 
 class SeriesMetadata:
-    """The metadata of the series asked for last: a service that gives no instance's own is not asked for it once an instance."""
+    """The metadata of the series asked for last: what it holds is not asked for again, instance by instance."""
 
     def __init__(self) -> None:
-        self._url = ""
-        self._found: list[Mapping[str, Any]] = []
+        self._found: dict[str, Mapping[str, Mapping[str, Any]]] = {}  # address → SOP Instance UID → data set
         self._turn = asyncio.Lock()
 
-    async def of(self, url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
-        """Every object of the series, as DICOM JSON."""
+    async def of(self, url: str, source: WadoRs, ask: Ask) -> Mapping[str, Mapping[str, Any]]:
+        """Every object of the series as DICOM JSON, by SOP Instance UID."""
         async with self._turn:
-            if url != self._url:
-                self._found = await _listed(url, source, ask)
-                self._url = url
-            return self._found
+            if url not in self._found:
+                found = await _listed(url, source, ask)
+                self._found[url] = {dicom_json.text(one, SOP_INSTANCE_UID): one for one in found}
+                for oldest in list(self._found)[:-SERIES_KEPT]:
+                    del self._found[oldest]
+            return self._found[url]
+
+    def held(self, url: str, uid: str) -> Mapping[str, Any] | None:
+        """What is known of an object without asking."""
+        return self._found.get(url, {}).get(uid)
 
 
-async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata) -> PixelParts:
+async def from_frames(
+    source: WadoRs, ask: Ask, series: SeriesMetadata, ask_partly: Ask | None = None
+) -> PixelParts:
     """An instance that the server refuses as a whole: its metadata, and its frames untouched.
 
     Args:
         source: the instance.
         ask: sends a request.
         series: what is kept from one instance to the next.
+        ask_partly: sends a request for several frames; of an answer that breaks off it gives what came.
 
     Raises:
         NotAnImage: an object without pixels; such ones have no frames.
@@ -136,69 +150,115 @@ async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata) -> Pixel
         CorruptInstance: frames are refused, or come as rendered pictures. MissingInstances: the server has them no more.
     """
     tags = source.metadata if source.metadata is not None else await _metadata(source, ask, series)
-    if not _first(tags, ROWS):
+    if not dicom_json.first(tags, ROWS):
         raise NotAnImage
-    count = int(_first(tags, NUMBER_OF_FRAMES) or 1)
+    count = _frame_count(tags)
+    frames: dict[int, bytes] = {}
+    at_once, start = FRAMES_AT_ONCE, 1
+    while start <= count:
+        wanted = range(start, min(start + at_once, count + 1))
+        if len(wanted) > 1:
+            came, is_cut = await _some_frames(source, ask_partly or ask, wanted)
+            frames |= came
+            if len(came) < len(wanted):  # a server that knows no lists, leaves some out, or breaks off
+                at_once = max(len(came), 1) if is_cut else 1
+        for number in wanted:
+            if number not in frames:
+                frames[number] = await _one_frame(source, ask, number)
+        start = wanted.stop
+    return PixelParts(tags, tuple(frames[number] for number in range(1, count + 1)))
+
+
+def _frame_count(tags: Mapping[str, Any]) -> int:
+    """How many frames to ask for; none told is one.
+
+    Raises:
+        CorruptInstance: no number, or one that no object has.
+    """
+    if dicom_json.first(tags, NUMBER_OF_FRAMES) is None:
+        return 1
+    count = dicom_json.number(tags, NUMBER_OF_FRAMES)
+    if count is None:
+        raise CorruptInstance(what="its Number of Frames is no number")
     if not 0 < count <= MAX_FRAMES:
         raise CorruptInstance(what="an absurd number of frames")
-    frames: list[bytes] = []
-    at_once = FRAMES_AT_ONCE
-    while len(frames) < count:
-        wanted = range(len(frames) + 1, min(len(frames) + at_once, count) + 1)
-        try:
-            fresh = await _frames(source, ask, wanted)
-        except (CorruptInstance, MissingInstances):
-            if len(wanted) == 1:
-                raise
-            fresh = []
-        if len(fresh) != len(wanted):
-            if len(wanted) == 1:
-                raise CorruptInstance(what=f"an answer with {len(fresh)} frames instead of one")
-            at_once = 1  # a server that knows no lists of frames
-            continue
-        frames += fresh
-    return PixelParts(tags, tuple(frames))
+    return count
 
 
 async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[str, Any]:
-    """The instance's own metadata; its part of the series' where a service gives those alone."""
+    """The instance's own metadata; its part of the series' where that is here, or a service gives that alone."""
+    address, question, query = source.url.partition("?")
+    series, _, uid = address.rstrip("/").rpartition("/")
+    whole = f"{series.removesuffix('/instances')}/metadata{question}{query}"
+    if (known := kept.held(whole, uid)) is not None:
+        return known
     try:
         found = await _listed(_below(source.url, "metadata"), source, ask)
     except (CorruptInstance, MissingInstances) as err:
-        address, question, query = source.url.partition("?")
-        series, _, uid = address.rstrip("/").rpartition("/")
-        whole = f"{series.removesuffix('/instances')}/metadata{question}{query}"
-        found = [one for one in await kept.of(whole, source, ask) if _first(one, SOP_INSTANCE_UID) == uid]
-        if not found:
+        of_series = await kept.of(whole, source, ask)
+        if uid not in of_series:
             raise err from None
+        return of_series[uid]
     if len(found) == 1:
         return found[0]
-    path = urlsplit(source.url).path
-    raise SiteChanged(host=urlsplit(source.url).hostname, what=f"{path}/metadata is no list of one object")
+    raise SiteChanged(
+        host=urlsplit(source.url).hostname, what="an instance's metadata is no list of one object"
+    )
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
     answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
+    host = urlsplit(url).hostname
     try:
-        found = json.loads(answer.body)
-    except ValueError as err:
-        raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
-    if isinstance(found, list) and all(isinstance(one, dict) for one in found):
-        return found
-    raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} is no list of objects")
+        found = dicom_json.data_sets(json.loads(answer.body))
+    except (ValueError, RecursionError) as err:
+        raise SiteChanged(host=host, what="the metadata is no JSON") from err
+    if found is None:
+        raise SiteChanged(host=host, what="the metadata is no list of data sets")
+    return found
 
 
-async def _frames(source: WadoRs, ask: Ask, wanted: range) -> list[bytes]:
+async def _some_frames(source: WadoRs, ask: Ask, wanted: range) -> tuple[dict[int, bytes], bool]:
+    """Those of several frames that one answer brings, by number, and whether it broke off; whatever is wrong brings none."""
+    try:
+        answer = await _frames_answer(source, ask, wanted)
+    except (CorruptInstance, MissingInstances):
+        return {}, False
+    parts: list[tuple[str, bytes]] = []
+    is_cut = False
+    try:
+        for part in _parts(answer.body, answer.headers.get("content-type", "")):
+            parts.append(part)
+    except CorruptInstance:
+        is_cut = True
+    named = [_FRAME_NUMBER.search(urlsplit(location).path) for location, _ in parts]
+    if parts and all(named):
+        numbers = [int(match[1]) for match in named if match]
+    elif len(parts) == len(wanted) or (is_cut and answer.status != PARTIAL):  # in the order asked for
+        numbers = list(wanted)
+    else:
+        numbers = []
+    found = {number: data for number, (_, data) in zip(numbers, parts, strict=False) if number in wanted}
+    return found, is_cut
+
+
+async def _one_frame(source: WadoRs, ask: Ask, number: int) -> bytes:
+    answer = await _frames_answer(source, ask, [number])
+    found = frames_in(answer.body, answer.headers.get("content-type", ""))
+    if len(found) != 1:
+        raise CorruptInstance(what=f"an answer with {len(found)} frames instead of one")
+    return found[0]
+
+
+async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Answer:
     """The frames of these numbers, by the first Accept that the server takes."""
     url = _below(source.url, f"frames/{','.join(map(str, wanted))}")
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
         try:
-            answer = await ask(Request(url, headers={**source.headers, "Accept": accept}))
+            return await ask(Request(url, headers={**source.headers, "Accept": accept}))
         except CorruptInstance as err:
             refused = err
-            continue
-        return frames_in(answer.body, answer.headers.get("content-type", ""))
     raise refused or CorruptInstance(what="no frames")
 
 
@@ -208,13 +268,18 @@ def frames_in(body: bytes, content_type: str) -> list[bytes]:
     Raises:
         CorruptInstance: rendered pictures, samples of the wrong byte order, or an answer that is cut off.
     """
+    return [data for _, data in _parts(body, content_type)]
+
+
+def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
+    """Each frame of an answer with its Content-Location; what is no frame raises CorruptInstance."""
     boundary = multipart.boundary_of(content_type, body[:HEAD])
     if boundary is None:
-        return [_frame(body, content_type)]
-    return [
-        _frame(part.read(MAX_FRAME), part.headers.get("content-type", ""))
-        for part in multipart.parts(BytesIO(body), boundary)
-    ]
+        yield "", _frame(body, content_type)
+        return
+    for part in multipart.parts(BytesIO(body), boundary):
+        data = part.read(MAX_FRAME)
+        yield part.headers.get("content-location", ""), _frame(data, part.headers.get("content-type", ""))
 
 
 def _frame(data: bytes, content_type: str) -> bytes:
@@ -230,10 +295,3 @@ def _below(url: str, path: str) -> str:
     """A resource below another; a token in the query stays where it is."""
     address, question, query = url.partition("?")
     return f"{address.rstrip('/')}/{path}{question}{query}"
-
-
-def _first(tags: Mapping[str, Any], tag: str) -> Any:
-    """An attribute's first value in DICOM JSON."""
-    values = tags.get(tag, {})
-    found = values.get("Value") if isinstance(values, Mapping) else None
-    return found[0] if isinstance(found, list) and found else None

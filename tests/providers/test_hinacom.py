@@ -14,8 +14,8 @@ from scraper.errors import (
     CredentialsRefused,
     CredentialsRequired,
     LinkExpired,
-    MiniProgramOnly,
     NotThereYet,
+    PageBehindLink,
     ShareCancelled,
 )
 from scraper.link import of
@@ -35,8 +35,8 @@ CASES = (
         "A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH
     ),
     Case("A: a cancelled share", site.CANCELLED, answers=OPEN, raises=ShareCancelled, ways=BOTH),
-    Case("A: the address of a running session", site.SESSION_BOUND, raises=MiniProgramOnly),
-    Case("A: the address of a report", site.REPORT_ADDRESS, raises=MiniProgramOnly),
+    Case("A: the address of a running session", site.SESSION_BOUND, raises=PageBehindLink),
+    Case("A: the address of a report", site.REPORT_ADDRESS, raises=PageBehindLink),
     Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, ways=BOTH),
     Case("B: expired", site.COMMISSION_EXPIRED, raises=LinkExpired, says="已过期"),
     Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, ways=BOTH),
@@ -47,7 +47,7 @@ CASES = (
         left_out=1,
     ),
     Case("C: a login page that says where it leads", site.LOGIN_WITH_WAY_BACK, origin=REBUILT, left_out=1),
-    Case("C: a viewer's address without its cookies", site.VIEWER, raises=MiniProgramOnly),
+    Case("C: a viewer's address without its cookies", site.VIEWER, raises=PageBehindLink),
     Case("C: by the study's page", site.STUDY_VIEW, origin=REBUILT, left_out=1),
     Case(
         "D: a list, by phone",

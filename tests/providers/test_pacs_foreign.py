@@ -15,9 +15,10 @@ from fixtures.archives import DcmQrScp, ForeignArchive, QrScp, free_port
 from fixtures.dicom import JPEG_2000, JPEG_LS, SyntheticStudy, chest_ct, retagged
 from fixtures.pacs import Archive, Habits
 from scraper.errors import ExitCode, NotRegistered, UnknownCalledTitle
-from scraper.lang import describe
+from scraper.lang import describe, phrase
 from scraper.model import Result, Status
 from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES
+from scraper.session.dimse_status import describe_status
 from scraper.session.storage_classes import turns
 from scraper.settings import Language
 from tests.providers.test_pacs import LATER, PLAIN, SAME_PATIENT, grabbed
@@ -180,3 +181,18 @@ def test_verdicts_18_no_association_proposes_more_contexts_than_there_is_room_fo
         assert all(0 < len(turn) <= MOST_CONTEXTS for turn in made)
         proposed = {uid for turn in made for uid, _ in turn}
         assert proposed >= set(STORAGE_CLASSES) if "" in told else proposed == set(told)
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        describe_status("C-GET", 0xA702),
+        describe_status("C-MOVE", 0xA801),
+        f"C-GET: no storage class is accepted; {describe_status('C-MOVE', 0xA801)}",
+        "C-GET: it accepts none of the presentation contexts for it",
+        f"nothing arrives at port 11112 ({describe_status('C-MOVE', 0xB000)})",
+    ],
+)
+def test_verdicts_18_why_an_archive_sends_nothing_is_said_in_chinese_too(why):
+    said = phrase(why, Language.ZH)
+    assert not any(word in said for word in (" it ", "send", "accept", "know", "arrives"))

@@ -1,0 +1,51 @@
+"""DICOM JSON (PS3.18 annex F) as servers really give it: one door to its attributes, whatever their types are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from scraper.schema import whole
+
+DataSet = Mapping[str, Any]
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
+
+
+def data_sets(value: object) -> list[DataSet] | None:
+    """The data sets of an answer, tags in upper case; None where it is neither a list of objects nor one data set.
+
+    Static DICOMweb creators write a data set alone where a list of one is meant.
+    """
+    if isinstance(value, Mapping) and any(_TAG.fullmatch(str(name)) for name in value):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        return None
+    return [{str(tag).upper(): held for tag, held in one.items()} for one in value]
+
+
+def first(tags: DataSet, tag: str) -> Any:
+    """An attribute's first value; None where it has none, or its shape is none of DICOM JSON's."""
+    attribute = tags.get(tag)
+    found = attribute.get("Value") if isinstance(attribute, Mapping) else None
+    return found[0] if isinstance(found, list) and found else None
+
+
+def text(tags: DataSet, tag: str) -> str:
+    """An attribute's first value as text; nothing where it is none."""
+    found = first(tags, tag)
+    return str(found) if isinstance(found, str | int | float) and not isinstance(found, bool) else ""
+
+
+def number(tags: DataSet, tag: str) -> int | None:
+    """An attribute's first value as a whole number, however it is written; None where it is no such number."""
+    return whole(text(tags, tag))
+
+
+def person(tags: DataSet, tag: str) -> str:
+    """A PN attribute as text, the ideographic group first."""
+    found = first(tags, tag)
+    groups = found if isinstance(found, Mapping) else {"Alphabetic": found}
+    named = (groups.get(group) for group in ("Ideographic", "Alphabetic"))
+    name = next((name for name in named if name and isinstance(name, str)), "")
+    return name.replace("^", " ").strip()

@@ -1,0 +1,172 @@
+"""One DICOMweb instance: as a Part 10 file, or from its metadata and frames where a service refuses instances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from scraper import assemble
+from scraper.errors import (
+    CloudfilmError,
+    CorruptInstance,
+    MissingInstances,
+    NotAnImage,
+    NotOriginalDicom,
+    SessionLapsed,
+    SiteBusy,
+    SiteUnreachable,
+)
+from scraper.model import PixelParts, Request, WadoRs
+from scraper.protocols import wado_rs
+from scraper.session import Response
+
+CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
+NOT_OFFERED = (405, 501)  # no such resource at this service
+REFUSED = (403, 404)  # of this instance, or of instances altogether: the frames tell
+OTHER_KIND = (400, 406, 415)  # another Accept may do
+MOST_AT_ONCE = 512 * 2**20  # bytes of several frames
+RENDERED_ACCEPT = "image/jpeg, image/png"
+
+
+class Sending(Protocol):
+    """What is needed of the fetcher."""
+
+    async def send(self, request: Request, into: Path | None) -> Response:
+        """Send one request, its body into a file where one is given."""
+
+    def judge(self, response: Response, into: Path | None) -> None:
+        """Raise what an answer that is no success means."""
+
+
+class WadoRsFetch:
+    """Fetches instances of one link's services, and remembers what these give out.
+
+    Args:
+        sending: the session's fetcher.
+        on_bytes: told the size of what arrives.
+    """
+
+    def __init__(self, sending: Sending, on_bytes: Callable[[int], None]) -> None:
+        self._sending = sending
+        self._on_bytes = on_bytes
+        self._metadata = wado_rs.SeriesMetadata()
+        self._cut: Counter[str] = Counter()
+        self._gives_files = False  # then an object without pixels that does not come is lost, not left out
+        self._gives_files = False  # then an object without pixels that does not come is lost, not left out
+        self._shows_pictures: dict[str, bool] = {}  # host → does it render what it does not give out
+
+    async def fetch(
+        self, source: WadoRs, into: Path, rebuild: Callable[[PixelParts], Awaitable[None]]
+    ) -> bool:
+        """Fetch one instance; says whether it is the service's own file.
+
+        Args:
+            source: the instance.
+            into: the file.
+            rebuild: makes a file of metadata and frames.
+
+        Raises:
+            NotOriginalDicom: the service gives out pictures of it and nothing else. NotAnImage: no pixels, and no file.
+            MissingInstances, CorruptInstance, SessionLapsed, SiteUnreachable: as for ``Fetcher.instance``.
+        """
+        refusal = await self._file(source, into)
+        if refusal is None:
+            return True
+        try:
+            parts = await wado_rs.from_frames(source, self._bytes, self._metadata, self._partly(into))
+            await rebuild(parts)
+        except NotAnImage:
+            is_lost = self._gives_files or isinstance(refusal, (MissingInstances, SiteUnreachable))
+            raise (refusal if is_lost else NotAnImage()) from None
+        except (CorruptInstance, MissingInstances, SessionLapsed) as err:
+            if isinstance(refusal, SiteUnreachable):  # the file may come the next time
+                raise refusal from err
+            if await self._is_only_shown(source):
+                raise NotOriginalDicom(host=urlsplit(source.url).hostname) from err
+            raise
+        return False
+
+    async def _file(self, source: WadoRs, into: Path) -> CloudfilmError | None:
+        """The Part 10 file, best Accept first; gives why there is none where the frames may do."""
+        answer = into.with_name(into.name + ".multipart")
+        try:
+            for accept in wado_rs.INSTANCE_ACCEPTS:
+                request = Request(source.url, headers={**source.headers, "Accept": accept})
+                try:
+                    response = await self._sending.send(request, answer)
+                except SiteUnreachable as err:
+                    self._cut[source.url] += err.begun is not None
+                    if isinstance(err, SiteBusy) or self._cut[source.url] < CUTS:
+                        raise
+                    return err
+                if response.status in OTHER_KIND:
+                    continue
+                if response.status in NOT_OFFERED:
+                    break
+                if response.status in REFUSED:
+                    host = urlsplit(source.url).hostname
+                    return (
+                        MissingInstances(why="HTTP 404")
+                        if response.status == 404
+                        else SessionLapsed(host=host)
+                    )
+                self._sending.judge(response, answer)
+                kind = response.headers.get("content-type", "")
+                try:
+                    await asyncio.to_thread(wado_rs.one_instance, answer, kind, into)
+                except CorruptInstance as err:
+                    if response.status != wado_rs.PARTIAL:  # which says itself that parts are missing
+                        raise
+                    return err
+                await asyncio.to_thread(assemble.admit, into)
+                self._gives_files = True
+                return None
+        finally:
+            answer.unlink(missing_ok=True)
+        return CorruptInstance(what="no instance as a file")
+
+    async def _bytes(self, request: Request) -> Response:
+        response = await self._sending.send(request, None)
+        self._sending.judge(response, None)
+        self._on_bytes(len(response.body))
+        return response
+
+    def _partly(self, near: Path) -> wado_rs.Ask:
+        """Sends a request for several frames; what came of an answer that broke off is its body."""
+
+        async def ask(request: Request) -> Response:
+            body = near.with_name(near.name + ".frames")
+            try:
+                try:
+                    response = await self._sending.send(request, body)
+                except SiteUnreachable as err:
+                    if not isinstance(err.begun, Response) or not err.begun.ok:
+                        raise
+                    response = err.begun
+                self._sending.judge(response, None)
+                if body.stat().st_size > MOST_AT_ONCE:
+                    raise CorruptInstance(what="an answer that is far too large")
+                return replace(response, body=await asyncio.to_thread(body.read_bytes), path=None)
+            finally:
+                body.unlink(missing_ok=True)
+
+        return ask
+
+    async def _is_only_shown(self, source: WadoRs) -> bool:
+        """Whether the service renders pictures of what it does not give out."""
+        host = urlsplit(source.url).netloc
+        if host not in self._shows_pictures:
+            address, question, query = source.url.partition("?")
+            request = Request(
+                f"{address.rstrip('/')}/rendered{question}{query}",
+                headers={**source.headers, "Accept": RENDERED_ACCEPT},
+            )
+            response = await self._sending.send(request, None)
+            is_picture = response.headers.get("content-type", "").strip().lower().startswith("image/")
+            self._shows_pictures[host] = response.ok and is_picture
+        return self._shows_pictures[host]
