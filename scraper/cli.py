@@ -18,6 +18,7 @@ from scraper.cli_options import (
     Answer,
     Browser,
     ConnectToOption,
+    GiveUp,
     Headed,
     Insecure,
     Jobs,
@@ -43,6 +44,7 @@ from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, S
 from scraper.lang import describe, describe_problem, say
 from scraper.model import Result
 from scraper.settings import (
+    GIVE_UP_S,
     BrowserUse,
     Language,
     Settings,
@@ -140,7 +142,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
-    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
+    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False,
     connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False, quiet: Quiet = False,
     verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
@@ -149,7 +151,7 @@ def grab(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
         provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
         timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
-        verbosity=-1 if quiet else verbose,
+        give_up_s=give_up or GIVE_UP_S, verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources(source, settings, as_json=as_json, listing=False)
 
@@ -158,14 +160,15 @@ def grab(
 def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
-    timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False, connect_to: ConnectToOption = None,
+    proxy: Proxy = "", as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
+        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, give_up_s=give_up or GIVE_UP_S,
+        verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources([source], settings, as_json=as_json, listing=True)
 

@@ -24,9 +24,10 @@ from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.answers import Answers, Ask
 from scraper.session.http import BROKEN, Cookie, Http
+from scraper.session.patience import Patience
 from scraper.session.response import Response
 from scraper.session.sent import body_of, encode_query, with_query
-from scraper.settings import TIMEOUT_S, Settings
+from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
     from scraper.session.archive import Archive
@@ -42,7 +43,6 @@ CALLS = (
     "websocket-out",
     "direct",
 )  # what a page's own program asks for, its documents and pictures aside
-LONGEST_BUSY_S = 60.0  # a host that asks for a longer pause is not waited for
 
 
 class Session:
@@ -81,6 +81,7 @@ class Session:
         http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
+        self.patience = Patience(settings.give_up_s, link.host)
         self._answers = Answers(link, settings, ask)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
@@ -167,24 +168,25 @@ class Session:
         """
         self._keep_home(request)
         if self._answers.may_be_in(request):
-            return await self.request(request, hops=hops)
+            return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
         for pause_s in BUSY_PAUSES_S:
             try:
-                response = await self.request(request, hops=hops)
+                response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
                 if request.method != "GET" or err.values.get("why") not in BROKEN:
                     raise
                 told_s = None
             else:
                 told_s = response.retry_after_s
-                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_BUSY_S:
+                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_RETRY_AFTER_S:
                     return response
             self._http.pace.overloaded(host, pause_s if told_s is None else told_s)
-        return await self.request(request, hops=hops)
+            self.patience.wait(told_s or 0.0)
+        return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
 
     async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
-                      on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip
+                      on_bytes: Callable[[int], None] | None = None, limit: int = 0) -> Response:  # fmt: skip
         """Send one request with this link's cookies; see ``Http.send``.
 
         Raises:
@@ -193,7 +195,7 @@ class Session:
         self._keep_home(request)
         self._answers.were_sent()
         await self._take_cookies()
-        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
+        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
         if response.hops and request.method == "GET":
             self._http.door.lands(request.url, response.url)
         self.note(
@@ -311,6 +313,7 @@ class Session:
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s
+        self.patience.renew(up_to_s)
         while True:
             answer = await ask()
             if answer is not None:
@@ -366,6 +369,7 @@ class Session:
         """This link's window; started at the first call, with the cookies that the direct client has."""
         if self._window is None:
             self._window = await self._start_window()
+            self._window.traffic.on_news = self.patience.renew
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window
