@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 MAX_HOPS = 12
 CONNECT_TIMEOUT_S = 20.0
+TLS_1_0 = 4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
 NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
@@ -126,6 +127,7 @@ class Http:
             CurlOpt.LOW_SPEED_LIMIT: SLOWEST_BYTES_S,
             CurlOpt.LOW_SPEED_TIME: max(1, round(settings.timeout_s)),
             CurlOpt.CONNECTTIMEOUT_MS: round(min(CONNECT_TIMEOUT_S, settings.timeout_s) * 1000),
+            CurlOpt.SSLVERSION: TLS_1_0,
             CurlOpt.PROTOCOLS_STR: SCHEMES,
             CurlOpt.REDIR_PROTOCOLS_STR: SCHEMES,
         }
