@@ -268,7 +268,7 @@ class Http:
         async with self._pace.turn(host):
             with _disk_errors(into):
                 sink = _Sink(into, limit or (MOST_INSTANCE_BYTES if into else MOST_PART_BYTES), on_bytes)
-            self._options.way.set(_way(route))
+            self._options.way.set(_way(route, with_cookies=self.door.keeps_cookies(url)))
             try:
                 with _disk_errors(into):
                     answer = await self._client.request(
@@ -301,11 +301,13 @@ def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:
     return {name.lower(): value or "" for name, value in headers.items()}
 
 
-def _way(route: Route) -> dict[CurlOpt, Any]:
+def _way(route: Route, *, with_cookies: bool) -> dict[CurlOpt, Any]:
     """The route in libcurl's words: the judged addresses are the only ones that it knows of."""
     from curl_cffi import CurlOpt
 
     way: dict[CurlOpt, Any] = {CurlOpt.NOPROXY: "" if route.proxy else "*"}
+    if not with_cookies:
+        way[CurlOpt.COOKIELIST] = "ALL"  # forgets what the client had put in for this request
     if route.addresses and not route.is_mapped and address_of(route.host) is None:
         placed = ",".join(f"[{address}]" if ":" in address else address for address in route.addresses)
         way[CurlOpt.RESOLVE] = [f"{route.host}:{route.to_port or route.port}:{placed}"]
