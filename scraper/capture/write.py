@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from scraper.capture import learn
 from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
+from scraper.domains import same_site
 from scraper.link import ShareLink
 from scraper.model import QUESTIONS
 
@@ -133,6 +134,7 @@ class Writer:
             f"    route = r{_quoted(learnt.route)}",
             *([f"    asks = ({listed})"] if asks else []),
             f'    deployments = (Deployment("{host_of(learnt.link)}", "{learnt.link.host}"),)  # its name goes here',
+            *self._hosts(body),
             *self._marks(),
             "",
             "    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:",
@@ -154,6 +156,13 @@ class Writer:
             f"asks:     {asks}\nserves:   {kind}\nverified: the link that it was learnt from, {learnt.month}\n\n"
             f'{assumed}\n"""\n'
         )
+
+    def _hosts(self, body: str) -> list[str]:
+        """Other sites' hosts that the viewer itself called: what is a person's own may go there."""
+        named = sorted(set(re.findall(r"""["']https?://([A-Za-z0-9.-]+)""", body)))
+        others = [host for host in named if not same_site(host, self._learnt.link.host)]
+        listed = ", ".join(f'"{host}"' for host in others)
+        return [f"    hosts = ({listed},)  # as the viewer called them"] if others else []
 
     def _marks(self) -> list[str]:
         plain = re.sub(r"\(\?P<\w+>[^)]*\)", "", self._learnt.route)
