@@ -74,6 +74,7 @@ class Szjudianyun(Provider):
     route = r"/[\w-]+(?:/[\w.-]*)?\?(?=(?:.*&)?a=[^&#]+)(?=(?:.*&)?b=[^&#]+).*"
     asks = (PASSWORD,)
     deployments = (Deployment("qr.szjudianyun.com", "深圳聚点云（青鸟）", "全国"),)
+    hosts = ("qinniaofu.coolingesaving.com",)  # of SERVER, which serves every hospital
     marks = (r"/[\w-]+/?\?a=[^&#]+&b=[^&#]+&c=[^&#]+(?:#.*)?",)
     example = "http://qr.szjudianyun.com/abc/?a=H001&b=CT0001&c=123456"
 

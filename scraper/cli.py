@@ -15,6 +15,7 @@ from scraper.cli_options import (
     Answer,
     Browser,
     ConnectToOption,
+    GiveUp,
     Headed,
     Insecure,
     Jobs,
@@ -41,6 +42,7 @@ from scraper.errors import CloudfilmError, ExitCode, leaves
 from scraper.lang import describe, say
 from scraper.output import complain, console, echo, echo_json, leave, streams
 from scraper.settings import (
+    GIVE_UP_S,
     BrowserUse,
     Language,
     Settings,
@@ -146,7 +148,7 @@ def _stdin_text() -> str:
 def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
-    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
+    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False,
     connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False,
     verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
@@ -155,7 +157,7 @@ def grab(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
         provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
         timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
-        verbosity=-1 if quiet else verbose,
+        give_up_s=give_up or GIVE_UP_S, verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources(source, settings, as_json=as_json, listing=False, only=only)
 
@@ -164,14 +166,15 @@ def grab(
 def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
-    timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-    only: Only = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False, connect_to: ConnectToOption = None,
+    proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
+        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, give_up_s=give_up or GIVE_UP_S,
+        verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources([source], settings, as_json=as_json, listing=True, only=only)
 

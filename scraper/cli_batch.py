@@ -37,7 +37,7 @@ from scraper.errors import ExitCode, ExtraMissing
 from scraper.lang import say
 from scraper.output import complain, console, echo, echo_json
 from scraper.safe_text import visible
-from scraper.settings import BrowserUse, Settings
+from scraper.settings import GIVE_UP_S, BrowserUse, Settings
 
 if TYPE_CHECKING:
     from scraper.batch.board import Board
@@ -104,6 +104,7 @@ def register(app: typer.Typer, run: Runs) -> None:
             output=_folder(output, ledger),
             provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
             timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+            give_up_s=give_up or GIVE_UP_S,
             verbosity=-1 if quiet else verbose,
         )  # fmt: skip
         choice = Choice(retry_failed, only_failed, limit)

@@ -63,6 +63,15 @@ Rate = Annotated[float | None, typer.Option(min=0.01, help="At most so many requ
 Timeout = Annotated[
     float | None, typer.Option(min=1, metavar="SECONDS", help="Give up on a site that is silent this long.")
 ]
+GiveUp = Annotated[
+    float | None,
+    typer.Option(
+        "--give-up",
+        min=1,
+        metavar="SECONDS",
+        help="End where nothing new came for this long; 300 by default.",
+    ),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Accept a broken TLS certificate.")]
 ConnectToOption = Annotated[
     list[str] | None,

@@ -296,6 +296,14 @@ class SiteBusy(SiteUnreachable):
     """The site says that it is overloaded, or still prepares the study after all the time we may wait."""
 
 
+class AsksToWait(SiteBusy):
+    """The site asks for a longer pause than is waited for. Values: ``host``, ``retry_after_s``."""
+
+
+class NothingNew(SiteUnreachable):
+    """The site answers on and on and brings nothing new. Values: ``host``, ``give_up_s``."""
+
+
 class SessionLapsed(SiteError):
     """A token or cookie is no longer accepted; the house asks once more by running ``discover`` anew."""
 

@@ -7,17 +7,19 @@ import random
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import assemble
 from scraper.errors import (
+    AsksToWait,
     CloudfilmError,
     CorruptInstance,
     MissingInstances,
     NotAnImage,
+    NothingNew,
     SessionLapsed,
     SiteBusy,
     SiteChanged,
@@ -41,6 +43,7 @@ from scraper.model import (
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
+from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES
 
 if TYPE_CHECKING:
     from scraper.wado_rs_fetch import WadoRsFetch
@@ -49,7 +52,8 @@ ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a m
 FIRST_PAUSE_S = 0.6
 LONGEST_PAUSE_S = 16.0
 REFUSAL = 2**16  # bytes of a refusal's body that are read
-LAST_RESORT_PAUSE_S = 60.0  # Retry-After is honoured up to this, or the user's --timeout where that is longer
+LAST_RESORT_PAUSE_S = LONGEST_RETRY_AFTER_S  # a pause that the host asks for is kept up to this
+MOST_OVERSIZED = 3  # answers that are far too large before the site is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,10 @@ class Fetcher:
 
     def __init__(self, session: Session, on_bytes: Callable[[int], None] = lambda _: None) -> None:
         self._session = session
-        self._on_bytes = on_bytes
+        self._tell_bytes = on_bytes
         self._lost: CloudfilmError | None = None
         self._given_up = 0
+        self._oversized = 0
         self._refused: set[str] = set()
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
@@ -89,9 +94,22 @@ class Fetcher:
             if self._lost is not None:
                 raise self._lost
             try:
-                fetched = await self._once(instance, into)
+                async with self._session.patience.bounded():
+                    fetched = await self._once(instance, into)
+            except NothingNew as err:
+                into.unlink(missing_ok=True)
+                self._lost = err
+                raise
+            except SiteChanged as err:
+                self._oversized += "large" in str(err.values.get("what"))
+                if self._oversized >= MOST_OVERSIZED:
+                    self._lost = err
+                raise
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
+                if isinstance(err, AsksToWait):
+                    self._lost = err
+                    raise
                 last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
                 if last:
                     self._note_failure(err)
@@ -99,8 +117,13 @@ class Fetcher:
                 await asyncio.sleep(self._pause(err, attempt, instance))
             else:
                 self._given_up = 0
+                self._session.patience.renew()
                 return fetched
         raise AssertionError  # the last attempt returned or raised
+
+    def _on_bytes(self, size: int) -> None:
+        self._session.patience.brought(size)
+        self._tell_bytes(size)
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
         """Bring one zip and take it apart into ``folder``; a body that was cut short goes on where it stopped.
@@ -111,9 +134,7 @@ class Fetcher:
         archive = folder.with_name(folder.name + ".zip")
         try:
             if isinstance(package.zip, Request):
-                return await self._whole(
-                    Resumable(self._session.request, package.zip, archive), package, folder
-                )
+                return await self._whole(self._resumable(package.zip, archive), package, folder)
             for is_last in (False, True):
                 made = await self._made(package.zip)
                 if isinstance(made, Path):
@@ -127,7 +148,7 @@ class Fetcher:
                     finally:
                         made.unlink(missing_ok=True)
                 try:
-                    return await self._whole(Resumable(self._session.request, made, archive), package, folder)
+                    return await self._whole(self._resumable(made, archive), package, folder)
                 except SessionLapsed:  # the address that the job gave is over: the job is asked once more
                     if is_last:
                         raise
@@ -135,6 +156,9 @@ class Fetcher:
             for path in (archive, archive.with_name(archive.name + ".rest")):
                 path.unlink(missing_ok=True)
         raise AssertionError  # the last turn returned or raised
+
+    def _resumable(self, request: Request, archive: Path) -> Resumable:
+        return Resumable(partial(self._session.request, limit=MOST_PACKAGE_BYTES), request, archive)
 
     async def _made(self, make: Callable[[], Awaitable[Request | Path]]) -> Request | Path:
         """What a job gives; where it says itself that it can't (SiteBusy), it is not asked again."""
@@ -155,8 +179,12 @@ class Fetcher:
         attempt, most, is_damaged = 1, 0, False
         while True:
             try:
-                self._judge_package(await body.attempt(self._on_bytes), package)
+                async with self._session.patience.bounded():
+                    response = await body.attempt(self._on_bytes)
+                self._judge_package(response, package)
                 return await asyncio.to_thread(_unpacked, body.into, folder, salvage=is_damaged)
+            except (NothingNew, AsksToWait):
+                raise
             except (SiteUnreachable, CorruptInstance) as err:
                 shutil.rmtree(folder, ignore_errors=True)
                 if isinstance(err, CorruptInstance):
@@ -185,9 +213,9 @@ class Fetcher:
 
     def _pause(self, err: CloudfilmError, attempt: int, instance: Instance | None = None) -> float:
         told = err.values.get("retry_after_s")
-        longest = max(LAST_RESORT_PAUSE_S, self._session.settings.timeout_s)
         if isinstance(told, (int, float)):
-            return min(float(told), longest)
+            self._session.patience.wait(float(told))
+            return min(float(told), LAST_RESORT_PAUSE_S)
         source = instance.source if instance else None
         if (
             isinstance(err, CorruptInstance)
@@ -306,7 +334,8 @@ class Fetcher:
             self._session.http.pace.overloaded(host, 0.0)
             raise
         if response.status in (429, 503):
-            self._session.http.pace.overloaded(host, response.retry_after_s or 1.0)
+            told_s = response.retry_after_s or 1.0
+            self._session.http.pace.overloaded(host, told_s if told_s <= LONGEST_RETRY_AFTER_S else 0.0)
         elif response.ok:
             self._session.http.pace.went_well(host)
         return response
@@ -323,7 +352,7 @@ class Fetcher:
         if status in (204, 404, 410):
             raise MissingInstances(why=f"HTTP {status}")
         if status in (408, 425, 429, 503):
-            raise SiteBusy(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
+            raise response.busy
         if status >= 500:
             raise SiteUnreachable(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
         raise CorruptInstance(what=f"HTTP {status}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from scraper import spelling
+from scraper.addresses import Zone, address_of, zone_of, zone_of_name
 from scraper.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
@@ -356,23 +356,10 @@ def unwrapped(text: str) -> str | None:
 
 def is_address(host: str) -> bool:
     """Is the host an IP address, not a name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    return address_of(host) is not None
 
 
 def is_private(host: str) -> bool:
     """Is the host loopback, link-local or of a private range; names count where they say so themselves."""
-    name = host.lower().rstrip(".")
-    if name in ("localhost", "") or name.endswith(
-        (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-    ):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return not (mapped or address).is_global
+    address = address_of(host)
+    return (zone_of(address) if address is not None else zone_of_name(host)) is not Zone.PUBLIC

@@ -219,9 +219,9 @@ class Opener:
         opens = owner.provider if owner.provider.has_viewer() else universal
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
-        async with window.guard(owner.link.host):
+        async with window.guard(owner.link.host), session.patience.bounded():
             await opens.open_viewer(owner.link, session)
-            return checked(watches, [one async for one in watches.watch(owner.link, session)])
+            return checked(watches, [found async for found in watches.watch(owner.link, session)])
 
 
 async def _removed(spool: Path) -> None:
@@ -244,8 +244,9 @@ async def listed_again(opened_link: Opened) -> list[Found]:
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
-    """What a provider finds by speaking to the site directly."""
-    return checked(provider, [one async for one in provider.discover(share, session)])
+    """What a provider finds by speaking to the site directly; it ends where that brings nothing for too long."""
+    async with session.patience.bounded():
+        return checked(provider, [found async for found in provider.discover(share, session)])
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:

@@ -29,6 +29,26 @@ class Language(StrEnum):
 
 
 TIMEOUT_S = 60.0  # what --timeout is where the user gives none
+GIVE_UP_S = 300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
+# ---- bounds against a site that means harm, or is broken; each is far above what an honest one needs
+SLOWEST_BYTES_S = 256  # over --timeout: a telephone line of 1995 brings ten times as much
+LONGEST_RETRY_AFTER_S = 300.0  # a host that asks for a longer pause is not waited for: a person can come back
+MOST_LIST_BYTES = 64 * 2**20  # of one list or page: 100,000 instances in DICOM JSON are 30 MB
+MOST_PART_BYTES = (
+    256 * 2**20
+)  # of one frame, or another answer that is not written to a file: it is held in memory
+MOST_INSTANCE_BYTES = (
+    2 * 2**30
+)  # of one instance: pixel data of a defined length ends at 4 GB, the largest seen have 1 GB
+MOST_PACKAGE_BYTES = 16 * 2**30  # of one zip: the largest study seen had 6 GB
+RESERVE_BYTES = (
+    500 * 2**20
+)  # of the disk that stay free: a computer whose disk is full is of no use to anybody
+RESERVE_EVERY_BYTES = 16 * 2**20  # written between two looks at the disk
+MOST_DIALOGS = 50  # that one window's pages may show: an honest page shows three
+NEWS_BYTES = (
+    2 * 2**10
+)  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +108,7 @@ class Settings:
     jobs: int = 6
     rate: float | None = None
     timeout_s: float = TIMEOUT_S
+    give_up_s: float = GIVE_UP_S  # a run that brings nothing new for so long ends with what it has
     decode_timeout_s: float = 20.0
     insecure: bool = False
     connect_to: tuple[ConnectTo, ...] = ()

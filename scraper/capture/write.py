@@ -21,6 +21,7 @@ from scraper.capture.source_guard import (
     template,
 )
 from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
+from scraper.domains import same_site
 from scraper.link import ShareLink
 from scraper.model import QUESTIONS
 from scraper.schema import Reply
@@ -154,6 +155,7 @@ class Writer:
             *([f"    asks = ({listed})"] if asks else []),
             f"    deployments = (Deployment({literal(host_of(learnt.link))}, {literal(learnt.link.host)}),)"
             "  # its name goes here",
+            *self._hosts(body),
             *self._marks(),
             "",
             "    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:",
@@ -181,6 +183,13 @@ class Writer:
             f"asks:     {asks}\nserves:   {kind}\nverified: the link that it was learnt from, {learnt.month}\n\n"
             f'{assumed}\n"""\n'
         )
+
+    def _hosts(self, body: str) -> list[str]:
+        """Other sites' hosts that the viewer itself called: what is a person's own may go there."""
+        named = sorted(set(re.findall(r"""["']https?://([A-Za-z0-9.-]+)""", body)))
+        others = [host for host in named if not same_site(host, self._learnt.link.host)]
+        listed = ", ".join(map(literal, others))
+        return [f"    hosts = ({listed},)  # as the viewer called them"] if others else []
 
     def _marks(self) -> list[str]:
         plain = re.sub(r"\(\?P<\w+>[^)]*\)", "", self._learnt.route)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
-    ForeignHost,
     SiteBusy,
     SiteUnreachable,
 )
@@ -23,10 +22,12 @@ from scraper.model import Captured, Header, Question, Request
 from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.answers import Answers, Ask
+from scraper.session.guard import Guard
 from scraper.session.http import BROKEN, Cookie, Http
+from scraper.session.patience import Patience
 from scraper.session.response import Response
 from scraper.session.sent import body_of, encode_query, with_query
-from scraper.settings import TIMEOUT_S, Settings
+from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
     from scraper.session.archive import Archive
@@ -42,7 +43,6 @@ CALLS = (
     "websocket-out",
     "direct",
 )  # what a page's own program asks for, its documents and pictures aside
-LONGEST_BUSY_S = 60.0  # a host that asks for a longer pause is not waited for
 
 
 class Session:
@@ -77,14 +77,14 @@ class Session:
         self.tell = tell
         self._http = http
         http.door.belongs_to(link.url, hosts)
-        http.door.gave_answers = lambda: bool(self._answers.secrets)
         http.door.on_inside = lambda host: tell("inside", host=host)
         self._start_window = start_window
         self._window: Window | None = None
+        self.patience = Patience(settings.give_up_s, link.host)
         self._answers = Answers(link, settings, ask)
+        self._guard = Guard(http.door, self._answers, self._exchanges)
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
-        self._noted = 0  # exchanges of the window that the door knows of
         self._endings: list[Callable[[], Awaitable[None]]] = []
         self.kept: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
@@ -165,35 +165,36 @@ class Session:
 
         What may carry a person's answer is sent once: a host that is busy may have counted it as a try.
         """
-        self._keep_home(request)
+        self._guard.judge(request)
         if self._answers.may_be_in(request):
-            return await self.request(request, hops=hops)
+            return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
         for pause_s in BUSY_PAUSES_S:
             try:
-                response = await self.request(request, hops=hops)
+                response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
                 if request.method != "GET" or err.values.get("why") not in BROKEN:
                     raise
                 told_s = None
             else:
                 told_s = response.retry_after_s
-                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_BUSY_S:
+                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_RETRY_AFTER_S:
                     return response
             self._http.pace.overloaded(host, pause_s if told_s is None else told_s)
-        return await self.request(request, hops=hops)
+            self.patience.wait(told_s or 0.0)
+        return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
 
     async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
-                      on_bytes: Callable[[int], None] | None = None) -> Response:  # fmt: skip
+                      on_bytes: Callable[[int], None] | None = None, limit: int = 0) -> Response:  # fmt: skip
         """Send one request with this link's cookies; see ``Http.send``.
 
         Raises:
             ForeignHost: it holds an answer, and goes to a host that has no right to it.
         """
-        self._keep_home(request)
+        self._guard.judge(request)
         self._answers.were_sent()
         await self._take_cookies()
-        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes)
+        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
         if response.hops and request.method == "GET":
             self._http.door.lands(request.url, response.url)
         self.note(
@@ -203,6 +204,7 @@ class Session:
             response.headers.get("content-type", ""),
             len(response.body),
         )
+        self._guard.judge_refusal(request, response)
         if self.kept is not None:
             from scraper.session.traffic import asked_directly
 
@@ -222,11 +224,11 @@ class Session:
         Raises:
             SiteUnreachable: no connection. SessionLapsed: 401 or 403.
         """
-        self._keep_home(Request(url, headers=dict(headers or {})))
+        self._guard.judge(Request(url, headers=dict(headers or {})))
 
         def check(message: str | bytes) -> None:
             data = message.encode() if isinstance(message, str) else message
-            self._keep_home(Request(url, "SEND", body=data))
+            self._guard.judge(Request(url, "SEND", body=data))
 
         await self._take_cookies()
         sent = {"User-Agent": self._http.user_agent, "Origin": self.link.origin, **(headers or {})}
@@ -260,28 +262,12 @@ class Session:
         self.at_close(archive.close)
         return archive
 
+    def _exchanges(self) -> Sequence[Exchange]:
+        return self._window.traffic.exchanges if self._window else ()
+
     def trusts(self, url: str) -> bool:
         """Whether a token or an answer may go to an address: the link's own site, or a host that the provider names."""
         return self._http.door.trusts(url)
-
-    def _keep_home(self, request: Request) -> None:
-        """Refuse to send a person's answers to another site than the link's, but to hosts that its own page called."""
-        door = self._http.door
-        if door.trusts(request.url):
-            return
-        self._note_calls()
-        if not door.was_called(request.url) and self._answers.are_in(request):
-            raise ForeignHost(host=urlsplit(request.url).hostname, what="an answer")
-
-    def _note_calls(self) -> None:
-        """Tell the door which hosts the page of the person's own browser called, and with what."""
-        if self._window is None:
-            return
-        exchanges = self._window.traffic.exchanges
-        for exchange in exchanges[self._noted :]:
-            if exchange.kind in CALLS:
-                self._http.door.note_call(exchange.url, exchange.request_headers)
-        self._noted = len(exchanges)
 
     async def _take_cookies(self) -> None:
         """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
@@ -311,6 +297,7 @@ class Session:
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s
+        self.patience.renew(up_to_s)
         while True:
             answer = await ask()
             if answer is not None:
@@ -366,6 +353,7 @@ class Session:
         """This link's window; started at the first call, with the cookies that the direct client has."""
         if self._window is None:
             self._window = await self._start_window()
+            self._window.traffic.on_news = self.patience.renew
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window

@@ -24,12 +24,13 @@ from scraper.errors import (
     UnusableLink,
 )
 from scraper.model import Request
+from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
 from scraper.session.door.door import canonical_url
 from scraper.session.door.secrets import plain_headers
 from scraper.session.pace import Pace
 from scraper.session.response import Response
-from scraper.settings import ConnectTo, Settings
+from scraper.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 
 if TYPE_CHECKING:
     from curl_cffi import CurlOpt
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 MAX_HOPS = 12
-MAX_IN_MEMORY = 256 * 2**20  # bytes of one answer that is not written to a file
 CONNECT_TIMEOUT_S = 20.0
+TLS_1_0 = 4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
 NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
@@ -60,6 +61,7 @@ class _Sink:
     """Takes a body's pieces as they arrive: into a file, or into memory up to a limit."""
 
     def __init__(self, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None) -> None:
+        self._disk = Watch(into.parent) if into else None
         self._file = into.open("wb") if into else None
         self._pieces: list[bytes] = []
         self._limit = limit
@@ -70,6 +72,8 @@ class _Sink:
         self.size += len(piece)
         if self.size > self._limit:
             raise OverflowError
+        if self._disk:
+            self._disk.wrote(len(piece))
         if self._file:
             self._file.write(piece)
         else:
@@ -120,9 +124,10 @@ class Http:
             self._connect_to = lib.curl_slist_append(self._connect_to, _curl_form(row).encode())
         options: dict[CurlOpt, Any] = {
             # A site that is silent this long is given up; a slow one is not.
-            CurlOpt.LOW_SPEED_LIMIT: 1,
+            CurlOpt.LOW_SPEED_LIMIT: SLOWEST_BYTES_S,
             CurlOpt.LOW_SPEED_TIME: max(1, round(settings.timeout_s)),
             CurlOpt.CONNECTTIMEOUT_MS: round(min(CONNECT_TIMEOUT_S, settings.timeout_s) * 1000),
+            CurlOpt.SSLVERSION: TLS_1_0,
             CurlOpt.PROTOCOLS_STR: SCHEMES,
             CurlOpt.REDIR_PROTOCOLS_STR: SCHEMES,
         }
@@ -188,7 +193,7 @@ class Http:
             request: what to send; its signer is called when it leaves, at every hop.
             hops: 0 gives a redirect back as it is.
             into: the body is streamed to this file.
-            limit: bytes of the body at most; 0: no limit for a file, 256 MB for memory.
+            limit: bytes of the body at most; 0: of one instance for a file, of one part for memory.
             on_bytes: told the size of each piece as it arrives.
 
         Raises:
@@ -262,8 +267,8 @@ class Http:
         headers = self.door.cleared(url, request.headers)
         async with self._pace.turn(host):
             with _disk_errors(into):
-                sink = _Sink(into, limit or (2**62 if into else MAX_IN_MEMORY), on_bytes)
-            self._options.way.set(_way(route))
+                sink = _Sink(into, limit or (MOST_INSTANCE_BYTES if into else MOST_PART_BYTES), on_bytes)
+            self._options.way.set(_way(route, with_cookies=self.door.keeps_cookies(url)))
             try:
                 with _disk_errors(into):
                     answer = await self._client.request(
@@ -296,11 +301,13 @@ def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:
     return {name.lower(): value or "" for name, value in headers.items()}
 
 
-def _way(route: Route) -> dict[CurlOpt, Any]:
+def _way(route: Route, *, with_cookies: bool) -> dict[CurlOpt, Any]:
     """The route in libcurl's words: the judged addresses are the only ones that it knows of."""
     from curl_cffi import CurlOpt
 
     way: dict[CurlOpt, Any] = {CurlOpt.NOPROXY: "" if route.proxy else "*"}
+    if not with_cookies:
+        way[CurlOpt.COOKIELIST] = "ALL"  # forgets what the client had put in for this request
     if route.addresses and not route.is_mapped and address_of(route.host) is None:
         placed = ",".join(f"[{address}]" if ":" in address else address for address in route.addresses)
         way[CurlOpt.RESOLVE] = [f"{route.host}:{route.to_port or route.port}:{placed}"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from scraper import schema
 from scraper.errors import (
+    AsksToWait,
     CloudfilmError,
     NoSuchStudy,
     SessionLapsed,
@@ -17,6 +20,7 @@ from scraper.errors import (
     SiteChanged,
     SiteUnreachable,
 )
+from scraper.settings import LONGEST_RETRY_AFTER_S
 
 R = TypeVar("R", bound=schema.Reply)
 
@@ -44,9 +48,23 @@ class Response:
 
     @property
     def retry_after_s(self) -> float | None:
-        """``Retry-After`` in seconds, where the host gave it as a number."""
+        """``Retry-After`` in seconds from now, where the host gave one: a number, or a date (RFC 9110 10.2.3)."""
         value = self.headers.get("retry-after", "").strip()
-        return float(value) if value.isascii() and value.isdigit() else None
+        if value.isascii() and value.isdigit():
+            return float(value[:12])
+        try:
+            then = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max((then - datetime.now(then.tzinfo)).total_seconds(), 0.0)
+
+    @property
+    def busy(self) -> SiteBusy:
+        """The error of a host that is overloaded; where it asks for a longer pause than is waited for, that is said."""
+        host, told_s, why = urlsplit(self.url).hostname, self.retry_after_s, f"HTTP {self.status}"
+        if told_s is not None and told_s > LONGEST_RETRY_AFTER_S:
+            return AsksToWait(host=host, why=why, retry_after_s=round(told_s))
+        return SiteBusy(host=host, why=why, retry_after_s=told_s)
 
     def json(self) -> Any:
         """The body as a JSON value; raises SiteChanged."""
@@ -65,7 +83,7 @@ class Response:
         if status in (404, 410):
             return NoSuchStudy(host=host)
         if status in (429, 503):
-            return SiteBusy(host=host, why=f"HTTP {status}", retry_after_s=self.retry_after_s)
+            return self.busy
         if status >= 500:
             return SiteUnreachable(host=host, why=f"HTTP {status}")
         return SiteChanged(host=host, what=f"{urlsplit(self.url).path} answers HTTP {status}")

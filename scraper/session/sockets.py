@@ -110,7 +110,7 @@ async def opened(
 
     host = urlsplit(url).hostname or ""
     sent = door.cleared(url, headers)
-    if jar := cookie_header(cookies, url):
+    if door.keeps_cookies(url) and (jar := cookie_header(cookies, url)):
         sent["Cookie"] = jar
     origin, agent = sent.pop("Origin", None), sent.pop("User-Agent", None)
     options: dict[str, Any] = {

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from scraper.errors import CloudfilmError
+from scraper.session.disk import Watch
 from scraper.session.traffic import Exchange, Traffic, spooling
+from scraper.settings import MOST_PACKAGE_BYTES
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")
@@ -273,6 +275,7 @@ class Tap:
 
     async def _drain(self, handle: str, traffic: Traffic) -> tuple[Path, int]:
         path, size = traffic.new_file(), 0
+        disk = Watch(path.parent)
         try:
             with spooling(path), path.open("wb") as out:
                 while True:
@@ -280,7 +283,11 @@ class Tap:
                         piece = await self._send("IO.read", {"handle": handle, "size": PIECE})
                     text: str = piece["data"]
                     data = base64.b64decode(text) if piece.get("base64Encoded") else text.encode()
+                    disk.wrote(len(data))
                     size += out.write(data)
+                    if size > MOST_PACKAGE_BYTES:
+                        raise Gone("far too large")
+                    traffic.brought(len(data))
                     traffic.touch()
                     if piece["eof"]:
                         break

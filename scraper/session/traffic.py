@@ -6,14 +6,16 @@ import asyncio
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from scraper.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 from scraper.model import Request
+from scraper.session.disk import Watch
 from scraper.session.response import Response
+from scraper.settings import NEWS_BYTES
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
@@ -91,16 +93,25 @@ class Traffic:
         self.host = host
         self.bytes_seen = 0
         self._folder = folder
+        self._disk = Watch(folder)
         self.busy = 0  # downloads and large bodies under way
         self._started = time.monotonic()
         self._last = self._started
         self._in_memory = 0
+        self._trickled = 0
         self._beats: set[tuple[str, bytes]] = set()
         self._files = 0
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
+        self._known: set[tuple[str, int]] = set()
+        self.on_news: Callable[[], None] = lambda: None  # called where an answer brought something new
 
     # ---- filling, by the browser's tap
+
+    @property
+    def folder(self) -> Path:
+        """Where large bodies go."""
+        return self._folder
 
     @property
     def now(self) -> float:
@@ -127,6 +138,7 @@ class Traffic:
         if len(body) <= IN_MEMORY_EACH and self._in_memory + len(body) <= IN_MEMORY_ALL:
             self._in_memory += len(body)
             return body
+        self._disk.wrote(len(body))
         path = self.new_file()
         with spooling(path):
             path.write_bytes(body)
@@ -149,10 +161,21 @@ class Traffic:
         """One more; wakes whoever waits."""
         self.exchanges.append(exchange)
         self.bytes_seen += exchange.size
+        look = (exchange.url.partition("?")[0], exchange.size)
+        if exchange.size >= NEWS_BYTES and exchange.ok and look not in self._known:
+            self._known.add(look)
+            self.on_news()
         if self._is_heartbeat(exchange):
             self._arrived.set()
         else:
             self.touch()
+
+    def brought(self, size: int) -> None:
+        """So many bytes of a large body came; a trickle is nothing new."""
+        self._trickled += size
+        if self._trickled >= NEWS_BYTES * 512:
+            self._trickled = 0
+            self.on_news()
 
     def _is_heartbeat(self, exchange: Exchange) -> bool:
         """A short message that is like one seen before but for its numbers: it keeps a socket open, and brings nothing."""

@@ -14,7 +14,7 @@ from scraper.link import of
 from scraper.model import PASSWORD, TOKEN, Request
 from scraper.session import Session
 from scraper.session.door import Door
-from scraper.session.http import Http
+from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
 from scraper.settings import Settings
 from tests.security.played import OTHER, PUBLIC, Played
@@ -276,3 +276,37 @@ async def test_hostile_2_a_socket_of_another_site_gets_no_answer(tmp_path):
     assert "token" not in heads[0]
     assert heads[1]["token"] == "t0k3n"
     assert messages == [secret]
+
+
+async def test_hostile_2_cookies_of_a_link_with_tls_are_not_sent_without_it(tmp_path):
+    seen: list[bytes] = []
+    async with (
+        server(recording(seen)) as port,
+        talking(tmp_path, port, "https://film.hospital.test:{port}/s/1") as session,
+    ):
+        session.http.add_cookies([Cookie("sid", "c00kie", "film.hospital.test")])
+        await session.get(f"http://film.hospital.test:{port}/x")
+    async with server(recording(seen)) as port, talking(tmp_path, port) as session:
+        session.http.add_cookies([Cookie("sid", "c00kie", "film.hospital.test")])
+        await session.get(f"http://film.hospital.test:{port}/x")
+    assert [b"c00kie" in head for head in seen] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [({"token": "t0k3n"}, ForeignHost), ({"Accept": "x/y"}, None)],
+    ids=["token", "none"],
+)
+async def test_hostile_2_a_stranger_that_misses_the_token_is_named(tmp_path, headers, error):
+    """A refusal for want of a token that was held back is no refusal: the house goes on to the browser."""
+
+    async def refusing(head: bytes, writer) -> None:
+        writer.write(answer(b"", status="401 Unauthorized"))
+
+    async with server(refusing) as port, talking(tmp_path, port) as session:
+        assert (await session.get(f"http://api.hospital.test:{port}/x", headers=headers)).status == 401
+        if error is None:
+            assert (await session.get(f"http://other.test:{port}/x", headers=headers)).status == 401
+        else:
+            with pytest.raises(error):
+                await session.get(f"http://other.test:{port}/x", headers=headers)

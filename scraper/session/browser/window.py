@@ -7,6 +7,7 @@ import base64
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,11 +16,12 @@ from scraper.model import Request
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
+from scraper.session.disk import keep_reserve
 from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.session.response import Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
-from scraper.settings import Settings
+from scraper.settings import MOST_DIALOGS, Settings
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket
@@ -29,6 +31,7 @@ CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's 
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
+LOOK_AT_DISK_S = 0.5  # while a download grows; a fast line brings 50 MB in that time
 DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
 WORDLESS = "ERR_HTTP_RESPONSE_CODE_FAILURE"  # an error's status without a body
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
@@ -382,9 +385,28 @@ class Window:
 
     async def _accept(self, dialog: Dialog) -> None:
         self.said.append(dialog.message)
+        if len(self.said) > MOST_DIALOGS:  # it would ask for ever, and block the page meanwhile
+            self.end(SiteChanged(host=self.traffic.host, what="a page that shows one message after another"))
+            return
         self.traffic.touch()
         with ours(self.traffic.host, quiet=True):
             await dialog.accept()
+
+    async def _whole(self, download: Download) -> Path:
+        """The file of a download that has ended; the disk is watched meanwhile.
+
+        Raises:
+            DiskFull: the reserve would be used up; the download is called off.
+        """
+        ending = asyncio.ensure_future(download.path())
+        try:
+            while not (await asyncio.wait({ending}, timeout=LOOK_AT_DISK_S))[0]:
+                keep_reserve(self.traffic.folder)
+        except CloudfilmError:
+            ending.cancel()
+            await within(CLOSE_S, download.cancel())
+            raise
+        return await ending
 
     async def _download(self, download: Download) -> None:
         """A file that the page hands out: by a link, a button, or made in the page itself."""
@@ -393,7 +415,7 @@ class Window:
         self.traffic.busy += 1
         try:
             path = self.traffic.new_file()
-            await asyncio.to_thread(os.replace, await download.path(), path)
+            await asyncio.to_thread(os.replace, await self._whole(download), path)
         except (Error, OSError) as err:
             self.traffic.miss(download.url, first_line(err))
         except CloudfilmError as err:

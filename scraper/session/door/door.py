@@ -110,6 +110,13 @@ class Door:
         if is_secure(target) or not is_secure(self._home):
             self._sites.add(site_of(urlsplit(target).hostname or ""))
 
+    def keeps_cookies(self, url: str) -> bool:
+        """Whether the link's site gets its cookies at an address: not without TLS, where the link has it."""
+        is_downgrade = is_secure(self._home) and not is_secure(url)
+        return not (
+            is_downgrade and same_site(urlsplit(url).hostname or "", urlsplit(self._home).hostname or "")
+        )
+
     def was_called(self, url: str) -> bool:
         """Whether the person's own browser page called that host before."""
         return (urlsplit(url).hostname or "") in self._called

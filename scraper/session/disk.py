@@ -1,0 +1,48 @@
+"""The disk is watched while it is written to: a reserve stays free."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from scraper import settings
+from scraper.errors import DiskFull
+
+
+def keep_reserve(folder: Path) -> None:
+    """Look whether the reserve is still free where something is about to be written.
+
+    Raises:
+        DiskFull: it is not.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return  # writing itself will say what is wrong
+    if free < settings.RESERVE_BYTES:
+        raise DiskFull(path=str(folder))
+
+
+class Watch:
+    """Looks at the disk each time that some megabytes were written.
+
+    Args:
+        folder: where.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._since = settings.RESERVE_EVERY_BYTES
+
+    def wrote(self, size: int) -> None:
+        """So many bytes are about to be written.
+
+        Raises:
+            DiskFull: the reserve would be used up.
+        """
+        self._since += size
+        if self._since >= settings.RESERVE_EVERY_BYTES:
+            self._since = 0
+            keep_reserve(self._folder)

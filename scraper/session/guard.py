@@ -1,0 +1,72 @@
+"""What is a person's own stays with the link's site: each request is judged before it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scraper.errors import ForeignHost
+from scraper.model import Request
+from scraper.session.answers import Answers
+from scraper.session.door import Door
+
+if TYPE_CHECKING:
+    from scraper.session.response import Response
+    from scraper.session.traffic import Exchange
+
+CALLS = (
+    "xhr",
+    "fetch",
+    "websocket-out",
+    "direct",
+)  # what a page's own program asks for, its documents and pictures aside
+
+
+class Guard:
+    """Judges a link's requests by what they hold and where they go.
+
+    Args:
+        door: knows the hosts that may have what is a person's own.
+        answers: a person's.
+        exchanges: gives what the page of the person's own browser has asked so far.
+    """
+
+    def __init__(self, door: Door, answers: Answers, exchanges: Callable[[], Sequence[Exchange]]) -> None:
+        self._door = door
+        self._answers = answers
+        self._exchanges = exchanges
+        self._noted = 0  # exchanges that the door knows of
+        door.gave_answers = lambda: bool(answers.secrets)
+
+    def judge(self, request: Request) -> None:
+        """Refuse to send a person's answers to another site than the link's, but to hosts that its own page called.
+
+        Raises:
+            ForeignHost: it holds an answer, and goes to a host that has no right to it.
+        """
+        if self._door.trusts(request.url):
+            return
+        self._note_calls()
+        if not self._door.was_called(request.url) and self._answers.are_in(request):
+            raise ForeignHost(host=urlsplit(request.url).hostname, what="an answer")
+
+    def judge_refusal(self, request: Request, response: Response) -> None:
+        """A refusal of another site's host that was not given its token is none: the viewer in the browser may do better.
+
+        Raises:
+            ForeignHost: so it is.
+        """
+        if response.status not in (401, 403):
+            return
+        sent = self._door.cleared(response.url, request.headers)
+        if len(sent) < len(request.headers) or (request.sign and not self._door.trusts(response.url)):
+            raise ForeignHost(host=urlsplit(response.url).hostname, what="a token")
+
+    def _note_calls(self) -> None:
+        """Tell the door which hosts the page called, and with which headers."""
+        exchanges = self._exchanges()
+        for exchange in exchanges[self._noted :]:
+            if exchange.kind in CALLS:
+                self._door.note_call(exchange.url, exchange.request_headers)
+        self._noted = len(exchanges)

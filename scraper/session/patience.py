@@ -1,0 +1,88 @@
+"""How long a run goes on without anything new: it ends with what it has, however busy its site is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from scraper.errors import NothingNew
+
+MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
+NEWS = 2**20  # bytes
+
+
+class Patience:
+    """One link's patience.
+
+    Args:
+        give_up_s: seconds without anything new.
+        host: the link's, for messages.
+    """
+
+    def __init__(self, give_up_s: float, host: str) -> None:
+        self._give_up_s = give_up_s
+        self._host = host
+        self._deadline: float | None = None
+        self._waits = 0
+        self._brought = 0
+        self._open: set[asyncio.Timeout] = set()
+
+    def renew(self, also_s: float = 0.0) -> None:
+        """Something new came; or a wait of ``also_s`` begins that has a bound of its own."""
+        self._waits = 0
+        self._until(also_s)
+
+    def _until(self, also_s: float) -> None:
+        self._deadline = asyncio.get_running_loop().time() + self._give_up_s + also_s
+        for timeout in self._open:
+            if not timeout.expired():
+                timeout.reschedule(self._deadline)
+
+    def brought(self, size: int) -> None:
+        """So many bytes came; each megabyte is something new, a trickle is not."""
+        self._brought += size
+        if self._brought >= NEWS:
+            self._brought = 0
+            self.renew()
+
+    def wait(self, seconds: float) -> None:
+        """The host asks for a pause, which is no reason to give up; asked for again and again, it is."""
+        self._waits += 1
+        if seconds and self._waits <= MOST_WAITS:
+            self._until(seconds)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing new came for so long that the run ends."""
+        return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
+
+    def error(self) -> NothingNew:
+        """What a run that is over ends with."""
+        return NothingNew(
+            host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=self._give_up_s
+        )
+
+    @asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Do something that ends where nothing new comes.
+
+        Raises:
+            NothingNew: it was ended.
+        """
+        if self._deadline is None:
+            self.renew()
+        if self.is_over:
+            raise self.error()
+        timeout = asyncio.timeout_at(self._deadline)
+        try:
+            async with timeout:
+                self._open.add(timeout)
+                try:
+                    yield
+                finally:
+                    self._open.discard(timeout)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise self.error() from None
