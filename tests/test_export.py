@@ -99,7 +99,9 @@ async def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(
     pictures = sorted(path for path in made.path.rglob(f"*.{target}") if path.stem != "sheet")
     assert len(pictures) == made.files == len(STUDY.images)
     assert len(list(made.path.rglob(f"sheet.{target}"))) == 3
-    assert [(problem.code, problem.fatal) for problem in made.problems] == [("export-skipped", False)]  # the dose report has no pixels
+    assert [(problem.code, problem.fatal) for problem in made.problems] == [
+        ("export-skipped", False)
+    ]  # the dose report has no pixels
     with Image.open(pictures[-1]) as picture:
         assert MARK in str(picture.info.get("Comment", picture.info.get("comment")))
 
