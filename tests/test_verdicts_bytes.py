@@ -557,7 +557,7 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     import scraper
 
     home = Path(scraper.__file__).parent
-    apart = {"verify/frames.py", "export/pictures.py", "assemble/encode.py", "assemble/png.py"}
+    apart = {"verify/frames.py", "export/pictures.py", "assemble/encode.py", "assemble/pixels_png.py"}
     reading_codes = {
         "picture.py",
         "source.py",

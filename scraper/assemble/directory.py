@@ -46,6 +46,8 @@ def read_directory(path: Path) -> list[ListedFile]:
             ds = dataset(layout)
         finally:
             layout.data = b""  # the map is about to be closed
+        if "DirectoryRecordSequence" not in ds:
+            raise CorruptInstance(what="a DICOMDIR without records")
         records = sequence(ds, "DirectoryRecordSequence")
         if len(records) > MOST_RECORDS:
             raise CorruptInstance(what="a DICOMDIR with far too many records")
