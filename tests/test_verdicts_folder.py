@@ -260,6 +260,15 @@ def test_verdicts_a3_nifti_names_what_it_leaves_out(folder, tmp_path, run):
     assert said.codes["export-skipped"] == ["999_series/00001.dcm"]
 
 
+def test_verdicts_a3_one_damaged_file_does_not_cost_a_volume(folder, tmp_path, run):
+    pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
+    cut = folder / "002_series" / "00012.dcm"
+    cut.write_bytes(cut.read_bytes()[:5000])
+    said = run("export", folder, "--to", "nifti", "-o", tmp_path / "out", "--json")
+    assert (said.code, said.json["files"]) == (7, 1)
+    assert "002_series/00012.dcm" in said.codes["export-skipped"]
+
+
 # ---- A4: what goes onto a disc
 
 
