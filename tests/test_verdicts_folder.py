@@ -374,6 +374,32 @@ def test_verdicts_a4_a_deidentified_disc_holds_every_image(folder, tmp_path, run
     assert "测试".encode() not in (tmp_path / "disc" / "DICOMDIR").read_bytes()
 
 
+def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(tmp_path, run):
+    group, request = Dataset(), Dataset()
+    group.PatientID, group.IssuerOfPatientID = STUDY.patient_id, "hospital"
+    request.AccessionNumber = STUDY.accession_number
+    (tmp_path / "study").mkdir()
+    for number, one in enumerate(STUDY.series[0].instances):
+        data = retagged(
+            one, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request]
+        )
+        (tmp_path / "study" / f"{number}.dcm").write_bytes(data)
+    said = run(
+        "export", tmp_path / "study", "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json"
+    )
+    assert (said.code, said.json["files"]) == (0, 12)
+    assert not any(STUDY.patient_id.encode() in path.read_bytes() for path in on_the_disc(tmp_path / "disc"))
+
+
+@needs_shared
+@pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "ts-ct"])
+def test_verdicts_a4_deidentified_real_series_go_onto_a_disc(case, tmp_path, run):
+    said = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
+    count = sum(path.is_file() for path in (SHARED / case).iterdir())
+    assert said.json["files"] == count
+    readers(tmp_path / "disc", count)
+
+
 def test_verdicts_a4_a_data_set_without_file_meta_gets_it_on_the_disc(tmp_path, run):
     bare = bare_of(STUDY.series[0].instances[0].data)
     (tmp_path / "study").mkdir()
