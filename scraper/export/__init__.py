@@ -25,6 +25,7 @@ from scraper.verify import Inspector, opened
 __all__ = ["Exported", "Target", "export"]
 
 
+_PATIENCE_S: Final = 600.0  # for one instance: a cine of a thousand frames is drawn frame by frame
 _DAMAGE: Final = frozenset(
     ("truncated", "truncated-frame", "does-not-decode", "pixel-length", "check-crashed", "check-timed-out")
 )
@@ -86,7 +87,7 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         if not listed and not left_out:
             raise NoDicomHere(path=str(source))
         problems = problems_of(left_out)
-        async with Inspector() as inspector:
+        async with Inspector(timeout_s=_PATIENCE_S) as inspector:
             verdict = await judge_files(str(source), files, inspector)
             if deidentify:
                 listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
