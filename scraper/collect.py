@@ -169,11 +169,12 @@ class Collector:
         names = lost_between([checked for _, checked in self.result.saved])
         again = []
         for place in range(len(self.result.saved) - 1, -1, -1):
-            checked = self.result.saved[place][1]
+            saved, checked = self.result.saved[place]
             if checked.name in names and checked.name in blank:
                 del self.result.saved[place]
                 self._here.discard(checked.name)
-                again.append(replace(blank[checked.name], old=checked, is_second_look=True))
+                old = replace(checked, path=saved.path)
+                again.append(replace(blank[checked.name], old=old, is_second_look=True))
         return again
 
     async def _work(self, group: asyncio.TaskGroup) -> None:

@@ -16,7 +16,7 @@ from scraper.collect import Watcher
 from scraper.document import SavedStudy
 from scraper.errors import ExitCode, NoSuchFile
 from scraper.job import exit_code
-from scraper.model import Counts, Problem, Result, Series, Status, Study, StudyResult
+from scraper.model import Counts, Origin, Problem, Result, Series, SeriesResult, Status, Study, StudyResult
 from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
 
 
@@ -193,7 +193,7 @@ class _Judge:
     def study(self, uid: str, files: Sequence[Checked], *, is_first: bool) -> StudyResult:
         """One study."""
         saved = [one for one in self._announced.saved if _study_uid(one, self._report) == uid]
-        rows = {series.uid: series for one in saved for series in one.series}
+        rows = self._listed_series(uid) | {series.uid: series for one in saved for series in one.series}
         own_series = {one.header.series_instance_uid for one in files if one.header} | set(rows)
         across = [
             problem
@@ -213,6 +213,18 @@ class _Judge:
         result = judge.of_files(files, announced, told, problems, self._expected)
         result = self._counted(result, saved)
         return replace(result, problems=(*result.problems, *self._known(result, saved, files)))
+
+    def _listed_series(self, uid: str) -> dict[str, SeriesResult]:
+        """The series of a study that a DICOMDIR names."""
+        return {
+            record.series_instance_uid: SeriesResult(
+                record.series_instance_uid, None, "", record.modality,
+                self._expected.get(record.series_instance_uid), 0, Origin.ORIGINAL,
+            )
+            for records in self._announced.directories.values()
+            for record in records
+            if record.study_instance_uid == uid and record.series_instance_uid
+        }  # fmt: skip
 
     def _is_owned(self, series: str) -> bool:
         """Whether a series belongs to some study of the folder; what belongs to none is told with the first."""

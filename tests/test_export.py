@@ -20,6 +20,10 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dico
 STUDY = chest_ct(slices=6, size=64, thin=5, thin_syntax=JPEG_2000)
 
 
+def ran(command, **options):
+    return subprocess.run(command, **options)  # as its caller says
+
+
 @pytest.fixture
 def folder(tmp_path):
     where = tmp_path / "study"
@@ -57,7 +61,7 @@ async def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
     ]
     assert all(len(part) <= 8 and part == part.upper() for parts in named for part in parts)
     if shutil.which("dcmdump"):
-        shown = subprocess.run(
+        shown = ran(
             ["dcmdump", "+U8", "-q", made.path / "DICOMDIR"], capture_output=True, text=True, check=True
         )
         assert "测试^甲" in shown.stdout
@@ -77,7 +81,7 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
         for path in made.path.rglob("*")
         if path.is_file() and path.name != "DICOMDIR"
     ]
-    said = subprocess.run(
+    said = ran(
         ["dcmmkdir", "+D", tmp_path / "again", "-Pgp", "+I", *files],
         cwd=made.path,
         capture_output=True,

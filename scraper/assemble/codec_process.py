@@ -17,7 +17,9 @@ from typing import IO, Any, Final
 
 PATIENCE_S: Final = 60.0  # for one picture; the largest take seconds
 _HOME: Final = str(Path(__file__).parents[2])
-_START: Final = "from scraper.assemble.codec_process import serve; serve()"
+_START: Final = (
+    "import sys; sys.path[:0] = {path!r}; from scraper.assemble.codec_process import serve; serve()"
+)
 
 
 class CodecProcess:
@@ -55,11 +57,10 @@ class CodecProcess:
             self._stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
                 # -P: the folder that we were called in is no place to import from
-                [sys.executable, "-P", "-c", _START],
+                [sys.executable, "-P", "-c", _START.format(path=[_HOME, *filter(None, sys.path)])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([_HOME, *filter(None, sys.path)])},
             )
         return self._process
 
@@ -103,7 +104,7 @@ def serve() -> None:
     import warnings
 
     from scraper.assemble.encode import encode_samples
-    from scraper.assemble.png import read_samples
+    from scraper.assemble.pixels_png import read_samples
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # C libraries print where they like

@@ -6,7 +6,7 @@ Sources: PS3.10 chapter 8 (file-sets, File IDs), PS3.3 F.3 (directory records an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,7 @@ class ListedFile:
     patient_name: str = ""
     study_instance_uid: str = ""
     series_instance_uid: str = ""
+    modality: str = ""
 
 
 def read_directory(path: Path) -> list[ListedFile]:
@@ -45,6 +46,8 @@ def read_directory(path: Path) -> list[ListedFile]:
             ds = dataset(layout)
         finally:
             layout.data = b""  # the map is about to be closed
+        if "DirectoryRecordSequence" not in ds:
+            raise CorruptInstance(what="a DICOMDIR without records")
         records = sequence(ds, "DirectoryRecordSequence")
         if len(records) > MOST_RECORDS:
             raise CorruptInstance(what="a DICOMDIR with far too many records")
@@ -96,9 +99,7 @@ def _unlinked(records: Sequence[Dataset]) -> Iterator[ListedFile]:
 
 def _owner(record: ListedFile) -> ListedFile:
     """What a record says of those below it."""
-    return ListedFile(
-        "", "", record.patient_id, record.patient_name, record.study_instance_uid, record.series_instance_uid
-    )
+    return replace(record, file="", sop_instance_uid="")
 
 
 def _described(record: Dataset, above: ListedFile) -> ListedFile:
@@ -109,6 +110,7 @@ def _described(record: Dataset, above: ListedFile) -> ListedFile:
         _name(record) or above.patient_name,
         plain(record, "StudyInstanceUID") or above.study_instance_uid,
         plain(record, "SeriesInstanceUID") or above.series_instance_uid,
+        plain(record, "Modality") or above.modality,
     )
 
 

@@ -375,18 +375,6 @@ def admit(path: Path) -> None:
             raise CorruptInstance(what="a DICOM file without identity")
 
 
-def names_itself(path: Path) -> bool:
-    """Whether bytes that are no whole object say of what class they are: a damaged object, and not some other file."""
-    try:
-        with walk.mapped(path) as data:
-            layout = walk.layout_of(data)
-            said = layout.text(0x00080016)
-            layout.data = b""
-    except CorruptInstance:
-        return False
-    return said.startswith("1.2.840.10008.")
-
-
 def _complete(path: Path) -> None:
     """Put preamble and file meta in front of a data set that came without; a Part 10 file stays as it is.
 

@@ -35,3 +35,15 @@ def read_file(path: Path) -> FileDataset:
 def _end_of_fragments(layout: walk.Layout) -> int:
     fragments = layout.fragments or []
     return sum(fragments[-1]) if fragments else layout.end
+
+
+def names_itself(path: Path) -> bool:
+    """Whether bytes that are no whole object say of what class they are: a damaged object, and not some other file."""
+    try:
+        with walk.mapped(path) as data:
+            layout = walk.layout_of(data)
+            said = layout.text(0x00080016)
+            layout.data = b""
+    except CorruptInstance:
+        return False
+    return said.startswith("1.2.840.10008.")

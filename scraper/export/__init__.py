@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import assert_never
+from typing import Final, assert_never
 
 from scraper.errors import ExitCode, NoDicomHere, UsageError
 from scraper.export import dicomdir, identity, media, pictures, volumes
@@ -23,6 +23,12 @@ from scraper.model import Problem, Result
 from scraper.verify import Inspector, opened
 
 __all__ = ["Exported", "Target", "export"]
+
+
+_PATIENCE_S: Final = 600.0  # for one instance: a cine of a thousand frames is drawn frame by frame
+_DAMAGE: Final = frozenset(
+    ("truncated", "truncated-frame", "does-not-decode", "pixel-length", "check-crashed", "check-timed-out")
+)
 
 
 class Target(StrEnum):
@@ -81,21 +87,27 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         if not listed and not left_out:
             raise NoDicomHere(path=str(source))
         problems = problems_of(left_out)
-        async with Inspector() as inspector:
+        async with Inspector(timeout_s=_PATIENCE_S) as inspector:
             verdict = await judge_files(str(source), files, inspector)
             if deidentify:
                 listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
                 problems += told
             made = place / "made"
-            count, told = await _made(target, listed, made, inspector)
+            count, told = await _made(target, listed, made, inspector, _damaged(verdict))
             problems += told
         if count:
             shutil.move(made, output)
     return Exported(output, count, verdict, tuple(problems))
 
 
+def _damaged(verdict: Result) -> frozenset[str]:
+    """Paths of files whose pixels can't be used."""
+    problems = [one for study in verdict.studies for series in study.series for one in series.problems]
+    return frozenset(name for one in problems if one.fatal and one.code in _DAMAGE for name in one.instances)
+
+
 async def _made(
-    target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector
+    target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector, damaged: frozenset[str]
 ) -> tuple[int, list[Problem]]:
     """(files made, what was left out)."""
     match target:
@@ -104,7 +116,7 @@ async def _made(
         case Target.DICOMDIR:
             return await asyncio.to_thread(dicomdir.file_set, listed, made)
         case Target.NIFTI:
-            return await asyncio.to_thread(volumes.nifti, listed, made)
+            return await asyncio.to_thread(volumes.nifti, listed, made, damaged)
         case Target.PNG:
             return await pictures.draw(listed, made, ".png", inspector)
         case Target.JPG:

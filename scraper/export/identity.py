@@ -32,10 +32,38 @@ _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 _FREE_TEXT: Final = (_ROOT + "88.", _ROOT + "104.", _ROOT + "11.", _ROOT + "9.")
 
 
+_OF_A_PERSON: Final = (  # PS3.15 E.1-1, action X: sequences that the library's list lacks
+    "SourcePatientGroupIdentificationSequence", "GroupOfPatientsIdentificationSequence", "OtherPatientIDsSequence",
+    "ReferencedPatientSequence", "ReferencedPatientPhotoSequence",
+)  # fmt: skip
+_INSIDE: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "IssuerOfPatientID",
+)
+
+
+def _clean_inside(ds: Dataset) -> None:
+    """What the profile leaves of a person within items."""
+    for keyword in _OF_A_PERSON:
+        if keyword in ds:
+            delattr(ds, keyword)
+    for element in ds:
+        for item in element.value if element.VR == "SQ" else ():
+            for keyword in _INSIDE:
+                if keyword in item:
+                    item[keyword].value = ""
+            _clean_inside(item)
+
+
 def _clean(ds: Dataset) -> None:
     """The profile, and the marks that it was applied (PS3.15 E.1.1)."""
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints
         profile.anonymize_dataset(ds)
+    _clean_inside(ds)
     ds.PatientIdentityRemoved = "YES"
     ds.DeidentificationMethod = "cloudfilm: PS3.15 Basic Profile"
     code = Dataset()

@@ -241,6 +241,9 @@ async def draw(
         )
         drawn: list[str] = []
         for one, answer in zip(members, answers, strict=True):
+            if answer is None:  # what it had drawn of it may be cut off
+                for path in folder.glob(f"{one.index:05}*"):
+                    path.unlink()
             why, *paths = answer or [ENDED]
             drawn += paths
             if why:

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -38,8 +38,14 @@ def converter() -> str:
     return found
 
 
-def nifti(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
-    """One folder a series with ``.nii.gz`` files and their JSON (without the patient's name)."""
+def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -> tuple[int, list[Problem]]:
+    """One folder a series with ``.nii.gz`` files and their JSON (without the patient's name).
+
+    Args:
+        listed: the instances.
+        made: the folder to make.
+        damaged: names of files that are not handed over: one of them makes the converter give up its whole series.
+    """
     program = converter()
     left_out: list[LeftOut] = []
     made.mkdir()
@@ -48,8 +54,10 @@ def nifti(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
         left_out += [
             LeftOut(one.name, "no pixels in it", is_loss=False) for one in members if one not in pictured
         ]
-        if pictured:
-            left_out += _converted(program, pictured, made / name)
+        left_out += [LeftOut(one.name, "a damaged file") for one in pictured if one.name in damaged]
+        sound = [one for one in pictured if one.name not in damaged]
+        if sound:
+            left_out += _converted(program, sound, made / name)
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
 
 
