@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -78,6 +79,7 @@ def _options(
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
     interrupt.guard(sys.argv[1:])
+    os.umask(0o077)  # whatever a command or its browser writes is the user's alone
     streams.guard()
     interrupt.loaded()
     code = streams.ended(run(sys.argv[1:]))

@@ -64,7 +64,8 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
             }
             for one in studies
         ]
-    return _writable(document)
+    writable: dict[str, Any] = _writable(document)
+    return writable
 
 
 def _writable(value: Any) -> Any:

@@ -73,8 +73,8 @@ class Run:
         try:
             held = await asyncio.to_thread(self._opener.held, given)
         except CloudfilmError as err:
-            return Films((), err)
-        return Films(tuple(Film(share, held.unread) for share in held.links))
+            return Films((), error=err)
+        return Films(tuple(Film(share, held.unread) for share in held.links), held.others)
 
     def refused(self, given: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""
