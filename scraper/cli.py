@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,7 @@ from scraper.settings import (
     language_from_environment,
 )
 
+BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
     name="cloudfilm",
     cls=QuickGroup,
@@ -192,7 +194,7 @@ def _sources(
 
 
 cli_tools.register(app, interrupt.run)
-cli_batch.register(app, interrupt.run)
+cli_batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 cli_capture.register(app, interrupt.run)
 
 

@@ -81,7 +81,6 @@ def _remove_unlocked(folder: Path) -> None:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
         return
-    try:
-        shutil.rmtree(folder, ignore_errors=os.name != "nt")
-    finally:
-        lock.release()
+    shutil.rmtree(folder, ignore_errors=True)  # on Windows all but the lock, which is held
+    lock.release()
+    shutil.rmtree(folder, ignore_errors=True)

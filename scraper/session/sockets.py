@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
 from scraper.session.http import Cookie
+from scraper.session.reasons import reason_of
 from scraper.settings import ConnectTo, Settings
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ async def opened(
     except InvalidStatus as err:
         raise _refused(err.response.status_code, host) from err
     except (OSError, WebSocketException) as err:
-        raise SiteUnreachable(host=host, why=type(err).__name__) from err
+        raise SiteUnreachable(host=host, why=reason_of(err)) from err
     try:
         yield Socket(connection, host, settings.timeout_s)
     finally:

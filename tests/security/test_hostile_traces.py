@@ -209,7 +209,7 @@ def test_hostile_11_in_a_batch(site, home):
     (home.work.parent / "list").mkdir()
     table = home.work.parent / "list" / "links.csv"
     table.write_text(f"source,phone_last4\n{LINK},{ANSWER}\n{LINK}?,{ANSWER}9\n", encoding="utf-8")
-    home.run("batch", table, *words(site, "-o", home.output), code=4)
+    home.run("batch", table, *words(site, "-o", home.output), code=0)
     home.check(home.output)
 
 
@@ -260,7 +260,7 @@ def test_hostile_11_the_browsers_profile_and_spool_are_the_owners_alone_and_are_
     with World(GenericViewer()) as world:
         hosts = [word for row in world.connect_to for word in ("--connect-to", row)]
         words = ["grab", f"https://{HOST}/v/signed?t={CODE}", "-o", home.output, "--insecure", *hosts]
-        running = home.start(*words)
+        running = home.start(*words, CLOUDFILM_BROWSER=str(find_browser()))  # HOME is another here
         profiles: list[Path] = []
         while not profiles:  # until the browser writes its profile
             assert running.poll() is None, running.communicate()
