@@ -98,13 +98,21 @@ def install_browser(settings: Settings) -> str:
         environment["HTTPS_PROXY"] = environment["HTTP_PROXY"] = settings.proxy
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     try:  # its progress is shown on standard error: standard output carries the findings
-        done = subprocess.run(command, env=environment, stdout=sys.stderr.fileno(), check=False)  # noqa: S603
+        done = subprocess.run(command, env=environment, stdout=_descriptor_of_talk(), check=False)  # noqa: S603
     except OSError as err:
         raise BrowserNotInstalled(why=type(err).__name__) from err
     found = find_browser()
     if done.returncode or found is None:
         raise BrowserNotInstalled(why=f"exit code {done.returncode}")
     return str(found)
+
+
+def _descriptor_of_talk() -> int:
+    """Standard error, also where a caller put something without a number in its place."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return subprocess.DEVNULL
 
 
 def sound(findings: list[Finding]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scraper.errors import BrowserMissing, CloudfilmError, TemporaryFolderFull, SiteUnreachable
+from scraper.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
 from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.pace import Pace
 from scraper.settings import Settings

@@ -32,7 +32,8 @@ ESC, OSC52, OSC8, C1, BIDI = (
 MARKUP = "[link=http://evil.test]x[/link] [bold red]y[/] :skull: [/]"
 ALL = f"{ESC}{OSC52}{OSC8}{C1}{BIDI}{MARKUP}\x00\x08\r\x7f\ufeff\u2028 שלום"
 OBEYED = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2065\u206a-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2065\u206a-\u206f\ufeff"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 # what a data set can hold of it: PS3.5 6.2 forbids controls, a hostile writer does not care
 NAME = f"=cmd|' /C calc'!A0{ESC}{OSC52}{OSC8}{MARKUP}\u202eabc"
