@@ -80,7 +80,8 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             findings.extend(check())
         except Exception as err:  # noqa: BLE001  # what it was to explain must not end it
-            costs = say("doctor.failed", language, name=type(err).__name__, why=str(err).partition("\n")[0])
+            reason = str(err).partition("\n")[0]
+            costs = say("doctor.failed", language, name=type(err).__name__, why=reason)
             findings.append(Finding(name, ok=False, optional=optional, found="", costs=costs))
     return findings
 
