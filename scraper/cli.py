@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +51,7 @@ from scraper.settings import (
     language_from_environment,
 )
 
+BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
     name="cloudfilm",
     cls=QuickGroup,
@@ -81,6 +84,7 @@ def _options(
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
     interrupt.guard(sys.argv[1:])
+    os.umask(0o077)  # whatever a command or its browser writes is the user's alone
     streams.guard()
     interrupt.loaded()
     code = streams.ended(run(sys.argv[1:]))
@@ -195,7 +199,7 @@ def _sources(
 
 
 cli_tools.register(app, interrupt.run)
-cli_batch.register(app, interrupt.run)
+cli_batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 cli_capture.register(app, interrupt.run)
 
 

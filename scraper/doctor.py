@@ -80,7 +80,8 @@ def examine(settings: Settings) -> list[Finding]:
         try:
             findings.extend(check())
         except Exception as err:  # noqa: BLE001  # what it was to explain must not end it
-            costs = say("doctor.failed", language, name=type(err).__name__, why=str(err).partition("\n")[0])
+            reason = str(err).partition("\n")[0]
+            costs = say("doctor.failed", language, name=type(err).__name__, why=reason)
             findings.append(Finding(name, ok=False, optional=optional, found="", costs=costs))
     return findings
 
@@ -98,13 +99,21 @@ def install_browser(settings: Settings) -> str:
         environment["HTTPS_PROXY"] = environment["HTTP_PROXY"] = settings.proxy
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     try:  # its progress is shown on standard error: standard output carries the findings
-        done = subprocess.run(command, env=environment, stdout=sys.stderr.fileno(), check=False)  # noqa: S603
+        done = subprocess.run(command, env=environment, stdout=_descriptor_of_talk(), check=False)  # noqa: S603
     except OSError as err:
         raise BrowserNotInstalled(why=type(err).__name__) from err
     found = find_browser()
     if done.returncode or found is None:
         raise BrowserNotInstalled(why=f"exit code {done.returncode}")
     return str(found)
+
+
+def _descriptor_of_talk() -> int:
+    """Standard error, also where a caller put something without a number in its place."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):
+        return subprocess.DEVNULL
 
 
 def sound(findings: list[Finding]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scraper.errors import BrowserMissing, CloudfilmError, DiskFull, SiteUnreachable
+from scraper.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
 from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.door import Network
 from scraper.session.pace import Pace
@@ -91,12 +91,12 @@ def temporary_folder() -> Path:
     """The system's temporary folder.
 
     Raises:
-        DiskFull: there is none that takes a file.
+        TemporaryFolderFull: there is none that takes a file.
     """
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as err:
-        raise DiskFull(path=os.environ.get("TMPDIR") or "/tmp") from err  # noqa: S108  # named only
+        raise TemporaryFolderFull(path=os.environ.get("TMPDIR") or "/tmp") from err  # noqa: S108  # named only
 
 
 def explained(error: CloudfilmError) -> CloudfilmError:
@@ -108,11 +108,11 @@ def explained(error: CloudfilmError) -> CloudfilmError:
     try:
         folder = temporary_folder()
         free = shutil.disk_usage(folder).free
-    except DiskFull as full:
+    except TemporaryFolderFull as full:
         return full
     except OSError:
         return error
-    return DiskFull(path=str(folder)) if free < LEAST_FREE_BYTES else error
+    return TemporaryFolderFull(path=str(folder)) if free < LEAST_FREE_BYTES else error
 
 
 @cache

@@ -326,6 +326,10 @@ class DiskFull(StoreError):
     """No space left."""
 
 
+class TemporaryFolderFull(DiskFull):
+    """No space left where bodies and the browser's profile lie while a run lasts. Values: ``path``."""
+
+
 class NotWritable(StoreError):
     """No permission, or a read-only disk."""
 

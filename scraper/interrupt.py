@@ -37,6 +37,7 @@ class _Interrupts:
         self.is_prompting = False
         self.terminal: Any = None  # its settings before anybody was asked with hidden input
         self.timer: Timer | None = None
+        self.grace_s = GRACE_S
 
     def pressed(self, *_: object) -> None:
         """Handle SIGINT, in the main thread."""
@@ -77,7 +78,7 @@ class _Interrupts:
     def _leave_later(self) -> None:
         from threading import Timer
 
-        self.timer = Timer(GRACE_S, self.leave)
+        self.timer = Timer(self.grace_s, self.leave)
         self.timer.daemon = True
         self.timer.start()
 
@@ -112,8 +113,12 @@ def was_told() -> bool:
     return _state.was_pressed
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], *, grace_s: float = GRACE_S) -> T:
     """Run a coroutine to its end; the one place where the event loop runs.
+
+    Args:
+        work: what to run.
+        grace_s: how long what is open may take to close after Ctrl-C.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed, and what was open is closed.
@@ -122,6 +127,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     if not _state.is_guarded:
         return asyncio.run(work)
+    _state.grace_s = grace_s
     try:
         with asyncio.Runner() as runner:
             return runner.run(_watched(work))

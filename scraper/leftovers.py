@@ -81,7 +81,15 @@ def _remove_unlocked(folder: Path) -> None:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
         return
-    try:
-        shutil.rmtree(folder, ignore_errors=os.name != "nt")
-    finally:
-        lock.release()
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            with suppress(OSError):
+                path.unlink()
+    is_empty = [path.name for path in folder.iterdir()] == [LOCK]
+    lock.release()
+    if (
+        is_empty
+    ):  # else a browser that outlives its run still writes: the lock is how the next run knows the folder
+        shutil.rmtree(folder, ignore_errors=True)

@@ -316,6 +316,8 @@ def _pdf_pages(path: Path, *, colour: bool) -> Iterator[Page]:
                 try:
                     page = document[index]
                     image, scale = _rendered(page, dpi)
+                    if _has_lost_its_picture(page, image):
+                        raise ValueError("a picture that can't be decoded")
                 except (pypdfium2.PdfiumError, MemoryError, ValueError) as err:
                     if len(document) == 1:
                         raise UnreadableFile(path=path) from err
@@ -334,6 +336,14 @@ def _pdf(path: Path) -> Any:
         if "password" in str(err).lower():
             raise PdfLocked(path=path) from err
         raise UnreadableFile(path=path) from err
+
+
+def _has_lost_its_picture(page: Any, image: Image.Image) -> bool:
+    """Whether a page is empty to the eye although a picture stands on it: PDFium leaves out what it can't decode."""
+    import pypdfium2.raw
+
+    low, high = image.convert("L").getextrema()
+    return low == high and any(page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]))
 
 
 def _rendered(page: Any, dpi: int) -> tuple[Image.Image, float]:

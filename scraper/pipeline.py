@@ -15,7 +15,7 @@ from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
 from scraper.equipment import Equipment, explained, probe
-from scraper.errors import CloudfilmError, CredentialsError, StoreError, UnusableLink
+from scraper.errors import CloudfilmError, CredentialsError, StoreError, UnusableLink, leaves
 from scraper.folder_verdict import verify_folder
 from scraper.job import Film, Films, Job, only_error
 from scraper.link import redact
@@ -74,8 +74,8 @@ class Run:
         try:
             held = await asyncio.to_thread(self._opener.held, given)
         except CloudfilmError as err:
-            return Films((), err)
-        return Films(tuple(Film(share, held.unread) for share in held.links))
+            return Films((), error=err)
+        return Films(tuple(Film(share, held.unread) for share in held.links), held.others)
 
     def refused(self, given: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""
@@ -117,6 +117,8 @@ class Run:
                         job.studies.append(lost(found[0].study, err))  # the other studies are still to be had
         except CloudfilmError as err:
             return job.result(explained(err))
+        except ExceptionGroup as group:
+            return job.result(explained(_first_of(group)))
         finally:
             self.log = job.log
         return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
@@ -132,6 +134,8 @@ class Run:
                     job.studies.append(judge.survey(series, found[0].study))
         except CloudfilmError as err:
             return job.result(explained(err))
+        except ExceptionGroup as group:
+            return job.result(explained(_first_of(group)))
         finally:
             self.log = job.log
         return replace(job.result(), status=Status.COMPLETE, exit_code=0)
@@ -164,6 +168,15 @@ class Run:
         async with AsyncExitStack() as stack:
             session = await self._opener.session(Owner(provider, matched, listed=False), stack)
             return await work(session, await listed(provider, matched, session))
+
+
+def _first_of(group: ExceptionGroup) -> CloudfilmError:
+    """The first of a group of our own errors; a group with anything else in it is raised again."""
+    every = leaves(group)
+    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+    if len(known) < len(every):
+        raise group
+    return known[0]
 
 
 async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen

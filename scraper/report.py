@@ -31,7 +31,7 @@ from scraper.lang import describe, describe_problem, say
 from scraper.model import Problem, Result, Status, StudyResult
 from scraper.output import complain, markup
 from scraper.problems import merge_equal
-from scraper.safe_text import without_surrogates
+from scraper.safe_text import escaped_json
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
@@ -278,7 +278,7 @@ def write_diagnostic(
         "frames": frames, "traffic": list(log),
     }  # fmt: skip
     name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}"
-    text = without_surrogates(json.dumps(content, ensure_ascii=False, indent=1))
+    text = escaped_json(json.dumps(content, ensure_ascii=False, indent=1))
     for place in (folder, Path()):
         for number in range(1, 1000):  # several sources may fail in one second
             path = place / (f"{name}.json" if number == 1 else f"{name}-{number}.json")

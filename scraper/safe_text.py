@@ -81,8 +81,12 @@ def json_text(value: object) -> str:
 
     What is escaped (RFC 8259 section 7) reads as the same value; lone surrogates, which are none, become U+FFFD.
     """
-    text = without_surrogates(json.dumps(value, ensure_ascii=False))
-    return _UNSAFE_IN_JSON.sub(lambda found: _escaped(found.group()), text)
+    return escaped_json(json.dumps(value, ensure_ascii=False))
+
+
+def escaped_json(text: str) -> str:
+    """A JSON text with the escapes of ``json_text``, for files that somebody may look at in a terminal."""
+    return _UNSAFE_IN_JSON.sub(lambda found: _escaped(found.group()), without_surrogates(text))
 
 
 def csv_cell(value: object) -> str:

@@ -84,10 +84,15 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one SOURCE holds: the link of each film, in order; ``unread`` are its pages that could not be read."""
+    """What one SOURCE holds: the link of each film, in order.
+
+    ``unread`` are its pages that could not be read; ``others`` are links, redacted, that were left aside where nobody knows
+    which of them is a film's.
+    """
 
     links: tuple[ShareLink, ...]
     unread: tuple[int, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> Decoded:
@@ -140,8 +145,19 @@ def _films(meanings: Sequence[Meaning]) -> tuple[str, ...]:
         films = [best] + [
             one for one in usable if _host(one) == host and one.rank == best.rank and not _is_home_page(one)
         ]
-    by_identity = {_identity(one.link or ""): one.link or "" for one in reversed(films)}
-    return tuple(reversed(by_identity.values()))
+    by_identity: dict[str, str] = {}
+    for film in films:
+        by_identity.setdefault(_identity(film.link or ""), film.link or "")
+    return tuple(by_identity.values())
+
+
+def _left_aside(meanings: Sequence[Meaning], films: Sequence[str]) -> tuple[str, ...]:
+    """The links that may be a film's, too, redacted: where a provider owns one, the others are not."""
+    if any(one.provider is not None for one in meanings):
+        return ()
+    taken = {_identity(film) for film in films}
+    others = [one.link or "" for one in meanings if one.kind is Kind.LINK and not _is_home_page(one)]
+    return tuple(dict.fromkeys(link.redact(other) for other in others if _identity(other) not in taken))
 
 
 def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
@@ -220,7 +236,7 @@ def read_all(source: str, settings: Settings, stdin: Callable[[], str]) -> Held:
         NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
     """
     if source == "-":
-        return Held(_in_text(stdin(), "standard input"))
+        return _in_text(stdin(), "standard input")
     path = Path(source)
     if is_file(source):
         return _in_file(path, settings)
@@ -234,7 +250,7 @@ def read_all(source: str, settings: Settings, stdin: Callable[[], str]) -> Held:
         )
         if not looks_like_host:
             raise NoSuchFile(path=source[:120])
-    return Held(_in_text(source))
+    return _in_text(source)
 
 
 def _in_file(path: Path, settings: Settings) -> Held:
@@ -244,16 +260,17 @@ def _in_file(path: Path, settings: Settings) -> Held:
         refusal = decoded.refusal()
         if refusal is not None:
             raise refusal
-        return Held(decoded.shares(), decoded.unread)
+        others = _left_aside([meaning for _, meaning in decoded.codes], decoded.links)
+        return Held(decoded.shares(), decoded.unread, others)
     body = _bytes_of(path)
     if suffix not in PAGES:
-        return Held(_in_text(link_text(body), path.name))
+        return _in_text(link_text(body), path.name)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = registry.saved_page(body.decode(errors="replace"))
     return Held((page or _usable(link.parse(link_text(body), source=path.name)),))
 
 
-def _in_text(text: str, source: str = "") -> tuple[ShareLink, ...]:
+def _in_text(text: str, source: str = "") -> Held:
     """Every film's link in a text, each with the code or the password that the text gives for it.
 
     Raises:
@@ -262,14 +279,15 @@ def _in_text(text: str, source: str = "") -> tuple[ShareLink, ...]:
     text = spelling.mended(text)
     found = link.links_in(text)
     if len(found) < 2:
-        return (_usable(link.parse(text, source=source)),)
+        return Held((_usable(link.parse(text, source=source)),))
     meanings = {address: registry.meaning(address) for address in found}
     films = _films(list(meanings.values()))
     if not films:
-        return (_usable(link.parse(text, source=source)),)
+        return Held((_usable(link.parse(text, source=source)),))
     spelt = {_identity(one.link or ""): address for address, one in reversed(meanings.items())}
     said = _said_for(text, found)
-    return tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films)
+    shares = tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films)
+    return Held(shares, others=_left_aside(list(meanings.values()), films))
 
 
 def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -24,6 +24,7 @@ import filelock
 
 from scraper.errors import DiskFull, InstanceConflict, NotWritable
 from scraper.model import Header, Origin, Saved, Study
+from scraper.safe_text import escaped_json
 
 STATE = ".cloudfilm"
 NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -316,7 +317,8 @@ class StudyStore:
         if self.folder is None:
             return
         with disk(self.folder):
-            write_whole(self.folder / REPORT, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+            text = escaped_json(json.dumps(document, ensure_ascii=False, indent=1))
+            write_whole(self.folder / REPORT, text + "\n")
             _read_before.pop(str(self.folder / REPORT), None)
             shutil.rmtree(self._state, ignore_errors=True)
 

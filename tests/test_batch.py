@@ -196,7 +196,7 @@ def test_stopped_by_the_user_it_says_how_to_go_on(tmp_path):
         until(lambda: many.images[1] > 0)
         running.send_signal(signal.SIGINT)
         _, talk = running.communicate(timeout=60)
-        assert running.returncode == ExitCode.INCOMPLETE
+        assert running.returncode == ExitCode.INTERRUPTED
         assert "Run the same command again" in talk
         assert "Traceback" not in talk
         assert states(tmp_path / "out") == {"done": 1, "queued": 3}

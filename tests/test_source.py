@@ -200,6 +200,6 @@ def test_one_file_that_fails_does_not_end_the_others(tmp_path, capsys):
     code = run(["decode", "--json", "--lang", "en", *map(str, files)])
     out, err = capsys.readouterr()
     assert [line for line in out.splitlines() if FILM in line]
-    assert len(out.splitlines()) == 2
+    assert len(out.splitlines()) == 4
     assert "gone.png" in err
     assert code == 4

@@ -13,7 +13,9 @@ from scraper.batch.work import Job, Outcome, results
 from scraper.errors import ExitCode
 from scraper.settings import Settings
 
-STOPPED_BY_THE_DISK = frozenset(("disk-full", "not-writable"))  # no fault of the source, which waits
+STOPPED_BY_THE_DISK = frozenset(
+    ("disk-full", "temporary-folder-full", "not-writable")
+)  # no fault of the source, which waits
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from scraper.session.dimse_status import (
 )
 from scraper.session.landing import PLAIN, Landing
 from scraper.session.listener import PortTaken, listening
+from scraper.session.reasons import reason_of
 from scraper.session.storage_classes import Context
 
 if TYPE_CHECKING:
@@ -256,8 +257,8 @@ class Dimse:
                 ext_neg=[build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _ in stored)],
                 evt_handlers=[(evt.EVT_PDU_RECV, note), (evt.EVT_C_STORE, take)],
             )
-        except (OSError, UnicodeError) as err:  # a name that can't be resolved
-            raise SiteUnreachable(host=self._peer.host, why=type(err).__name__) from err
+        except (OSError, UnicodeError) as err:
+            raise SiteUnreachable(host=self._peer.host, why=reason_of(err)) from err
         if not association.is_established:
             raise self._why_not()
         self._open, self._offers = association, frozenset((*services, *stored))
@@ -273,7 +274,7 @@ class Dimse:
         try:
             socket.create_connection(self._peer.address, timeout=self._peer.timeout_s).close()
         except (OSError, UnicodeError) as err:
-            raise SiteUnreachable(host=self._peer.host, why=_reason(err)) from err
+            raise SiteUnreachable(host=self._peer.host, why=reason_of(err)) from err
         self._reached = True
 
     def _why_not(self) -> CloudfilmError:
@@ -336,16 +337,6 @@ class Dimse:
         if association is not None and association.is_established:
             association.abort()
             association.dimse.msg_queue.put((None, None))  # wakes whoever waits for an answer
-
-
-def _reason(err: OSError | UnicodeError) -> str:
-    if isinstance(err, ConnectionRefusedError):
-        return "the connection was refused"
-    if isinstance(err, TimeoutError):
-        return "no answer in time"
-    if isinstance(err, (socket.gaierror, UnicodeError)):
-        return "its name is not known"
-    return type(err).__name__
 
 
 def _dataset(keys: Mapping[str, str], charset: str = "") -> Dataset:

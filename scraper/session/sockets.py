@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
 from scraper.session.door import Door
 from scraper.session.http import Cookie
+from scraper.session.reasons import reason_of
 from scraper.settings import ConnectTo, Settings
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ async def opened(
             host=host, why=f"no TLS connection ({err.reason or type(err).__name__})"
         ) from err
     except (OSError, WebSocketException) as err:
-        raise SiteUnreachable(host=host, why=type(err).__name__) from err
+        raise SiteUnreachable(host=host, why=reason_of(err)) from err
     try:
         yield Socket(connection, host, settings.timeout_s)
     finally:

@@ -208,8 +208,13 @@ class Browser:
             handle_sigint=False,  # the program ends the browser itself, after what it was doing
             handle_sigterm=False,
             handle_sighup=False,
-            env={**os.environ},  # not the driver's, whose temporary folder is ours
+            env={**os.environ, **self._own_temporary_folder()},  # else it inherits the driver's
         )
+
+    def _own_temporary_folder(self) -> dict[str, str]:
+        """Where the browser keeps its socket: in the spool, too, if the name of a socket may be that long (sun_path, 104)."""
+        is_short = len(str(self._spool)) + len("/org.chromium.Chromium.XXXXXX/SingletonSocket") < 100
+        return {"TMPDIR": str(self._spool)} if is_short and os.name != "nt" else {}
 
     async def _arm(self, process: Process) -> None:
         with ours(""):
