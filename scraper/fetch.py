@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import assemble
+from scraper.edge import reading_instance
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -90,7 +91,8 @@ class Fetcher:
             if self._lost is not None:
                 raise self._lost
             try:
-                fetched = await self._once(instance, into)
+                with reading_instance():
+                    fetched = await self._once(instance, into)
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
                 last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
@@ -104,6 +106,11 @@ class Fetcher:
         raise AssertionError  # the last attempt returned or raised
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
+        """Bring one zip and take it apart; see ``_package``."""
+        with reading_instance():
+            return await self._package(package, folder)
+
+    async def _package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
         """Bring one zip and take it apart into ``folder``; a body that was cut short goes on where it stopped.
 
         Raises:

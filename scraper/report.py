@@ -202,7 +202,9 @@ def write_diagnostic(
     """
     frames = [
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
+        for one in (error, error.__cause__)
+        if one is not None
+        for frame in traceback.extract_tb(one.__traceback__)
     ]
     content = {
         "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
