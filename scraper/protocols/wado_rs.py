@@ -6,7 +6,6 @@ Source: PS3.18 10.4 (retrieve), 8.7.3 (media types), annex F (DICOM JSON); proto
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,8 @@ from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteCh
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.schema import parse_json
+from scraper.schema import whole as whole_number
 
 INSTANCE_ACCEPTS: Final = (
     'multipart/related; type="application/dicom"; transfer-syntax=*',  # as stored; without it servers convert
@@ -138,7 +139,7 @@ async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata) -> Pixel
     tags = source.metadata if source.metadata is not None else await _metadata(source, ask, series)
     if not _first(tags, ROWS):
         raise NotAnImage
-    count = int(_first(tags, NUMBER_OF_FRAMES) or 1)
+    count = whole_number(str(_first(tags, NUMBER_OF_FRAMES) or 1)) or 0
     if not 0 < count <= MAX_FRAMES:
         raise CorruptInstance(what="an absurd number of frames")
     frames: list[bytes] = []
@@ -180,7 +181,7 @@ async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[s
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
     answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
     try:
-        found = json.loads(answer.body)
+        found = parse_json(answer.body)
     except ValueError as err:
         raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
     if isinstance(found, list) and all(isinstance(one, dict) for one in found):

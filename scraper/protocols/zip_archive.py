@@ -11,6 +11,7 @@ from zlib import error as ZlibError  # an exception's name
 
 from scraper.errors import CorruptInstance, NotAnImage
 from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.protocols.zip_bounds import check_entries, check_total
 
 MAX_MEMBERS = 200_000
 MAX_TOTAL = 64 * 2**30  # bytes unpacked from one archive, nested ones included
@@ -82,6 +83,7 @@ class _Unpacking:
         self._salvage = salvage
         self._total = 0
         self._number = 0
+        self._packed_size = 0  # of the outermost archive
 
     def run(self, archive: Path, depth: int) -> Iterator[Member]:
         try:
@@ -89,6 +91,9 @@ class _Unpacking:
                 entries = [info for info in opened.infolist() if not info.is_dir()]
                 if len(entries) > MAX_MEMBERS:
                     raise CorruptInstance(what="a zip with far too many entries")
+                size = archive.stat().st_size
+                self._packed_size = self._packed_size or size
+                check_entries(entries, size)
                 for info in entries:
                     yield from self._sound(opened, info, depth)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ZlibError, NotImplementedError) as err:
@@ -112,6 +117,7 @@ class _Unpacking:
     def _member(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
         name = entry_name(info)
         self._total += info.file_size
+        check_total(self._total, self._packed_size)
         absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
         if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
             raise CorruptInstance(what="a zip that unpacks to an absurd size")
