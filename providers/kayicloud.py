@@ -35,7 +35,9 @@ from scraper.contract import (
     SiteUnreachable,
     Study,
     WadoUri,
+    at_most,
     encode_query,
+    frame_count,
     gone,
     whole,
     with_query,
@@ -206,14 +208,14 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
     found = []
     for place, one in enumerate(study.series):
         images = [image for image in one.images or () if image.path]
-        instances = tuple(
+        instances = at_most(
             Instance(
                 "",
                 WadoUri(_address(study, image.path or "", frame, link, token), headers),
                 key=f"{place}/{at}/{frame}",
             )
             for at, image in enumerate(images)
-            for frame in range(max(whole(image.frames) or 1, 1))
+            for frame in range(frame_count(image.frames))
         )
         said = whole(one.count) or 0
         count = len(images) if said == len(instances) else max(said, len(images))  # some count frames

@@ -40,6 +40,7 @@ from scraper.contract import (
     SiteUnreachable,
     Socket,
     Study,
+    at_most,
     whole,
 )
 
@@ -135,7 +136,7 @@ def _described(opened: Opened, lines: _Lines) -> list[Series]:
             found.append(Series("", "", expected=0, key=name, study=study, left_out=(told,)))
             continue
         numbers = range(1, (count or 0) + 1)
-        instances = tuple(Instance("", Asked(lines.asking(name, at)), f"{name}/{at}") for at in numbers)
+        instances = at_most(Instance("", Asked(lines.asking(name, at)), f"{name}/{at}") for at in numbers)
         unknown = () if count is not None else (Problem("count-unknown"),)
         found.append(Series("", "", instances, count, key=name, study=study, left_out=unknown))
     return found

@@ -68,7 +68,7 @@ from scraper.model import (
 )
 from scraper.page import Page, unescaped
 from scraper.protocols import j2k_json
-from scraper.schema import Field, Reply, decode_text, mended, read, whole
+from scraper.schema import Field, Reply, at_most, decode_text, frame_count, mended, parse_json, read, whole
 from scraper.session import Cookie, Response, Session, encode_query, with_query
 from scraper.session.sockets import Socket
 from scraper.shape import Shape
@@ -182,6 +182,6 @@ __all__ = [
     "NotOriginalDicom", "NotThereYet", "Origin", "Package", "Page", "PageBehindLink", "PixelParts", "Problem", "Provider",
     "QueryTooWide", "Question", "Reply", "Request", "Response", "Series", "Session", "SessionLapsed", "ShareCancelled",
     "ShareLink", "SiteBusy", "SiteChanged", "SiteUnreachable", "Socket", "Study", "StudyGone", "Tags",
-    "TagsAndPixels", "TooManyStudies", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "decode_text",
-    "encode_query", "gone", "j2k_json", "mended", "read", "unescaped", "whole", "with_query",
+    "TagsAndPixels", "TooManyStudies", "UnusableLink", "WadoRs", "WadoUri", "ZipMember", "at_most", "decode_text",
+    "encode_query", "frame_count", "gone", "j2k_json", "mended", "parse_json", "read", "unescaped", "whole", "with_query",
 ]  # fmt: skip

@@ -74,6 +74,18 @@ def limit(memory: int, file_size: int, files: int = 128) -> None:
             resource.setrlimit(name, (bound, bound))
 
 
+def limit_memory(memory: int) -> None:
+    """Set the bound on memory anew, below the one that ``limit`` set for good."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    hard = resource.getrlimit(kind)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(kind, (memory if hard == resource.RLIM_INFINITY else min(memory, hard), hard))
+
+
 def fence_files(writable: Sequence[Path] = ()) -> bool:
     """Write, make, rename and remove nothing outside these folders, and speak no TCP; whether the kernel knows how.
 

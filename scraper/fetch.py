@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import assemble
+from scraper.edge import reading_instance
 from scraper.errors import (
     AsksToWait,
     CloudfilmError,
@@ -95,7 +96,8 @@ class Fetcher:
                 raise self._lost
             try:
                 async with self._session.patience.bounded():
-                    fetched = await self._once(instance, into)
+                    with reading_instance():
+                        fetched = await self._once(instance, into)
             except NothingNew as err:
                 into.unlink(missing_ok=True)
                 self._lost = err
@@ -126,6 +128,11 @@ class Fetcher:
         self._tell_bytes(size)
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
+        """Bring one zip and take it apart; see ``_package``."""
+        with reading_instance():
+            return await self._package(package, folder)
+
+    async def _package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
         """Bring one zip and take it apart into ``folder``; a body that was cut short goes on where it stopped.
 
         Raises:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from scraper import registry, source
 from scraper.collect import Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
+from scraper.edge import reading_lists
 from scraper.equipment import Equipment
 from scraper.errors import (
     BrowserMissing,
@@ -220,8 +221,9 @@ class Opener:
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
         async with window.guard(owner.link.host), session.patience.bounded():
-            await opens.open_viewer(owner.link, session)
-            return checked(watches, [found async for found in watches.watch(owner.link, session)])
+            with reading_lists(owner.link.host):
+                await opens.open_viewer(owner.link, session)
+                return checked(watches, [found async for found in watches.watch(owner.link, session)])
 
 
 async def _removed(spool: Path) -> None:
@@ -240,13 +242,15 @@ async def listed_again(opened_link: Opened) -> list[Found]:
         return await listed(provider, link, session)
     if not provider.watches():
         raise SessionLapsed(host=link.host)
-    return checked(provider, [one async for one in provider.watch(link, session)])
+    with reading_lists(link.host):
+        return checked(provider, [found async for found in provider.watch(link, session)])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
     """What a provider finds by speaking to the site directly; it ends where that brings nothing for too long."""
     async with session.patience.bounded():
-        return checked(provider, [found async for found in provider.discover(share, session)])
+        with reading_lists(share.host):
+            return checked(provider, [found async for found in provider.discover(share, session)])
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:

@@ -269,7 +269,7 @@ def write_diagnostic(
     Returns:
         The file; in the working folder where ``folder`` can't be written.
     """
-    frames = _frames(error)
+    frames = [*_frames(error), *(_frames(error.__cause__) if error.__cause__ is not None else [])]
     content = {
         "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
         "error": type(error).__name__, "inner": _inner(error), "provider": provider, "link": link,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,8 +19,11 @@ from pydantic import (
 )
 
 from scraper.errors import SiteChanged
+from scraper.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 
-__all__ = ["Field", "Reply", "decode_text", "mended", "read", "read_json", "whole"]
+__all__ = [
+    "Field", "Reply", "at_most", "decode_text", "frame_count", "mended", "parse_json", "read", "read_json", "whole",
+]  # fmt: skip
 
 
 class Reply(BaseModel):
@@ -63,6 +67,7 @@ def _is_empty(value: object) -> bool:
 
 
 R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
 
 
 def decode_text(body: bytes) -> str:
@@ -87,6 +92,44 @@ def whole(text: str | None) -> int | None:
     return int(known[1]) if known else None
 
 
+def parse_json(data: bytes | str) -> Any:
+    """A JSON value, where it is of a size that a list can have; counted before anything is made of it.
+
+    Raises:
+        ValueError: no JSON, or more nodes or bytes than any list has. RecursionError: nested too deep.
+    """
+    if len(data) > MAX_JSON_BYTES:
+        raise ValueError("too long")
+    marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(data, bytes) else (",", "[", "{")
+    if len(data) > MAX_JSON_NODES and sum(data.count(mark) for mark in marks) > MAX_JSON_NODES:
+        raise ValueError("too many values")
+    return json.loads(data)
+
+
+def frame_count(text: str | None) -> int:
+    """How many frames a site gives an object, at least one.
+
+    Raises:
+        ValueError: more than any object has.
+    """
+    count = max(whole(text) or 1, 1)
+    if count > MAX_FRAMES:
+        raise ValueError(f"{count} frames")
+    return count
+
+
+def at_most(items: Iterable[T], most: int = MAX_INSTANCES) -> tuple[T, ...]:
+    """All items of a sequence whose length a site gives as a number.
+
+    Raises:
+        ValueError: more than any study has.
+    """
+    found = tuple(islice(items, most + 1))
+    if len(found) > most:
+        raise ValueError(f"more than {most}")
+    return found
+
+
 def read_json(body: bytes, url: str) -> Any:
     """The JSON value in a body.
 
@@ -94,7 +137,7 @@ def read_json(body: bytes, url: str) -> Any:
         SiteChanged: no JSON; names the host and the path.
     """
     try:
-        return json.loads(decode_text(body))
+        return parse_json(decode_text(body))
     except (ValueError, RecursionError) as err:
         raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
 

@@ -28,6 +28,13 @@ class Language(StrEnum):
     EN = "en"
 
 
+# What a site may make of a text before it counts as an attack; a real study of 10,000 images lists some 3 million nodes.
+MAX_JSON_BYTES = 128 << 20  # of one list; its texts take up to four times as much
+MAX_JSON_NODES = (
+    6_000_000  # arrays, objects and entries; an empty array takes 64 bytes, an object with a field 240
+)
+MAX_FRAMES = 100_000  # of one object; slide microscopy has some 50,000
+MAX_INSTANCES = 200_000  # that a list may describe by a number alone, without naming each
 TIMEOUT_S = 60.0  # what --timeout is where the user gives none
 GIVE_UP_S = 300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
 # ---- bounds against a site that means harm, or is broken; each is far above what an honest one needs

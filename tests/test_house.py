@@ -100,11 +100,7 @@ def test_one_event_loop():
 
 
 def test_the_environment_is_read_in_one_place():
-    helpers = {
-        "scraper/qr/worker.py",
-        "scraper/verify/workers.py",
-        "scraper/isolation.py",
-    }  # for their processes
+    helpers = {"scraper/isolation.py"}  # for their processes
     assert (set(calls("os.environ")) | set(calls("os.getenv"))) - helpers == {"scraper/settings.py"}
 
 

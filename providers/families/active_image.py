@@ -29,6 +29,7 @@ from scraper.contract import (
     SiteChanged,
     SiteUnreachable,
     Study,
+    at_most,
     read,
     whole,
 )
@@ -151,7 +152,7 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
             modality=study.modality or "",
             expected=count,
             study=told,
-            instances=tuple(
+            instances=at_most(
                 Instance("", Asked(partial(make, place, image, count)), key=str(image), number=image + 1)
                 for image in range(count)
             ),

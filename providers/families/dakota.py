@@ -24,6 +24,7 @@ from scraper.contract import (
     Session,
     SiteChanged,
     Study,
+    frame_count,
     whole,
 )
 
@@ -108,7 +109,7 @@ async def _image(
     """One object, of as many frames as it has."""
     frames = []
     header: Mapping[str, object] = {}
-    for number in range(whole(sop.frames) or 1):
+    for number in range(frame_count(sop.frames)):
         line = await lines.get()
         try:
             text, pixels = await line.ask(f"{sop.uid}#{number}")

@@ -26,6 +26,7 @@ from scraper.contract import (
     Study,
     TagsAndPixels,
     encode_query,
+    frame_count,
     j2k_json,
     whole,
 )
@@ -174,7 +175,7 @@ def _frames(
     base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int
 ) -> Iterator[Request]:
     """One request a frame; a single-frame image keeps the frame number that the list gives it."""
-    count = whole(image.frames) or 1
+    count = frame_count(image.frames)
     numbers = range(count) if count > 1 else [whole(image.frame) or 0]
     query = {"storageNodes": node, **({"ck": cache_key} if cache_key else {})}
     for number in numbers:

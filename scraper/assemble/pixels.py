@@ -19,7 +19,9 @@ from scraper.protocols.sniff import NAMES, Kind, sniff
 
 _CONSTANT_SHARE: Final = 256  # pixels a byte: no real slice compresses better, an empty one does
 _SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant pictures
-_UNPACKED: Final = 1 << 30
+_UNPACKED: Final = (
+    1 << 28
+)  # bytes of one frame; a mammogram has 50 MB, a radiograph of 16,384 × 8,192 all of it
 
 
 _NO_PIXELS: Final = frozenset({

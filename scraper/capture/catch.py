@@ -24,6 +24,7 @@ from scraper.capture.recognise import (
     Recogniser,
 )
 from scraper.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.schema import whole
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
@@ -277,8 +278,9 @@ class Catch:
         """Instances whose tags and frames were all seen, where the object itself was not."""
         for uid, frames in self.frames.items():
             tags = self.tags.get(uid)
-            count = int(text(tags, "00280008") or 1) if tags else 0
-            if tags and uid not in self.objects and set(frames) >= set(range(1, count + 1)):
+            count = whole(text(tags, "00280008")) or 1 if tags else 0
+            is_whole = 0 < count <= len(frames) and all(number in frames for number in range(1, count + 1))
+            if tags and uid not in self.objects and is_whole:
                 yield uid, tags, [frames[number] for number in range(1, count + 1)]
 
     def studies(self) -> dict[str, int]:

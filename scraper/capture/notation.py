@@ -17,6 +17,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 
 from scraper.page import Page
+from scraper.schema import parse_json
 
 SHORTEST: Final = 40  # characters; a shorter literal lists nothing
 MAX_DEPTH: Final = 40
@@ -110,7 +111,7 @@ def from_script(text: str) -> Iterator[Any]:
     if len(text) > MAX_TEXT:
         return
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, (list, dict)):
@@ -302,7 +303,7 @@ def _packed(text: str) -> Any:
 
 def _literal(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except (ValueError, RecursionError):
         pass
     try:
@@ -317,7 +318,7 @@ def _from_base64(text: str) -> Any:
         data = base64.b64decode("".join(text.split()).translate(_STANDARD) + "==")
         if data[:2] == b"\x1f\x8b":
             data = zlib.decompressobj(47).decompress(data, MAX_TEXT)
-        return json.loads(data)
+        return parse_json(data)
     except (binascii.Error, ValueError, RecursionError, zlib.error):
         return None
 

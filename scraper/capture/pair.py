@@ -6,7 +6,6 @@ Source: protocol page ws_frames, November 2026.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, Final
 from scraper import assemble
 from scraper.capture import naming, notation, tie
 from scraper.errors import CorruptInstance
+from scraper.schema import parse_json, whole
 from scraper.session.traffic import Exchange
 
 UID: Final = "00080018"
@@ -164,7 +164,7 @@ class Pairing:
 def _values(one: Exchange) -> Iterable[Any]:
     text = one.read().decode("utf-8", "replace")
     try:
-        return [json.loads(text)]
+        return [parse_json(text)]
     except (ValueError, RecursionError):
         return notation.from_envelope(text)
 
@@ -195,7 +195,8 @@ def _frame(fields: Fields) -> int:
         if (
             _FRAME.search(name)
             and str(value).isdecimal()
-            and int(_text(naming.dicom_json(fields), "00280008") or 1) > 1
+            and (whole(_text(naming.dicom_json(fields), "00280008")) or 1) > 1
+            and len(str(value)) < 10
         ):
             return int(value) + name.lower().endswith(("index", "idx"))
     return 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 import shutil
 import zlib
@@ -23,7 +22,7 @@ from scraper.errors import CorruptInstance
 from scraper.model import Header
 from scraper.protocols import multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.schema import decode_text
+from scraper.schema import decode_text, parse_json
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20
@@ -240,7 +239,7 @@ class Recogniser:
             return
         data = _whole(body)
         try:
-            value = json.loads(data)
+            value = parse_json(data)
         except (ValueError, RecursionError):
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:

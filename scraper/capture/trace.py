@@ -19,7 +19,7 @@ from scraper.capture.promote import own_headers
 from scraper.capture.source_guard import identifier
 from scraper.errors import SiteError
 from scraper.link import ShareLink
-from scraper.schema import decode_text
+from scraper.schema import decode_text, parse_json
 from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere
@@ -320,7 +320,7 @@ def document(exchange: Exchange) -> Any:
     if exchange.size > MAX_TEXT or not exchange.read(64).lstrip().startswith((b"{", b"[")):
         return None
     try:
-        return json.loads(decode_text(exchange.read()))
+        return parse_json(decode_text(exchange.read()))
     except (ValueError, RecursionError):
         return None
 

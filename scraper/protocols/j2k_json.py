@@ -5,12 +5,12 @@ Source: protocol page hinacom, 2026-07: no VR, several values joined by a backsl
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from scraper.errors import CorruptInstance, NotAnImage
 from scraper.model import Tags, TagValue
+from scraper.schema import parse_json
 
 _TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
 
@@ -23,7 +23,7 @@ def tags(body: bytes) -> Tags:
         CorruptInstance: not such a list.
     """
     try:
-        listed: Any = json.loads(body.decode("utf-8-sig"))
+        listed: Any = parse_json(body.decode("utf-8-sig"))
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
         raise CorruptInstance(what="tags that are not JSON") from err
     if not isinstance(listed, list):

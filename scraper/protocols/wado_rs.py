@@ -6,7 +6,6 @@ Source: PS3.18 10.4 (retrieve), 8.7.3 (media types), annex F (DICOM JSON); proto
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -18,6 +17,7 @@ from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteCh
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import dicom_json, multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.schema import parse_json
 
 INSTANCE_ACCEPTS: Final = (
     'multipart/related; type="application/dicom"; transfer-syntax=*',  # as stored; without it servers convert
@@ -210,7 +210,7 @@ async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]
     answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
     host = urlsplit(url).hostname
     try:
-        found = dicom_json.data_sets(json.loads(answer.body))
+        found = dicom_json.data_sets(parse_json(answer.body))
     except (ValueError, RecursionError) as err:
         raise SiteChanged(host=host, what="the metadata is no JSON") from err
     if found is None:

@@ -15,6 +15,7 @@ from scraper.assemble.part10 import settle
 from scraper.assemble.reading import names_itself
 from scraper.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
+from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
 
 MAX_MEMBERS = 200_000
@@ -110,11 +111,20 @@ class _Unpacking:
         self._salvage = salvage
         self._total = 0
         self._number = 0
+        self._packed_size = 0  # of the outermost archive
 
     def run(self, archive: Path, depth: int) -> Iterator[Member]:
         with _opened(archive) as opened:
-            for info in _entries(opened):
+            for info in self._checked(opened, archive):
                 yield from self._sound(opened, info, depth)
+
+    def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
+        """The entries of an archive, held against its own size before anything is unpacked."""
+        entries = _entries(opened)
+        size = archive.stat().st_size
+        self._packed_size = self._packed_size or size
+        check_entries(entries, size)
+        return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
         """What an entry holds; where it is broken and the rest is wanted, that it is."""
@@ -154,6 +164,7 @@ class _Unpacking:
             CorruptInstance: it, or all together, would grow beyond any study.
         """
         self._total += info.file_size
+        check_total(self._total, self._packed_size)
         absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
         if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
             raise CorruptInstance(what="a zip that unpacks to an absurd size")
@@ -173,7 +184,7 @@ class _Spreading(_Unpacking):
     def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Unpacked]:
         """The files of an archive, and of those in it."""
         with _opened(archive) as opened:
-            entries = _entries(opened)
+            entries = self._checked(opened, archive)
             if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
                 raise DiskFull(path=str(self._folder))
             for info in entries:

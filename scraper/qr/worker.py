@@ -11,7 +11,6 @@ gains no hold on the parent.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
@@ -25,13 +24,12 @@ from typing import Any, Self
 
 from scraper import picture
 from scraper.errors import NoSuchFile, UnreadableFile
+from scraper.isolation import bare_environment, confine
 from scraper.qr import cascade
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.qr.places import Known
 
-MEMORY = (
-    6 * 2**30
-)  # bytes of address space, where the system can be told; a page of 120 megapixels needs under 2
+MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
 STEP_S = 5.0  # a step that runs longer finds nothing: engines get lost in noise
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
@@ -80,7 +78,7 @@ class Worker:
                 stderr=subprocess.DEVNULL,  # the codecs' own talk
                 text=True,
                 encoding="utf-8",
-                env=_environment(),
+                env=bare_environment(),
             )
         return self._process
 
@@ -183,16 +181,6 @@ class Worker:
             self._end()
 
 
-def _environment() -> dict[str, str]:
-    """The parent's, with the folder of this very package first on the path.
-
-    The systems of equations solved here are small: threads of their own would only wait for each other.
-    """
-    folder = str(Path(__file__).resolve().parents[2])
-    paths = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))
-    return {"OPENBLAS_NUM_THREADS": "1", **os.environ, "PYTHONPATH": paths, "PYTHONUTF8": "1"}
-
-
 def _tell(process: subprocess.Popen[str], **words: object) -> None:
     if process.stdin is None:
         raise BrokenPipeError
@@ -225,15 +213,6 @@ def _seen(report: dict[str, Any]) -> Seen:
 
 
 # ---- the child's side
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows has none
-        return
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def _say(**words: object) -> None:
@@ -284,7 +263,9 @@ def _reported(page: int, pages: int, seen: Seen) -> bool:
 
 def main() -> None:
     """Serves files until standard input ends."""
-    _limit_memory()
+    with suppress(ImportError, OSError):
+        import pyzbar.pyzbar  # noqa: F401  # asks other programs where its library is, which nobody may once the fences are up
+    confine(memory=MEMORY)
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     wechat: Wechat | None = None
     folder = ""

@@ -1,7 +1,8 @@
 """Work on foreign files in processes that may die: a hostile file ends a worker, never the run.
 
-Each worker is this interpreter running this module, and speaks in length-prefixed pickles on its standard streams: nothing of the
-caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked, and a worker ends when its parent does.
+Each worker is this interpreter running this module behind the fences of ``scraper.isolation``, and speaks in length-prefixed JSON
+on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked,
+nothing that a worker says becomes code, and a worker ends when its parent does.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pickle
 import signal
 import struct
 import subprocess
@@ -26,12 +26,12 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
+from scraper.isolation import LONGEST_ANSWER, answer_of, answered, bare_environment, confine, question
 from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_MEMORY: Final = 4 << 30  # bytes of address space a worker may take, where the system can limit it
 _PER_MEGABYTE_S: Final = 0.5  # added to the time limit for each megabyte of the file
 MOST_PROCESSES: Final = 4
 _PAYS: Final = 24  # files checked for each process that runs before another one starts
@@ -43,7 +43,7 @@ _LENGTH: Final = struct.Struct("<I")
 class _Task:
     """Something to do apart. ``patience_s`` counts from its start; ``answer`` is None where the process died over it."""
 
-    work: Callable[[], object]
+    work: partial[object]
     patience_s: float
     answer: Future[object] = field(default_factory=Future)
 
@@ -73,7 +73,7 @@ class _Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join([_HOME, *filter(None, sys.path)])},
+                env=bare_environment(),
             )
         return self._process
 
@@ -92,15 +92,18 @@ class _Worker:
         else:
             task.answer.set_result(answer)
 
-    def _asked(self, process: subprocess.Popen[bytes], work: Callable[[], object]) -> object:
+    def _asked(self, process: subprocess.Popen[bytes], work: partial[object]) -> object:
         assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
-        message = pickle.dumps(work)
+        message = question(work.func, work.args, work.keywords)
         try:
             process.stdin.write(_LENGTH.pack(len(message)) + message)
             process.stdin.flush()
             (length,) = _LENGTH.unpack(_read(process.stdout, _LENGTH.size))
-            return pickle.loads(_read(process.stdout, length))  # noqa: S301  # from our own process
-        except (EOFError, OSError, ValueError):  # ValueError: its pipe was closed under us
+            if length > LONGEST_ANSWER:
+                raise EOFError
+            return answer_of(work.func, _read(process.stdout, length))
+        # ValueError: its pipe was closed under us; or, as the others, what it says is no answer of ours
+        except (EOFError, OSError, ValueError, TypeError, RecursionError):
             self.stop()
             return None
 
@@ -134,7 +137,6 @@ class _Worker:
                     pipe.close()
 
 
-_HOME: Final = str(Path(__file__).parents[2])
 _START: Final = "from scraper.verify.workers import serve; serve()"
 
 
@@ -219,13 +221,13 @@ class Inspector:
         except TimeoutError:
             return None
 
-    async def _apart(self, patience_s: float, work: Callable[[], R]) -> R | None:
+    async def _apart(self, patience_s: float, work: partial[R]) -> R | None:
         """None where the process died over it.
 
         Raises:
             TimeoutError: it did not end in time, and was ended.
         """
-        task = _Task(work, patience_s)
+        task = _Task(cast("partial[object]", work), patience_s)
         self._tasks.put(task)
         self._given += 1
         if not self._workers or self._has_too_few():
@@ -274,17 +276,6 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _limit_memory() -> None:
-    """A file that asks for more memory than any image fails in its worker."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
 def _read(source: IO[bytes], length: int) -> bytes:
     data = source.read(length)
     if len(data) < length:
@@ -305,15 +296,15 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     # Ctrl-C reaches us too; when we end is for our parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _limit_memory()
+    confine()
     questions = sys.stdin.buffer
     while True:
         try:
             (length,) = _LENGTH.unpack(_read(questions, _LENGTH.size))
-            work = pickle.loads(_read(questions, length))  # noqa: S301 - from our own parent
+            message = _read(questions, length)
         except EOFError:
             return
-        answer = pickle.dumps(work())
+        answer = answered(message)
         try:
             answers.write(_LENGTH.pack(len(answer)) + answer)
             answers.flush()

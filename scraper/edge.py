@@ -1,0 +1,46 @@
+"""The edge between what a site says and the program: data of another kind than expected is the site's fault, never ours."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from scraper.errors import CloudfilmError, CorruptInstance, SiteChanged
+
+UNREADABLE: Final = (
+    LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, EOFError, AssertionError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
+
+@contextmanager
+def reading_lists(host: str) -> Iterator[None]:
+    """What is listed from here on is read from a site's answers.
+
+    Raises:
+        SiteChanged: an answer is of a kind that nobody expected; the diagnostic names the place in our source.
+    """
+    try:
+        yield
+    except CloudfilmError:
+        raise
+    except UNREADABLE as err:
+        raise SiteChanged(host=host, what=f"an answer that can't be read ({type(err).__name__})") from err
+
+
+@contextmanager
+def reading_instance() -> Iterator[None]:
+    """What is put together from here on is one instance, from a site's answers.
+
+    Raises:
+        CorruptInstance: an answer is of a kind that nobody expected.
+    """
+    try:
+        yield
+    except CloudfilmError:
+        raise
+    except UNREADABLE as err:
+        raise CorruptInstance(what=f"an answer that can't be read ({type(err).__name__})") from err

@@ -1,0 +1,46 @@
+"""What the directory of a zip may announce before anything of it is unpacked."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from typing import Final
+
+from scraper.errors import CorruptInstance
+
+MAX_RATIO: Final = 400  # of one entry, unpacked over packed: pixels of a blank film reach some 200, bombs a thousand and more
+SMALL: Final = 64 << 20  # bytes; an entry below may be of any ratio (an empty mask, a blank frame)
+MAX_RATIO_OF_ALL: Final = 200
+SMALL_OF_ALL: Final = 256 << 20  # bytes of all entries; below any ratio
+_LOCAL_HEADER: Final = 30  # bytes, without the name (APPNOTE 4.3.7)
+
+
+def check_entries(entries: Sequence[zipfile.ZipInfo], packed_size: int) -> None:
+    """Hold the entries against the archive that they are in.
+
+    Args:
+        entries: of its directory.
+        packed_size: bytes of the archive.
+
+    Raises:
+        CorruptInstance: entries share their bytes, or unpack to far more than any images do.
+    """
+    end = total = 0
+    for info in sorted(entries, key=lambda entry: entry.header_offset):
+        if info.header_offset < end or info.header_offset + info.compress_size > packed_size:
+            raise CorruptInstance(what="a zip whose entries overlap")
+        end = info.header_offset + _LOCAL_HEADER + info.compress_size
+        total += info.file_size
+        if info.file_size > SMALL and info.file_size > MAX_RATIO * max(info.compress_size, 1):
+            raise CorruptInstance(what="a zip that unpacks to an absurd size")
+    check_total(total, packed_size)
+
+
+def check_total(total: int, packed_size: int) -> None:
+    """Hold what came out of an archive so far, those within it too, against its own size.
+
+    Raises:
+        CorruptInstance: far more than images are packed to.
+    """
+    if total > SMALL_OF_ALL and total > MAX_RATIO_OF_ALL * packed_size:
+        raise CorruptInstance(what="a zip that unpacks to an absurd size")
