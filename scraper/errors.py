@@ -84,6 +84,18 @@ class NoLink(CloudfilmError):
     exit_code = ExitCode.NO_LINK
 
 
+class EqualLinks(NoLink):
+    """Several links that may be the film's, none more than the others. Values: ``source``, ``links``, redacted."""
+
+
+class DoubtfulLink(NoLink):
+    """A link that is hardly the film's, beside a code that could not be read. Values: ``source``, ``link``, redacted."""
+
+
+class NoFilmLink(NoLink):
+    """Links that open no film: shops, surveys, home pages. Values: ``source``, ``links``, redacted."""
+
+
 class NoLinkInText(NoLink):
     """A text without a link. Values: ``source``."""
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import link, picture, qr, registry
+from scraper import candidates, link, picture, qr, registry
+from scraper.candidates import Choice
 from scraper.errors import (
     CloudfilmError,
+    DoubtfulLink,
+    EqualLinks,
     MiniProgramOnly,
+    NoFilmLink,
     NoLink,
     NoSuchFile,
     NotWritable,
     UnreadableFile,
-    UnusableLink,
     WechatOnly,
 )
 from scraper.link import Kind, ShareLink
+from scraper.model import FILM_LINK
 from scraper.registry import Meaning
 from scraper.settings import Settings
 
@@ -34,9 +38,10 @@ MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The codes of one file, what each means, and the film's link among them (None: there is none).
+    """The codes of one file, what each means, and the film's link among them (None: there is none, or no surest one).
 
-    ``frames_left_out`` is how many frames of an animation without a link were not looked at.
+    ``choice`` has every film link, and the links that are left equal. ``frames_left_out`` is how many frames of an
+    animation without a link were not looked at.
     """
 
     path: Path
@@ -45,6 +50,7 @@ class Decoded:
     reading: qr.Reading
     seconds: float
     frames_left_out: int = 0
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def said(self) -> dict[str, str]:
@@ -56,6 +62,19 @@ class Decoded:
         """Why there is no link, as the error that the command ends with."""
         if self.link is not None:
             return None
+        return self._unsure() or self._without_a_link()
+
+    def _unsure(self) -> CloudfilmError | None:
+        """The error where links were read and none is the film's for sure."""
+        name = self.path.name
+        if self.choice.equal:
+            return EqualLinks(source=name, links=", ".join(map(link.redact, self.choice.equal)))
+        if self.choice.doubtful:
+            return DoubtfulLink(source=name, link=link.redact(self.choice.doubtful))
+        links = dict.fromkeys(meaning.link for _, meaning in self.codes if meaning.link)
+        return NoFilmLink(source=name, links=", ".join(map(link.redact, links))) if links else None
+
+    def _without_a_link(self) -> CloudfilmError:
         kinds = {meaning.kind for _, meaning in self.codes}
         if Kind.WECHAT_FOLLOW in kinds or Kind.WECHAT_OAUTH in kinds:
             return WechatOnly(source=self.path.name)
@@ -79,12 +98,17 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     if not path.is_file():
         raise NoSuchFile(path=str(path))
     read = reader.read if reader is not None else qr.read
-    reading = read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
+    reading = read(
+        path,
+        budget_s=settings.decode_timeout_s,
+        certain=candidates.is_certain,
+        enough=candidates.are_enough,
+    )
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
-    ranked = sorted((meaning for _, meaning in codes if meaning.link is not None), key=_preference)
-    chosen = ranked[0].link if ranked else None
+    choice = candidates.choose(codes, reading.suspects)
+    chosen = choice.films[0] if choice.films else None
     left_out = picture.frames_left_out(path) if chosen is None else 0
-    return Decoded(path, codes, chosen, reading, time.monotonic() - started, left_out)
+    return Decoded(path, codes, chosen, reading, time.monotonic() - started, left_out, choice)
 
 
 def annotate(found: Decoded, out: Path) -> None:
@@ -99,34 +123,19 @@ def annotate(found: Decoded, out: Path) -> None:
         raise NotWritable(path=str(out)) from err
 
 
-def is_certain(text: str) -> bool:
-    """Is a payload the film's link beyond doubt, so that the search for codes may stop."""
-    found = registry.meaning(text)
-    return found.kind is Kind.FILM_LINK or (
-        found.kind is Kind.LINK and found.link is not None and not _is_home_page(found)
-    )
-
-
-def _preference(meaning: Meaning) -> tuple[int, bool, bool]:
-    return meaning.rank, _is_home_page(meaning), not meaning.alone
-
-
-def _is_home_page(meaning: Meaning) -> bool:
-    """A bare address without path or parameters: a hospital's home page, not a film."""
-    try:
-        found = link.of(meaning.link or "")
-    except UnusableLink:
-        return True
-    return found.path == "/" and not found.parts.query and not found.parts.fragment
-
-
-def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink:
+def read(
+    source: str,
+    settings: Settings,
+    stdin: Callable[[], str],
+    ask: Callable[[Sequence[str]], str | None] = lambda links: None,
+) -> ShareLink:
     """The share link that a SOURCE of the command line stands for.
 
     Args:
         source: a file, a link, a text with a link in it, or ``-``.
         settings: the time budget for reading codes.
         stdin: gives the text of standard input.
+        ask: asks a person for the number of one of several links, from 1; None where nobody can be asked.
 
     Raises:
         NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
@@ -142,7 +151,7 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
                 registry.saved_page(body.decode(errors="replace")) if path.suffix.lower() in PAGES else None
             )
             return page or _usable(link.parse(link_text(body), source=path.name))
-        decoded = decode(path, settings)
+        decoded = _picked(decode(path, settings), settings, ask)
         refusal = decoded.refusal()
         if refusal is not None:
             raise refusal
@@ -156,6 +165,17 @@ def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink
         if not looks_like_host:
             raise NoSuchFile(path=source[:120])
     return _usable(link.parse(source))
+
+
+def _picked(decoded: Decoded, settings: Settings, ask: Callable[[Sequence[str]], str | None]) -> Decoded:
+    """The same with the link that the user names among several that are left equal."""
+    links = decoded.choice.equal
+    if not links:
+        return decoded
+    number = settings.answers.get(FILM_LINK.name) or ask(links) or ""
+    if not re.fullmatch(r"[0-9]{1,3}", number) or not 1 <= int(number) <= len(links):
+        return decoded
+    return replace(decoded, link=links[int(number) - 1])
 
 
 def is_file(given: str) -> bool:

@@ -12,6 +12,7 @@ from scraper.settings import Language
 
 if TYPE_CHECKING:
     from scraper.doctor import Finding
+    from scraper.registry import Meaning
     from scraper.source import Decoded
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
@@ -35,9 +36,9 @@ def decoded_json(found: Decoded) -> str:
 
 def decoded_words(found: Decoded, language: Language) -> str:
     """The chosen link, and every code with what it is, the rejected ones too."""
-    lines = [f"{found.path.name}: {found.link or say('decode.no-link', language)}"]
+    lines = [f"{found.path.name}: {found.link or say(_missing(found), language)}"]
     for code, meaning in found.codes:
-        mark = "→" if meaning.link is not None and meaning.link == found.link else " "
+        mark = _mark(found, meaning)
         text = code.text if len(code.text) <= LONGEST_SHOWN else code.text[:LONGEST_SHOWN] + "…"
         kind = say(f"kind.{meaning.kind.value}", language)
         owner = f", {meaning.provider}" if meaning.provider else ""
@@ -47,6 +48,19 @@ def decoded_words(found: Decoded, language: Language) -> str:
     if found.frames_left_out:
         lines.append(f"  {say('decode.frames-left-out', language, count=found.frames_left_out)}")
     return "\n".join(lines)
+
+
+def _missing(found: Decoded) -> str:
+    return "decode.equal-links" if found.choice.equal else "decode.no-link"
+
+
+def _mark(found: Decoded, meaning: Meaning) -> str:
+    """``→`` for a further film; the number of a link that is left equal; a blank for the rest."""
+    if meaning.link is None:
+        return " "
+    if meaning.link in found.choice.equal:
+        return str(found.choice.equal.index(meaning.link) + 1)
+    return "→" if meaning.link in found.choice.films else " "
 
 
 def provider_rows(name: str = "") -> list[dict[str, object]]:

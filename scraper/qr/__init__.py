@@ -6,7 +6,7 @@ middle of a step. What a payload means is not known here: ``certain`` says which
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -40,6 +40,9 @@ __all__ = [
     "read",
 ]
 
+USUAL_BUDGET_S = 20.0
+EFFORT_S = 2.5  # seconds of CPU for a page where nothing looks like a code, of the usual budget
+EFFORT_FOR_SUSPECTS_S = 6.0  # more, while a place looks like a code
 _PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of the same place
 
 
@@ -83,6 +86,7 @@ class _Search:
     """What is known so far, and whether it is enough."""
 
     certain: Callable[[str], bool]
+    enough: Callable[[Sequence[str]], bool] | None = None
     codes: dict[tuple[str, str, int], Code] = field(default_factory=dict)
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
@@ -138,10 +142,24 @@ class _Search:
         An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
         not settle it: such codes are printed beside the wanted one.
         """
-        if self.done:
+        if self.is_enough:
             return True
         squares = [code.text for code in self.codes.values() if "QR" in code.symbology]
         return bool(squares) and not any("://" in text for text in squares) and not self.open_suspects
+
+    @property
+    def effort_s(self) -> float:
+        """Seconds of CPU that the longer search may take, of the usual budget."""
+        has_code = any("QR" in code.symbology for code in self.codes.values())
+        pages = 1 if has_code else max(1, self.pages)
+        return EFFORT_S * pages + (EFFORT_FOR_SUSPECTS_S if self.open_suspects else 0.0)
+
+    @property
+    def is_enough(self) -> bool:
+        """Certain; or a payload is enough, and nothing else on the page looks like a code."""
+        if self.done or self.enough is None or self.open_suspects:
+            return self.done
+        return self.enough([code.text for code in self.codes.values()])
 
 
 def _glance(path: Path, search: _Search, budget_s: float) -> bool:
@@ -216,40 +234,62 @@ class Reader:
         if self._worker is not None:
             self._worker.__exit__(kind, error, trace)
 
-    def read(self, path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool]) -> Reading:
+    def read(
+        self,
+        path: Path,
+        *,
+        budget_s: float = USUAL_BUDGET_S,
+        certain: Callable[[str], bool],
+        enough: Callable[[Sequence[str]], bool] | None = None,
+    ) -> Reading:
         """Every code in the file, until ``certain`` is content or nothing is left to try.
 
         Args:
             path: an image or a PDF, whatever its name says.
             budget_s: the search ends after this, in the middle of a step if need be.
             certain: says of a payload "this is the one: stop".
+            enough: says of all payloads "stop, if no place is left that looks like a code".
 
         Raises:
             NoSuchFile: there is no such file.
             UnreadableFile: its data make no picture (TooManyPixels: too large a one).
         """
         start = monotonic()
-        search = _Search(certain)
+        search = _Search(certain, enough)
         glanced = picture.kind_of(path).is_simple
         late = glanced and _glance(path, search, budget_s)
         if not late and not search.is_settled:
-            late = self._at_length(path, search, glanced=glanced, left_s=budget_s - (monotonic() - start))
+            late = self._at_length(
+                path,
+                search,
+                glanced=glanced,
+                left_s=budget_s - (monotonic() - start),
+                budget_s=budget_s,
+            )
         return Reading(
             tuple(search.codes.values()), search.pages, monotonic() - start, late, search.open_suspects
         )
 
-    def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float) -> bool:
+    def _at_length(
+        self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float
+    ) -> bool:
         """Has the worker search; True where time ended it."""
         from scraper.qr.worker import Worker  # with all that only a long search needs
 
         self._worker = self._worker or Worker(self._models or default_folder())
         known = search.known() if glanced else {}
         looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
+        first_looks_s = 0.0
+        share = budget_s / USUAL_BUDGET_S
         try:
             for page, seen in looks:
+                if page > search.pages:  # every page has its first look before any has its second
+                    first_looks_s = self._worker.cpu_s
                 search.take(page, seen)
-                if search.done:
+                if search.is_enough:
                     break
+                if self._worker.cpu_s - first_looks_s > share * search.effort_s:
+                    return True
         except TimeoutError:
             return True
         except ChildProcessError as err:
@@ -261,11 +301,16 @@ class Reader:
 
 
 def read(
-    path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool], models: Path | None = None
+    path: Path,
+    *,
+    budget_s: float = USUAL_BUDGET_S,
+    certain: Callable[[str], bool],
+    enough: Callable[[Sequence[str]], bool] | None = None,
+    models: Path | None = None,
 ) -> Reading:
     """Every code in one file; see ``Reader.read``."""
     with Reader(models) as reader:
-        return reader.read(path, budget_s=budget_s, certain=certain)
+        return reader.read(path, budget_s=budget_s, certain=certain, enough=enough)
 
 
 def engines(models: Path | None = None) -> list[Engine]:

@@ -3,8 +3,8 @@
 One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` starts a file, behind its first ``skip`` steps;
 ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
-Out: a report after each step (``page``, ``found``, ``suspects``), and one line that ends the file: ``{"end": true}`` or
-``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
+Out: a report after each step (``page``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
+``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
 the parent.
 """
 
@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Timer
-from time import monotonic
+from time import monotonic, process_time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ MEMORY = (
     6 * 2**30
 )  # bytes of address space, where the system can be told; a page of 120 megapixels needs under 2
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
-STEP_S = 5.0  # a step that runs longer finds nothing: engines get lost in noise
+STEP_S = 3.0  # a step that runs longer finds nothing: engines get lost in noise
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
 MOST_LOST = 4  # steps of one file, before it is given up
 _ERRORS = {error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels)}
@@ -47,6 +47,7 @@ class Worker:
         self._program = program
         self._step_s = step_s
         self._process: subprocess.Popen[str] | None = None
+        self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +93,8 @@ class Worker:
             left_s: the search ends after this.
             known: by page.
 
-        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it.
+        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it. What
+        it cost is in ``cpu_s``, and it is reported as one that saw nothing.
 
         Raises:
             TimeoutError: ``left_s`` is over, or too many steps ran too long.
@@ -107,11 +109,15 @@ class Worker:
             "known": [(page, one.read, one.suspects) for page, one in known.items()],
         }
         done = 0
+        page = 1
+        self.cpu_s = 0.0
         overran = False
         for _ in range(MOST_LOST):
+            spent_s = self.cpu_s
             try:
-                for page, seen in self._looks(path, {**order, "skip": done}, end):
+                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end):
                     done += 1
+                    self.cpu_s = spent_s + cpu_s
                     yield page, seen
             except TimeoutError:
                 overran = True
@@ -122,11 +128,13 @@ class Worker:
             if monotonic() >= end:
                 raise TimeoutError
             done += 1
+            self.cpu_s += self._step_s
+            yield page, Seen()
         raise TimeoutError if overran else ChildProcessError(str(path))
 
     def _looks(
         self, path: Path, order: Mapping[str, object], end: float
-    ) -> Generator[tuple[int, Seen], None, None]:
+    ) -> Generator[tuple[int, Seen, float], None, None]:
         """The steps that the order asks for; TimeoutError and ChildProcessError where the child was lost at one."""
         process = self._running()
         late: list[bool] = []
@@ -153,7 +161,7 @@ class Worker:
                 if "error" in report:
                     raise _ERRORS[report["error"]](path=path, **report["values"])
                 try:
-                    yield int(report["page"]), _seen(report)
+                    yield int(report["page"]), _seen(report), float(report.get("cpu_s", 0.0))
                 except GeneratorExit:
                     self._leave(process)
                     raise
@@ -239,8 +247,9 @@ def _say(**words: object) -> None:
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
+    start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):
-        if number >= order["skip"] and not _reported(page, step()):
+        if number >= order["skip"] and not _reported(page, step(), start_s):
             return
 
 
@@ -269,10 +278,10 @@ def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
     return seen
 
 
-def _reported(page: int, seen: Seen) -> bool:
+def _reported(page: int, seen: Seen, start_s: float) -> bool:
     """Tells what was seen and asks whether to go on."""
     found = [(one.text, one.symbology, one.polygon) for one in seen.found]
-    _say(page=page, found=found, suspects=seen.suspects)
+    _say(page=page, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
     answer = json.loads(sys.stdin.readline() or '{"go": false}')
     return bool(answer.get("go"))
 
