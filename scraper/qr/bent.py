@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TRIES = 4  # threes of finder patterns that are followed up in one look
 _CERTAIN = 0.8  # agreement of a grid from which a code is there, and its finder patterns are no other's
+_LIKELY = 0.6  # agreement of a grid that is worth the fine filter
 _QUIET = 4  # modules
 _SURE = 6.5  # weight of a finder pattern whose core and ring are whole
 _SUREST = 2  # of them show what the others look like
@@ -78,7 +79,7 @@ def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -
             continue
         tries += 1
         best, text = _read(grids(grey, corner))
-        if best is None or best.agreement < _CERTAIN:
+        if best is None or (best.agreement < _CERTAIN and not text):
             continue
         used |= three  # a code is here, read or not
         if text:
@@ -109,7 +110,7 @@ def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
         if text:
             return grid, text
         best = grid if best is None or grid.agreement > best.agreement else best
-    if best is None or best.agreement < _CERTAIN:
+    if best is None or best.agreement < _LIKELY:
         return best, ""
     return best, _text(finely_unblurred(best))
 

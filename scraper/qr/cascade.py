@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
 SMALL_PIXELS = 4_000_000  # as many as thin bars need
 LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
+TINY_PIXELS = 400_000  # at which the noise and the smear of a large photo are gone
 LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
 LARGE_PIXELS = 800_000  # from which a look at the whole is dear
 EDGE = 0.15  # of a patch, where a code that is not of it may begin
@@ -152,6 +153,8 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     if stamped is not None:
         yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
+    little, scale_of_little = views.little
+    yield from _whole(views)
     likeliest = views.likeliest
     yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
     yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
@@ -159,7 +162,6 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
         yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
-    little, scale_of_little = views.little
     yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
     yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
     rest, sight = (little, WHOLE) if little.size < LARGE_PIXELS else (_rest(views), REST)
@@ -172,6 +174,21 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
     if grey is not page.grey:
         yield from _tiles(page)
+    if wechat.is_there:
+        yield lambda: wechat.read(evened(little), scale=scale_of_little)
+        yield lambda: wechat.read(inverted(little), scale=scale_of_little)
+
+
+def _whole(views: Views) -> Iterator[Step]:
+    """Looks at the whole page with its contrast made even, by both readers, and at a quarter of its pixels."""
+    little, scale = views.little
+    yield lambda: zxing(evened(little), scale=scale)
+    tiny, scale_of_tiny = _at_most(little, TINY_PIXELS, scale)
+    if tiny is not little:
+        yield lambda: zxing(tiny, scale=scale_of_tiny)
+        yield lambda: zxing(evened(tiny), scale=scale_of_tiny)
+    yield lambda: zbar(little, scale=scale)
+    yield lambda: zbar(_threshold(little), scale=scale)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

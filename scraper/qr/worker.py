@@ -4,8 +4,8 @@ One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` s
 ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
 Out: a report after each step (``page``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
-``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child gains no hold on
-the parent.
+``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the
+child gains no hold on the parent.
 """
 
 from __future__ import annotations
