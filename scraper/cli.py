@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -219,18 +220,18 @@ def decode(
     file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
     annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")] = 20.0,
+    answer: Answer = None, password: Password = None,
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
     from scraper import qr
 
-    settings = Settings(
-        decode_timeout_s=timeout,
-        language=lang or language_from_environment(),
+    settings = settings_of(
+        answers=answer, password=password, connect_to=None, language=lang, as_json=as_json, decode_timeout_s=timeout,
         verbosity=-1 if quiet else verbose,
-    )
+    )  # fmt: skip
     codes: list[int] = []
-    with qr.Reader() as reader:
+    with qr.Reader(password=settings.answers.get("password", "")) as reader:
         for path in file:  # one that can't be read does not end the others
             try:
                 refusal = _decode_one(path, settings, reader, annotate, as_json=as_json)
@@ -242,6 +243,22 @@ def decode(
     return max(codes, default=0)
 
 
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """The file; where it is ``-``, one with the bytes of standard input."""
+    if str(path) != "-":
+        yield path
+        return
+    from tempfile import TemporaryDirectory
+
+    from scraper.picture import MAX_BYTES
+
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "standard-input"
+        copy.write_bytes(sys.stdin.buffer.read(MAX_BYTES + 1))
+        yield copy
+
+
 def _decode_one(
     path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
 ) -> CloudfilmError | None:
@@ -249,14 +266,16 @@ def _decode_one(
     from scraper import source
     from scraper.words import decoded_json, decoded_words
 
-    found = source.decode(path, settings, reader)
-    refusal = found.refusal()
-    typer.echo(decoded_json(found) if as_json else decoded_words(found, settings.language))
-    is_wanted = refusal is not None and settings.verbosity > 0
-    drawn = annotate or (_suspects_picture(path) if is_wanted else None)
-    if drawn is not None:
-        source.annotate(found, drawn)
-        complain(say("decode.annotated", settings.language, path=drawn))
+    with _on_disk(path) as picture:
+        found = source.decode(picture, settings, reader)
+        refusal = found.refusal()
+        shown = replace(found, path=path)
+        typer.echo(decoded_json(shown) if as_json else decoded_words(shown, settings.language))
+        is_wanted = refusal is not None and settings.verbosity > 0
+        drawn = annotate or (_suspects_picture(path) if is_wanted else None)
+        if drawn is not None:
+            source.annotate(found, drawn, password=settings.answers.get("password", ""))
+            complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
 
 

@@ -66,6 +66,14 @@ class UnreadableFile(UsageError):
     """The file is there and can't be read as what it claims to be. Values: ``path``."""
 
 
+class UnknownFormat(UnreadableFile):
+    """A kind of picture that is known and not read. Values: ``path``, ``kind``."""
+
+
+class LockedFile(UnreadableFile):
+    """A PDF with a password that was not given, or not the right one. Values: ``path``."""
+
+
 class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 

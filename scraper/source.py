@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,13 +24,28 @@ from scraper.errors import (
     WechatOnly,
 )
 from scraper.link import Kind, ShareLink
-from scraper.model import FILM_LINK
+from scraper.model import FILM_LINK, PASSWORD
 from scraper.registry import Meaning
 from scraper.settings import Settings
 
-IMAGES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".gif", ".pdf")
+_PICTURES = (
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "bmp",
+    "tif",
+    "tiff",
+    "heic",
+    "heif",
+    "gif",
+    "avif",
+    "jp2",
+    "jxl",
+    "svg",
 )
+_DOCUMENTS = ("pdf", "dcm", "docx", "pptx", "xlsx", "odt")
+IMAGES = frozenset(f".{name}" for name in _PICTURES + _DOCUMENTS)
 PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
@@ -97,13 +113,15 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     started = time.monotonic()
     if not path.is_file():
         raise NoSuchFile(path=str(path))
-    read = reader.read if reader is not None else qr.read
-    reading = read(
-        path,
-        budget_s=settings.decode_timeout_s,
-        certain=candidates.is_certain,
-        enough=candidates.are_enough,
-    )
+    with ExitStack() as stack:
+        if reader is None:
+            reader = stack.enter_context(qr.Reader(password=settings.answers.get(PASSWORD.name, "")))
+        reading = reader.read(
+            path,
+            budget_s=settings.decode_timeout_s,
+            certain=candidates.is_certain,
+            enough=candidates.are_enough,
+        )
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
     choice = candidates.choose(codes, reading.suspects)
     chosen = choice.films[0] if choice.films else None
@@ -111,14 +129,14 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     return Decoded(path, codes, chosen, reading, time.monotonic() - started, left_out, choice)
 
 
-def annotate(found: Decoded, out: Path) -> None:
+def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
     """Draw what was seen on a copy of the picture.
 
     Raises:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
     """
     try:
-        qr.annotate(found.path, found.reading, out)
+        qr.annotate(found.path, found.reading, out, password=password)
     except OSError as err:
         raise NotWritable(path=str(out)) from err
 

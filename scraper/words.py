@@ -31,7 +31,10 @@ def decoded_json(found: Decoded) -> str:
         }
         for code, meaning in found.codes
     ]
-    return json.dumps({"file": str(found.path), "codes": codes, "link": found.link}, ensure_ascii=False)
+    row: dict[str, object] = {"file": str(found.path), "codes": codes, "link": found.link}
+    if found.frames_left_out:
+        row["frames_left_out"] = found.frames_left_out
+    return json.dumps(row, ensure_ascii=False)
 
 
 def decoded_words(found: Decoded, language: Language) -> str:

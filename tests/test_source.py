@@ -182,7 +182,7 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
     from scraper.settings import Language
     from scraper.words import decoded_words
 
-    frames = [Image.new("L", (60, 60), 20 * number) for number in range(9)]
+    frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
     found = source.decode(tmp_path / "screen.gif", SETTINGS)
     assert found.frames_left_out == 5

@@ -91,6 +91,9 @@ class _Search:
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
     done: bool = False
+    is_glanced: bool = (
+        False  # in this very process; an animation's frames are not searched one by one after that
+    )
 
     def take(self, page: int, seen: Seen) -> None:
         self.pages = max(self.pages, page)
@@ -151,7 +154,7 @@ class _Search:
     def effort_s(self) -> float:
         """Seconds of CPU that the longer search may take, of the usual budget."""
         has_code = any("QR" in code.symbology for code in self.codes.values())
-        pages = 1 if has_code else max(1, self.pages)
+        pages = 1 if has_code or self.is_glanced else max(1, self.pages)
         return EFFORT_S * pages + (EFFORT_FOR_SUSPECTS_S if self.open_suspects else 0.0)
 
     @property
@@ -171,8 +174,8 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
 
     def look() -> None:
         try:
-            for number, grey in picture.greys(path):
-                looks.put((number, zxing(grey)))
+            for number, grey, scale in picture.greys(path):
+                looks.put((number, zxing(grey, scale=scale)))
                 if search.done:
                     break
         except (CloudfilmError, MemoryError) as err:
@@ -219,10 +222,12 @@ class Reader:
 
     Args:
         models: folder of the WeChat detector's files; the user's own by default.
+        password: opens PDFs that have one.
     """
 
-    def __init__(self, models: Path | None = None) -> None:
+    def __init__(self, models: Path | None = None, *, password: str = "") -> None:
         self._models = models
+        self._password = password
         self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
@@ -257,6 +262,7 @@ class Reader:
         start = monotonic()
         search = _Search(certain, enough)
         glanced = picture.kind_of(path).is_simple
+        search.is_glanced = glanced
         late = glanced and _glance(path, search, budget_s)
         if not late and not search.is_settled:
             late = self._at_length(
@@ -276,7 +282,7 @@ class Reader:
         """Has the worker search; True where time ended it."""
         from scraper.qr.worker import Worker  # with all that only a long search needs
 
-        self._worker = self._worker or Worker(self._models or default_folder())
+        self._worker = self._worker or Worker(self._models or default_folder(), password=self._password)
         known = search.known() if glanced else {}
         looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
         first_looks_s = 0.0
@@ -307,9 +313,10 @@ def read(
     certain: Callable[[str], bool],
     enough: Callable[[Sequence[str]], bool] | None = None,
     models: Path | None = None,
+    password: str = "",
 ) -> Reading:
     """Every code in one file; see ``Reader.read``."""
-    with Reader(models) as reader:
+    with Reader(models, password=password) as reader:
         return reader.read(path, budget_s=budget_s, certain=certain, enough=enough)
 
 
@@ -318,7 +325,7 @@ def engines(models: Path | None = None) -> list[Engine]:
     return _engines(models or default_folder())
 
 
-def annotate(path: Path, reading: Reading, out: Path) -> None:
+def annotate(path: Path, reading: Reading, out: Path, *, password: str = "") -> None:
     """Saves the first page that shows something, with every code found in green and every suspect in orange.
 
     Raises:
@@ -327,4 +334,4 @@ def annotate(path: Path, reading: Reading, out: Path) -> None:
     """
     places = [(code.page, code.polygon, code.text) for code in reading.codes]
     places += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
-    draw(path, places, out)
+    draw(path, places, out, password=password)

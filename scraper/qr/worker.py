@@ -1,7 +1,7 @@
 """The long search in a process of its own, so that a step that overruns, crashes or eats memory can be ended.
 
-One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` starts a file, behind its first ``skip`` steps;
-``known`` are rows of page, polygons that were read, polygons that were not;
+One JSON object a line. In: ``{"path", "models", "glanced", "password", "skip", "known"}`` starts a file, behind its first
+``skip`` steps; ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
 Out: a report after each step (``page``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
 ``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the
@@ -24,7 +24,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper import picture
-from scraper.errors import NoSuchFile, UnreadableFile
+from scraper.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.qr import cascade
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.qr.places import Known
@@ -35,15 +35,27 @@ MEMORY = (
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
 STEP_S = 3.0  # a step that runs longer finds nothing: engines get lost in noise
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
+HYPERLINK = "Hyperlink"  # what a document leads to without a code
 MOST_LOST = 4  # steps of one file, before it is given up
-_ERRORS = {error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels)}
+_ERRORS = {
+    error.__name__: error
+    for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, UnknownFormat, LockedFile)
+}
 
 
 class Worker:
     """The child process; started at the first file, started anew after it was ended."""
 
-    def __init__(self, models: Path, *, program: tuple[str, ...] = PROGRAM, step_s: float = STEP_S) -> None:
+    def __init__(
+        self,
+        models: Path,
+        *,
+        program: tuple[str, ...] = PROGRAM,
+        step_s: float = STEP_S,
+        password: str = "",
+    ) -> None:
         self._models = models
+        self._password = password
         self._program = program
         self._step_s = step_s
         self._process: subprocess.Popen[str] | None = None
@@ -106,6 +118,7 @@ class Worker:
             "path": str(path.absolute()),
             "models": str(self._models),
             "glanced": glanced,
+            "password": self._password,
             "known": [(page, one.read, one.suspects) for page, one in known.items()],
         }
         done = 0
@@ -263,10 +276,10 @@ def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade
     if not order["glanced"]:
         # what takes long to decode is decoded once, unless it has many pages, which are not held together
         is_pdf = picture.kind_of(path) is picture.Kind.PDF
-        for page in picture.pages(path, colour=not is_pdf):
+        for page in picture.pages(path, colour=not is_pdf, password=order["password"]):
             yield page.number, partial(_glance, page, known)
             held = [] if is_pdf or page.number > 1 else [page]
-    for page in held or picture.pages(path, colour=True):
+    for page in held or picture.pages(path, colour=True, password=order["password"]):
         for step in cascade.steps(page, wechat, known.get(page.number, Known())):
             yield page.number, step
 
@@ -275,7 +288,8 @@ def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
     """The first look, and what it tells the next ones."""
     seen = zxing(page.grey, scale=page.scale)
     known[page.number] = Known(tuple(one.polygon for one in seen.found), seen.suspects)
-    return seen
+    links = tuple(Found(address, HYPERLINK, polygon) for address, polygon in page.links)
+    return Seen((*seen.found, *links), seen.suspects)
 
 
 def _reported(page: int, seen: Seen, start_s: float) -> bool:
