@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 from scraper import candidates, qr, registry, source
 from scraper.cli import run
 from scraper.link import of
+from scraper.qr import Reader
 from scraper.settings import Settings
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -195,3 +197,59 @@ def test_codes_1_links_that_open_no_film_are_named(tmp_path, capsys):
     path = paper(tmp_path, (drawn(STRANGERS["App Store"]), (60, 60)))
     assert run(["decode", "--lang", "en", str(path)]) == 3
     assert of(STRANGERS["App Store"]).host in capsys.readouterr().err
+
+
+# ---- 5: bounded time
+
+SPENDS = """
+import json, sys
+for line in iter(sys.stdin.readline, ""):
+    order = json.loads(line)
+    if "path" not in order:
+        continue
+    for step in range(20):
+        report = {{"page": 1, "found": [], "suspects": {suspects}, "cpu_s": step * 1.0}}
+        print(json.dumps(report), flush=True)
+        if not json.loads(sys.stdin.readline())["go"]:
+            break
+        print(step, file=open({out!r}, "a"))
+    print(json.dumps({{"end": True}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("suspects", "most"), [([], 3), ([[[0, 0], [40, 0], [40, 40], [0, 40]]], 9)])
+def test_codes_5_a_search_ends_by_what_it_costs(tmp_path, suspects, most):
+    out = tmp_path / "steps"
+    program = (sys.executable, "-c", SPENDS.format(suspects=suspects, out=str(out)))
+    path = paper(tmp_path)
+    with Reader(program=program) as reader:
+        reading = reader.read(path, certain=candidates.is_certain, enough=candidates.are_enough)
+    assert reading.out_of_time
+    assert most - 1 <= len(out.read_text().split()) <= most
+
+
+def checkerboard(folder: Path) -> Path:
+    rows, columns = np.indices((1600, 1200))
+    path = folder / "board.png"
+    Image.fromarray(((rows // 40 + columns // 40) % 2 * 255).astype(np.uint8)).save(path)
+    return path
+
+
+def test_codes_5_pages_that_mislead_are_given_up(tmp_path):
+    path = checkerboard(tmp_path)
+    with Reader() as reader:
+        reading = reader.read(path, certain=candidates.is_certain, enough=candidates.are_enough)
+        assert reader.cpu_s < 4
+    assert reading.codes == ()
+
+
+def test_codes_5_a_pdf_whose_codes_are_all_read_is_left(tmp_path):
+    sheet = Image.new("L", (1240, 1750), 245)
+    for place, text in enumerate((STRANGERS["App Store"], STRANGERS["home page"])):
+        sheet.paste(drawn(text), (100 + 500 * place, 200))
+    sheet.save(tmp_path / "report.pdf", resolution=150)
+    with Reader() as reader:
+        found = source.decode(tmp_path / "report.pdf", Settings(), reader)
+        assert reader.cpu_s < 4
+    assert found.link is None
+    assert len(found.codes) == 2

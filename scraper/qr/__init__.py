@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 USUAL_BUDGET_S = 20.0
-EFFORT_S = 2.5  # seconds of CPU for a page where nothing looks like a code, of the usual budget
+EFFORT_S = 2.0  # seconds of CPU for a page where nothing looks like a code, of the usual budget
 EFFORT_FOR_SUSPECTS_S = 6.0  # more, while a place looks like a code
 _PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of the same place
 
@@ -223,10 +223,14 @@ class Reader:
     Args:
         models: folder of the WeChat detector's files; the user's own by default.
         password: opens PDFs that have one.
+        program: the command of the longer search, where it is not this package's own.
     """
 
-    def __init__(self, models: Path | None = None, *, password: str = "") -> None:
+    def __init__(
+        self, models: Path | None = None, *, password: str = "", program: tuple[str, ...] = ()
+    ) -> None:
         self._models = models
+        self._program = program
         self._password = password
         self._worker: Worker | None = None
 
@@ -238,6 +242,11 @@ class Reader:
     ) -> None:
         if self._worker is not None:
             self._worker.__exit__(kind, error, trace)
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of the processor that the last longer search took."""
+        return self._worker.cpu_s if self._worker is not None else 0.0
 
     def read(
         self,
@@ -280,9 +289,11 @@ class Reader:
         self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float
     ) -> bool:
         """Has the worker search; True where time ended it."""
-        from scraper.qr.worker import Worker  # with all that only a long search needs
+        from scraper.qr.worker import PROGRAM, Worker  # with all that only a long search needs
 
-        self._worker = self._worker or Worker(self._models or default_folder(), password=self._password)
+        self._worker = self._worker or Worker(
+            self._models or default_folder(), program=self._program or PROGRAM, password=self._password
+        )
         known = search.known() if glanced else {}
         looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
         first_looks_s = 0.0

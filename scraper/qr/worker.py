@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
@@ -33,7 +34,8 @@ MEMORY = (
     6 * 2**30
 )  # bytes of address space, where the system can be told; a page of 120 megapixels needs under 2
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
-STEP_S = 3.0  # a step that runs longer finds nothing: engines get lost in noise
+STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
+STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
 HYPERLINK = "Hyperlink"  # what a document leads to without a code
 MOST_LOST = 4  # steps of one file, before it is given up
@@ -141,7 +143,7 @@ class Worker:
             if monotonic() >= end:
                 raise TimeoutError
             done += 1
-            self.cpu_s += self._step_s
+            self.cpu_s += STEP_CPU_S
             yield page, Seen()
         raise TimeoutError if overran else ChildProcessError(str(path))
 
@@ -253,6 +255,12 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
+def _limit_cpu(seconds: float) -> None:
+    """Have the system end this process after so much time of the processor, inside a library too."""
+    if hasattr(signal, "setitimer"):  # Windows has none: there the parent's clock alone counts
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
 def _say(**words: object) -> None:
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
@@ -262,8 +270,10 @@ def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
     start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):
+        _limit_cpu(STEP_CPU_S)
         if number >= order["skip"] and not _reported(page, step(), start_s):
             return
+        _limit_cpu(FIRST_S)  # the next page is read
 
 
 def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
