@@ -45,10 +45,10 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
     thin = np.ascontiguousarray(grey[::every, ::every])
     suspected = [_around(one, scale, grey.shape) for one in known.suspects if _is_square(one)]
     boxes: list[Box] = []
-    for box in suspected:
+    for box in [*_joined(known.suspects, scale, grey.shape), *suspected]:
         if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, one) for one in boxes):
             boxes.append(box)
-    boxes = boxes[:MOST_SUSPECTS]
+    boxes = boxes[: MOST_SUSPECTS + (len(known.suspects) > 1)]
     first = len(boxes)
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
     for left, top, right, bottom in regions(thin, MOST + 1):
@@ -56,6 +56,27 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
         if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
             boxes.append(box)
     return boxes[:MOST], first
+
+
+def _joined(suspects: tuple[Polygon, ...], scale: float, shape: tuple[int, ...]) -> list[Box]:
+    """The box around suspects side by side: where a finder pattern is hidden, engines take the others for codes."""
+    if len(suspects) < 2:
+        return []
+    boxes = [_around(one, scale, shape) for one in suspects]
+    largest = max(boxes, key=_area)
+    near = [box for box in boxes if _common(box, _around_box(largest, shape)) > 0]
+    joined = (
+        min(box[0] for box in near),
+        min(box[1] for box in near),
+        max(box[2] for box in near),
+        max(box[3] for box in near),
+    )
+    return [joined]
+
+
+def _around_box(box: Box, shape: tuple[int, ...]) -> Box:
+    corners = ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
+    return _around(corners, 1.0, shape, 1.0)
 
 
 def _is_square(polygon: Polygon) -> bool:
@@ -84,11 +105,15 @@ def _is_of(box: Box, code: Box) -> bool:
 
 def _same(one: Box, other: Box) -> bool:
     """Whether two boxes are of one place: most of the smaller in the larger, which has no room for more."""
-    common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
-    if common[0] >= common[2] or common[1] >= common[3]:
-        return False
     less, more = sorted((_area(one), _area(other)))
-    return _area(common) > _SAME * less and more < _ROOM * less
+    return _common(one, other) > _SAME * less and more < _ROOM * less
+
+
+def _common(one: Box, other: Box) -> int:
+    """The area that both have."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0) * max(height, 0)
 
 
 def _area(box: Box) -> int:
