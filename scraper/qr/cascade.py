@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, Sight, straightened
 from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
+from scraper.qr.levelled import evened
 from scraper.qr.places import Known, places
+from scraper.qr.stretch import looked_at_stretched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,13 +120,6 @@ def shrunk(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def evened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Contrast made even in 8 × 8 places, limited so that noise stays noise."""
-    import cv2
-
-    return cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(grey)  # type: ignore[return-value]
-
-
 def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each pixel over the light around it, the full range in use: what beats, stamps and shadows leave is the code."""
     import cv2
@@ -158,6 +153,7 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     likeliest = views.likeliest
     yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
     yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
+    yield from _patch_by_patch(views, _steeply, likeliest)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
@@ -189,6 +185,17 @@ def _whole(views: Views) -> Iterator[Step]:
         yield lambda: zxing(evened(tiny), scale=scale_of_tiny)
     yield lambda: zbar(little, scale=scale)
     yield lambda: zbar(_threshold(little), scale=scale)
+
+
+def _steeply(patch: NDArray[np.uint8]) -> Seen:
+    """A patch stretched as if seen from above: as it is, lit evenly, then straightened."""
+
+    def look(stretched: NDArray[np.uint8]) -> Seen:
+        seen = zxing(stretched)
+        seen = seen if seen.found else zxing(lit_evenly(stretched))
+        return seen if seen.found else straightened(stretched, PATCH)
+
+    return looked_at_stretched(patch, look)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import hypot
 from typing import TYPE_CHECKING
 
 from scraper.qr.engines import Polygon
+from scraper.qr.levelled import evened
 from scraper.qr.regions import Box, regions
 
 if TYPE_CHECKING:
@@ -51,11 +53,18 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
     boxes = boxes[: MOST_SUSPECTS + (len(known.suspects) > 1)]
     first = len(boxes)
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
-    for left, top, right, bottom in regions(thin, MOST + 1):
+    for left, top, right, bottom in _lively(thin):
         box = left * every, top * every, right * every, bottom * every
         if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
             boxes.append(box)
     return boxes[:MOST], first
+
+
+def _lively(thin: NDArray[np.uint8]) -> list[Box]:
+    """The liveliest parts as they are, and in turn those of the page with even contrast: light leaves a code pale."""
+    plain, lit = regions(thin, MOST + 1), regions(evened(thin), MOST + 1)
+    pairs = zip_longest(plain, [box for box in lit if not any(_same(box, other) for other in plain)])
+    return [box for pair in pairs for box in pair if box is not None]
 
 
 def _joined(suspects: tuple[Polygon, ...], scale: float, shape: tuple[int, ...]) -> list[Box]:
