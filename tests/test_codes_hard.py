@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fixtures.photos.sheets import shot
+from fixtures.photos.sheets import KINDS, shot
 from scraper import candidates, qr
 from scraper.picture import Page
 from scraper.qr import cascade, matrix
@@ -114,3 +116,22 @@ def test_codes_4_what_a_thumb_covers_is_unknown_and_little_more(hidden):
 def test_codes_5_no_code_is_invented(read, seed):
     reading = read(shot("no code", seed).pixels)
     assert texts(reading) == []
+
+
+# ---- 7: a corpus guards the readers' upgrades
+
+
+def test_codes_7_a_rate_that_falls_is_named():
+    sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
+    try:
+        import corpus
+    finally:
+        sys.path.pop(0)
+    before = json.loads(corpus.RATES.read_text(encoding="utf-8"))
+    assert set(before["rates"]) == set(KINDS)
+    assert set(before["versions"]) >= {"zxing-cpp", "opencv-contrib-python-headless", "pyzbar"}
+    assert corpus.lower(before["rates"], before["rates"], 0) == []
+    right, count = before["rates"]["plain"]["zxing-cpp"]
+    worse = {**before["rates"], "plain": {"zxing-cpp": [right - 2, count]}}
+    assert len(corpus.lower(worse, before["rates"], 1)) == 1
+    assert corpus.lower(worse, before["rates"], 2) == []
