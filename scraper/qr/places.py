@@ -22,6 +22,9 @@ _MARGIN = 0.3  # of a suspect's longer edge
 _SQUARE = 0.4  # shortest over longest edge
 _SMALLEST = 16  # pixels
 _SAME = 0.7  # of the smaller box, in the larger: they are of one place
+_ROOM_AROUND_SUSPECT = (
+    1.6  # times its box: an engine may have taken one finder pattern of a larger code for it
+)
 _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 
@@ -55,7 +58,12 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
     for left, top, right, bottom in _lively(thin):
         box = left * every, top * every, right * every, bottom * every
-        if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
+        is_of_suspect = any(_same(box, one, _ROOM_AROUND_SUSPECT) for one in boxes[:first])
+        if (
+            not is_of_suspect
+            and not any(_same(box, one) for one in boxes[first:])
+            and not any(_is_of(box, code) for code in read)
+        ):
             boxes.append(box)
     return boxes[:MOST], first
 
@@ -112,10 +120,10 @@ def _is_of(box: Box, code: Box) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3] and _area(box) < _ROOM * _area(code)
 
 
-def _same(one: Box, other: Box) -> bool:
+def _same(one: Box, other: Box, room: float = _ROOM) -> bool:
     """Whether two boxes are of one place: most of the smaller in the larger, which has no room for more."""
     less, more = sorted((_area(one), _area(other)))
-    return _common(one, other) > _SAME * less and more < _ROOM * less
+    return _common(one, other) > _SAME * less and more < room * less
 
 
 def _common(one: Box, other: Box) -> int:
