@@ -18,6 +18,7 @@ from scraper.qr import cascade, matrix
 from scraper.qr.engines import Wechat, zxing
 from scraper.qr.hidden import covered
 from scraper.qr.places import Known
+from scraper.qr.sharpen import sharpened
 from scraper.qr.stretch import looked_at_stretched
 
 Read = Callable[[np.ndarray], qr.Reading]
@@ -68,6 +69,18 @@ def test_codes_2_the_whole_page_is_at_most_two_megapixels():
 def test_codes_3_what_the_first_look_misses(read, kind, seed):
     taken = shot(kind, seed)
     assert taken.link in texts(read(taken.pixels))
+
+
+@pytest.mark.parametrize("width", [2.6, 3.0])
+def test_codes_3_a_blur_of_more_than_half_a_module_is_undone(width):
+    taken = shot("plain", 3)
+    (code,) = zxing(taken.pixels).found
+    xs, ys = ([corner[axis] for corner in code.polygon] for axis in (0, 1))
+    patch = taken.pixels[min(ys) - 40 : max(ys) + 40, min(xs) - 40 : max(xs) + 40]
+    blurred = cv2.GaussianBlur(cv2.resize(patch, (600, 600)), (0, 0), 2.4 * width)
+    looks = [zxing(sharpened(blurred, sigma)).found for sigma in (2.2 * width, 2.4 * width)]
+    assert zxing(blurred).found == ()
+    assert taken.link in {found.text for look in looks for found in look}
 
 
 def test_codes_3_places_in_a_stretched_patch_are_places_in_the_patch():

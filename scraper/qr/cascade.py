@@ -15,6 +15,8 @@ from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, Sight, straightened
 from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
 from scraper.qr.levelled import evened
 from scraper.qr.places import Known, places
+from scraper.qr.sharpen import EDGE as SHARP_EDGE
+from scraper.qr.sharpen import WIDTHS, sharpened
 from scraper.qr.stretch import looked_at_stretched
 
 if TYPE_CHECKING:
@@ -154,6 +156,8 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
     yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
     yield from _patch_by_patch(views, _steeply, likeliest)
+    for width in WIDTHS:
+        yield from _patch_by_patch(views, partial(_sharply, width=width), likeliest)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
@@ -196,6 +200,17 @@ def _steeply(patch: NDArray[np.uint8]) -> Seen:
         return seen if seen.found else straightened(stretched, PATCH)
 
     return looked_at_stretched(patch, look)
+
+
+def _sharply(patch: NDArray[np.uint8], width: float) -> Seen:
+    """A patch without a blur of that width: as it is, then straightened."""
+    import cv2
+
+    times = min(1.0, SHARP_EDGE / max(patch.shape))
+    small = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_AREA)
+    clear = sharpened(small.astype("uint8"), width)
+    seen = zxing(clear)
+    return _moved(seen if seen.found else straightened(clear, PATCH), (0, 0), times, 1.0)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
