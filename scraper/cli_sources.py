@@ -85,8 +85,6 @@ class SourceRunner:
             UsageError: there is none of that number.
         """
         films, language = list(found.films), self._settings.language
-        if found.others:
-            complain(say("source.others", language, links=", ".join(found.others)))
         number = self._only
         if len(films) > 1 and not number:
             shown = source if "://" not in source else films[0].share.redacted

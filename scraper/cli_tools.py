@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper.cli_options import Json, Lang, Output, Proxy, Quiet, Verbose, check_proxy
+from scraper.cli_options import (
+    Answer,
+    Json,
+    Lang,
+    Output,
+    Password,
+    Proxy,
+    Quiet,
+    Verbose,
+    check_proxy,
+    settings_of,
+)
 from scraper.cli_quick import Quick
 from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
 from scraper.lang import describe, say
@@ -33,14 +47,14 @@ def register(app: typer.Typer, run: Runs) -> None:
         timeout: Annotated[
             float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")
         ] = 20.0,
+        answer: Answer = None, password: Password = None,
         as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
     ) -> int:  # fmt: skip
         """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
-        settings = Settings(
-            decode_timeout_s=timeout,
-            language=lang or language_from_environment(),
+        settings = settings_of(
+            answers=answer, password=password, connect_to=None, language=lang, as_json=as_json, decode_timeout_s=timeout,
             verbosity=-1 if quiet else verbose,
-        )
+        )  # fmt: skip
         return _decode(file, settings, annotate, as_json=as_json)
 
     @app.command()
@@ -93,7 +107,7 @@ def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_
     from scraper.words import unreadable_json
 
     codes: list[int] = []
-    with qr.Reader() as reader:
+    with qr.Reader(password=settings.answers.get("password", "")) as reader:
         for path in files:
             try:
                 refusal = _decode_one(path, settings, reader, annotate, as_json=as_json)
@@ -114,18 +128,35 @@ def _decode_one(
     from scraper import source
     from scraper.words import decoded_json, decoded_words
 
-    found = source.decode(path, settings, reader)
-    refusal = found.refusal()
-    if as_json:
-        echo_json(decoded_json(found))
-    else:
-        echo(decoded_words(found, settings.language))
-    is_wanted = refusal is not None and settings.verbosity > 0
-    drawn = annotate or (_suspects_picture(path) if is_wanted else None)
-    if drawn is not None:
-        source.annotate(found, drawn)
-        complain(say("decode.annotated", settings.language, path=drawn))
+    with _on_disk(path) as picture:
+        found = source.decode(picture, settings, reader)
+        refusal = found.refusal()
+        shown = replace(found, path=path)
+        if as_json:
+            echo_json(decoded_json(shown))
+        else:
+            echo(decoded_words(shown, settings.language))
+        is_wanted = refusal is not None and settings.verbosity > 0
+        drawn = annotate or (_suspects_picture(path) if is_wanted else None)
+        if drawn is not None:
+            source.annotate(found, drawn, password=settings.answers.get("password", ""))
+            complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
+
+
+@contextmanager
+def _on_disk(path: Path) -> Iterator[Path]:
+    """The file; where it is ``-``, one with the bytes of standard input."""
+    if str(path) != "-":
+        yield path
+        return
+    from scraper.leftovers import RunFolder
+    from scraper.picture import MAX_BYTES
+
+    with RunFolder() as folder:
+        copy = Path(folder) / "standard-input"
+        copy.write_bytes(sys.stdin.buffer.read(MAX_BYTES + 1))
+        yield copy
 
 
 def _suspects_picture(path: Path) -> Path:

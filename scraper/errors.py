@@ -83,6 +83,14 @@ class FolderGiven(UsageError):
     """A folder where one source is meant. Values: ``path``."""
 
 
+class UnknownFormat(UnreadableFile):
+    """A kind of picture that is known and not read. Values: ``path``, ``kind``."""
+
+
+class LockedFile(UnreadableFile):
+    """A PDF with a password that was not given, or not the right one. Values: ``path``."""
+
+
 class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 
@@ -99,6 +107,18 @@ class NoLink(CloudfilmError):
     """No code on the photo, or no code is a link. Values: ``source``."""
 
     exit_code = ExitCode.NO_LINK
+
+
+class EqualLinks(NoLink):
+    """Several links that may be the film's, none more than the others. Values: ``source``, ``links``, redacted."""
+
+
+class DoubtfulLink(NoLink):
+    """A link that is hardly the film's, beside a code that could not be read. Values: ``source``, ``link``, redacted."""
+
+
+class NoFilmLink(NoLink):
+    """Links that open no film: shops, surveys, home pages. Values: ``source``, ``links``, redacted."""
 
 
 class NoLinkInText(NoLink):

@@ -25,7 +25,6 @@ class Films:
     """The films of a source, or why there is none."""
 
     films: tuple[Film, ...]
-    others: tuple[str, ...] = ()  # links, redacted, that may be films' and were left aside
     error: CloudfilmError | None = None
 
 

@@ -51,8 +51,9 @@ ACCOUNT = Question("account", "账号", "account")
 CAPTCHA = Question("captcha", "验证码", "characters in the picture")
 SMS_CODE = Question("sms_code", "短信验证码", "code sent by SMS")
 TOKEN = Question("token", "访问令牌", "access token")
+FILM_LINK = Question("film_link", "影像链接的编号", "number of the film's link")
 QUESTIONS = (
-    PASSWORD, ACCESS_CODE, PHONE, PHONE_LAST4, ID_LAST4, ID_LAST6, NAME, ACCOUNT, CAPTCHA, SMS_CODE, TOKEN,
+    PASSWORD, ACCESS_CODE, PHONE, PHONE_LAST4, ID_LAST4, ID_LAST6, NAME, ACCOUNT, CAPTCHA, SMS_CODE, TOKEN, FILM_LINK,
 )  # fmt: skip
 
 

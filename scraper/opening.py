@@ -29,7 +29,7 @@ from scraper.errors import (
 )
 from scraper.job import Job
 from scraper.link import of
-from scraper.model import Request, Via
+from scraper.model import FILM_LINK, Request, Via
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
@@ -89,7 +89,13 @@ class Opener:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return source.read_all(given, self._settings, self._stdin)
+        return source.read_all(given, self._settings, self._stdin, self._ask_which)
+
+    def _ask_which(self, links: Sequence[str]) -> str | None:
+        """The number, as the person types it, of the film's link among several that nothing tells apart."""
+        for number, url in enumerate(links, 1):
+            self._watcher.say(f"{number}: {of(url).redacted}")
+        return self._ask(FILM_LINK, of(links[0]).host, None)
 
     async def owner(self, job: Job) -> Owner:
         """Whose link the source holds; the universal capture's, where no recipe knows it."""

@@ -7,6 +7,7 @@ decoded.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scraper.errors import NoSuchFile, UnreadableFile
+from scraper.errors import NoSuchFile, UnknownFormat, UnreadableFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,20 +26,27 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 120_000_000  # an A3 page at 600 dpi is 70 million; 120 million grey pixels are 120 MB
 MAX_BYTES = 256 * 2**20  # no photo or scan within the pixel limit needs more
-MAX_PDF_PAGE_PIXELS = 24_000_000
-MAX_FRAMES = 4  # of an animation: a screen recording repeats itself
-PDF_DPI = (250, 500)  # what most pages need, then what a small code in a scan needs
-_SNIFFED = 32
+MAX_JPEG_PIXELS = (
+    260_000_000  # a phone's 200 megapixels; of more than MAX_PIXELS every other row and column is decoded
+)
+MAX_FRAMES = 4  # of an animation that are searched at length: a screen recording repeats itself
+MAX_GLANCED_FRAMES = 64  # that have a first look
+_SNIFFED = 4096
+_HEADER_WITHIN = 1024  # bytes of junk before a PDF's header, as Acrobat allows
+_WHITE_INK, _INK = (
+    200,
+    128,
+)  # grey levels: a drawing without ink darker than this on a transparent page is a white one
 _RED_PART = 1e-3
 _INKED = 40  # a colour at least this far from grey, of 255, is worth a look of its own
 
 
+Link = tuple[str, tuple[tuple[int, int], ...]]
+"""An address and the corners of its place on the page, in pixels; none where it has no place."""
+
+
 class TooManyPixels(UnreadableFile):
     """A header announces more pixels than are decoded. Values: ``path``, ``megapixels``, ``limit``."""
-
-
-class PdfLocked(UnreadableFile):
-    """A PDF that opens with a password only. Values: ``path``."""
 
 
 class Kind(StrEnum):
@@ -52,7 +60,12 @@ class Kind(StrEnum):
     TIFF = "TIFF"
     HEIF = "HEIF"
     AVIF = "AVIF"
+    JPEG2000 = "JPEG2000"
     PDF = "PDF"
+    DICOM = "DICOM"
+    OFFICE = "ZIP"
+    JXL = "JPEG XL"
+    SVG = "SVG"
     OTHER = ""
 
     @property
@@ -67,12 +80,14 @@ class Page:
 
     ``grey`` is (rows, columns), 0 black. ``red`` is the same of the red channel alone, where the page has colour: a red
     seal over a code vanishes in it. ``scale`` is pixels here over pixels of the page as its polygons are given in.
+    ``links`` are addresses that a document leads to from the page, each with its place.
     """
 
     number: int
     grey: NDArray[np.uint8]
     red: NDArray[np.uint8] | None = None
     scale: float = 1.0
+    links: tuple[Link, ...] = ()
 
 
 def kind_of(path: Path) -> Kind:
@@ -112,15 +127,34 @@ def _sniff(head: bytes) -> Kind:
         return Kind.WEBP
     if head[4:8] == b"ftyp":
         return Kind.AVIF if head[8:12] in {b"avif", b"avis"} else Kind.HEIF
-    return Kind.PDF if b"%PDF-" in head else Kind.OTHER
+    return _sniff_document(head)
 
 
-def pages(path: Path, *, colour: bool = False) -> Iterator[Page]:
+def _sniff_document(head: bytes) -> Kind:
+    if head.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return Kind.JPEG2000
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):
+        return Kind.JXL
+    if head[128:132] == b"DICM":
+        return Kind.DICOM
+    if b"%PDF-" in head[: _HEADER_WITHIN + 5]:
+        return Kind.PDF
+    if head.startswith(b"PK\x03\x04"):
+        return Kind.OFFICE
+    return (
+        Kind.SVG
+        if re.match(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|svg|!DOCTYPE svg)", head) and b"<svg" in head
+        else Kind.OTHER
+    )
+
+
+def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[Page]:
     """The file's pages, one at a time.
 
     Args:
         path: the file; its name says nothing about its kind.
         colour: also give ``Page.red`` where the page has colour.
+        password: opens a PDF that has one.
 
     Yields:
         Upright pages; of an animation the first ``MAX_FRAMES`` frames. The pages of a PDF come twice, the second time
@@ -128,32 +162,49 @@ def pages(path: Path, *, colour: bool = False) -> Iterator[Page]:
 
     Raises:
         NoSuchFile: there is no such file.
-        UnreadableFile: it is no image that is known here, or its data make no picture.
+        UnreadableFile: it is no image that is known here, or its data make no picture (UnknownFormat: a known kind that
+            is not read; LockedFile: a PDF whose password is not ``password``).
         TooManyPixels: its header announces more than ``MAX_PIXELS``.
     """
+    from scraper import documents  # what only a long search needs
+
     kind = kind_of(path)
-    if kind is Kind.OTHER:
-        raise UnreadableFile(path=path)
-    yield from (
-        _pdf_pages(path, colour=colour) if kind is Kind.PDF else _image_pages(path, kind, colour=colour)
-    )
+    match kind:
+        case Kind.OTHER:
+            raise UnreadableFile(path=path)
+        case Kind.JXL | Kind.SVG:
+            raise UnknownFormat(path=path, kind=kind.value)
+        case Kind.PDF:
+            yield from documents.pdf_pages(path, colour=colour, password=password)
+        case Kind.DICOM:
+            yield from documents.dicom_pages(path, colour=colour)
+        case Kind.OFFICE:
+            yield from documents.office_pages(path, colour=colour)
+        case _:
+            yield from _image_pages(path, kind, colour=colour)
 
 
-def greys(path: Path) -> Iterator[tuple[int, memoryview]]:
-    """Of a simple kind of file the same pages' grey pixels alone, (rows, columns), by page number; needs no NumPy.
+def greys(path: Path) -> Iterator[tuple[int, memoryview, float]]:
+    """Of a simple kind of file the grey pixels alone, (rows, columns), by page number, with ``Page.scale``; needs no NumPy.
+
+    Of an animation the first ``MAX_GLANCED_FRAMES`` frames, each that differs from the one before it.
 
     Raises:
         NoSuchFile, UnreadableFile, TooManyPixels: as ``pages``.
     """
-    for number, frame in _frames(path, kind_of(path), colour=False):
+    before = b""
+    for number, frame, scale in _frames(path, kind_of(path), colour=False, most=MAX_GLANCED_FRAMES):
         upright = _upright(frame)
         grey = upright if upright.mode == "L" else upright.convert("L")
         columns, rows = grey.size
-        yield number, memoryview(grey.tobytes()).cast("B", (rows, columns))
+        pixels = grey.tobytes()
+        if pixels != before:
+            yield number, memoryview(pixels).cast("B", (rows, columns)), scale
+        before = pixels
 
 
 def frames_left_out(path: Path) -> int:
-    """How many frames of an animation ``pages`` does not give; 0 for everything else.
+    """How many frames of an animation had no look at all; 0 for everything else.
 
     Raises:
         NoSuchFile, UnreadableFile: as ``pages``.
@@ -162,10 +213,23 @@ def frames_left_out(path: Path) -> int:
     if kind not in {Kind.GIF, Kind.WEBP, Kind.PNG, Kind.AVIF, Kind.HEIF}:
         return 0
     with closing(_open(path, kind)) as image:
-        return max(0, getattr(image, "n_frames", 1) - MAX_FRAMES)
+        most = MAX_GLANCED_FRAMES if kind.is_simple else MAX_FRAMES
+        return max(0, getattr(image, "n_frames", 1) - most)
 
 
-def page_count(path: Path) -> int:
+def images_of(path: Path, content: bytes) -> Iterator[Image.Image]:
+    """The first frame of a picture that stands in a file, whole or broken off.
+
+    Raises:
+        UnreadableFile, TooManyPixels: as ``pages``.
+    """
+    kind = _sniff(content[:_SNIFFED])
+    if kind.is_simple or kind is Kind.TIFF:
+        for _, frame, _ in _frames(path, kind, colour=True, most=1, content=content):
+            yield frame
+
+
+def page_count(path: Path, password: str = "") -> int:
     """How many pages a file has that each may show a code of its own: of a PDF or a TIFF; an animation is one.
 
     Raises:
@@ -177,33 +241,47 @@ def page_count(path: Path) -> int:
             return int(getattr(image, "n_frames", 1))
     if kind is not Kind.PDF:
         return 1
-    with closing(_pdf(path)) as document:
-        return len(document)
+    from scraper.documents import pdf_page_count
+
+    return pdf_page_count(path, password)
 
 
 def _image_pages(path: Path, kind: Kind, *, colour: bool) -> Iterator[Page]:
-    for number, frame in _frames(path, kind, colour=colour):
-        yield _page(number, frame, colour=colour)
+    for number, frame, scale in _frames(path, kind, colour=colour):
+        yield page(number, frame, colour=colour, scale=scale)
 
 
-def _frames(path: Path, kind: Kind, *, colour: bool) -> Iterator[tuple[int, Image.Image]]:
-    with closing(_open(path, kind)) as image:
+def _frames(
+    path: Path, kind: Kind, *, colour: bool, most: int = MAX_FRAMES, content: bytes = b""
+) -> Iterator[tuple[int, Image.Image, float]]:
+    with closing(_open(path, kind, content)) as image:
         frames = getattr(image, "n_frames", 1) if kind is not Kind.JPEG else 1
-        limit = frames if kind is Kind.TIFF else MAX_FRAMES
+        limit = frames if kind is Kind.TIFF else most
+        scale = _halved(path, image) if kind is Kind.JPEG else 1.0
         for index in range(min(frames, limit)):
             try:
                 if index:
                     image.seek(index)
-                _check_size(path, image.size)
-                frame = _decoded(path, image, kind, colour=colour)
+                check_size(path, image.size)
+                frame = _decoded(path, image, kind, colour=colour, content=content)
             except (OSError, EOFError, ValueError, SyntaxError, MemoryError, struct.error) as err:
                 if index:
                     return  # what came before is whole
                 raise UnreadableFile(path=path) from err
-            yield index + 1, frame
+            yield index + 1, frame, scale
 
 
-def _open(path: Path, kind: Kind) -> Image.Image:
+def _halved(path: Path, image: Image.Image) -> float:
+    """The scale at which a JPEG of more than ``MAX_PIXELS`` is decoded, set on it; 1 for all others."""
+    width, height = image.size
+    if not MAX_PIXELS < width * height <= MAX_JPEG_PIXELS:
+        return 1.0
+    image.draft(None, (width // 2, height // 2))
+    check_size(path, image.size)
+    return image.size[0] / width
+
+
+def _open(path: Path, kind: Kind, content: bytes = b"") -> Image.Image:
     from PIL import Image
 
     if kind is Kind.HEIF:
@@ -215,7 +293,7 @@ def _open(path: Path, kind: Kind) -> Image.Image:
             warnings.simplefilter(
                 "ignore", Image.DecompressionBombWarning
             )  # the limit is judged here, with a sentence
-            file = io.BytesIO(path.read_bytes())
+            file = io.BytesIO(content or path.read_bytes())
             image = _jpeg(file) if kind is Kind.JPEG else Image.open(file, formats=[kind.value])
     except Image.DecompressionBombError as err:
         raise TooManyPixels(path=path, megapixels=">178", limit=MAX_PIXELS // 1_000_000) from err
@@ -231,7 +309,12 @@ def _jpeg(file: io.BytesIO) -> Image.Image:
     return JpegImageFile(file)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse what can't be decoded within bounds, before it is.
+
+    Raises:
+        TooManyPixels: more than ``MAX_PIXELS``. UnreadableFile: none.
+    """
     pixels = size[0] * size[1]
     if pixels > MAX_PIXELS:
         raise TooManyPixels(path=path, megapixels=pixels // 1_000_000, limit=MAX_PIXELS // 1_000_000)
@@ -239,7 +322,9 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
         raise UnreadableFile(path=path)
 
 
-def _decoded(path: Path, image: Image.Image, kind: Kind, *, colour: bool) -> Image.Image:
+def _decoded(
+    path: Path, image: Image.Image, kind: Kind, *, colour: bool, content: bytes = b""
+) -> Image.Image:
     """The frame with its pixels; of a JPEG or PNG that breaks off, what arrived."""
     if kind is Kind.JPEG and not colour:
         image.draft("L", image.size)  # luma only: a third of the memory and most of the time saved
@@ -248,7 +333,9 @@ def _decoded(path: Path, image: Image.Image, kind: Kind, *, colour: bool) -> Ima
     except OSError:
         if kind not in {Kind.JPEG, Kind.PNG}:
             raise
-        image = _open(path, kind)
+        image = _open(path, kind, content)
+        if kind is Kind.JPEG:
+            _halved(path, image)
         _load_what_is_there(image)
     return image
 
@@ -263,7 +350,10 @@ def _load_what_is_there(image: Image.Image) -> None:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def _page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0) -> Page:
+def page(
+    number: int, image: Image.Image, *, colour: bool, scale: float = 1.0, links: tuple[Link, ...] = ()
+) -> Page:
+    """One page from its picture."""
     import numpy as np
 
     upright = _upright(image)
@@ -272,7 +362,7 @@ def _page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0) 
     if colour and upright.mode in {"RGB", "P", "CMYK", "YCbCr"}:
         channel = np.asarray(upright.convert("RGB").getchannel("R"))
         red = channel if _has_red(channel, grey) else None
-    return Page(number, grey, red, scale)
+    return Page(number, grey, red, scale, links)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -284,9 +374,16 @@ def _upright(image: Image.Image) -> Image.Image:
         return _stretched(upright)
     if upright.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in upright.info:
         layer = upright.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, "white")
+        paper = Image.new("RGBA", layer.size, "black" if _is_drawn_in_white(layer) else "white")
         upright = Image.alpha_composite(paper, layer).convert("RGB")
     return upright
+
+
+def _is_drawn_in_white(layer: Image.Image) -> bool:
+    """Whether nearly all that is drawn on a transparent page is light, so that it vanishes on white paper."""
+    drawn = layer.getchannel("A").point(lambda alpha: 255 if alpha > _INK else 0)
+    counts = layer.convert("L").histogram(drawn)
+    return sum(counts[_WHITE_INK:]) > 0.98 * max(sum(counts), 1)
 
 
 def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
@@ -305,58 +402,3 @@ def _stretched(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     return Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-6))).astype(np.uint8))
-
-
-def _pdf_pages(path: Path, *, colour: bool) -> Iterator[Page]:
-    import pypdfium2
-
-    with closing(_pdf(path)) as document:
-        for dpi in PDF_DPI:
-            for index in range(len(document)):
-                try:
-                    page = document[index]
-                    image, scale = _rendered(page, dpi)
-                    if _has_lost_its_picture(page, image):
-                        raise ValueError("a picture that can't be decoded")
-                except (pypdfium2.PdfiumError, MemoryError, ValueError) as err:
-                    if len(document) == 1:
-                        raise UnreadableFile(path=path) from err
-                    continue  # one broken page does not hide the others
-                yield _page(index + 1, image, colour=colour, scale=scale)
-        if not len(document):
-            raise UnreadableFile(path=path)
-
-
-def _pdf(path: Path) -> Any:
-    import pypdfium2
-
-    try:
-        return pypdfium2.PdfDocument(path.read_bytes())
-    except (pypdfium2.PdfiumError, OSError) as err:
-        if "password" in str(err).lower():
-            raise PdfLocked(path=path) from err
-        raise UnreadableFile(path=path) from err
-
-
-def _has_lost_its_picture(page: Any, image: Image.Image) -> bool:
-    """Whether a page is empty to the eye although a picture stands on it: PDFium leaves out what it can't decode."""
-    import pypdfium2.raw
-
-    low, high = image.convert("L").getextrema()
-    return low == high and any(page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]))
-
-
-def _rendered(page: Any, dpi: int) -> tuple[Image.Image, float]:
-    """The page's picture, and its scale over the one at the first of ``PDF_DPI``."""
-    width, height = page.get_size()
-    area = max(width * height, 1e-3)
-
-    def zoom_at(wanted: int) -> float:
-        zoom: float = min(
-            wanted / 72, (MAX_PDF_PAGE_PIXELS / area) ** 0.5, MAX_PDF_PAGE_PIXELS / max(width, height, 1)
-        )
-        return zoom
-
-    zoom = zoom_at(dpi)
-    picture: Image.Image = page.render(scale=zoom, fill_color=(255, 255, 255, 255)).to_pil()
-    return picture, zoom / zoom_at(PDF_DPI[0])

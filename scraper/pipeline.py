@@ -75,7 +75,7 @@ class Run:
             held = await asyncio.to_thread(self._opener.held, given)
         except CloudfilmError as err:
             return Films((), error=err)
-        return Films(tuple(Film(share, held.unread) for share in held.links), held.others)
+        return Films(tuple(Film(share, held.unread) for share in held.links))
 
     def refused(self, given: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""

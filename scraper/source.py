@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import link, picture, qr, registry, spelling
+from scraper import candidates, link, picture, qr, registry, spelling
+from scraper.candidates import Choice
 from scraper.errors import (
     CloudfilmError,
+    DoubtfulLink,
     EmptyFile,
+    EqualLinks,
     FolderGiven,
     MiniProgramOnly,
+    NoFilmLink,
     NoLink,
     NoSuchFile,
     NotWritable,
@@ -23,12 +28,28 @@ from scraper.errors import (
     WechatOnly,
 )
 from scraper.link import Kind, ShareLink
+from scraper.model import FILM_LINK, PASSWORD
 from scraper.registry import Meaning
 from scraper.settings import Settings
 
-IMAGES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".gif", ".pdf")
+_PICTURES = (
+    "jpg",
+    "jpeg",
+    "png",
+    "webp",
+    "bmp",
+    "tif",
+    "tiff",
+    "heic",
+    "heif",
+    "gif",
+    "avif",
+    "jp2",
+    "jxl",
+    "svg",
 )
+_DOCUMENTS = ("pdf", "dcm", "docx", "pptx", "xlsx", "odt")
+IMAGES = frozenset(f".{name}" for name in (*_PICTURES, *_DOCUMENTS))
 PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
@@ -39,7 +60,8 @@ MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
 class Decoded:
     """The codes of one file, what each means, and the films' links among them, the first one first.
 
-    ``frames_left_out`` is how many frames of an animation without a link were not looked at.
+    ``choice`` has the links that are left equal, too. ``frames_left_out`` is how many frames of an animation without a link
+    were not looked at.
     """
 
     path: Path
@@ -48,6 +70,7 @@ class Decoded:
     reading: qr.Reading
     seconds: float
     frames_left_out: int = 0
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def link(self) -> str | None:
@@ -72,13 +95,26 @@ class Decoded:
         """Why there is no link, as the error that the command ends with."""
         if self.links:
             return None
+        return self._unsure() or self._without_a_link()
+
+    def _unsure(self) -> CloudfilmError | None:
+        """The error where links were read and none is the film's for sure, or where pages could not be read."""
+        name = self.path.name
+        if self.choice.equal:
+            return EqualLinks(source=name, links=", ".join(map(link.redact, self.choice.equal)))
+        if self.choice.doubtful:
+            return DoubtfulLink(source=name, link=link.redact(self.choice.doubtful))
+        if self.unread:
+            return PagesUnread(source=name, pages=", ".join(map(str, self.unread)))
+        links = dict.fromkeys(meaning.link for _, meaning in self.codes if meaning.link)
+        return NoFilmLink(source=name, links=", ".join(map(link.redact, links))) if links else None
+
+    def _without_a_link(self) -> CloudfilmError:
         kinds = {meaning.kind for _, meaning in self.codes}
         if Kind.WECHAT_FOLLOW in kinds or Kind.WECHAT_OAUTH in kinds:
             return WechatOnly(source=self.path.name)
         if Kind.WECHAT_MINI_PROGRAM in kinds:
             return MiniProgramOnly(link=self.path.name)
-        if self.unread:
-            return PagesUnread(source=self.path.name, pages=", ".join(map(str, self.unread)))
         return NoLink(source=self.path.name)
 
 
@@ -86,13 +122,11 @@ class Decoded:
 class Held:
     """What one SOURCE holds: the link of each film, in order.
 
-    ``unread`` are its pages that could not be read; ``others`` are links, redacted, that were left aside where nobody knows
-    which of them is a film's.
+    ``unread`` are its pages that could not be read.
     """
 
     links: tuple[ShareLink, ...]
     unread: tuple[int, ...] = ()
-    others: tuple[str, ...] = ()
 
 
 def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> Decoded:
@@ -111,53 +145,41 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
         raise NoSuchFile(path=str(path))
     if not path.stat().st_size:
         raise EmptyFile(path=str(path))
-    read = reader.read if reader is not None else qr.read
-    reading = read(path, budget_s=settings.decode_timeout_s, certain=is_certain)
+    with ExitStack() as stack:
+        if reader is None:
+            reader = stack.enter_context(qr.Reader(password=settings.answers.get(PASSWORD.name, "")))
+        reading = reader.read(
+            path,
+            budget_s=settings.decode_timeout_s,
+            certain=candidates.is_certain,
+            enough=candidates.are_enough,
+        )
     codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
-    links = film_links(codes)
+    every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
+    choice = candidates.choose(every, reading.suspects)
+    links = _in_reading_order(choice.films, every)
     left_out = 0 if links else picture.frames_left_out(path)
-    return Decoded(path, codes, links, reading, time.monotonic() - started, left_out)
+    return Decoded(path, codes, links, reading, time.monotonic() - started, left_out, choice)
 
 
-def film_links(codes: Sequence[tuple[qr.Code, Meaning]]) -> tuple[str, ...]:
-    """The link of every film among the codes, in the order in which a person reads the page; the same one once.
-
-    A link that a provider owns is a film's. Where there is none, the best of the others is taken, and with it those of its
-    own host: two studies of one viewer that nobody knows.
-    """
-    meanings = [meaning for code in sorted(codes, key=_reading_order) for meaning in _films_in(code)]
-    return _films(sorted(meanings, key=lambda one: not one.alone))
-
-
-def _films_in(read: tuple[qr.Code, Meaning]) -> list[Meaning]:
+def _films_in(code: qr.Code, best: Meaning) -> list[Meaning]:
     """The meaning of a code, and, where its text holds several addresses, of each that a provider owns."""
-    code, best = read
-    owned = [one for one in registry.meanings(code.text, code.symbology) if one.provider is not None]
+    owned = [found for found in registry.meanings(code.text, code.symbology) if found.provider is not None]
     return owned if len(owned) > 1 else [best]
 
 
-def _films(meanings: Sequence[Meaning]) -> tuple[str, ...]:
-    usable = [one for one in meanings if one.link is not None]
-    films = [one for one in usable if one.provider is not None]
-    if not films and usable:
-        best = min(usable, key=_preference)
-        host = _host(best)
-        films = [best] + [
-            one for one in usable if _host(one) == host and one.rank == best.rank and not _is_home_page(one)
-        ]
+def _in_reading_order(films: Sequence[str], codes: Sequence[tuple[qr.Code, Meaning]]) -> tuple[str, ...]:
+    """The films' links in the order in which a person reads the page; the same one once, however it is spelt."""
+    ordered = sorted(codes, key=lambda read: (not read[1].alone, _reading_order(read)))
+    return _distinct(meaning.link for _, meaning in ordered if meaning.link in films)
+
+
+def _distinct(addresses: Iterable[str | None]) -> tuple[str, ...]:
     by_identity: dict[str, str] = {}
-    for film in films:
-        by_identity.setdefault(_identity(film.link or ""), film.link or "")
+    for address in addresses:
+        if address:
+            by_identity.setdefault(_identity(address), address)
     return tuple(by_identity.values())
-
-
-def _left_aside(meanings: Sequence[Meaning], films: Sequence[str]) -> tuple[str, ...]:
-    """The links that may be a film's, too, redacted: where a provider owns one, the others are not."""
-    if any(one.provider is not None for one in meanings):
-        return ()
-    taken = {_identity(film) for film in films}
-    others = [one.link or "" for one in meanings if one.kind is Kind.LINK and not _is_home_page(one)]
-    return tuple(dict.fromkeys(link.redact(other) for other in others if _identity(other) not in taken))
 
 
 def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
@@ -179,67 +201,49 @@ def _identity(address: str) -> str:
     return found.origin + found.target
 
 
-def _host(meaning: Meaning) -> str:
-    try:
-        return link.of(meaning.link or "").host
-    except UnusableLink:
-        return ""
-
-
-def annotate(found: Decoded, out: Path) -> None:
+def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
     """Draw what was seen on a copy of the picture.
 
     Raises:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
     """
     try:
-        qr.annotate(found.path, found.reading, out)
+        qr.annotate(found.path, found.reading, out, password=password)
     except OSError as err:
         raise NotWritable(path=str(out)) from err
 
 
-def is_certain(text: str) -> bool:
-    """Is a payload the film's link beyond doubt, so that the search for codes may stop."""
-    found = registry.meaning(text)
-    return found.kind is Kind.FILM_LINK or (
-        found.kind is Kind.LINK and found.link is not None and not _is_home_page(found)
-    )
+Choose = Callable[[Sequence[str]], "str | None"]
+"""Asks a person for the number, from 1, of one of several links; None where nobody can be asked."""
 
 
-def _preference(meaning: Meaning) -> tuple[int, bool, bool]:
-    return meaning.rank, _is_home_page(meaning), not meaning.alone
+def _nobody(links: Sequence[str]) -> str | None:
+    del links
+    return None
 
 
-def _is_home_page(meaning: Meaning) -> bool:
-    """A bare address without path or parameters: a hospital's home page, not a film."""
-    try:
-        found = link.of(meaning.link or "")
-    except UnusableLink:
-        return True
-    return found.path == "/" and not found.parts.query and not found.parts.fragment
-
-
-def read(source: str, settings: Settings, stdin: Callable[[], str]) -> ShareLink:
+def read(source: str, settings: Settings, stdin: Callable[[], str], ask: Choose = _nobody) -> ShareLink:
     """The first share link that a SOURCE of the command line stands for; see ``read_all``."""
-    return read_all(source, settings, stdin).links[0]
+    return read_all(source, settings, stdin, ask).links[0]
 
 
-def read_all(source: str, settings: Settings, stdin: Callable[[], str]) -> Held:
+def read_all(source: str, settings: Settings, stdin: Callable[[], str], ask: Choose = _nobody) -> Held:
     """Every film's link that a SOURCE of the command line stands for; there is at least one.
 
     Args:
         source: a file, a link, a text with links in it, or ``-``.
         settings: the time budget for reading codes.
         stdin: gives the text of standard input.
+        ask: which of several links that nothing tells apart is the film's.
 
     Raises:
         NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
     """
     if source == "-":
-        return _in_text(stdin(), "standard input")
+        return _in_text(stdin(), "standard input", settings, ask)
     path = Path(source)
     if is_file(source):
-        return _in_file(path, settings)
+        return _in_file(path, settings, ask)
     if is_folder(source):
         raise FolderGiven(path=source[:120])
     if "://" not in source and (
@@ -250,44 +254,59 @@ def read_all(source: str, settings: Settings, stdin: Callable[[], str]) -> Held:
         )
         if not looks_like_host:
             raise NoSuchFile(path=source[:120])
-    return _in_text(source)
+    return _in_text(source, "", settings, ask)
 
 
-def _in_file(path: Path, settings: Settings) -> Held:
+def _in_file(path: Path, settings: Settings, ask: Choose) -> Held:
     suffix = path.suffix.lower()
     if suffix not in TEXTS:
         decoded = decode(path, settings)
+        if picked := _picked(decoded.choice.equal, settings, ask):
+            decoded = replace(decoded, links=(picked,))
         refusal = decoded.refusal()
         if refusal is not None:
             raise refusal
-        others = _left_aside([meaning for _, meaning in decoded.codes], decoded.links)
-        return Held(decoded.shares(), decoded.unread, others)
+        return Held(decoded.shares(), decoded.unread)
     body = _bytes_of(path)
     if suffix not in PAGES:
-        return _in_text(link_text(body), path.name)
+        return _in_text(link_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = registry.saved_page(body.decode(errors="replace"))
     return Held((page or _usable(link.parse(link_text(body), source=path.name)),))
 
 
-def _in_text(text: str, source: str = "") -> Held:
+def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> Held:
     """Every film's link in a text, each with the code or the password that the text gives for it.
 
     Raises:
         NoLinkInText: none. UnusableLink: what looks like one is not sound. WechatOnly, MiniProgramOnly: WeChat's own.
+        EqualLinks: several that may be the film's, and nobody says which.
     """
     text = spelling.mended(text)
     found = link.links_in(text)
     if len(found) < 2:
         return Held((_usable(link.parse(text, source=source)),))
     meanings = {address: registry.meaning(address) for address in found}
-    films = _films(list(meanings.values()))
+    choice = candidates.choose_in_text(list(meanings.values()))
+    films = choice.films
+    if choice.equal:
+        picked = _picked(choice.equal, settings, ask)
+        if picked is None:
+            raise EqualLinks(source=source or "the text", links=", ".join(map(link.redact, choice.equal)))
+        films = (picked,)
     if not films:
         return Held((_usable(link.parse(text, source=source)),))
-    spelt = {_identity(one.link or ""): address for address, one in reversed(meanings.items())}
+    films = _distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
+    spelt = {_identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
     said = _said_for(text, found)
-    shares = tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films)
-    return Held(shares, others=_left_aside(list(meanings.values()), films))
+    return Held(tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films))
+
+
+def _picked(links: Sequence[str], settings: Settings, ask: Choose) -> str | None:
+    """The link that the user names among several that are left equal."""
+    number = (settings.answers.get(FILM_LINK.name) or ask(links) or "") if links else ""
+    is_one_of_them = re.fullmatch(r"[0-9]{1,3}", number) and 1 <= int(number) <= len(links)
+    return links[int(number) - 1] if is_one_of_them else None
 
 
 def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:

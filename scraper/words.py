@@ -15,6 +15,7 @@ from scraper.settings import Language
 
 if TYPE_CHECKING:
     from scraper.doctor import Finding
+    from scraper.registry import Meaning
     from scraper.source import Decoded
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
@@ -33,12 +34,14 @@ def decoded_json(found: Decoded) -> dict[str, object]:
         }
         for code, meaning in found.codes
     ]
-    told: dict[str, object] = {"file": str(found.path), "codes": codes, "link": found.link}
+    row: dict[str, object] = {"file": str(found.path), "codes": codes, "link": found.link}
     if len(found.links) > 1:
-        told["links"] = list(found.links)
+        row["links"] = list(found.links)
+    if found.frames_left_out:
+        row["frames_left_out"] = found.frames_left_out
     if found.unread:
-        told["unread_pages"] = list(found.unread)
-    return told
+        row["unread_pages"] = list(found.unread)
+    return row
 
 
 def unreadable_json(path: Path, error: CloudfilmError, language: Language) -> dict[str, object]:
@@ -49,10 +52,10 @@ def unreadable_json(path: Path, error: CloudfilmError, language: Language) -> di
 
 def decoded_words(found: Decoded, language: Language) -> str:
     """The chosen link, and every code with what it is, the rejected ones too."""
-    shown = visible(found.link) if found.link else say("decode.no-link", language)
+    shown = visible(found.link) if found.link else say(_missing(found), language)
     lines = [f"{visible(found.path.name)}: {shown}"]
     for code, meaning in found.codes:
-        mark = "→" if meaning.link is not None and meaning.link in found.links else " "
+        mark = _mark(found, meaning)
         text = code.text if len(code.text) <= LONGEST_SHOWN else code.text[:LONGEST_SHOWN] + "…"
         kind = say(f"kind.{meaning.kind.value}", language)
         owner = f", {meaning.provider}" if meaning.provider else ""
@@ -68,6 +71,19 @@ def decoded_words(found: Decoded, language: Language) -> str:
     if found.frames_left_out:
         lines.append(f"  {say('decode.frames-left-out', language, count=found.frames_left_out)}")
     return "\n".join(lines)
+
+
+def _missing(found: Decoded) -> str:
+    return "decode.equal-links" if found.choice.equal else "decode.no-link"
+
+
+def _mark(found: Decoded, meaning: Meaning) -> str:
+    """``→`` for a further film; the number of a link that is left equal; a blank for the rest."""
+    if meaning.link is None:
+        return " "
+    if meaning.link in found.choice.equal:
+        return str(found.choice.equal.index(meaning.link) + 1)
+    return "→" if meaning.link in found.choice.films else " "
 
 
 def provider_rows(name: str = "") -> list[dict[str, object]]:

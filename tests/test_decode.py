@@ -10,7 +10,7 @@ import segno
 from PIL import Image
 
 from fixtures.photos.scenes import scene
-from scraper import picture, qr, source
+from scraper import documents, picture, qr, source
 from scraper.cli import run
 from scraper.errors import UnreadableFile
 from scraper.settings import Settings
@@ -158,7 +158,7 @@ def test_a_page_of_absurd_size_is_drawn_small(tmp_path):
     wide = b"/MediaBox [0 0 9e6 9]"
     path.write_bytes(data[:start] + wide.ljust(end - start) + data[end:])
     for page in picture.pages(path):
-        assert page.grey.size <= 2 * picture.MAX_PDF_PAGE_PIXELS
+        assert page.grey.size <= 2 * documents.MAX_PDF_PAGE_PIXELS
 
 
 @pytest.mark.parametrize(

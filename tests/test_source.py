@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import segno
 
-from scraper import registry, source
+from scraper import candidates, qr, registry, source
 from scraper.errors import (
     MiniProgramOnly,
     NoLink,
@@ -89,8 +89,8 @@ def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
 )
 def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
     for order in (texts, texts[::-1]):
-        ranked = sorted((one for one in map(registry.meaning, order) if one.link), key=source._preference)
-        assert (ranked[0].link if ranked else None) == chosen
+        codes = [(qr.Code(text, "QRCode", ()), registry.meaning(text, "QRCode")) for text in order]
+        assert candidates.choose(codes).films[:1] == ((chosen,) if chosen else ())
 
 
 def test_a_wrapped_link_is_unwrapped(tmp_path):
@@ -182,7 +182,7 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
     from scraper.settings import Language
     from scraper.words import decoded_words
 
-    frames = [Image.new("L", (60, 60), 20 * number) for number in range(9)]
+    frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
     found = source.decode(tmp_path / "screen.gif", SETTINGS)
     assert found.frames_left_out == 5

@@ -6,7 +6,7 @@ middle of a step. What a payload means is not known here: ``certain`` says which
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -40,6 +40,9 @@ __all__ = [
     "read",
 ]
 
+USUAL_BUDGET_S = 20.0
+EFFORT_S = 2.0  # seconds of CPU for a page where nothing looks like a code, of the usual budget
+EFFORT_FOR_SUSPECTS_S = 6.0  # more, while a place looks like a code
 _PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of the same place
 
 
@@ -85,17 +88,16 @@ class _Search:
     """What is known so far, and whether it is enough."""
 
     certain: Callable[[str], bool]
+    enough: Callable[[Sequence[str]], bool] | None = None
     codes: dict[tuple[str, str, int], Code] = field(default_factory=dict)
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
     done: bool = False
+    is_glanced: bool = (
+        False  # in this very process; an animation's frames are not searched one by one after that
+    )
     announced: int = 1  # pages that the file says it has
     looked_at: set[int] = field(default_factory=set)
-
-    @property
-    def is_enough(self) -> bool:
-        """Whether a certain code was read, and every page was looked at: each may show a film of its own."""
-        return self.done and len(self.looked_at) >= self.announced
 
     @property
     def unread(self) -> tuple[int, ...]:
@@ -153,10 +155,29 @@ class _Search:
         An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
         not settle it: such codes are printed beside the wanted one.
         """
-        if self.done:
+        if self.is_enough:
             return True
         squares = [code.text for code in self.codes.values() if "QR" in code.symbology]
         return bool(squares) and not any("://" in text for text in squares) and not self.open_suspects
+
+    @property
+    def effort_s(self) -> float:
+        """Seconds of CPU that the longer search may take, of the usual budget."""
+        has_code = any("QR" in code.symbology for code in self.codes.values())
+        pages = 1 if has_code or self.is_glanced else max(1, self.pages)
+        return EFFORT_S * pages + (EFFORT_FOR_SUSPECTS_S if self.open_suspects else 0.0)
+
+    @property
+    def is_found(self) -> bool:
+        """Certain; or a payload is enough, and nothing else on the pages looks like a code."""
+        if self.done or self.enough is None or self.open_suspects:
+            return self.done
+        return self.enough([code.text for code in self.codes.values()])
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether a film's link was read, and every page was looked at: each may show a film of its own."""
+        return self.is_found and len(self.looked_at) >= self.announced
 
 
 def _glance(path: Path, search: _Search, budget_s: float) -> bool:
@@ -168,8 +189,8 @@ def _glance(path: Path, search: _Search, budget_s: float) -> bool:
 
     def look() -> None:
         try:
-            for number, grey in picture.greys(path):
-                looks.put((number, zxing(grey)))
+            for number, grey, scale in picture.greys(path):
+                looks.put((number, zxing(grey, scale=scale)))
                 if search.is_enough:
                     break
         except (CloudfilmError, MemoryError) as err:
@@ -216,10 +237,16 @@ class Reader:
 
     Args:
         models: folder of the WeChat detector's files; the user's own by default.
+        password: opens PDFs that have one.
+        program: the command of the longer search, where it is not this package's own.
     """
 
-    def __init__(self, models: Path | None = None) -> None:
+    def __init__(
+        self, models: Path | None = None, *, password: str = "", program: tuple[str, ...] = ()
+    ) -> None:
         self._models = models
+        self._program = program
+        self._password = password
         self._worker: Worker | None = None
 
     def __enter__(self) -> Self:
@@ -231,24 +258,44 @@ class Reader:
         if self._worker is not None:
             self._worker.__exit__(kind, error, trace)
 
-    def read(self, path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool]) -> Reading:
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of the processor that the last longer search took."""
+        return self._worker.cpu_s if self._worker is not None else 0.0
+
+    def read(
+        self,
+        path: Path,
+        *,
+        budget_s: float = USUAL_BUDGET_S,
+        certain: Callable[[str], bool],
+        enough: Callable[[Sequence[str]], bool] | None = None,
+    ) -> Reading:
         """Every code in the file, until ``certain`` is content or nothing is left to try.
 
         Args:
             path: an image or a PDF, whatever its name says.
             budget_s: the search ends after this, in the middle of a step if need be.
             certain: says of a payload "this is the one: stop".
+            enough: says of all payloads "stop, if no place is left that looks like a code".
 
         Raises:
             NoSuchFile: there is no such file.
             UnreadableFile: its data make no picture (TooManyPixels: too large a one).
         """
         start = monotonic()
-        search = _Search(certain)
+        search = _Search(certain, enough)
         glanced = picture.kind_of(path).is_simple
+        search.is_glanced = glanced
         late = glanced and _glance(path, search, budget_s)
         if not late and not search.is_settled:
-            late = self._at_length(path, search, glanced=glanced, left_s=budget_s - (monotonic() - start))
+            late = self._at_length(
+                path,
+                search,
+                glanced=glanced,
+                left_s=budget_s - (monotonic() - start),
+                budget_s=budget_s,
+            )
         return Reading(
             tuple(search.codes.values()),
             search.pages,
@@ -258,20 +305,30 @@ class Reader:
             search.unread,
         )
 
-    def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float) -> bool:
+    def _at_length(
+        self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float
+    ) -> bool:
         """Has the worker search; True where time ended it."""
-        from scraper.qr.worker import Worker  # with all that only a long search needs
+        from scraper.qr.worker import PROGRAM, Worker  # with all that only a long search needs
 
-        self._worker = self._worker or Worker(self._models or default_folder())
+        self._worker = self._worker or Worker(
+            self._models or default_folder(), program=self._program or PROGRAM, password=self._password
+        )
         known = search.known() if glanced else {}
         looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
+        first_looks_s = 0.0
+        share = budget_s / USUAL_BUDGET_S
         try:
             for page, seen in looks:
                 search.announced = max(search.announced, self._worker.pages)
                 is_repeated = page in search.looked_at  # the first look at every page is over
+                if page > search.pages:  # every page has its first look before any has its second
+                    first_looks_s = self._worker.cpu_s
                 search.take(page, seen)
-                if search.is_enough or (search.done and is_repeated):
+                if search.is_enough or (search.is_found and is_repeated):
                     break
+                if self._worker.cpu_s - first_looks_s > share * search.effort_s:
+                    return True
         except TimeoutError:
             return True
         except ChildProcessError as err:
@@ -283,11 +340,17 @@ class Reader:
 
 
 def read(
-    path: Path, *, budget_s: float = 20.0, certain: Callable[[str], bool], models: Path | None = None
+    path: Path,
+    *,
+    budget_s: float = USUAL_BUDGET_S,
+    certain: Callable[[str], bool],
+    enough: Callable[[Sequence[str]], bool] | None = None,
+    models: Path | None = None,
+    password: str = "",
 ) -> Reading:
     """Every code in one file; see ``Reader.read``."""
-    with Reader(models) as reader:
-        return reader.read(path, budget_s=budget_s, certain=certain)
+    with Reader(models, password=password) as reader:
+        return reader.read(path, budget_s=budget_s, certain=certain, enough=enough)
 
 
 def engines(models: Path | None = None) -> list[Engine]:
@@ -295,7 +358,7 @@ def engines(models: Path | None = None) -> list[Engine]:
     return _engines(models or default_folder())
 
 
-def annotate(path: Path, reading: Reading, out: Path) -> None:
+def annotate(path: Path, reading: Reading, out: Path, *, password: str = "") -> None:
     """Saves the first page that shows something, with every code found in green and every suspect in orange.
 
     Raises:
@@ -304,4 +367,4 @@ def annotate(path: Path, reading: Reading, out: Path) -> None:
     """
     places = [(code.page, code.polygon, code.text) for code in reading.codes]
     places += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
-    draw(path, places, out)
+    draw(path, places, out, password=password)

@@ -16,7 +16,7 @@ _UNREAD = (240, 120, 0)
 _LONGEST = 2400  # pixels: enough to see, small enough to send
 
 
-def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path) -> None:
+def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, password: str = "") -> None:
     """Saves the first page on which one of ``places`` (page, corners, text) lies, else the first page.
 
     Raises:
@@ -26,7 +26,7 @@ def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path) -> None:
     from PIL import Image, ImageDraw
 
     wanted = min((page for page, _, _ in places), default=1)
-    shown = next((page for page in picture.pages(path) if page.number == wanted), None)
+    shown = next((page for page in picture.pages(path, password=password) if page.number == wanted), None)
     if shown is None:
         raise UnreadableFile(path=path)
     image = Image.fromarray(shown.grey).convert("RGB")

@@ -13,6 +13,7 @@ from scraper.qr import matrix
 from scraper.qr.engines import Found, Seen, scaled, zxing
 from scraper.qr.finders import Corner, Finder, binary, corners, finders
 from scraper.qr.fit import Grid
+from scraper.qr.hidden import covered, grids_with_one_hidden
 from scraper.qr.patterns import alike
 from scraper.qr.straighten import grids
 from scraper.qr.unblur import finely_unblurred, unblurred
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _TRIES = 4  # threes of finder patterns that are followed up in one look
 _CERTAIN = 0.8  # agreement of a grid from which a code is there, and its finder patterns are no other's
+_LIKELY = 0.6  # agreement of a grid that is worth the fine filter
+_COVERED = 0.02  # what is left of a module's sureness under a thumb
 _QUIET = 4  # modules
 _SURE = 6.5  # weight of a finder pattern whose core and ring are whole
 _SUREST = 2  # of them show what the others look like
@@ -55,13 +58,30 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
     """
     patterns = _patterns(grey, sight)
     seen, used = _followed(grey, corners(patterns), scale)
-    if used or not sight.faint:
+    if not sight.faint or seen.found:
         return seen
+    if used:
+        return _completed(grey, patterns, seen, scale)
     known = _sure(patterns)
     faint = [other for one in known for other in alike(grey, one)]
     new = {other for k, other in enumerate(faint) if _is_new(other, known + faint[:k])}
     more = (one for one in corners([*known, *new]) if {one.origin, one.right, one.down} & new)
-    return _followed(grey, more, scale)[0] if new else seen
+    if new:
+        seen, used = _followed(grey, more, scale)
+    return seen if seen.found else _completed(grey, patterns, seen, scale)
+
+
+def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: Seen, scale: float) -> Seen:
+    """What was seen, and what a code says that shows two of its finder patterns."""
+    for grid in grids_with_one_hidden(grey, patterns):
+        in_sight = replace(
+            grid, hidden=None
+        )  # what is covered may be little, and the rest of the corner right
+        text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness) or _text(in_sight, grid.darkness)
+        if text:
+            found = Found(text, "QRCode", scaled(grid.outline, scale))
+            return Seen((*seen.found, found), seen.suspects)
+    return seen
 
 
 def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -> tuple[Seen, set[Finder]]:
@@ -78,7 +98,7 @@ def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -
             continue
         tries += 1
         best, text = _read(grids(grey, corner))
-        if best is None or best.agreement < _CERTAIN:
+        if best is None or (best.agreement < _CERTAIN and not text):
             continue
         used |= three  # a code is here, read or not
         if text:
@@ -105,17 +125,20 @@ def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
     """The grid that can be read and what it says; else the likeliest, with no words."""
     best: Grid | None = None
     for grid in readings:
-        text = _text(unblurred(grid)) or _text(grid.darkness)
+        text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness)
         if text:
             return grid, text
         best = grid if best is None or grid.agreement > best.agreement else best
-    if best is None or best.agreement < _CERTAIN:
+    if best is None or best.agreement < _LIKELY:
         return best, ""
-    return best, _text(finely_unblurred(best))
+    return best, _text(best, finely_unblurred(best))
 
 
-def _text(darkness: NDArray[np.float32]) -> str:
+def _text(grid: Grid, darkness: NDArray[np.float32]) -> str:
     """What modules say; empty where they are damaged beyond repair."""
+    if grid.hidden is not None:
+        darkness = darkness.copy()
+        darkness[covered(darkness, grid.hidden)] *= _COVERED
     whole = matrix.mended(darkness)
     if whole is None:
         return ""

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, Sight, straightened
 from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
+from scraper.qr.levelled import evened
 from scraper.qr.places import Known, places
+from scraper.qr.sharpen import EDGE as SHARP_EDGE
+from scraper.qr.sharpen import WIDTHS, sharpened
+from scraper.qr.stretch import looked_at_stretched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
 SMALL_PIXELS = 4_000_000  # as many as thin bars need
 LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
+TINY_PIXELS = 400_000  # at which the noise and the smear of a large photo are gone
 LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
 LARGE_PIXELS = 800_000  # from which a look at the whole is dear
 EDGE = 0.15  # of a patch, where a code that is not of it may begin
@@ -117,13 +122,6 @@ def shrunk(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-def evened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Contrast made even in 8 × 8 places, limited so that noise stays noise."""
-    import cv2
-
-    return cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(grey)  # type: ignore[return-value]
-
-
 def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each pixel over the light around it, the full range in use: what beats, stamps and shadows leave is the code."""
     import cv2
@@ -152,14 +150,18 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     if stamped is not None:
         yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
+    little, scale_of_little = views.little
+    yield from _whole(views)
     likeliest = views.likeliest
     yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
     yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
+    yield from _patch_by_patch(views, _steeply, likeliest)
+    for width in WIDTHS:
+        yield from _patch_by_patch(views, partial(_sharply, width=width), likeliest)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
         yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
-    little, scale_of_little = views.little
     yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
     yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
     rest, sight = (little, WHOLE) if little.size < LARGE_PIXELS else (_rest(views), REST)
@@ -172,6 +174,43 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
     if grey is not page.grey:
         yield from _tiles(page)
+    if wechat.is_there:
+        yield lambda: wechat.read(evened(little), scale=scale_of_little)
+        yield lambda: wechat.read(inverted(little), scale=scale_of_little)
+
+
+def _whole(views: Views) -> Iterator[Step]:
+    """Looks at the whole page with its contrast made even, by both readers, and at a quarter of its pixels."""
+    little, scale = views.little
+    yield lambda: zxing(evened(little), scale=scale)
+    tiny, scale_of_tiny = _at_most(little, TINY_PIXELS, scale)
+    if tiny is not little:
+        yield lambda: zxing(tiny, scale=scale_of_tiny)
+        yield lambda: zxing(evened(tiny), scale=scale_of_tiny)
+    yield lambda: zbar(little, scale=scale)
+    yield lambda: zbar(_threshold(little), scale=scale)
+
+
+def _steeply(patch: NDArray[np.uint8]) -> Seen:
+    """A patch stretched as if seen from above: as it is, lit evenly, then straightened."""
+
+    def look(stretched: NDArray[np.uint8]) -> Seen:
+        seen = zxing(stretched)
+        seen = seen if seen.found else zxing(lit_evenly(stretched))
+        return seen if seen.found else straightened(stretched, PATCH)
+
+    return looked_at_stretched(patch, look)
+
+
+def _sharply(patch: NDArray[np.uint8], width: float) -> Seen:
+    """A patch without a blur of that width: as it is, then straightened."""
+    import cv2
+
+    times = min(1.0, SHARP_EDGE / max(patch.shape))
+    small = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_AREA)
+    clear = sharpened(small.astype("uint8"), width)
+    seen = zxing(clear)
+    return _moved(seen if seen.found else straightened(clear, PATCH), (0, 0), times, 1.0)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

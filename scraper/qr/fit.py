@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scraper.qr import matrix
-from scraper.qr.guess import Flat, known_places
+from scraper.qr.guess import PLACES_OF_ONE, Flat, known_places
 from scraper.qr.levelled import PER_MODULE, Patch, drawn, soft_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class Grid:
     """A code's modules: ``darkness`` (n, n), above zero where dark, about ±1; ``outline`` its corners in pixels.
 
     ``agreement`` says how well the patterns that every such code has are found on it, 1 at best. ``samples`` is the
-    straightened picture itself, with ``margin`` modules of quiet zone, from which ``darkness`` was taken.
+    straightened picture itself, with ``margin`` modules of quiet zone, from which ``darkness`` was taken. ``hidden`` is
+    the finder pattern that something covers: 0 upper left, 1 upper right, 2 lower left.
     """
 
     darkness: Floats
@@ -32,12 +33,20 @@ class Grid:
     agreement: float
     outline: tuple[tuple[float, float], ...]
     margin: int = MARGIN
+    hidden: int | None = None
 
 
 def fitted(
-    patch: Patch, frames: list[Floats], version: int, anchors: list[tuple[Floats, Floats]]
+    patch: Patch,
+    frames: list[Floats],
+    version: int,
+    anchors: list[tuple[Floats, Floats]],
+    *,
+    hidden: int | None = None,
 ) -> Grid | None:
     """The code of that size, from its finder patterns' frames and the alignment patterns seen (modules, pixels).
+
+    Of a finder pattern that is ``hidden`` (0 upper left, 1 upper right, 2 lower left) the frame is only a guess.
 
     None where what is fixed in every code is not found on it.
     """
@@ -45,6 +54,9 @@ def fitted(
 
     size = matrix.size_of(version)
     modules, pixels = known_places(frames, version)
+    if hidden is not None and anchors:
+        seen_ones = np.arange(len(modules)) // PLACES_OF_ONE != hidden
+        modules, pixels = modules[seen_ones], pixels[seen_ones]
     for place, seen in anchors:  # as much as a finder pattern has
         around = np.repeat(place[None], 3, 0)
         modules, pixels = np.vstack([modules, around]), np.vstack([pixels, np.repeat(seen[None], 3, 0)])
@@ -53,8 +65,8 @@ def fitted(
     u, v = np.meshgrid(line, line)
     nodes = Flat(modules, pixels, 1e-3)(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
     lattice: Floats = _finer(nodes)
-    known = np.pad(matrix.fixed(version), MARGIN, constant_values=0)
-    away = _away(size, [place for place, _ in anchors])
+    known = np.pad(_known(version, hidden), MARGIN, constant_values=0)
+    away = _away(size, [place for place, _ in anchors], hidden)
     growth = [(_GROWING, reach) for reach in np.arange(1.0, float(away.max()) + _FRONT, _FRONT)]
     for turn, (window, reach) in enumerate(
         (*growth, *((window, _EVERYWHERE) for window in _WINDOWS), (0.0, 0.0))
@@ -71,7 +83,16 @@ def fitted(
     outline = tuple(
         patch.on_page(lattice[r, c]) for r, c in ((low, low), (low, high), (high, high), (high, low))
     )
-    return Grid(values[MARGIN:-MARGIN, MARGIN:-MARGIN], photo, agreement, outline)
+    return Grid(values[MARGIN:-MARGIN, MARGIN:-MARGIN], photo, agreement, outline, hidden=hidden)
+
+
+def _known(version: int, hidden: int | None) -> NDArray[np.int8]:
+    """``matrix.fixed`` without a finder pattern that is hidden."""
+    known = matrix.fixed(version)
+    if hidden is not None:
+        known = known.copy()
+        known[matrix.corner_region(len(known), hidden)] = -1
+    return known
 
 
 def _looked_up(patch: Floats, lattice: Floats) -> Floats:
@@ -103,7 +124,7 @@ _FRONT = 1.5  # modules by which the part that is trusted grows at each turn
 _EVERYWHERE = 1e3
 
 
-def _away(size: int, anchors: list[Floats]) -> Floats:
+def _away(size: int, anchors: list[Floats], hidden: int | None) -> Floats:
     """Each module's distance from the nearest finder pattern or alignment pattern that was seen, in modules."""
     import cv2
     import numpy as np
@@ -111,9 +132,11 @@ def _away(size: int, anchors: list[Floats]) -> Floats:
     edge = size + 2 * MARGIN
     free = np.ones((edge, edge), np.uint8)
     finder = slice(MARGIN, MARGIN + 8), slice(edge - MARGIN - 8, edge - MARGIN)
-    free[finder[0], finder[0]] = free[finder[0], finder[1]] = free[finder[1], finder[0]] = 0
+    for number, (row, column) in enumerate(((0, 0), (0, 1), (1, 0))):
+        if number != hidden:
+            free[finder[row], finder[column]] = 0
     for place in anchors:
-        column, row = (int(value) + MARGIN for value in place)
+        column, row = int(place[0]) + MARGIN, int(place[1]) + MARGIN
         free[row - 2 : row + 3, column - 2 : column + 3] = 0
     return cv2.distanceTransform(free, cv2.DIST_L2, 5)  # type: ignore[return-value]
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 
+PLACES_OF_ONE = 9  # that are known of a finder pattern
+
+
 def versions(frames: list[Floats]) -> list[int]:
     """Which sizes the finder patterns' own scale and distance suggest, the likeliest first."""
     import numpy as np

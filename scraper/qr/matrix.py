@@ -73,6 +73,12 @@ def fixed(version: int) -> NDArray[np.int8]:
     return out
 
 
+def corner_region(size: int, hidden: int) -> tuple[slice, slice]:
+    """Rows and columns of the finder pattern with its separator: 0 upper left, 1 upper right, 2 lower left."""
+    near, far = slice(0, 8), slice(size - 8, size)
+    return far if hidden == 2 else near, far if hidden == 1 else near
+
+
 @cache
 def _order(version: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the data modules, in the order that the bits are laid: two columns at a time, up and down."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import hypot
 from typing import TYPE_CHECKING
 
 from scraper.qr.engines import Polygon
+from scraper.qr.levelled import evened
 from scraper.qr.regions import Box, regions
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ _MARGIN = 0.3  # of a suspect's longer edge
 _SQUARE = 0.4  # shortest over longest edge
 _SMALLEST = 16  # pixels
 _SAME = 0.7  # of the smaller box, in the larger: they are of one place
+_ROOM_AROUND_SUSPECT = (
+    1.6  # times its box: an engine may have taken one finder pattern of a larger code for it
+)
 _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 
@@ -45,17 +50,50 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
     thin = np.ascontiguousarray(grey[::every, ::every])
     suspected = [_around(one, scale, grey.shape) for one in known.suspects if _is_square(one)]
     boxes: list[Box] = []
-    for box in suspected:
+    for box in [*_joined(known.suspects, scale, grey.shape), *suspected]:
         if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, one) for one in boxes):
             boxes.append(box)
-    boxes = boxes[:MOST_SUSPECTS]
+    boxes = boxes[: MOST_SUSPECTS + (len(known.suspects) > 1)]
     first = len(boxes)
     read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
-    for left, top, right, bottom in regions(thin, MOST + 1):
+    for left, top, right, bottom in _lively(thin):
         box = left * every, top * every, right * every, bottom * every
-        if not any(_same(box, one) for one in boxes) and not any(_is_of(box, code) for code in read):
+        is_of_suspect = any(_same(box, one, _ROOM_AROUND_SUSPECT) for one in boxes[:first])
+        if (
+            not is_of_suspect
+            and not any(_same(box, one) for one in boxes[first:])
+            and not any(_is_of(box, code) for code in read)
+        ):
             boxes.append(box)
     return boxes[:MOST], first
+
+
+def _lively(thin: NDArray[np.uint8]) -> list[Box]:
+    """The liveliest parts as they are, and in turn those of the page with even contrast: light leaves a code pale."""
+    plain, lit = regions(thin, MOST + 1), regions(evened(thin), MOST + 1)
+    pairs = zip_longest(plain, [box for box in lit if not any(_same(box, other) for other in plain)])
+    return [box for pair in pairs for box in pair if box is not None]
+
+
+def _joined(suspects: tuple[Polygon, ...], scale: float, shape: tuple[int, ...]) -> list[Box]:
+    """The box around suspects side by side: where a finder pattern is hidden, engines take the others for codes."""
+    if len(suspects) < 2:
+        return []
+    boxes = [_around(one, scale, shape) for one in suspects]
+    largest = max(boxes, key=_area)
+    near = [box for box in boxes if _common(box, _around_box(largest, shape)) > 0]
+    joined = (
+        min(box[0] for box in near),
+        min(box[1] for box in near),
+        max(box[2] for box in near),
+        max(box[3] for box in near),
+    )
+    return [joined]
+
+
+def _around_box(box: Box, shape: tuple[int, ...]) -> Box:
+    corners = ((box[0], box[1]), (box[2], box[1]), (box[2], box[3]), (box[0], box[3]))
+    return _around(corners, 1.0, shape, 1.0)
 
 
 def _is_square(polygon: Polygon) -> bool:
@@ -82,13 +120,17 @@ def _is_of(box: Box, code: Box) -> bool:
     return box[0] <= x <= box[2] and box[1] <= y <= box[3] and _area(box) < _ROOM * _area(code)
 
 
-def _same(one: Box, other: Box) -> bool:
+def _same(one: Box, other: Box, room: float = _ROOM) -> bool:
     """Whether two boxes are of one place: most of the smaller in the larger, which has no room for more."""
-    common = (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
-    if common[0] >= common[2] or common[1] >= common[3]:
-        return False
     less, more = sorted((_area(one), _area(other)))
-    return _area(common) > _SAME * less and more < _ROOM * less
+    return _common(one, other) > _SAME * less and more < room * less
+
+
+def _common(one: Box, other: Box) -> int:
+    """The area that both have."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0) * max(height, 0)
 
 
 def _area(box: Box) -> int:

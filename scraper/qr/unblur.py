@@ -29,7 +29,7 @@ def unblurred(grid: Grid) -> Floats:
     size = len(grid.darkness)
     around = np.pad(grid.darkness, 1, mode="edge")
     near = [around[r : r + size, c : c + size] for r in range(3) for c in range(3)]
-    return _filtered(grid.darkness, np.stack(near, -1).reshape(size * size, -1), 2, 1.0)
+    return _filtered(grid.darkness, np.stack(near, -1).reshape(size * size, -1), 2, 1.0, grid.hidden)
 
 
 def finely_unblurred(grid: Grid) -> Floats:
@@ -44,15 +44,18 @@ def finely_unblurred(grid: Grid) -> Floats:
     steps = range(-_REACH, _REACH + 1, 2)
     near = [soft[np.ix_(middles + down, middles + right)] for down in steps for right in steps]
     samples: Floats = np.stack(near, -1).reshape(size * size, -1)
-    return _filtered(grid.darkness, samples, _FINE_TURNS, _FINE_RIDGE)
+    return _filtered(grid.darkness, samples, _FINE_TURNS, _FINE_RIDGE, grid.hidden)
 
 
-def _filtered(darkness: Floats, near: Floats, turns: int, ridge: float) -> Floats:
+def _filtered(darkness: Floats, near: Floats, turns: int, ridge: float, hidden: int | None) -> Floats:
     """The filter fitted and applied ``turns`` times; ``near`` is (modules, what the filter sees of each)."""
     import numpy as np
 
     size = len(darkness)
     known = matrix.fixed((size - 17) // 4)
+    if hidden is not None:
+        known = known.copy()
+        known[matrix.corner_region(size, hidden)] = -1
     frame = np.column_stack([near, np.ones(len(near), np.float32)])
     damping = np.diag([ridge] * near.shape[1] + [0.1])
     out = darkness

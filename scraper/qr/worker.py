@@ -1,16 +1,17 @@
 """The long search in a process of its own, so that a step that overruns, crashes or eats memory can be ended.
 
-One JSON object a line. In: ``{"path", "models", "glanced", "skip", "known"}`` starts a file, behind its first ``skip`` steps;
-``known`` are rows of page, polygons that were read, polygons that were not;
+One JSON object a line. In: ``{"path", "models", "glanced", "password", "skip", "known"}`` starts a file, behind its first
+``skip`` steps; ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
-Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``), and one line that ends the file:
-``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the child
-gains no hold on the parent.
+Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
+``{"end": true}`` or ``{"error", "values"}``. Nothing but text crosses, so that a hostile picture that takes over the
+child gains no hold on the parent.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Mapping
@@ -18,12 +19,12 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Timer
-from time import monotonic
+from time import monotonic, process_time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper import picture
-from scraper.errors import NoSuchFile, UnreadableFile
+from scraper.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.isolation import bare_environment, confine
 from scraper.qr import cascade
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
@@ -31,23 +32,35 @@ from scraper.qr.places import Known
 
 MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
-STEP_S = 5.0  # a step that runs longer finds nothing: engines get lost in noise
+STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
+STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
+HYPERLINK = "Hyperlink"  # what a document leads to without a code
 MOST_LOST = 4  # steps of one file, before it is given up
 _ERRORS = {
-    error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, picture.PdfLocked)
+    error.__name__: error
+    for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, UnknownFormat, LockedFile)
 }
 
 
 class Worker:
     """The child process; started at the first file, started anew after it was ended."""
 
-    def __init__(self, models: Path, *, program: tuple[str, ...] = PROGRAM, step_s: float = STEP_S) -> None:
+    def __init__(
+        self,
+        models: Path,
+        *,
+        program: tuple[str, ...] = PROGRAM,
+        step_s: float = STEP_S,
+        password: str = "",
+    ) -> None:
         self._models = models
+        self._password = password
         self._program = program
         self._step_s = step_s
         self._process: subprocess.Popen[str] | None = None
         self.pages = 1  # that the file which is searched says it has
+        self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +106,8 @@ class Worker:
             left_s: the search ends after this.
             known: by page.
 
-        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it.
+        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it. What
+        it cost is in ``cpu_s``, and it is reported as one that saw nothing.
 
         Raises:
             TimeoutError: ``left_s`` is over, or too many steps ran too long.
@@ -105,14 +119,19 @@ class Worker:
             "path": str(path.absolute()),
             "models": str(self._models),
             "glanced": glanced,
+            "password": self._password,
             "known": [(page, one.read, one.suspects) for page, one in known.items()],
         }
         done = 0
+        page = 1
+        self.cpu_s = 0.0
         overran = False
         for _ in range(MOST_LOST):
+            spent_s = self.cpu_s
             try:
-                for page, seen in self._looks(path, {**order, "skip": done}, end):
+                for page, seen, cpu_s in self._looks(path, {**order, "skip": done}, end):
                     done += 1
+                    self.cpu_s = spent_s + cpu_s
                     yield page, seen
             except TimeoutError:
                 overran = True
@@ -123,11 +142,13 @@ class Worker:
             if monotonic() >= end:
                 raise TimeoutError
             done += 1
+            self.cpu_s += STEP_CPU_S
+            yield page, Seen()
         raise TimeoutError if overran else ChildProcessError(str(path))
 
     def _looks(
         self, path: Path, order: Mapping[str, object], end: float
-    ) -> Generator[tuple[int, Seen], None, None]:
+    ) -> Generator[tuple[int, Seen, float], None, None]:
         """The steps that the order asks for; TimeoutError and ChildProcessError where the child was lost at one."""
         process = self._running()
         late: list[bool] = []
@@ -155,7 +176,7 @@ class Worker:
                     raise _ERRORS[report["error"]](path=path, **report["values"])
                 self.pages = int(report.get("pages", 1))
                 try:
-                    yield int(report["page"]), _seen(report)
+                    yield int(report["page"]), _seen(report), float(report.get("cpu_s", 0.0))
                 except GeneratorExit:
                     self._leave(process)
                     raise
@@ -215,6 +236,12 @@ def _seen(report: dict[str, Any]) -> Seen:
 # ---- the child's side
 
 
+def _limit_cpu(seconds: float) -> None:
+    """Have the system end this process after so much time of the processor, inside a library too."""
+    if hasattr(signal, "setitimer"):  # Windows has none: there the parent's clock alone counts
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
 def _say(**words: object) -> None:
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
@@ -222,10 +249,13 @@ def _say(**words: object) -> None:
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
-    pages = picture.page_count(Path(order["path"]))
+    pages = picture.page_count(Path(order["path"]), order["password"])
+    start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):
-        if number >= order["skip"] and not _reported(page, pages, step()):
+        _limit_cpu(STEP_CPU_S)
+        if number >= order["skip"] and not _reported(page, pages, step(), start_s):
             return
+        _limit_cpu(FIRST_S)  # the next page is read
 
 
 def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade.Step]]:
@@ -238,10 +268,10 @@ def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade
     if not order["glanced"]:
         # what takes long to decode is decoded once, unless it has many pages, which are not held together
         is_pdf = picture.kind_of(path) is picture.Kind.PDF
-        for page in picture.pages(path, colour=not is_pdf):
+        for page in picture.pages(path, colour=not is_pdf, password=order["password"]):
             yield page.number, partial(_glance, page, known)
             held = [] if is_pdf or page.number > 1 else [page]
-    for page in held or picture.pages(path, colour=True):
+    for page in held or picture.pages(path, colour=True, password=order["password"]):
         for step in cascade.steps(page, wechat, known.get(page.number, Known())):
             yield page.number, step
 
@@ -250,13 +280,14 @@ def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
     """The first look, and what it tells the next ones."""
     seen = zxing(page.grey, scale=page.scale)
     known[page.number] = Known(tuple(one.polygon for one in seen.found), seen.suspects)
-    return seen
+    links = tuple(Found(address, HYPERLINK, polygon) for address, polygon in page.links)
+    return Seen((*seen.found, *links), seen.suspects)
 
 
-def _reported(page: int, pages: int, seen: Seen) -> bool:
+def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
     """Tells what was seen on one of the pages and asks whether to go on."""
     found = [(one.text, one.symbology, one.polygon) for one in seen.found]
-    _say(page=page, pages=pages, found=found, suspects=seen.suspects)
+    _say(page=page, pages=pages, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
     answer = json.loads(sys.stdin.readline() or '{"go": false}')
     return bool(answer.get("go"))
 

@@ -1,0 +1,181 @@
+"""Choose the film's link among all codes of a source: by owner, by address, by what stands on the paper; never by order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import hypot, sqrt
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scraper import registry
+from scraper.link import Kind
+from scraper.link_score import AGAINST, Score, score
+from scraper.registry import Meaning
+
+if TYPE_CHECKING:
+    from scraper.qr import Code, Suspect
+    from scraper.qr.engines import Polygon
+
+MARGIN = 1.5  # of scores: less is no difference
+UNLIKELY = -1.0  # an address below this opens no film
+_WRAPPED = -0.5
+_IN_TEXT = -0.75
+_LARGER = 1.4  # times the edge of the other code
+_WORTH_OF_SIZE, _WORTH_OF_PLACE = 0.5, 0.25
+_AS_LARGE = 0.5  # of the chosen code's edge: an unread place from there on may be a code
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which links of a source are films.
+
+    Attributes:
+        films: the film links, the surest first; empty where none is.
+        equal: links of which none is better than the others; nothing was chosen.
+        doubtful: a link that may be another code's than the film's, because a code beside it was not read.
+    """
+
+    films: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
+    doubtful: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    link: str
+    is_owned: bool
+    score: Score
+    value: float
+    is_alone: bool
+    polygon: Polygon
+    page: int
+
+    @property
+    def is_viewer(self) -> bool:
+        return self.is_owned or self.score.is_viewer_shaped
+
+
+def is_certain(text: str) -> bool:
+    """Whether a payload is the film's link beyond doubt: some provider owns it, and no word of it speaks against."""
+    found = registry.meaning(text)
+    return found.kind is Kind.FILM_LINK and _is_owned(found, score(found.link or "", ""))
+
+
+def are_enough(texts: Iterable[str]) -> bool:
+    """Whether one of the payloads is clearly a film's, so that only a place with an unread code is worth more looks."""
+    return any(
+        found.link is not None and score(found.link, _beside(text, found.link)).is_viewer_shaped
+        for text in texts
+        for found in [registry.meaning(text)]
+    )
+
+
+def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = ()) -> Choice:
+    """Choose the film links.
+
+    Args:
+        codes: every code with its meaning.
+        suspects: places that look like a code and gave none.
+    """
+    candidates = _candidates(codes)
+    for tier in ([one for one in candidates if one.is_owned], [one for one in candidates if one.is_viewer]):
+        if tier:
+            return Choice(films=tuple(dict.fromkeys(one.link for one in tier)))
+    likely = _distinct(one for one in candidates if one.value >= UNLIKELY and one.score.may_open_a_film)
+    if not likely:
+        return Choice()
+    first = likely[0]
+    rivals = [one for one in likely[1:] if _lead(first, one, codes) < MARGIN]
+    if rivals and {_host(rival.link) for rival in rivals} != {_host(first.link)}:
+        return Choice(equal=tuple(one.link for one in (first, *rivals)))
+    if any(_may_be_a_code(suspect, first) for suspect in suspects):
+        return Choice(doubtful=first.link)
+    return Choice(films=(first.link, *(rival.link for rival in rivals)))  # two films of one viewer
+
+
+def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
+    """Choose the film links among the addresses of a text, where no place on a paper speaks for one."""
+    from scraper.qr import Code
+
+    return choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""
+
+
+def _is_owned(meaning: Meaning, found: Score) -> bool:
+    """A platform with wide routes owns every page of its host, the one for appointments too."""
+    return meaning.provider is not None and found.for_film + found.against > AGAINST
+
+
+def _candidates(codes: Sequence[tuple[Code, Meaning]]) -> list[_Candidate]:
+    """All links that are not on a host that never shows films, the likeliest first."""
+    out = []
+    for code, meaning in codes:
+        if meaning.link is None:
+            continue
+        found = score(meaning.link, _beside(code.text, meaning.link))
+        is_owned = _is_owned(meaning, found)
+        if found.never and not is_owned:
+            continue
+        value = found.value
+        value += _WRAPPED if meaning.kind is Kind.WECHAT_OAUTH else 0.0
+        value += 0.0 if meaning.alone else _IN_TEXT
+        out.append(_Candidate(meaning.link, is_owned, found, value, meaning.alone, code.polygon, code.page))
+    return sorted(out, key=_order)
+
+
+def _order(one: _Candidate) -> tuple[bool, bool, float, int, tuple[int, int]]:
+    is_owned_in_text = one.is_owned and not one.is_alone
+    return not one.is_owned, is_owned_in_text, -one.value, one.page, _top_left(one.polygon)
+
+
+def _distinct(candidates: Iterable[_Candidate]) -> list[_Candidate]:
+    return list({one.link: one for one in reversed(list(candidates))}.values())[::-1]
+
+
+def _beside(text: str, address: str) -> str:
+    return text.replace(address, " ")
+
+
+def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Meaning]]) -> float:
+    """How much likelier the first is a film; the paper tips the scale where the addresses differ at all."""
+    lead = one.value - other.value
+    larger = max(_edge(one.polygon), 1.0) / max(_edge(other.polygon), 1.0)
+    if larger >= _LARGER:
+        lead += _WORTH_OF_SIZE
+    elif larger <= 1 / _LARGER:
+        lead -= _WORTH_OF_SIZE
+    strangers = [code for code, meaning in codes if meaning.link is None and "QR" in code.symbology]
+    near, far = (_nearest(candidate, strangers) for candidate in (one, other))
+    if near is not None and far is not None and near != far:
+        lead += _WORTH_OF_PLACE if near > far else -_WORTH_OF_PLACE
+    return lead
+
+
+def _nearest(candidate: _Candidate, strangers: Sequence[Code]) -> float | None:
+    """How far the nearest code without a link is on the same page."""
+    x, y = _middle(candidate.polygon)
+    middles = [_middle(code.polygon) for code in strangers if code.page == candidate.page]
+    return min((hypot(x - right, y - below) for right, below in middles), default=None)
+
+
+def _may_be_a_code(suspect: Suspect, chosen: _Candidate) -> bool:
+    return suspect.page == chosen.page and _edge(suspect.polygon) >= _AS_LARGE * _edge(chosen.polygon)
+
+
+def _edge(polygon: Polygon) -> float:
+    """The square root of the area of the box around it."""
+    xs, ys = ([point[axis] for point in polygon] or [0] for axis in (0, 1))
+    return sqrt((max(xs) - min(xs)) * (max(ys) - min(ys)))
+
+
+def _middle(polygon: Polygon) -> tuple[float, float]:
+    count = max(len(polygon), 1)
+    return sum(x for x, _ in polygon) / count, sum(y for _, y in polygon) / count
+
+
+def _top_left(polygon: Polygon) -> tuple[int, int]:
+    return min((y for _, y in polygon), default=0), min((x for x, _ in polygon), default=0)

@@ -1,0 +1,303 @@
+"""Read codes from every kind of file that people have: huge, animated, torn, locked, or no picture at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import segno
+from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from scraper import picture, qr, source
+from scraper.cli import run
+from scraper.errors import LockedFile, UnreadableFile
+from scraper.picture import TooManyPixels
+from scraper.settings import Language, Settings
+from scraper.words import decoded_json, decoded_words
+
+FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
+SETTINGS = Settings(decode_timeout_s=60)
+
+
+def drawn(text: str = FILM, module: int = 5) -> Image.Image:
+    rows = np.array(list(segno.make(text, micro=False, error="m").matrix_iter(border=4)), np.uint8)
+    return Image.fromarray(np.kron(255 - rows * 255, np.ones((module, module), np.uint8)))
+
+
+def sheet(text: str = FILM, size: tuple[int, int] = (600, 500)) -> Image.Image:
+    page = Image.new("L", size, "white")
+    page.paste(drawn(text), (60, 50))
+    return page
+
+
+@pytest.fixture(scope="module")
+def film_of() -> Iterator[Callable[[Path], str | None]]:
+    with qr.Reader() as reader:
+        yield lambda path: source.decode(path, SETTINGS, reader).link
+
+
+def test_codes_6_a_jpeg_of_200_megapixels(tmp_path):
+    page = Image.new("L", (16320, 12240), 230)
+    page.paste(drawn(module=24), (8000, 6000))
+    page.save(tmp_path / "photo.jpg", quality=60)
+    found = source.decode(tmp_path / "photo.jpg", SETTINGS)
+    assert found.link == FILM
+    xs, ys = zip(*found.codes[0][0].polygon, strict=True)
+    assert min(xs) > 8000 < max(xs) < 10000
+    assert min(ys) > 6000  # in pixels of the photo, not of what was decoded of it
+
+
+def test_codes_6_a_jpeg_beyond_all_phones_is_refused(film_of, tmp_path):
+    head = io.BytesIO()
+    Image.new("L", (64, 64)).save(head, "JPEG")
+    data = head.getvalue()
+    start = data.index(b"\xff\xc0") + 5
+    (tmp_path / "photo.jpg").write_bytes(data[:start] + b"\xf0\x00\xf0\x00" + data[start + 4 :])
+    with pytest.raises(TooManyPixels):
+        film_of(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.gif", {}), ("a.webp", {"lossless": True})])
+def test_codes_6_a_late_frame_is_read_and_named(tmp_path, name, options):
+    frames = [Image.new("L", (600, 500), 150 + number) for number in range(11)] + [sheet()]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **options)
+    found = source.decode(tmp_path / name, SETTINGS)
+    assert found.link == FILM
+    assert json.loads(decoded_json(found))["codes"][0]["page"] == 12
+
+
+def test_codes_6_what_was_not_looked_at_is_named_in_json(tmp_path):
+    frames = [Image.new("L", (40, 40), number) for number in range(picture.MAX_GLANCED_FRAMES + 6)]
+    frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:], duration=50)
+    found = source.decode(tmp_path / "screen.gif", SETTINGS)
+    assert json.loads(decoded_json(found))["frames_left_out"] == 6
+    assert "6 later frames" in decoded_words(found, Language.EN)
+
+
+def test_codes_6_jpeg_2000(film_of, tmp_path):
+    sheet().save(tmp_path / "scan.jp2")
+    assert film_of(tmp_path / "scan.jp2") == FILM
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "kind"),
+    [
+        ("photo.jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL"),
+        ("photo.jpg", b"\xff\x0a" + bytes(40), "JPEG XL"),
+        ("code.svg", b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_codes_6_a_kind_that_is_not_read_is_named(tmp_path, capsys, name, head, kind, language):
+    (tmp_path / name).write_bytes(head)
+    assert run(["decode", "--lang", language, str(tmp_path / name)]) == 2
+    assert kind in capsys.readouterr().err
+
+
+def pdf(path: Path, *pages: Image.Image) -> bytes:
+    pages[0].save(path, "PDF", save_all=True, append_images=pages[1:], resolution=100)
+    return path.read_bytes()
+
+
+def test_codes_6_a_pdf_behind_junk(film_of, tmp_path):
+    path = tmp_path / "report.pdf"
+    path.write_bytes(b"HTTP/1.1 200 OK\r\nContent-Type: application/pdf\r\n\r\n" * 12 + pdf(path, sheet()))
+    assert film_of(path) == FILM
+
+
+@pytest.mark.parametrize("part", [0.97, 0.9])
+def test_codes_6_a_pdf_that_breaks_off(film_of, tmp_path, part):
+    path = tmp_path / "report.pdf"
+    whole = pdf(path, sheet(size=(900, 1800)).convert("RGB"))
+    path.write_bytes(whole[: int(len(whole) * part)])
+    assert film_of(path) == FILM
+
+
+def written_pdf(*objects: bytes, trailer: bytes = b"") -> bytes:
+    """A PDF of these objects, numbered from 1; the first is the catalogue."""
+    out, places = b"%PDF-1.7\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    start = len(out)
+    out += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    out += b"".join(b"%010d 00000 n \n" % place for place in places)
+    out += b"trailer\n<</Root 1 0 R/Size %d%s>>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, trailer, start)
+    return out
+
+
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]%s>>"
+TREE = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>")
+
+
+def test_codes_6_the_hyperlink_of_a_pdf_without_a_code(tmp_path):
+    link = b"<</Type/Annot/Subtype/Link/Rect[100 700 300 720]/A<</S/URI/URI(%s)>>>>" % FILM.encode()
+    (tmp_path / "report.pdf").write_bytes(written_pdf(*TREE, PAGE % b"/Annots[4 0 R]", link))
+    found = source.decode(tmp_path / "report.pdf", SETTINGS)
+    assert found.link == FILM
+    assert found.codes[0][0].symbology == "Hyperlink"
+
+
+def test_codes_6_an_address_printed_in_a_pdf(film_of, tmp_path):
+    words = b"BT /F1 10 Tf 60 700 Td (%s) Tj ET" % FILM.encode()
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    page = PAGE % b"/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>"
+    stream = b"<</Length %d>>\nstream\n%s\nendstream" % (len(words), words)
+    (tmp_path / "report.pdf").write_bytes(written_pdf(*TREE, page, stream, font))
+    assert film_of(tmp_path / "report.pdf") == FILM
+
+
+PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+
+
+def rc4(key: bytes, data: bytes) -> bytes:
+    state, j, out = list(range(256)), 0, bytearray()
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) % 256
+        state[i], state[j] = state[j], state[i]
+    i = j = 0
+    for byte in data:
+        i = (i + 1) % 256
+        j = (j + state[i]) % 256
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) % 256])
+    return bytes(out)
+
+
+def md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def locked_pdf(password: bytes) -> bytes:
+    """A PDF that prints the film's address, behind a password (ISO 32000-1, 7.6.3, revision 2)."""
+    user = (password + PADDING)[:32]
+    owner = rc4(md5(user)[:5], user)
+    key = md5(user + owner + struct.pack("<i", -4) + b"cloudfilm")[:5]
+    words = b"BT /F1 10 Tf 60 700 Td (%s) Tj ET" % FILM.encode()
+    sealed = rc4(md5(key + b"\x04\0\0\0\0")[:10], words)
+    page = PAGE % b"/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>"
+    stream = b"<</Length %d>>\nstream\n%s\nendstream" % (len(sealed), sealed)
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    values = owner.hex().encode(), rc4(key, PADDING).hex().encode()
+    seal = b"<</Filter/Standard/V 1/R 2/P -4/O<%s>/U<%s>>>" % values
+    name = b"cloudfilm".hex().encode()
+    trailer = b"/Encrypt 6 0 R/ID[<%s><%s>]" % (name, name)
+    return written_pdf(*TREE, page, stream, font, seal, trailer=trailer)
+
+
+def test_codes_6_a_pdf_with_a_password(film_of, tmp_path, capsys):
+    locked = tmp_path / "locked.pdf"
+    locked.write_bytes(locked_pdf(b"secret"))
+    with pytest.raises(LockedFile):
+        film_of(locked)
+    assert run(["decode", "--lang", "en", str(locked)]) == 2
+    assert "--answer password=" in capsys.readouterr().err
+    assert run(["decode", "--lang", "zh", "--answer", "password=wrong", str(locked)]) == 2
+    assert "密码" in capsys.readouterr().err
+    assert run(["decode", "--answer", "password=secret", str(locked)]) == 0
+    assert FILM in capsys.readouterr().out
+    assert source.read(str(locked), Settings(answers={"password": "secret"}), str).url == FILM
+
+
+def secondary_capture(path: Path, pixels: np.ndarray, **values: object) -> None:
+    data_set = Dataset()
+    data_set.SOPClassUID, data_set.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    data_set.Rows, data_set.Columns = pixels.shape[:2]
+    data_set.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
+    data_set.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
+    if pixels.ndim == 3:
+        data_set.PlanarConfiguration = 0
+    data_set.BitsAllocated = data_set.BitsStored = pixels.dtype.itemsize * 8
+    data_set.HighBit, data_set.PixelRepresentation = data_set.BitsStored - 1, 0
+    data_set.PixelData = pixels.tobytes()
+    for keyword, value in values.items():
+        setattr(data_set, keyword, value)
+    data_set.file_meta = FileMetaDataset()
+    data_set.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    pydicom.dcmwrite(path, data_set, enforce_file_format=True)
+
+
+@pytest.mark.parametrize("form", ["8 bits", "12 bits", "negative", "colour"])
+def test_codes_6_a_dicom_secondary_capture(film_of, tmp_path, form):
+    grey = np.array(sheet())
+    path = tmp_path / "IM0001"
+    if form == "8 bits":
+        secondary_capture(path, grey)
+    elif form == "12 bits":
+        secondary_capture(path, grey.astype(np.uint16) * 16, BitsStored=12, HighBit=11)
+    elif form == "negative":
+        secondary_capture(path, 255 - grey, PhotometricInterpretation="MONOCHROME1")
+    else:
+        secondary_capture(path, np.stack([grey] * 3, -1))
+    assert film_of(path) == FILM
+
+
+def test_codes_6_a_dicom_file_without_a_picture(film_of, tmp_path):
+    secondary_capture(tmp_path / "SR", np.zeros((0, 0), np.uint8), Rows=0, Columns=0)
+    with pytest.raises(UnreadableFile):
+        film_of(tmp_path / "SR")
+
+
+def docx(path: Path, members: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_codes_6_the_pictures_of_a_docx(film_of, tmp_path):
+    png = io.BytesIO()
+    sheet().save(png, "PNG")
+    docx(tmp_path / "a.docx", {"word/media/image1.jpeg": b"torn", "word/media/image2.png": png.getvalue()})
+    assert film_of(tmp_path / "a.docx") == FILM
+
+
+def test_codes_6_the_links_of_a_docx(film_of, tmp_path):
+    target = FILM.replace("&", "&amp;")
+    relation = (
+        f'<Relationships><Relationship Id="r1" TargetMode="External" Target="{target}"/></Relationships>'
+    )
+    docx(tmp_path / "a.docx", {"word/_rels/document.xml.rels": relation.encode()})
+    assert film_of(tmp_path / "a.docx") == FILM
+    words = f'<w:document xmlns:w="w"><w:t>影像 </w:t><w:t>{target}</w:t><w:t> 张三</w:t></w:document>'
+    docx(tmp_path / "b.docx", {"word/document.xml": words.encode()})
+    assert film_of(tmp_path / "b.docx") == FILM
+    docx(tmp_path / "empty.docx", {"word/document.xml": b"<w/>"})
+    with pytest.raises(UnreadableFile):
+        film_of(tmp_path / "empty.docx")
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_codes_6_white_on_transparent(film_of, tmp_path, mode):
+    ink = Image.eval(sheet(), lambda value: 255 - value)  # the code's dark modules, drawn in white
+    layer = Image.merge("LA", (Image.new("L", ink.size, 255), ink))
+    layer.convert("RGBA").convert(mode).save(tmp_path / "code.png")
+    assert film_of(tmp_path / "code.png") == FILM
+
+
+def test_codes_6_dark_on_transparent_stays_as_it_was(film_of, tmp_path):
+    ink = Image.eval(sheet(), lambda value: 255 - value)
+    Image.merge("LA", (Image.new("L", ink.size, 0), ink)).save(tmp_path / "code.png")
+    assert film_of(tmp_path / "code.png") == FILM
+
+
+def test_codes_6_bytes_on_standard_input():
+    png = io.BytesIO()
+    sheet().save(png, "PNG")
+    command = [sys.executable, "-c", "from scraper.cli import main; main()", "decode", "--json", "-"]
+    done = subprocess.run(command, input=png.getvalue(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)
+    assert (row["file"], row["link"]) == ("-", FILM)
