@@ -43,7 +43,7 @@ from scraper.session import Response, Session
 from scraper.session.resume import Resumable
 
 if TYPE_CHECKING:
-    from scraper.wado_rs_fetch import WadoRsFetch
+    from scraper.session.wado_rs_fetch import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
@@ -249,7 +249,7 @@ class Fetcher:
 
     @cached_property
     def _dicomweb(self) -> WadoRsFetch:
-        from scraper.wado_rs_fetch import WadoRsFetch
+        from scraper.session.wado_rs_fetch import WadoRsFetch
 
         return WadoRsFetch(self, self._on_bytes)
 

@@ -28,9 +28,8 @@ from rich.text import Text
 
 from scraper import document
 from scraper.errors import CloudfilmError
-from scraper.lang import describe, describe_problem, say
+from scraper.lang import describe, describe_problem, merge_equal, say
 from scraper.model import Result, Status, StudyResult
-from scraper.problems import merge_equal
 from scraper.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
