@@ -23,9 +23,9 @@ from scraper.errors import (
 )
 from scraper.fetch import Fetcher
 from scraper.job import Job
+from scraper.lang import without_addresses
 from scraper.model import Origin, Problem, StudyResult
 from scraper.opening import Opened, by_study, listed_again
-from scraper.problems import without_addresses
 from scraper.protocols.zip_archive import Member
 from scraper.settings import Settings
 from scraper.store import StudyStore, opened

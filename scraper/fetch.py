@@ -47,7 +47,7 @@ from scraper.session.resume import Resumable
 from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES
 
 if TYPE_CHECKING:
-    from scraper.wado_rs_fetch import WadoRsFetch
+    from scraper.session.wado_rs_fetch import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
@@ -284,7 +284,7 @@ class Fetcher:
 
     @cached_property
     def _dicomweb(self) -> WadoRsFetch:
-        from scraper.wado_rs_fetch import WadoRsFetch
+        from scraper.session.wado_rs_fetch import WadoRsFetch
 
         return WadoRsFetch(self, self._on_bytes)
 

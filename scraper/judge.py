@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from scraper import assemble, verify
 from scraper.collect import Collected
 from scraper.errors import CloudfilmError, MissingInstances
+from scraper.lang import without_addresses
 from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
-from scraper.problems import without_addresses
 from scraper.store import series_folder_name
 from scraper.verify import Checked
 

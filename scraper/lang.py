@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
@@ -15,6 +16,10 @@ from scraper.safe_text import one_line, visible
 from scraper.settings import Language
 
 _MAX_PHRASE = 400  # characters; ours are shorter, what a site says may be of any length
+_ADDRESS = re.compile(r"[a-z]{2,8}://[^\s,;]+", re.IGNORECASE)
+# at least two steps; the last one says what it was
+_PATH = re.compile(r"(?<![\w/])/[^\s,;]*/([^\s/,;?]*)[^\s,;]*")
+_UID = re.compile(r"\b\d+(?:\.\d+){4,}\b")
 
 
 @cache
@@ -113,3 +118,24 @@ def describe_problem(problem: Problem, language: Language, *, of_folder: bool = 
         hint = entry.get(f"hint_folder_{language.value}", hint)
     parts = (entry[language.value], hint)
     return " ".join(fill.vformat(part, (), values) for part in parts if part)
+
+
+def without_addresses(text: str) -> str:
+    """A reason without addresses and UIDs, so that the same of many instances is one."""
+    shown = _ADDRESS.sub("…", text[:1000])
+    shown = _PATH.sub(lambda path: f"…/{path[1]}" if not path[1][:1].isdigit() else "…", shown)
+    return _UID.sub("…", shown)
+
+
+def merge_equal(problems: Iterable[Problem]) -> list[tuple[Problem, int]]:
+    """Problems whose sentences are equal, each once with all its instances, and how often it was found."""
+    grouped: dict[tuple[str, str, bool], list[Problem]] = {}
+    for problem in problems:
+        grouped.setdefault((problem.code, repr(problem.values), problem.fatal), []).append(problem)
+    return [
+        (
+            replace(equal[0], instances=tuple(name for problem in equal for name in problem.instances)),
+            len(equal),
+        )
+        for equal in grouped.values()
+    ]

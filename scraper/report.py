@@ -27,10 +27,9 @@ from rich.table import Table
 from rich.text import Text
 
 from scraper.errors import CloudfilmError, leaves
-from scraper.lang import describe, describe_problem, say
+from scraper.lang import describe, describe_problem, merge_equal, say
 from scraper.model import Problem, Result, Status, StudyResult
 from scraper.output import complain, markup
-from scraper.problems import merge_equal
 from scraper.safe_text import escaped_json
 from scraper.settings import Language
 

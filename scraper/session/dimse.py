@@ -25,6 +25,7 @@ from scraper.errors import (
     SiteUnreachable,
     UnknownCalledTitle,
 )
+from scraper.session.dimse_listener import PortTaken, listening
 from scraper.session.dimse_status import (
     CANCELLED,
     DESTINATION_UNKNOWN,
@@ -35,7 +36,6 @@ from scraper.session.dimse_status import (
     describe_status,
 )
 from scraper.session.landing import PLAIN, Landing
-from scraper.session.listener import PortTaken, listening
 from scraper.session.reasons import reason_of
 from scraper.session.storage_classes import Context
 

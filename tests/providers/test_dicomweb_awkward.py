@@ -14,8 +14,8 @@ from fixtures.sites.dicomweb.awkward import AwkwardService, Manners
 from fixtures.world import World
 from providers.dicomweb import DicomWeb
 from scraper.errors import ExitCode, NotOriginalDicom
+from scraper.lang import merge_equal, without_addresses
 from scraper.model import Origin, Problem, Result
-from scraper.problems import merge_equal, without_addresses
 from scraper.protocols import wado_rs
 from scraper.report import show
 from scraper.settings import Language

@@ -23,7 +23,7 @@ from scraper.errors import (
 )
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import wado_rs
-from scraper.session import Response
+from scraper.session.response import Response
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
 NOT_OFFERED = (405, 501)  # no such resource at this service
