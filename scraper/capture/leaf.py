@@ -1,9 +1,9 @@
-"""Leafs through a stack as a person would: by the wheel, by keys, by the viewer's own button or slider, whichever it knows."""
+"""Leafs through a stack as a person would: by wheel, keys, the viewer's own button or slider, pointer or finger, as it knows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -20,26 +20,34 @@ AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; s
 DRAWN: Final = 24  # CSS pixels that the mouse is drawn for one image
 AROUND: Final = 220  # CSS pixels about the middle of the picture that are compared
 MAX_STEPS: Final = 80_000  # of one viewer
-BUTTON = """(forward) => {
+BUTTON = (
+    "(forward) => {"
+    + marks.DEEP.replace("const shown", "const visible")
+    + """
   const shown = e => e.offsetParent && !e.disabled && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:"));
   const words = forward
     ? /^(下一页|下一张|下一幅|下一帧|下页|下张|next([ _-]?(image|slice|frame|instance))?|[>\\u203a\\u00bb\\u25b6])$/i
     : /^(上一页|上一张|上一幅|上一帧|上页|上张|prev(ious)?([ _-]?(image|slice|frame|instance))?|[<\\u2039\\u00ab\\u25c0])$/i;
   const named = forward ? /(^|[-_ ])(next|nextimg|nextpage)($|[-_ ])/i : /(^|[-_ ])(prev|previous|previmg|prevpage)($|[-_ ])/i;
-  const all = [...document.querySelectorAll("button, a, [role=button], [onclick], [title], [aria-label]")].filter(shown);
+  const all = deep("button, a, [role=button], [onclick], [title], [aria-label]").filter(shown);
   const said = e => [e.title, e.innerText, e.getAttribute("aria-label"), e.value].map(text => (text || "").trim());
   const one = all.find(e => said(e).some(text => words.test(text)))
     || all.find(e => named.test(`${e.id} ${typeof e.className === "string" ? e.className : ""}`));
   if (one) one.click();
   return !!one; }"""
-SLIDER = """(forward) => {
-  const fields = [...document.querySelectorAll("input[type=range], input[type=number], [class*=slider i] input")];
+)
+SLIDER = (
+    "(forward) => {"
+    + marks.DEEP
+    + """
+  const fields = deep("input[type=range], input[type=number], [class*=slider i] input");
   const one = fields.find(e => e.offsetParent && e.max !== "" && +e.max >= 1 && +(e.step || 1) >= 1);
   if (!one) return false;
   const value = Math.min(+one.max, Math.max(+(one.min || 0), +one.value + (forward ? 1 : -1) * (+one.step || 1)));
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(one, String(value));
   for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, {bubbles: true}));
   return true; }"""
+)
 
 
 class Means(StrEnum):
@@ -52,6 +60,14 @@ class Means(StrEnum):
     PAGE = "page"
     SIDEWAYS = "sideways"
     DRAG = "drag"
+    SWIPE_LEFT = "swipe-left"
+    SWIPE_UP = "swipe-up"
+    FINGER_LEFT = "finger-left"
+    FINGER_UP = "finger-up"
+    SWIPE_RIGHT = "swipe-right"
+    SWIPE_DOWN = "swipe-down"
+    FINGER_RIGHT = "finger-right"
+    FINGER_DOWN = "finger-down"
 
 
 KEYS: Final = {
@@ -59,6 +75,19 @@ KEYS: Final = {
     Means.PAGE: ("PageUp", "PageDown"),
     Means.SIDEWAYS: ("ArrowLeft", "ArrowRight"),
 }
+SWIPES: Final = {  # which way one swipes for the next image: across and down, by pointer or by finger
+    Means.SWIPE_LEFT: (-1, 0, False),
+    Means.SWIPE_UP: (0, -1, False),
+    Means.FINGER_LEFT: (-1, 0, True),
+    Means.FINGER_UP: (0, -1, True),
+    Means.SWIPE_RIGHT: (1, 0, False),
+    Means.SWIPE_DOWN: (0, 1, False),
+    Means.FINGER_RIGHT: (1, 0, True),
+    Means.FINGER_DOWN: (0, 1, True),
+}
+SWIPED: Final = 0.3  # of the picture's width or height, to either side of its middle
+SWIPE_STEPS: Final = 5
+MAX_SWIPED: Final = 3  # stacks that are swiped in vain
 
 
 class Leafer:
@@ -81,24 +110,33 @@ class Leafer:
         self._window = window
         self._look = look
         self._enough = enough
-        self._until = until
+        self.until = until
         self._works: Means | None = None
+        self._swipes_are_left = True  # they were not tried in vain often enough
+        self._swiped = 0
         self._steps = 0
 
-    async def leaf(self, x: float, y: float, *, forward: bool) -> bool:
-        """To the end of the stack whose picture has its middle there (CSS pixels), or back to its beginning.
+    async def leaf(self, stage: marks.Stage, *, forward: bool, is_single: bool = False) -> bool:
+        """To the end of the stack whose picture stands there, or back to its beginning.
 
-        True where there is enough.
+        Args:
+            stage: where the picture stands.
+            forward: or backward.
+            is_single: the viewer says that the stack is one image: the wheel and a key are enough to believe it.
+
+        Returns:
+            Whether there is enough.
         """
+        x, y = stage["x"], stage["y"]
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self._face(x, y)
-        every = tuple(Means) if forward else (Means.WHEEL, Means.ARROW)
-        for means in (self._works,) if self._works else every:
+        first = (Means.WHEEL, Means.ARROW)
+        for means in self._order(first if is_single or not forward else tuple(Means)):
             moved = idle = ahead = 0
             while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
-                if not await self._step(means, x, y, forward=forward, first=not moved and not idle):
+                if not await self._step(means, stage, forward=forward, first=not moved and not idle):
                     break
                 if await self._brought(seen, GLANCE_S if ahead else STEP_S):
                     self._works, moved, idle, ahead = means, moved + 1, 0, 0
@@ -114,11 +152,22 @@ class Leafer:
                 break
         return False
 
+    def _order(self, every: tuple[Means, ...]) -> tuple[Means, ...]:
+        """What is tried: what worked, alone; else what the page has and nothing else was seen to do."""
+        if self._works:
+            return (self._works,)
+        return every if self._swipes_are_left else tuple(one for one in every if one not in SWIPES)
+
+    @property
+    def works(self) -> bool:
+        """Whether some means was seen to go on to another image."""
+        return self._works is not None
+
     def _is_time(self) -> bool:
         self._steps += 1
-        return time.monotonic() < self._until and self._steps <= MAX_STEPS
+        return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, means: Means, x: float, y: float, *, forward: bool, first: bool) -> bool:
+    async def _step(self, means: Means, stage: marks.Stage, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer shows no such means."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -131,10 +180,12 @@ class Leafer:
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
                 case Means.DRAG:
-                    done = await self._drawn(x, y, forward=forward)
+                    done = await self._drawn(stage["x"], stage["y"], forward=forward)
+                case _ if means in SWIPES:
+                    done = await self._swipe(means, stage, forward=forward)
                 case _:
                     if first:  # keys go where one has clicked last
-                        await page.mouse.click(x, y)
+                        await page.mouse.click(stage["x"], stage["y"])
                     await page.keyboard.press(KEYS[means][forward])
                     done = True
         return done
@@ -145,6 +196,47 @@ class Leafer:
         await mouse.down()
         await mouse.move(x, y + (DRAWN if forward else -DRAWN), steps=2)
         await mouse.up()
+        return True
+
+    async def _swipe(self, means: Means, stage: marks.Stage, *, forward: bool) -> bool:
+        """Across most of the picture, as one turns a page."""
+        self._note_swipe()
+        across, down, by_finger = SWIPES[means]
+        sign = 1 if forward else -1
+        dx, dy = (sign * across * SWIPED * stage["width"], sign * down * SWIPED * stage["height"])
+        places = [
+            (stage["x"] + dx * (2 * step / SWIPE_STEPS - 1), stage["y"] + dy * (2 * step / SWIPE_STEPS - 1))
+            for step in range(SWIPE_STEPS + 1)
+        ]
+        if by_finger:
+            return await self._by_finger(places)
+        mouse = self._window.page.mouse
+        await mouse.move(*places[0])
+        await mouse.down()
+        for place in places[1:]:
+            await mouse.move(*place)
+        await mouse.up()
+        return True
+
+    def _note_swipe(self) -> None:
+        """Two stacks that nothing moved are enough to know that a viewer is not swiped."""
+        self._swiped += 1
+        if self._works is None and self._swiped >= TRIED * len(SWIPES) * MAX_SWIPED:
+            self._swipes_are_left = False
+
+    async def _by_finger(self, places: Sequence[tuple[float, float]]) -> bool:
+        """As a touch screen has it (Chrome DevTools Protocol, ``Input.dispatchTouchEvent``)."""
+        page = self._window.page
+        session = await page.context.new_cdp_session(page)
+        try:
+            for number, (x, y) in enumerate(places):
+                kind = "touchMove" if number else "touchStart"
+                await session.send(
+                    "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+                )
+            await session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        finally:
+            await session.detach()
         return True
 
     async def _face(self, x: float, y: float) -> tuple[str, bytes]:
