@@ -1,15 +1,13 @@
 """Viewers of many makes, by the universal capture: each whole, or not called complete."""
 
-import time
-
 import pytest
 
 from fixtures.sites.generic_variants.site import GenericVariants
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.model import Status, Via
+from scraper.model import Via
 from scraper.session.browser import find_browser
-from scraper.testing import Case, check, compare, run
+from scraper.testing import Case, check
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 

@@ -20,6 +20,7 @@ from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
+from scraper.capture.prepare import preparations
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
@@ -38,6 +39,9 @@ from scraper.session.traffic import Exchange
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows
 TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
+MAX_TRIALS: Final = (
+    4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+)
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -99,6 +103,9 @@ class Capture:
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
         self._dropped: set[Template] = set()
+        self._failed: Counter[Template | None] = (
+            Counter()
+        )  # how often asking by it failed; None: all guesses of one request
 
     @property
     def catch(self) -> Catch:
@@ -229,7 +236,9 @@ class Capture:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
         if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
             return True
-        return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
+        if self._driver is None or (self._driver.entries and sum(self._driver.entries) == rule.count):
+            return False
+        return not rule.tells_apart(await self._driver.series_shown())
 
     def _tallies(self) -> list[list[int]]:
         return list(complete.tallies(self._catch.manifests))
@@ -287,19 +296,25 @@ class Capture:
         exchanges = self._session.traffic.exchanges
         guesses = explanations(self._catch, exchanges)
         while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
-            if guess.rule.template in self._dropped or await self._shows_more(guess.rule):
+            template = guess.rule.template
+            if self._failed[template] >= TRIES or (guess.trials and self._failed[None] >= MAX_TRIALS):
+                continue
+            if template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
             try:
                 series = await (
                     self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
                 )
             except CloudfilmError:
+                self._failed[template] += 1
+                self._failed[None] += bool(guess.trials)
                 continue
             if series and not (guess.rule.is_flat and self._leaves_out(guess.rule, series)):
                 self._guess = guess
                 return series
             if not series:
-                self._dropped.add(guess.rule.template)
+                self._dropped.add(template)
+                self._failed[None] += bool(guess.trials)
         return []
 
     def _leaves_out(self, rule: Rule, found: Sequence[Series]) -> bool:
@@ -312,9 +327,24 @@ class Capture:
         return bool(complete.missing(study, lists, there))
 
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
-        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh.filled)
+        before = preparations(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
+        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
+        if not await self._stands_trial(guess, asker):
+            return []
         return self._explained(guess, guess.brought, asker.source)
+
+    async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
+        """Whether other values of the list bring an image each, one of this study among them, and none had before."""
+        known = set(guess.brought.values())
+        ours = {
+            self._catch.objects[uid].header.study_instance_uid for uid in known if uid in self._catch.objects
+        }
+        heads = [await asker.brings(key) for key in guess.trials]
+        fresh = {head.sop_instance_uid for head in heads} - known
+        return len(fresh) == len(heads) and (
+            not heads or any(head.study_instance_uid in ours for head in heads)
+        )
 
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""

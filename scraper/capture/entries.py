@@ -87,7 +87,7 @@ def counts(marks: Sequence[Mark], page: str) -> list[int]:
 
 
 class Opened:
-    """Which entries had their turn: told by the mark that they bear, or where a page draws its list anew, by wording and place."""
+    """Which entries had their turn: told by their mark, or where a page draws its list anew, by wording and place."""
 
     def __init__(self) -> None:
         self._marks: set[tuple[int, str]] = set()

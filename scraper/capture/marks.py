@@ -18,7 +18,9 @@ DEEP: Final = """
   const roots = (top = document, found = []) => { found.push(top);
     for (const e of top.querySelectorAll("*")) if (e.shadowRoot) roots(e.shadowRoot, found); return found; };
   const deep = selector => roots().flatMap(root => [...root.querySelectorAll(selector)]);
-  const holds = (outer, inner) => { for (let e = inner; e; e = e.parentNode || e.host) if (e === outer) return true; return false; };
+  const holds = (outer, inner) => {
+    for (let e = inner; e; e = e.parentNode || e.host) if (e === outer) return true;
+    return false; };
   const above = e => e.parentElement || (e.getRootNode() instanceof ShadowRoot ? e.getRootNode().host : null);
   const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
     return r.width > 8 && r.height > 8 && s.visibility !== "hidden" && s.display !== "none" && +s.opacity > 0.05; };
@@ -53,6 +55,7 @@ _LOOK: Final = (
   /* What says a count of images, or a series' name, whatever its tag: one element for each row. */
   const own = e => [...e.childNodes].filter(one => one.nodeType === 3).map(one => one.data).join(" ").trim();
   const named = text => names.some(name => text === name || text.includes(name) && text.length <= name.length + 24);
+  const pressed = 'li, button, a, tr, [role=button], [role=listitem], [role=option], [onclick], [class*="item" i]';
   const rows = () => {
     const texts = deep("*").filter(e => !e.matches("script, style, option, title, h1, h2, textarea, input, noscript") && shown(e))
       .map(e => ({e, text: own(e)})).filter(({text}) => text && text.length <= 100);
@@ -61,11 +64,12 @@ _LOOK: Final = (
     if (leaves.length > 400) return [];
     const inside = (box, kind) => leaves.filter(one => kind(one) && holds(box, one.e)).length;
     const row = leaf => { let box = leaf.e;
-      for (let up = above(box); up && up !== document.body && inside(up, isName) <= 1 && inside(up, isCount) <= 1; up = above(up)) box = up;
+      const fits = up => up && up !== document.body && inside(up, isName) <= 1 && inside(up, isCount) <= 1;
+      for (let up = above(box); fits(up); up = above(up)) box = up;
       return box; };
     const seen = new Set(), found = [];
     for (const leaf of leaves) { const box = row(leaf); if (seen.has(box)) continue; seen.add(box);
-      found.push(leaf.e.closest('li, button, a, tr, [role=button], [role=listitem], [role=option], [onclick], [class*="item" i]') || leaf.e); }
+      found.push(leaf.e.closest(pressed) || leaf.e); }
     return [...new Set(found)];
   };
   let found = (mode === "series" ? deep(series) : deep(words)).filter(shown);
@@ -80,7 +84,8 @@ _LOOK: Final = (
   }
   found = found.slice(0, 400);
   const plain = text => (text || "").replace(/[\ue000-\uf8ff]/g, "").trim();  // an icon's font has no words
-  const titled = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip].map(plain).find(text => text);
+  const titles = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip];
+  const titled = e => titles(e).map(plain).find(text => text);
   const within = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && titled(one); };
   const say = e => plain(e.innerText) || plain(String(e.value || "")) || titled(e) || within(e) || "";
   if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && holds(e, o) && say(o) === say(e)));
