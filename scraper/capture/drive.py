@@ -271,6 +271,8 @@ class Driver:
             self._until = self._leafer.until = min(self._until, time.monotonic() + VAIN_S)
         if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
             await self._play_next()
+            if self._catch.size and not self._leafer.works:
+                await self._scroll()
         await self._note_entries()
 
     async def _play_listed(self) -> bool:
@@ -358,9 +360,16 @@ class Driver:
         if stage is None or (self._is_vain and not self._catch.size):
             return False
         before = set(self._catch.objects)
-        is_single = entries.is_single(entry, self.entries) or await self._total() == 1
+        total = await self._total()
+        count = (
+            total
+            if total is not None
+            else entries.count_of(entry)
+            if entry
+            else next(iter(self.entries), None)
+        )
         for forward in (True, False):
-            if await self._leafer.leaf(stage, forward=forward, is_single=is_single):
+            if await self._leafer.leaf(stage, forward=forward, count=count):
                 return True
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from scraper.capture.catch import Catch, text
@@ -113,10 +113,4 @@ class Opened:
         self._places.add((mark.text, place))
 
 
-def is_single(said: str, listed: Collection[int]) -> bool:
-    """Whether an entry, or the first of the list's counts where no entry was opened yet, says that there is one image."""
-    count = count_of(said) if said else next(iter(listed), None)
-    return count == 1
-
-
-__all__ = ["Opened", "count_of", "counts", "is_single", "names"]
+__all__ = ["Opened", "count_of", "counts", "names"]

@@ -112,17 +112,18 @@ class Leafer:
         self._enough = enough
         self.until = until
         self._works: Means | None = None
-        self._swipes_are_left = True  # they were not tried in vain often enough
-        self._swiped = 0
+        self._unmoved = 0  # stacks that were to be moved before anything worked
+        self._swiped = 0  # those of them that were swiped
         self._steps = 0
 
-    async def leaf(self, stage: marks.Stage, *, forward: bool, is_single: bool = False) -> bool:
+    async def leaf(self, stage: marks.Stage, *, forward: bool, count: int | None = None) -> bool:
         """To the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
             stage: where the picture stands.
             forward: or backward.
-            is_single: the viewer says that the stack is one image: the wheel and a key are enough to believe it.
+            count: how many images the viewer says that the stack has. One: the wheel and a key are enough to believe it.
+                More: it is swiped, too, where nothing else moves it; unknown: only where an earlier stack did not move.
 
         Returns:
             Whether there is enough.
@@ -131,8 +132,7 @@ class Leafer:
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self._face(x, y)
-        first = (Means.WHEEL, Means.ARROW)
-        for means in self._order(first if is_single or not forward else tuple(Means)):
+        for means in self._order(count, forward=forward):
             moved = idle = ahead = 0
             while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
@@ -152,11 +152,16 @@ class Leafer:
                 break
         return False
 
-    def _order(self, every: tuple[Means, ...]) -> tuple[Means, ...]:
-        """What is tried: what worked, alone; else what the page has and nothing else was seen to do."""
+    def _order(self, count: int | None, *, forward: bool) -> tuple[Means, ...]:
+        """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
         if self._works:
             return (self._works,)
-        return every if self._swipes_are_left else tuple(one for one in every if one not in SWIPES)
+        if count == 1 or not forward:
+            return (Means.WHEEL, Means.ARROW)
+        self._unmoved += 1
+        swipes = self._swiped < MAX_SWIPED and (count is not None or self._unmoved > 1)
+        self._swiped += swipes
+        return tuple(one for one in Means if swipes or one not in SWIPES)
 
     @property
     def works(self) -> bool:
@@ -200,7 +205,6 @@ class Leafer:
 
     async def _swipe(self, means: Means, stage: marks.Stage, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
-        self._note_swipe()
         across, down, by_finger = SWIPES[means]
         sign = 1 if forward else -1
         dx, dy = (sign * across * SWIPED * stage["width"], sign * down * SWIPED * stage["height"])
@@ -217,12 +221,6 @@ class Leafer:
             await mouse.move(*place)
         await mouse.up()
         return True
-
-    def _note_swipe(self) -> None:
-        """Two stacks that nothing moved are enough to know that a viewer is not swiped."""
-        self._swiped += 1
-        if self._works is None and self._swiped >= TRIED * len(SWIPES) * MAX_SWIPED:
-            self._swipes_are_left = False
 
     async def _by_finger(self, places: Sequence[tuple[float, float]]) -> bool:
         """As a touch screen has it (Chrome DevTools Protocol, ``Input.dispatchTouchEvent``)."""
