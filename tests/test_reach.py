@@ -5,9 +5,9 @@ import pytest
 from fixtures.sites.generic_variants.site import GenericVariants
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.model import Via
+from scraper.model import Status, Via
 from scraper.session.browser import find_browser
-from scraper.testing import Case, check
+from scraper.testing import Case, check, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -56,3 +56,23 @@ ROWS = [pytest.param(one, marks=[] if one in EVERY_RUN else [pytest.mark.thoroug
 @pytest.mark.parametrize("words", ROWS)
 async def test_verdicts_a1_every_make_of_viewer_comes_whole(words, world, tmp_path):
     await check(Universal, case(words), world, tmp_path, Via.BROWSER)
+
+
+SHUT = {  # makes whose rows do nothing → what has to be missing, besides what came
+    "batch.shut.name": [12, 8],
+    "ticket.flat.shut.name": [12, 8],
+    "ticket.each.shut.name": [None, None],
+    "batch.each.shut.name.c640": [None, None],
+    "ticket.sizes.shut.name": [12, 8],
+}
+
+
+@pytest.mark.parametrize("words", [pytest.param(one, marks=pytest.mark.thorough) for one in SHUT])
+async def test_verdicts_a1_siblings_of_what_came_are_expected(words, world, tmp_path):
+    result = await run(Universal, case(words), world, tmp_path, Via.BROWSER)
+    assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
+    rows = [row for study in result.studies for row in study.series]
+    assert [row.expected for row in rows if not row.saved] == SHUT[words]
+    assert [one.code for row in rows if not row.saved for one in row.problems if one.fatal] == [
+        "missing-series"
+    ] * 2

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, promote, talk
+from scraper.capture import complete, promote, siblings, talk
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
@@ -326,6 +326,25 @@ class Capture:
         lists = complete.lists(self._catch.manifests, self._catch, study)
         return bool(complete.missing(study, lists, there))
 
+    def _told(self, study: str) -> siblings.Expected:
+        """What lists make expected of which a value stands in an image's request or answer."""
+        exchanges = self._session.traffic.exchanges
+        found = siblings.images(exchanges, self._catch, study)
+        if self.by is By.MANIFEST and self._guess is not None:
+            rule, brought = self._guess.rule, self._guess.brought
+            for place, addresses in rule.addresses.items():
+                known = next(
+                    (
+                        self._catch.objects[brought[one]]
+                        for one in addresses
+                        if brought.get(one) in self._catch.objects
+                    ),
+                    None,
+                )
+                series = known.header.series_instance_uid if known else f"list-{place}"
+                found += [siblings.Image(one, series, one) for one in addresses]
+        return siblings.expected(self._catch.manifests, exchanges, found)
+
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
         before = preparations(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
         asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
@@ -428,6 +447,11 @@ class Capture:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
+        told = self._told(study)
+        for uid, count in told.counts.items():
+            if self.by is not By.DICOMWEB:
+                listed = lists.setdefault(uid, complete.Listed(uid))
+                listed.count = max(listed.count or 0, count)
         if not self._listed:
             found = [
                 complete.judged(
@@ -441,7 +465,8 @@ class Capture:
             there = {one.series_instance_uid for one in found}
             absent = complete.missing(study, lists, there) if found else []
             broken = complete.broken(study, len(self._catch.broken)) if found else []
-            return [*(found if absent else self._counted(study, found)), *absent, *broken]
+            held = [*(found if absent else self._counted(study, found)), *absent]
+            return [*held, *_absent(study, told, held), *broken]
         by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
         merged = [
             replace(
@@ -461,6 +486,7 @@ class Capture:
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
+        found += _absent(study, told, found) if self.by is By.MANIFEST else []
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
@@ -493,6 +519,18 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     """One of several examinations that could not be brought; what it is known by."""
     why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
     return Problem("fetch-failed", (name,), {"why": why})
+
+
+def _absent(study: str, told: siblings.Expected, found: Sequence[Series]) -> list[Series]:
+    """The entries of a list of which nothing came, beyond those that are missing already."""
+    missing = sum(not one.instances for one in found)
+    return [
+        Series(
+            study, "", key=f"sibling-{place}", expected=count,
+            left_out=(complete.Judged.MANIFEST.said(), Problem("missing-series", (label,) if label else ())),
+        )
+        for place, (label, count) in enumerate(told.absent, 1)
+    ][missing:]  # fmt: skip
 
 
 def _of_records(rule: Rule) -> set[str]:

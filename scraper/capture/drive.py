@@ -283,14 +283,16 @@ class Driver:
             fresh = opened.fresh(one for one in await self._series() if not one.away)
             if not fresh or time.monotonic() > self._until:
                 break
-            before = self._catch.size
+            before, face = self._catch.size, await self._face()
             mark, place = fresh[0]
             opened.note(mark, place)
             if await self._open(mark, is_first=len(opened) == 1):
                 return True
             if len(opened) == 1 and self._catch.size == before:
                 first = mark
-            elif await self._scroll(mark.text):
+                continue
+            is_dead = self._catch.size == before and face == await self._face()
+            if not is_dead and await self._scroll(mark.text):
                 return True
         if first is not None and await self._click(first):
             return await self._came() or await self._scroll(first.text)
@@ -391,6 +393,11 @@ class Driver:
     async def stage(self) -> marks.Stage | None:
         """Where the largest picture stands, in the page's coordinates."""
         return await marks.stage(self._window)
+
+    async def _face(self) -> tuple[str, bytes]:
+        """What the page looks like about its picture: with another series shown, it looks another way."""
+        stage = await self.stage()
+        return await self._leafer.face(stage["x"], stage["y"]) if stage else ("", b"")
 
     async def _series(self) -> list[Mark]:
         """The entries of the viewer's series list, whatever their tags."""

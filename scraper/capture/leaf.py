@@ -131,7 +131,7 @@ class Leafer:
         x, y = stage["x"], stage["y"]
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
-        face = await self._face(x, y)
+        face = await self.face(x, y)
         for means in self._order(count, forward=forward):
             moved = idle = ahead = 0
             while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
@@ -143,7 +143,7 @@ class Leafer:
                     if await self._enough():
                         return True
                     continue
-                before, face = face, await self._face(x, y)
+                before, face = face, await self.face(x, y)
                 if face != before and ahead < AHEAD:
                     moved, ahead = moved + 1, ahead + 1
                 else:
@@ -237,7 +237,7 @@ class Leafer:
             await session.detach()
         return True
 
-    async def _face(self, x: float, y: float) -> tuple[str, bytes]:
+    async def face(self, x: float, y: float) -> tuple[str, bytes]:
         """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""
         left, top, side = max(x - AROUND, 0.0), max(y - AROUND, 0.0), 2.0 * AROUND
         with self._window.quietly():
