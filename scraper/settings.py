@@ -88,6 +88,8 @@ class Settings:
     rate: float | None = None
     timeout_s: float = TIMEOUT_S
     decode_timeout_s: float = 20.0
+    vain_s: float = 60.0  # for all of a viewer of which no image came at a thorough look
+    still_s: float = 30.0  # a page that has loaded and shows no sign of life for so long is given up
     insecure: bool = False
     connect_to: tuple[ConnectTo, ...] = ()
     proxy: str = field(default="", repr=False)  # may hold a password

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_variants.site import GenericVariants
 from fixtures.world import World
 from providers.universal import Universal
@@ -11,7 +12,7 @@ from scraper.testing import Case, check, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
-SITE = GenericVariants()
+SITE, SOCKETS = GenericVariants(), sockets.GenericSocket()
 ALL = {one.uid: len(one.instances) for one in SITE.study.series}
 EVERY_RUN = ("li.zhang", "batch.custom.shadow.swipe.at")
 WHOLE = (
@@ -42,7 +43,7 @@ WHOLE = (
 
 @pytest.fixture(scope="module")
 def world():
-    with World(SITE) as running:
+    with World(SITE, SOCKETS) as running:
         yield running
 
 
@@ -76,3 +77,13 @@ async def test_verdicts_a1_siblings_of_what_came_are_expected(words, world, tmp_
     assert [one.code for row in rows if not row.saved for one in row.problems if one.fatal] == [
         "missing-series"
     ] * 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["jsonhead", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("jsonlength", "linehead"))],
+)
+async def test_verdicts_a1_a_header_in_words_is_read_as_words(kind, world, tmp_path):
+    series = {one.uid: len(one.images) for one in SOCKETS.study.series}
+    link = f"https://{sockets.HOST}/view/{kind}"
+    await check(Universal, Case(kind, link, ways=(Via.BROWSER,), series=series), world, tmp_path, Via.BROWSER)

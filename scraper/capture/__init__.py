@@ -435,6 +435,8 @@ class Capture:
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
+        if not caught and not self._listed:
+            return []  # counts on a page of which no image came are no study
         if self.by is By.RECIPE:
             service = complete.Judged.SERVICE.said()
             return [

@@ -47,7 +47,6 @@ MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
-VAIN_S: Final = 60.0  # for all of a viewer of which nothing came
 VAIN: Final = 2  # entries that bring nothing, after which a list is none of series
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
@@ -137,6 +136,7 @@ class Driver:
         An entry that can't be pressed yet, or a page that says so, is waited for longer. False where nothing comes.
         """
         seen = len(self._window.traffic.exchanges)
+        still = self._window.stillness()
         give_up = time.monotonic() + PATIENCE_S
         longest = time.monotonic() + RECALL_S
         while (now := time.monotonic()) < give_up:
@@ -146,8 +146,9 @@ class Driver:
                 not one.held and ENTRY.search(one.text.strip()) for one in await self._marks("words")
             ):
                 return True
-            if (self._is_held or WAITING.search(await self.text())) and now < longest:
-                give_up = now + PATIENCE_S
+            is_still = await still.lasts_s() >= self._session.settings.still_s
+            if (self._is_held or WAITING.search(await self.text())) and now < longest and not is_still:
+                give_up = now + min(PATIENCE_S, self._session.settings.still_s)
         return False
 
     async def _wait_for_a_person(self) -> bool:
@@ -268,7 +269,9 @@ class Driver:
         await marks.unfold(self._window)
         await self._note_entries()
         if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
-            self._until = self._leafer.until = min(self._until, time.monotonic() + VAIN_S)
+            self._until = self._leafer.until = min(
+                self._until, time.monotonic() + self._session.settings.vain_s
+            )
         if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
             await self._play_next()
             if self._catch.size and not self._leafer.works:

@@ -123,7 +123,7 @@ class Leafer:
             stage: where the picture stands.
             forward: or backward.
             count: how many images the viewer says that the stack has. One: the wheel and a key are enough to believe it.
-                More: it is swiped, too, where nothing else moves it; unknown: only where an earlier stack did not move.
+                More: it is swiped, too, where nothing else moves it; unknown: once, where an earlier stack did not move.
 
         Returns:
             Whether there is enough.
@@ -134,7 +134,8 @@ class Leafer:
         face = await self.face(x, y)
         for means in self._order(count, forward=forward):
             moved = idle = ahead = 0
-            while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
+            tries = PROVEN if self._works else 1 if means in SWIPES else TRIED
+            while idle < (PROVEN if moved else tries) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
                 if not await self._step(means, stage, forward=forward, first=not moved and not idle):
                     break
@@ -159,7 +160,9 @@ class Leafer:
         if count == 1 or not forward:
             return (Means.WHEEL, Means.ARROW)
         self._unmoved += 1
-        swipes = self._swiped < MAX_SWIPED and (count is not None or self._unmoved > 1)
+        swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (
+            count is not None or self._unmoved > 1
+        )
         self._swiped += swipes
         return tuple(one for one in Means if swipes or one not in SWIPES)
 

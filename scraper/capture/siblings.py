@@ -231,7 +231,9 @@ class _Index:
     """Which entry of which list a word stands in, and what else stands beside it."""
 
     def __init__(self, manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) -> None:
-        found = [(url, group) for url, group in learn.groups(manifests, learn.records) if len(group) > 1]
+        every = learn.groups(manifests, learn.records)
+        # one index alone is an answer's number among those of its call: no array
+        found = [(url, group) for url, group in every if len(group) > 1 and group[0].shape.count("*") > 1]
         self.groups = [group for _, group in found]
         self._places: dict[str, set[_Place]] = defaultdict(set)
         self._named: dict[str, set[_Place]] = defaultdict(set)
@@ -271,11 +273,18 @@ class _Index:
         inner = {place for word in words for place in self._places.get(word, ())}
         outer = set(self._places.get(image.series, ()))
         for number, place in inner:
-            answer = self.groups[number][place].place[0]
+            record = self.groups[number][place]
+            for value in record.fields.values():  # what stands around it, or is named by it
+                above = self._places.get(value, set())
+                outer |= {one for one in above if one[0] != number and _named_by(self._at(one), record)}
+            answer = record.place[0]
             for word in self._asked.get((self._urls[number], answer), ()):
                 outer |= self._places.get(word, set())
         outer |= self._named.get(image.description, set()) if image.description else set()
         return inner - outer, outer
+
+    def _at(self, place: _Place) -> Record:
+        return self.groups[place[0]][place[1]]
 
 
 def _asked_with(
