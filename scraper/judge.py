@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from scraper import assemble, verify
 from scraper.collect import Collected
 from scraper.errors import CloudfilmError, MissingInstances
+from scraper.evidence import Evidence
 from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
 from scraper.store import series_folder_name
 from scraper.verify import Checked
@@ -140,15 +141,23 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     for one in series:
         uid = collected.uid_of_series.get(one.name, one.name)
         found.extend(replace(each, series_instance_uid=uid) for each in one.left_out)
+        if one.evidence is not None:
+            found.append(judged_by(one.evidence, uid, len(one.instances)))
     if collected.twice:
         found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
     if collected.strangers:
         found.append(Problem("other-study", tuple(collected.strangers)))
-    if series and any(one.expected is None for one in series):
+    if any(one.expected is None and one.evidence is None for one in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
+
+
+def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Problem:
+    """What a series was judged by, as the report has it: one that was only seen is never complete."""
+    is_only_seen = evidence is Evidence.SIGHT
+    return Problem(evidence.code, (), {"received": received}, series_instance_uid, fatal=is_only_seen)
 
 
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
@@ -196,7 +205,22 @@ def _series_row(
         origin = Origin.REBUILT
     elif not files and told and told.instances:
         origin = told.instances[0].origin
-    return SeriesResult(uid, number, description, modality, expected, len(files), origin, problems)
+    images = [one.header for one in files if one.header.rows]
+    frames = sum(head.frames or 1 for head in images)
+    evidence = told.evidence if told else None
+    return SeriesResult(
+        uid,
+        number,
+        description,
+        modality,
+        expected,
+        len(files),
+        origin,
+        problems,
+        evidence,
+        len(images),
+        frames,
+    )
 
 
 def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, Series]) -> list[str]:

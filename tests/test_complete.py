@@ -6,15 +6,15 @@ import pytest
 
 from scraper.capture import complete, promote
 from scraper.capture.catch import Catch, Manifest
-from scraper.capture.complete import Judged
 from scraper.capture.recognise import Object
 from scraper.capture.wording import COUNTED
+from scraper.evidence import Evidence
 from scraper.model import Captured, Header, Instance, Series
 
 
-def series(uid: str, count: int, by: Judged = Judged.NUMBERS) -> Series:
+def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
     instances = tuple(Instance(f"{uid}.{n}", Captured(None), number=n) for n in range(1, count + 1))
-    return Series("1.2", uid, instances, left_out=(by.said(),))
+    return Series("1.2", uid, instances, evidence=by)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,10 @@ def test_counts_of_the_series_list(there, said, expected):
 
 def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
     found = [
-        replace(series("s0", 3, Judged.VIEWER), expected=3), series("s1", 9), replace(series("s2", 2, Judged.VIEWER), expected=4),
-    ]  # fmt: skip
+        replace(series("s0", 3, Evidence.VIEWER), expected=3),
+        series("s1", 9),
+        replace(series("s2", 2, Evidence.VIEWER), expected=4),
+    ]
     held = complete.with_entries("1.2", found, [9, 4, 3, 5])
     assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
     held = complete.with_entries("1.2", found[:2], [9, 3, 1])
@@ -46,7 +48,7 @@ def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
 
 
 def test_better_evidence_stays():
-    found = [series("s0", 3, Judged.MANIFEST)]
+    found = [series("s0", 3, Evidence.MANIFEST)]
     assert complete.with_entries("1.2", found, [9]) == found
 
 

@@ -30,6 +30,7 @@ from scraper.errors import (
     SiteChanged,
     UnknownViewer,
 )
+from scraper.evidence import Evidence
 from scraper.link import ShareLink
 from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
@@ -387,51 +388,83 @@ class Capture:
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
         if self.by is By.RECIPE:
-            service = complete.Judged.SERVICE.said()
             return [
                 replace(
-                    one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, service)
+                    series,
+                    instances=tuple(map(self._nearest, series.instances)),
+                    evidence=series.evidence or Evidence.SERVICE,
                 )
-                for one in self._listed
+                for series in self._listed
             ]
         if self.by is By.DICOMWEB:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
+        if not caught and not self._listed:
+            return []  # counts alone are no series
         if not self._listed:
-            found = [
-                complete.judged(
-                    one,
-                    lists.get(one.series_instance_uid),
-                    totals.get(one.series_instance_uid),
-                    package=self._is_packed(one),
-                )
-                for one in caught
-            ]
-            there = {one.series_instance_uid for one in found}
-            absent = complete.missing(study, lists, there) if found else []
-            broken = complete.broken(study, len(self._catch.broken)) if found else []
-            return [*(found if absent else self._counted(study, found)), *absent, *broken]
-        by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
+            return self._watched(study, caught, lists, totals)
+        by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
-                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said()),
-                expected=_most(one.expected, lists.get(one.series_instance_uid)),
+                series, instances=tuple(map(self._nearest, series.instances)), evidence=by,
+                expected=_most(series.expected, lists.get(series.series_instance_uid)),
             )
-            for one in self._listed
+            for series in self._listed
         ]  # fmt: skip
         names = {instance.sop_instance_uid for one in merged for instance in one.instances}
-        rest = (
-            []
-            if self.by is By.MANIFEST
-            else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
-        )
+        rest = [] if self.by is By.MANIFEST else [replace(one, evidence=by) for one in _left(caught, names)]
+        if self.by is By.WADO_URI:
+            merged = [self._as_asked(series, lists, totals) for series in merged]
         there = {one.series_instance_uid for one in (*merged, *rest)} | names | self._named_by_rule()
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
         return found if self.by is By.MANIFEST else promote.numbered(found)
+
+    def _watched(
+        self,
+        study: str,
+        caught: Sequence[Series],
+        lists: Mapping[str, complete.Listed],
+        totals: Mapping[str, int],
+    ) -> list[Series]:
+        """What the viewer showed, held against what lists and the page itself say."""
+        found = [self._judged(series, lists, totals) for series in caught]
+        there = {series.series_instance_uid for series in found}
+        absent = complete.missing(study, lists, there)
+        broken = complete.broken(study, len(self._catch.broken))
+        return [*(found if absent else self._counted(study, found)), *absent, *broken]
+
+    def _judged(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        uid = series.series_instance_uid
+        scrolled = self._driver.scrolled if self._driver is not None else set()
+        return complete.judged(
+            series,
+            lists.get(uid),
+            totals.get(uid),
+            is_packed=self._is_packed(series),
+            is_scrolled=uid in scrolled,
+        )
+
+    def _as_asked(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
+        named = promote.named_objects(self._exchanges, [one.value for one in self._catch.manifests])
+        if {instance.sop_instance_uid for instance in series.instances} <= named:
+            return series
+        heads = {uid: one.header for uid, one in self._catch.objects.items()}
+        numbered = tuple(
+            replace(one, number=heads[one.sop_instance_uid].instance_number)
+            if one.sop_instance_uid in heads
+            else one
+            for one in series.instances
+        )
+        return self._judged(replace(series, instances=numbered), lists, totals)
 
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""

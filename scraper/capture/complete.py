@@ -11,11 +11,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Final
 
 from scraper.capture.catch import Catch, Manifest, text
 from scraper.capture.learn import Record, records
+from scraper.evidence import Evidence
 from scraper.model import Header, Problem, Series
 
 _UID: Final = re.compile(r"[0-2](\.\d+){4,}")
@@ -31,21 +31,6 @@ _STUDY_KEY: Final = re.compile(
     r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
     re.IGNORECASE,
 )
-
-
-class Judged(StrEnum):
-    """What a series' completeness was judged by: the code of the problem that says so."""
-
-    SERVICE = "judged-by-service"
-    MANIFEST = "judged-by-manifest"
-    PACKAGE = "judged-by-package"
-    VIEWER = "judged-by-viewer"
-    NUMBERS = "judged-by-numbers"
-    SIGHT = "judged-by-sight"
-
-    def said(self) -> Problem:
-        """As the report has it; nothing is wrong with the series."""
-        return Problem(self.value, fatal=False)
 
 
 @dataclass(slots=True)
@@ -126,25 +111,28 @@ def without_others(found: Collection[Record], ours: Sequence[Record], study: str
     return [one for one in found if not of_another(one, ours, study)]
 
 
-def judged(series: Series, listed: Listed | None, total: int | None, *, package: bool) -> Series:
+def judged(
+    series: Series, listed: Listed | None, total: int | None, *, is_packed: bool, is_scrolled: bool
+) -> Series:
     """A series that was watched, with how many instances it should have, and what that was judged by.
 
     Args:
         series: what came of it.
         listed: what the lists say of it.
         total: the viewer's own count.
-        package: its instances came in the site's own package.
+        is_packed: its instances came in the site's own package.
+        is_scrolled: the viewer was scrolled through it to both ends, by means that were seen to work.
     """
     there = len(series.instances)
     if listed is not None and listed.expected is not None and listed.expected >= there:
-        return _with(series, listed.expected, Judged.MANIFEST)
-    if package:
-        return _with(series, there, Judged.PACKAGE)
+        return replace(series, expected=listed.expected, evidence=Evidence.MANIFEST)
+    if is_packed:
+        return replace(series, expected=there, evidence=Evidence.PACKAGE)
     if total is not None and total >= there:
-        return _with(series, total, Judged.VIEWER)
-    numbers = {one.number for one in series.instances}
-    is_whole = there > 1 and numbers == set(range(1, there + 1))
-    return _with(series, None, Judged.NUMBERS if is_whole else Judged.SIGHT)
+        return replace(series, expected=total, evidence=Evidence.VIEWER)
+    numbers = {instance.number for instance in series.instances}
+    is_whole = is_scrolled and there > 1 and numbers == set(range(1, there + 1))
+    return replace(series, expected=None, evidence=Evidence.NUMBERS if is_whole else Evidence.SIGHT)
 
 
 def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> list[Series]:
@@ -153,11 +141,10 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
     something else, and left alone; so are series that are judged by better evidence.
     """
-    weak = {Judged.NUMBERS.value, Judged.SIGHT.value}
-    left, counted, unsure = Counter(counts), dict[int, int](), []
+    left, counted, unsure = Counter(_of_series(counts)), dict[int, int](), []
     for place, one in enumerate(found):
-        is_shown = Judged.VIEWER.value in _codes(one)
-        if not (is_shown or weak & _codes(one)):
+        is_shown = one.evidence is Evidence.VIEWER
+        if not (is_shown or (one.evidence is not None and one.evidence.is_weak)):
             return list(found)
         own = one.expected if is_shown and one.expected is not None else len(one.instances)
         if left[own] > 0:
@@ -173,21 +160,25 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     if len(rest) < len(unsure) or any(len(found[place].instances) > counted[place] for place in unsure):
         return list(found)
     judged_by_list = [
-        replace(
-            one,
-            expected=counted[place],
-            left_out=(
-                *(each for each in one.left_out if each.code not in (*weak, Judged.VIEWER.value)),
-                Judged.VIEWER.said(),
-            ),
-        )
-        for place, one in enumerate(found)
+        replace(series, expected=counted[place], evidence=Evidence.VIEWER)
+        for place, series in enumerate(found)
     ]
+    lost = (Problem("missing-series"),)
     absent = [
-        Series(study, "", key=f"shown-{place}", expected=count, left_out=(Judged.VIEWER.said(), Problem("missing-series")))
+        Series(study, "", key=f"shown-{place}", expected=count, left_out=lost, evidence=Evidence.VIEWER)
         for place, count in enumerate(rest[len(unsure) :], 1)
-    ]  # fmt: skip
+    ]
     return [*judged_by_list, *absent]
+
+
+def _of_series(counts: Sequence[int]) -> list[int]:
+    """The counts without the one that is the sum of all others: the study's."""
+    for total in counts:
+        if len(counts) > 2 and 2 * total == sum(counts):
+            rest = list(counts)
+            rest.remove(total)
+            return rest
+    return list(counts)
 
 
 def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
@@ -208,10 +199,6 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
                     break
 
 
-def _codes(series: Series) -> set[str]:
-    return {one.code for one in series.left_out}
-
-
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
     """The series that a list names and of which nothing came; those said to hold nothing are none.
 
@@ -229,7 +216,7 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
         absent.append(
             Series(
                 study, one.uid, expected=one.expected if one.uid else len(gone), key="" if one.uid else name,
-                left_out=(Judged.MANIFEST.said(), lost),
+                left_out=(lost,), evidence=Evidence.MANIFEST,
             )
         )  # fmt: skip
     return absent
@@ -240,14 +227,7 @@ def broken(study: str, entries: int) -> list[Series]:
     if not entries:
         return []
     problem = Problem("package-broken", values={"count": entries})
-    return [Series(study, "", key="broken-package", left_out=(Judged.PACKAGE.said(), problem))]
-
-
-def _with(series: Series, expected: int | None, by: Judged) -> Series:
-    return Series(
-        series.study_instance_uid, series.series_instance_uid, series.instances, expected, series.number,
-        series.description, series.modality, series.key, series.study, (*series.left_out, by.said()),
-    )  # fmt: skip
+    return [Series(study, "", key="broken-package", left_out=(problem,), evidence=Evidence.PACKAGE)]
 
 
 def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
@@ -346,7 +326,6 @@ def _instances(
 
 
 __all__ = [
-    "Judged",
     "Listed",
     "broken",
     "judged",

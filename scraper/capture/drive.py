@@ -90,6 +90,7 @@ class Driver:
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
+        self.scrolled: set[str] = set()  # Series Instance UIDs of stacks that were scrolled to both ends
 
     async def look(self) -> int:
         """Take in what came; gives how much of it is new."""
@@ -348,13 +349,25 @@ class Driver:
         if stage is None:
             return False
         before = set(self._catch.objects)
+        is_whole = True  # scrolled to both ends
         for forward in (True, False):
             if await self._leafer.leaf(stage["x"], stage["y"], forward=forward):
                 return True
+            is_whole = is_whole and self._leafer.is_at_end
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
         await self._note_total(before)
+        if is_whole and (shown := self._shown(before)):
+            self.scrolled.add(shown)
         return False
+
+    def _shown(self, before: set[str]) -> str:
+        """The Series Instance UID of the series that is shown: that of what came since, else of what came last."""
+        objects = self._catch.objects
+        fresh = {one.header.series_instance_uid for uid, one in objects.items() if uid not in before}
+        if not fresh and objects:
+            fresh = {next(reversed(objects.values())).header.series_instance_uid}
+        return fresh.pop() if len(fresh) == 1 else ""
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """Whether what was just shown bears the numbers from 1 on without a gap."""

@@ -84,6 +84,7 @@ class Leafer:
         self._until = until
         self._works: Means | None = None
         self._steps = 0
+        self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
 
     async def leaf(self, x: float, y: float, *, forward: bool) -> bool:
         """To the end of the stack whose picture has its middle there (CSS pixels), or back to its beginning.
@@ -93,23 +94,26 @@ class Leafer:
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self._face(x, y)
+        self.is_at_end = False
         every = tuple(Means) if forward else (Means.WHEEL, Means.ARROW)
         for means in (self._works,) if self._works else every:
-            moved = idle = ahead = 0
+            moved = idle = ahead = still = 0
             while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
                 if not await self._step(means, x, y, forward=forward, first=not moved and not idle):
                     break
                 if await self._brought(seen, GLANCE_S if ahead else STEP_S):
-                    self._works, moved, idle, ahead = means, moved + 1, 0, 0
+                    self._works, moved, idle, ahead, still = means, moved + 1, 0, 0, 0
                     if await self._enough():
                         return True
                     continue
                 before, face = face, await self._face(x, y)
+                still = still + 1 if face == before else 0
                 if face != before and ahead < AHEAD:
                     moved, ahead = moved + 1, ahead + 1
                 else:
                     idle += 1
+            self.is_at_end = means is self._works and still >= TRIED
             if moved:
                 break
         return False
