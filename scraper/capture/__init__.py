@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, promote, talk
+from scraper.capture import complete, promote, stated, talk
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
@@ -158,13 +158,13 @@ class Capture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         driver = await self._driven()
-        found = self._series(driver.totals)
+        found = self._found(driver)
         if not found and self._phone and await self._wants_a_phone(driver):
             window = await self._session.window()
             await window.as_phone(self._phone, *PHONE_SCREEN)
             await window.open(self._link.url)
             driver = await self._driven()
-            found = self._series(driver.totals)
+            found = self._found(driver)
         if found:
             return found
         said = await driver.text()
@@ -174,10 +174,21 @@ class Capture:
             raise driver.refusal
         if self._catch.broken:
             raise CorruptInstance(what=self._catch.broken[0])
-        stage = await driver.stage()
-        if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
+        if await self._shows_pictures(driver):
             raise NotOriginalDicom(host=self._link.host)
         raise UnknownViewer(link=self._link.redacted)
+
+    async def _shows_pictures(self, driver: Driver) -> bool:
+        """Whether the page shows a film, and what it received for that is no DICOM.
+
+        A page that counts images shows them on whatever stage it has; of any other page the stage must be large.
+        """
+        stage, came = await driver.stage(), self._catch.pictures
+        if stage is None:
+            return False
+        if driver.entries or driver.stated or stated.totals(await driver.text()):
+            return bool(came.real or came.small or came.opaque)
+        return bool(came.real) and stage["size"] >= STAGE_PIXELS
 
     async def _driven(self) -> Driver:
         """The viewer, brought up and shown through."""
@@ -290,6 +301,9 @@ class Capture:
         while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
             if guess.rule.template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
+            if self._catch.copies.gives_less(guess.brought, self._catch.objects):
+                self._dropped.add(guess.rule.template)
+                continue
             try:
                 series = await (
                     self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
@@ -382,6 +396,10 @@ class Capture:
         named = [uid for uid in counts if uid in self._hints()]
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
+    def _found(self, driver: Driver) -> list[Series]:
+        """Every series, with what is to be said of the copies of its images."""
+        return [self._catch.copies.named(one, self._catch.objects) for one in self._series(driver.totals)]
+
     def _series(self, totals: dict[str, int]) -> list[Series]:
         """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
@@ -469,12 +487,15 @@ class Capture:
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes = {len(one.instances) for one in found}
-        shown = self._driver.entries if self._driver else []
+        driver = self._driver
+        shown = driver.entries if driver else []
         for counts in (shown, *(one for one in self._tallies() if sizes.intersection(one))):
             held = complete.with_entries(study, found, counts)
             if held != found:
                 return held
-        return found
+        if driver is None:
+            return found
+        return complete.unmet(found, shown, driver.stated, driver.rows)
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""

@@ -171,6 +171,31 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     return [*judged_by_list, *absent]
 
 
+def unmet(found: Sequence[Series], counts: Sequence[int], stated: int, rows: int) -> list[Series]:
+    """Series that the page's counts could not be matched with: what they state and did not come is named with the first.
+
+    Args:
+        found: what came.
+        counts: of the entries of the page's series list.
+        stated: the largest number of images that the page states.
+        rows: entries of its list; where there are more than series came, nothing was seen to its end.
+    """
+    series = list(found)
+    if rows > len(series):
+        series = [
+            replace(one, evidence=Evidence.SIGHT) if one.evidence is Evidence.NUMBERS else one
+            for one in series
+        ]
+    known = sum(max(one.expected or 0, len(one.instances)) for one in series)
+    most = max(sum(_of_series(counts)), stated)
+    is_judged_better = all(one.evidence is not None and one.evidence > Evidence.VIEWER for one in series)
+    if not series or is_judged_better or most <= known:
+        return series
+    received = sum(len(one.instances) for one in series)
+    problem = Problem("count-unmet", values={"stated": most, "received": received})
+    return [replace(series[0], left_out=(*series[0].left_out, problem)), *series[1:]]
+
+
 def _of_series(counts: Sequence[int]) -> list[int]:
     """The counts without the one that is the sum of all others: the study's."""
     for total in counts:
@@ -333,6 +358,7 @@ __all__ = [
     "missing",
     "of_another",
     "tallies",
+    "unmet",
     "with_entries",
     "without_others",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from scraper.capture import marks
+from scraper.capture import marks, stated
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
@@ -20,9 +20,6 @@ from scraper.capture.marks import Mark
 from scraper.capture.package import Packager
 from scraper.capture.wording import (
     CHOICE,
-    COUNTED,
-    COUNTED_ALONE,
-    COUNTER,
     ENTRY,
     EXPIRED,
     HISTORY,
@@ -89,6 +86,8 @@ class Driver:
         self._is_held = False
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
+        self.rows = 0  # entries of its series list
+        self.stated = 0  # the largest number of images that its page states in so many words
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
         self.scrolled: set[str] = set()  # Series Instance UIDs of stacks that were scrolled to both ends
 
@@ -386,28 +385,18 @@ class Driver:
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
-        shown = [
-            mark.text for mark in await self._marks("series") if not mark.away and not is_never(mark.text)
-        ]
-        if not any(
-            COUNTED.search(text) for text in shown
-        ):  # a list that is none of those known by their markup
-            shown = [line for line in (await self.text()).splitlines() if COUNTED_ALONE.search(line)]
-        counts = [
-            next(number for number in match.groups() if number)
-            for text in shown
-            if (match := COUNTED.search(text))
-        ]
-        self.entries = [int(count) for count in counts if int(count)]
+        marked = await self._marks("series")
+        shown = {mark.text for mark in marked if mark.text and not mark.away and not is_never(mark.text)}
+        self.rows = len(shown)
+        page = await self.text()
+        self.entries = stated.entries([mark.text for mark in marked if mark.text in shown], page)
+        self.stated = max(self.stated, stated.largest(page))
 
     async def _note_total(self, before: set[str]) -> None:
-        """The viewer's own count of the series that was just shown, where it says one."""
-        fresh = [
-            one.header.series_instance_uid for uid, one in self._catch.objects.items() if uid not in before
-        ]
-        totals = {int(total) for at, total in COUNTER.findall(await self.text()) if 0 < int(at) <= int(total)}
-        if len(totals) == 1 and len(set(fresh)) == 1:
-            self.totals[fresh[0]] = totals.pop()
+        """The viewer's own count of the series that was just shown, where it says one; of several, the largest."""
+        totals, shown = stated.totals(await self.text()), self._shown(before)
+        if totals and shown:
+            self.totals[shown] = max(*totals, self.totals.get(shown, 0))
 
     async def text(self) -> str:
         """What the page says, with its frames."""
