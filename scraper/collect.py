@@ -285,8 +285,21 @@ class Collector:
             StoreError: the disk refuses.
         """
         series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
-        self.result.series_of[name] = series.name
+        self.result.series_of.setdefault(name, series.name)
         self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, ())
+
+    async def keep_earlier(self) -> None:
+        """Take over what earlier runs saved and this one does not list; what is no longer what was saved stays as it is.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        for path, entry in self._store.everything():
+            if entry.sop_instance_uid in self._here:
+                continue
+            checked = await self._inspector.inspect(path, Origin(entry.origin))
+            if checked.sha256 == entry.sha256 and checked.header is not None:
+                self.adopt(entry.key.partition("/")[2], checked)
 
     async def reuse_all(self) -> bool:
         """Take over a study that an earlier run brought home complete; False where anything of it is no longer sound."""

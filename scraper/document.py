@@ -107,11 +107,14 @@ def amended(path: Path, result: Result) -> str:
     report = json.loads(path.read_text(encoding="utf-8"))
     document = study_report(result, "", {}, {})
     kept = ("schema", "key", "source", "checks", "instances_saved", "seconds", "bytes")
-    return json.dumps(
-        {**report, **{name: value for name, value in document.items() if name not in kept}},
-        ensure_ascii=False,
-        indent=1,
-    ) + "\n"
+    return (
+        json.dumps(
+            {**report, **{name: value for name, value in document.items() if name not in kept}},
+            ensure_ascii=False,
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scraper import assemble, verify
+from scraper import assemble, earlier, verify
 from scraper.collect import Collected
 from scraper.errors import CloudfilmError, MissingInstances
 from scraper.evidence import Evidence
@@ -43,14 +43,33 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
 
 
-def study(collected: Collected, series: Sequence[Series], told: Study) -> Judged:
-    """Judge one study; ``series`` is what the site announced (empty: it announced nothing, as with a zip)."""
+def study(
+    collected: Collected,
+    series: Sequence[Series],
+    told: Study,
+    known: earlier.Known = earlier.Known(),  # noqa: B008  frozen
+) -> Judged:
+    """Judge one study.
+
+    Args:
+        collected: what came, and what earlier runs brought.
+        series: what the site announced; empty: it announced nothing, as with a zip.
+        told: what it says of the study.
+        known: what earlier runs knew of it.
+    """
     checked = [one for _, one in collected.saved]
-    expected = _expected(collected, series)
-    losses = _losses(collected, series)
-    across = _excused(verify.study(checked, expected, told.uid), losses)
+    there = Counter(saved.header.series_instance_uid for saved, _ in collected.saved)
+    merged = earlier.merge(known, series, _expected(collected, series), collected.uid_of_series, there)
+    losses = _losses(collected, merged.series)
+    if merged.stated is not None:
+        losses.append(Problem("expect-unmet", values={"expected": merged.stated, "received": len(checked)}))
+    across = _excused(verify.study(checked, merged.expected, told.uid), losses)
     problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
-    return _assembled(collected, series, told, problems, expected)
+    judged = _assembled(collected, merged.series, told, problems, merged.expected)
+    if merged.stated is None:
+        return judged
+    counts = replace(judged.result.counts, expected=merged.stated)
+    return replace(judged, result=replace(judged.result, counts=counts))
 
 
 def _assembled(
@@ -80,7 +99,7 @@ def _assembled(
     reused = sum(saved.reused for saved, _ in collected.saved)
     meant = _sum(row.expected for row in rows)
     if collected.counted is not None:
-        meant = collected.counted - len(collected.twice)
+        meant = max(collected.counted - len(collected.twice), meant or 0)
     counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
     result = StudyResult(
         _described(collected, series, told), None, tuple(rows), rest, counts,

@@ -103,7 +103,8 @@ class Run:
             self.log = job.log
         error = only_error(job.studies, urlsplit(job.link).hostname or "")
         if error is None and self.settings.expect is not None and job.studies:
-            await asyncio.to_thread(_expect, job, self.settings.expect)
+            is_partial = bool(self.settings.series)
+            await asyncio.to_thread(_expect, job, self.settings.expect, is_partial=is_partial)
         return job.result(error)
 
     def may_ask(self, result: Result) -> bool:
@@ -124,7 +125,7 @@ class Run:
             via=result.via,
             studies=list(result.studies),
         )
-        _expect(job, count)
+        _expect(job, count, is_partial=bool(self.settings.series))
         return replace(job.result(), seconds=result.seconds)
 
     async def survey(self, given: str) -> Result:
@@ -174,11 +175,14 @@ class Run:
             return await work(session, await listed(provider, matched, session))
 
 
-def _expect(job: Job, count: int) -> None:
-    """Judge a source by how many images a person says there are, and say so in the reports on the disk."""
+def _expect(job: Job, count: int, *, is_partial: bool) -> None:
+    """Judge a source by how many images a person says there are, and say so in the reports on the disk.
+
+    Where only some series were asked for, the number is of these, and the reports, which are of all, stay.
+    """
     job.studies = expectation.held(job.studies, count)
     for study in job.studies:
-        if study.output is not None:
+        if study.output is not None and not is_partial:
             path = study.output / REPORT
             with disk(path):
                 write_whole(path, document.amended(path, replace(job, studies=[study]).result()))
