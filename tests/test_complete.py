@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from scraper.capture import complete, promote
+from scraper.capture import complete, promote, tallies
 from scraper.capture.catch import Catch, Manifest
 from scraper.capture.recognise import Object
 from scraper.evidence import Evidence
@@ -171,4 +171,4 @@ def test_the_studies_that_an_address_names(query, named):
     ids=["series", "text", "studies", "dates", "not of each", "of pages"],
 )
 def test_counts_of_a_list(value, counts):
-    assert list(complete.tallies([Manifest("https://film.test/list", value)])) == counts
+    assert list(tallies.tallies([Manifest("https://film.test/list", value)])) == counts

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, promote, stated, talk
+from scraper.capture import claims, complete, promote, stated, talk, tallies
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
@@ -244,7 +244,7 @@ class Capture:
         return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
 
     def _tallies(self) -> list[list[int]]:
-        return list(complete.tallies(self._catch.manifests))
+        return list(tallies.tallies(self._catch.manifests))
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
@@ -418,10 +418,18 @@ class Capture:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
+        claimed = self._claims(study)
+        named = {
+            uid for one in lists.values() for uid in (one.uid, *one.instances)
+        }  # their own lists are read above
+        for uid, count in claimed.counts.items():
+            listed = lists.setdefault(uid, complete.Listed(uid))
+            listed.count = max(count, listed.count or 0)
         if not caught and not self._listed:
             return []  # counts alone are no series
         if not self._listed:
-            return self._watched(study, caught, lists, totals)
+            unasked = complete.unasked(study, claimed, named)
+            return self._watched(study, caught, lists, totals, unasked)
         by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
@@ -438,6 +446,8 @@ class Capture:
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
+        if self.by is By.MANIFEST and not absent and self._is_less(merged, claimed):
+            absent = complete.unasked(study, claimed, named | there)
         found = [*merged, *rest, *absent]
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
@@ -447,13 +457,32 @@ class Capture:
         caught: Sequence[Series],
         lists: Mapping[str, complete.Listed],
         totals: Mapping[str, int],
+        unasked: Sequence[Series],
     ) -> list[Series]:
         """What the viewer showed, held against what lists and the page itself say."""
         found = [self._judged(series, lists, totals) for series in caught]
         there = {series.series_instance_uid for series in found}
-        absent = complete.missing(study, lists, there)
+        absent = [*complete.missing(study, lists, there), *unasked]
         broken = complete.broken(study, len(self._catch.broken))
         return [*(found if absent else self._counted(study, found)), *absent, *broken]
+
+    def _claims(self, study: str) -> claims.Claims:
+        """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
+        if self.by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
+            return claims.Claims()
+        ours = {
+            uid: one.header
+            for uid, one in self._catch.objects.items()
+            if one.header.study_instance_uid == study
+        }
+        return claims.claims(self._catch.manifests, self._catch.sources, ours)
+
+    def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
+        """Whether a rule gives fewer series, or images, than lists claim beside it."""
+        if self._guess is not None and self._guess.rule.is_flat:
+            counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
+            return sum(len(series.instances) for series in merged) < sum(counts)
+        return len(merged) < len(claimed.counts) + len(claimed.absent)
 
     def _judged(
         self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]

@@ -14,23 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from scraper.capture.catch import Catch, Manifest, text
+from scraper.capture.claims import Claims
 from scraper.capture.learn import Record, records
+from scraper.capture.tallies import COUNT, EARLIER, STUDY_KEY
 from scraper.evidence import Evidence
 from scraper.model import Header, Problem, Series
 
 _UID: Final = re.compile(r"[0-2](\.\d+){4,}")
-_COUNT: Final = re.compile(
-    r"^(image|img|inst(ance)?|slice|frame|file|pic(ture)?|object|obj|sop|dcm|dicom)s?_?(count|cnt|num|total|amount|quantity)s?$"
-    r"|^(count|cnt|total|amount|quantity)(of)?_?(image|img|inst|slice|frame|file|pic|object|sop)?\w*$"
-    r"|^(number|num|no)_?of_?(series_?related_?)?(image|inst|slice|frame|file|pic|object)\w*$",
-    re.IGNORECASE,
-)
-_EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
-_STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w*?(date|time)$", re.IGNORECASE)
-_STUDY_KEY: Final = re.compile(
-    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
-    re.IGNORECASE,
-)
 
 
 @dataclass(slots=True)
@@ -100,7 +90,7 @@ def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
     """Whether the list says that an entry is of another study than those entries that are known to be ours."""
     for name, value in record.fields.items():
         mine = {one.fields[name] for one in ours if name in one.fields}
-        is_key = mine == {study} or (len(mine) == 1 and _STUDY_KEY.search(name) is not None)
+        is_key = mine == {study} or (len(mine) == 1 and STUDY_KEY.search(name) is not None)
         if is_key and value not in mine:
             return True
     return False
@@ -206,24 +196,6 @@ def _of_series(counts: Sequence[int]) -> list[int]:
     return list(counts)
 
 
-def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
-    """What lists state of each of their entries, an array each: how many images a series has, perhaps; no lists of studies."""
-    for manifest in manifests:
-        arrays: dict[tuple[str | int, ...], list[Record]] = defaultdict(list)
-        for record in records(manifest.value):
-            arrays[record.array].append(record)
-        for array in arrays.values():
-            names = {name for record in array for name in record.own}
-            keys = {name for name in names if _STUDY_KEY.search(name) or _STUDY_DATE.search(name)}
-            if any(len({record.fields.get(name) for record in array}) > 1 for name in keys):
-                continue
-            for name in sorted(name for name in names if _COUNT.search(name)):
-                said = [record.fields.get(name, "") for record in array]
-                if all(count.isdecimal() for count in said):
-                    yield [int(count) for count in said if int(count)]
-                    break
-
-
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
     """The series that a list names and of which nothing came; those said to hold nothing are none.
 
@@ -245,6 +217,25 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
             )
         )  # fmt: skip
     return absent
+
+
+def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]:
+    """The series that a list names by ids of its own and of which nothing came.
+
+    Args:
+        study: the link's.
+        claimed: what such lists say.
+        known: every value by which something came, is asked for, or is missing already.
+    """
+    lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
+    for values, count in claimed.absent:
+        if not values.intersection(seen):
+            seen |= values
+            key = f"claimed-{len(found) + 1}"
+            found.append(
+                Series(study, "", key=key, expected=count, left_out=lost, evidence=Evidence.MANIFEST)
+            )
+    return found
 
 
 def broken(study: str, entries: int) -> list[Series]:
@@ -288,7 +279,7 @@ def _read(
             known = strangers | ours | others | {study}
             kept = [one for one in without_others(column, mine, study) if one.fields[name] not in known]
             unnamed = _instances(kept, name, series_of, found)
-            if not any(_EARLIER.search(str(step)) for step in group[0].shape):
+            if not any(EARLIER.search(str(step)) for step in group[0].shape):
                 yield from unnamed
 
 
@@ -301,7 +292,7 @@ def _count(
     for head in heads.values():
         came[head.series_instance_uid] += 1
         frames[head.series_instance_uid] += head.frames or 1
-    for field_name in sorted({one for record in column for one in record.own if _COUNT.search(one)}):
+    for field_name in sorted({one for record in column for one in record.own if COUNT.search(one)}):
         counts = {
             record.fields[name]: int(record.fields[field_name])
             for record in column
@@ -357,7 +348,7 @@ __all__ = [
     "lists",
     "missing",
     "of_another",
-    "tallies",
+    "unasked",
     "unmet",
     "with_entries",
     "without_others",
