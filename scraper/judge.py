@@ -58,6 +58,7 @@ def study(
         known: what earlier runs knew of it.
     """
     checked = [one for _, one in collected.saved]
+    series = [_only_seen(one, collected) for one in series]
     there = Counter(saved.header.series_instance_uid for saved, _ in collected.saved)
     merged = earlier.merge(known, series, _expected(collected, series), collected.uid_of_series, there)
     losses = _losses(collected, merged.series)
@@ -70,6 +71,18 @@ def study(
         return judged
     counts = replace(judged.result.counts, expected=merged.stated)
     return replace(judged, result=replace(judged.result, counts=counts))
+
+
+def _only_seen(series: Series, collected: Collected) -> Series:
+    """A series that a recipe could not count, where the numbers of its images do not run from 1 without a gap."""
+    if series.evidence is not None or all(one.code != "count-unknown" for one in series.left_out):
+        return series
+    uid = collected.uid_of_series.get(series.name, series.name)
+    heads = [saved.header for saved, _ in collected.saved if saved.header.series_instance_uid == uid]
+    if len(heads) > 1 and {head.instance_number for head in heads} == set(range(1, len(heads) + 1)):
+        return series
+    rest = tuple(one for one in series.left_out if one.code != "count-unknown")
+    return replace(series, left_out=rest, evidence=Evidence.SIGHT)
 
 
 def _assembled(

@@ -70,6 +70,19 @@ def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     ]
 
 
+def test_verdicts_1_one_series_is_held_against_what_the_page_states():
+    (held,) = complete.unmet([series("s0", 10)], [], 26, 1)
+    assert (held.expected, held.evidence) == (26, Evidence.VIEWER)
+
+
+def test_verdicts_1_counts_of_a_list_that_came_are_named_where_nothing_else_counts():
+    seen = [series("s0", 5, Evidence.SIGHT), series("s1", 4, Evidence.SIGHT)]
+    held = complete.unmet(seen, [], 0, 2, [[1, 12, 8]])
+    assert [one.values["stated"] for one in held[0].left_out] == [21]
+    numbered = [series("s0", 5), series("s1", 4)]
+    assert complete.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
+
+
 def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
     held = complete.unmet([series("s0", 10)], [], 0, 3)
     assert [one.evidence for one in held] == [Evidence.SIGHT]

@@ -524,7 +524,7 @@ class Capture:
                 return held
         if driver is None:
             return found
-        return complete.unmet(found, shown, driver.stated, driver.rows)
+        return complete.unmet(found, shown, driver.stated, driver.rows, self._tallies())
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""

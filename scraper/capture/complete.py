@@ -161,7 +161,9 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     return [*judged_by_list, *absent]
 
 
-def unmet(found: Sequence[Series], counts: Sequence[int], stated: int, rows: int) -> list[Series]:
+def unmet(
+    found: Sequence[Series], counts: Sequence[int], stated: int, rows: int, tallies: Sequence[Sequence[int]] = ()
+) -> list[Series]:  # fmt: skip
     """Series that the page's counts could not be matched with: what they state and did not come is named with the first.
 
     Args:
@@ -169,6 +171,7 @@ def unmet(found: Sequence[Series], counts: Sequence[int], stated: int, rows: int
         counts: of the entries of the page's series list.
         stated: the largest number of images that the page states.
         rows: entries of its list; where there are more than series came, nothing was seen to its end.
+        tallies: counts of lists that came; what was only seen is held against them, too.
     """
     series = list(found)
     if rows > len(series):
@@ -178,9 +181,13 @@ def unmet(found: Sequence[Series], counts: Sequence[int], stated: int, rows: int
         ]
     known = sum(max(one.expected or 0, len(one.instances)) for one in series)
     most = max(sum(_of_series(counts)), stated)
+    if any(one.evidence is Evidence.SIGHT for one in series):
+        most = max(most, *(sum(tally) for tally in tallies), 0)
     is_judged_better = all(one.evidence is not None and one.evidence > Evidence.VIEWER for one in series)
     if not series or is_judged_better or most <= known:
         return series
+    if len(series) == 1:
+        return [replace(series[0], expected=most, evidence=Evidence.VIEWER)]
     received = sum(len(one.instances) for one in series)
     problem = Problem("count-unmet", values={"stated": most, "received": received})
     return [replace(series[0], left_out=(*series[0].left_out, problem)), *series[1:]]
