@@ -104,6 +104,8 @@ def _assembled(
         ordered = [files[place] for place in assemble.order([one.header for one in files])]
         own = tuple(one for one in problems if one.series_instance_uid == uid)
         row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
+        if row.evidence is None:
+            row = replace(row, evidence=_evidence(collected, series, files))
         rows.append(row)
         if ordered:
             layout[_free(series_folder_name(row.number, row.description), layout)] = ordered
@@ -119,6 +121,18 @@ def _assembled(
         sum(saved.size for saved, _ in collected.saved), _common_error(collected),
     )  # fmt: skip
     return Judged(result, layout, _by_instance(problems))
+
+
+def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Saved]) -> Evidence | None:
+    """What files were judged by whose series no list names: that of the list that named the files."""
+    if collected.counted is not None:
+        return Evidence.PACKAGE
+    names = {
+        collected.series_of.get(name)
+        for saved in files[:1]
+        for name in (saved.header.sop_instance_uid, saved.key.partition("/")[2])
+    }
+    return next((one.evidence for one in series if one.name in names), None)
 
 
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
