@@ -50,6 +50,14 @@ def test_verdicts_1_one_image_of_a_list_of_three_series(kind):
     )  # a single entry is no proof of its own
 
 
+def test_verdicts_1_a_list_of_which_other_images_came_than_it_names_is_of_something_else():
+    heads = [head(f"{SCOUT}.{n}") for n in range(1, 4)]
+    sources = {IMAGE + "a1b2c3": heads[0].sop_instance_uid} | {
+        f"https://film.test/next/{n}": one.sop_instance_uid for n, one in enumerate(heads[1:])
+    }
+    assert claimed([{"k": "a1b2c3"}, {"k": "d4e5f6"}, {"k": "0718aa"}], sources, heads) == ({}, [])
+
+
 def test_verdicts_1_one_entry_that_is_no_list_of_images_completes_nothing():
     value = {"hospitals": [{"code": "a1b2c3"}], "presets": [{"id": "a1b2c3", "windows": [{"w": 400}]}]}
     assert claimed(value, {IMAGE + "a1b2c3": ONE.sop_instance_uid}, [ONE]) == ({}, [])

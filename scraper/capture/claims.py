@@ -85,7 +85,8 @@ class _List:
 
     def looks_like_series(self) -> bool:
         """Whether its entries have counts or lists of their own, or are called series."""
-        named = (*self.entries[0].shape, *self.entries[0].own)
+        first = self.entries[0]
+        named = (*first.shape, *first.own, *(first.fields[name][:40] for name in first.own))
         return any(self.count(entry) is not None for entry in self.entries[:50]) or any(
             _SERIES.search(str(step)) for step in named
         )
@@ -194,6 +195,8 @@ def _of_images(
         series = {heads[uid].series_instance_uid for entry in group for uid in hit.get(entry.place, ())}
         if len(series) == 1:
             uid, there = series.pop(), sum(entry.place in hit for entry in group)
+            if sum(head.series_instance_uid == uid for head in heads.values()) > there:
+                continue  # some of it came without an entry: the list is of something else
             if there > 1 or len(group) > there:  # a single entry proves nothing
                 found.counts[uid] = max(len(group), found.counts.get(uid, 0))
         elif not series and not any(

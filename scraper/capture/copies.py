@@ -10,23 +10,17 @@ import filecmp
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 from scraper.capture.recognise import Object
 from scraper.model import Problem, Series
+from scraper.protocols.fidelity import fidelity
 
-_LOSSY: Final = frozenset(
-    f"1.2.840.10008.1.2.4.{last}"
-    for last in (50, 51, 81, 91, 93, 100, 101, 102, 103, 104, 105, 106, 107, 108, 112, 203)
-)
 Rank = tuple[int, bool, int]  # pixels of the matrix, whether lossless, bytes
 
 
 def rank(found: Object) -> Rank:
     """What a copy is compared by."""
-    header = found.header
-    pixels = (header.rows or 0) * (header.columns or 0)
-    return pixels, header.transfer_syntax_uid not in _LOSSY, found.path.stat().st_size
+    return (*fidelity(found.header), found.path.stat().st_size)
 
 
 class Copies:
