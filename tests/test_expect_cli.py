@@ -164,8 +164,9 @@ def test_verdicts_1_only_seen_is_amber_in_the_report(language):
     problem = {"code": "judged-by-sight", "message": "收到 1 幅", "instances": []}
     row = {"uid": "1.2", "number": 1, "description": "", "modality": "CT", "expected": None, "saved": 1,
            "origin": "original", "status": "incomplete", "problems": [problem]}  # fmt: skip
-    document = {"source": "x", "status": "incomplete", "exit_code": 7, "provider": "universal", "series": [row], "problems": [],
-                "output": None, "study": {"uid": "1", "date": "", "modality": "", "description": "", "patient_name": ""}}  # fmt: skip
+    study = {"uid": "1", "date": "", "modality": "", "description": "", "patient_name": ""}
+    document = {"source": "x", "status": "incomplete", "exit_code": 7, "provider": "universal", "series": [row],
+                "problems": [], "output": None, "study": study}  # fmt: skip
     page = "".join(report_page.page("l", [Entry((1,), "", "x", lambda: Outcome(document))], language))
     assert "<figcaption class=seen>" in page
     assert "class='state incomplete'" in page
