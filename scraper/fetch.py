@@ -39,6 +39,7 @@ from scraper.model import (
     ZipMember,
 )
 from scraper.protocols import sniff, zip_archive
+from scraper.protocols.headers import merged
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
 
@@ -262,7 +263,7 @@ class Fetcher:
         missing = False
         try:
             for accept in wado_rs.INSTANCE_ACCEPTS:
-                request = Request(source.url, headers={**source.headers, "Accept": accept})
+                request = Request(source.url, headers=merged(source.headers, {"Accept": accept}))
                 response = await self._send(request, answer)
                 if response.status in (400, 406, 415):
                     continue

@@ -14,12 +14,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import claims, complete, promote, stated, talk, tallies
+from scraper.capture import claims, complete, promote, siblings, stated, talk, tallies
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
+from scraper.capture.prepare import preparations
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
@@ -39,6 +40,9 @@ from scraper.session.traffic import Exchange
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows
 TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
+MAX_TRIALS: Final = (
+    4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+)
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -100,6 +104,9 @@ class Capture:
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
         self._dropped: set[Template] = set()
+        self._failed: Counter[Template | None] = (
+            Counter()
+        )  # how often asking by it failed; None: all guesses of one request
 
     @property
     def catch(self) -> Catch:
@@ -241,7 +248,9 @@ class Capture:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
         if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
             return True
-        return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
+        if self._driver is None or (self._driver.entries and sum(self._driver.entries) == rule.count):
+            return False
+        return not rule.tells_apart(await self._driver.series_shown())
 
     def _tallies(self) -> list[list[int]]:
         return list(tallies.tallies(self._catch.manifests))
@@ -299,7 +308,10 @@ class Capture:
         exchanges = self._session.traffic.exchanges
         guesses = explanations(self._catch, exchanges)
         while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
-            if guess.rule.template in self._dropped or await self._shows_more(guess.rule):
+            template = guess.rule.template
+            if self._failed[template] >= TRIES or (guess.trials and self._failed[None] >= MAX_TRIALS):
+                continue
+            if template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
             if self._catch.copies.gives_less(guess.brought, self._catch.objects):
                 self._dropped.add(guess.rule.template)
@@ -309,12 +321,15 @@ class Capture:
                     self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
                 )
             except CloudfilmError:
+                self._failed[template] += 1
+                self._failed[None] += bool(guess.trials)
                 continue
             if series and not (guess.rule.is_flat and self._leaves_out(guess.rule, series)):
                 self._guess = guess
                 return series
             if not series:
-                self._dropped.add(guess.rule.template)
+                self._dropped.add(template)
+                self._failed[None] += bool(guess.trials)
         return []
 
     def _leaves_out(self, rule: Rule, found: Sequence[Series]) -> bool:
@@ -326,10 +341,44 @@ class Capture:
         lists = complete.lists(self._catch.manifests, self._catch, study)
         return bool(complete.missing(study, lists, there))
 
+    def _told(self, study: str) -> siblings.Expected:
+        """What lists make expected of which a value stands in an image's request or answer."""
+        exchanges = self._session.traffic.exchanges
+        found = siblings.images(exchanges, self._catch, study)
+        if self.by is By.MANIFEST and self._guess is not None:
+            rule, brought = self._guess.rule, self._guess.brought
+            for place, addresses in rule.addresses.items():
+                known = next(
+                    (
+                        self._catch.objects[brought[one]]
+                        for one in addresses
+                        if brought.get(one) in self._catch.objects
+                    ),
+                    None,
+                )
+                series = known.header.series_instance_uid if known else f"list-{place}"
+                found += [siblings.Image(one, series, one) for one in addresses]
+        return siblings.expected(self._catch.manifests, exchanges, found)
+
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
-        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh.filled)
+        before = preparations(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
+        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
+        if not await self._stands_trial(guess, asker):
+            return []
         return self._explained(guess, guess.brought, asker.source)
+
+    async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
+        """Whether other values of the list bring an image each, one of this study among them, and none had before."""
+        known = set(guess.brought.values())
+        ours = {
+            self._catch.objects[uid].header.study_instance_uid for uid in known if uid in self._catch.objects
+        }
+        heads = [await asker.brings(key) for key in guess.trials]
+        fresh = {head.sop_instance_uid for head in heads} - known
+        return len(fresh) == len(heads) and (
+            not heads or any(head.study_instance_uid in ours for head in heads)
+        )
 
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""
@@ -418,18 +467,19 @@ class Capture:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
-        claimed = self._claims(study)
+        told, claimed = self._told(study), self._claims(study)
         named = {
             uid for one in lists.values() for uid in (one.uid, *one.instances)
         }  # their own lists are read above
-        for uid, count in claimed.counts.items():
-            listed = lists.setdefault(uid, complete.Listed(uid))
-            listed.count = max(count, listed.count or 0)
+        for uid, count in (*told.counts.items(), *claimed.counts.items()):
+            if self.by is not By.DICOMWEB:
+                listed = lists.setdefault(uid, complete.Listed(uid))
+                listed.count = max(listed.count or 0, count)
         if not caught and not self._listed:
             return []  # counts alone are no series
         if not self._listed:
             unasked = complete.unasked(study, claimed, named)
-            return self._watched(study, caught, lists, totals, unasked)
+            return self._watched(study, caught, lists, totals, told, unasked)
         by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
@@ -446,9 +496,11 @@ class Capture:
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
-        if self.by is By.MANIFEST and not absent and self._is_less(merged, claimed):
-            absent = complete.unasked(study, claimed, named | there)
         found = [*merged, *rest, *absent]
+        if self.by is By.MANIFEST:
+            is_less = not absent and self._is_less(merged, claimed)
+            unasked = complete.unasked(study, claimed, named | there) if is_less else []
+            found += _most_absent(_absent(study, told, found), unasked)
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
     def _watched(
@@ -457,14 +509,17 @@ class Capture:
         caught: Sequence[Series],
         lists: Mapping[str, complete.Listed],
         totals: Mapping[str, int],
+        told: siblings.Expected,
         unasked: Sequence[Series],
     ) -> list[Series]:
         """What the viewer showed, held against what lists and the page itself say."""
         found = [self._judged(series, lists, totals) for series in caught]
         there = {series.series_instance_uid for series in found}
-        absent = [*complete.missing(study, lists, there), *unasked]
+        absent = complete.missing(study, lists, there)
         broken = complete.broken(study, len(self._catch.broken))
-        return [*(found if absent else self._counted(study, found)), *absent, *broken]
+        held = [*(found if absent else self._counted(study, found)), *absent]
+        shown = sum(not one.instances for one in held) - len(absent)
+        return [*held, *_most_absent(_absent(study, told, held), unasked[shown:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
@@ -546,6 +601,23 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     """One of several examinations that could not be brought; what it is known by."""
     why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
     return Problem("fetch-failed", (name,), {"why": why})
+
+
+def _absent(study: str, told: siblings.Expected, found: Sequence[Series]) -> list[Series]:
+    """The entries of a list of which nothing came, beyond those that are missing already."""
+    missing = sum(not one.instances for one in found)
+    return [
+        Series(
+            study, "", key=f"sibling-{place}", expected=count,
+            left_out=(Problem("missing-series", (label,) if label else ()),), evidence=Evidence.MANIFEST,
+        )
+        for place, (label, count) in enumerate(told.absent, 1)
+    ][missing:]  # fmt: skip
+
+
+def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
+    """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
+    return max(some, key=lambda absent: (len(absent), sum(one.expected or 0 for one in absent)))
 
 
 def _of_records(rule: Rule) -> set[str]:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from scraper.capture import marks, stated
+from scraper.capture import entries, marks, stated
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
@@ -46,6 +46,7 @@ MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
 DRIVE_S: Final = 1200.0
 PERSON_S: Final = 600.0
 MAX_SERIES: Final = 80
+VAIN_S: Final = 60.0  # for all of a viewer of which nothing came
 VAIN: Final = 2  # entries that bring nothing, after which a list is none of series
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
@@ -78,12 +79,13 @@ class Driver:
         self._catch = catch
         self._enough = enough
         self._clicked: set[str] = set()
-        self._until = time.monotonic() + DRIVE_S
+        self._until = self._end = time.monotonic() + DRIVE_S
         self._leafer = Leafer(window, self.look, enough, self._until)
         self._form = Form(session, window, self.text)
         self._packager = Packager(window, self.look, self._words, self._click, self.text)
         self.choices = 0
         self._is_held = False
+        self._is_vain = False  # a stack was leafed through, and nothing came
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
         self.rows = 0  # entries of its series list
@@ -198,9 +200,7 @@ class Driver:
 
     async def series_shown(self) -> int:
         """How many entries of a series list the viewer shows; 0 where it shows none."""
-        return len(
-            {mark.text for mark in await self._marks("series") if mark.text and not is_never(mark.text)}
-        )
+        return len({mark.text for mark in await self._series() if mark.text})
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
@@ -269,29 +269,35 @@ class Driver:
         """
         await marks.unfold(self._window)
         await self._note_entries()
-        if await self._scroll() or await self._play_listed() or await self._play_chosen():
-            return
-        await self._play_next()
+        if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
+            self._until = self._leafer.until = min(self._until, time.monotonic() + VAIN_S)
+        if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
+            await self._play_next()
+            if self._catch.size and not self._leafer.works:
+                await self._scroll()
+        await self._note_entries()
 
     async def _play_listed(self) -> bool:
         """The series of a list, one after another; True where there is enough."""
-        seen: set[str] = set()
+        opened = entries.Opened()
         first: Mark | None = None
         for _ in range(MAX_SERIES):
-            fresh = [one for one in await self._marks("series") if not one.away and not is_never(one.text)]
-            fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
+            fresh = opened.fresh(one for one in await self._series() if not one.away)
             if not fresh or time.monotonic() > self._until:
                 break
-            before = self._catch.size
-            seen.add(f"{fresh[0].mark} {fresh[0].text}")
-            if await self._open(fresh[0], is_first=len(seen) == 1):
+            before, face = self._catch.size, await self._face()
+            mark, place = fresh[0]
+            opened.note(mark, place)
+            if await self._open(mark, is_first=len(opened) == 1):
                 return True
-            if len(seen) == 1 and self._catch.size == before:
-                first = fresh[0]
-            elif await self._scroll():
+            if len(opened) == 1 and self._catch.size == before:
+                first = mark
+                continue
+            is_dead = self._catch.size == before and face == await self._face()
+            if not is_dead and await self._scroll(mark.text):
                 return True
         if first is not None and await self._click(first):
-            return await self._came() or await self._scroll()
+            return await self._came() or await self._scroll(first.text)
         return False
 
     async def _play_chosen(self) -> bool:
@@ -331,7 +337,7 @@ class Driver:
         """
         before = self._catch.size
         stage = await self.stage()
-        for way in (1, 2, 0)[: 1 if is_first and before else 3]:
+        for way in (1, 2, 0)[: 1 if self._is_vain or (is_first and before) else 3]:
             if way:
                 done = await marks.click(self._window, mark, times=way)
             else:
@@ -339,22 +345,41 @@ class Driver:
             if done and await self._came():
                 return True
             if self._catch.size > before:
+                self._go_on()
                 break
         return False
 
-    async def _scroll(self) -> bool:
-        """Forward to the end of the stack, then back to its beginning; True where there is enough."""
+    def _go_on(self) -> None:
+        """Something came after all."""
+        self._until = self._leafer.until = max(self._until, self._end)
+        self._is_vain = False
+
+    async def _scroll(self, entry: str = "") -> bool:
+        """Forward to the end of the stack, then back to its beginning; True where there is enough.
+
+        Args:
+            entry: the wording of the list's entry that was just opened.
+        """
         stage = await self.stage()
-        if stage is None:
+        if stage is None or (self._is_vain and not self._catch.size):
             return False
         before = set(self._catch.objects)
         is_whole = True  # scrolled to both ends
+        total = await self._total()
+        count = (
+            total
+            if total is not None
+            else entries.count_of(entry)
+            if entry
+            else next(iter(self.entries), None)
+        )
         for forward in (True, False):
-            if await self._leafer.leaf(stage["x"], stage["y"], forward=forward):
+            if await self._leafer.leaf(stage, forward=forward, count=count):
                 return True
             is_whole = is_whole and self._leafer.is_at_end
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
+        self._is_vain = not self._catch.size
         await self._note_total(before)
         if is_whole and (shown := self._shown(before)):
             self.scrolled.add(shown)
@@ -379,24 +404,36 @@ class Driver:
         ]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
-    async def stage(self) -> dict[str, float] | None:
-        """The middle of the largest picture, in the page's coordinates."""
+    async def stage(self) -> marks.Stage | None:
+        """Where the largest picture stands, in the page's coordinates."""
         return await marks.stage(self._window)
+
+    async def _face(self) -> tuple[str, bytes]:
+        """What the page looks like about its picture: with another series shown, it looks another way."""
+        stage = await self.stage()
+        return await self._leafer.face(stage["x"], stage["y"]) if stage else ("", b"")
+
+    async def _series(self) -> list[Mark]:
+        """The entries of the viewer's series list, whatever their tags."""
+        found = await marks.found(self._window, "series", entries.names(self._catch))
+        return [one for one in found if not is_never(one.text)]
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
-        marked = await self._marks("series")
-        shown = {mark.text for mark in marked if mark.text and not mark.away and not is_never(mark.text)}
-        self.rows = len(shown)
-        page = await self.text()
-        self.entries = stated.entries([mark.text for mark in marked if mark.text in shown], page)
+        shown, page = await self._series(), await self.text()
+        self.rows = max(self.rows, len({mark.text for mark in shown if mark.text and not mark.away}))
+        self.entries = entries.counts(shown, page) or self.entries
         self.stated = max(self.stated, stated.largest(page))
 
+    async def _total(self) -> int | None:
+        """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
+        return max(stated.totals(await self.text()), default=None)
+
     async def _note_total(self, before: set[str]) -> None:
-        """The viewer's own count of the series that was just shown, where it says one; of several, the largest."""
-        totals, shown = stated.totals(await self.text()), self._shown(before)
-        if totals and shown:
-            self.totals[shown] = max(*totals, self.totals.get(shown, 0))
+        """The viewer's own count of the series that was just shown."""
+        total, shown = await self._total(), self._shown(before)
+        if total is not None and shown:
+            self.totals[shown] = max(total, self.totals.get(shown, 0))
 
     async def text(self) -> str:
         """What the page says, with its frames."""

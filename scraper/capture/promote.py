@@ -23,6 +23,7 @@ from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, Se
 from scraper.link import is_private
 from scraper.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
 from scraper.protocols import sniff, wado_rs
+from scraper.protocols.headers import merged
 from scraper.schema import decode_text
 from scraper.session import Response, Session
 from scraper.session.traffic import WEBSOCKET_OUT, Exchange
@@ -207,7 +208,7 @@ class DicomWeb:
                 return list(found.values())
 
     async def _json(self, url: str) -> list[Mapping[str, Any]]:
-        headers = {**self._service.headers, "Accept": wado_rs.JSON_ACCEPT}
+        headers = merged(self._service.headers, {"Accept": wado_rs.JSON_ACCEPT})
         response = await self._ask(Request(url, headers=headers))
         self._told_more = "299" in response.headers.get("warning", "")
         if response.status == 204:
@@ -243,7 +244,7 @@ class DicomWeb:
         for accept in wado_rs.INSTANCE_ACCEPTS:
             try:
                 response = await self._judged(
-                    Request(source.url, headers={**source.headers, "Accept": accept})
+                    Request(source.url, headers=merged(source.headers, {"Accept": accept}))
                 )
             except CorruptInstance as err:
                 refused = err

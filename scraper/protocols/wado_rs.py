@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import multipart, zip_archive
+from scraper.protocols.headers import merged
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
 INSTANCE_ACCEPTS: Final = (
@@ -178,7 +179,7 @@ async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[s
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
-    answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
+    answer = await ask(Request(url, headers=merged(source.headers, {"Accept": JSON_ACCEPT})))
     try:
         found = json.loads(answer.body)
     except ValueError as err:
@@ -194,7 +195,7 @@ async def _frames(source: WadoRs, ask: Ask, wanted: range) -> list[bytes]:
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
         try:
-            answer = await ask(Request(url, headers={**source.headers, "Accept": accept}))
+            answer = await ask(Request(url, headers=merged(source.headers, {"Accept": accept})))
         except CorruptInstance as err:
             refused = err
             continue

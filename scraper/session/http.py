@@ -23,6 +23,7 @@ from scraper.errors import (
     UnusableLink,
 )
 from scraper.model import Request
+from scraper.protocols.headers import cookie_pairs, merged, taken, without
 from scraper.session.pace import Pace
 from scraper.session.response import Response
 from scraper.settings import ConnectTo, Settings
@@ -180,7 +181,7 @@ class Http:
         passed: list[str] = []
         while True:
             if request.sign:
-                headers.update(request.sign())
+                headers = merged(headers, request.sign())
             sent = Request(url, method, headers, body)
             response = await self._once(sent, into, limit, on_bytes)
             location = response.headers.get("location", "")
@@ -192,14 +193,10 @@ class Http:
             target = urljoin(url, location)
             await self.check_hop(url, target)
             if urlsplit(target).hostname != urlsplit(url).hostname:
-                headers = {
-                    name: value
-                    for name, value in headers.items()
-                    if name.lower() not in ("authorization", "cookie")
-                }
+                headers = without(headers, "authorization", "cookie")
             if response.status == 303 or (response.status in (301, 302) and method == "POST"):
                 method, body = "GET", None
-                headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+                headers = without(headers, "content-type")
             url = target
 
     async def check_hop(self, url: str, target: str) -> None:
@@ -239,6 +236,11 @@ class Http:
 
         url = request.url
         host = urlsplit(url).hostname or ""
+        headers = merged(self._headers, request.headers)
+        own = cookie_pairs(
+            taken(headers, "Cookie") or ""
+        )  # into the jar, which writes the one header of that name
+        self.add_cookies([Cookie(name, value, host) for name, value in own.items()])
         async with self._pace.turn(host):
             with _disk_errors(into):
                 sink = _Sink(into, limit or (2**62 if into else MAX_IN_MEMORY), on_bytes)
@@ -247,7 +249,7 @@ class Http:
                     answer = await self._client.request(
                         request.method,  # type: ignore[arg-type]  # a Literal of all methods there
                         quote(url, safe="!#$%&'()*+,/:;=?@[]~"),
-                        headers={**self._headers, **request.headers},
+                        headers=headers,
                         data=request.body,
                         quote=False,
                         content_callback=sink.take,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.http import Cookie
 from scraper.settings import ConnectTo, Settings
 
@@ -92,10 +93,10 @@ async def opened(
     from websockets.typing import Origin, Subprotocol
 
     host = urlsplit(url).hostname or ""
-    sent = dict(headers)
-    if jar := cookie_header(cookies, url):
+    sent = without(merged(headers), *OF_THE_HANDSHAKE)
+    if jar := joined_cookies(taken(sent, "Cookie") or "", cookie_header(cookies, url)):
         sent["Cookie"] = jar
-    origin, agent = sent.pop("Origin", None), sent.pop("User-Agent", None)
+    origin, agent = taken(sent, "Origin"), taken(sent, "User-Agent")
     try:
         connection = await connect(
             url,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper.errors import CloudfilmError, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.model import Request
+from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
@@ -209,7 +210,7 @@ class Window:
             SiteUnreachable: no answer, or the page is not allowed to ask there.
         """
         host = urlsplit(request.url).hostname or ""
-        headers = {**request.headers, **(request.sign() if request.sign else {})}
+        headers = merged(request.headers, request.sign() if request.sign else None)
         body = None if request.body is None else base64.b64encode(request.body).decode()
         asked = {"url": request.url, "method": request.method, "headers": headers, "body": body}
         seen = len(self.traffic.exchanges)
