@@ -18,6 +18,7 @@ from scraper.cli_options import (
     Answer,
     Browser,
     ConnectToOption,
+    Expect,
     Headed,
     Insecure,
     Jobs,
@@ -34,6 +35,7 @@ from scraper.cli_options import (
     Source,
     Timeout,
     Verbose,
+    ask_for_count,
     asker,
     complain,
     settings_of,
@@ -141,14 +143,14 @@ def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
     jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, insecure: Insecure = False,
-    connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False, quiet: Quiet = False,
-    verbose: Verbose = 0, lang: Lang = None,
+    connect_to: ConnectToOption = None, proxy: Proxy = "", expect: Expect = None, as_json: Json = False,
+    quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
         provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
-        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, expect=expect,
         verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources(source, settings, as_json=as_json, listing=False)
@@ -159,13 +161,14 @@ def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
     timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    expect: Expect = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, verbosity=-1 if quiet else verbose,
+        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, expect=expect,
+        verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources([source], settings, as_json=as_json, listing=True)
 
@@ -195,6 +198,9 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
                         result = replace(result, diagnostic=path)
                     if settings.verbosity > 0:
                         traffic(run.log, talk)
+            if not listing and run.may_ask(result):
+                received = ask_for_count(settings, result.counts.saved)
+                result = run.expected(result, received) if received else result
             codes.append(result.exit_code)
             _print(result)
 

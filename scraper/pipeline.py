@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, judge, registry, verify
+from scraper import document, expectation, judge, registry, verify
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
@@ -24,6 +24,7 @@ from scraper.opening import Opener, by_study, listed
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.settings import Settings
+from scraper.store import REPORT, disk, write_whole
 
 T = TypeVar("T")
 
@@ -100,7 +101,32 @@ class Run:
             return job.result(err)
         finally:
             self.log = job.log
-        return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
+        error = only_error(job.studies, urlsplit(job.link).hostname or "")
+        if error is None and self.settings.expect is not None and job.studies:
+            is_partial = bool(self.settings.series)
+            await asyncio.to_thread(_expect, job, self.settings.expect, is_partial=is_partial)
+        return job.result(error)
+
+    def may_ask(self, result: Result) -> bool:
+        """Whether a person could say how many images there are, and nobody else does."""
+        is_open = self.settings.interactive and self.settings.expect is None
+        return is_open and result.error is None and expectation.is_open(result.studies)
+
+    def expected(self, result: Result, count: int) -> Result:
+        """The result, and the reports on the disk, judged by how many images a person says there are.
+
+        Raises:
+            DiskFull, NotWritable: the disk refuses.
+        """
+        job = Job(
+            result.source,
+            link=result.link,
+            provider=result.provider,
+            via=result.via,
+            studies=list(result.studies),
+        )
+        _expect(job, count, is_partial=bool(self.settings.series))
+        return replace(job.result(), seconds=result.seconds)
 
     async def survey(self, given: str) -> Result:
         """Say what there is behind one source; downloads nothing."""
@@ -111,6 +137,8 @@ class Run:
                 for found in by_study(opened_link).values():
                     series = [one for one in found if isinstance(one, Series)]
                     job.studies.append(judge.survey(series, found[0].study))
+                if self.settings.expect is not None and job.studies:
+                    job.studies = expectation.announced(job.studies, self.settings.expect)
         except CloudfilmError as err:
             return job.result(err)
         finally:
@@ -145,6 +173,19 @@ class Run:
         async with AsyncExitStack() as stack:
             session = await self._opener.session(Owner(provider, matched, listed=False), stack)
             return await work(session, await listed(provider, matched, session))
+
+
+def _expect(job: Job, count: int, *, is_partial: bool) -> None:
+    """Judge a source by how many images a person says there are, and say so in the reports on the disk.
+
+    Where only some series were asked for, the number is of these, and the reports, which are of all, stay.
+    """
+    job.studies = expectation.held(job.studies, count)
+    for study in job.studies:
+        if study.output is not None and not is_partial:
+            path = study.output / REPORT
+            with disk(path):
+                write_whole(path, document.amended(path, replace(job, studies=[study]).result()))
 
 
 async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen

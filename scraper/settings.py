@@ -94,6 +94,9 @@ class Settings:
     connect_to: tuple[ConnectTo, ...] = ()
     proxy: str = field(default="", repr=False)  # may hold a password
     language: Language = Language.EN
+    expect: int | None = (
+        None  # images that the viewer or the paper says there are, of all that a source gives
+    )
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, promote, siblings, talk
+from scraper.capture import claims, complete, promote, siblings, stated, talk, tallies
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
@@ -31,6 +31,7 @@ from scraper.errors import (
     SiteChanged,
     UnknownViewer,
 )
+from scraper.evidence import Evidence
 from scraper.link import ShareLink
 from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
@@ -164,13 +165,13 @@ class Capture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         driver = await self._driven()
-        found = self._series(driver.totals)
+        found = self._found(driver)
         if not found and self._phone and await self._wants_a_phone(driver):
             window = await self._session.window()
             await window.as_phone(self._phone, *PHONE_SCREEN)
             await window.open(self._link.url)
             driver = await self._driven()
-            found = self._series(driver.totals)
+            found = self._found(driver)
         if found:
             return found
         said = await driver.text()
@@ -180,10 +181,21 @@ class Capture:
             raise driver.refusal
         if self._catch.broken:
             raise CorruptInstance(what=self._catch.broken[0])
-        stage = await driver.stage()
-        if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
+        if await self._shows_pictures(driver):
             raise NotOriginalDicom(host=self._link.host)
         raise UnknownViewer(link=self._link.redacted)
+
+    async def _shows_pictures(self, driver: Driver) -> bool:
+        """Whether the page shows a film, and what it received for that is no DICOM.
+
+        A page that counts images shows them on whatever stage it has; of any other page the stage must be large.
+        """
+        stage, came = await driver.stage(), self._catch.pictures
+        if stage is None:
+            return False
+        if driver.entries or driver.stated or stated.totals(await driver.text()):
+            return bool(came.real or came.small or came.opaque)
+        return bool(came.real) and stage["size"] >= STAGE_PIXELS
 
     async def _driven(self) -> Driver:
         """The viewer, brought up and shown through."""
@@ -241,7 +253,7 @@ class Capture:
         return not rule.tells_apart(await self._driver.series_shown())
 
     def _tallies(self) -> list[list[int]]:
-        return list(complete.tallies(self._catch.manifests))
+        return list(tallies.tallies(self._catch.manifests))
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
@@ -301,6 +313,9 @@ class Capture:
                 continue
             if template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
+            if self._catch.copies.gives_less(guess.brought, self._catch.objects):
+                self._dropped.add(guess.rule.template)
+                continue
             try:
                 series = await (
                     self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
@@ -430,6 +445,10 @@ class Capture:
         named = [uid for uid in counts if uid in self._hints()]
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
+    def _found(self, driver: Driver) -> list[Series]:
+        """Every series, with what is to be said of the copies of its images."""
+        return [self._catch.copies.named(one, self._catch.objects) for one in self._series(driver.totals)]
+
     def _series(self, totals: dict[str, int]) -> list[Series]:
         """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
@@ -438,68 +457,131 @@ class Capture:
         if not caught and not self._listed:
             return []  # counts on a page of which no image came are no study
         if self.by is By.RECIPE:
-            service = complete.Judged.SERVICE.said()
             return [
                 replace(
-                    one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, service)
+                    series,
+                    instances=tuple(map(self._nearest, series.instances)),
+                    evidence=series.evidence or Evidence.SERVICE,
                 )
-                for one in self._listed
+                for series in self._listed
             ]
         if self.by is By.DICOMWEB:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
-        told = self._told(study)
-        for uid, count in told.counts.items():
+        told, claimed = self._told(study), self._claims(study)
+        named = {
+            uid for one in lists.values() for uid in (one.uid, *one.instances)
+        }  # their own lists are read above
+        for uid, count in (*told.counts.items(), *claimed.counts.items()):
             if self.by is not By.DICOMWEB:
                 listed = lists.setdefault(uid, complete.Listed(uid))
                 listed.count = max(listed.count or 0, count)
+        if not caught and not self._listed:
+            return []  # counts alone are no series
         if not self._listed:
-            found = [
-                complete.judged(
-                    one,
-                    lists.get(one.series_instance_uid),
-                    totals.get(one.series_instance_uid),
-                    package=self._is_packed(one),
-                )
-                for one in caught
-            ]
-            there = {one.series_instance_uid for one in found}
-            absent = complete.missing(study, lists, there) if found else []
-            broken = complete.broken(study, len(self._catch.broken)) if found else []
-            held = [*(found if absent else self._counted(study, found)), *absent]
-            return [*held, *_absent(study, told, held), *broken]
-        by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
+            unasked = complete.unasked(study, claimed, named)
+            return self._watched(study, caught, lists, totals, told, unasked)
+        by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
-                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said()),
-                expected=_most(one.expected, lists.get(one.series_instance_uid)),
+                series, instances=tuple(map(self._nearest, series.instances)), evidence=by,
+                expected=_most(series.expected, lists.get(series.series_instance_uid)),
             )
-            for one in self._listed
+            for series in self._listed
         ]  # fmt: skip
         names = {instance.sop_instance_uid for one in merged for instance in one.instances}
-        rest = (
-            []
-            if self.by is By.MANIFEST
-            else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
-        )
+        rest = [] if self.by is By.MANIFEST else [replace(one, evidence=by) for one in _left(caught, names)]
+        if self.by is By.WADO_URI:
+            merged = [self._as_asked(series, lists, totals) for series in merged]
         there = {one.series_instance_uid for one in (*merged, *rest)} | names | self._named_by_rule()
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
-        found += _absent(study, told, found) if self.by is By.MANIFEST else []
+        if self.by is By.MANIFEST:
+            is_less = not absent and self._is_less(merged, claimed)
+            unasked = complete.unasked(study, claimed, named | there) if is_less else []
+            found += _most_absent(_absent(study, told, found), unasked)
         return found if self.by is By.MANIFEST else promote.numbered(found)
+
+    def _watched(
+        self,
+        study: str,
+        caught: Sequence[Series],
+        lists: Mapping[str, complete.Listed],
+        totals: Mapping[str, int],
+        told: siblings.Expected,
+        unasked: Sequence[Series],
+    ) -> list[Series]:
+        """What the viewer showed, held against what lists and the page itself say."""
+        found = [self._judged(series, lists, totals) for series in caught]
+        there = {series.series_instance_uid for series in found}
+        absent = complete.missing(study, lists, there)
+        broken = complete.broken(study, len(self._catch.broken))
+        held = [*(found if absent else self._counted(study, found)), *absent]
+        shown = sum(not one.instances for one in held) - len(absent)
+        return [*held, *_most_absent(_absent(study, told, held), unasked[shown:]), *broken]
+
+    def _claims(self, study: str) -> claims.Claims:
+        """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
+        if self.by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
+            return claims.Claims()
+        ours = {
+            uid: one.header
+            for uid, one in self._catch.objects.items()
+            if one.header.study_instance_uid == study
+        }
+        return claims.claims(self._catch.manifests, self._catch.sources, ours)
+
+    def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
+        """Whether a rule gives fewer series, or images, than lists claim beside it."""
+        if self._guess is not None and self._guess.rule.is_flat:
+            counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
+            return sum(len(series.instances) for series in merged) < sum(counts)
+        return len(merged) < len(claimed.counts) + len(claimed.absent)
+
+    def _judged(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        uid = series.series_instance_uid
+        scrolled = self._driver.scrolled if self._driver is not None else set()
+        return complete.judged(
+            series,
+            lists.get(uid),
+            totals.get(uid),
+            is_packed=self._is_packed(series),
+            is_scrolled=uid in scrolled,
+        )
+
+    def _as_asked(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
+        named = promote.named_objects(self._exchanges, [one.value for one in self._catch.manifests])
+        if {instance.sop_instance_uid for instance in series.instances} <= named:
+            return series
+        heads = {uid: one.header for uid, one in self._catch.objects.items()}
+        numbered = tuple(
+            replace(one, number=heads[one.sop_instance_uid].instance_number)
+            if one.sop_instance_uid in heads
+            else one
+            for one in series.instances
+        )
+        return self._judged(replace(series, instances=numbered), lists, totals)
 
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes = {len(one.instances) for one in found}
-        shown = self._driver.entries if self._driver else []
+        driver = self._driver
+        shown = driver.entries if driver else []
         for counts in (shown, *(one for one in self._tallies() if sizes.intersection(one))):
             held = complete.with_entries(study, found, counts)
             if held != found:
                 return held
-        return found
+        if driver is None:
+            return found
+        return complete.unmet(found, shown, driver.stated, driver.rows, self._tallies())
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
@@ -529,10 +611,15 @@ def _absent(study: str, told: siblings.Expected, found: Sequence[Series]) -> lis
     return [
         Series(
             study, "", key=f"sibling-{place}", expected=count,
-            left_out=(complete.Judged.MANIFEST.said(), Problem("missing-series", (label,) if label else ())),
+            left_out=(Problem("missing-series", (label,) if label else ()),), evidence=Evidence.MANIFEST,
         )
         for place, (label, count) in enumerate(told.absent, 1)
     ][missing:]  # fmt: skip
+
+
+def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
+    """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
+    return max(some, key=lambda absent: (len(absent), sum(one.expected or 0 for one in absent)))
 
 
 def _of_records(rule: Rule) -> set[str]:

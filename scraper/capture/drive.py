@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from scraper.capture import entries, marks
+from scraper.capture import entries, marks, stated
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
@@ -20,7 +20,6 @@ from scraper.capture.marks import Mark
 from scraper.capture.package import Packager
 from scraper.capture.wording import (
     CHOICE,
-    COUNTER,
     ENTRY,
     EXPIRED,
     HISTORY,
@@ -88,7 +87,10 @@ class Driver:
         self._is_vain = False  # a stack was leafed through, and nothing came
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
+        self.rows = 0  # entries of its series list
+        self.stated = 0  # the largest number of images that its page states in so many words
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
+        self.scrolled: set[str] = set()  # Series Instance UIDs of stacks that were scrolled to both ends
 
     async def look(self) -> int:
         """Take in what came; gives how much of it is new."""
@@ -365,6 +367,7 @@ class Driver:
         if stage is None or (self._is_vain and not self._catch.size):
             return False
         before = set(self._catch.objects)
+        is_whole = True  # scrolled to both ends
         total = await self._total()
         count = (
             total
@@ -376,11 +379,22 @@ class Driver:
         for forward in (True, False):
             if await self._leafer.leaf(stage, forward=forward, count=count):
                 return True
+            is_whole = is_whole and self._leafer.is_at_end
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._catch.size
         await self._note_total(before)
+        if is_whole and (shown := self._shown(before)):
+            self.scrolled.add(shown)
         return False
+
+    def _shown(self, before: set[str]) -> str:
+        """The Series Instance UID of the series that is shown: that of what came since, else of what came last."""
+        objects = self._catch.objects
+        fresh = {one.header.series_instance_uid for uid, one in objects.items() if uid not in before}
+        if not fresh and objects:
+            fresh = {next(reversed(objects.values())).header.series_instance_uid}
+        return fresh.pop() if len(fresh) == 1 else ""
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """Whether what was just shown bears the numbers from 1 on without a gap."""
@@ -409,21 +423,20 @@ class Driver:
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
-        self.entries = entries.counts(await self._series(), await self.text()) or self.entries
+        shown, page = await self._series(), await self.text()
+        self.rows = max(self.rows, len({mark.text for mark in shown if mark.text and not mark.away}))
+        self.entries = entries.counts(shown, page) or self.entries
+        self.stated = max(self.stated, stated.largest(page))
 
     async def _total(self) -> int | None:
-        """The viewer's own count of the series that it shows, where it says one."""
-        totals = {int(total) for at, total in COUNTER.findall(await self.text()) if 0 < int(at) <= int(total)}
-        return totals.pop() if len(totals) == 1 else None
+        """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
+        return max(stated.totals(await self.text()), default=None)
 
     async def _note_total(self, before: set[str]) -> None:
         """The viewer's own count of the series that was just shown."""
-        fresh = {
-            one.header.series_instance_uid for uid, one in self._catch.objects.items() if uid not in before
-        }
-        total = await self._total()
-        if total is not None and len(fresh) == 1:
-            self.totals[fresh.pop()] = total
+        total, shown = await self._total(), self._shown(before)
+        if total is not None and shown:
+            self.totals[shown] = max(total, self.totals.get(shown, 0))
 
     async def text(self) -> str:
         """What the page says, with its frames."""

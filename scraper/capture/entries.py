@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from scraper.capture import stated
 from scraper.capture.catch import Catch, text
 from scraper.capture.counted import COUNT
 from scraper.capture.marks import Mark
-from scraper.capture.wording import COUNTED, COUNTED_ALONE, is_never
+from scraper.capture.wording import is_never
 
 MAX_NAMES: Final = 200
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
@@ -65,8 +66,8 @@ def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
 
 def count_of(said: str) -> int | None:
     """How many images an entry says that it has; None where it does not."""
-    match = COUNTED.search(said)
-    return int(next(number for number in match.groups() if number)) if match else None
+    count = stated.count_of(said)
+    return count.total if count else None
 
 
 def counts(marks: Sequence[Mark], page: str) -> list[int]:
@@ -76,10 +77,7 @@ def counts(marks: Sequence[Mark], page: str) -> list[int]:
         marks: the list's entries.
         page: what the page says, for a list that is none of those known by their markup.
     """
-    shown = [mark.text for mark in marks if not mark.away and not is_never(mark.text)]
-    if not any(COUNTED.search(said) for said in shown):
-        shown = [line for line in page.splitlines() if COUNTED_ALONE.search(line)]
-    found = [count for said in shown if (count := count_of(said))]
+    found = stated.entries([mark.text for mark in marks if not mark.away and not is_never(mark.text)], page)
     most = max(found, default=0)
     if len(found) > 2 and sum(found) == 2 * most:
         found.remove(most)

@@ -115,6 +115,7 @@ class Leafer:
         self._unmoved = 0  # stacks that were to be moved before anything worked
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
+        self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
 
     async def leaf(self, stage: marks.Stage, *, forward: bool, count: int | None = None) -> bool:
         """To the end of the stack whose picture stands there, or back to its beginning.
@@ -132,23 +133,26 @@ class Leafer:
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self.face(x, y)
+        self.is_at_end = False
         for means in self._order(count, forward=forward):
-            moved = idle = ahead = 0
+            moved = idle = ahead = still = 0
             tries = PROVEN if self._works else 1 if means in SWIPES else TRIED
             while idle < (PROVEN if moved else tries) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
                 if not await self._step(means, stage, forward=forward, first=not moved and not idle):
                     break
                 if await self._brought(seen, GLANCE_S if ahead else STEP_S):
-                    self._works, moved, idle, ahead = means, moved + 1, 0, 0
+                    self._works, moved, idle, ahead, still = means, moved + 1, 0, 0, 0
                     if await self._enough():
                         return True
                     continue
                 before, face = face, await self.face(x, y)
+                still = still + 1 if face == before else 0
                 if face != before and ahead < AHEAD:
                     moved, ahead = moved + 1, ahead + 1
                 else:
                     idle += 1
+            self.is_at_end = means is self._works and still >= TRIED
             if moved:
                 break
         return False

@@ -316,6 +316,13 @@ def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
     return any(address not in asked for address in named)
 
 
+def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[str]:
+    """SOP Instance UIDs that a text or a list names by their WADO-URI address; what was only asked for is not among them."""
+    asked = {one.url for one in exchanges}
+    addresses = (*(one for one in _addresses(exchanges) if one not in asked), *_of_lists(lists))
+    return {uid for address in addresses for _, _, uid, _ in _wado(html.unescape(address), "")}
+
+
 def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
     """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
     for fields in (each for value in lists for each in naming.contexts(value)):
