@@ -477,8 +477,6 @@ class Capture:
             if self.by is not By.DICOMWEB:
                 listed = lists.setdefault(uid, complete.Listed(uid))
                 listed.count = max(listed.count or 0, count)
-        if not caught and not self._listed:
-            return []  # counts alone are no series
         if not self._listed:
             unasked = complete.unasked(study, claimed, named)
             return self._watched(study, caught, lists, totals, told, unasked)
