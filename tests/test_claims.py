@@ -4,7 +4,8 @@ import pytest
 
 from scraper.capture import complete
 from scraper.capture.catch import SENT, Manifest
-from scraper.capture.claims import claims
+from scraper.capture.claims import claims, falls_short
+from scraper.capture.learn import Record, Rule, Template
 from scraper.evidence import Evidence
 from scraper.model import Header
 
@@ -135,3 +136,28 @@ def test_verdicts_1_a_count_below_what_came_is_another_kind_of_count():
     sources = {f"{IMAGE}a1b2c3&n={n}": one.sop_instance_uid for n, one in enumerate(heads)}
     value = [{"id": "a1b2c3", "count": 1}, {"id": "d4e5f6", "count": 2}]
     assert claimed(value, sources, heads) == ({}, [None])
+
+
+@pytest.mark.parametrize(
+    ("rows", "short"),
+    [
+        ([{"id": "a", "imageCount": 1}, {"id": "b", "imageCount": 12}], True),
+        ([{"id": "a", "total": "8"}], True),
+        ([{"id": "a", "imageNum": 1}, {"id": "b", "imageNum": 2}], False),
+        ([{"id": "a", "frameCount": 30}, {"id": "b", "frameCount": 30}], False),
+        ([{"id": "a", "imageCount": 1}, {"id": "b", "imageCount": 1}], False),
+        ([{"id": "a", "rows": 512}], False),
+    ],
+    ids=["counts", "texts", "places", "frames", "one each", "no counts"],
+)
+def test_verdicts_1_a_rule_that_gives_one_image_of_each_series_is_none(rows, short):
+    records = {
+        f"https://film.test/{row['id']}": Record(
+            {k: str(v) for k, v in row.items()}, frozenset(row), ("list", at)
+        )
+        for at, row in enumerate(rows)
+    }
+    assert (
+        falls_short(Rule(Template(("", ""), (("id", 0),)), {("list",): tuple(records)}, 2, records=records))
+        is short
+    )

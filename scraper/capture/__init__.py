@@ -313,7 +313,8 @@ class Capture:
                 continue
             if template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
-            if self._catch.copies.gives_less(guess.brought, self._catch.objects):
+            gives_less = self._catch.copies.gives_less(guess.brought, self._catch.objects)
+            if gives_less or claims.falls_short(guess.rule):
                 self._dropped.add(guess.rule.template)
                 continue
             try:
@@ -500,7 +501,7 @@ class Capture:
         if self.by is By.MANIFEST:
             is_less = not absent and self._is_less(merged, claimed)
             unasked = complete.unasked(study, claimed, named | there) if is_less else []
-            found += _most_absent(_absent(study, told, found), unasked)
+            found += _most_absent(_absent(study, told, found, there), unasked)
         return found if self.by is By.MANIFEST else promote.numbered(found)
 
     def _watched(
@@ -519,7 +520,8 @@ class Capture:
         broken = complete.broken(study, len(self._catch.broken))
         held = [*(found if absent else self._counted(study, found)), *absent]
         shown = sum(not one.instances for one in held) - len(absent)
-        return [*held, *_most_absent(_absent(study, told, held), unasked[shown:]), *broken]
+        came = there | {instance.sop_instance_uid for one in found for instance in one.instances}
+        return [*held, *_most_absent(_absent(study, told, held, came), unasked[shown:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
@@ -603,15 +605,18 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     return Problem("fetch-failed", (name,), {"why": why})
 
 
-def _absent(study: str, told: siblings.Expected, found: Sequence[Series]) -> list[Series]:
+def _absent(
+    study: str, told: siblings.Expected, found: Sequence[Series], there: Collection[str]
+) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
     missing = sum(not one.instances for one in found)
+    absent = [(label, count) for label, count in told.absent if label not in there]
     return [
         Series(
             study, "", key=f"sibling-{place}", expected=count,
             left_out=(Problem("missing-series", (label,) if label else ()),), evidence=Evidence.MANIFEST,
         )
-        for place, (label, count) in enumerate(told.absent, 1)
+        for place, (label, count) in enumerate(absent, 1)
     ][missing:]  # fmt: skip
 
 

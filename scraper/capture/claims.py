@@ -16,7 +16,8 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scraper.capture.catch import SENT, Manifest
-from scraper.capture.learn import Path, Record, records
+from scraper.capture.counted import PLACES
+from scraper.capture.learn import Path, Record, Rule, records
 from scraper.capture.tallies import COUNT, EARLIER, is_of_studies
 from scraper.model import Header
 
@@ -27,6 +28,8 @@ _STEM: Final = re.compile(r"([\w\-]+)\.[A-Za-z]\w{1,4}(?![\w.])")  # of a file's
 _IMAGES: Final = re.compile(
     r"im(a?g|age)|inst|slice|file|pic|object|sop|frame|list|items|urls|影像|图", re.IGNORECASE
 )
+_FRAMES: Final = re.compile(r"frame", re.IGNORECASE)  # those of one image
+_PLACE: Final = re.compile(r"(num|number|no)$", re.IGNORECASE)  # an image's own number, where they run on
 _SERIES: Final = re.compile(r"series|xulie|xl\b|序列", re.IGNORECASE)
 
 
@@ -90,6 +93,24 @@ class _List:
         return any(self.count(entry) is not None for entry in self.entries[:50]) or any(
             _SERIES.search(str(step)) for step in named
         )
+
+
+def falls_short(rule: Rule) -> bool:
+    """Whether a rule gives one image for each entry of a list whose entries say that they have several."""
+    records = [record for record in rule.records.values() if not PLACES & record.own]
+    for name in sorted({name for record in records for name in record.own}):
+        if not COUNT.search(name) or _FRAMES.search(name):
+            continue
+        values = [record.fields[name] for record in records if name in record.own]
+        if not all(value.isdecimal() for value in values):
+            continue
+        numbers = sorted(int(value) for value in values)
+        is_place = _PLACE.search(name) is not None and numbers == list(
+            range(numbers[0], numbers[0] + len(numbers))
+        )
+        if numbers[-1] > 1 and not is_place:
+            return True
+    return False
 
 
 def _below(lengths: Mapping[Path, int]) -> dict[Path, int]:
@@ -210,4 +231,4 @@ def _own(entry: Record) -> frozenset[str]:
     return frozenset(entry.fields[name] for name in entry.own if len(entry.fields[name]) >= SHORTEST)
 
 
-__all__ = ["Claims", "claims"]
+__all__ = ["Claims", "claims", "falls_short"]
