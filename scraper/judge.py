@@ -15,6 +15,7 @@ from scraper.model import Counts, Header, Origin, Problem, Saved, Series, Series
 from scraper.store import series_folder_name
 from scraper.verify import Checked
 
+_SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
 NOT_PICTURES = frozenset(
     ("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", "")
 )
@@ -58,7 +59,7 @@ def study(
         known: what earlier runs knew of it.
     """
     checked = [one for _, one in collected.saved]
-    series = [_only_seen(one, collected) for one in series]
+    series = [each for one in series for each in _one_of_each(_only_seen(one, collected), collected)]
     there = Counter(saved.header.series_instance_uid for saved, _ in collected.saved)
     merged = earlier.merge(known, series, _expected(collected, series), collected.uid_of_series, there)
     losses = _losses(collected, merged.series)
@@ -71,6 +72,30 @@ def study(
         return judged
     counts = replace(judged.result.counts, expected=merged.stated)
     return replace(judged, result=replace(judged.result, counts=counts))
+
+
+def _one_of_each(series: Series, collected: Collected) -> list[Series]:
+    """A list without series of which each entry gave an image of another one: it names series, and their images nobody counts.
+
+    Radiographs are told apart in this way; slices never are.
+    """
+    if series.evidence is not Evidence.MANIFEST or series.expected is not None or not series.key:
+        return [series]
+    heads = [
+        saved.header
+        for saved, _ in collected.saved
+        if series.name
+        in (
+            collected.series_of.get(saved.header.sop_instance_uid),
+            collected.series_of.get(saved.key.partition("/")[2]),
+        )
+    ]
+    uids = {head.series_instance_uid for head in heads}
+    if len(heads) < 2 or len(uids) < len(heads) or any(head.modality not in _SLICED for head in heads):
+        return [series]
+    own = collected.uid_of_series.get(series.name, series.name)
+    seen = replace(series, evidence=Evidence.SIGHT)
+    return [seen, *(Series("", uid, evidence=Evidence.SIGHT) for uid in sorted(uids - {own}))]
 
 
 def _only_seen(series: Series, collected: Collected) -> Series:
@@ -188,7 +213,8 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         uid = collected.uid_of_series.get(one.name, one.name)
         found.extend(replace(each, series_instance_uid=uid) for each in one.left_out)
         if one.evidence is not None:
-            found.append(judged_by(one.evidence, uid, len(one.instances)))
+            there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
+            found.append(judged_by(one.evidence, uid, there))
     if collected.twice:
         found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:

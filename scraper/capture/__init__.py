@@ -610,7 +610,10 @@ def _absent(
 ) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
     missing = sum(not one.instances for one in found)
-    absent = [(label, count) for label, count in told.absent if label not in there]
+    # what is listed by its UID is read by ``complete.lists``, which knows another study's
+    absent = [
+        (label, count) for label, count in told.absent if label not in there and not _UID.fullmatch(label)
+    ]
     return [
         Series(
             study, "", key=f"sibling-{place}", expected=count,

@@ -236,7 +236,7 @@ def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]
     """
     lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
     for values, count in claimed.absent:
-        if not values.intersection(seen):
+        if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
             seen |= values
             key = f"claimed-{len(found) + 1}"
             found.append(
