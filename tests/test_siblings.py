@@ -107,6 +107,15 @@ def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
     trials = lone.trials(rule, asked)
     assert trials[0] == asked.replace(ids(A)[0], ids(B)[0])
     assert asked not in trials
+    assert sum(one.rpartition("=")[2] in ids(B) for one in trials) > 1 or value is FLAT
+
+
+def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
+    counts = {"series": [{"id": one, "images": size} for one, size in SIZES.items()]}
+    asked = f"{SITE}/i?id={A}&no=1&token=t"
+    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", counts)], [asked])
+    assert rule.count == 21
+    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(lone.trials(rule, asked))
 
 
 def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():

@@ -369,16 +369,22 @@ class Capture:
         return self._explained(guess, guess.brought, asker.source)
 
     async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
-        """Whether other values of the list bring an image each, one of this study among them, and none had before."""
-        known = set(guess.brought.values())
-        ours = {
-            self._catch.objects[uid].header.study_instance_uid for uid in known if uid in self._catch.objects
-        }
-        heads = [await asker.brings(key) for key in guess.trials]
-        fresh = {head.sop_instance_uid for head in heads} - known
-        return len(fresh) == len(heads) and (
-            not heads or any(head.study_instance_uid in ours for head in heads)
-        )
+        """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+
+        A list whose every entry brings an image of another series is one of series, seen by their first images.
+        """
+        objects = self._catch.objects
+        heads = [objects[uid].header for uid in set(guess.brought.values()) if uid in objects]
+        ours = {head.study_instance_uid for head in heads}
+        if not guess.trials:
+            return True
+        for key in guess.trials:
+            head = await asker.brings(key)
+            if any(head.sop_instance_uid == known.sop_instance_uid for known in heads):
+                return False
+            heads.append(head)
+        same = [head.series_instance_uid for head in heads if head.study_instance_uid in ours]
+        return len(set(same)) < len(same)
 
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""
