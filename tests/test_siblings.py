@@ -7,7 +7,7 @@ import pytest
 from scraper.capture import lone, siblings, tie
 from scraper.capture.catch import Manifest
 from scraper.capture.fresh import Fresh
-from scraper.capture.prepare import preparations
+from scraper.capture.prepare import preparations, staging
 from scraper.session.traffic import WEBSOCKET_IN, Exchange
 
 SITE = "https://film.test"
@@ -141,7 +141,9 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
             Exchange(url, "fetch"),
         ]
     (rule, *_) = lone.rules(manifests, asked)
-    (found,) = preparations(exchanges, rule, dict(zip(asked, "12", strict=True)), Fresh(()))
+    brought = dict(zip(asked, "12", strict=True))
+    (found,) = preparations(exchanges, rule, brought, Fresh(()))
+    assert staging(exchanges, rule, brought, Fresh(())).is_late
     record = rule.records[f"{SITE}/i?id={ids(C)[5]}"]
     request = found.request(record, Fresh(()))
     assert (request.url, request.method) == (f"{SITE}/prepare", "POST")

@@ -20,7 +20,7 @@ from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
-from scraper.capture.prepare import preparations
+from scraper.capture.prepare import staging
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
@@ -361,7 +361,7 @@ class Capture:
         return siblings.expected(self._catch.manifests, exchanges, found)
 
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
-        before = preparations(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
+        before = staging(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
         asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
         if not await self._stands_trial(guess, asker):
