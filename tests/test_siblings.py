@@ -7,7 +7,7 @@ import pytest
 from scraper.capture import lone, siblings, tie
 from scraper.capture.catch import Manifest
 from scraper.capture.fresh import Fresh
-from scraper.capture.prepare import preparations
+from scraper.capture.prepare import preparations, staging
 from scraper.session.traffic import WEBSOCKET_IN, Exchange
 
 SITE = "https://film.test"
@@ -107,6 +107,15 @@ def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
     trials = lone.trials(rule, asked)
     assert trials[0] == asked.replace(ids(A)[0], ids(B)[0])
     assert asked not in trials
+    assert sum(one.rpartition("=")[2] in ids(B) for one in trials) > 1 or value is FLAT
+
+
+def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
+    counts = {"series": [{"id": one, "images": size} for one, size in SIZES.items()]}
+    asked = f"{SITE}/i?id={A}&no=1&token=t"
+    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", counts)], [asked])
+    assert rule.count == 21
+    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(lone.trials(rule, asked))
 
 
 def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
@@ -132,7 +141,9 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
             Exchange(url, "fetch"),
         ]
     (rule, *_) = lone.rules(manifests, asked)
-    (found,) = preparations(exchanges, rule, dict(zip(asked, "12", strict=True)), Fresh(()))
+    brought = dict(zip(asked, "12", strict=True))
+    (found,) = preparations(exchanges, rule, brought, Fresh(()))
+    assert staging(exchanges, rule, brought, Fresh(())).is_late
     record = rule.records[f"{SITE}/i?id={ids(C)[5]}"]
     request = found.request(record, Fresh(()))
     assert (request.url, request.method) == (f"{SITE}/prepare", "POST")

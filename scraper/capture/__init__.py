@@ -20,7 +20,7 @@ from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
-from scraper.capture.prepare import preparations
+from scraper.capture.prepare import staging
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
@@ -362,7 +362,7 @@ class Capture:
         return siblings.expected(self._catch.manifests, exchanges, found)
 
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
-        before = preparations(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
+        before = staging(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
         asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
         if not await self._stands_trial(guess, asker):
@@ -370,16 +370,22 @@ class Capture:
         return self._explained(guess, guess.brought, asker.source)
 
     async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
-        """Whether other values of the list bring an image each, one of this study among them, and none had before."""
-        known = set(guess.brought.values())
-        ours = {
-            self._catch.objects[uid].header.study_instance_uid for uid in known if uid in self._catch.objects
-        }
-        heads = [await asker.brings(key) for key in guess.trials]
-        fresh = {head.sop_instance_uid for head in heads} - known
-        return len(fresh) == len(heads) and (
-            not heads or any(head.study_instance_uid in ours for head in heads)
-        )
+        """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+
+        A list whose every entry brings an image of another series is one of series, seen by their first images.
+        """
+        objects = self._catch.objects
+        heads = [objects[uid].header for uid in set(guess.brought.values()) if uid in objects]
+        ours = {head.study_instance_uid for head in heads}
+        if not guess.trials:
+            return True
+        for key in guess.trials:
+            head = await asker.brings(key)
+            if any(head.sop_instance_uid == known.sop_instance_uid for known in heads):
+                return False
+            heads.append(head)
+        same = [head.series_instance_uid for head in heads if head.study_instance_uid in ours]
+        return len(set(same)) < len(same)
 
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""

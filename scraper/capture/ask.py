@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from scraper import assemble
 from scraper.capture.catch import SENT, asked_by
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Record
-from scraper.capture.prepare import Preparation
+from scraper.capture.prepare import Staging
 from scraper.capture.promote import own_headers
 from scraper.capture.recognise import DICOM, Object, Recogniser
 from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
@@ -47,7 +47,7 @@ class Asker:
         new_file: gives a name in the spool that nobody uses.
         fresh: writes what a request has anew.
         records: request → the list's entry that it was made of.
-        preparations: what the page asked for before images.
+        staging: what the page asked for before images, and whether images came only at a later try.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Asker:
         new_file: Callable[[], Path],
         fresh: Fresh | None = None,
         records: Mapping[str, Record] | None = None,
-        preparations: Sequence[Preparation] = (),
+        staging: Staging | None = None,
     ) -> None:
         headers = own_headers(sample)
         if sample.request_body and "content-type" in sample.request_headers:
@@ -71,7 +71,7 @@ class Asker:
         self._fresh = fresh or Fresh(())
         self._filled = self._fresh.filled
         self._records = records or {}
-        self._preparations = preparations
+        self._staging = staging or Staging()
         self._prepared: dict[tuple[str, bytes | None], asyncio.Task[None]] = {}
         self._through_page = False
         self._one = asyncio.Lock()  # the page's answers are told apart by their address
@@ -105,7 +105,7 @@ class Asker:
 
     def source(self, asked: str) -> Source:
         """The source of one learnt request."""
-        if self._how.is_bare and not self._through_page and not self._preparations:
+        if self._how.is_bare and not self._through_page and not self._staging:
             return WadoUri(self._filled(asked), self._how.headers)
 
         async def ask() -> Path:
@@ -122,7 +122,7 @@ class Asker:
         try:
             return await self._once(asked)
         except (MissingInstances, CorruptInstance):
-            if not await self._is_prepared(asked):
+            if not (await self._is_prepared(asked) or self._staging.is_late):
                 raise
         for pause_s in STAGING_PAUSES_S:
             try:
@@ -134,7 +134,7 @@ class Asker:
     async def _is_prepared(self, asked: str) -> bool:
         """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
         record = self._records.get(asked)
-        requests = [one.request(record, self._fresh) for one in self._preparations] if record else []
+        requests = [one.request(record, self._fresh) for one in self._staging.preparations] if record else []
         known = [one for one in requests if one is not None]
         for request in known:
             key = (request.url, request.body)

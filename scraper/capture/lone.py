@@ -6,31 +6,37 @@ with other values of the list before it is believed.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from scraper.capture import learn
+from scraper.capture import counted, learn
 from scraper.capture.catch import Manifest
-from scraper.capture.learn import Record, Rule
+from scraper.capture.learn import Path, Record, Rule
 
 SHORTEST_ID: Final = 6  # characters; shorter values stand in any request by chance
+Reader = Callable[[Any], Iterable[Record]]
 MAX_REQUESTS: Final = 3  # of the viewer's that a rule is sought for
 
 
 def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]:
-    """Every rule that a single request suggests, those with ids alone before those with short values, the largest first."""
+    """Every rule that a single request suggests: of places that a list counts, of ids alone, of short values."""
+    counts = partial(counted.places, asked=requested)
     found: dict[tuple[str, ...], Rule] = {}
-    for is_strict in (True, False):
-        some = _rules(manifests, requested, is_strict=is_strict)
+    kinds: tuple[tuple[Reader, bool], ...] = ((counts, False), (learn.records, True), (learn.records, False))
+    for read, is_strict in kinds:
+        some = _rules(manifests, requested, read, is_strict=is_strict)
         for rule in sorted(some, key=lambda one: one.count, reverse=True):
             found.setdefault(tuple(rule.records), rule)
     return list(found.values())
 
 
-def _rules(manifests: Sequence[Manifest], requested: Sequence[str], *, is_strict: bool) -> Iterator[Rule]:
-    for url, group in learn.groups(manifests, learn.records):
+def _rules(
+    manifests: Sequence[Manifest], requested: Sequence[str], read: Reader, *, is_strict: bool
+) -> Iterator[Rule]:
+    for url, group in learn.groups(manifests, read):
         if len(group) < 2:
             continue
         once = _once(group)
@@ -47,13 +53,20 @@ def _rules(manifests: Sequence[Manifest], requested: Sequence[str], *, is_strict
 
 
 def _once(group: Sequence[Record]) -> dict[str, frozenset[str]]:
-    """Field → its values that are an id, and stand in one record alone."""
+    """Field → its values that are an id, and stand in one record alone; in one entry, where its images are counted."""
     names = {name for record in group for name in record.own}
-    counts = {name: Counter(one.fields[name] for one in group if name in one.own) for name in names}
-    return {
-        name: frozenset(value for value, times in count.items() if times == 1 and len(value) >= SHORTEST_ID)
-        for name, count in counts.items()
-    }
+    found = {}
+    for name in names:
+        entries: dict[str, set[Path]] = defaultdict(set)
+        for one in group:
+            if name in one.own:
+                entries[one.fields[name]].add(
+                    one.place[:-2] if counted.PLACES.issubset(one.own) else one.place
+                )
+        found[name] = frozenset(
+            value for value, places in entries.items() if len(places) == 1 and len(value) >= SHORTEST_ID
+        )
+    return found
 
 
 def _stands(value: str, address: str) -> bool:
@@ -64,7 +77,10 @@ def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_s
     """The rule of one template, where every record of the list fills it, and no two alike."""
     for template in learn.templates(_ids(record) if is_strict else record, address, url):
         rule = learn.proven(template, group, (address,), 1)
-        if rule is not None and rule.count == len(rule.records) > 1:
+        is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(
+            record.own
+        )
+        if rule is not None and is_placed and rule.count == len(rule.records) > 1:
             return rule
     return None
 
@@ -75,18 +91,17 @@ def _ids(record: Record) -> Record:
 
 
 def trials(rule: Rule, seen: str) -> list[str]:
-    """Requests of a rule that prove it: the one after what was seen, and one of another array.
+    """Requests that prove a rule: what follows the one that was seen; the first two and the last two of the longest array.
 
     Args:
         rule: the guess.
         seen: the request that it was made from.
     """
     keys = list(rule.records)
-    at = keys.index(seen) if seen in keys else -1
-    found = [keys[(at + 1) % len(keys)]]
-    mine = rule.records[seen].array if seen in rule.records else None
-    found += [key for key, record in rule.records.items() if record.array != mine][-1:]
-    return list(dict.fromkeys(key for key in found if key != seen))
+    longest = max(rule.addresses.values(), key=len)
+    following = keys[(keys.index(seen) + 1) % len(keys)]
+    found = dict.fromkeys((following, *longest[:2], *longest[-2:]))
+    return [key for key in found if key != seen]
 
 
 __all__ = ["rules", "trials"]

@@ -21,6 +21,7 @@ from scraper.session.traffic import Exchange
 
 SHORTEST: Final = 4  # characters of a value that tells entries apart
 MAX_PREPARATIONS: Final = 4
+NOT_THERE: Final = (202, 404, 410, 425)  # what sites answer while an image is being staged
 NO_CALLS: Final = ("document", "image", "stylesheet", "script", "font", "media", "manifest", "download")
 
 
@@ -40,6 +41,24 @@ class Preparation:
         kind = self.sample.request_headers.get("content-type", "")
         headers = merged(own_headers(self.sample), {"content-type": kind} if kind and body else None)
         return Request(url, self.sample.method, headers, body.encode() if body else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How a site makes images ready; ``is_late``: one that was not there came at a later try."""
+
+    preparations: tuple[Preparation, ...] = ()
+    is_late: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether an image that is not there may still come."""
+        return bool(self.preparations) or self.is_late
+
+
+def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh) -> Staging:
+    """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
+    gone = {fresh.blanked(asked_by(one)) for one in exchanges if one.method and one.status in NOT_THERE}
+    return Staging(tuple(preparations(exchanges, rule, brought, fresh)), not gone.isdisjoint(brought))
 
 
 def preparations(
@@ -101,4 +120,4 @@ def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Ma
     return True
 
 
-__all__ = ["Preparation", "preparations"]
+__all__ = ["Preparation", "Staging", "preparations", "staging"]
