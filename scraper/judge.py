@@ -244,7 +244,13 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:
-    """Gaps in a stack, worth saying and no more where the site itself leaves out as many objects of that series."""
+    """What is wrong across files, without what the losses say already.
+
+    Gaps in a stack are worth saying and no more where the site itself leaves out as many objects of that series; of a
+    series that is missing it is not said besides that its instances are.
+    """
+    gone = {one.series_instance_uid for one in losses if one.code == "missing-series"}
+    across = [one for one in across if one.code != "missing-instances" or one.series_instance_uid not in gone]
     left_out: Counter[str] = Counter()
     for one in losses:
         if one.code == "left-out" and one.series_instance_uid:
