@@ -525,9 +525,9 @@ class Capture:
         absent = complete.missing(study, lists, there)
         broken = complete.broken(study, len(self._catch.broken))
         held = [*(found if absent else self._counted(study, found)), *absent]
-        shown = sum(not one.instances for one in held) - len(absent)
+        missing = sum(not one.instances for one in held)
         came = there | {instance.sop_instance_uid for one in found for instance in one.instances}
-        return [*held, *_most_absent(_absent(study, told, held, came), unasked[shown:]), *broken]
+        return [*held, *_most_absent(_absent(study, told, held, came), unasked[missing:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
