@@ -361,7 +361,7 @@ class Capture:
                     siblings.Image(one, series, " ".join((one, *rule.records[one].fields.values())))
                     for one in addresses
                 ]
-        told = siblings.expected(self._catch.manifests, exchanges, found)
+        told = siblings.expected(self._catch.manifests, exchanges, found, study)
         told.counts = {uid: count for uid, count in told.counts.items() if not uid.startswith("list-")}
         return told
 

@@ -73,7 +73,7 @@ def _readable(head: bytes) -> str:
 
 
 def expected(
-    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image]
+    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image], study: str = ""
 ) -> Expected:
     """What the lists make expected that some images' values stand in.
 
@@ -81,6 +81,7 @@ def expected(
         manifests: the lists that the viewer received.
         exchanges: everything that the window received, in order.
         found: the images that came, or are asked for.
+        study: theirs.
     """
     index = _Index(manifests, exchanges)
     lists: dict[int, _List] = {}
@@ -103,7 +104,7 @@ def expected(
     best = Expected()
     for _, one in sorted(lists.items()):
         if not _is_of_studies(one.group):
-            _add(best, one.expected(series_of, known))
+            _add(best, one.expected(series_of, known, study))
     return best
 
 
@@ -125,13 +126,13 @@ class _List:
     is_of_series: bool = False
     key: str = ""
 
-    def expected(self, series_of: Mapping[str, str], known: set[str]) -> Expected:
+    def expected(self, series_of: Mapping[str, str], known: set[str], study: str) -> Expected:
         """What they make expected; ``known``: what stands in the requests and answers of images: such an entry is not absent."""
         ours = [self.group[number] for number in self.linked]
         alike = {
             number: one
             for number, one in enumerate(self.group)
-            if number in self.linked or _is_alike(one, ours)
+            if number in self.linked or _is_alike(one, ours, study)
         }
         if self._lists_series(series_of):
             rest = [
@@ -204,7 +205,7 @@ def _split(
         found.absent.append(("", len(numbers) - len(said)))
 
 
-def _is_alike(record: Record, ours: Iterable[Record]) -> bool:
+def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
     """Whether an entry may be of the examination that the others are of, by what the list itself says of it."""
     if any(
         isinstance(step, str) and re.search(r"prior|histor|previous|earlier", step, re.IGNORECASE)
@@ -213,7 +214,7 @@ def _is_alike(record: Record, ours: Iterable[Record]) -> bool:
         return False
     for name, value in record.fields.items():
         mine = {one.fields[name] for one in ours if name in one.fields}
-        if len(mine) == 1 and value not in mine and _STUDY_FIELD.search(name):
+        if len(mine) == 1 and value not in mine and (mine == {study} or _STUDY_FIELD.search(name)):
             return False
     return True
 
