@@ -358,8 +358,13 @@ class Capture:
                     None,
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"
-                found += [siblings.Image(one, series, one) for one in addresses]
-        return siblings.expected(self._catch.manifests, exchanges, found)
+                found += [
+                    siblings.Image(one, series, " ".join((one, *rule.records[one].fields.values())))
+                    for one in addresses
+                ]
+        told = siblings.expected(self._catch.manifests, exchanges, found, study)
+        told.counts = {uid: count for uid, count in told.counts.items() if not uid.startswith("list-")}
+        return told
 
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
         before = staging(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)

@@ -289,6 +289,7 @@ class Driver:
             if not fresh or time.monotonic() > self._until:
                 break
             before, face = self._catch.size, await self._face()
+            asked = len(self._window.traffic.exchanges)
             mark, place = fresh[0]
             opened.note(mark, place)
             if await self._open(mark, is_first=len(opened) == 1):
@@ -296,7 +297,7 @@ class Driver:
             if len(opened) == 1 and self._catch.size == before:
                 first = mark
                 continue
-            is_dead = self._catch.size == before and face == await self._face()
+            is_dead = len(self._window.traffic.exchanges) == asked and face == await self._face()
             if not is_dead and await self._scroll(mark.text):
                 return True
         if first is not None and await self._click(first):

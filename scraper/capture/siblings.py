@@ -73,7 +73,7 @@ def _readable(head: bytes) -> str:
 
 
 def expected(
-    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image]
+    manifests: Sequence[Manifest], exchanges: Sequence[Exchange], found: Sequence[Image], study: str = ""
 ) -> Expected:
     """What the lists make expected that some images' values stand in.
 
@@ -81,6 +81,7 @@ def expected(
         manifests: the lists that the viewer received.
         exchanges: everything that the window received, in order.
         found: the images that came, or are asked for.
+        study: theirs.
     """
     index = _Index(manifests, exchanges)
     lists: dict[int, _List] = {}
@@ -99,10 +100,11 @@ def expected(
                     lists[above].is_of_series = True
                     lists[number].key = name
     series_of = {image.name: image.series for image in found}
+    known = {word for image in found for word in (*_words(image.said), *image.said.split())}
     best = Expected()
     for _, one in sorted(lists.items()):
         if not _is_of_studies(one.group):
-            _add(best, one.expected(series_of))
+            _add(best, one.expected(series_of, known, study))
     return best
 
 
@@ -110,8 +112,8 @@ def _named_by(above: Record, inner: Record) -> str:
     """The field of an entry that holds the id of one of another list: its series', where that one does not hold its id."""
     ids = {above.fields[name] for name in above.own if len(above.fields[name]) >= SHORTEST}
     back = {inner.fields[name] for name in inner.own if len(inner.fields[name]) >= SHORTEST} - ids
-    if back & set(above.fields.values()):
-        return ""
+    if not back or back & set(above.fields.values()):
+        return ""  # two lists of the same things
     return next((name for name in sorted(inner.fields) if inner.fields[name] in ids), "")
 
 
@@ -124,17 +126,18 @@ class _List:
     is_of_series: bool = False
     key: str = ""
 
-    def expected(self, series_of: Mapping[str, str]) -> Expected:
-        """What they make expected."""
+    def expected(self, series_of: Mapping[str, str], known: set[str], study: str) -> Expected:
+        """What they make expected; ``known``: what stands in the requests and answers of images: such an entry is not absent."""
         ours = [self.group[number] for number in self.linked]
         alike = {
             number: one
             for number, one in enumerate(self.group)
-            if number in self.linked or _is_alike(one, ours)
+            if number in self.linked or _is_alike(one, ours, study)
         }
-        several = any(len(names) > 1 for names in self.linked.values())
-        if self.is_of_series or several or _counts_images(self.group):
-            rest = [one for number, one in alike.items() if number not in self.linked]
+        if self._lists_series(series_of):
+            rest = [
+                one for number, one in alike.items() if number not in self.linked and not _is_in(one, known)
+            ]
             return Expected({}, [(_label(one), count) for one in rest if (count := _count(one)) != 0])
         found = Expected()
         arrays: dict[tuple[Path, str], list[int]] = defaultdict(list)
@@ -142,6 +145,8 @@ class _List:
             arrays[one.array, one.fields.get(self.key, "") if self.key else ""].append(number)
         for numbers in arrays.values():
             series = {series_of[name] for number in numbers for name in self.linked.get(number, ())}
+            if not series and any(_is_in(alike[number], known) for number in numbers):
+                continue  # they came, under an address that does not say which is which
             if not series:
                 found.absent.append((_label(alike[numbers[0]]), len(numbers)))
             elif len(series) == 1:
@@ -149,6 +154,18 @@ class _List:
             else:
                 _split(found, alike, numbers, self.linked, series_of)
         return found
+
+    def _lists_series(self, series_of: Mapping[str, str]) -> bool:
+        """Whether its entries are series: none where two of them brought images of one series."""
+        owners = [{series_of[name] for name in names} for names in self.linked.values()]
+        if any(len(series) > 1 for series in owners) or len(set().union(*owners)) < len(owners):
+            return False
+        several = any(len(names) > 1 for names in self.linked.values())
+        return self.is_of_series or several or _counts_images(self.group)
+
+
+def _is_in(record: Record, known: set[str]) -> bool:
+    return any(len(record.fields[name]) >= SHORTEST and record.fields[name] in known for name in record.own)
 
 
 def _add(best: Expected, more: Expected) -> None:
@@ -188,7 +205,7 @@ def _split(
         found.absent.append(("", len(numbers) - len(said)))
 
 
-def _is_alike(record: Record, ours: Iterable[Record]) -> bool:
+def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
     """Whether an entry may be of the examination that the others are of, by what the list itself says of it."""
     if any(
         isinstance(step, str) and re.search(r"prior|histor|previous|earlier", step, re.IGNORECASE)
@@ -197,7 +214,7 @@ def _is_alike(record: Record, ours: Iterable[Record]) -> bool:
         return False
     for name, value in record.fields.items():
         mine = {one.fields[name] for one in ours if name in one.fields}
-        if len(mine) == 1 and value not in mine and _STUDY_FIELD.search(name):
+        if len(mine) == 1 and value not in mine and (mine == {study} or _STUDY_FIELD.search(name)):
             return False
     return True
 
@@ -244,12 +261,12 @@ class _Index:
         for number, (url, group) in enumerate(found):
             if url not in said:
                 said[url] = _said_before(url, exchanges)
-            self._read(number, group, said[url])
+            self._read(number, group, said[url], url)
         for manifest in manifests:
             for value, other in _pairs(manifest.value):
                 self._beside[urljoin(manifest.url, value)].add(other)
 
-    def _read(self, number: int, group: Sequence[Record], said: set[str]) -> None:
+    def _read(self, number: int, group: Sequence[Record], said: set[str], url: str) -> None:
         """The values that tell the entries of one shape apart, and that no request had before the list came."""
         for name in {name for record in group for name in record.own}:
             column = Counter(record.fields[name] for record in group if name in record.own)
@@ -262,6 +279,8 @@ class _Index:
                 value = record.fields.get(name, "") if name in record.own else ""
                 if len(value) >= SHORTEST and column[value] == 1 and value not in said:
                     self._places[value].add((number, place))
+                    if "/" in value:
+                        self._places[urljoin(url, value)].add((number, place))
                 if is_name and len(value) > 1:
                     self._named[value.strip()].add((number, place))
 
@@ -269,7 +288,7 @@ class _Index:
         """The entries of lists that an image is of; those that its series is of, by name or by what its list was asked with."""
         words = _words(image.said)
         for asked in (*image.said.partition(SENT)[::2], *image.said.split()):
-            words |= self._beside.get(asked, set())
+            words |= self._beside.get(asked, set()) | {asked}
         inner = {place for word in words for place in self._places.get(word, ())}
         outer = set(self._places.get(image.series, ()))
         for number, place in inner:
