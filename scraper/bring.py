@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scraper import document, judge
@@ -85,6 +85,8 @@ class Bringer:
         ) as store:
             fetcher = Fetcher(opened_link.session, received)
             collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
+            if settings.expect is not None:  # a person's new count is in the place of an earlier one
+                store.known = replace(store.known, stated=None)
             stopped: StoreError | None = None
             try:
                 await self._take_all(collector, opened_link, key, series)
@@ -95,8 +97,10 @@ class Bringer:
                     await leave()
             finally:
                 try:
+                    own = _copied(collector.result) if settings.series else None
+                    await collector.keep_earlier()
                     await asyncio.to_thread(
-                        _put_away, job, store, key, collector.result, series, found[0].study
+                        _put_away, job, store, key, _Arrival(collector.result, series, found[0].study, own)
                     )
                 except StoreError as err:
                     stopped = stopped or err
@@ -147,7 +151,9 @@ class Bringer:
             if store.was_complete:
                 collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                 if await collector.reuse_all():
-                    await asyncio.to_thread(_put_away, job, store, key, collector.result, [], package.study)
+                    await asyncio.to_thread(
+                        _put_away, job, store, key, _Arrival(collector.result, [], package.study)
+                    )
                     return
         folder = opened_link.session.spool / "package"
         members = await fetcher.package(package, folder)
@@ -193,29 +199,51 @@ class Bringer:
                     self._watcher.series("zip", package.study.description, len(members_of_study))
                     for name, one in members_of_study:
                         collector.adopt(name, one)
+                    await collector.keep_earlier()
                     await asyncio.to_thread(
-                        _put_away, job, store, study_key, collector.result, [], package.study
+                        _put_away, job, store, study_key, _Arrival(collector.result, [], package.study)
                     )
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _put_away(
-    job: Job, store: StudyStore, key: str, collected: Collected, series: Sequence[Series], told: Study
-) -> None:
+def _copied(collected: Collected) -> Collected:
+    """What came so far; what is added to the original later is not in it."""
+    return replace(
+        collected, saved=[*collected.saved], problems=[*collected.problems], series_of={**collected.series_of},
+        uid_of_series={**collected.uid_of_series},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """One study that is fetched: what is there now, of earlier runs too, and how the site describes it.
+
+    ``own`` is what this run alone brought, where it was asked for some series only: it is judged by these.
+    """
+
+    collected: Collected
+    series: Sequence[Series]
+    told: Study
+    own: Collected | None = None
+
+
+def _put_away(job: Job, store: StudyStore, key: str, arrival: _Arrival) -> None:
     """Judge what arrived, put it under its final names, and write the study's report.
 
     Raises:
         StoreError: the disk refuses.
     """
-    judged = judge.study(collected, series, told)
-    if not collected.saved:
-        job.studies.append(judged.result)
+    judged = judge.study(arrival.collected, arrival.series, arrival.told, store.known)
+    result = judged.result
+    if arrival.own is not None:
+        result = judge.study(arrival.own, arrival.series, arrival.told).result
+    if not arrival.collected.saved:
+        job.studies.append(result)
         return
     folder, placed = store.place(judged.result.study, judged.layout)
-    result = replace(judged.result, output=folder)
-    job.studies.append(result)
-    alone = replace(job, studies=[result]).result()
+    job.studies.append(replace(result, output=folder))
+    alone = replace(job, studies=[replace(judged.result, output=folder)]).result()
     store.write_report(document.study_report(alone, key, placed, judged.found))
 
 

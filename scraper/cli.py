@@ -17,6 +17,7 @@ from scraper.cli_options import (
     Answer,
     Browser,
     ConnectToOption,
+    Expect,
     GiveUp,
     Headed,
     Insecure,
@@ -153,14 +154,14 @@ def grab(
     source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
     provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
     jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False,
-    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False,
-    verbose: Verbose = 0, lang: Lang = None,
+    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, expect: Expect = None, as_json: Json = False,
+    quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
         provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
-        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, expect=expect,
         give_up_s=give_up or GIVE_UP_S, verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources(source, settings, as_json=as_json, listing=False, only=only)
@@ -171,13 +172,14 @@ def list_(
     source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
     browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
     timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False, connect_to: ConnectToOption = None,
-    proxy: Proxy = "", only: Only = None, as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
+    proxy: Proxy = "", only: Only = None, expect: Expect = None, as_json: Json = False, quiet: Quiet = False,
+    verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
         answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
         browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, give_up_s=give_up or GIVE_UP_S,
+        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, give_up_s=give_up or GIVE_UP_S, expect=expect,
         verbosity=-1 if quiet else verbose,
     )  # fmt: skip
     return _sources([source], settings, as_json=as_json, listing=True, only=only)

@@ -58,6 +58,13 @@ SeriesPattern = Annotated[
     list[str] | None,
     typer.Option("--series", metavar="PATTERN", help="Only series whose number or description matches."),
 ]
+Expect = Annotated[
+    int | None,
+    typer.Option(
+        "--expect", min=1, metavar="N",
+        help="How many images the viewer or the paper says there are; with --series, of those series.",
+    ),
+]  # fmt: skip
 Jobs = Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Instances in flight at once.")]
 Rate = Annotated[float | None, typer.Option(min=0.01, help="At most so many requests a second to one host.")]
 Timeout = Annotated[
@@ -145,6 +152,15 @@ def check_proxy(proxy: str) -> None:
         is_sound = False
     if not is_sound:
         raise MalformedProxy(scheme=f"{scheme}://…")
+
+
+def ask_for_count(settings: Settings, received: int) -> int | None:
+    """Ask the person at the terminal how many images there are; None where that is not known, or nobody sits there."""
+    if not settings.interactive:
+        return None
+    words = say("ask.expect", settings.language, received=received)
+    given = str(typer.prompt(words, default="", show_default=False, err=True)).strip()
+    return int(given) if given.isdecimal() and int(given) > 0 else None
 
 
 def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:

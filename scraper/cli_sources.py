@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scraper import interrupt
+from scraper.cli_options import ask_for_count
 from scraper.errors import CloudfilmError, ExitCode, UsageError
 from scraper.lang import describe, say
 from scraper.output import complain, console, echo, echo_json
@@ -76,6 +77,9 @@ class SourceRunner:
                     result = await (
                         run.survey(source, film=film) if self._listing else run.grab(source, film=film)
                     )
+            if not self._listing and run.may_ask(result):
+                count = ask_for_count(self._settings, result.counts.saved)
+                result = run.expected(result, count) if count else result
             self._show(result, run)
 
     def _chosen(self, source: str, found: Films) -> list[Film]:

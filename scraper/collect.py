@@ -19,7 +19,8 @@ from scraper.errors import (
     WrongStudy,
 )
 from scraper.fetch import Fetched, Fetcher
-from scraper.model import Captured, Instance, Origin, Problem, Saved, Series
+from scraper.model import Captured, Header, Instance, Origin, Problem, Saved, Series
+from scraper.protocols.fidelity import fidelity
 from scraper.store import StudyStore
 from scraper.verify import Checked, Inspector, lost_between
 
@@ -222,7 +223,7 @@ class Collector:
             if reused and not self._still_sound(checked, path):
                 self._queue.append(job)
                 return
-            if reused and self._is_broken(checked):
+            if reused and (self._is_broken(checked) or await self._is_outdone(job, checked)):
                 job.old = checked
                 self._queue.append(job)
                 return
@@ -253,6 +254,39 @@ class Collector:
             return True
         self._store.forget_file(path)
         return False
+
+    async def _is_outdone(self, job: _Job, earlier: Checked) -> bool:
+        """Did the viewer get a larger, or a less compressed, object than an earlier run, under the same UID."""
+        source, uid = job.instance.source, job.instance.sop_instance_uid
+        if not isinstance(source, Captured) or earlier.header is None or not uid:
+            return False
+        new = (await self._inspector.inspect(source.path, Origin.ORIGINAL)).header
+        is_same = new is not None and new.sop_instance_uid == uid
+        return is_same and new is not None and fidelity(new) > fidelity(earlier.header)
+
+    def _outdo(self, checked: Checked, header: Header) -> bool:
+        """Whether what came before under the same UID, in this run, gives way to ``checked``, or the other way round.
+
+        Of two that hold equally much and differ, neither does: that is a conflict.
+        """
+        uid = header.sop_instance_uid
+        place = next(
+            (at for at, (saved, _) in enumerate(self.result.saved) if saved.header.sop_instance_uid == uid),
+            None,
+        )
+        if place is None or fidelity(self.result.saved[place][0].header) == fidelity(header):
+            return False
+        self.result.problems.append(Problem("lesser-copies", (uid,), fatal=False))
+        before = self.result.saved[place][0]
+        if fidelity(before.header) > fidelity(header):
+            checked.path.unlink(missing_ok=True)
+            return True
+        self._store.forget_file(before.path)
+        saved = self._store.keep(
+            checked.path, header, checked.sha256, checked.size, checked.origin, before.key
+        )
+        self.result.saved[place] = (saved, checked)
+        return True
 
     def _better(self, old: Checked, new: Checked) -> Checked:
         """A broken file of an earlier run gives way to a sound one, and to nothing else."""
@@ -288,6 +322,8 @@ class Collector:
             self.result.lost[name] = CorruptInstance(what="another instance than the one asked for")
             return
         key = f"{job.series.name}/{name}"
+        if header.sop_instance_uid in self._here and self._outdo(checked, header):
+            return
         try:
             saved = self._store.keep(checked.path, header, checked.sha256, checked.size, checked.origin, key)
         except InstanceConflict:
@@ -316,8 +352,21 @@ class Collector:
             StoreError: the disk refuses.
         """
         series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
-        self.result.series_of[name] = series.name
+        self.result.series_of.setdefault(name, series.name)
         self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, ())
+
+    async def keep_earlier(self) -> None:
+        """Take over what earlier runs saved and this one does not list; what is no longer what was saved stays as it is.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        for path, entry in self._store.everything():
+            if entry.sop_instance_uid in self._here:
+                continue
+            checked = await self._inspector.inspect(path, Origin(entry.origin))
+            if checked.sha256 == entry.sha256 and checked.header is not None:
+                self.adopt(entry.key.partition("/")[2], checked)
 
     async def reuse_all(self) -> bool:
         """Take over a study that an earlier run brought home complete; False where anything of it is no longer sound."""

@@ -93,6 +93,14 @@ def study_report(
         found: SOP Instance UID → the problems of that instance.
     """
     document = of(result)
+    document["series"] = [
+        {
+            **_series(one, Language.EN, of_folder=False),
+            "evidence": one.evidence.name.lower() if one.evidence else None,
+        }
+        for study in result.studies
+        for one in study.series
+    ]
     document["source"] = result.source if "://" in result.source else Path(result.source).name
     rows = []
     for folder, files in placed.items():
@@ -111,6 +119,21 @@ def study_report(
                 }
             )
     return {"schema": SCHEMA, "key": key, **document, "checks": list(CHECKS), "instances_saved": rows}
+
+
+def amended(path: Path, result: Result) -> str:
+    """A study's report with another verdict: the result's words in the place of the old ones, the instances as they are."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    document = study_report(result, "", {}, {})
+    kept = ("schema", "key", "source", "checks", "instances_saved", "seconds", "bytes")
+    return (
+        json.dumps(
+            {**report, **{name: value for name, value in document.items() if name not in kept}},
+            ensure_ascii=False,
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 @dataclass(frozen=True, slots=True)

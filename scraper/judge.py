@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scraper import assemble, verify
+from scraper import assemble, earlier, verify
 from scraper.collect import Collected
 from scraper.errors import CloudfilmError, MissingInstances
+from scraper.evidence import Evidence
 from scraper.lang import without_addresses
 from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
 from scraper.store import series_folder_name
 from scraper.verify import Checked
 
+_SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
 NOT_PICTURES = frozenset(
     ("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", "")
 )
@@ -43,14 +45,70 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
 
 
-def study(collected: Collected, series: Sequence[Series], told: Study) -> Judged:
-    """Judge one study; ``series`` is what the site announced (empty: it announced nothing, as with a zip)."""
+def study(
+    collected: Collected,
+    series: Sequence[Series],
+    told: Study,
+    known: earlier.Known = earlier.Known(),  # noqa: B008  frozen
+) -> Judged:
+    """Judge one study.
+
+    Args:
+        collected: what came, and what earlier runs brought.
+        series: what the site announced; empty: it announced nothing, as with a zip.
+        told: what it says of the study.
+        known: what earlier runs knew of it.
+    """
     checked = [one for _, one in collected.saved]
-    expected = _expected(collected, series)
-    losses = _losses(collected, series)
-    across = _excused(verify.study(checked, expected, told.uid), losses)
+    series = [each for one in series for each in _one_of_each(_only_seen(one, collected), collected)]
+    there = Counter(saved.header.series_instance_uid for saved, _ in collected.saved)
+    merged = earlier.merge(known, series, _expected(collected, series), collected.uid_of_series, there)
+    losses = _losses(collected, merged.series)
+    if merged.stated is not None:
+        losses.append(Problem("expect-unmet", values={"expected": merged.stated, "received": len(checked)}))
+    across = _excused(verify.study(checked, merged.expected, told.uid), losses)
     problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
-    return _assembled(collected, series, told, problems, expected)
+    judged = _assembled(collected, merged.series, told, problems, merged.expected)
+    if merged.stated is None:
+        return judged
+    counts = replace(judged.result.counts, expected=merged.stated)
+    return replace(judged, result=replace(judged.result, counts=counts))
+
+
+def _one_of_each(series: Series, collected: Collected) -> list[Series]:
+    """A list without series of which each entry gave an image of another one: it names series, and their images nobody counts.
+
+    Radiographs are told apart in this way; slices never are.
+    """
+    if series.evidence is not Evidence.MANIFEST or series.expected is not None or not series.key:
+        return [series]
+    heads = [
+        saved.header
+        for saved, _ in collected.saved
+        if series.name
+        in (
+            collected.series_of.get(saved.header.sop_instance_uid),
+            collected.series_of.get(saved.key.partition("/")[2]),
+        )
+    ]
+    uids = {head.series_instance_uid for head in heads}
+    if len(heads) < 2 or len(uids) < len(heads) or any(head.modality not in _SLICED for head in heads):
+        return [series]
+    own = collected.uid_of_series.get(series.name, series.name)
+    seen = replace(series, evidence=Evidence.SIGHT)
+    return [seen, *(Series("", uid, evidence=Evidence.SIGHT) for uid in sorted(uids - {own}))]
+
+
+def _only_seen(series: Series, collected: Collected) -> Series:
+    """A series that a recipe could not count, where the numbers of its images do not run from 1 without a gap."""
+    if series.evidence is not None or all(one.code != "count-unknown" for one in series.left_out):
+        return series
+    uid = collected.uid_of_series.get(series.name, series.name)
+    heads = [saved.header for saved, _ in collected.saved if saved.header.series_instance_uid == uid]
+    if len(heads) > 1 and {head.instance_number for head in heads} == set(range(1, len(heads) + 1)):
+        return series
+    rest = tuple(one for one in series.left_out if one.code != "count-unknown")
+    return replace(series, left_out=rest, evidence=Evidence.SIGHT)
 
 
 def _assembled(
@@ -72,6 +130,8 @@ def _assembled(
         ordered = [files[place] for place in assemble.order([one.header for one in files])]
         own = tuple(one for one in problems if one.series_instance_uid == uid)
         row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
+        if row.evidence is None:
+            row = replace(row, evidence=_evidence(collected, series, files))
         rows.append(row)
         if ordered:
             layout[_free(series_folder_name(row.number, row.description), layout)] = ordered
@@ -80,13 +140,25 @@ def _assembled(
     reused = sum(saved.reused for saved, _ in collected.saved)
     meant = _sum(row.expected for row in rows)
     if collected.counted is not None:
-        meant = collected.counted - len(collected.twice)
+        meant = max(collected.counted - len(collected.twice), meant or 0)
     counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
     result = StudyResult(
         _described(collected, series, told), None, tuple(rows), rest, counts,
         sum(saved.size for saved, _ in collected.saved), _common_error(collected),
     )  # fmt: skip
     return Judged(result, layout, _by_instance(problems))
+
+
+def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Saved]) -> Evidence | None:
+    """What files were judged by whose series no list names: that of the list that named the files."""
+    if collected.counted is not None:
+        return Evidence.PACKAGE
+    names = {
+        collected.series_of.get(name)
+        for saved in files[:1]
+        for name in (saved.header.sop_instance_uid, saved.key.partition("/")[2])
+    }
+    return next((one.evidence for one in series if one.name in names), None)
 
 
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
@@ -140,15 +212,24 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     for one in series:
         uid = collected.uid_of_series.get(one.name, one.name)
         found.extend(replace(each, series_instance_uid=uid) for each in one.left_out)
+        if one.evidence is not None:
+            there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
+            found.append(judged_by(one.evidence, uid, there))
     if collected.twice:
         found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
     if collected.strangers:
         found.append(Problem("other-study", tuple(collected.strangers)))
-    if series and any(one.expected is None for one in series):
+    if any(one.expected is None and one.evidence is None for one in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
+
+
+def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Problem:
+    """What a series was judged by, as the report has it: one that was only seen is never complete."""
+    is_only_seen = evidence is Evidence.SIGHT
+    return Problem(evidence.code, (), {"received": received}, series_instance_uid, fatal=is_only_seen)
 
 
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
@@ -163,7 +244,13 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:
-    """Gaps in a stack, worth saying and no more where the site itself leaves out as many objects of that series."""
+    """What is wrong across files, without what the losses say already.
+
+    Gaps in a stack are worth saying and no more where the site itself leaves out as many objects of that series; of a
+    series that is missing it is not said besides that its instances are.
+    """
+    gone = {one.series_instance_uid for one in losses if one.code == "missing-series"}
+    across = [one for one in across if one.code != "missing-instances" or one.series_instance_uid not in gone]
     left_out: Counter[str] = Counter()
     for one in losses:
         if one.code == "left-out" and one.series_instance_uid:
@@ -196,7 +283,22 @@ def _series_row(
         origin = Origin.REBUILT
     elif not files and told and told.instances:
         origin = told.instances[0].origin
-    return SeriesResult(uid, number, description, modality, expected, len(files), origin, problems)
+    images = [one.header for one in files if one.header.rows]
+    frames = sum(head.frames or 1 for head in images)
+    evidence = told.evidence if told else None
+    return SeriesResult(
+        uid,
+        number,
+        description,
+        modality,
+        expected,
+        len(files),
+        origin,
+        problems,
+        evidence,
+        len(images),
+        frames,
+    )
 
 
 def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, Series]) -> list[str]:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
+from scraper.evidence import Evidence
+
 
 class Origin(StrEnum):
     """Where an instance's bytes come from."""
@@ -240,6 +242,7 @@ class Series:
     """One series as the site describes it; ``expected`` is None where the site gives no honest count.
 
     ``key`` stands in for the UID where the site gives none. ``left_out`` names what the site lists and does not serve.
+    ``evidence`` says what ``expected`` was judged by; None: a recipe's own list.
     """
 
     study_instance_uid: str
@@ -252,6 +255,7 @@ class Series:
     key: str = ""
     study: Study = Study()
     left_out: tuple[Problem, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def name(self) -> str:
@@ -325,7 +329,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class SeriesResult:
-    """One series of the report. ``expected`` None: the site never said."""
+    """One series of the report. ``expected`` None: the site never said.
+
+    ``images``: saved instances that have pixels; ``frames``: of all of these together.
+    """
 
     uid: str
     number: int | None
@@ -335,6 +342,9 @@ class SeriesResult:
     saved: int
     origin: Origin
     problems: tuple[Problem, ...] = ()
+    evidence: Evidence | None = None
+    images: int = 0
+    frames: int = 0
 
     @property
     def status(self) -> str:

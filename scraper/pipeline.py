@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import judge, registry, source
+from scraper import document, expectation, judge, registry, source
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
@@ -24,6 +24,7 @@ from scraper.opening import Opener, by_study, listed
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.settings import Settings
+from scraper.store import REPORT, disk, write_whole
 
 __all__ = ["Run", "grab", "verify_folder"]
 
@@ -121,7 +122,32 @@ class Run:
             return job.result(explained(_first_of(group)))
         finally:
             self.log = job.log
-        return job.result(only_error(job.studies, urlsplit(job.link).hostname or ""))
+        error = only_error(job.studies, urlsplit(job.link).hostname or "")
+        if error is None and self.settings.expect is not None and job.studies:
+            is_partial = bool(self.settings.series)
+            await asyncio.to_thread(_expect, job, self.settings.expect, is_partial=is_partial)
+        return job.result(error)
+
+    def may_ask(self, result: Result) -> bool:
+        """Whether a person could say how many images there are, and nobody else does."""
+        is_open = self.settings.interactive and self.settings.expect is None
+        return is_open and result.error is None and expectation.is_open(result.studies)
+
+    def expected(self, result: Result, count: int) -> Result:
+        """The result, and the reports on the disk, judged by how many images a person says there are.
+
+        Raises:
+            DiskFull, NotWritable: the disk refuses.
+        """
+        job = Job(
+            result.source,
+            link=result.link,
+            provider=result.provider,
+            via=result.via,
+            studies=list(result.studies),
+        )
+        _expect(job, count, is_partial=bool(self.settings.series))
+        return replace(job.result(), seconds=result.seconds)
 
     async def survey(self, given: str, *, film: Film | None = None) -> Result:
         """Say what there is behind one source, or one of its films; downloads nothing."""
@@ -132,6 +158,8 @@ class Run:
                 for found in by_study(opened_link).values():
                     series = [one for one in found if isinstance(one, Series)]
                     job.studies.append(judge.survey(series, found[0].study))
+                if self.settings.expect is not None and job.studies:
+                    job.studies = expectation.announced(job.studies, self.settings.expect)
         except CloudfilmError as err:
             return job.result(explained(err))
         except ExceptionGroup as group:
@@ -177,6 +205,19 @@ def _first_of(group: ExceptionGroup) -> CloudfilmError:
     if len(known) < len(every):
         raise group
     return known[0]
+
+
+def _expect(job: Job, count: int, *, is_partial: bool) -> None:
+    """Judge a source by how many images a person says there are, and say so in the reports on the disk.
+
+    Where only some series were asked for, the number is of these, and the reports, which are of all, stay.
+    """
+    job.studies = expectation.held(job.studies, count)
+    for study in job.studies:
+        if study.output is not None and not is_partial:
+            path = study.output / REPORT
+            with disk(path):
+                write_whole(path, document.amended(path, replace(job, studies=[study]).result()))
 
 
 async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen

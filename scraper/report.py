@@ -27,6 +27,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scraper.errors import CloudfilmError, leaves
+from scraper.evidence import Evidence
 from scraper.lang import describe, describe_problem, merge_equal, say
 from scraper.model import Problem, Result, Status, StudyResult
 from scraper.output import complain, markup
@@ -69,12 +70,22 @@ def show(
         return
     mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"
     expected = result.counts.expected
+    ending = "only-seen" if is_only_seen(result) else result.status.value
     words = say(
-        f"report.{result.status.value}", language,
+        f"report.{ending}", language,
         saved=result.counts.saved, expected="?" if expected is None else expected, reused=result.counts.reused,
         size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
     )  # fmt: skip
     console.print(f"{mark} {markup(words)}")
+
+
+def is_only_seen(result: Result) -> bool:
+    """Whether nothing is known to be missing, and yet nobody says that it is all."""
+    fatal = {problem.code for problem in result.problems if problem.fatal}
+    for study in result.studies:
+        problems = (*study.problems, *(one for series in study.series for one in series.problems))
+        fatal |= {problem.code for problem in problems if problem.fatal}
+    return result.error is None and fatal == {Evidence.SIGHT.code}
 
 
 def show_folder(result: Result, console: Console, language: Language) -> None:

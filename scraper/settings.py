@@ -117,10 +117,15 @@ class Settings:
     timeout_s: float = TIMEOUT_S
     give_up_s: float = GIVE_UP_S  # a run that brings nothing new for so long ends with what it has
     decode_timeout_s: float = 20.0
+    vain_s: float = 60.0  # for all of a viewer of which no image came at a thorough look
+    still_s: float = 30.0  # a page that has loaded and shows no sign of life for so long is given up
     insecure: bool = False
     connect_to: tuple[ConnectTo, ...] = ()
     proxy: str = field(default="", repr=False)  # may hold a password
     language: Language = Language.EN
+    expect: int | None = (
+        None  # images that the viewer or the paper says there are, of all that a source gives
+    )
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import filelock
 
+from scraper.earlier import Known, read
 from scraper.errors import DiskFull, InstanceConflict, NotWritable
 from scraper.model import Header, Origin, Saved, Study
 from scraper.safe_text import escaped_json
@@ -105,6 +106,7 @@ class StudyStore:
         self._entries: dict[str, tuple[Entry, Path]] = {}
         self.folder: Path | None = None
         self.was_complete = False  # an earlier run ended with nothing missing
+        self.known = Known()  # what earlier runs knew of it
 
     # ---- opening
 
@@ -117,6 +119,9 @@ class StudyStore:
             self.folder = self._find_folder(self.key)
             if self.folder is not None:
                 self._adopt_report(self.folder)
+                self.known = read(self.folder / REPORT)
+            if (self._state / REPORT).exists() and not self.known.series:
+                self.known = read(self._state / REPORT)
             self._adopt_journal()
             for stale in self._state.glob("*.part*"):
                 shutil.rmtree(stale, ignore_errors=True) if stale.is_dir() else stale.unlink(missing_ok=True)
@@ -251,7 +256,10 @@ class StudyStore:
             ]
             self._journal(*(self._entry(saved) for saved, target in targets if saved.path == target))
             self._write_plan({self._entry(saved).file: target for saved, target in targets})
-            (folder / REPORT).unlink(missing_ok=True)
+            if (folder / REPORT).exists():
+                (folder / REPORT).replace(
+                    self._state / REPORT
+                )  # what it knows is not lost with a run that is killed
             placed: dict[str, list[Saved]] = {}
             for saved, target in targets:
                 target.parent.mkdir(mode=0o700, exist_ok=True)
@@ -265,13 +273,9 @@ class StudyStore:
         return folder, placed
 
     def _free_names(self, targets: list[Path], ours: set[Path]) -> None:
-        """A stranger's file under a name that we need (never one that we listed) is moved aside, not overwritten."""
+        """A file under a name that we need and that is not placed now is moved aside, not overwritten."""
         for target in targets:
-            if (
-                target.exists()
-                and target not in ours
-                and not any(path == target for _, path in self._entries.values())
-            ):
+            if target.exists() and target not in ours:
                 aside = target.with_suffix(".other")
                 number = 1
                 while aside.exists():

@@ -4,17 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from scraper.capture import complete, promote
+from scraper.capture import complete, promote, tallies
 from scraper.capture.catch import Catch, Manifest
-from scraper.capture.complete import Judged
 from scraper.capture.recognise import Object
-from scraper.capture.wording import COUNTED
+from scraper.evidence import Evidence
 from scraper.model import Captured, Header, Instance, Series
 
 
-def series(uid: str, count: int, by: Judged = Judged.NUMBERS) -> Series:
+def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
     instances = tuple(Instance(f"{uid}.{n}", Captured(None), number=n) for n in range(1, count + 1))
-    return Series("1.2", uid, instances, left_out=(by.said(),))
+    return Series("1.2", uid, instances, evidence=by)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +36,10 @@ def test_counts_of_the_series_list(there, said, expected):
 
 def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
     found = [
-        replace(series("s0", 3, Judged.VIEWER), expected=3), series("s1", 9), replace(series("s2", 2, Judged.VIEWER), expected=4),
-    ]  # fmt: skip
+        replace(series("s0", 3, Evidence.VIEWER), expected=3),
+        series("s1", 9),
+        replace(series("s2", 2, Evidence.VIEWER), expected=4),
+    ]
     held = complete.with_entries("1.2", found, [9, 4, 3, 5])
     assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
     held = complete.with_entries("1.2", found[:2], [9, 3, 1])
@@ -46,24 +47,64 @@ def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
 
 
 def test_better_evidence_stays():
-    found = [series("s0", 3, Judged.MANIFEST)]
+    found = [series("s0", 3, Evidence.MANIFEST)]
     assert complete.with_entries("1.2", found, [9]) == found
 
 
+def test_verdicts_1_the_total_of_the_study_is_no_series():
+    held = complete.with_entries("1.2", [series("s0", 1)], [21, 1, 12, 8])
+    assert {one.name: one.expected for one in held} == {"s0": 1, "shown-1": 12, "shown-2": 8}
+
+
 @pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("5mm 纵隔窗 (10)", "10"),
-        ("序列数量：12", "12"),
-        ("Lung 1.0 B70f 240 images", "240"),
-        ("定位像 共2幅", "2"),
-        ("CT 胸部平扫", None),
-        ("2026-01-08", None),
-    ],
+    ("counts", "stated", "named"),
+    [([12, 5], 0, []), ([], 21, [21]), ([30], 0, [30]), ([], 20, []), ([], 0, [])],
+    ids=["contradicted", "stated", "one count", "met", "none"],
 )
-def test_the_count_of_an_entry(text, count):
-    found = COUNTED.search(text)
-    assert (next(one for one in found.groups() if one) if found else None) == count
+def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
+    found = [series("s0", 10), series("s1", 10)]
+    held = complete.unmet(found, counts, stated, 2)
+    said = [one for row in held for one in row.left_out]
+    assert [(one.code, one.values["stated"], one.fatal) for one in said] == [
+        ("count-unmet", n, True) for n in named
+    ]
+
+
+def test_verdicts_1_one_series_is_held_against_what_the_page_states():
+    (held,) = complete.unmet([series("s0", 10)], [], 26, 1)
+    assert (held.expected, held.evidence) == (26, Evidence.VIEWER)
+
+
+def test_verdicts_1_counts_of_a_list_that_came_are_named_where_nothing_else_counts():
+    seen = [series("s0", 5, Evidence.SIGHT), series("s1", 4, Evidence.SIGHT)]
+    held = complete.unmet(seen, [], 0, 2, [[1, 12, 8]])
+    assert [one.values["stated"] for one in held[0].left_out] == [21]
+    numbered = [series("s0", 5), series("s1", 4)]
+    assert complete.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
+
+
+def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
+    held = complete.unmet([series("s0", 10)], [], 0, 3)
+    assert [one.evidence for one in held] == [Evidence.SIGHT]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_scrolled", "evidence"),
+    [
+        (range(1, 11), True, Evidence.NUMBERS),
+        (range(1, 11), False, Evidence.SIGHT),
+        (range(2, 12), True, Evidence.SIGHT),
+        ((1, 2, 4), True, Evidence.SIGHT),
+        ((1,), True, Evidence.SIGHT),
+    ],
+    ids=["whole", "not scrolled", "not from 1", "gap", "a single one"],
+)
+def test_verdicts_1_numbers_count_only_in_a_scrolled_stack(numbers, is_scrolled, evidence):
+    instances = tuple(Instance(f"1.{n}", Captured(None), number=n) for n in numbers)
+    found = complete.judged(
+        Series("1.2", "s0", instances), None, None, is_packed=False, is_scrolled=is_scrolled
+    )
+    assert (found.evidence, found.expected) == (evidence, None)
 
 
 STUDY, OURS = "1.2.826.0.1.3680043.8.498.1", "1.2.826.0.1.3680043.8.498.1.7"
@@ -143,4 +184,4 @@ def test_the_studies_that_an_address_names(query, named):
     ids=["series", "text", "studies", "dates", "not of each", "of pages"],
 )
 def test_counts_of_a_list(value, counts):
-    assert list(complete.tallies([Manifest("https://film.test/list", value)])) == counts
+    assert list(tallies.tallies([Manifest("https://film.test/list", value)])) == counts

@@ -164,6 +164,36 @@ def test_what_it_is_stays_and_what_belongs_together_does(bodies):
     assert days != {0}
 
 
+PROGRAM = (
+    """const c = document.querySelector("#v1").getContext("2d"), gl = c.getContext('webgl2');
+const go = n => fetch(`/api/v2x/pic?k=3h2`).then(a => decode(a, "rle8p", 'i16le', "x9"));
+const own = "kq81zt"; const accept = "ACC0099887"; open("TOKEN");"""
+).replace("TOKEN", TOKEN)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_verdicts_d34_a_program_keeps_what_is_its_own(bodies, before):
+    page = f"<html><body><canvas id=v1></canvas><script>{PROGRAM}</script></body></html>".encode()
+    if before:
+        bodies.body(page, "text/html")
+    bodies.body(JSON)
+    for data, kind in ((page, "text/html"), (PROGRAM.encode(), "text/javascript")):
+        shown = bodies.body(data, kind).decode()
+        for literal in (
+            '"2d"',
+            "'webgl2'",
+            '"#v1"',
+            '"rle8p"',
+            "'i16le'",
+            '"x9"',
+            "/api/v2x/pic?k=3h2",
+            '"kq81zt"',
+        ):
+            assert literal in shown
+        assert "ACC0099887" not in shown
+        assert TOKEN not in shown
+
+
 @pytest.mark.parametrize("name", ["张云", "方中和", "云和", "李影像"])
 def test_a_name_is_no_label(bodies, name):
     shown = bodies.body(f"<html><p>姓名 {name}</p><b>影像报告</b></html>".encode(), "text/html").decode()

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ class Row:
     source: str = field(repr=False)
     label: str = ""
     answers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    expect: int | None = None  # images that there are, by the viewer or the paper
 
     @property
     def is_file(self) -> bool:
@@ -171,6 +172,10 @@ def _object(line: Line) -> Row | Refused:
         return Refused(line.number, "no-json")
     if isinstance(value, str):
         return Row(line.number, value.strip())
+    return _of_object(line, value)
+
+
+def _of_object(line: Line, value: object) -> Row | Refused:
     if not isinstance(value, dict) or not isinstance(value.get("source"), str):
         return Refused(line.number, "no-source")
     told = value.get("answers")
@@ -179,7 +184,19 @@ def _object(line: Line) -> Row | Refused:
         return Refused(line.number, "no-answer")
     answers = {name: str(given[name]) for name in FIELDS if given.get(name) not in (None, "")}
     label = value.get("label")
-    return Row(line.number, value["source"].strip(), label if isinstance(label, str) else "", answers)
+    expect = _expected(value.get("expect"))
+    if expect == 0:
+        return Refused(line.number, "no-expect")
+    return Row(line.number, value["source"].strip(), label if isinstance(label, str) else "", answers, expect)
+
+
+def _expected(value: object) -> int | None:
+    """How many images a row says there are; None where it says nothing, 0 where that is no such number."""
+    if value is None or value == "":
+        return None
+    is_number = isinstance(value, (int, str)) and not isinstance(value, bool)
+    digits = str(value).strip() if is_number else ""
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 7 else 0
 
 
 def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tuple[str, ...]]:
@@ -200,7 +217,7 @@ def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tupl
             break
     else:
         raise ListWithoutSource(path=str(path))
-    unused = tuple(name for name in header if name and name not in ("source", "label", *FIELDS))
+    unused = tuple(name for name in header if name and name not in ("source", "label", "expect", *FIELDS))
     return _of_table(lines[first.number :], header, delimiter), unused
 
 
@@ -220,7 +237,11 @@ def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[
             yield Refused(line.number, "no-source")
             continue
         answers = {name: given[name] for name in FIELDS if given.get(name)}
-        yield Row(line.number, given["source"], given.get("label", ""), answers)
+        expect = _expected(given.get("expect"))
+        if expect == 0:
+            yield Refused(line.number, "no-expect")
+            continue
+        yield Row(line.number, given["source"], given.get("label", ""), answers, expect)
 
 
 def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
@@ -277,12 +298,12 @@ def _placed(row: Row, folder: Path) -> Row | Refused:
     if not row.source:
         return Refused(row.line, "no-source", label=label)
     if is_link(row.source):
-        return Row(row.line, row.source, label, row.answers)
+        return replace(row, label=label)
     for place in (folder, Path()):
         path = place / Path(row.source).expanduser()
         try:
             if path.is_file():
-                return Row(row.line, str(path), label, row.answers)
+                return replace(row, source=str(path), label=label)
         except (OSError, ValueError):  # a long text is no file name
             break
     is_name = Path(row.source).suffix.lower() in IMAGES | TEXTS

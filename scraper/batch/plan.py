@@ -61,14 +61,20 @@ def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice
     for row in rows:
         key = ledger.hashed(row.identity)
         known = by_key.setdefault(key, row)
-        by_key[key] = replace(known, answers={**row.answers, **known.answers}, label=known.label or row.label)
+        by_key[key] = replace(
+            known,
+            answers={**row.answers, **known.answers},
+            label=known.label or row.label,
+            expect=known.expect or row.expect,
+        )
         lines.setdefault(key, []).append(row.line)
     before = ledger.records()
     todo: list[Item] = []
     left: list[Item] = []
     for key, row in by_key.items():
         answers = {**settings.answers, **row.answers}
-        job = Job(key, row.source, row.shown, replace(settings, answers=answers))
+        expect = row.expect or settings.expect
+        job = Job(key, row.source, row.shown, replace(settings, answers=answers, expect=expect))
         host = "" if row.is_file else urlsplit(job.shown).hostname or ""
         item = Item(row, job, tuple(lines[key]), ledger.hashed_answers(answers), host=host)
         record = before.get(key)
@@ -87,7 +93,8 @@ def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> t
     if record is None or state in (State.QUEUED, State.RUNNING):
         return None if choice.only_failed else ()
     if state is State.DONE:
-        return None if choice.only_failed or _lies_there(record.outcome, output) else (state,)
+        is_settled = _lies_there(record.outcome, output) and _is_as_expected(record.outcome, item)
+        return None if choice.only_failed or is_settled else (state,)
     if (
         choice.retry_failed
         or choice.only_failed
@@ -96,6 +103,13 @@ def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> t
     ):
         return (state,)
     return None
+
+
+def _is_as_expected(outcome: Outcome | None, item: Item) -> bool:
+    """Whether the list's own number of images does not speak against what a done source gave."""
+    expect = item.job.settings.expect
+    instances = outcome.document.get("instances") if outcome is not None else None
+    return expect is None or not isinstance(instances, dict) or instances.get("saved") == expect
 
 
 def _may_end_otherwise(record: Record, item: Item) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from scraper.batch.table import Entry, StudyRow, counted, parts, problem_words, rows
 from scraper.batch.work import Outcome
+from scraper.evidence import Evidence
 from scraper.lang import say
 from scraper.safe_text import visible
 from scraper.settings import Language
@@ -29,11 +30,11 @@ th{font-weight:600;color:#555;white-space:nowrap}table.sums{width:auto;margin:0 
 .complete{color:#126b30}.incomplete{color:#8a5a00}.failed{color:#a31515}.waiting{color:#666}
 .state{font-weight:600;white-space:nowrap}.small{color:#666;font-size:.85rem;overflow-wrap:anywhere}
 figure{display:inline-block;margin:0 .5rem .4rem 0;width:104px;vertical-align:top}figcaption{font-size:.75rem;line-height:1.3;
-color:#444;overflow-wrap:anywhere}figcaption.short{color:#a31515}
+color:#444;overflow-wrap:anywhere}figcaption.short{color:#a31515}figcaption.seen{color:#8a5a00}
 img,.none{width:96px;height:96px;object-fit:contain;background:#000;display:block}.none{background:#eee}
 ul{margin:0;padding-left:1.1rem}
 @media(prefers-color-scheme:dark){body{background:#1c1c1e;color:#eee}th,.small,p.note,figcaption{color:#aaa}th,td{border-color:#444}
-.complete{color:#6fd08c}.incomplete{color:#e6b34d}.failed{color:#ff8080}a{color:#8ab4ff}.none{background:#333}}
+.complete{color:#6fd08c}.incomplete{color:#e6b34d}.failed{color:#ff8080}figcaption.seen{color:#e6b34d}a{color:#8ab4ff}.none{background:#333}}
 @media print{body{margin:0}tr{break-inside:avoid}}
 """
 
@@ -134,13 +135,19 @@ def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tupl
             data = base64.b64encode(jpeg).decode()
             picture = f'<img alt="{_text(_name(one))}" src="data:image/jpeg;base64,{data}">'
         expected = "?" if one["expected"] is None else int(one["expected"])
-        short = "" if one["status"] == "ok" else " class=short"
+        short = "" if one["status"] == "ok" else f" class={_shortness(one)}"
         made.append(
             f"<figure>{picture}<figcaption{short}>{_text(_name(one))}<br>"
             f"{one['saved']}/{expected}</figcaption></figure>"
         )
     more = len(study.series) - SERIES_SHOWN
     return "".join(made) + (f"<span class=small>+{more}</span>" if more > 0 else ""), used
+
+
+def _shortness(series: Mapping[str, Any]) -> str:
+    """``seen`` where nothing of a series is known to be missing and nobody says how many there are, else ``short``."""
+    codes = {problem["code"] for problem in series["problems"]}
+    return "seen" if series["expected"] is None and Evidence.SIGHT.code in codes else "short"
 
 
 def _name(series: Mapping[str, Any]) -> str:

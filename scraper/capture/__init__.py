@@ -14,12 +14,13 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from scraper.capture import complete, promote, talk
+from scraper.capture import claims, complete, promote, siblings, stated, talk, tallies
 from scraper.capture.ask import Asker
 from scraper.capture.catch import Catch, with_instances
 from scraper.capture.drive import Driver
 from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
+from scraper.capture.prepare import staging
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
 from scraper.errors import (
     CloudfilmError,
@@ -30,6 +31,7 @@ from scraper.errors import (
     SiteChanged,
     UnknownViewer,
 )
+from scraper.evidence import Evidence
 from scraper.link import ShareLink
 from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
@@ -38,6 +40,9 @@ from scraper.session.traffic import Exchange
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows
 TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
+MAX_TRIALS: Final = (
+    4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+)
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -99,6 +104,9 @@ class Capture:
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
         self._dropped: set[Template] = set()
+        self._failed: Counter[Template | None] = (
+            Counter()
+        )  # how often asking by it failed; None: all guesses of one request
 
     @property
     def catch(self) -> Catch:
@@ -157,13 +165,13 @@ class Capture:
             CredentialsRequired, CredentialsRefused: its form asks for more.
         """
         driver = await self._driven()
-        found = self._series(driver.totals)
+        found = self._found(driver)
         if not found and self._phone and await self._wants_a_phone(driver):
             window = await self._session.window()
             await window.as_phone(self._phone, *PHONE_SCREEN)
             await window.open(self._link.url)
             driver = await self._driven()
-            found = self._series(driver.totals)
+            found = self._found(driver)
         if found:
             return found
         said = await driver.text()
@@ -173,10 +181,21 @@ class Capture:
             raise driver.refusal
         if self._catch.broken:
             raise CorruptInstance(what=self._catch.broken[0])
-        stage = await driver.stage()
-        if self._catch.pictures and stage is not None and stage["size"] >= STAGE_PIXELS:
+        if await self._shows_pictures(driver):
             raise NotOriginalDicom(host=self._link.host)
         raise UnknownViewer(link=self._link.redacted)
+
+    async def _shows_pictures(self, driver: Driver) -> bool:
+        """Whether the page shows a film, and what it received for that is no DICOM.
+
+        A page that counts images shows them on whatever stage it has; of any other page the stage must be large.
+        """
+        stage, came = await driver.stage(), self._catch.pictures
+        if stage is None:
+            return False
+        if driver.entries or driver.stated or stated.totals(await driver.text()):
+            return bool(came.real or came.small or came.opaque)
+        return bool(came.real) and stage["size"] >= STAGE_PIXELS
 
     async def _driven(self) -> Driver:
         """The viewer, brought up and shown through."""
@@ -229,10 +248,12 @@ class Capture:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
         if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
             return True
-        return self._driver is not None and len(rule.addresses) < await self._driver.series_shown()
+        if self._driver is None or (self._driver.entries and sum(self._driver.entries) == rule.count):
+            return False
+        return not rule.tells_apart(await self._driver.series_shown())
 
     def _tallies(self) -> list[list[int]]:
-        return list(complete.tallies(self._catch.manifests))
+        return list(tallies.tallies(self._catch.manifests))
 
     async def _by_recipe(self) -> list[Series]:
         for recipe in self._recipes:
@@ -287,19 +308,29 @@ class Capture:
         exchanges = self._session.traffic.exchanges
         guesses = explanations(self._catch, exchanges)
         while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
-            if guess.rule.template in self._dropped or await self._shows_more(guess.rule):
+            template = guess.rule.template
+            if self._failed[template] >= TRIES or (guess.trials and self._failed[None] >= MAX_TRIALS):
+                continue
+            if template in self._dropped or await self._shows_more(guess.rule):
                 continue  # the viewer shows more series than are listed so far: a list of its own for each
+            gives_less = self._catch.copies.gives_less(guess.brought, self._catch.objects)
+            if gives_less or claims.falls_short(guess.rule):
+                self._dropped.add(guess.rule.template)
+                continue
             try:
                 series = await (
                     self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
                 )
             except CloudfilmError:
+                self._failed[template] += 1
+                self._failed[None] += bool(guess.trials)
                 continue
             if series and not (guess.rule.is_flat and self._leaves_out(guess.rule, series)):
                 self._guess = guess
                 return series
             if not series:
-                self._dropped.add(guess.rule.template)
+                self._dropped.add(template)
+                self._failed[None] += bool(guess.trials)
         return []
 
     def _leaves_out(self, rule: Rule, found: Sequence[Series]) -> bool:
@@ -311,10 +342,55 @@ class Capture:
         lists = complete.lists(self._catch.manifests, self._catch, study)
         return bool(complete.missing(study, lists, there))
 
+    def _told(self, study: str) -> siblings.Expected:
+        """What lists make expected of which a value stands in an image's request or answer."""
+        exchanges = self._session.traffic.exchanges
+        found = siblings.images(exchanges, self._catch, study)
+        if self.by is By.MANIFEST and self._guess is not None:
+            rule, brought = self._guess.rule, self._guess.brought
+            for place, addresses in rule.addresses.items():
+                known = next(
+                    (
+                        self._catch.objects[brought[one]]
+                        for one in addresses
+                        if brought.get(one) in self._catch.objects
+                    ),
+                    None,
+                )
+                series = known.header.series_instance_uid if known else f"list-{place}"
+                found += [
+                    siblings.Image(one, series, " ".join((one, *rule.records[one].fields.values())))
+                    for one in addresses
+                ]
+        told = siblings.expected(self._catch.manifests, exchanges, found, study)
+        told.counts = {uid: count for uid, count in told.counts.items() if not uid.startswith("list-")}
+        return told
+
     async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
-        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh.filled)
+        before = staging(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
+        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
+        if not await self._stands_trial(guess, asker):
+            return []
         return self._explained(guess, guess.brought, asker.source)
+
+    async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
+        """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+
+        A list whose every entry brings an image of another series is one of series, seen by their first images.
+        """
+        objects = self._catch.objects
+        heads = [objects[uid].header for uid in set(guess.brought.values()) if uid in objects]
+        ours = {head.study_instance_uid for head in heads}
+        if not guess.trials:
+            return True
+        for key in guess.trials:
+            head = await asker.brings(key)
+            if any(head.sop_instance_uid == known.sop_instance_uid for known in heads):
+                return False
+            heads.append(head)
+        same = [head.series_instance_uid for head in heads if head.study_instance_uid in ours]
+        return len(set(same)) < len(same)
 
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""
@@ -381,67 +457,142 @@ class Capture:
         named = [uid for uid in counts if uid in self._hints()]
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
+    def _found(self, driver: Driver) -> list[Series]:
+        """Every series, with what is to be said of the copies of its images."""
+        return [self._catch.copies.named(one, self._catch.objects) for one in self._series(driver.totals)]
+
     def _series(self, totals: dict[str, int]) -> list[Series]:
         """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
         listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
+        if not caught and not self._listed:
+            return []  # counts on a page of which no image came are no study
         if self.by is By.RECIPE:
-            service = complete.Judged.SERVICE.said()
             return [
                 replace(
-                    one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, service)
+                    series,
+                    instances=tuple(map(self._nearest, series.instances)),
+                    evidence=series.evidence or Evidence.SERVICE,
                 )
-                for one in self._listed
+                for series in self._listed
             ]
         if self.by is By.DICOMWEB:
             lists: dict[str, complete.Listed] = {}  # the service's own list is the study's
         else:
             lists = complete.lists(self._catch.manifests, self._catch, study)
+        told, claimed = self._told(study), self._claims(study)
+        named = {
+            uid for one in lists.values() for uid in (one.uid, *one.instances)
+        }  # their own lists are read above
+        for uid, count in (*told.counts.items(), *claimed.counts.items()):
+            if self.by is not By.DICOMWEB:
+                listed = lists.setdefault(uid, complete.Listed(uid))
+                listed.count = max(listed.count or 0, count)
         if not self._listed:
-            found = [
-                complete.judged(
-                    one,
-                    lists.get(one.series_instance_uid),
-                    totals.get(one.series_instance_uid),
-                    package=self._is_packed(one),
-                )
-                for one in caught
-            ]
-            there = {one.series_instance_uid for one in found}
-            absent = complete.missing(study, lists, there) if found else []
-            broken = complete.broken(study, len(self._catch.broken)) if found else []
-            return [*(found if absent else self._counted(study, found)), *absent, *broken]
-        by = complete.Judged.SERVICE if self.by is By.DICOMWEB else complete.Judged.MANIFEST
+            unasked = complete.unasked(study, claimed, named)
+            return self._watched(study, caught, lists, totals, told, unasked)
+        by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
-                one, instances=tuple(map(self._nearest, one.instances)), left_out=(*one.left_out, by.said()),
-                expected=_most(one.expected, lists.get(one.series_instance_uid)),
+                series, instances=tuple(map(self._nearest, series.instances)), evidence=by,
+                expected=_most(series.expected, lists.get(series.series_instance_uid)),
             )
-            for one in self._listed
+            for series in self._listed
         ]  # fmt: skip
         names = {instance.sop_instance_uid for one in merged for instance in one.instances}
-        rest = (
-            []
-            if self.by is By.MANIFEST
-            else [replace(one, left_out=(by.said(),)) for one in _left(caught, names)]
-        )
+        rest = [] if self.by is By.MANIFEST else [replace(one, evidence=by) for one in _left(caught, names)]
+        if self.by is By.WADO_URI:
+            merged = [self._as_asked(series, lists, totals) for series in merged]
         there = {one.series_instance_uid for one in (*merged, *rest)} | names | self._named_by_rule()
         absent = complete.missing(study, lists, there)
         if len(absent) <= sum(not one.series_instance_uid for one in merged):
             absent = []  # they are had under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
+        if self.by is By.MANIFEST:
+            is_less = not absent and self._is_less(merged, claimed)
+            unasked = complete.unasked(study, claimed, named | there) if is_less else []
+            found += _most_absent(_absent(study, told, found, there), unasked)
         return found if self.by is By.MANIFEST else promote.numbered(found)
+
+    def _watched(
+        self,
+        study: str,
+        caught: Sequence[Series],
+        lists: Mapping[str, complete.Listed],
+        totals: Mapping[str, int],
+        told: siblings.Expected,
+        unasked: Sequence[Series],
+    ) -> list[Series]:
+        """What the viewer showed, held against what lists and the page itself say."""
+        found = [self._judged(series, lists, totals) for series in caught]
+        there = {series.series_instance_uid for series in found}
+        absent = complete.missing(study, lists, there)
+        broken = complete.broken(study, len(self._catch.broken))
+        held = [*(found if absent else self._counted(study, found)), *absent]
+        missing = sum(not one.instances for one in held)
+        came = there | {instance.sop_instance_uid for one in found for instance in one.instances}
+        return [*held, *_most_absent(_absent(study, told, held, came), unasked[missing:]), *broken]
+
+    def _claims(self, study: str) -> claims.Claims:
+        """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
+        if self.by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
+            return claims.Claims()
+        ours = {
+            uid: one.header
+            for uid, one in self._catch.objects.items()
+            if one.header.study_instance_uid == study
+        }
+        return claims.claims(self._catch.manifests, self._catch.sources, ours)
+
+    def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
+        """Whether a rule gives fewer series, or images, than lists claim beside it."""
+        if self._guess is not None and self._guess.rule.is_flat:
+            counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
+            return sum(len(series.instances) for series in merged) < sum(counts)
+        return len(merged) < len(claimed.counts) + len(claimed.absent)
+
+    def _judged(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        uid = series.series_instance_uid
+        scrolled = self._driver.scrolled if self._driver is not None else set()
+        return complete.judged(
+            series,
+            lists.get(uid),
+            totals.get(uid),
+            is_packed=self._is_packed(series),
+            is_scrolled=uid in scrolled,
+        )
+
+    def _as_asked(
+        self, series: Series, lists: Mapping[str, complete.Listed], totals: Mapping[str, int]
+    ) -> Series:
+        """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
+        named = promote.named_objects(self._exchanges, [one.value for one in self._catch.manifests])
+        if {instance.sop_instance_uid for instance in series.instances} <= named:
+            return series
+        heads = {uid: one.header for uid, one in self._catch.objects.items()}
+        numbered = tuple(
+            replace(one, number=heads[one.sop_instance_uid].instance_number)
+            if one.sop_instance_uid in heads
+            else one
+            for one in series.instances
+        )
+        return self._judged(replace(series, instances=numbered), lists, totals)
 
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
         sizes = {len(one.instances) for one in found}
-        shown = self._driver.entries if self._driver else []
+        driver = self._driver
+        shown = driver.entries if driver else []
         for counts in (shown, *(one for one in self._tallies() if sizes.intersection(one))):
             held = complete.with_entries(study, found, counts)
             if held != found:
                 return held
-        return found
+        if driver is None:
+            return found
+        return complete.unmet(found, shown, driver.stated, driver.rows, self._tallies())
 
     def _named_by_rule(self) -> set[str]:
         """Every value that stands with an address that was learnt: the series whose images are asked for are among them."""
@@ -463,6 +614,29 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     """One of several examinations that could not be brought; what it is known by."""
     why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
     return Problem("fetch-failed", (name,), {"why": why})
+
+
+def _absent(
+    study: str, told: siblings.Expected, found: Sequence[Series], there: Collection[str]
+) -> list[Series]:
+    """The entries of a list of which nothing came, beyond those that are missing already."""
+    missing = sum(not one.instances for one in found)
+    # what is listed by its UID is read by ``complete.lists``, which knows another study's
+    absent = [
+        (label, count) for label, count in told.absent if label not in there and not _UID.fullmatch(label)
+    ]
+    return [
+        Series(
+            study, "", key=f"sibling-{place}", expected=count,
+            left_out=(Problem("missing-series", (label,) if label else ()),), evidence=Evidence.MANIFEST,
+        )
+        for place, (label, count) in enumerate(absent, 1)
+    ][missing:]  # fmt: skip
+
+
+def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
+    """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
+    return max(some, key=lambda absent: (len(absent), sum(one.expected or 0 for one in absent)))
 
 
 def _of_records(rule: Rule) -> set[str]:

@@ -6,22 +6,28 @@ What the viewer unpacks itself (base64 in JSON, gzip) is unpacked here as well.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from scraper import assemble
 from scraper.capture.catch import SENT, asked_by
+from scraper.capture.fresh import Fresh
+from scraper.capture.learn import Record
+from scraper.capture.prepare import Staging
 from scraper.capture.promote import own_headers
 from scraper.capture.recognise import DICOM, Object, Recogniser
 from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
-from scraper.model import Asked, Request, Source, WadoUri
+from scraper.model import Asked, Header, Request, Source, WadoUri
 from scraper.protocols.sniff import HEAD, sniff
 from scraper.session import Response, Session
 from scraper.session.traffic import Exchange
 
 REFUSED: Final = (401, 403, 412, 418, 429, 503)
 GONE: Final = (404, 410)
+STAGING_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # while a site stages what it was asked to prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,9 @@ class Asker:
         session: the link's conversation.
         sample: one of the viewer's requests for an image, with its answer.
         new_file: gives a name in the spool that nobody uses.
-        filled: writes what a request has anew.
+        fresh: writes what a request has anew.
+        records: request → the list's entry that it was made of.
+        staging: what the page asked for before images, and whether images came only at a later try.
     """
 
     def __init__(
@@ -47,7 +55,9 @@ class Asker:
         session: Session,
         sample: Exchange,
         new_file: Callable[[], Path],
-        filled: Callable[[str], str] = str,
+        fresh: Fresh | None = None,
+        records: Mapping[str, Record] | None = None,
+        staging: Staging | None = None,
     ) -> None:
         headers = own_headers(sample)
         if sample.request_body and "content-type" in sample.request_headers:
@@ -58,7 +68,11 @@ class Asker:
         self._sample = asked_by(sample)
         self._recogniser = Recogniser(new_file)
         self._new_file = new_file
-        self._filled = filled
+        self._fresh = fresh or Fresh(())
+        self._filled = self._fresh.filled
+        self._records = records or {}
+        self._staging = staging or Staging()
+        self._prepared: dict[tuple[str, bytes | None], asyncio.Task[None]] = {}
         self._through_page = False
         self._one = asyncio.Lock()  # the page's answers are told apart by their address
 
@@ -77,9 +91,21 @@ class Asker:
             return
         raise SessionLapsed(host=self._session.link.host)
 
+    async def brings(self, asked: str) -> Header:
+        """What the one object is that a request gives; it is not kept.
+
+        Raises:
+            CloudfilmError: as for a source.
+        """
+        path = await self._object(asked)
+        try:
+            return await asyncio.to_thread(assemble.header, path)
+        finally:
+            path.unlink(missing_ok=True)
+
     def source(self, asked: str) -> Source:
         """The source of one learnt request."""
-        if self._how.is_bare and not self._through_page:
+        if self._how.is_bare and not self._through_page and not self._staging:
             return WadoUri(self._filled(asked), self._how.headers)
 
         async def ask() -> Path:
@@ -88,11 +114,41 @@ class Asker:
         return Asked(ask)
 
     async def _object(self, asked: str) -> Path:
-        """The one object that a request gives.
+        """The one object that a request gives; where it is not there, once more after what the page asked for beforehand.
 
         Raises:
             SessionLapsed: refused. MissingInstances: not there. CorruptInstance: no object, or several.
         """
+        try:
+            return await self._once(asked)
+        except (MissingInstances, CorruptInstance):
+            if not (await self._is_prepared(asked) or self._staging.is_late):
+                raise
+        for pause_s in STAGING_PAUSES_S:
+            try:
+                return await self._once(asked)
+            except (MissingInstances, CorruptInstance):
+                await asyncio.sleep(pause_s)
+        return await self._once(asked)
+
+    async def _is_prepared(self, asked: str) -> bool:
+        """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
+        record = self._records.get(asked)
+        requests = [one.request(record, self._fresh) for one in self._staging.preparations] if record else []
+        known = [one for one in requests if one is not None]
+        for request in known:
+            key = (request.url, request.body)
+            if key not in self._prepared:
+                self._prepared[key] = asyncio.ensure_future(self._send(request))
+            await asyncio.shield(self._prepared[key])
+        return bool(known)
+
+    async def _send(self, request: Request) -> None:
+        with contextlib.suppress(CloudfilmError):  # if it was of need, the image will say so
+            await self._answer(request)
+
+    async def _once(self, asked: str) -> Path:
+        """The one object that a request gives now."""
         url, is_sent, body = self._filled(asked).partition(SENT)
         request = Request(
             url, "POST" if is_sent else "GET", self._how.headers, body.encode() if is_sent else None

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from scraper.capture.copies import Copies, rank
 from scraper.capture.pair import Paired, Pairing
+from scraper.capture.pictures import Pictures
 from scraper.capture.recognise import (
     Broken,
     Cut,
@@ -29,7 +31,6 @@ from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Excha
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-REAL_PICTURE: Final = 20_000  # bytes; a smaller picture is an icon or a thumbnail
 MAX_DOCUMENTS: Final = 500
 SENT: Final = "\0"  # between an address and the text that is sent there
 
@@ -91,7 +92,8 @@ class Catch:
         self.broken: list[
             str
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
-        self.pictures = 0
+        self.pictures = Pictures()
+        self.copies = Copies()
         self._folder = folder
         self._files = 0
         self._recogniser = Recogniser(self.new_file)
@@ -139,11 +141,15 @@ class Catch:
             return
         found = list(self._recogniser.look(one.body, one.content_type))
         self._is_loose = all(isinstance(piece, Pixels) for piece in found)
+        objects = [piece for piece in found if isinstance(piece, Object)]
+        if len(objects) == 1 and one.method in ("GET", "POST"):
+            self.copies.given[asked_by(one)] = rank(objects[0])
+        if not objects:
+            self.pictures.note(one)
         for piece in found:
             if one.kind == WEBSOCKET_IN:
                 self._hear(piece)
             self._keep(piece, one)
-        objects = [piece for piece in found if isinstance(piece, Object)]
         if len(objects) > 1 and _is_package(one):
             self.broken.clear()  # an earlier try at the package is no matter
             self.packed |= {piece.header.sop_instance_uid for piece in objects}
@@ -226,23 +232,21 @@ class Catch:
 
     def _keep(self, piece: Piece, one: Exchange) -> None:
         match piece:
-            case Object(path=path, header=header):
-                if header.sop_instance_uid in self.objects:
-                    path.unlink(missing_ok=True)
-                else:
-                    self.objects[header.sop_instance_uid] = piece
+            case Object(header=header):
+                known = self.objects.get(header.sop_instance_uid)
+                better = piece if known is None else self.copies.better(known, piece)
+                self.objects[header.sop_instance_uid] = better
             case Metadata(tags=tags):
                 uid = text(tags, "00080018")
                 if uid:
                     self.tags.setdefault(uid, tags)
-            case Picture(size=size):
-                self.pictures += size >= REAL_PICTURE
             case Document(value=value):
+                self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
                     self.manifests.append(Manifest(one.url, value))
             case Cut():
                 self._begin(piece, one)
-            case Broken() | Pixels():
+            case Broken() | Pixels() | Picture():
                 pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
 
     def _begin(self, cut: Cut, one: Exchange) -> None:

@@ -11,41 +11,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, Final
 
 from scraper.capture.catch import Catch, Manifest, text
+from scraper.capture.claims import Claims
 from scraper.capture.learn import Record, records
+from scraper.capture.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.evidence import Evidence
 from scraper.model import Header, Problem, Series
 
 _UID: Final = re.compile(r"[0-2](\.\d+){4,}")
-_COUNT: Final = re.compile(
-    r"^(image|img|inst(ance)?|slice|frame|file|pic(ture)?|object|obj|sop|dcm|dicom)s?_?(count|cnt|num|total|amount|quantity)s?$"
-    r"|^(count|cnt|total|amount|quantity)(of)?_?(image|img|inst|slice|frame|file|pic|object|sop)?\w*$"
-    r"|^(number|num|no)_?of_?(series_?related_?)?(image|inst|slice|frame|file|pic|object)\w*$",
-    re.IGNORECASE,
-)
-_EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
-_STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w{0,40}?(date|time)$", re.IGNORECASE)
-_STUDY_KEY: Final = re.compile(
-    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w{0,40}?(id|uid|no|num|number|code|key)$",
-    re.IGNORECASE,
-)
-
-
-class Judged(StrEnum):
-    """What a series' completeness was judged by: the code of the problem that says so."""
-
-    SERVICE = "judged-by-service"
-    MANIFEST = "judged-by-manifest"
-    PACKAGE = "judged-by-package"
-    VIEWER = "judged-by-viewer"
-    NUMBERS = "judged-by-numbers"
-    SIGHT = "judged-by-sight"
-
-    def said(self) -> Problem:
-        """As the report has it; nothing is wrong with the series."""
-        return Problem(self.value, fatal=False)
 
 
 @dataclass(slots=True)
@@ -115,7 +90,7 @@ def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
     """Whether the list says that an entry is of another study than those entries that are known to be ours."""
     for name, value in record.fields.items():
         mine = {one.fields[name] for one in ours if name in one.fields}
-        is_key = mine == {study} or (len(mine) == 1 and _STUDY_KEY.search(name) is not None)
+        is_key = mine == {study} or (len(mine) == 1 and STUDY_KEY.search(name) is not None)
         if is_key and value not in mine:
             return True
     return False
@@ -126,25 +101,28 @@ def without_others(found: Collection[Record], ours: Sequence[Record], study: str
     return [one for one in found if not of_another(one, ours, study)]
 
 
-def judged(series: Series, listed: Listed | None, total: int | None, *, package: bool) -> Series:
+def judged(
+    series: Series, listed: Listed | None, total: int | None, *, is_packed: bool, is_scrolled: bool
+) -> Series:
     """A series that was watched, with how many instances it should have, and what that was judged by.
 
     Args:
         series: what came of it.
         listed: what the lists say of it.
         total: the viewer's own count.
-        package: its instances came in the site's own package.
+        is_packed: its instances came in the site's own package.
+        is_scrolled: the viewer was scrolled through it to both ends, by means that were seen to work.
     """
     there = len(series.instances)
     if listed is not None and listed.expected is not None and listed.expected >= there:
-        return _with(series, listed.expected, Judged.MANIFEST)
-    if package:
-        return _with(series, there, Judged.PACKAGE)
+        return replace(series, expected=listed.expected, evidence=Evidence.MANIFEST)
+    if is_packed:
+        return replace(series, expected=there, evidence=Evidence.PACKAGE)
     if total is not None and total >= there:
-        return _with(series, total, Judged.VIEWER)
-    numbers = {one.number for one in series.instances}
-    is_whole = there > 1 and numbers == set(range(1, there + 1))
-    return _with(series, None, Judged.NUMBERS if is_whole else Judged.SIGHT)
+        return replace(series, expected=total, evidence=Evidence.VIEWER)
+    numbers = {instance.number for instance in series.instances}
+    is_whole = is_scrolled and there > 1 and numbers == set(range(1, there + 1))
+    return replace(series, expected=None, evidence=Evidence.NUMBERS if is_whole else Evidence.SIGHT)
 
 
 def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> list[Series]:
@@ -153,11 +131,10 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     Which count is whose is not said; that something is missing is. Counts that the series contradict are taken for
     something else, and left alone; so are series that are judged by better evidence.
     """
-    weak = {Judged.NUMBERS.value, Judged.SIGHT.value}
-    left, counted, unsure = Counter(counts), dict[int, int](), []
+    left, counted, unsure = Counter(_of_series(counts)), dict[int, int](), []
     for place, one in enumerate(found):
-        is_shown = Judged.VIEWER.value in _codes(one)
-        if not (is_shown or weak & _codes(one)):
+        is_shown = one.evidence is Evidence.VIEWER
+        if not (is_shown or (one.evidence is not None and one.evidence.is_weak)):
             return list(found)
         own = one.expected if is_shown and one.expected is not None else len(one.instances)
         if left[own] > 0:
@@ -173,43 +150,57 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     if len(rest) < len(unsure) or any(len(found[place].instances) > counted[place] for place in unsure):
         return list(found)
     judged_by_list = [
-        replace(
-            one,
-            expected=counted[place],
-            left_out=(
-                *(each for each in one.left_out if each.code not in (*weak, Judged.VIEWER.value)),
-                Judged.VIEWER.said(),
-            ),
-        )
-        for place, one in enumerate(found)
+        replace(series, expected=counted[place], evidence=Evidence.VIEWER)
+        for place, series in enumerate(found)
     ]
+    lost = (Problem("missing-series"),)
     absent = [
-        Series(study, "", key=f"shown-{place}", expected=count, left_out=(Judged.VIEWER.said(), Problem("missing-series")))
+        Series(study, "", key=f"shown-{place}", expected=count, left_out=lost, evidence=Evidence.VIEWER)
         for place, count in enumerate(rest[len(unsure) :], 1)
-    ]  # fmt: skip
+    ]
     return [*judged_by_list, *absent]
 
 
-def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
-    """What lists state of each of their entries, an array each: how many images a series has, perhaps; no lists of studies."""
-    for manifest in manifests:
-        arrays: dict[tuple[str | int, ...], list[Record]] = defaultdict(list)
-        for record in records(manifest.value):
-            arrays[record.array].append(record)
-        for array in arrays.values():
-            names = {name for record in array for name in record.own}
-            keys = {name for name in names if _STUDY_KEY.search(name) or _STUDY_DATE.search(name)}
-            if any(len({record.fields.get(name) for record in array}) > 1 for name in keys):
-                continue
-            for name in sorted(name for name in names if _COUNT.search(name)):
-                said = [record.fields.get(name, "") for record in array]
-                if all(count.isdecimal() for count in said):
-                    yield [int(count) for count in said if int(count)]
-                    break
+def unmet(
+    found: Sequence[Series], counts: Sequence[int], stated: int, rows: int, tallies: Sequence[Sequence[int]] = ()
+) -> list[Series]:  # fmt: skip
+    """Series that the page's counts could not be matched with: what they state and did not come is named with the first.
+
+    Args:
+        found: what came.
+        counts: of the entries of the page's series list.
+        stated: the largest number of images that the page states.
+        rows: entries of its list; where there are more than series came, nothing was seen to its end.
+        tallies: counts of lists that came; what was only seen is held against them, too.
+    """
+    series = list(found)
+    if rows > len(series):
+        series = [
+            replace(one, evidence=Evidence.SIGHT) if one.evidence is Evidence.NUMBERS else one
+            for one in series
+        ]
+    known = sum(max(one.expected or 0, len(one.instances)) for one in series)
+    most = max(sum(_of_series(counts)), stated)
+    if any(one.evidence is Evidence.SIGHT for one in series):
+        most = max(most, *(sum(tally) for tally in tallies), 0)
+    is_judged_better = all(one.evidence is not None and one.evidence > Evidence.VIEWER for one in series)
+    if not series or is_judged_better or most <= known:
+        return series
+    if len(series) == 1:
+        return [replace(series[0], expected=most, evidence=Evidence.VIEWER)]
+    received = sum(len(one.instances) for one in series)
+    problem = Problem("count-unmet", values={"stated": most, "received": received})
+    return [replace(series[0], left_out=(*series[0].left_out, problem)), *series[1:]]
 
 
-def _codes(series: Series) -> set[str]:
-    return {one.code for one in series.left_out}
+def _of_series(counts: Sequence[int]) -> list[int]:
+    """The counts without the one that is the sum of all others: the study's."""
+    for total in counts:
+        if len(counts) > 2 and 2 * total == sum(counts):
+            rest = list(counts)
+            rest.remove(total)
+            return rest
+    return list(counts)
 
 
 def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) -> list[Series]:
@@ -229,10 +220,29 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
         absent.append(
             Series(
                 study, one.uid, expected=one.expected if one.uid else len(gone), key="" if one.uid else name,
-                left_out=(Judged.MANIFEST.said(), lost),
+                left_out=(lost,), evidence=Evidence.MANIFEST,
             )
         )  # fmt: skip
     return absent
+
+
+def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]:
+    """The series that a list names by ids of its own and of which nothing came.
+
+    Args:
+        study: the link's.
+        claimed: what such lists say.
+        known: every value by which something came, is asked for, or is missing already.
+    """
+    lost, seen, found = (Problem("missing-series"),), set(known), list[Series]()
+    for values, count in claimed.absent:
+        if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
+            seen |= values
+            key = f"claimed-{len(found) + 1}"
+            found.append(
+                Series(study, "", key=key, expected=count, left_out=lost, evidence=Evidence.MANIFEST)
+            )
+    return found
 
 
 def broken(study: str, entries: int) -> list[Series]:
@@ -240,14 +250,7 @@ def broken(study: str, entries: int) -> list[Series]:
     if not entries:
         return []
     problem = Problem("package-broken", values={"count": entries})
-    return [Series(study, "", key="broken-package", left_out=(Judged.PACKAGE.said(), problem))]
-
-
-def _with(series: Series, expected: int | None, by: Judged) -> Series:
-    return Series(
-        series.study_instance_uid, series.series_instance_uid, series.instances, expected, series.number,
-        series.description, series.modality, series.key, series.study, (*series.left_out, by.said()),
-    )  # fmt: skip
+    return [Series(study, "", key="broken-package", left_out=(problem,), evidence=Evidence.PACKAGE)]
 
 
 def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
@@ -283,7 +286,7 @@ def _read(
             known = strangers | ours | others | {study}
             kept = [one for one in without_others(column, mine, study) if one.fields[name] not in known]
             unnamed = _instances(kept, name, series_of, found)
-            if not any(_EARLIER.search(str(step)) for step in group[0].shape):
+            if not any(EARLIER.search(str(step)) for step in group[0].shape):
                 yield from unnamed
 
 
@@ -296,7 +299,7 @@ def _count(
     for head in heads.values():
         came[head.series_instance_uid] += 1
         frames[head.series_instance_uid] += head.frames or 1
-    for field_name in sorted({one for record in column for one in record.own if _COUNT.search(one)}):
+    for field_name in sorted({one for record in column for one in record.own if COUNT.search(one)}):
         counts = {
             record.fields[name]: int(record.fields[field_name])
             for record in column
@@ -346,14 +349,14 @@ def _instances(
 
 
 __all__ = [
-    "Judged",
     "Listed",
     "broken",
     "judged",
     "lists",
     "missing",
     "of_another",
-    "tallies",
+    "unasked",
+    "unmet",
     "with_entries",
     "without_others",
 ]

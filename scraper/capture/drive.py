@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from scraper.capture import marks
+from scraper.capture import entries, marks, stated
 from scraper.capture.catch import Catch
 from scraper.capture.form import Form
 from scraper.capture.leaf import Leafer
@@ -20,9 +20,6 @@ from scraper.capture.marks import Mark
 from scraper.capture.package import Packager
 from scraper.capture.wording import (
     CHOICE,
-    COUNTED,
-    COUNTED_ALONE,
-    COUNTER,
     ENTRY,
     EXPIRED,
     HISTORY,
@@ -81,15 +78,19 @@ class Driver:
         self._catch = catch
         self._enough = enough
         self._clicked: set[str] = set()
-        self._until = time.monotonic() + DRIVE_S
+        self._until = self._end = time.monotonic() + DRIVE_S
         self._leafer = Leafer(window, self.look, enough, self._until)
         self._form = Form(session, window, self.text)
         self._packager = Packager(window, self.look, self._words, self._click, self.text)
         self.choices = 0
         self._is_held = False
+        self._is_vain = False  # a stack was leafed through, and nothing came
         self._turn = turn
         self.entries: list[int] = []  # how many images the entries of its series list say that there are
+        self.rows = 0  # entries of its series list
+        self.stated = 0  # the largest number of images that its page states in so many words
         self.totals: dict[str, int] = {}  # Series Instance UID -> the viewer's own "1/60"
+        self.scrolled: set[str] = set()  # Series Instance UIDs of stacks that were scrolled to both ends
 
     async def look(self) -> int:
         """Take in what came; gives how much of it is new."""
@@ -137,6 +138,7 @@ class Driver:
         An entry that can't be pressed yet, or a page that says so, is waited for longer. False where nothing comes.
         """
         seen = len(self._window.traffic.exchanges)
+        still = self._window.stillness()
         give_up = time.monotonic() + PATIENCE_S
         longest = time.monotonic() + RECALL_S
         while (now := time.monotonic()) < give_up:
@@ -146,8 +148,9 @@ class Driver:
                 not one.held and ENTRY.search(one.text.strip()) for one in await self._marks("words")
             ):
                 return True
-            if (self._is_held or WAITING.search(await self.text())) and now < longest:
-                give_up = now + PATIENCE_S
+            is_still = await still.lasts_s() >= self._session.settings.still_s
+            if (self._is_held or WAITING.search(await self.text())) and now < longest and not is_still:
+                give_up = now + min(PATIENCE_S, self._session.settings.still_s)
         return False
 
     async def _wait_for_a_person(self) -> bool:
@@ -198,9 +201,7 @@ class Driver:
 
     async def series_shown(self) -> int:
         """How many entries of a series list the viewer shows; 0 where it shows none."""
-        return len(
-            {mark.text for mark in await self._marks("series") if mark.text and not is_never(mark.text)}
-        )
+        return len({mark.text for mark in await self._series() if mark.text})
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
@@ -269,29 +270,38 @@ class Driver:
         """
         await marks.unfold(self._window)
         await self._note_entries()
-        if await self._scroll() or await self._play_listed() or await self._play_chosen():
-            return
-        await self._play_next()
+        if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
+            self._until = self._leafer.until = min(
+                self._until, time.monotonic() + self._session.settings.vain_s
+            )
+        if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
+            await self._play_next()
+            if self._catch.size and not self._leafer.works:
+                await self._scroll()
+        await self._note_entries()
 
     async def _play_listed(self) -> bool:
         """The series of a list, one after another; True where there is enough."""
-        seen: set[str] = set()
+        opened = entries.Opened()
         first: Mark | None = None
         for _ in range(MAX_SERIES):
-            fresh = [one for one in await self._marks("series") if not one.away and not is_never(one.text)]
-            fresh = [one for one in fresh if f"{one.mark} {one.text}" not in seen]
+            fresh = opened.fresh(one for one in await self._series() if not one.away)
             if not fresh or time.monotonic() > self._until:
                 break
-            before = self._catch.size
-            seen.add(f"{fresh[0].mark} {fresh[0].text}")
-            if await self._open(fresh[0], is_first=len(seen) == 1):
+            before, face = self._catch.size, await self._face()
+            asked = len(self._window.traffic.exchanges)
+            mark, place = fresh[0]
+            opened.note(mark, place)
+            if await self._open(mark, is_first=len(opened) == 1):
                 return True
-            if len(seen) == 1 and self._catch.size == before:
-                first = fresh[0]
-            elif await self._scroll():
+            if len(opened) == 1 and self._catch.size == before:
+                first = mark
+                continue
+            is_dead = len(self._window.traffic.exchanges) == asked and face == await self._face()
+            if not is_dead and await self._scroll(mark.text):
                 return True
         if first is not None and await self._click(first):
-            return await self._came() or await self._scroll()
+            return await self._came() or await self._scroll(first.text)
         return False
 
     async def _play_chosen(self) -> bool:
@@ -331,7 +341,7 @@ class Driver:
         """
         before = self._catch.size
         stage = await self.stage()
-        for way in (1, 2, 0)[: 1 if is_first and before else 3]:
+        for way in (1, 2, 0)[: 1 if self._is_vain or (is_first and before) else 3]:
             if way:
                 done = await marks.click(self._window, mark, times=way)
             else:
@@ -339,22 +349,53 @@ class Driver:
             if done and await self._came():
                 return True
             if self._catch.size > before:
+                self._go_on()
                 break
         return False
 
-    async def _scroll(self) -> bool:
-        """Forward to the end of the stack, then back to its beginning; True where there is enough."""
+    def _go_on(self) -> None:
+        """Something came after all."""
+        self._until = self._leafer.until = max(self._until, self._end)
+        self._is_vain = False
+
+    async def _scroll(self, entry: str = "") -> bool:
+        """Forward to the end of the stack, then back to its beginning; True where there is enough.
+
+        Args:
+            entry: the wording of the list's entry that was just opened.
+        """
         stage = await self.stage()
-        if stage is None:
+        if stage is None or (self._is_vain and not self._catch.size):
             return False
         before = set(self._catch.objects)
+        is_whole = True  # scrolled to both ends
+        total = await self._total()
+        count = (
+            total
+            if total is not None
+            else entries.count_of(entry)
+            if entry
+            else next(iter(self.entries), None)
+        )
         for forward in (True, False):
-            if await self._leafer.leaf(stage["x"], stage["y"], forward=forward):
+            if await self._leafer.leaf(stage, forward=forward, count=count):
                 return True
+            is_whole = is_whole and self._leafer.is_at_end
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
+        self._is_vain = not self._catch.size
         await self._note_total(before)
+        if is_whole and (shown := self._shown(before)):
+            self.scrolled.add(shown)
         return False
+
+    def _shown(self, before: set[str]) -> str:
+        """The Series Instance UID of the series that is shown: that of what came since, else of what came last."""
+        objects = self._catch.objects
+        fresh = {one.header.series_instance_uid for uid, one in objects.items() if uid not in before}
+        if not fresh and objects:
+            fresh = {next(reversed(objects.values())).header.series_instance_uid}
+        return fresh.pop() if len(fresh) == 1 else ""
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """Whether what was just shown bears the numbers from 1 on without a gap."""
@@ -367,34 +408,36 @@ class Driver:
         ]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
-    async def stage(self) -> dict[str, float] | None:
-        """The middle of the largest picture, in the page's coordinates."""
+    async def stage(self) -> marks.Stage | None:
+        """Where the largest picture stands, in the page's coordinates."""
         return await marks.stage(self._window)
+
+    async def _face(self) -> tuple[str, bytes]:
+        """What the page looks like about its picture: with another series shown, it looks another way."""
+        stage = await self.stage()
+        return await self._leafer.face(stage["x"], stage["y"]) if stage else ("", b"")
+
+    async def _series(self) -> list[Mark]:
+        """The entries of the viewer's series list, whatever their tags."""
+        found = await marks.found(self._window, "series", entries.names(self._catch))
+        return [one for one in found if not is_never(one.text)]
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""
-        shown = [
-            mark.text for mark in await self._marks("series") if not mark.away and not is_never(mark.text)
-        ]
-        if not any(
-            COUNTED.search(text) for text in shown
-        ):  # a list that is none of those known by their markup
-            shown = [line for line in (await self.text()).splitlines() if COUNTED_ALONE.search(line)]
-        counts = [
-            next(number for number in match.groups() if number)
-            for text in shown
-            if (match := COUNTED.search(text))
-        ]
-        self.entries = [int(count) for count in counts if int(count)]
+        shown, page = await self._series(), await self.text()
+        self.rows = max(self.rows, len({mark.text for mark in shown if mark.text and not mark.away}))
+        self.entries = entries.counts(shown, page) or self.entries
+        self.stated = max(self.stated, stated.largest(page))
+
+    async def _total(self) -> int | None:
+        """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
+        return max(stated.totals(await self.text()), default=None)
 
     async def _note_total(self, before: set[str]) -> None:
-        """The viewer's own count of the series that was just shown, where it says one."""
-        fresh = [
-            one.header.series_instance_uid for uid, one in self._catch.objects.items() if uid not in before
-        ]
-        totals = {int(total) for at, total in COUNTER.findall(await self.text()) if 0 < int(at) <= int(total)}
-        if len(totals) == 1 and len(set(fresh)) == 1:
-            self.totals[fresh[0]] = totals.pop()
+        """The viewer's own count of the series that was just shown."""
+        total, shown = await self._total(), self._shown(before)
+        if total is not None and shown:
+            self.totals[shown] = max(total, self.totals.get(shown, 0))
 
     async def text(self) -> str:
         """What the page says, with its frames."""

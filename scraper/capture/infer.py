@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scraper.capture import counted, learn, talk
+from scraper.capture import counted, learn, lone, talk
 from scraper.capture.catch import SENT, Catch, asked_by
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Rule
@@ -26,6 +26,7 @@ class Explained:
     brought: Mapping[str, str]
     fresh: Fresh
     sample: Exchange | None  # None: over a WebSocket
+    trials: tuple[str, ...] = ()  # requests that must bring an image each before the rule is believed
 
     @property
     def is_plain(self) -> bool:
@@ -47,6 +48,17 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
     yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
     if fresh := Fresh(asked):
         yield from _of_kind(catch, exchanges, by_http, asked, fresh)
+    yield from _of_one_request(catch, by_http)
+
+
+def _of_one_request(catch: Catch, by_http: Mapping[str, Exchange]) -> Iterator[Explained]:
+    """What a single request suggests; to be tried."""
+    for rule in lone.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
+        seen = [one for one in rule.records if one in by_http]
+        brought = {one: catch.sources[one] for one in seen}
+        if seen and _is_sound(rule, brought, catch):
+            trials = tuple(lone.trials(rule, seen[-1]))
+            yield Explained(rule, brought, Fresh(()), by_http[seen[-1]], trials)
 
 
 def _of_kind(

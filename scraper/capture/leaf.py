@@ -1,9 +1,9 @@
-"""Leafs through a stack as a person would: by the wheel, by keys, by the viewer's own button or slider, whichever it knows."""
+"""Leafs through a stack as a person would: by wheel, keys, the viewer's own button or slider, pointer or finger, as it knows."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -20,26 +20,34 @@ AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; s
 DRAWN: Final = 24  # CSS pixels that the mouse is drawn for one image
 AROUND: Final = 220  # CSS pixels about the middle of the picture that are compared
 MAX_STEPS: Final = 80_000  # of one viewer
-BUTTON = """(forward) => {
+BUTTON = (
+    "(forward) => {"
+    + marks.DEEP.replace("const shown", "const visible")
+    + """
   const shown = e => e.offsetParent && !e.disabled && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:"));
   const words = forward
     ? /^(下一页|下一张|下一幅|下一帧|下页|下张|next([ _-]?(image|slice|frame|instance))?|[>\\u203a\\u00bb\\u25b6])$/i
     : /^(上一页|上一张|上一幅|上一帧|上页|上张|prev(ious)?([ _-]?(image|slice|frame|instance))?|[<\\u2039\\u00ab\\u25c0])$/i;
   const named = forward ? /(^|[-_ ])(next|nextimg|nextpage)($|[-_ ])/i : /(^|[-_ ])(prev|previous|previmg|prevpage)($|[-_ ])/i;
-  const all = [...document.querySelectorAll("button, a, [role=button], [onclick], [title], [aria-label]")].filter(shown);
+  const all = deep("button, a, [role=button], [onclick], [title], [aria-label]").filter(shown);
   const said = e => [e.title, e.innerText, e.getAttribute("aria-label"), e.value].map(text => (text || "").trim());
   const one = all.find(e => said(e).some(text => words.test(text)))
     || all.find(e => named.test(`${e.id} ${typeof e.className === "string" ? e.className : ""}`));
   if (one) one.click();
   return !!one; }"""
-SLIDER = """(forward) => {
-  const fields = [...document.querySelectorAll("input[type=range], input[type=number], [class*=slider i] input")];
+)
+SLIDER = (
+    "(forward) => {"
+    + marks.DEEP
+    + """
+  const fields = deep("input[type=range], input[type=number], [class*=slider i] input");
   const one = fields.find(e => e.offsetParent && e.max !== "" && +e.max >= 1 && +(e.step || 1) >= 1);
   if (!one) return false;
   const value = Math.min(+one.max, Math.max(+(one.min || 0), +one.value + (forward ? 1 : -1) * (+one.step || 1)));
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(one, String(value));
   for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, {bubbles: true}));
   return true; }"""
+)
 
 
 class Means(StrEnum):
@@ -52,6 +60,14 @@ class Means(StrEnum):
     PAGE = "page"
     SIDEWAYS = "sideways"
     DRAG = "drag"
+    SWIPE_LEFT = "swipe-left"
+    SWIPE_UP = "swipe-up"
+    FINGER_LEFT = "finger-left"
+    FINGER_UP = "finger-up"
+    SWIPE_RIGHT = "swipe-right"
+    SWIPE_DOWN = "swipe-down"
+    FINGER_RIGHT = "finger-right"
+    FINGER_DOWN = "finger-down"
 
 
 KEYS: Final = {
@@ -59,6 +75,19 @@ KEYS: Final = {
     Means.PAGE: ("PageUp", "PageDown"),
     Means.SIDEWAYS: ("ArrowLeft", "ArrowRight"),
 }
+SWIPES: Final = {  # which way one swipes for the next image: across and down, by pointer or by finger
+    Means.SWIPE_LEFT: (-1, 0, False),
+    Means.SWIPE_UP: (0, -1, False),
+    Means.FINGER_LEFT: (-1, 0, True),
+    Means.FINGER_UP: (0, -1, True),
+    Means.SWIPE_RIGHT: (1, 0, False),
+    Means.SWIPE_DOWN: (0, 1, False),
+    Means.FINGER_RIGHT: (1, 0, True),
+    Means.FINGER_DOWN: (0, 1, True),
+}
+SWIPED: Final = 0.3  # of the picture's width or height, to either side of its middle
+SWIPE_STEPS: Final = 5
+MAX_SWIPED: Final = 3  # stacks that are swiped in vain
 
 
 class Leafer:
@@ -81,44 +110,76 @@ class Leafer:
         self._window = window
         self._look = look
         self._enough = enough
-        self._until = until
+        self.until = until
         self._works: Means | None = None
+        self._unmoved = 0  # stacks that were to be moved before anything worked
+        self._swiped = 0  # those of them that were swiped
         self._steps = 0
+        self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
 
-    async def leaf(self, x: float, y: float, *, forward: bool) -> bool:
-        """To the end of the stack whose picture has its middle there (CSS pixels), or back to its beginning.
+    async def leaf(self, stage: marks.Stage, *, forward: bool, count: int | None = None) -> bool:
+        """To the end of the stack whose picture stands there, or back to its beginning.
 
-        True where there is enough.
+        Args:
+            stage: where the picture stands.
+            forward: or backward.
+            count: how many images the viewer says that the stack has. One: the wheel and a key are enough to believe it.
+                More: it is swiped, too, where nothing else moves it; unknown: once, where an earlier stack did not move.
+
+        Returns:
+            Whether there is enough.
         """
+        x, y = stage["x"], stage["y"]
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
-        face = await self._face(x, y)
-        every = tuple(Means) if forward else (Means.WHEEL, Means.ARROW)
-        for means in (self._works,) if self._works else every:
-            moved = idle = ahead = 0
-            while idle < (PROVEN if moved or self._works else TRIED) and self._is_time():
+        face = await self.face(x, y)
+        self.is_at_end = False
+        for means in self._order(count, forward=forward):
+            moved = idle = ahead = still = 0
+            tries = PROVEN if self._works else 1 if means in SWIPES else TRIED
+            while idle < (PROVEN if moved else tries) and self._is_time():
                 seen = len(self._window.traffic.exchanges)
-                if not await self._step(means, x, y, forward=forward, first=not moved and not idle):
+                if not await self._step(means, stage, forward=forward, first=not moved and not idle):
                     break
                 if await self._brought(seen, GLANCE_S if ahead else STEP_S):
-                    self._works, moved, idle, ahead = means, moved + 1, 0, 0
+                    self._works, moved, idle, ahead, still = means, moved + 1, 0, 0, 0
                     if await self._enough():
                         return True
                     continue
-                before, face = face, await self._face(x, y)
+                before, face = face, await self.face(x, y)
+                still = still + 1 if face == before else 0
                 if face != before and ahead < AHEAD:
                     moved, ahead = moved + 1, ahead + 1
                 else:
                     idle += 1
+            self.is_at_end = means is self._works and still >= TRIED
             if moved:
                 break
         return False
 
+    def _order(self, count: int | None, *, forward: bool) -> tuple[Means, ...]:
+        """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
+        if self._works:
+            return (self._works,)
+        if count == 1 or not forward:
+            return (Means.WHEEL, Means.ARROW)
+        self._unmoved += 1
+        swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (
+            count is not None or self._unmoved > 1
+        )
+        self._swiped += swipes
+        return tuple(one for one in Means if swipes or one not in SWIPES)
+
+    @property
+    def works(self) -> bool:
+        """Whether some means was seen to go on to another image."""
+        return self._works is not None
+
     def _is_time(self) -> bool:
         self._steps += 1
-        return time.monotonic() < self._until and self._steps <= MAX_STEPS
+        return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, means: Means, x: float, y: float, *, forward: bool, first: bool) -> bool:
+    async def _step(self, means: Means, stage: marks.Stage, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer shows no such means."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -131,10 +192,12 @@ class Leafer:
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
                 case Means.DRAG:
-                    done = await self._drawn(x, y, forward=forward)
+                    done = await self._drawn(stage["x"], stage["y"], forward=forward)
+                case _ if means in SWIPES:
+                    done = await self._swipe(means, stage, forward=forward)
                 case _:
                     if first:  # keys go where one has clicked last
-                        await page.mouse.click(x, y)
+                        await page.mouse.click(stage["x"], stage["y"])
                     await page.keyboard.press(KEYS[means][forward])
                     done = True
         return done
@@ -147,7 +210,41 @@ class Leafer:
         await mouse.up()
         return True
 
-    async def _face(self, x: float, y: float) -> tuple[str, bytes]:
+    async def _swipe(self, means: Means, stage: marks.Stage, *, forward: bool) -> bool:
+        """Across most of the picture, as one turns a page."""
+        across, down, by_finger = SWIPES[means]
+        sign = 1 if forward else -1
+        dx, dy = (sign * across * SWIPED * stage["width"], sign * down * SWIPED * stage["height"])
+        places = [
+            (stage["x"] + dx * (2 * step / SWIPE_STEPS - 1), stage["y"] + dy * (2 * step / SWIPE_STEPS - 1))
+            for step in range(SWIPE_STEPS + 1)
+        ]
+        if by_finger:
+            return await self._by_finger(places)
+        mouse = self._window.page.mouse
+        await mouse.move(*places[0])
+        await mouse.down()
+        for place in places[1:]:
+            await mouse.move(*place)
+        await mouse.up()
+        return True
+
+    async def _by_finger(self, places: Sequence[tuple[float, float]]) -> bool:
+        """As a touch screen has it (Chrome DevTools Protocol, ``Input.dispatchTouchEvent``)."""
+        page = self._window.page
+        session = await page.context.new_cdp_session(page)
+        try:
+            for number, (x, y) in enumerate(places):
+                kind = "touchMove" if number else "touchStart"
+                await session.send(
+                    "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+                )
+            await session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        finally:
+            await session.detach()
+        return True
+
+    async def face(self, x: float, y: float) -> tuple[str, bytes]:
         """What the page says, and what the picture looks like about its middle: with another image, one of them differs."""
         left, top, side = max(x - AROUND, 0.0), max(y - AROUND, 0.0), 2.0 * AROUND
         with self._window.quietly():

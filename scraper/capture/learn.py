@@ -122,6 +122,16 @@ class Rule:
         """Whether all addresses stand in one array that no other array is around."""
         return len(self.addresses) == 1 and self.shape.count("*") <= 2
 
+    def tells_apart(self, series: int) -> bool:
+        """Whether it gives that many series: an array each, or one list whose entries bear as many values of some field."""
+        if not self.is_flat:
+            return len(self.addresses) >= series
+        columns: dict[str, set[str]] = defaultdict(set)
+        for record in self.records.values():
+            for name in record.own:
+                columns[name].add(record.fields[name])
+        return series <= 1 or any(len(column) == series < self.count for column in columns.values())
+
     @property
     def count(self) -> int:
         """How many addresses it gives."""
@@ -142,8 +152,19 @@ def rules(
         read: gives a list's records; those that ``records`` gives, where it is None.
         must: one of these fields must be in the template.
     """
-    read = read or records
     found: dict[frozenset[str], Rule] = {}
+    for url, group in groups(manifests, read or records):
+        rule = _rule(group, url, requested, must)
+        if rule is not None:
+            rule = replace(rule, source=url, shape=group[0].shape)
+            found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
+    return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
+
+
+def groups(
+    manifests: Sequence[Manifest], read: Callable[[Any], Iterable[Record]]
+) -> Iterator[tuple[str, list[Record]]]:
+    """The records of one shape, with the address of the call that they came from; a call's answers are one list."""
     calls: dict[str, list[Manifest]] = defaultdict(
         list
     )  # one manifest a series is one list in several answers
@@ -154,11 +175,7 @@ def rules(
         for record in read([manifest.value for manifest in answers]):
             by_shape[record.shape].append(record)
         for group in by_shape.values():
-            rule = _rule(group, url, requested, must)
-            if rule is not None:
-                rule = replace(rule, source=url, shape=group[0].shape)
-                found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
-    return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
+            yield url, group
 
 
 def records(value: Any) -> Iterator[Record]:
@@ -211,12 +228,12 @@ def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: fro
         for record in group:
             if must and not any(record.fields[name] in words for name in must):
                 continue
-            for template in _templates(record, address, url):
+            for template in templates(record, address, url):
                 named = {name for name, _ in template.blanks}
                 if template in tried or (must and not must & named):
                     continue
                 tried.add(template)
-                rule = _proven(template, group, requested, MIN_PROOFS + bool(must))
+                rule = proven(template, group, requested, MIN_PROOFS + bool(must))
                 if rule is not None:
                     return rule
     return None
@@ -227,7 +244,7 @@ def _spread(requested: Sequence[str]) -> Sequence[str]:
     return requested[:: max(1, len(requested) // MAX_SAMPLES)][:MAX_SAMPLES]
 
 
-def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
+def templates(record: Record, address: str, base: str) -> Iterator[Template]:
     """How the address may be made of the record: from a field that is the address, or from several that stand in it."""
     for name in sorted(record.own):
         value = record.fields[name]
@@ -237,19 +254,29 @@ def _templates(record: Record, address: str, base: str) -> Iterator[Template]:
                 if address.endswith(value)
                 else Template(("", ""), ((name, 0),))
             )
+    blanks = _blanks(record.fields, record.own, address)
+    if any(name in record.own for _, _, name, _ in blanks):
+        yield cut(address, sorted(blanks))
+
+
+def filled_by(fields: Mapping[str, str], address: str) -> Template | None:
+    """The template whose blanks are all of some fields' values that stand in a request; None where none does."""
+    blanks = _blanks(fields, frozenset(fields), address)
+    return cut(address, sorted(blanks)) if blanks else None
+
+
+def _blanks(fields: Mapping[str, str], own: frozenset[str], address: str) -> list[tuple[int, int, str, int]]:
+    """Where values stand in a request: begin, end, field, way of writing; the longest first, no two over each other."""
     blanks: list[tuple[int, int, str, int]] = []
-    for name, value in sorted(
-        record.fields.items(), key=lambda item: (-len(item[1]), item[0] not in record.own, item[0])
-    ):
-        for text, way in _spellings(value).items():
+    for name, value in sorted(fields.items(), key=lambda item: (-len(item[1]), item[0] not in own, item[0])):
+        for text, way in spellings(value).items():
             for at in places(address, text):
                 if all(at + len(text) <= start or at >= end for start, end, _, _ in blanks):
                     blanks.append((at, at + len(text), name, way))
-    if any(name in record.own for _, _, name, _ in blanks):
-        yield _cut(address, sorted(blanks))
+    return blanks
 
 
-def _spellings(value: str) -> dict[str, int]:
+def spellings(value: str) -> dict[str, int]:
     """How a value may stand in a request → the way of writing it; the plainest where several agree."""
     found: dict[str, int] = {}
     for way, write in enumerate(WRITTEN):
@@ -273,7 +300,8 @@ def places(address: str, text: str) -> Iterator[int]:
             yield match.start()
 
 
-def _cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
+def cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
+    """The template that a request is, with some of its places blanked."""
     literals, names, at = [], [], 0
     for start, end, name, quoted in blanks:
         literals.append(address[at:start])
@@ -282,7 +310,7 @@ def _cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
     return Template((*literals, address[at:]), tuple(names))
 
 
-def _proven(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
+def proven(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
     """The rule, where it reproduces what was requested and nothing that was requested speaks against it.
 
     A rule that gives no address for some record of the list would leave a silent gap, and is none.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -12,10 +13,27 @@ if TYPE_CHECKING:
 CLICK_MS: Final = 3000.0
 DRAG_STEPS: Final = 8
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])\s+(?=[\u4e00-\u9fff])")
-# Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
-_LOOK: Final = """(mode) => {
+# Through open shadow roots, too: everything that a selector finds, and what the page says.
+DEEP: Final = """
+  const roots = (top = document, found = []) => { found.push(top);
+    for (const e of top.querySelectorAll("*")) if (e.shadowRoot) roots(e.shadowRoot, found); return found; };
+  const deep = selector => roots().flatMap(root => [...root.querySelectorAll(selector)]);
+  const holds = (outer, inner) => {
+    for (let e = inner; e; e = e.parentNode || e.host) if (e === outer) return true;
+    return false; };
+  const above = e => e.parentElement || (e.getRootNode() instanceof ShadowRoot ? e.getRootNode().host : null);
   const shown = e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
     return r.width > 8 && r.height > 8 && s.visibility !== "hidden" && s.display !== "none" && +s.opacity > 0.05; };
+"""
+COUNTED_TEXT: Final = (
+    r"[(（\\[【]\\s*(共\\s*)?\\d{1,4}\\s*[张幅帧]?\\s*[)）\\]】]|\\d{1,4}\\s*(张|幅|帧|images?\\b|slices?\\b|imgs?\\b)|"
+    r"(共|数量|张数|幅数|帧数|images?|slices?)\\s*[:：]?\\s*\\d{1,4}(?![\\d/.-])"
+)
+# Marks what can be clicked, and gives its wording and place; the innermost element of several that hold each other.
+_LOOK: Final = (
+    """({mode, names}) => {"""
+    + DEEP
+    + """
   const series = '[class*="series" i], [class*="thumb" i], [class*="xulie" i], [id*="series" i], [id*="thumb" i],' +
     '[class*="list" i] button, [class*="list" i] li,' +
     'nav button, nav li, nav a, aside li, aside button, [role=listitem], [role=option], [role=tab]';
@@ -23,38 +41,61 @@ _LOOK: Final = """(mode) => {
     'a, button, input[type=button], input[type=submit], [role=button], [role=menuitem], [onclick], li, span, div, td, i, img';
   const boxed = (e, low, high) => { const r = e.getBoundingClientRect();
     return Math.min(r.width, r.height) >= low && r.width <= 1.3 * high && r.height <= high; };
+  const counted = new RegExp("COUNTED", "i");
   /* What hangs together as a card: a small picture or a count of images, that the mouse finds something to press in. */
   const cards = () => {
     const kinds = "div, li, p, a, td, tr, dd, dt, span, figure, button, section, article, img, canvas";
-    const counted = /[(（\\[]\\s*(共\\s*)?\\d{1,4}\\s*[张幅帧]?\\s*[)）\\]]|\\d{1,4}\\s*(张|幅|帧|images?\\b|slices?\\b)/i;
     const pictured = e => [e, ...e.querySelectorAll("*")].some(one => boxed(one, 40, 260) &&
       (one.matches("img, canvas") || getComputedStyle(one).backgroundImage.startsWith("url")));
-    const some = [...document.querySelectorAll(kinds)].filter(e =>
+    const some = deep(kinds).filter(e =>
       shown(e) && boxed(e, 24, 320) && (getComputedStyle(e).cursor === "pointer" || e.draggable && !e.matches("img, a")) &&
       (pictured(e) || counted.test(e.innerText || "")));
-    return some.filter(e => !some.some(o => o !== e && o.contains(e)));
+    return some.filter(e => !some.some(o => o !== e && holds(o, e)));
   };
-  let found = [...document.querySelectorAll(mode === "series" ? series : words)].filter(shown);
+  /* What says a count of images, or a series' name, whatever its tag: one element for each row. */
+  const own = e => [...e.childNodes].filter(one => one.nodeType === 3).map(one => one.data).join(" ").trim();
+  const named = text => names.some(name => text === name || text.includes(name) && text.length <= name.length + 24);
+  const pressed = 'li, button, a, tr, [role=button], [role=listitem], [role=option], [onclick], [class*="item" i]';
+  const rows = () => {
+    const texts = deep("*").filter(e => !e.matches("script, style, option, title, h1, h2, textarea, input, noscript") && shown(e))
+      .map(e => ({e, text: own(e)})).filter(({text}) => text && text.length <= 100);
+    const isName = ({text}) => named(text), isCount = ({text}) => counted.test(text);
+    const leaves = texts.filter(one => isName(one) || isCount(one));
+    if (leaves.length > 400) return [];
+    const inside = (box, kind) => leaves.filter(one => kind(one) && holds(box, one.e)).length;
+    const row = leaf => { let box = leaf.e;
+      const fits = up => up && up !== document.body && inside(up, isName) <= 1 && inside(up, isCount) <= 1;
+      for (let up = above(box); fits(up); up = above(up)) box = up;
+      return box; };
+    const seen = new Set(), found = [];
+    for (const leaf of leaves) { const box = row(leaf); if (seen.has(box)) continue; seen.add(box);
+      found.push(leaf.e.closest(pressed) || leaf.e); }
+    return [...new Set(found)];
+  };
+  let found = (mode === "series" ? deep(series) : deep(words)).filter(shown);
   if (mode === "series") {
     found = found.filter(e => { const r = e.getBoundingClientRect(); return r.width >= 24 && r.height >= 16 && r.width < 700; });
-    found = found.filter(e => !found.some(o => o !== e && e.contains(o)));
+    found = found.filter(e => !found.some(o => o !== e && holds(e, o)));
     if (!found.length) found = cards();
+    const more = rows().filter(e => !found.some(o => holds(e, o) || holds(o, e)));
+    found = [...found, ...more];
   } else {
     found = found.filter(e => e.matches('a, button, input, [role], [onclick]') || getComputedStyle(e).cursor === "pointer");
   }
   found = found.slice(0, 400);
   const plain = text => (text || "").replace(/[\ue000-\uf8ff]/g, "").trim();  // an icon's font has no words
-  const named = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip].map(plain).find(text => text);
-  const inside = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && named(one); };
-  const say = e => plain(e.innerText) || plain(String(e.value || "")) || named(e) || inside(e) || "";
-  if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && o.contains(e) && say(o) === say(e)));
+  const titles = e => [e.title, e.alt, e.getAttribute("aria-label"), e.dataset.title, e.dataset.tip];
+  const titled = e => titles(e).map(plain).find(text => text);
+  const within = e => { const one = e.querySelector("[title], [alt], [aria-label]"); return one && titled(one); };
+  const say = e => plain(e.innerText) || plain(String(e.value || "")) || titled(e) || within(e) || "";
+  if (mode !== "series") found = found.filter(e => !found.some(o => o !== e && holds(e, o) && say(o) === say(e)));
   window.__marks = (window.__marks || 0);
   return found.map(e => {
     if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
     const text = say(e).slice(0, 60);
     const row = e.closest("tr, li, [role=row], [class*=item i], [class*=card i], [class*=row i]");
     let under = "", up = e;
-    for (; up && up !== document.body && !under; up = up.parentElement)
+    for (; up && up !== document.body && !under; up = above(up))
       for (let one = up.previousElementSibling; one && !under; one = one.previousElementSibling)
         if (one.matches("h1, h2, h3, h4, h5, h6, legend, caption, [class*=title i], [class*=head i]"))
           under = one.innerText.trim();
@@ -66,12 +107,26 @@ _LOOK: Final = """(mode) => {
     const held = !!e.disabled || e.getAttribute("aria-disabled") === "true" || e.classList.contains("is-disabled");
     return {mark: e.dataset.cloudfilm, text, away, held, who, around: [row ? row.innerText.slice(0, 300) : "", under].join(" ")};
   });
-}"""
-_STAGE: Final = """() => { let best = null, size = 0;
-  for (const e of document.querySelectorAll("canvas, [class*=viewport i], [class*=viewer i] img, img, video, svg")) {
-    const r = e.getBoundingClientRect(), area = r.width * r.height;
-    if (area > size && r.width > 100 && r.height > 100) { best = r; size = area; } }
-  return best ? {x: best.x + best.width / 2, y: best.y + best.height / 2, size} : null; }"""
+}""".replace("COUNTED", COUNTED_TEXT)
+)
+_STAGE: Final = (
+    "() => {"
+    + DEEP
+    + """ let best = null, size = 0;
+  const every = deep("canvas, [class*=viewport i], [class*=viewer i] img, img, video, svg").filter(shown);
+  const area = e => { const r = e.getBoundingClientRect(); return r.width * r.height; };
+  for (const e of every) { const r = e.getBoundingClientRect();
+    if (area(e) > size && r.width > 100 && r.height > 100) { best = e; size = area(e); } }
+  const canvases = every.filter(e => e.matches("canvas"));  /* the only canvas is the canvas, however small */
+  if (canvases.length === 1 && !(best && best.matches("video, [class*=viewport i], [class*=viewer i] img"))) best = canvases[0];
+  if (!best) return null;
+  let r = best.getBoundingClientRect();
+  if (r.top < 0 || r.left < 0 || r.bottom > innerHeight || r.right > innerWidth) {
+    best.scrollIntoView({block: "nearest", inline: "nearest"}); r = best.getBoundingClientRect(); }
+  const clip = (low, high, most) => [Math.max(low, 0), Math.min(high, most)];
+  const [left, right] = clip(r.left, r.right, innerWidth), [top, bottom] = clip(r.top, r.bottom, innerHeight);
+  return {x: (left + right) / 2, y: (top + bottom) / 2, size: area(best), width: right - left, height: bottom - top}; }"""
+)
 _EARLIER: Final = "历史|既往|以往|以前|检查|history|prior|previous|exam"  # what lists other examinations
 _UNFOLD: Final = """earlier => {
   for (const one of document.querySelectorAll("details:not([open]) > summary"))
@@ -85,7 +140,23 @@ _CHOICES: Final = """earlier => [...document.querySelectorAll("select")].flatMap
   one.dataset.cloudfilmChoice = String(number);
   return [...one.options].map((each, at) => ({mark: String(number), at})).filter(each => each.at !== one.selectedIndex);
 })"""
-_TEXT: Final = "() => document.body ? document.body.innerText.slice(0, 20000) : ''"
+_TEXT: Final = (
+    "() => {"
+    + DEEP
+    + """ if (!document.body) return "";
+  const inner = roots().slice(1).flatMap(root => [...root.children].map(e => e.innerText || ""));
+  return [document.body.innerText, ...inner].join("\\n").slice(0, 20000); }"""
+)
+
+
+class Stage(TypedDict):
+    """Where the picture stands: its middle, its width and height as far as they can be seen, its area; CSS pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    size: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +190,20 @@ class Choice:
     at: int
 
 
-async def found(window: Window, mode: str) -> list[Mark]:
+async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[Mark]:
     """Everything of one kind that can be pressed now, in every frame.
 
     Args:
         window: the page's.
         mode: ``series`` for the entries of a list of series, ``words`` for whatever else has a wording.
+        names: what the received data calls its series.
     """
     marks = []
     for frame in window.page.frames:
         with window.quietly():
             marks += [
                 Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"])
-                for one in await frame.evaluate(_LOOK, mode)
+                for one in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
             ]
     return marks
 
@@ -190,9 +262,9 @@ async def choose(window: Window, choice: Choice) -> bool:
     return False
 
 
-async def stage(window: Window) -> dict[str, float] | None:
-    """The middle of the largest picture, in the page's coordinates, and its size; None where there is none."""
-    best: dict[str, float] | None = None
+async def stage(window: Window) -> Stage | None:
+    """Where the largest picture stands, in the page's coordinates; None where there is none."""
+    best: Stage | None = None
     for frame in window.page.frames:
         with window.quietly():
             shown = await frame.evaluate(_STAGE)
@@ -214,4 +286,17 @@ async def text(window: Window) -> str:
     return "\n".join(said)
 
 
-__all__ = ["Choice", "Mark", "choices", "choose", "click", "drag", "found", "stage", "text", "unfold"]
+__all__ = [
+    "DEEP",
+    "Choice",
+    "Mark",
+    "Stage",
+    "choices",
+    "choose",
+    "click",
+    "drag",
+    "found",
+    "stage",
+    "text",
+    "unfold",
+]

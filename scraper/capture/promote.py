@@ -23,6 +23,7 @@ from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, Se
 from scraper.link import is_private
 from scraper.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
 from scraper.protocols import sniff, wado_rs
+from scraper.protocols.headers import merged
 from scraper.schema import decode_text
 from scraper.session import Response, Session
 from scraper.session.traffic import WEBSOCKET_OUT, Exchange
@@ -206,7 +207,7 @@ class DicomWeb:
                 return list(found.values())
 
     async def _json(self, url: str) -> list[Mapping[str, Any]]:
-        headers = {**self._service.headers, "Accept": wado_rs.JSON_ACCEPT}
+        headers = merged(self._service.headers, {"Accept": wado_rs.JSON_ACCEPT})
         response = await self._ask(Request(url, headers=headers))
         self._told_more = "299" in response.headers.get("warning", "")
         if response.status == 204:
@@ -242,7 +243,7 @@ class DicomWeb:
         for accept in wado_rs.INSTANCE_ACCEPTS:
             try:
                 response = await self._judged(
-                    Request(source.url, headers={**source.headers, "Accept": accept})
+                    Request(source.url, headers=merged(source.headers, {"Accept": accept}))
                 )
             except CorruptInstance as err:
                 refused = err
@@ -324,6 +325,13 @@ def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
     asked = {one.url for one in exchanges}
     named = (one for one in (*_addresses(exchanges), *_of_lists(lists)) if _OBJECT.search(one))
     return any(address not in asked for address in named)
+
+
+def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[str]:
+    """SOP Instance UIDs that a text or a list names by their WADO-URI address; what was only asked for is not among them."""
+    asked = {one.url for one in exchanges}
+    addresses = (*(one for one in _addresses(exchanges) if one not in asked), *_of_lists(lists))
+    return {uid for address in addresses for _, _, uid, _ in _wado(html.unescape(address), "")}
 
 
 def _of_lists(lists: Sequence[Any]) -> Iterator[str]:

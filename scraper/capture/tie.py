@@ -1,23 +1,30 @@
 """Which request an answer on a socket belongs to: told by a number or name in its header, or in the text that stands before it.
 
+A header that is JSON or words is read as such; only what is no text may hold a binary number.
+
 Source: protocol page ws_frames: answers may come out of order; an id in the header, or the order text → binary, ties them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from scraper.capture.recognise import MAX_HEADER
 from scraper.session.traffic import WEBSOCKET_IN, Exchange
 
 MAX_TEXT: Final = 2000  # characters of a text that are looked at
 MAX_NAMED: Final = 160  # bytes of a header that may hold a UID
+MAX_LENGTH: Final = 16  # bytes of a length, a magic, before a header that is JSON
+RANKS: Final = ("json", "text", "word", "header")  # what is believed first: a number that is only bytes, last
+_TEXT_RUN: Final = re.compile(rb"[\t\r\n\x20-\x7e]{4,}")
 _WORD: Final = re.compile(r"[\w.-]+", re.ASCII)
 
 Slot = tuple[str, int, str]
-"""A place in an answer: ``header`` with offset and kind of number, ``word`` or ``text`` with the number of the word."""
+"""A place in an answer: ``json`` with the field's path, ``header`` with offset and kind of number, ``word`` or ``text`` with
+the number of the word."""
 
 
 def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
@@ -30,12 +37,15 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
     one = exchanges[place]
     if one.is_text:
         return _of_text(one)
-    found: dict[Slot, str] = {}
+    found = _of_json(one)
     head = one.read(MAX_HEADER)
+    texts = [match.span() for match in _TEXT_RUN.finditer(one.read(MAX_TEXT)) if any(map(_tells, match[0]))]
     for number, word in enumerate(_WORD.findall(one.read(MAX_NAMED).decode("latin-1"))):
         found["word", number, ""] = word
     for width, name in ((1, "byte"), (2, "short"), (4, "long")):
         for at in range(len(head) - width + 1):
+            if any(at < end and at + width > begin for begin, end in texts):
+                continue  # a digit's byte is no number
             for order in ("little", "big") if width > 1 else ("little",):
                 number = int.from_bytes(head[at : at + width], "little" if order == "little" else "big")
                 found["header", at, f"{name} {order}"] = str(number)
@@ -44,6 +54,32 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
         None,
     )
     return found | _of_text(before) if before is not None and before.is_text else found
+
+
+def _of_json(one: Exchange) -> dict[Slot, str]:
+    """The plain values of a JSON object that a message begins with, perhaps behind its length."""
+    said = one.read(MAX_TEXT).decode("latin-1")
+    at = said.find("{", 0, MAX_LENGTH)
+    if at < 0:
+        return {}
+    try:
+        value, _ = json.JSONDecoder().raw_decode(said, at)
+    except (ValueError, RecursionError):
+        return {}
+    found: dict[Slot, str] = {}
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        name, inner = waiting.pop()
+        if isinstance(inner, Mapping):
+            waiting += [(f"{name}/{key}", each) for key, each in inner.items()]
+        elif isinstance(inner, (str, int)) and not isinstance(inner, bool):
+            found["json", 0, name] = str(inner)
+    return found
+
+
+def _tells(byte: int) -> bool:
+    """Whether a byte of a text may be a part of a number or of JSON."""
+    return chr(byte) in "0123456789{:="
 
 
 def _of_text(one: Exchange) -> dict[Slot, str]:
@@ -62,7 +98,7 @@ def find(answers: Iterable[tuple[Mapping[Slot, str], str]], values: Mapping[str,
     if len({uid for _, uid in listed}) < 2:
         return None  # one answer alone agrees with anything
     common = set.intersection(*(set(where) for where, _ in listed))
-    for slot in sorted(common):
+    for slot in sorted(common, key=lambda slot: (RANKS.index(slot[0]), slot)):
         said = {(where[slot], uid) for where, uid in listed}
         names, uids = {name for name, _ in said}, {uid for _, uid in said}
         if len(names) == len(uids) == len(said) and names <= values.keys():

@@ -43,15 +43,6 @@ WAITING = re.compile(
 EXPIRED = re.compile(
     r"(链接|分享|二维码|页面)?.{0,4}(已失效|已过期|已经过期|已到期)|(link|share) has expired", re.IGNORECASE
 )
-COUNTER = re.compile(r"(?<![\d/.:-])(\d{1,4})\s*/\s*(\d{1,4})(?![\d/.:-])")
-COUNTED = re.compile(
-    r"[(（\[]\s*+(?:共\s*+)?(\d{1,4})\s*+(?:[张幅帧]\s*+)?[)）\]]|(\d{1,4})\s*(?:张|幅|帧|images?\b|slices?\b|imgs?\b)|"
-    r"(?:数量|张数|幅数|帧数|images?|slices?|共)\s*+(?:[:：]\s*+)?(\d{1,4})",
-    re.IGNORECASE,
-)
-COUNTED_ALONE = re.compile(
-    r"(数量|张数|幅数|帧数)\s*+(?:[:：]\s*+)?\d{1,4}\s*$|^\D{0,40}\d{1,4}\s*(张|幅|images)\s*$", re.IGNORECASE
-)
 
 
 def is_never(text: str) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import dicom_json, multipart, zip_archive
+from scraper.protocols.headers import merged
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.schema import parse_json
 
@@ -207,7 +208,7 @@ async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[s
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
-    answer = await ask(Request(url, headers={**source.headers, "Accept": JSON_ACCEPT}))
+    answer = await ask(Request(url, headers=merged(source.headers, {"Accept": JSON_ACCEPT})))
     host = urlsplit(url).hostname
     try:
         found = dicom_json.data_sets(parse_json(answer.body))
@@ -256,7 +257,7 @@ async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Ans
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
         try:
-            return await ask(Request(url, headers={**source.headers, "Accept": accept}))
+            return await ask(Request(url, headers=merged(source.headers, {"Accept": accept})))
         except CorruptInstance as err:
             refused = err
     raise refused or CorruptInstance(what="no frames")

@@ -131,7 +131,17 @@ class Scripts:
                 self._texts.program |= {word for word in _IN_ADDRESS.findall(string) if len(word) > 1}
 
     def script(self, code: str) -> str:
-        """A program, or data written as one: literals that may be values are replaced, comments are taken out."""
+        """A program, or data written as one: literals that may be values are replaced, comments are taken out.
+
+        Inside a program only values that stand in the traffic's data, too, are replaced: it has to run.
+        """
+        outer, self._texts.in_program = self._texts.in_program, _is_program(code)
+        try:
+            return self._script(code)
+        finally:
+            self._texts.in_program = outer
+
+    def _script(self, code: str) -> str:
         out: list[str] = []
         at = 0
         for start, end, value in _data_in(code):
@@ -145,7 +155,7 @@ class Scripts:
 
         One without a function is data, written as a script.
         """
-        if "function" not in code and "=>" not in code:
+        if not _is_program(code):
             return self.script(code)
         shown = _VALUES.sub(self._value_in, code)
         return self._known_in(shown)
@@ -195,6 +205,10 @@ class Scripts:
         personal = bool(key) and PATIENT_KEY.search(key) is not None and _is_a_value(plain)
         shown = self._texts.known(self._texts.text(plain, key if personal else "", lenient=True))
         return piece if shown == plain else piece[0] + shown + piece[-1]
+
+
+def _is_program(code: str) -> bool:
+    return "function" in code or "=>" in code
 
 
 def _is_a_value(text: str) -> bool:

@@ -29,6 +29,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _SECONDS: Final = range(946_684_800, 2_208_988_800)  # 2000 to 2040
 MAX_NESTING: Final = 8  # encodings and pairs within each other that are taken apart; deeper ones are words
 SHORT: Final = 3  # digits of a number that may stay where nothing says that it is a person's
+SHORTEST_OPAQUE: Final = 10  # characters of a code
 KNOWN_AT_LEAST: Final = 4  # characters of a replaced value that is looked for in texts that stay
 
 
@@ -45,6 +46,9 @@ class Texts:
         self.hosts = hosts
         # words that the viewer's own program uses in addresses and comparisons
         self.program: set[str] = set()
+        # words and numbers of the traffic's data; what a program says besides them is the program's own
+        self.data: set[str] = set()
+        self.in_program = False  # the text stands in a program, not in data that is written as one
         self._nesting = 0
         self._known: Phrases | None = None
         self._known_size = -1
@@ -183,11 +187,21 @@ class Texts:
             return simple[kind](word)
         if kind == "stamp":
             return self.names.date(word[:8]) + self.names.time(word[8:])
+        if not lenient:
+            self.data.add(word)
+        elif self.in_program and kind in ("number", "word") and not personal and self._is_the_programs(word):
+            return word
         if kind == "number":
             return self._number(word, key, personal=personal)
         if kind == "chinese":
             return self._chinese(word, personal=personal)
         return self._word(word, personal=personal, lenient=lenient)
+
+    def _is_the_programs(self, word: str) -> bool:
+        """Whether a word of a program is its own: too short to tell anything, or neither in the data nor like a secret."""
+        if word in self.names.personal:
+            return False
+        return len(word) < KNOWN_AT_LEAST or (word not in self.data and not _is_opaque(word))
 
     def _number(self, word: str, key: str, *, personal: bool) -> str:
         whole = word.partition(".")[0]
@@ -295,6 +309,12 @@ def _is_telling(word: str, names: Names) -> bool:
             len(word) > 5 and number % 1000 != 0 and number & (number - 1) != 0 and number & (number + 1) != 0
         )
     return len(word) > 1
+
+
+def _is_opaque(word: str) -> bool:
+    """Long, and letters among digits, or digits alone: a code that may open something."""
+    digits = sum(char.isdigit() for char in word)
+    return len(word) >= SHORTEST_OPAQUE and digits >= 2
 
 
 def _is_of_a_program(word: str) -> bool:

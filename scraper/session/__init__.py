@@ -19,6 +19,7 @@ from scraper.errors import (
 )
 from scraper.link import ShareLink, redact
 from scraper.model import Captured, Header, Question, Request
+from scraper.protocols.headers import merged
 from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.answers import Answers, Ask
@@ -156,7 +157,7 @@ class Session:
     ) -> R | Response:
         """POST to ``url``: JSON, a form, bytes, or nothing. Answers and errors as for ``get``."""
         sent, body = body_of(json, form, data)
-        request = Request(with_query(url, params), "POST", {**sent, **(headers or {})}, body)
+        request = Request(with_query(url, params), "POST", merged(sent, headers), body)
         response = await self._patiently(request, hops)
         return response if reply is None else _read(response, reply)
 
@@ -231,7 +232,7 @@ class Session:
             self._guard.judge(Request(url, "SEND", body=data))
 
         await self._take_cookies()
-        sent = {"User-Agent": self._http.user_agent, "Origin": self.link.origin, **(headers or {})}
+        sent = merged({"User-Agent": self._http.user_agent, "Origin": self.link.origin}, headers)
         async with sockets.opened(
             url,
             self.settings,

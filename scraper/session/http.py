@@ -24,6 +24,7 @@ from scraper.errors import (
     UnusableLink,
 )
 from scraper.model import Request
+from scraper.protocols.headers import cookie_pairs, merged, taken, without
 from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
 from scraper.session.door.door import canonical_url
@@ -207,7 +208,7 @@ class Http:
         passed: list[str] = []
         while True:
             if request.sign:
-                headers.update(request.sign())
+                headers = merged(headers, request.sign())
             sent = Request(url, method, headers, body)
             response = await self._once(sent, into, limit, on_bytes)
             location = response.headers.get("location", "")
@@ -220,7 +221,7 @@ class Http:
             await self.check_hop(url, target)
             if response.status == 303 or (response.status in (301, 302) and method == "POST"):
                 method, body = "GET", None
-                headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+                headers = without(headers, "content-type")
             headers = self._taken_along(url, target, headers, body)
             url = target
 
@@ -239,7 +240,7 @@ class Http:
             return plain_headers(headers)
         if old == new:
             return dict(headers)
-        return {n: value for n, value in headers.items() if n.lower() not in ("authorization", "cookie")}
+        return without(headers, "authorization", "cookie")
 
     async def check_hop(self, url: str, target: str) -> None:
         """Refuse a hop from a public address to a private one, and to anything but http(s).
@@ -264,7 +265,11 @@ class Http:
         host = urlsplit(url).hostname or ""
         asked = quote(canonical_url(url), safe="!#$%&'()*+,/:;=?@[]~")
         route = await self.door.route(url)
-        headers = self.door.cleared(url, request.headers)
+        headers = merged(self._headers, self.door.cleared(url, request.headers))
+        own = cookie_pairs(
+            taken(headers, "Cookie") or ""
+        )  # into the jar, which writes the one header of that name
+        self.add_cookies([Cookie(name, value, host) for name, value in own.items()])
         async with self._pace.turn(host):
             with _disk_errors(into):
                 sink = _Sink(into, limit or (MOST_INSTANCE_BYTES if into else MOST_PART_BYTES), on_bytes)
@@ -274,7 +279,7 @@ class Http:
                     answer = await self._client.request(
                         request.method,  # type: ignore[arg-type]  # a Literal of all methods there
                         asked,
-                        headers={**self._headers, **headers},
+                        headers=headers,
                         data=request.body,
                         quote=False,
                         content_callback=sink.take,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper.errors import SiteUnreachable
 from scraper.model import Request
+from scraper.protocols.headers import merged
 from scraper.session.response import Response
 
 
@@ -68,9 +69,9 @@ class Resumable:
 
     async def _go_on(self, have: int, on_bytes: Callable[[int], None] | None) -> Response:
         rest = self.into.with_name(self.into.name + ".rest")
-        headers = {**self._request.headers, "Range": f"bytes={have}-", "Accept-Encoding": "identity"}
+        headers = merged(self._request.headers, {"Range": f"bytes={have}-", "Accept-Encoding": "identity"})
         if validator := _validator(self._head):
-            headers["If-Range"] = validator
+            headers = merged(headers, {"If-Range": validator})
         try:
             response = await self._send(replace(self._request, headers=headers), into=rest, on_bytes=on_bytes)
         except SiteUnreachable as err:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.session.reasons import reason_of
@@ -110,10 +111,11 @@ async def opened(
     from websockets.typing import Origin, Subprotocol
 
     host = urlsplit(url).hostname or ""
-    sent = door.cleared(url, headers)
-    if door.keeps_cookies(url) and (jar := cookie_header(cookies, url)):
+    sent = without(merged(door.cleared(url, headers)), *OF_THE_HANDSHAKE)
+    own_cookies = cookie_header(cookies, url) if door.keeps_cookies(url) else ""
+    if jar := joined_cookies(taken(sent, "Cookie") or "", own_cookies):
         sent["Cookie"] = jar
-    origin, agent = sent.pop("Origin", None), sent.pop("User-Agent", None)
+    origin, agent = taken(sent, "Origin"), taken(sent, "User-Agent")
     options: dict[str, Any] = {
         "origin": Origin(origin) if origin else None,
         "user_agent_header": agent,

@@ -23,6 +23,7 @@ from scraper.errors import (
 )
 from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import wado_rs
+from scraper.protocols.headers import merged
 from scraper.session.response import Response
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
@@ -96,7 +97,7 @@ class WadoRsFetch:
         answer = into.with_name(into.name + ".multipart")
         try:
             for accept in wado_rs.INSTANCE_ACCEPTS:
-                request = Request(source.url, headers={**source.headers, "Accept": accept})
+                request = Request(source.url, headers=merged(source.headers, {"Accept": accept}))
                 try:
                     response = await self._sending.send(request, answer)
                 except SiteUnreachable as err:
@@ -164,7 +165,7 @@ class WadoRsFetch:
             address, question, query = source.url.partition("?")
             request = Request(
                 f"{address.rstrip('/')}/rendered{question}{query}",
-                headers={**source.headers, "Accept": RENDERED_ACCEPT},
+                headers=merged(source.headers, {"Accept": RENDERED_ACCEPT}),
             )
             response = await self._sending.send(request, None)
             is_picture = response.headers.get("content-type", "").strip().lower().startswith("image/")

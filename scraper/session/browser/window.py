@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 from scraper.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.model import Request
+from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
+from scraper.session.browser.stillness import Stillness
 from scraper.session.disk import keep_reserve
 from scraper.session.door import Door
 from scraper.session.http import Cookie
@@ -166,13 +168,19 @@ class Window:
             # the same address again, but for its fragment, would load nothing
             await self.page.goto("about:blank")
 
+    def stillness(self) -> Stillness:
+        """Measures how long the page shows no sign of life, from now on."""
+        return Stillness(self)
+
     async def which(self, faces: Mapping[str, str], *, timeout_s: float) -> str:
         """Wait for whichever selector shows first, in the newest page or one of its frames, and give its name.
 
         Raises:
-            SiteChanged: none of them in time. SiteUnreachable: the browser ended.
+            SiteChanged: none of them in time, or nothing moves any more. SiteUnreachable: the browser ended.
         """
         from playwright.async_api import Error
+
+        stillness = self.stillness()
 
         loop = asyncio.get_running_loop()
         give_up = loop.time() + timeout_s
@@ -183,6 +191,8 @@ class Window:
                     with suppress(Error):  # the document was replaced while we looked
                         if await frame.locator(selector).locator("visible=true").first.is_visible():
                             return name
+            if not self._settings.headed and await stillness.lasts_s() >= self._settings.still_s:
+                break  # a person might be at work in a visible window
             await asyncio.sleep(LOOK_EVERY_S)
         raise SiteChanged(host=self.traffic.host, what=f"the page shows none of: {', '.join(faces)}")
 
@@ -230,7 +240,7 @@ class Window:
             SiteUnreachable: no answer, or the page is not allowed to ask there.
         """
         host = urlsplit(request.url).hostname or ""
-        headers = {**request.headers, **(request.sign() if request.sign else {})}
+        headers = merged(request.headers, request.sign() if request.sign else None)
         body = None if request.body is None else base64.b64encode(request.body).decode()
         asked = {"url": request.url, "method": request.method, "headers": headers, "body": body}
         seen = len(self.traffic.exchanges)

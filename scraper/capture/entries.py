@@ -1,0 +1,114 @@
+"""The entries of a viewer's series list: what names them, how many images they say there are, and which were opened already."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from scraper.capture import stated
+from scraper.capture.catch import Catch, text
+from scraper.capture.counted import COUNT
+from scraper.capture.marks import Mark
+from scraper.capture.wording import is_never
+
+MAX_NAMES: Final = 200
+MAX_LISTED: Final = 200  # entries of an array that may be a list of series
+SHORTEST_ID: Final = 6
+_NAME: Final = re.compile(r"(desc|name|title|label|protocol|描述|名称|序列)", re.IGNORECASE)
+_NO_NAME: Final = re.compile(r"patient|hospital|doctor|user|file|host|姓名|医院", re.IGNORECASE)
+_LENGTH: Final = range(2, 65)  # characters of a name
+
+
+def names(catch: Catch) -> list[str]:
+    """What the received data calls its series: a description in a header or in tags, a text of a list of series."""
+    found: dict[str, None] = {}
+    for one in catch.objects.values():
+        found[one.header.series_description.strip()] = None
+    for tags in catch.tags.values():
+        found[text(tags, "0008103E").strip()] = None
+    for manifest in catch.manifests:
+        for said in _of_lists(manifest.value):
+            found[said.strip()] = None
+    sound = [one for one in found if len(one) in _LENGTH and not one.isdecimal() and not is_never(one)]
+    return sound[:MAX_NAMES]
+
+
+def _of_lists(value: Any) -> Iterator[str]:
+    """The names of a JSON value's arrays whose entries bear a name beside an id, a count or a list of their own."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += [inner for inner in one.values() if isinstance(inner, (Mapping, list))]
+        elif isinstance(one, list):
+            rows = [row for row in one if isinstance(row, Mapping)]
+            waiting += [row for row in one if isinstance(row, (Mapping, list))]
+            if 0 < len(rows) <= MAX_LISTED and all(map(_is_of_something, rows)):
+                yield from (said for row in rows for said in _names_in(row))
+
+
+def _is_of_something(row: Mapping[str, Any]) -> bool:
+    return any(
+        isinstance(inner, list)
+        or (isinstance(inner, str) and len(inner) >= SHORTEST_ID and not _NAME.search(str(name)))
+        or (isinstance(inner, int) and not isinstance(inner, bool) and COUNT.search(str(name)) is not None)
+        for name, inner in row.items()
+    )
+
+
+def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
+    for name, inner in row.items():
+        if isinstance(inner, str) and _NAME.search(str(name)) and not _NO_NAME.search(str(name)):
+            yield inner
+
+
+def count_of(said: str) -> int | None:
+    """How many images an entry says that it has; None where it does not."""
+    count = stated.count_of(said)
+    return count.total if count else None
+
+
+def counts(marks: Sequence[Mark], page: str) -> list[int]:
+    """The counts that stand with the series in the viewer's own list; a total of them all is none.
+
+    Args:
+        marks: the list's entries.
+        page: what the page says, for a list that is none of those known by their markup.
+    """
+    found = stated.entries([mark.text for mark in marks if not mark.away and not is_never(mark.text)], page)
+    most = max(found, default=0)
+    if len(found) > 2 and sum(found) == 2 * most:
+        found.remove(most)
+    return found
+
+
+class Opened:
+    """Which entries had their turn: told by their mark, or where a page draws its list anew, by wording and place."""
+
+    def __init__(self) -> None:
+        self._marks: set[tuple[int, str]] = set()
+        self._places: set[tuple[str, int]] = set()
+
+    def __len__(self) -> int:
+        """How many had their turn."""
+        return len(self._places)
+
+    def fresh(self, marks: Iterable[Mark]) -> list[tuple[Mark, int]]:
+        """Those that had none yet, each with its place among those of its wording."""
+        found, alike = [], Counter[str]()
+        for one in marks:
+            place = alike[one.text]
+            alike[one.text] += 1
+            if (id(one.frame), one.mark) not in self._marks and (one.text, place) not in self._places:
+                found.append((one, place))
+        return found
+
+    def note(self, mark: Mark, place: int) -> None:
+        """It has its turn now."""
+        self._marks.add((id(mark.frame), mark.mark))
+        self._places.add((mark.text, place))
+
+
+__all__ = ["Opened", "count_of", "counts", "names"]

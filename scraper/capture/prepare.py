@@ -1,0 +1,123 @@
+"""What a page asks for before an image or a series, so that the site makes it ready: learnt from the traffic, and asked again.
+
+Some sites answer 404 until an original was staged. Whatever the page asked beforehand with a value of the list's entry in it,
+before each image that came, may be that request; it is repeated only where an image is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scraper.capture import learn
+from scraper.capture.catch import SENT, asked_by
+from scraper.capture.fresh import Fresh
+from scraper.capture.learn import Record, Rule, Template
+from scraper.capture.promote import own_headers
+from scraper.model import Request
+from scraper.protocols.headers import merged
+from scraper.session.traffic import Exchange
+
+SHORTEST: Final = 4  # characters of a value that tells entries apart
+MAX_PREPARATIONS: Final = 4
+NOT_THERE: Final = (202, 404, 410, 425)  # what sites answer while an image is being staged
+NO_CALLS: Final = ("document", "image", "stylesheet", "script", "font", "media", "manifest", "download")
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A request that was made before images, with blanks for what their list's entries say; ``sample`` is one of them."""
+
+    template: Template
+    sample: Exchange
+
+    def request(self, record: Record, fresh: Fresh) -> Request | None:
+        """The request for an entry of the list; None where it lacks a value."""
+        asked = self.template.fill(record)
+        if asked is None:
+            return None
+        url, _, body = fresh.filled(asked).partition(SENT)
+        kind = self.sample.request_headers.get("content-type", "")
+        headers = merged(own_headers(self.sample), {"content-type": kind} if kind and body else None)
+        return Request(url, self.sample.method, headers, body.encode() if body else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How a site makes images ready; ``is_late``: one that was not there came at a later try."""
+
+    preparations: tuple[Preparation, ...] = ()
+    is_late: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether an image that is not there may still come."""
+        return bool(self.preparations) or self.is_late
+
+
+def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh) -> Staging:
+    """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
+    gone = {fresh.blanked(asked_by(one)) for one in exchanges if one.method and one.status in NOT_THERE}
+    return Staging(tuple(preparations(exchanges, rule, brought, fresh)), not gone.isdisjoint(brought))
+
+
+def preparations(
+    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh
+) -> list[Preparation]:
+    """What was asked before each image that came, with something of its own entry in it.
+
+    Args:
+        exchanges: everything that the window received, in order.
+        rule: what its requests for images follow.
+        brought: those of them that brought an image.
+        fresh: blanks what a page writes anew each time.
+    """
+    first: dict[str, int] = {}
+    for place, one in enumerate(exchanges):
+        if one.method:
+            first.setdefault(fresh.blanked(asked_by(one)), place)
+    seen = [key for key in rule.records if key in brought and key in first]
+    if not seen:
+        return []
+    constant = _constant(rule)
+    found: dict[Template, Preparation] = {}
+    record = rule.records[seen[0]]
+    for one in _calls(exchanges[: first[seen[0]]], rule):
+        values = {
+            name: value
+            for name, value in record.fields.items()
+            if name not in constant and len(value) >= SHORTEST
+        }
+        template = learn.filled_by(values, fresh.blanked(asked_by(one)))
+        if template is not None and template not in found and _precedes_all(template, seen, rule, first):
+            found[template] = Preparation(template, one)
+    return list(found.values())[:MAX_PREPARATIONS]
+
+
+def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
+    """Calls of a page that brought neither the list nor an image."""
+    for one in exchanges:
+        is_call = one.ok and one.method in ("GET", "POST", "PUT") and one.kind not in NO_CALLS
+        if is_call and one.url.partition("?")[0] != rule.source and asked_by(one) not in rule.records:
+            yield one
+
+
+def _constant(rule: Rule) -> set[str]:
+    """The fields that say the same for every image: they tell nothing apart."""
+    said: dict[str, set[str]] = {}
+    for record in rule.records.values():
+        for name, value in record.fields.items():
+            said.setdefault(name, set()).add(value)
+    return {name for name, values in said.items() if len(values) < 2} if len(rule.records) > 1 else set()
+
+
+def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Mapping[str, int]) -> bool:
+    """Whether such a request came before each of the images that came."""
+    for key in seen:
+        asked = template.fill(rule.records[key])
+        if asked is None or first.get(asked, first[key]) >= first[key]:
+            return False
+    return True
+
+
+__all__ = ["Preparation", "Staging", "preparations", "staging"]

@@ -1,0 +1,179 @@
+"""What an earlier run knew of a study: its series, how many instances each has, and what that was judged by.
+
+A weaker run never overwrites it. A series, a count or an evidence of the earlier run gives way to stronger evidence alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from scraper.evidence import Evidence, named
+from scraper.model import Problem, Series
+
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSeries:
+    """One series of the earlier report. ``evidence`` None: nobody says how many instances it has."""
+
+    uid: str
+    number: int | None
+    description: str
+    modality: str
+    expected: int | None
+    saved: int
+    evidence: Evidence | None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is known by its UID, and not only by a count."""
+        return _UID.fullmatch(self.uid) is not None
+
+    def as_series(self, study_instance_uid: str, saved: int) -> Series:
+        """As a site would describe it; missing where nothing of it is there."""
+        lost = () if saved or self.expected == 0 else (Problem("missing-series"),)
+        return Series(
+            study_instance_uid, self.uid if self.is_named else "", expected=self.expected, number=self.number,
+            description=self.description, modality=self.modality, key="" if self.is_named else self.uid, left_out=lost,
+            evidence=self.evidence,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the report of an earlier run says. ``stated``: instances of the whole study, where that is more than its series'."""
+
+    series: tuple[KnownSeries, ...] = ()
+    stated: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What this run and earlier ones know together; ``stated`` as for ``Known``."""
+
+    series: list[Series]
+    expected: dict[str, int | None]
+    stated: int | None = None
+
+
+def read(report: Path) -> Known:
+    """What a ``study.json`` knows; nothing where it is none."""
+    try:
+        document = json.loads(report.read_text(encoding="utf-8"))
+        series = tuple(_read(row) for row in document["series"])
+        total = document["instances"]["expected"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Known()
+    known = sum(max(one.expected or 0, one.saved) for one in series)
+    is_more = isinstance(total, int) and total > known
+    return Known(series, total if is_more else None)
+
+
+def _read(row: Mapping[str, Any]) -> KnownSeries:
+    expected = row["expected"] if isinstance(row["expected"], int) else None
+    evidence = named(row.get("evidence"))
+    if evidence is None:
+        codes = {problem["code"] for problem in row["problems"]}
+        evidence = next((one for one in Evidence if one.code in codes), None)
+    if evidence is None and expected is not None:
+        evidence = Evidence.SERVICE  # a recipe's own list
+    number = row["number"] if isinstance(row["number"], int) else None
+    return KnownSeries(
+        str(row["uid"]), number, str(row["description"]), str(row["modality"]), expected, int(row["saved"]), evidence
+    )  # fmt: skip
+
+
+def merge(
+    known: Known,
+    series: Sequence[Series],
+    expected: Mapping[str, int | None],
+    uid_of: Mapping[str, str],
+    saved: Mapping[str, int],
+) -> Merged:
+    """What this run announced, and what an earlier one knew beyond it.
+
+    Args:
+        known: of the earlier run.
+        series: as this run's site describes them.
+        expected: Series Instance UID -> how many instances this run knows of.
+        uid_of: a series' name at the site -> the UID that its files bear.
+        saved: Series Instance UID -> how many instances are there, those of earlier runs among them.
+    """
+    found, counts = list(series), dict(expected)
+    place_of = {uid_of.get(one.name, one.name): place for place, one in enumerate(found)}
+    study = next((one.study_instance_uid for one in found if one.study_instance_uid), "")
+    weakest = min((_strength(one, expected) for one in series), default=0)
+    for one in known.series:
+        if not one.is_named:
+            continue
+        place, there = place_of.get(one.uid), saved.get(one.uid, 0)
+        now = _strength(found[place], expected) if place is not None else 0
+        if one.uid in counts and place is None and counts[one.uid] is not None:
+            now = weakest  # a list that does not say whose its instances are
+        if not _rules(one, counts.get(one.uid), now, there) or (not there and weakest > (one.evidence or 0)):
+            continue
+        counts[one.uid] = one.expected
+        if place is None:
+            found.append(one.as_series(study, there))
+        else:
+            found[place] = replace(found[place], evidence=one.evidence)
+    found += _unnamed(known, study, counts, saved, weakest)
+    now_known = sum(max(counts.get(uid) or 0, saved.get(uid, 0)) for uid in {*counts, *saved})
+    is_stated = known.stated is not None and known.stated > now_known and weakest <= Evidence.USER
+    for added in found[len(series) :]:
+        counts.setdefault(added.name, added.expected)
+    return Merged(found, counts, known.stated if is_stated else None)
+
+
+def _strength(series: Series, expected: Mapping[str, int | None]) -> int:
+    """How strong this run's evidence for a series is; a recipe's own count is the site's list."""
+    if series.evidence is not None:
+        return int(series.evidence)
+    is_counted = series.expected is not None or expected.get(series.name) is not None
+    return int(Evidence.SERVICE) if is_counted else 0
+
+
+def _rules(one: KnownSeries, expected: int | None, now: int, there: int) -> bool:
+    """Whether what was known of a series is more, or better known, than what this run says."""
+    before = int(one.evidence or 0)
+    if one.expected is not None:
+        if one.expected < there:
+            return False  # more is there than was known
+        return (one.expected > (expected or 0) and before >= now) or (before > now)
+    is_same = there == one.saved
+    return (is_same and before > now) or (there > 0 and now == 0 and expected is None and before > 0)
+
+
+def _unnamed(
+    known: Known,
+    study: str,
+    counts: Mapping[str, int | None],
+    saved: Mapping[str, int],
+    weakest: int,
+) -> list[Series]:
+    """Series that were only counted, as far as what is known by now does not reach their sum."""
+    total = sum(max(one.expected or 0, one.saved) for one in known.series)
+    left = total - sum(max(counts.get(uid) or 0, saved.get(uid, 0)) for uid in {*counts, *saved})
+    found = []
+    for one in sorted(known.series, key=lambda each: each.expected or 0, reverse=True):
+        is_open = (
+            not one.is_named and one.uid not in counts and one.expected and weakest <= int(one.evidence or 0)
+        )
+        if is_open and (one.expected or 0) <= left:
+            left -= one.expected or 0
+            found.append(one.as_series(study, 0))
+    return found
+
+
+def seen_only(known: Known) -> Iterable[str]:
+    """UIDs of the series of which nobody said how many instances they have."""
+    return [one.uid for one in known.series if one.evidence is Evidence.SIGHT]
+
+
+__all__ = ["Known", "KnownSeries", "Merged", "merge", "read", "seen_only"]

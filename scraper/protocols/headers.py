@@ -1,0 +1,52 @@
+"""HTTP header names are case-insensitive: how several sets of headers become one in which each name stands once.
+
+Source: RFC 9110 5.1 and 5.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+OF_THE_HANDSHAKE: Final = (  # written by the WebSocket client itself (RFC 6455 4.1)
+    "host", "connection", "upgrade", "content-length", "transfer-encoding", "sec-websocket-key", "sec-websocket-version",
+    "sec-websocket-extensions", "sec-websocket-protocol",
+)  # fmt: skip
+
+
+def merged(*parts: Mapping[str, str] | None) -> dict[str, str]:
+    """All of them under the spelling that came first; of two values of one name the later wins."""
+    spelling: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for part in parts:
+        for name, value in (part or {}).items():
+            found[spelling.setdefault(name.lower(), name)] = value
+    return found
+
+
+def taken(headers: dict[str, str], name: str) -> str | None:
+    """The value of a name, however it is spelt; it stands there no more."""
+    spelt = next((one for one in headers if one.lower() == name.lower()), None)
+    return None if spelt is None else headers.pop(spelt)
+
+
+def without(headers: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The headers but some, which are given in lower case."""
+    return {name: value for name, value in headers.items() if name.lower() not in names}
+
+
+def joined_cookies(own: str, jar: str) -> str:
+    """One ``Cookie`` header of two; of two values of one cookie that of ``own`` wins (RFC 6265 5.4: one header)."""
+    pairs = cookie_pairs(own)
+    more = [pair.strip() for pair in jar.split(";") if pair.strip()]
+    rest = [pair for pair in more if pair.partition("=")[0] not in pairs]
+    return "; ".join([*(f"{name}={value}" for name, value in pairs.items()), *rest])
+
+
+def cookie_pairs(header: str) -> dict[str, str]:
+    """Name → value of a ``Cookie`` header."""
+    pairs = (pair.strip().partition("=") for pair in header.split(";") if pair.strip())
+    return {name: value for name, _, value in pairs}
+
+
+__all__ = ["OF_THE_HANDSHAKE", "cookie_pairs", "joined_cookies", "merged", "taken", "without"]

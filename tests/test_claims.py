@@ -1,0 +1,163 @@
+"""Lists that name no UID: a value of theirs in the request of an image that came makes all their entries expected."""
+
+import pytest
+
+from scraper.capture import complete
+from scraper.capture.catch import SENT, Manifest
+from scraper.capture.claims import claims, falls_short
+from scraper.capture.learn import Record, Rule, Template
+from scraper.evidence import Evidence
+from scraper.model import Header
+
+STUDY, SCOUT, AXIAL = "1.2.826.0.1.7", "1.2.826.0.1.7.1", "1.2.826.0.1.7.2"
+IMAGE = "https://film.test/api/image?token=t0k3nt0k3n&id="
+
+
+def head(uid, series=SCOUT, description=""):
+    return Header(uid, "1.2.840.10008.5.1.4.1.1.2", series, STUDY, "", series_description=description)
+
+
+def claimed(value, sources, heads):
+    found = claims(
+        [Manifest("https://film.test/api/list", value)], sources, {one.sop_instance_uid: one for one in heads}
+    )
+    rows = complete.unasked(STUDY, found, ())
+    assert all(one.evidence is Evidence.MANIFEST and one.left_out[0].fatal for one in rows)
+    return found.counts, [one.expected for one in rows]
+
+
+ONE = head(f"{SCOUT}.1")
+MANY = [f"d4e5{n:02}" for n in range(12)], [f"0718{n:02}" for n in range(8)]
+KEYS = ("a1b2c3", 1), ("d4e5f6", 12), ("0718aa", 8)
+LISTS = {
+    "counts": [{"id": key, "n": "定位", "imageCount": count} for key, count in KEYS],
+    "texts": [{"seriesKey": key, "total": str(count)} for key, count in KEYS],
+    "images": [{"images": ["a1b2c3"]}, {"images": MANY[0]}, {"images": MANY[1]}],
+    "nested": [
+        {"seriesId": "series-1", "list": [{"key": "a1b2c3"}]},
+        {"seriesId": "series-2", "list": [{"key": key} for key in MANY[0]]},
+        {"seriesId": "series-3", "list": [{"key": key} for key in MANY[1]]},
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_verdicts_1_one_image_of_a_list_of_three_series(kind):
+    sources = {IMAGE + "a1b2c3": ONE.sop_instance_uid}
+    counts, absent = claimed({"data": {"list": LISTS[kind]}}, sources, [ONE])
+    assert absent == [12, 8]
+    assert counts == (
+        {SCOUT: 1} if kind in ("counts", "texts") else {}
+    )  # a single entry is no proof of its own
+
+
+def test_verdicts_1_a_list_of_which_other_images_came_than_it_names_is_of_something_else():
+    heads = [head(f"{SCOUT}.{n}") for n in range(1, 4)]
+    sources = {IMAGE + "a1b2c3": heads[0].sop_instance_uid} | {
+        f"https://film.test/next/{n}": one.sop_instance_uid for n, one in enumerate(heads[1:])
+    }
+    assert claimed([{"k": "a1b2c3"}, {"k": "d4e5f6"}, {"k": "0718aa"}], sources, heads) == ({}, [])
+
+
+def test_verdicts_1_one_entry_that_is_no_list_of_images_completes_nothing():
+    value = {"hospitals": [{"code": "a1b2c3"}], "presets": [{"id": "a1b2c3", "windows": [{"w": 400}]}]}
+    assert claimed(value, {IMAGE + "a1b2c3": ONE.sop_instance_uid}, [ONE]) == ({}, [])
+
+
+def test_verdicts_1_series_without_counts_are_missing_all_the_same():
+    value = {"series": [{"sid": "a1b2c3"}, {"sid": "d4e5f6"}, {"sid": "0718aa"}]}
+    heads = [head(f"{SCOUT}.{n}") for n in (1, 2)]
+    sources = {f"{IMAGE}a1b2c3&no={n}": one.sop_instance_uid for n, one in enumerate(heads)}
+    assert claimed(value, sources, heads) == ({}, [None, None])
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "https://film.test/image\0{id: 'a1b2c3'}",
+        'https://film.test/image\0{"d": {"id": "a1b2c3"}}',
+        "https://film.test/image/a1b2c3.dcm",
+        "https://film.test/image/a1b2c3",
+        "https://film.test/i\0id=a1b2c3&x=1",
+    ],
+)
+def test_verdicts_1_wherever_the_id_stands_in_the_request(asked):
+    assert SENT == "\0"
+    assert claimed(LISTS["counts"], {asked: ONE.sop_instance_uid}, [ONE]) == ({SCOUT: 1}, [12, 8])
+
+
+def test_verdicts_1_a_flat_list_of_images():
+    value = {"images": [{"file": f"img-{n:04}"} for n in range(26)]}
+    heads = [head(f"{SCOUT}.{n}") for n in (1, 2)]
+    sources = {f"{IMAGE}img-{n:04}": one.sop_instance_uid for n, one in enumerate(heads)}
+    assert claimed(value, sources, heads) == ({SCOUT: 26}, [])
+
+
+def test_verdicts_1_the_name_that_the_data_give_a_series():
+    value = [{"desc": "定位像", "count": 1}, {"desc": "5mm 平扫", "count": 12}]
+    one = head(f"{SCOUT}.1", description="定位像")
+    assert claimed(value, {"https://film.test/next": one.sop_instance_uid}, [one]) == ({SCOUT: 1}, [12])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"studyId": "a1b2c3", "imageCount": 1}, {"studyId": "d4e5f6", "imageCount": 12}],
+        {"history": [{"id": "a1b2c3", "imageCount": 1}, {"id": "d4e5f6", "imageCount": 12}]},
+        [
+            {"id": "a1b2c3", "studyDate": "20260108", "n": 1},
+            {"id": "d4e5f6", "studyDate": "20250108", "n": 1},
+        ],
+        [{"id": "q1", "imageCount": 1}, {"id": "q2", "imageCount": 12}],
+        [{"id": "zzzzzz", "imageCount": 1}, {"id": "yyyyyy", "imageCount": 12}],
+    ],
+    ids=["studies", "history", "dates", "short ids", "ids of nothing"],
+)
+def test_verdicts_1_lists_of_something_else_claim_nothing(value):
+    assert claimed(value, {IMAGE + "a1b2c3": ONE.sop_instance_uid}, [ONE]) == ({}, [])
+
+
+def test_verdicts_1_what_came_of_all_entries_is_not_missing():
+    heads = [ONE, head(f"{AXIAL}.1", AXIAL), head(f"{AXIAL}.2", AXIAL)]
+    sources = {
+        f"{IMAGE}a1b2c3": heads[0].sop_instance_uid, f"{IMAGE}d4e5f6&n=1": heads[1].sop_instance_uid,
+        f"{IMAGE}d4e5f6&n=2": heads[2].sop_instance_uid,
+    }  # fmt: skip
+    value = [
+        {"id": "a1b2c3", "imageCount": 1},
+        {"id": "d4e5f6", "imageCount": 2},
+        {"id": "empty0", "imageCount": 0},
+    ]
+    assert claimed(value, sources, heads) == ({SCOUT: 1, AXIAL: 2}, [])
+
+
+def test_verdicts_1_a_count_below_what_came_is_another_kind_of_count():
+    heads = [head(f"{SCOUT}.{n}") for n in range(1, 4)]
+    sources = {f"{IMAGE}a1b2c3&n={n}": one.sop_instance_uid for n, one in enumerate(heads)}
+    value = [{"id": "a1b2c3", "count": 1}, {"id": "d4e5f6", "count": 2}]
+    assert claimed(value, sources, heads) == ({}, [None])
+
+
+@pytest.mark.parametrize(
+    ("rows", "short"),
+    [
+        ([{"id": "a", "imageCount": 1}, {"id": "b", "imageCount": 12}], True),
+        ([{"id": "a", "total": "8"}], True),
+        ([{"id": "a", "imageNum": 1}, {"id": "b", "imageNum": 2}], False),
+        ([{"id": "a", "frameCount": 30}, {"id": "b", "frameCount": 30}], False),
+        ([{"id": "a", "imageCount": 1}, {"id": "b", "imageCount": 1}], False),
+        ([{"id": "a", "rows": 512}], False),
+    ],
+    ids=["counts", "texts", "places", "frames", "one each", "no counts"],
+)
+def test_verdicts_1_a_rule_that_gives_one_image_of_each_series_is_none(rows, short):
+    records = {
+        f"https://film.test/{row['id']}": Record(
+            {k: str(v) for k, v in row.items()}, frozenset(row), ("list", at)
+        )
+        for at, row in enumerate(rows)
+    }
+    assert (
+        falls_short(Rule(Template(("", ""), (("id", 0),)), {("list",): tuple(records)}, 2, records=records))
+        is short
+    )

@@ -1,0 +1,97 @@
+"""Two objects under one UID, in one run and over two: the one that holds more is on the disk in the end."""
+
+import io
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from fixtures.dicom import chest_ct
+from scraper.collect import Collector, Unwatched
+from scraper.fetch import Fetcher
+from scraper.link import of
+from scraper.model import Asked, Captured, Instance, Series
+from scraper.session import Session
+from scraper.session.http import Http
+from scraper.session.pace import Pace
+from scraper.settings import Settings
+from scraper.store import opened
+from scraper.testing import nobody
+from scraper.verify import Inspector
+
+STUDY = chest_ct(slices=3, size=64, localizers=0, dose_report=False, seed=5)
+FULL = STUDY.series[0].instances[0]
+UID, SERIES = FULL.sop_instance_uid, STUDY.series[0].uid
+
+
+def reduced() -> bytes:
+    ds = dcmread(io.BytesIO(FULL.data))
+    ds.PixelData = ds.pixel_array[::4, ::4].tobytes()
+    ds.Rows = ds.Columns = 16
+    out = io.BytesIO()
+    ds.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+async def no_window() -> None:
+    raise AssertionError
+
+
+def asked(data: bytes, key: str, uid: str = "") -> Instance:
+    async def ask() -> bytes:
+        return data
+
+    return Instance(uid, Asked(ask), key=key)
+
+
+async def collected(folder: Path, *instances: Instance):
+    settings = Settings()
+    session = Session(
+        of("https://film.test/"),
+        settings,
+        Http(settings, Pace(4, None)),
+        start_window=no_window,
+        ask=nobody,
+        spool=folder / "spool",
+    )
+    fetcher = Fetcher(session, lambda _: None)
+    async with (
+        opened(folder, STUDY.study_instance_uid, lambda: None) as store,
+        Inspector() as inspector,
+    ):
+        collector = Collector(store, fetcher, inspector, Unwatched(), 1)
+        await collector.take([Series(STUDY.study_instance_uid, SERIES, instances)])
+        await session.close()
+        return collector.result
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["preview first", "full first"])
+async def test_verdicts_1_the_larger_of_two_in_one_run_is_kept(order, tmp_path):
+    both = [asked(reduced(), "preview"), asked(FULL.data, "full")]
+    result = await collected(tmp_path, *(both[place] for place in order))
+    assert [saved.path.read_bytes() for saved, _ in result.saved] == [FULL.data]
+    assert [(one.code, one.instances, one.fatal) for one in result.problems] == [
+        ("lesser-copies", (UID,), False)
+    ]
+    assert result.conflicts == []
+
+
+async def test_verdicts_1_two_that_hold_equally_much_and_differ_are_a_conflict(tmp_path):
+    other = dcmread(io.BytesIO(FULL.data))
+    other.PixelData = bytes(len(other.PixelData))
+    out = io.BytesIO()
+    other.save_as(out, enforce_file_format=True)
+    result = await collected(tmp_path, asked(FULL.data, "one"), asked(out.getvalue(), "two"))
+    assert result.conflicts == [UID]
+
+
+async def test_verdicts_1_a_later_run_that_got_the_full_object_replaces_the_preview(tmp_path):
+    result = await collected(tmp_path / "out", asked(reduced(), "preview", UID))
+    assert [saved.header.rows for saved, _ in result.saved] == [16]
+    caught = tmp_path / "caught"
+    caught.write_bytes(FULL.data)
+    result = await collected(tmp_path / "out", Instance(UID, Captured(caught)))
+    assert [saved.path.read_bytes() for saved, _ in result.saved] == [FULL.data]
+    caught.write_bytes(reduced())
+    result = await collected(tmp_path / "out", Instance(UID, Captured(caught)))
+    assert [saved.path.read_bytes() for saved, _ in result.saved] == [FULL.data]

@@ -1,0 +1,89 @@
+"""Viewers of many makes, by the universal capture: each whole, or not called complete."""
+
+import pytest
+
+from fixtures.sites.generic_socket import site as sockets
+from fixtures.sites.generic_variants.site import GenericVariants
+from fixtures.world import World
+from providers.universal import Universal
+from scraper.model import Status, Via
+from scraper.session.browser import find_browser
+from scraper.testing import Case, check, run
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+SITE, SOCKETS = GenericVariants(), sockets.GenericSocket()
+ALL = {one.uid: len(one.instances) for one in SITE.study.series}
+EVERY_RUN = ("li.zhang", "batch.custom.shadow.swipe.at")
+WHOLE = (
+    "li.zhang",
+    "button.c640",
+    "div.fu.c640",
+    "td.gong",
+    "custom.images.header.path",
+    "ids.body.div",
+    "flat.div.name.cookie",
+    "each.li.name",
+    "sizes.button.fu.keys",
+    "shadow.div.images",
+    "batch.li",
+    "batch.custom.shadow.swipe.at",
+    "batch.each.li.name.c640",
+    "ticket.div",
+    "ticket.flat.td.name.keys.at",
+    "ticket.each.button.name.pull",
+    "swipe.ticket.at",
+    "touch.ticket.li.c640",
+    "touch.batch.sizes.shadow",
+    "staged.header",
+    "each-staged.header.path.flat",
+    "staged.cookie.sizes.each.div",
+)
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(SITE, SOCKETS) as running:
+        yield running
+
+
+def case(words: str, **more) -> Case:
+    return Case(words, SITE.link(words), ways=(Via.BROWSER,), **({"series": ALL} | more))
+
+
+ROWS = [pytest.param(one, marks=[] if one in EVERY_RUN else [pytest.mark.thorough]) for one in WHOLE]
+
+
+@pytest.mark.parametrize("words", ROWS)
+async def test_verdicts_a1_every_make_of_viewer_comes_whole(words, world, tmp_path):
+    await check(Universal, case(words), world, tmp_path, Via.BROWSER)
+
+
+SHUT = {  # makes whose rows do nothing → what has to be missing, besides what came
+    "batch.shut.name": [12, 8],
+    "ticket.flat.shut.name": [12, 8],
+    "ticket.each.shut.name": [None, None],
+    "batch.each.shut.name.c640": [None, None],
+    "ticket.sizes.shut.name": [12, 8],
+}
+
+
+@pytest.mark.parametrize("words", [pytest.param(one, marks=pytest.mark.thorough) for one in SHUT])
+async def test_verdicts_a1_siblings_of_what_came_are_expected(words, world, tmp_path):
+    result = await run(Universal, case(words), world, tmp_path, Via.BROWSER)
+    assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
+    rows = [row for study in result.studies for row in study.series]
+    assert [row.expected for row in rows if not row.saved] == SHUT[words]
+    assert [one.code for row in rows if not row.saved for one in row.problems if one.fatal] == [
+        "missing-series"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["jsonhead", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("jsonlength", "linehead"))],
+)
+async def test_verdicts_a1_a_header_in_words_is_read_as_words(kind, world, tmp_path):
+    series = {one.uid: len(one.images) for one in SOCKETS.study.series}
+    link = f"https://{sockets.HOST}/view/{kind}"
+    await check(Universal, Case(kind, link, ways=(Via.BROWSER,), series=series), world, tmp_path, Via.BROWSER)

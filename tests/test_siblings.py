@@ -1,0 +1,176 @@
+"""What lists make expected, rules from one request, what prepares images, whose an answer is: from traffic alone."""
+
+import json
+
+import pytest
+
+from scraper.capture import lone, siblings, tie
+from scraper.capture.catch import Manifest
+from scraper.capture.fresh import Fresh
+from scraper.capture.prepare import preparations, staging
+from scraper.session.traffic import WEBSOCKET_IN, Exchange
+
+SITE = "https://film.test"
+A, B, C = ("ser-a1b2c3", "ser-d4e5f6", "ser-071829")
+SIZES = {A: 1, B: 12, C: 8}
+
+
+def ids(series: str) -> list[str]:
+    return [f"im{series[4:8]}{number:04d}x" for number in range(SIZES[series])]
+
+
+NESTED = {
+    "study": "st-99",
+    "series": [
+        {"id": one, "count": len(ids(one)), "images": [{"id": each} for each in ids(one)]} for one in SIZES
+    ],
+}
+PLAIN = {"series": [{"id": one, "images": ids(one)} for one in SIZES]}
+FLAT = {"series": [{"id": one, "name": one[::-1]} for one in SIZES],
+        "images": [{"id": each, "series": one} for one in SIZES for each in ids(one)]}  # fmt: skip
+NAMES = {"series": [{"id": one, "seriesName": f"序列 {one[-2:]}"} for one in SIZES]}
+PRIORS = {
+    "series": NESTED["series"],
+    "history": [{"examId": "ex-1", "images": [{"id": f"old{n:05d}"} for n in range(9)]}],
+}
+COMMON = {"hospitals": [{"code": f"H0000{n}"} for n in range(5)], **NESTED}
+
+
+def traffic(*lists: tuple[str, object]) -> tuple[list[Manifest], list[Exchange]]:
+    manifests = [Manifest(SITE + path, value) for path, value in lists]
+    exchanges = [Exchange(SITE + path, "xhr", body=json.dumps(value).encode()) for path, value in lists]
+    return manifests, [Exchange(f"{SITE}/v?code=film01", "document"), *exchanges]
+
+
+def came(series: str, *numbers: int, path: str = "/i?t=9f&id={}", name: str = "") -> list[siblings.Image]:
+    return [
+        siblings.Image(ids(series)[n], f"1.2.{series}", SITE + path.format(ids(series)[n]), name)
+        for n in numbers
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", [NESTED, PLAIN, FLAT, PRIORS, COMMON], ids=["nested", "plain", "flat", "priors", "common"]
+)
+@pytest.mark.parametrize(
+    "path", ["/i?t=9f&id={}", "/H00002/{}.dcm?sig=1", '/i\0{{"image":"{}"}}'], ids=["query", "path", "body"]
+)
+def test_verdicts_a1_siblings_are_expected_by_one_value(value, path):
+    manifests, exchanges = traffic(("/H00002/list?hospital=H00002", value))
+    told = siblings.expected(manifests, exchanges, came(A, 0, path=path))
+    assert told.counts == {f"1.2.{A}": 1}
+    assert sorted(count for _, count in told.absent) == [8, 12]
+
+
+def test_verdicts_a1_siblings_of_several_series_that_came_in_part():
+    for value in (NESTED, PLAIN, FLAT):
+        manifests, exchanges = traffic(("/list", value))
+        told = siblings.expected(manifests, exchanges, [*came(A, 0), *came(B, 3, 4)])
+        assert told.counts == {f"1.2.{A}": 1, f"1.2.{B}": 12}
+        assert [count for _, count in told.absent] == [8]
+
+
+def test_verdicts_a1_siblings_by_a_list_asked_for_with_the_series():
+    lists = (("/list", NAMES), (f"/images?series={B}", {"images": [{"id": one} for one in ids(B)]}))
+    manifests, exchanges = traffic(*lists)
+    told = siblings.expected(manifests, exchanges, came(B, 0, 1))
+    assert told.counts == {f"1.2.{B}": 12}
+    assert told.absent == [(A, None), (C, None)]
+
+
+def test_verdicts_a1_siblings_by_a_series_name_and_by_signed_addresses():
+    manifests, exchanges = traffic(("/list", NAMES))
+    told = siblings.expected(manifests, exchanges, came(B, 0, path="/signed/77", name="序列 f6"))
+    assert told.absent == [(A, None), (C, None)]
+    signed = {"urls": {one: f"/signed/k{n:07d}" for n, one in enumerate(ids(B))}}
+    manifests, exchanges = traffic(("/list", NESTED), ("/sign", signed))
+    told = siblings.expected(
+        manifests, exchanges, [image for n in (0, 1) for image in came(B, n, path=f"/signed/k{n:07d}")]
+    )
+    assert told.counts == {f"1.2.{B}": 12}
+    assert [count for _, count in told.absent] == [1, 8]
+
+
+def test_verdicts_a1_lists_of_other_things_expect_nothing():
+    others = {"hospitals": [{"code": "H00001"}, {"code": "H00002"}], "exams": [{"id": A, "date": "1"}, {"id": B, "date": "2"}],
+              "windows": [{"name": "肺窗", "ww": 1500}, {"name": "骨窗", "ww": 2500}]}  # fmt: skip
+    manifests, exchanges = traffic(("/H00002/config", others))
+    told = siblings.expected(manifests, exchanges, came(A, 0, path=f"/H00002/{A}/{{}}.dcm"))
+    assert told == siblings.Expected()
+
+
+@pytest.mark.parametrize("value", [NESTED, PLAIN, FLAT], ids=["nested", "plain", "flat"])
+def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
+    asked = f"{SITE}/i?token=t5&id={ids(A)[0]}"
+    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", value)], [asked])
+    assert rule.count == 21
+    trials = lone.trials(rule, asked)
+    assert trials[0] == asked.replace(ids(A)[0], ids(B)[0])
+    assert asked not in trials
+    assert sum(one.rpartition("=")[2] in ids(B) for one in trials) > 1 or value is FLAT
+
+
+def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
+    counts = {"series": [{"id": one, "images": size} for one, size in SIZES.items()]}
+    asked = f"{SITE}/i?id={A}&no=1&token=t"
+    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", counts)], [asked])
+    assert rule.count == 21
+    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(lone.trials(rule, asked))
+
+
+def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
+    twice = {"images": [{"id": "abcdef1"}, {"id": "abcdef1"}, {"id": "abcdef2"}]}
+    short = {"images": [{"id": "12"}, {"id": "13"}]}
+    for value, name in ((twice, "abcdef1"), (short, "12")):
+        assert lone.rules([Manifest(f"{SITE}/list", value)], [f"{SITE}/i?id={name}"]) == []
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
+    manifests, exchanges = traffic(("/list", NESTED))
+    asked = [f"{SITE}/i?id={one}" for one in ids(B)[:2]]
+    for number, url in enumerate(asked):
+        if each or not number:
+            sent = json.dumps({"image": ids(B)[number]} if each else {"series": B}).encode()
+            exchanges.append(
+                Exchange(f"{SITE}/prepare", "fetch", "POST", {"content-type": "application/json"}, sent)
+            )
+        exchanges += [
+            Exchange(f"{SITE}/beat?n={number}", "fetch"),
+            Exchange(url, "fetch", status=404),
+            Exchange(url, "fetch"),
+        ]
+    (rule, *_) = lone.rules(manifests, asked)
+    brought = dict(zip(asked, "12", strict=True))
+    (found,) = preparations(exchanges, rule, brought, Fresh(()))
+    assert staging(exchanges, rule, brought, Fresh(())).is_late
+    record = rule.records[f"{SITE}/i?id={ids(C)[5]}"]
+    request = found.request(record, Fresh(()))
+    assert (request.url, request.method) == (f"{SITE}/prepare", "POST")
+    assert json.loads(request.body) == ({"image": ids(C)[5]} if each else {"series": C})
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '{{"no":{},"type":"dcm"}}',
+        '\0\0\0\x18{{"m":{{"no":{}}},"k":7}}',
+        "IMG {} OK\r\n\r\n",
+        '{{"size":5310,"no":{}}}\n',
+    ],
+)
+def test_verdicts_a1_a_digit_s_byte_is_no_number(head):
+    numbers = [53, 9, 31, 48, 50]
+    exchanges = [
+        Exchange(
+            "wss://film.test/s",
+            WEBSOCKET_IN,
+            "",
+            body=head.format(n).encode() + bytes(128) + b"DICM",
+            status=101,
+        )
+        for n in numbers
+    ]
+    answers = [(tie.slots(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]
+    slot = tie.find(answers, {str(n): f"ask {n}" for n in range(1, 61)})
+    assert [where[slot] for where, _ in answers] == [str(n) for n in numbers]
