@@ -57,11 +57,10 @@ class Guard:
         Raises:
             ForeignHost: so it is.
         """
-        if response.status not in (401, 403):
+        if response.status not in (401, 403) or response.hops or self._door.trusts(request.url):
             return
-        sent = self._door.cleared(response.url, request.headers)
-        if len(sent) < len(request.headers) or (request.sign and not self._door.trusts(response.url)):
-            raise ForeignHost(host=urlsplit(response.url).hostname, what="a token")
+        if request.sign or len(self._door.cleared(request.url, request.headers)) < len(request.headers):
+            raise ForeignHost(host=urlsplit(request.url).hostname, what="a token")
 
     def _note_calls(self) -> None:
         """Tell the door which hosts the page called, and with which headers."""
