@@ -110,6 +110,6 @@ def _allow_memory(given: Sequence[object]) -> None:
     """As much memory as the files that are named may need."""
     size = 0
     for one in given:
-        with contextlib.suppress(OSError):
-            size += one.stat().st_size if isinstance(one, Path) else 0
+        with contextlib.suppress(OSError, ValueError):
+            size += Path(one).stat().st_size if isinstance(one, (Path, str)) else 0
     fence.limit_memory(min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,15 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
-from scraper.isolation import LONGEST_ANSWER, answer_of, answered, bare_environment, confine, question
+from scraper.isolation import (
+    LONGEST_ANSWER,
+    MOST_MEMORY,
+    answer_of,
+    answered,
+    bare_environment,
+    confine,
+    question,
+)
 from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
 
@@ -51,7 +59,8 @@ class _Task:
 class _Worker:
     """One process; it does one thing at a time, asked from a thread, and can be ended from another."""
 
-    def __init__(self) -> None:
+    def __init__(self, writable: Sequence[Path] = ()) -> None:
+        self.writable = tuple(writable)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()  # over what it is at
         self._task: _Task | None = None
@@ -69,7 +78,7 @@ class _Worker:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
                 # -P: the folder that we were called in is no place to import from
-                [sys.executable, "-P", "-c", _START],
+                [sys.executable, "-P", "-c", _START, *map(str, self.writable)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -149,6 +158,7 @@ class Inspector:
     Args:
         processes: how many; by default one a processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
         timeout_s: time for one small file; larger ones get more.
+        writable: folders, already there, that its processes may write into; none by default.
 
     Attributes:
         spare: where a program has very many short runs (a test suite), it sets a list here, and idle processes outlive
@@ -157,7 +167,10 @@ class Inspector:
 
     spare: ClassVar[list[_Worker] | None] = None
 
-    def __init__(self, processes: int | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, processes: int | None = None, timeout_s: float = 60.0, writable: Sequence[Path] = ()
+    ) -> None:
+        self._writable = tuple(writable)
         self._count = max(1, processes or min(os.cpu_count() or 1, MOST_PROCESSES))
         self.processes = self._count
         self._timeout_s = timeout_s
@@ -188,7 +201,7 @@ class Inspector:
                 worker.abandon()
                 thread.join(0.1)
         for worker in self._workers:
-            if self.spare is not None and worker not in busy:
+            if self.spare is not None and worker not in busy and not worker.writable:
                 self.spare.append(worker)
             else:
                 worker.stop()
@@ -200,7 +213,7 @@ class Inspector:
 
     def _hire(self) -> None:
         """One more process, and the thread that asks it one thing after another."""
-        worker = self.spare.pop() if self.spare else _Worker()
+        worker = self.spare.pop() if self.spare and not self._writable else _Worker(self._writable)
         self._workers.append(worker)
         self._threads.append(Thread(target=_employ, args=(worker, self._tasks), name="inspect", daemon=True))
         self._threads[-1].start()
@@ -296,7 +309,8 @@ def serve() -> None:
     warnings.simplefilter("ignore")
     # Ctrl-C reaches us too; when we end is for our parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    confine()
+    writable = [Path(folder) for folder in sys.argv[1:]]
+    confine(writable=writable, file_size=MOST_MEMORY if writable else 0)
     questions = sys.stdin.buffer
     while True:
         try:

@@ -44,6 +44,17 @@ async def test_hostile_13_a_worker_reaches_nothing(tmp_path):
     assert kept.read_bytes() == b"as it was"
 
 
+@only_linux
+async def test_hostile_13_a_worker_that_draws_writes_into_its_folder_alone(tmp_path):
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    async with Inspector(1, timeout_s=60, writable=(folder,)) as inspector:
+        assert await inspector.apart(captured.write_file, folder / "a.png") == "written"
+        assert await inspector.apart(captured.write_file, folder / "b.png") == "written"
+        assert await inspector.apart(captured.write_file, tmp_path / "c.png") == "refused"
+        assert await inspector.apart(captured.open_socket) == "refused"
+
+
 class Code:
     """What a pickle would run."""
 
