@@ -63,9 +63,7 @@ def test_codes_2_the_whole_page_is_at_most_two_megapixels():
 # ---- 3: no grid agrees, washed out, steep
 
 
-@pytest.mark.parametrize(
-    ("kind", "seed"), [("steep", 1), ("steep", 5), ("washed out", 2), ("smeared", 4)]
-)
+@pytest.mark.parametrize(("kind", "seed"), [("steep", 1), ("steep", 5), ("washed out", 2), ("smeared", 4)])
 def test_codes_3_what_the_first_look_misses(read, kind, seed):
     taken = shot(kind, seed)
     assert taken.link in texts(read(taken.pixels))
