@@ -248,7 +248,9 @@ class Capture:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
         if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
             return True
-        if self._driver is None or (self._driver.entries and sum(self._driver.entries) == rule.count):
+        if self._driver is None:
+            return False
+        if not rule.is_flat and self._driver.entries and sum(self._driver.entries) == rule.count:
             return False
         return not rule.tells_apart(await self._driver.series_shown())
 
