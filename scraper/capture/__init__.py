@@ -531,7 +531,10 @@ class Capture:
         absent = complete.missing(study, lists, there)
         broken = complete.broken(study, len(self._catch.broken))
         held = [*(found if absent else self._counted(study, found)), *absent]
-        shown = sum(not one.instances for one in held) - len(absent)
+        named = sum(
+            bool(one.series_instance_uid) for one in absent
+        )  # a series that nobody names may be claimed as well
+        shown = sum(not one.instances for one in held) - named
         return [*held, *_most_absent(_absent(study, told, held), unasked[shown:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
