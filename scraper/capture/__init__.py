@@ -248,7 +248,9 @@ class Capture:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
         if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
             return True
-        if self._driver is None or (self._driver.entries and sum(self._driver.entries) == rule.count):
+        if self._driver is None:
+            return False
+        if not rule.is_flat and self._driver.entries and sum(self._driver.entries) == rule.count:
             return False
         return not rule.tells_apart(await self._driver.series_shown())
 
@@ -530,9 +532,12 @@ class Capture:
         absent = complete.missing(study, lists, there)
         broken = complete.broken(study, len(self._catch.broken))
         held = [*(found if absent else self._counted(study, found)), *absent]
-        missing = sum(not one.instances for one in held)
         came = there | {instance.sop_instance_uid for one in found for instance in one.instances}
-        return [*held, *_most_absent(_absent(study, told, held, came), unasked[missing:]), *broken]
+        named = sum(
+            bool(one.series_instance_uid) for one in absent
+        )  # a series that nobody names may be claimed as well
+        shown = sum(not one.instances for one in held) - named
+        return [*held, *_most_absent(_absent(study, told, held, came), unasked[shown:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; where the site's own service lists the study, nothing."""
