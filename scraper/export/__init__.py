@@ -87,7 +87,7 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         if not listed and not left_out:
             raise NoDicomHere(path=str(source))
         problems = problems_of(left_out)
-        async with Inspector(timeout_s=_PATIENCE_S) as inspector:
+        async with Inspector(timeout_s=_PATIENCE_S, writable=(place,)) as inspector:
             verdict = await judge_files(str(source), files, inspector)
             if deidentify:
                 listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
