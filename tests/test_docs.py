@@ -1,4 +1,4 @@
-"""The READMEs against the program: commands, options, tables, and the map of modules."""
+"""The pages against the program: commands, options, tables, the tree, and what links lead to."""
 
 import os
 import re
@@ -14,10 +14,15 @@ from scraper.settings import Language
 from tools import readme
 
 ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+LINKING = (
+    "README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "tests/benchmarks/README.md",
+    "tests/benchmarks/decode.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)  # fmt: skip
 EN, ZH = (path.read_text(encoding="utf-8") for path in readme.READMES.values())
 CONTRACT = """
 -o --output --answer --password --provider --browser --headed --series --jobs --rate --timeout --insecure --connect-to
---proxy --json -q -v
+--proxy --only --expect --give-up --json -q -v
 """  # the options of `grab` that scripts rely on
 PAGES = pytest.mark.parametrize("text", [EN, ZH], ids=["en", "zh"])
 
@@ -97,28 +102,77 @@ def test_tables_are_up_to_date(language):
     assert set(re.findall(r"<!-- table: (\w+) -->", text)) == set(readme.ROWS)
 
 
-@PAGES
-def test_the_map_names_what_is_there(text):
-    named = re.findall(r"`((?:scraper|providers|fixtures)/[\w./]*)`", text)
-    assert [name for name in named if not (ROOT / name).exists()] == []
+def tree_of(text: str) -> dict[str, set[str]]:
+    """The entries of each top-level folder in the page's tree, by the folder's name; ``*.py`` and ``<name>/`` are patterns."""
+    tree = re.search(r"^## The tree\n+```\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+    assert tree is not None
+    entries: dict[str, set[str]] = {}
+    folder = ""
+    for line in tree[1].splitlines():
+        indent, name = len(line) - len(line.lstrip()), line.split()[0]
+        if indent == 0:
+            folder = name.rstrip("/")
+            entries[folder] = set()
+        elif indent == 2 and name[0] not in "*<":
+            entries[folder].add(name.rstrip("/").removesuffix(".py"))
+    return entries
 
 
-@PAGES
-def test_the_map_leaves_no_module_out(text):
-    stages = {
-        path.name.removesuffix(".py") for path in (ROOT / "scraper").iterdir() if path.suffix in ("", ".py")
+def modules_in(folder: str) -> set[str]:
+    """The modules and packages at the top of a folder."""
+    return {
+        path.name.removesuffix(".py")
+        for path in (ROOT / folder).iterdir()
+        if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
     }
-    told = set(re.findall(r"`scraper/(\w+)", text))
-    assert {stage for stage in stages if not stage.startswith("_")} - told == set()
 
 
-@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md"])
-def test_links_inside_the_tree_lead_somewhere(page):
+def test_the_tree_names_every_module_at_the_top_of_the_program():
+    assert tree_of(ARCHITECTURE)["scraper"] == modules_in("scraper")
+
+
+def test_the_tree_names_every_package_below_the_providers():
+    named = tree_of(ARCHITECTURE)["providers"]
+    assert named == {"products", "toolkit"}
+    assert [name for name in named if not (ROOT / "providers" / name).is_dir()] == []
+
+
+def test_the_tree_names_folders_that_exist():
+    assert [name for name in tree_of(ARCHITECTURE) if not (ROOT / name).is_dir()] == []
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_paths_on_a_page_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    targets = [
-        target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target
-    ]
-    assert [target for target in targets if target and not (ROOT / target).exists()] == []
+    named = re.findall(r"`((?:scraper|providers|fixtures|tests|tools|docs)/[\w./-]*)`", text)
+    invented = "aurora"  # the platform that CONTRIBUTING adds as an example
+    assert [name for name in named if invented not in name and not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", LINKING)
+def test_links_inside_the_tree_lead_somewhere(page):
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
+    assert [target for target in links if "://" not in target and not leads_somewhere(path, target)] == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    """Whether a relative link names a file of the tree and, behind ``#``, a heading of it."""
+    name, _, anchor = target.partition("#")
+    path = page.parent / name if name else page
+    if not path.exists() or not path.resolve().is_relative_to(ROOT):
+        return False
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+    return not anchor or anchor in {
+        re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings
+    }
+
+
+def test_the_glossary_is_in_order_and_names_each_word_once():
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word.lower() for word in re.findall(r"^\| ([^|]+) \|", text, re.MULTILINE)[2:]]
+    assert len(words) > 40
+    assert words == sorted(set(words))
 
 
 def test_make_knows_what_the_pages_call():
