@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from scraper import registry
 from scraper.link import Kind
@@ -87,11 +86,11 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
         return Choice()
     first = likely[0]
     rivals = [one for one in likely[1:] if _lead(first, one, codes) < MARGIN]
-    if rivals and {_host(rival.link) for rival in rivals} != {_host(first.link)}:
+    if rivals:
         return Choice(equal=tuple(one.link for one in (first, *rivals)))
     if any(_may_be_a_code(suspect, first) for suspect in suspects):
         return Choice(doubtful=first.link)
-    return Choice(films=(first.link, *(rival.link for rival in rivals)))  # two films of one viewer
+    return Choice(films=(first.link,))
 
 
 def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
@@ -99,10 +98,6 @@ def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
     from scraper.qr import Code
 
     return choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
-
-
-def _host(address: str) -> str:
-    return urlsplit(address).hostname or ""
 
 
 def _is_owned(meaning: Meaning, found: Score) -> bool:

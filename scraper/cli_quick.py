@@ -55,6 +55,8 @@ def _reader(param: Any) -> Callable[[Any, Any], Any]:
     usual: Callable[[Any, Any], Any] = param.process_value
 
     def process_value(ctx: Any, value: Any) -> Any:
+        if param.multiple and not value and param.default is None and param.callback is None:
+            return None
         if (param.required and not value) or param.multiple:
             return usual(ctx, value)
         if value is None:

@@ -11,7 +11,7 @@ from typing import Final
 from scraper.errors import CloudfilmError, CorruptInstance, SiteChanged
 
 UNREADABLE: Final = (
-    LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError, EOFError, AssertionError,
+    LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, EOFError, AssertionError,
     struct.error, zlib.error,
 )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 from contextlib import AsyncExitStack
@@ -16,7 +15,7 @@ from scraper.errors import BrowserMissing, CloudfilmError, SiteUnreachable, Temp
 from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.door import Network
 from scraper.session.pace import Pace
-from scraper.settings import Settings
+from scraper.settings import Settings, temporary_folder
 from scraper.store import disk
 from scraper.verify import Inspector
 
@@ -96,7 +95,7 @@ def temporary_folder() -> Path:
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as err:
-        raise TemporaryFolderFull(path=os.environ.get("TMPDIR") or "/tmp") from err  # noqa: S108  # named only
+        raise TemporaryFolderFull(path=temporary_folder()) from err
 
 
 def explained(error: CloudfilmError) -> CloudfilmError:

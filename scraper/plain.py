@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -56,6 +56,8 @@ def from_plain(kind: Any, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  #
     if isinstance(origin, type) and issubclass(origin, Mapping):
         named = _expected(value, dict)
         return {from_plain(inner[0], name): from_plain(inner[1], one) for name, one in named.items()}
+    if origin in (Iterable, Collection, Sequence):
+        return [from_plain(inner[0], one) for one in _expected(value, list)]
     if kind is float and type(value) is int:
         return float(value)
     if kind in (bool, int, float, str):

@@ -184,6 +184,11 @@ def program_folders() -> list[Path]:
     return [Path(os.environ[name]) for name in names if os.environ.get(name)] if os.name == "nt" else []
 
 
+def temporary_folder() -> str:
+    """The temporary folder's name, where the system has none that can be written."""
+    return os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"  # noqa: S108  # named only
+
+
 def has_screen() -> bool:
     """Whether a window can be shown; Linux says so by ``DISPLAY`` or ``WAYLAND_DISPLAY``."""
     return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

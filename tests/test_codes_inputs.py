@@ -75,14 +75,14 @@ def test_codes_6_a_late_frame_is_read_and_named(tmp_path, name, options):
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **options)
     found = source.decode(tmp_path / name, SETTINGS)
     assert found.link == FILM
-    assert json.loads(decoded_json(found))["codes"][0]["page"] == 12
+    assert decoded_json(found)["codes"][0]["page"] == 12
 
 
 def test_codes_6_what_was_not_looked_at_is_named_in_json(tmp_path):
     frames = [Image.new("L", (40, 40), number) for number in range(picture.MAX_GLANCED_FRAMES + 6)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:], duration=50)
     found = source.decode(tmp_path / "screen.gif", SETTINGS)
-    assert json.loads(decoded_json(found))["frames_left_out"] == 6
+    assert decoded_json(found)["frames_left_out"] == 6
     assert "6 later frames" in decoded_words(found, Language.EN)
 
 

@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import segno
@@ -522,7 +524,9 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
     opener = opening.Opener(Settings(), None, None, nothing, None)
     monkeypatch.setattr(opener, "_watched", missing)
     with pytest.raises(BrowserMissing):
-        await opener._found(Owner(Direct(), None), None)
+        session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext))
+        share = SimpleNamespace(host="h")
+        await opener._found(Owner(Direct(), share), session)
 
 
 def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):

@@ -560,6 +560,7 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     apart = {"verify/frames.py", "export/pictures.py", "assemble/encode.py", "assemble/pixels_png.py"}
     reading_codes = {
         "picture.py",
+        "documents.py",
         "source.py",
         "qr",
         "cli_capture.py",

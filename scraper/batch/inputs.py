@@ -27,6 +27,7 @@ LONGEST_LABEL: Final = 200
 MOST_LINES: Final = 40  # that one quoted cell of a CSV may run over
 FIELDS: Final = tuple(question.name for question in QUESTIONS)
 TABLES: Final = frozenset((".csv", ".tsv", ".tab"))
+PHOTOS: Final = IMAGES - {".dcm", ".docx", ".pptx", ".xlsx", ".odt"}  # what a folder is looked through for
 OBJECTS: Final = frozenset((".jsonl", ".ndjson", ".json"))
 _ADDRESS: Final = re.compile(r"[a-z][a-z0-9+.-]{1,15}://\S", re.I)
 _FORMULA: Final = re.compile(r'="([^"]*)"')  # how a spreadsheet keeps the zeros at a number's beginning
@@ -147,7 +148,7 @@ def _photos(folder: Path) -> Iterator[Row]:
         found += [
             Path(place) / name
             for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in IMAGES
+            if not name.startswith(".") and Path(name).suffix.lower() in PHOTOS
         ]
     for number, path in enumerate(sorted(found, key=lambda one: str(one).casefold()), start=1):
         yield Row(number, str(path), str(path.relative_to(folder)))
@@ -286,11 +287,11 @@ def _cells(text: str, delimiter: str) -> list[str]:
 
 def _placed(row: Row, folder: Path) -> Row | Refused:
     """A row whose file is found: beside the list first, then in the working folder; a text without an address is refused."""
-    row = Row(
-        row.line,
-        without_surrogates(row.source),
-        without_surrogates(row.label),
-        {name: without_surrogates(value) for name, value in row.answers.items()},
+    row = replace(
+        row,
+        source=without_surrogates(row.source),
+        label=without_surrogates(row.label),
+        answers={name: without_surrogates(value) for name, value in row.answers.items()},
     )
     label = " ".join(row.label.split())[:LONGEST_LABEL]
     if len(row.source) > LONGEST_LINE:

@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 USUAL_BUDGET_S = 20.0
-EFFORT_S = 2.0  # seconds of CPU for a page where nothing looks like a code, of the usual budget
+EFFORT_S = 2.7  # seconds of CPU for a page where nothing looks like a code, of the usual budget
 EFFORT_FOR_SUSPECTS_S = 6.0  # more, while a place looks like a code
 _PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of the same place
 

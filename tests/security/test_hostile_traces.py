@@ -237,7 +237,7 @@ def test_hostile_11_after_a_crash(site, home, study):
         "    asks = (PHONE_LAST4,)\n"
         "    async def discover(self, link, session):\n"
         "        secret = session.answer(PHONE_LAST4)\n"
-        f"        raise ValueError(f'{{link.url}} {{secret}} t{TOKEN} {NAME}')\n"
+        f"        raise RuntimeError(f'{{link.url}} {{secret}} t{TOKEN} {NAME}')\n"
         "        yield\n",
         encoding="utf-8",
     )
