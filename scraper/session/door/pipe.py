@@ -20,6 +20,7 @@ class Pipe(asyncio.Protocol):
         self.other: Pipe | None = None
         self._pipes = pipes
         self._early = b""
+        self._has_ended = False  # nothing more comes from there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Be one end of a connection."""
@@ -55,16 +56,16 @@ class Pipe(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Half close the other end, where it can be."""
-        if (
-            self.other is not None
-            and self.other.transport is not None
-            and self.other.transport.can_write_eof()
-            and not self._is_tls()  # it can't be half closed: the loss of the connection says the same
-        ):
-            with suppress(OSError):
-                self.other.transport.write_eof()
-            return True
-        return False
+        self._has_ended = True
+        other = self.other
+        # TLS can't be half closed: the loss of the connection says the same.
+        if other is None or other._has_ended or other.transport is None or self._is_tls():
+            return False
+        if not other.transport.can_write_eof():
+            return False
+        with suppress(OSError):
+            other.transport.write_eof()
+        return True
 
     def _is_tls(self) -> bool:
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
@@ -85,6 +86,13 @@ class Pipe(asyncio.Protocol):
             self.transport.abort()
 
 
+class _Whole(Pipe):
+    """The end of somebody who has nothing more to hear once he has said all."""
+
+    def eof_received(self) -> bool:
+        return False
+
+
 async def socket_through_proxy(door: Door, route: Route) -> socket.socket:
     """A socket to a route's host, whatever its proxy speaks.
 
@@ -98,7 +106,7 @@ async def socket_through_proxy(door: Door, route: Route) -> socket.socket:
     here, there = socket.socketpair()
     for end in (here, there):
         end.settimeout(0)
-    near, far = Pipe(), Pipe()
+    near, far = _Whole(), Pipe()
     await asyncio.get_running_loop().create_connection(lambda: near, sock=there)
     near.couple(far)
     tunnel.give_to(far)
