@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import assemble
+from scraper.assemble.largest import largest
 from scraper.edge import reading_instance
 from scraper.errors import (
     AsksToWait,
@@ -44,7 +45,7 @@ from scraper.model import (
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
-from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES
+from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 
 if TYPE_CHECKING:
     from scraper.session.wado_rs_fetch import WadoRsFetch
@@ -314,15 +315,16 @@ class Fetcher:
             return await self._rebuild(await self._parts(tags, source.otherwise), into)
 
     async def _parts(self, tags: Tags, frames: Sequence[Request]) -> PixelParts:
-        return PixelParts(tags, tuple([(await self._bytes(request)).body for request in frames]))
+        limit = min(largest(tags, len(frames)), MOST_PART_BYTES)
+        return PixelParts(tags, tuple([(await self._bytes(request, limit)).body for request in frames]))
 
     async def _rebuild(self, parts: PixelParts, into: Path) -> Fetched:
         rebuilt = await asyncio.to_thread(assemble.rebuild, parts)
         await asyncio.to_thread(into.write_bytes, rebuilt.data)
         return Fetched(Origin.REBUILT, rebuilt.problems)
 
-    async def _bytes(self, request: Request) -> Response:
-        response = await self.send(request, None)
+    async def _bytes(self, request: Request, limit: int = 0) -> Response:
+        response = await self.send(request, None, limit)
         self.judge(response, None)
         self._on_bytes(len(response.body))
         return response
@@ -330,12 +332,15 @@ class Fetcher:
     async def _download(self, request: Request, into: Path) -> None:
         self.judge(await self.send(request, into), into)
 
-    async def send(self, request: Request, into: Path | None) -> Response:
-        """Send one request, its body into a file where one is given; the host's pace follows its answers."""
+    async def send(self, request: Request, into: Path | None, limit: int = 0) -> Response:
+        """Send one request, its body into a file where one is given; the host's pace follows its answers.
+
+        ``limit``: bytes of the body at most; 0: of any instance.
+        """
         host = urlsplit(request.url).hostname or ""
         try:
             response = await self._session.request(
-                request, into=into, on_bytes=self._on_bytes if into else None
+                request, into=into, limit=limit, on_bytes=self._on_bytes if into else None
             )
         except SiteUnreachable:
             self._session.http.pace.overloaded(host, 0.0)

@@ -42,6 +42,11 @@ class Job:
     log: list[dict[str, object]] = field(default_factory=list)
     film: Film | None = None
 
+    @property
+    def has_saved(self) -> bool:
+        """Whether anything is on the disk already."""
+        return any(series.saved for study in self.studies for series in study.series)
+
     def result(self, error: CloudfilmError | None = None) -> Result:
         """How it ended; ``error`` is what stopped it, if anything did."""
         counts, size = judge.totals(self.studies)

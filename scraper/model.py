@@ -100,6 +100,7 @@ class WadoRs:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] | None = None  # DICOM JSON, where instances are refused and frames must do
+    listed: Mapping[str, Any] | None = None  # what a list says of it, in DICOM JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -22,6 +22,7 @@ from scraper.errors import (
     CloudfilmError,
     NeedsBrowser,
     NoSuchStudy,
+    NothingNew,
     SessionLapsed,
     SiteChanged,
     UnknownViewer,
@@ -29,7 +30,7 @@ from scraper.errors import (
 )
 from scraper.job import Job
 from scraper.link import of
-from scraper.model import FILM_LINK, Request, Via
+from scraper.model import FILM_LINK, Problem, Request, Via
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
@@ -132,7 +133,10 @@ class Opener:
         session = await self.session(owner, stack)
         job.log = session.log
         found, job.via = await self._found(owner, session)
-        chosen = tuple(_chosen(found, self._settings.series))
+        ended = session.patience.ended
+        chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
+        if ended is not None and not chosen:
+            raise ended
         if not any(isinstance(one, Package) or one.instances or one.left_out for one in found):
             raise NoSuchStudy(host=host)
         if not chosen:
@@ -226,10 +230,11 @@ class Opener:
         opens = owner.provider if owner.provider.has_viewer() else universal
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
-        async with window.guard(owner.link.host), session.patience.bounded():
-            with reading_lists(owner.link.host):
-                await opens.open_viewer(owner.link, session)
-                return checked(watches, [found async for found in watches.watch(owner.link, session)])
+        async with window.guard(owner.link.host):
+            async with session.patience.bounded():
+                with reading_lists(owner.link.host):
+                    await opens.open_viewer(owner.link, session)
+            return await _all_of(watches, watches.watch(owner.link, session), session)
 
 
 async def _removed(spool: Path) -> None:
@@ -254,9 +259,46 @@ async def listed_again(opened_link: Opened) -> list[Found]:
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
     """What a provider finds by speaking to the site directly; it ends where that brings nothing for too long."""
-    async with session.patience.bounded():
-        with reading_lists(share.host):
-            return checked(provider, [found async for found in provider.discover(share, session)])
+    return await _all_of(provider, provider.discover(share, session), session)
+
+
+async def _all_of(provider: Provider, given: AsyncIterator[Found], session: Session) -> list[Found]:
+    """What a provider gives; where it brings nothing new for too long, what it gave until then.
+
+    Raises:
+        NothingNew: it gave nothing at all.
+    """
+    found: list[object] = []
+    with reading_lists(session.link.host):
+        try:
+            async with session.patience.bounded():
+                async for row in given:
+                    found.append(row)  # what came stays where the rest does not come
+        except NothingNew as err:
+            found += await session.patience.rest()
+            if not found:
+                raise
+            session.patience.end_listing(err)
+        return checked(provider, found)
+
+
+def cut_short(error: NothingNew) -> Problem:
+    """The word that a study may have more than what was listed when its site was given up."""
+    return Problem("given-up", values={"give_up_s": error.values.get("give_up_s", "?")})
+
+
+def _marked(found: Sequence[Found], error: NothingNew | None) -> list[Found]:
+    """What was found, the first of each study with the word that the listing was ended, where it was."""
+    if error is None:
+        return list(found)
+    marked, studies = list[Found](), set[str]()
+    for one in found:
+        uid = "" if isinstance(one, Package) else one.study_instance_uid
+        study = uid or one.study.uid or one.study.key
+        is_first = study not in studies
+        marked.append(replace(one, left_out=(*one.left_out, cut_short(error))) if is_first else one)
+        studies.add(study)
+    return marked
 
 
 def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:

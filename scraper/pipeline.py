@@ -15,12 +15,20 @@ from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
 from scraper.equipment import Equipment, explained, probe
-from scraper.errors import CloudfilmError, CredentialsError, StoreError, UnusableLink, leaves
+from scraper.errors import (
+    CloudfilmError,
+    CredentialsError,
+    ExitCode,
+    NothingNew,
+    StoreError,
+    UnusableLink,
+    leaves,
+)
 from scraper.folder_verdict import verify_folder
 from scraper.job import Film, Films, Job, only_error
 from scraper.link import redact
 from scraper.model import Result, Status
-from scraper.opening import Opener, by_study, listed
+from scraper.opening import Opener, by_study, cut_short, listed
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.settings import Settings
@@ -113,7 +121,7 @@ class Run:
                     except (StoreError, CredentialsError):
                         raise
                     except CloudfilmError as err:
-                        if len(studies) == 1:
+                        if len(studies) == 1 and not (isinstance(err, NothingNew) and job.has_saved):
                             raise
                         job.studies.append(lost(found[0].study, err))  # the other studies are still to be had
         except CloudfilmError as err:
@@ -157,7 +165,10 @@ class Run:
                 opened_link = await self._opener.open(job, await self._opener.owner(job), stack)
                 for found in by_study(opened_link).values():
                     series = [one for one in found if isinstance(one, Series)]
-                    job.studies.append(judge.survey(series, found[0].study))
+                    study = judge.survey(series, found[0].study)
+                    if ended := opened_link.session.patience.ended:
+                        study = replace(study, problems=(*study.problems, cut_short(ended)))
+                    job.studies.append(study)
                 if self.settings.expect is not None and job.studies:
                     job.studies = expectation.announced(job.studies, self.settings.expect)
         except CloudfilmError as err:
@@ -166,7 +177,11 @@ class Run:
             return job.result(explained(_first_of(group)))
         finally:
             self.log = job.log
-        return replace(job.result(), status=Status.COMPLETE, exit_code=0)
+        is_whole = not any(problem.fatal for study in job.studies for problem in study.problems)
+        status = (
+            (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
+        )
+        return replace(job.result(), status=status[0], exit_code=int(status[1]))
 
     async def watched(self, given: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
         """Open one source's link in the browser, whoever owns it, and hand its session to ``work``.

@@ -245,7 +245,10 @@ class StudyListing:
                 Instance(
                     sop,
                     WadoRs(
-                        with_query(f"{files}{quote(sop)}", service.query), dict(service.headers), metadata
+                        with_query(f"{files}{quote(sop)}", service.query),
+                        dict(service.headers),
+                        metadata,
+                        listing.rows.get(sop),
                     ),
                 )
                 for sop, metadata in listing.objects.items()
@@ -257,7 +260,7 @@ class StudyListing:
 class _Listing:
     """One series: what is said of it, how many instances the service counts, and those that it names.
 
-    ``objects``: SOP Instance UID → its metadata, where that came.
+    ``objects``: SOP Instance UID → its metadata, where that came. ``rows``: what the lists say of it.
     """
 
     uid: str
@@ -265,12 +268,14 @@ class _Listing:
     counted: int | None
     objects: dict[str, DataSet | None] = field(default_factory=dict)
     is_whole: bool = False
+    rows: dict[str, DataSet] = field(default_factory=dict)
 
     def add(self, rows: _Rows, *, is_metadata: bool = False) -> None:
         """Take over what a list names."""
         for row in rows.found:
             if uid := text(row, SOP_UID):
                 self.objects[uid] = row if is_metadata else self.objects.get(uid)
+                self.rows[uid] = row
         self.is_whole = self.is_whole or rows.is_whole
 
     @property

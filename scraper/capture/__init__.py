@@ -103,6 +103,8 @@ class Capture:
         self._tried: Counter[str] = Counter()  # the calls of recipes -> how often they were followed
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
         self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
+        self._whole: list[Series] = []  # of the studies that were shown to their end
+        self._other: Capture | None = None  # the next examination's
         self._dropped: set[Template] = set()
         self._failed: Counter[Template | None] = (
             Counter()
@@ -124,12 +126,15 @@ class Capture:
         Raises:
             NotOriginalDicom, UnknownViewer, LinkExpired, CredentialsRequired, CredentialsRefused: as for ``study``.
         """
-        found = await self.study()
+        if not self._turn:
+            self._session.patience.leaves(self.so_far)
+        found = self._whole = await self.study()
         choices = self._driver.choices if self._driver is not None and self.by is not By.RECIPE else 0
         person = self._person()
         for turn in range(1, min(choices, MAX_STUDIES)):
             other = Capture(self._link, self._session, self._ways, self._phone, self._recipes, turn)
             other.known = {one.study_instance_uid for one in found}
+            self._other = other
             await self._again()
             try:
                 more = await other.study()
@@ -139,6 +144,17 @@ class Capture:
                 continue
             found += [one for one in more if one.study_instance_uid not in other.known]
         return found
+
+    async def so_far(self) -> list[Series]:
+        """What was captured until now, where the capture is ended before its own end."""
+        await self._catch.ready()
+        if not self._whole:
+            return self._found(self._driver) if self._driver is not None else []
+        more = await self._other.so_far() if self._other is not None else []
+        person = self._person(), self._other._person() if self._other is not None else ""
+        is_same = not all(person) or person[0] == person[1]
+        there = {one.study_instance_uid for one in self._whole}
+        return self._whole + [one for one in more if is_same and one.study_instance_uid not in there]
 
     async def _again(self) -> None:
         """The link's page once more, in one window."""

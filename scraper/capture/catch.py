@@ -104,6 +104,7 @@ class Catch:
         self._pairing = Pairing()
         self._is_loose = False  # the last message brought nothing whole
         self.taken = begin  # exchanges that were looked into
+        self._taking: asyncio.Task[None] | None = None  # what is being looked into
 
     @property
     def size(self) -> int:
@@ -120,10 +121,17 @@ class Catch:
         for one in exchanges[self.taken :]:
             self.taken += 1
             if one.kind != WEBSOCKET_OUT and one.ok and one.size:
-                await asyncio.to_thread(self._take, one)
+                # What is begun is brought to its end, also where the capture itself is ended.
+                self._taking = asyncio.create_task(asyncio.to_thread(self._take, one))
+                await asyncio.shield(self._taking)
                 if one.kind == WEBSOCKET_IN:
                     await asyncio.to_thread(self._pair, exchanges)
         return self.size - before
+
+    async def ready(self) -> None:
+        """Wait until nothing is being looked into."""
+        if self._taking is not None:
+            await asyncio.wait((self._taking,))
 
     def new_file(self) -> Path:
         """A name in the folder that nobody uses."""

@@ -163,7 +163,7 @@ class DicomWeb:
     def _instance(self, tags: Mapping[str, Any], url: str) -> Instance:
         """Directly as a file, where the service gives files; else what must be asked for in our own way."""
         uid, number = text(tags, "00080018"), text(tags, "00200013")
-        source = WadoRs(url, self._service.headers)
+        source = WadoRs(url, self._service.headers, listed=tags)
         order = int(number) if number.lstrip("-").isdigit() else None
         if self._gives_whole and not self._through_page:
             return Instance(uid, source, number=order)

@@ -134,6 +134,8 @@ class Http:
         }
         if settings.connect_to:
             options[CurlOpt.CONNECT_TO] = self._connect_to
+        if settings.insecure:
+            options |= {CurlOpt.PROXY_SSL_VERIFYPEER: 0, CurlOpt.PROXY_SSL_VERIFYHOST: 0}
         self._options = _Options(options)
         self._client: AsyncSession[Any] = AsyncSession(
             max_clients=max(settings.jobs, 1) + 4,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from scraper.errors import NothingNew
@@ -27,6 +27,8 @@ class Patience:
         self._waits = 0
         self._brought = 0
         self._open: set[asyncio.Timeout] = set()
+        self._rest: Callable[[], Awaitable[Sequence[object]]] | None = None
+        self.ended: NothingNew | None = None  # what ended the listing, where something was listed until then
 
     def renew(self, also_s: float = 0.0) -> None:
         """Something new came; or a wait of ``also_s`` begins that has a bound of its own."""
@@ -62,6 +64,19 @@ class Patience:
         return NothingNew(
             host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=self._give_up_s
         )
+
+    def leaves(self, rest: Callable[[], Awaitable[Sequence[object]]]) -> None:
+        """Name what gives that which was found until then, where the listing is ended before it gives anything."""
+        self._rest = rest
+
+    async def rest(self) -> Sequence[object]:
+        """What was found until the listing was ended, and not given yet."""
+        return await self._rest() if self._rest is not None else ()
+
+    def end_listing(self, error: NothingNew) -> None:
+        """The listing is over, and what it gave is fetched: which is a new beginning."""
+        self.ended = error
+        self.renew()
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:

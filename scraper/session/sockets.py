@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
 from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
+from scraper.session.door.pipe import socket_through_proxy
 from scraper.session.http import Cookie
 from scraper.session.reasons import reason_of
 from scraper.settings import ConnectTo, Settings
@@ -152,11 +153,10 @@ async def _connected(url: str, options: dict[str, Any], door: Door, *, insecure:
             return exc
 
     route = await door.route(url)
-    way: dict[str, Any] = {"proxy": route.proxy or None}
+    way: dict[str, Any] = {"proxy": None}
     if urlsplit(url).scheme.lower() == "wss":
         way |= {"ssl": lenient_context(insecure=insecure), "server_hostname": route.host}
-    if not route.proxy:
-        way["sock"] = await door.connection(route)
+    way["sock"] = await (socket_through_proxy(door, route) if route.proxy else door.connection(route))
     return await Connect(
         url,
         max_size=MAX_MESSAGE,

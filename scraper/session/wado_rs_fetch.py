@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from scraper import assemble
+from scraper.assemble.largest import largest
 from scraper.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -25,6 +26,7 @@ from scraper.model import PixelParts, Request, WadoRs
 from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
 from scraper.session.response import Response
+from scraper.settings import MOST_INSTANCE_BYTES
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
 NOT_OFFERED = (405, 501)  # no such resource at this service
@@ -37,8 +39,8 @@ RENDERED_ACCEPT = "image/jpeg, image/png"
 class Sending(Protocol):
     """What is needed of the fetcher."""
 
-    async def send(self, request: Request, into: Path | None) -> Response:
-        """Send one request, its body into a file where one is given."""
+    async def send(self, request: Request, into: Path | None, limit: int = 0) -> Response:
+        """Send one request, its body into a file where one is given, of no more than ``limit`` bytes."""
 
     def judge(self, response: Response, into: Path | None) -> None:
         """Raise what an answer that is no success means."""
@@ -57,7 +59,6 @@ class WadoRsFetch:
         self._on_bytes = on_bytes
         self._metadata = wado_rs.SeriesMetadata()
         self._cut: Counter[str] = Counter()
-        self._gives_files = False  # then an object without pixels that does not come is lost, not left out
         self._gives_files = False  # then an object without pixels that does not come is lost, not left out
         self._shows_pictures: dict[str, bool] = {}  # host → does it render what it does not give out
 
@@ -95,11 +96,12 @@ class WadoRsFetch:
     async def _file(self, source: WadoRs, into: Path) -> CloudfilmError | None:
         """The Part 10 file, best Accept first; gives why there is none where the frames may do."""
         answer = into.with_name(into.name + ".multipart")
+        limit = min(largest(source.metadata or source.listed or {}), MOST_INSTANCE_BYTES)
         try:
             for accept in wado_rs.INSTANCE_ACCEPTS:
                 request = Request(source.url, headers=merged(source.headers, {"Accept": accept}))
                 try:
-                    response = await self._sending.send(request, answer)
+                    response = await self._sending.send(request, answer, limit)
                 except SiteUnreachable as err:
                     self._cut[source.url] += err.begun is not None
                     if isinstance(err, SiteBusy) or self._cut[source.url] < CUTS:

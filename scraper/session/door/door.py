@@ -68,6 +68,11 @@ class Door:
         self.on_inside: Callable[[str], None] = lambda _: None
         self.gave_answers: Callable[[], bool] = lambda: False
 
+    @property
+    def insecure(self) -> bool:
+        """Whether certificates that can't be trusted are accepted, because the user says so."""
+        return self._settings.insecure
+
     # ---- whose door it is
 
     def belongs_to(self, url: str, hosts: Iterable[str] = ()) -> None:
@@ -177,14 +182,27 @@ class Door:
             address = address_of(host)
             if (zone_of(address) if address else zone_of_name(host)) not in reach and not self._is_home(host):
                 raise UnsafeRedirect(host=host)
-            return Route(host, port, (), None, proxy)
+            is_asked_by_address = proxy.startswith("socks4:")  # which takes no names
+            return Route(
+                host, port, await self._judged(host, port) if is_asked_by_address else (), None, proxy
+            )
+        allowed = await self._judged(host, port)
+        return Route(host, port, tuple(self._network.place(one) for one in allowed), to_port)
+
+    async def _judged(self, host: str, port: int) -> tuple[str, ...]:
+        """A host's addresses that are within reach.
+
+        Raises:
+            UnsafeRedirect: none is. SiteUnreachable: a name that nobody knows.
+        """
+        reach = WITHIN_REACH[await self._home_zone()]
         found = await self._addresses(host, port)
         allowed = tuple(one for one in found if _zone(one) in reach)
         if not allowed and self._is_home(host) and _zone(found[0]) is self._zone:
             allowed = found
         if not allowed:
             raise UnsafeRedirect(host=host)
-        return Route(host, port, tuple(self._network.place(one) for one in allowed), to_port)
+        return allowed
 
     async def connection(self, route: Route) -> socket.socket:
         """A socket to where a route leads, past any proxy.
@@ -201,7 +219,7 @@ class Door:
     def proxy_for(self, scheme: str, host: str) -> str:
         """The user's proxy for a host: ``--proxy``, else the environment's, as its exceptions say."""
         if self._settings.proxy:
-            return self._settings.proxy
+            return _written_out(self._settings.proxy)
         proxies = getproxies_environment()
         if not proxies or proxy_bypass_environment(host, proxies) or zone_of_name(host) is Zone.LOOPBACK:
             return ""
@@ -210,7 +228,7 @@ class Door:
             return ""
         secure = scheme in ("https", "wss")
         proxy = proxies.get("https" if secure else "http") or proxies.get("all") or ""
-        return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+        return _written_out(proxy) if proxy else ""
 
     async def _home_zone(self) -> Zone:
         """Where the link itself lies: judged once, by what its host resolves to."""
@@ -265,6 +283,15 @@ class Door:
         if not found:
             raise SiteUnreachable(host=host, why="its name is not known")
         return tuple(found)
+
+
+def _written_out(proxy: str) -> str:
+    """A proxy's address with its scheme; SOCKS 5 proxies get names, so that no client resolves one by itself."""
+    scheme, mark, rest = proxy.partition("://")
+    if not mark:
+        return f"http://{proxy}"
+    scheme = scheme.lower()
+    return f"{'socks5h' if scheme in ('socks5', 'socks') else scheme}://{rest}"
 
 
 def _split(url: str) -> SplitResult:

@@ -12,18 +12,19 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import ip_address
 
 from scraper.addresses import canonical_host
 from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
 from scraper.session.door.door import Door, Route
-from scraper.session.door.upstream import through_proxy
+from scraper.session.door.forward import LONGEST_HEAD, forwarded, may_be_http
+from scraper.session.door.pipe import AHEAD, Pipe
+from scraper.session.door.upstream import ANSWER_S, ConnectRefused, through_proxy, to_proxy
 
 VERSION, CONNECT, NO_AUTH, NAME, IPV4, IPV6 = 5, 1, 0, 3, 1, 4
 SUCCEEDED, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
+TLS_PORT = 443  # nothing but TLS is spoken there, which nobody can forward
 HELLO_S = 10.0  # a client that has not said where it wants to go by then is none of ours
-AHEAD = 2**20  # bytes that one side may be ahead of the other
 OWN = (
     "accounts.google.com", "clients1.google.com", "clients2.google.com", "clients3.google.com", "clients4.google.com",
     "clientservices.googleapis.com", "update.googleapis.com", "safebrowsing.googleapis.com", "sb-ssl.google.com",
@@ -52,7 +53,7 @@ class Relay:
         self._on_refused = on_refused
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pipes: set[_Pipe] = set()
+        self._pipes: set[Pipe] = set()
         self.asked: dict[str, None] = {}  # every host that was let through to the door
 
     async def start(self) -> int:
@@ -98,7 +99,10 @@ class Relay:
         try:
             # the scheme is not known yet; it matters for the environment's proxies alone
             route = await door.route_to(canonical_host(host), port, "http" if port == 80 else "https")
-            connection = await self._connected(door, route)
+            if route.proxy:
+                await self._by_proxy(client, door, route)
+            else:
+                await self._join(client, await door.connection(route))
         except UnsafeRedirect:
             self._on_refused(host)
             client.refuse(FORBIDDEN)
@@ -109,16 +113,37 @@ class Relay:
         except asyncio.CancelledError:
             client.abort()
             raise
-        else:
-            await self._join(client, connection)
 
-    async def _connected(self, door: Door, route: Route) -> socket.socket:
-        if route.proxy:
-            return await through_proxy(door, route)
-        return await door.connection(route)
+    async def _by_proxy(self, client: _Client, door: Door, route: Route) -> None:
+        other = Pipe(self._pipes)
+        try:
+            tunnel = await through_proxy(door, route)
+        except ConnectRefused:
+            if route.port == TLS_PORT:
+                client.refuse(UNREACHABLE)
+            else:
+                await self._forward(client, door, route)
+            return
+        tunnel.give_to(other)
+        client.join(other, self._pipes)
+
+    async def _forward(self, client: _Client, door: Door, route: Route) -> None:
+        """Have the proxy forward one plain request; what is none, or more than one, ends."""
+        client.accept()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                request, left = forwarded(await client.request_head(), route)
+                tunnel = (await to_proxy(door, route)).tunnel()
+        except (OSError, ValueError, TimeoutError):
+            client.abort()
+            return
+        other = Pipe(self._pipes)
+        tunnel.give_to(other)
+        tunnel.transport.write(request)
+        client.join_for(other, self._pipes, left)
 
     async def _join(self, client: _Client, connection: socket.socket) -> None:
-        other = _Pipe(self._pipes)
+        other = Pipe(self._pipes)
         try:
             await asyncio.get_running_loop().create_connection(lambda: other, sock=connection)
         except OSError:
@@ -128,81 +153,25 @@ class Relay:
         client.join(other, self._pipes)
 
 
-class _Pipe(asyncio.Protocol):
-    """One end of a connection: what it receives the other end sends, and reads on only where that keeps up."""
-
-    def __init__(self, pipes: set[_Pipe] | None = None) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.other: _Pipe | None = None
-        self._pipes = pipes
-        self._early = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
-        transport.set_write_buffer_limits(high=AHEAD)  # type: ignore[attr-defined]  # the same
-        if self._pipes is not None:
-            self._pipes.add(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.write(data)
-        else:
-            self._early += data
-
-    def couple(self, other: _Pipe) -> None:
-        """Send on from now on, beginning with what came already."""
-        self.other = other
-        if self._early and other.transport is not None:
-            other.transport.write(self._early)
-            self._early = b""
-
-    def pause_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None:
-            self.other.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self.other is not None and self.other.transport is not None:
-            with suppress(RuntimeError):  # it was closed meanwhile
-                self.other.transport.resume_reading()
-
-    def eof_received(self) -> bool:
-        if (
-            self.other is not None
-            and self.other.transport is not None
-            and self.other.transport.can_write_eof()
-        ):
-            with suppress(OSError):
-                self.other.transport.write_eof()
-            return True
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._pipes is not None:
-            self._pipes.discard(self)
-        if self.other is not None and self.other.transport is not None:
-            if exc is not None:
-                self.other.transport.abort()
-            else:
-                self.other.transport.close()
-
-    def abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-
-class _Client(_Pipe):
+class _Client(Pipe):
     """The browser's end: first the words of SOCKS, then its bytes as they are."""
 
     def __init__(self, accept: Callable[[_Client], None]) -> None:
         super().__init__()
         self._accept = accept
         self._arrived = asyncio.Event()
+        self._left: int | None = None  # bytes that may still come; None: any number
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._accept(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._left is not None:
+            self._left -= len(data)
+            if self._left < 0:  # another request, for which the browser is to open another connection
+                self.abort()
+                return
         super().data_received(data)
         if len(self._early) > AHEAD:
             self.abort()
@@ -212,8 +181,8 @@ class _Client(_Pipe):
         super().connection_lost(exc)
         self._arrived.set()
 
-    async def exactly(self, count: int) -> bytes:
-        """The next bytes.
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many bytes are there, which stay.
 
         Raises:
             ConnectionError: it went away.
@@ -223,6 +192,14 @@ class _Client(_Pipe):
                 raise ConnectionError
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def exactly(self, count: int) -> bytes:
+        """The next bytes.
+
+        Raises:
+            ConnectionError: it went away.
+        """
+        await self.wait_for(count)
         taken, self._early = self._early[:count], self._early[count:]
         return taken
 
@@ -235,10 +212,39 @@ class _Client(_Pipe):
         if self.transport is not None:
             self.transport.close()
 
-    def join(self, other: _Pipe, pipes: set[_Pipe]) -> None:
+    async def request_head(self) -> bytes:
+        """The head of a plain request, and what came with it.
+
+        Raises:
+            ConnectionError: it went away. ValueError: no such head.
+        """
+        size = 1
+        while b"\r\n\r\n" not in self._early:
+            if len(self._early) > LONGEST_HEAD or not may_be_http(self._early):
+                raise ValueError
+            await self.wait_for(size)
+            size = len(self._early) + 1
+        return await self.exactly(len(self._early))
+
+    def accept(self) -> None:
+        self.say(bytes((VERSION, SUCCEEDED, 0, IPV4)) + bytes(6))
+
+    def join(self, other: Pipe, pipes: set[Pipe]) -> None:
+        self.accept()
+        self._couple(other, pipes)
+
+    def join_for(self, other: Pipe, pipes: set[Pipe], left: int) -> None:
+        """Send on no more than ``left`` bytes, and all that comes back."""
+        self._left = left - len(self._early)
+        if self._left < 0:
+            self.abort()
+            other.abort()
+            return
+        self._couple(other, pipes)
+
+    def _couple(self, other: Pipe, pipes: set[Pipe]) -> None:
         self._pipes = pipes
         pipes.add(self)
-        self.say(bytes((VERSION, SUCCEEDED, 0, IPV4)) + bytes(6))
         self.couple(other)
         other.couple(self)
         if self.transport is None or self.transport.is_closing():

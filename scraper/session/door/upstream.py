@@ -1,14 +1,19 @@
-"""A connection through the user's own proxy: HTTP CONNECT (RFC 9110 9.3.6) or SOCKS 5 (RFC 1928, 1929)."""
+"""A connection through the user's own proxy: HTTP CONNECT (RFC 9110 9.3.6), also over TLS; SOCKS 5 (RFC 1928, 1929), 4 and 4a.
+
+A proxy may refuse CONNECT for plain http; the requests are then forwarded to it, as RFC 9112 3.2.2 has it: see ``forward``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import socket
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from scraper.errors import SiteUnreachable
+from scraper.errors import BadCertificate, CloudfilmError, SiteUnreachable
 from scraper.session.door import network as net
 
 if TYPE_CHECKING:
@@ -17,77 +22,247 @@ if TYPE_CHECKING:
 ANSWER_S = 30.0  # for the proxy to reach the site
 MAX_HEAD = 2**14
 USUAL_PORTS = {"http": 80, "https": 443}  # of proxies; SOCKS has 1080
+REFUSES = "the proxy refuses it"
 
 
-async def through_proxy(door: Door, route: Route) -> socket.socket:
-    """A socket that a proxy has connected to the route's host.
+class ConnectRefused(ValueError):
+    """An HTTP proxy answered, and makes no tunnel to that host and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A connection by way of a proxy: what it receives from now on is the site's.
+
+    Attributes:
+        transport: open, not read from until it has its protocol.
+        early: what the site sent already.
+    """
+
+    transport: asyncio.Transport
+    early: bytes = b""
+
+    def give_to(self, protocol: asyncio.Protocol) -> None:
+        """Have ``protocol`` speak on."""
+        self.transport.set_protocol(protocol)
+        protocol.connection_made(self.transport)
+        if self.early:
+            protocol.data_received(self.early)
+        self.transport.resume_reading()
+
+
+class Conversation(asyncio.Protocol):
+    """The words with a proxy before its connection is the site's."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self._data = b""
+        self._arrived = asyncio.Event()
+        self._is_over = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Have somebody to speak to."""
+        self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes until it is asked for."""
+        self._data += data
+        self._arrived.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that no more comes."""
+        self._is_over = True
+        self._arrived.set()
+
+    def say(self, data: bytes) -> None:
+        """Send to the proxy."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def _more(self) -> None:
+        if self._is_over or len(self._data) > MAX_HEAD:
+            raise ValueError(REFUSES)
+        self._arrived.clear()
+        await self._arrived.wait()
+
+    async def exactly(self, count: int) -> bytes:
+        """The next bytes of the proxy's answer.
+
+        Raises:
+            ValueError: it went away.
+        """
+        while len(self._data) < count:
+            await self._more()
+        taken, self._data = self._data[:count], self._data[count:]
+        return taken
+
+    async def head(self) -> bytes:
+        """The head of an HTTP answer.
+
+        Raises:
+            ValueError: none of a sound size.
+        """
+        while (end := self._data.find(b"\r\n\r\n")) < 0:
+            await self._more()
+        return await self.exactly(end + 4)
+
+    def tunnel(self) -> Tunnel:
+        """The connection as it is handed on; nothing is read before it has a new owner.
+
+        Raises:
+            ValueError: it is gone.
+        """
+        if self.transport is None or self._is_over:
+            raise ValueError(REFUSES)
+        self.transport.pause_reading()
+        return Tunnel(self.transport, self._data)
+
+    def abort(self) -> None:
+        """End it."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+def proxy_of(route: Route) -> SplitResult:
+    """The proxy's address taken apart."""
+    return urlsplit(route.proxy)
+
+
+def credentials(route: Route) -> str:
+    """The ``Proxy-Authorization`` that the user's address of the proxy holds, or nothing."""
+    proxy = proxy_of(route)
+    if not proxy.username:
+        return ""
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+async def through_proxy(door: Door, route: Route) -> Tunnel:
+    """A connection that a proxy has made to the route's host.
 
     Raises:
-        SiteUnreachable: no proxy there, or it refuses.
+        ConnectRefused: an HTTP proxy makes no tunnel there; a plain http request may still be forwarded.
+        SiteUnreachable: no proxy there, or it refuses. BadCertificate: the proxy's own can't be trusted.
     """
-    proxy = urlsplit(route.proxy)
-    host, port = proxy.hostname or "", proxy.port or USUAL_PORTS.get(proxy.scheme, 1080)
-    connection: socket.socket | None = None
+    talk: Conversation | None = None
     try:
         async with asyncio.timeout(ANSWER_S):
-            addresses = await net.SystemNetwork().resolve(host, port)
-            connection = await net.connect(addresses, port)
-            ask = _by_socks if proxy.scheme.startswith("socks") else _by_connect
-            await ask(connection, route, unquote(proxy.username or ""), unquote(proxy.password or ""))
-            return connection
-    except (OSError, ValueError, TimeoutError) as err:
-        if connection is not None:
-            connection.close()
-        why = str(err) if isinstance(err, ValueError) else "the proxy does not answer"
-        door.failure = SiteUnreachable(host=route.host, why=why)
-        raise door.failure from err
+            talk = await to_proxy(door, route)
+            await _ask(route, talk)
+            return talk.tunnel()
+    except BaseException as err:
+        if talk is not None:
+            talk.abort()
+        if isinstance(err, ConnectRefused):
+            door.failure = SiteUnreachable(host=route.host, why=REFUSES)
+            raise
+        if isinstance(err, (OSError, ValueError, TimeoutError)):
+            door.failure = _failure(route, err)
+            raise door.failure from err
+        raise
 
 
-async def _by_connect(connection: socket.socket, route: Route, user: str, password: str) -> None:
-    loop = asyncio.get_running_loop()
-    place = f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
+def _failure(route: Route, error: Exception) -> CloudfilmError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return BadCertificate(host=proxy_of(route).hostname or "", why="certificate")
+    if isinstance(error, ssl.SSLError):
+        return SiteUnreachable(host=route.host, why="no TLS connection to the proxy")
+    why = str(error) if type(error) is ValueError else "the proxy does not answer"
+    return SiteUnreachable(host=route.host, why=why)
+
+
+async def to_proxy(door: Door, route: Route) -> Conversation:
+    """A connection to the proxy itself, over TLS where its address is ``https``.
+
+    Raises:
+        OSError: nobody there, or no TLS that can be trusted.
+    """
+    proxy = proxy_of(route)
+    host, port = proxy.hostname or "", proxy.port or USUAL_PORTS.get(proxy.scheme, 1080)
+    connection = await net.connect(await net.SystemNetwork().resolve(host, port), port)
+    is_tls = proxy.scheme == "https"
+    try:
+        _, talk = await asyncio.get_running_loop().create_connection(
+            Conversation,
+            sock=connection,
+            ssl=_tls(insecure=door.insecure) if is_tls else None,
+            server_hostname=host if is_tls else None,
+        )
+    except BaseException:
+        connection.close()
+        raise
+    return talk
+
+
+def _tls(*, insecure: bool) -> ssl.SSLContext:
+    """TLS to a proxy; ``--insecure`` is heeded as for sites."""
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _ask(route: Route, talk: Conversation) -> None:
+    match proxy_of(route).scheme:
+        case "http" | "https":
+            await _by_connect(route, talk)
+        case "socks4" | "socks4a" as scheme:
+            await _by_socks_4(route, talk, resolves=scheme == "socks4a")
+        case _:
+            await _by_socks_5(route, talk)
+
+
+def place_of(route: Route) -> str:
+    """The route's host and port, as HTTP writes them."""
+    return f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
+
+
+async def _by_connect(route: Route, talk: Conversation) -> None:
+    place = place_of(route)
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
-    if user:
-        lines.append("Proxy-Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
-    await loop.sock_sendall(connection, "\r\n".join([*lines, "", ""]).encode())
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        piece = await loop.sock_recv(connection, 1)  # one at a time: what follows is the site's
-        if not piece or len(head) > MAX_HEAD:
-            raise ValueError("the proxy refuses it")
-        head += piece
-    status = head.split(None, 2)[1:2]
-    if status != [b"200"]:
-        raise ValueError("the proxy refuses it")
+    if authorization := credentials(route):
+        lines.append(f"Proxy-Authorization: {authorization}")
+    talk.say("\r\n".join([*lines, "", ""]).encode())
+    status = (await talk.head()).split(None, 2)[1:2]
+    if status == [b"407"]:
+        raise ValueError("the proxy wants another name and password")
+    if status == [b""] or not status or not status[0].startswith(b"2"):
+        raise ConnectRefused(REFUSES)
 
 
-async def _by_socks(connection: socket.socket, route: Route, user: str, password: str) -> None:
-    loop = asyncio.get_running_loop()
+async def _by_socks_4(route: Route, talk: Conversation, *, resolves: bool) -> None:
+    """SOCKS 4 takes an IPv4 address; 4a takes a name after one that can't be."""
+    user = unquote(proxy_of(route).username or "").encode() + b"\0"
+    try:
+        address, name = ip_address(route.host), b""
+    except ValueError:
+        if resolves:
+            address, name = ip_address("0.0.0.1"), route.host.encode() + b"\0"
+        else:
+            placed = [address for address in route.addresses if ":" not in address]
+            address, name = ip_address((placed or route.addresses)[0]), b""
+    if address.version != 4:
+        raise ValueError("the proxy knows no IPv6 addresses")
+    talk.say(b"\x04\x01" + route.port.to_bytes(2, "big") + address.packed + user + name)
+    if (await talk.exactly(8))[1] != 90:
+        raise ValueError(REFUSES)
 
-    async def answer(count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            piece = await loop.sock_recv(connection, count - len(data))
-            if not piece:
-                raise ValueError("the proxy refuses it")
-            data += piece
-        return data
 
-    await loop.sock_sendall(connection, b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
-    chosen = (await answer(2))[1]
-    if chosen == 2:
-        name, word = user.encode(), password.encode()
-        said = b"\x01" + bytes((len(name),)) + name + bytes((len(word),)) + word
-        await loop.sock_sendall(connection, said)
-        if (await answer(2))[1] != 0:
-            raise ValueError("the proxy refuses it")
+async def _by_socks_5(route: Route, talk: Conversation) -> None:
+    proxy = proxy_of(route)
+    user, password = unquote(proxy.username or "").encode(), unquote(proxy.password or "").encode()
+    talk.say(b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
+    chosen = (await talk.exactly(2))[1]
+    if chosen == 2 and user:
+        talk.say(b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password)
+        if (await talk.exactly(2))[1] != 0:
+            raise ValueError("the proxy wants another name and password")
     elif chosen != 0:
-        raise ValueError("the proxy refuses it")
+        raise ValueError(REFUSES)
     host = route.host.encode()
-    asked = b"\x05\x01\x00\x03" + bytes((len(host),)) + host + route.port.to_bytes(2, "big")
-    await loop.sock_sendall(connection, asked)
-    head = await answer(4)
+    talk.say(b"\x05\x01\x00\x03" + bytes((len(host),)) + host + route.port.to_bytes(2, "big"))
+    head = await talk.exactly(4)
     if head[1] != 0:
-        raise ValueError("the proxy refuses it")
-    await answer({1: 4, 4: 16}.get(head[3], 0) or (await answer(1))[0])
-    await answer(2)
+        raise ValueError(REFUSES)
+    await talk.exactly({1: 4, 4: 16}.get(head[3], 0) or (await talk.exactly(1))[0])
+    await talk.exactly(2)

@@ -1,0 +1,114 @@
+"""Bytes from one connection to another, as they are; neither side gets far ahead of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+
+from scraper.session.door.door import Door, Route
+from scraper.session.door.upstream import ConnectRefused, through_proxy
+
+AHEAD = 2**20  # bytes that one side may be ahead of the other
+
+
+class Pipe(asyncio.Protocol):
+    """One end of a connection: what it receives the other end sends, and reads on only where that keeps up."""
+
+    def __init__(self, pipes: set[Pipe] | None = None) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.other: Pipe | None = None
+        self._pipes = pipes
+        self._early = b""
+        self._has_ended = False  # nothing more comes from there
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Be one end of a connection."""
+        self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
+        transport.set_write_buffer_limits(high=AHEAD)  # type: ignore[attr-defined]  # the same
+        if self._pipes is not None:
+            self._pipes.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Send on what comes; keep it while there is no other end."""
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.write(data)
+        else:
+            self._early += data
+
+    def couple(self, other: Pipe) -> None:
+        """Send on from now on, beginning with what came already."""
+        self.other = other
+        if self._early and other.transport is not None:
+            other.transport.write(self._early)
+            self._early = b""
+
+    def pause_writing(self) -> None:
+        """Let the other end read no further."""
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Let the other end read on."""
+        if self.other is not None and self.other.transport is not None:
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self.other.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Half close the other end, where it can be."""
+        self._has_ended = True
+        other = self.other
+        # TLS can't be half closed: the loss of the connection says the same.
+        if other is None or other._has_ended or other.transport is None or self._is_tls():
+            return False
+        if not other.transport.can_write_eof():
+            return False
+        with suppress(OSError):
+            other.transport.write_eof()
+        return True
+
+    def _is_tls(self) -> bool:
+        return self.transport is not None and self.transport.get_extra_info("ssl_object") is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the other end, too."""
+        if self._pipes is not None:
+            self._pipes.discard(self)
+        if self.other is not None and self.other.transport is not None:
+            if exc is not None:
+                self.other.transport.abort()
+            else:
+                self.other.transport.close()
+
+    def abort(self) -> None:
+        """End it at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class _Whole(Pipe):
+    """The end of somebody who has nothing more to hear once he has said all."""
+
+    def eof_received(self) -> bool:
+        return False
+
+
+async def socket_through_proxy(door: Door, route: Route) -> socket.socket:
+    """A socket to a route's host, whatever its proxy speaks.
+
+    Raises:
+        SiteUnreachable: no proxy there, or it refuses. BadCertificate: the proxy's own can't be trusted.
+    """
+    try:
+        tunnel = await through_proxy(door, route)
+    except ConnectRefused as err:
+        raise door.failure or err from err
+    here, there = socket.socketpair()
+    for end in (here, there):
+        end.settimeout(0)
+    near, far = _Whole(), Pipe()
+    await asyncio.get_running_loop().create_connection(lambda: near, sock=there)
+    near.couple(far)
+    tunnel.give_to(far)
+    far.couple(near)
+    return here

@@ -1,0 +1,143 @@
+"""A run that brings nothing new for too long ends with what it has on the disk, and says so; 9 is for nothing at all."""
+
+import asyncio
+import importlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fixtures.dicom import SyntheticStudy, chest_ct
+from scraper.contract import Found, Session, ShareLink
+from scraper.errors import ExitCode, NothingNew
+from scraper.model import Result, Status
+from scraper.pipeline import Run
+from scraper.session.browser import find_browser
+from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.store import REPORT
+from scraper.testing import Silent, nobody
+from tests.aurora import LINK, Site, serving
+from tests.security.test_hostile_addresses import answer, server
+
+ENDS_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def study() -> SyntheticStudy:
+    return chest_ct(slices=6, size=64, seed=11)
+
+
+def codes(result: Result) -> set[str]:
+    own = [one.code for study in result.studies for one in study.problems if one.fatal]
+    return {
+        *own,
+        *(one.code for study in result.studies for row in study.series for one in row.problems if one.fatal),
+    }
+
+
+async def run(output, rows: tuple[ConnectTo, ...], link: str, **options: object) -> Result:
+    given = {"browser": BrowserUse.NEVER, "give_up_s": 2.0, **options}
+    settings = Settings(output=output, connect_to=rows, timeout_s=5, **given)
+    async with asyncio.timeout(ENDS_S), Run(settings, Silent(), nobody) as pipeline:
+        return await pipeline.grab(link)
+
+
+@pytest.fixture
+def endless(plugged_in, monkeypatch) -> dict[str, int]:
+    """The recipe of the Aurora site, whose list has no end after so many of its series."""
+    recipe = importlib.import_module("cloudfilm_aurora").Aurora
+    original, keeps = recipe.discover, {"series": 1}
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        left = keeps["series"]
+        async for one in original(self, link, session):
+            if left == 0:
+                break
+            left -= 1
+            yield one
+        while True:
+            await session.get(link.join("/api/study?page=2"))
+
+    monkeypatch.setattr(recipe, "discover", discover)
+    return keeps
+
+
+def site_of(study: SyntheticStudy) -> tuple[Site, tuple[ConnectTo, ...]]:
+    series = {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
+    return Site(str(study.study_instance_uid), series), ()
+
+
+@pytest.mark.parametrize("chosen", [(), ("1",)])
+async def test_hostile_8_a_list_without_end_keeps_what_it_gave(study, tmp_path, endless, chosen):
+    site, _ = site_of(study)
+    async with serving(site):
+        rows = tuple(ConnectTo.parse(row) for row in site.connect_to)
+        result = await run(tmp_path, rows, LINK, series=chosen)
+    first = next(iter(site.series.values()))
+    assert (result.status, result.exit_code, result.error) == (Status.INCOMPLETE, ExitCode.INCOMPLETE, None)
+    assert result.counts.saved == len(first) == len(list(tmp_path.rglob("*.dcm")))
+    assert "given-up" in codes(result)
+    report = json.loads(next(tmp_path.rglob(REPORT)).read_text("utf-8"))
+    assert "given-up" in json.dumps(report)
+
+
+async def test_hostile_8_a_list_without_end_that_gives_nothing_is_the_sites_error(study, tmp_path, endless):
+    endless["series"] = 0
+    site, _ = site_of(study)
+    async with serving(site):
+        rows = tuple(ConnectTo.parse(row) for row in site.connect_to)
+        result = await run(tmp_path, rows, LINK)
+    assert isinstance(result.error, NothingNew)
+    assert (result.status, result.exit_code) == (Status.FAILED, ExitCode.SITE)
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+async def test_hostile_8_a_list_that_was_ended_is_not_said_to_be_whole(study, tmp_path, endless):
+    site, _ = site_of(study)
+    async with serving(site):
+        rows = tuple(ConnectTo.parse(row) for row in site.connect_to)
+        settings = Settings(output=tmp_path, connect_to=rows, browser=BrowserUse.NEVER, give_up_s=1.0)
+        async with asyncio.timeout(ENDS_S), Run(settings, Silent(), nobody) as pipeline:
+            result = await pipeline.survey(LINK)
+    assert (result.status, result.exit_code) == (Status.INCOMPLETE, ExitCode.INCOMPLETE)
+    assert [one.code for study in result.studies for one in study.problems] == ["given-up"]
+
+
+PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></canvas><p>loading ...</p><script>
+(async () => {
+  for (const name of [%s]) await (await fetch("/image/" + name)).arrayBuffer();
+  for (let n = 0; ; n++) { await fetch("/poll?n=" + n); await new Promise(done => setTimeout(done, 200)); }
+})();
+</script>"""
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+@pytest.mark.parametrize(
+    "images", [4, pytest.param(0, marks=pytest.mark.thorough)], ids=["some images", "no image"]
+)
+async def test_hostile_8_a_viewer_without_end_keeps_what_was_captured(study, tmp_path, images):
+    files = {
+        f"{n}": one.data
+        for n, one in enumerate(max(study.series, key=lambda one: len(one.instances)).instances[:images])
+    }
+
+    async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:
+        path = head.split(b" ")[1].decode()
+        if path.startswith("/image/"):
+            writer.write(answer(files[path.removeprefix("/image/")], "Content-Type: application/dicom"))
+        elif path.startswith("/poll"):
+            writer.write(answer(b"not yet"))
+        else:
+            body = PAGE % ",".join(f'"{name}"' for name in files)
+            writer.write(answer(body.encode(), "Content-Type: text/html"))
+
+    async with server(pages) as port:
+        rows = (ConnectTo.parse(f"viewer.test::127.0.0.1:{port}"),)
+        link = "http://viewer.test/v/1"
+        result = await run(tmp_path, rows, link, browser=BrowserUse.AUTO, give_up_s=8.0, provider="universal")
+    if not images:
+        assert (result.status, result.exit_code) == (Status.FAILED, ExitCode.SITE)
+        return
+    assert (result.status, result.exit_code, result.error) == (Status.INCOMPLETE, ExitCode.INCOMPLETE, None)
+    assert result.counts.saved == images == len(list(tmp_path.rglob("*.dcm")))
+    assert "given-up" in codes(result)
