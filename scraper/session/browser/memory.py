@@ -72,12 +72,12 @@ def browser_processes() -> list[int]:
 def _children() -> dict[int, list[int]]:
     """Every process's children."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with suppress(OSError, ValueError, IndexError):
                 # the name, in brackets, may hold anything
-                parent = int(Path("/proc", entry, "stat").read_bytes().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry))
+                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
     return children
 
 

@@ -173,7 +173,9 @@ class Browser:
         with spooling(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
-            self._playwright = await async_playwright().start()
+            library = async_playwright()
+            self._playwright = await library.start()
+        _let_the_driver_end(library)
         why = ""
         for path in paths:
             try:
@@ -298,6 +300,21 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+def _let_the_driver_end(library: Any) -> None:
+    """Take note of the driver's end, where it is ended: else the library reports on the terminal that nobody did."""
+
+    def noted(end: asyncio.Future[None]) -> None:
+        if not end.cancelled():
+            end.exception()
+
+    for holder in (
+        "_client",
+        "_connection",
+    ):  # the library's own insides; without them there is the report, no more
+        with suppress(AttributeError):
+            getattr(library, holder)._transport.on_error_future.add_done_callback(noted)
 
 
 @contextmanager
