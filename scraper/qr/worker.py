@@ -31,7 +31,9 @@ from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.qr.places import Known
 
 MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
-MEMORY_OF_DOCUMENT = 1280 * 2**20  # the same for a PDF, which can ask for any amount by a few bytes of its own
+MEMORY_OF_DOCUMENT = (
+    1280 * 2**20
+)  # the same for a PDF, which can ask for any amount by a few bytes of its own
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
 STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
 STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
