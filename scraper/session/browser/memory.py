@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
-COUNT_EVERY: Final = 5  # looks until the processes are found again: a new one takes that long to start
+COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
 DRIVER: Final = b"run-driver"  # in the command line of the library's own process
 _SHORT: Final = 2048  # bytes of a command line that are looked at
 
@@ -63,9 +63,8 @@ class MemoryWatch:
 
 def browser_processes() -> list[int]:
     """The library's process and the browser's, as far as they come from this one; the nearest first."""
-    below = list(_descendants(os.getpid(), _children()))
-    drivers = [pid for pid in below if DRIVER in _command(pid)]
     children = _children()
+    drivers = [pid for pid in children.get(os.getpid(), ()) if DRIVER in _command(pid)]
     return [pid for driver in drivers for pid in (driver, *_descendants(driver, children))]
 
 
