@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,11 @@ from scraper.plain import from_plain, to_plain
 
 HOME: Final = str(Path(__file__).parents[1])
 MOST_MEMORY: Final = 4 << 30  # bytes that no task gets more than
-MEMORY: Final = 512 << 20  # bytes for any task; a small file's frames and the codecs take under 200 MB
+MEMORY: Final = 512 << 20  # bytes for any task; the codecs' buffers for 20 megapixels take some 400 MB
+MEMORY_OF_SMALL: Final = (
+    320 << 20
+)  # bytes for a small file: measured, 230 MB for 20 megapixels that pack to nothing
+SMALL: Final = 1 << 20  # bytes of a file
 MEMORY_PER_BYTE: Final = 4  # of the file: its bytes, a decoded frame, its floats
 LONGEST_ANSWER: Final = (
     64 << 20
@@ -84,7 +88,7 @@ def answered(message: bytes) -> bytes:
         for name, one in zip([*names, *[""] * len(asked["arguments"])], asked["arguments"], strict=False)
     ]
     named = {name: from_plain(hints.get(name, Any), one) for name, one in asked["named"].items()}
-    _allow_memory([*given, *named.values()])
+    fence.limit_memory(memory_for([*given, *named.values()]))
     return json.dumps(to_plain(work(*given, **named))).encode()
 
 
@@ -106,10 +110,11 @@ def _hints(work: Any) -> dict[str, Any]:
         return {}
 
 
-def _allow_memory(given: Sequence[object]) -> None:
-    """As much memory as the files that are named may need."""
+def memory_for(given: Iterable[object]) -> int:
+    """Bytes that a task with these arguments may take: by the files that they name."""
     size = 0
     for one in given:
         with contextlib.suppress(OSError, ValueError):
             size += Path(one).stat().st_size if isinstance(one, (Path, str)) else 0
-    fence.limit_memory(min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY))
+    least = MEMORY_OF_SMALL if 0 < size <= SMALL else MEMORY
+    return min(least + MEMORY_PER_BYTE * size, MOST_MEMORY)

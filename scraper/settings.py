@@ -53,6 +53,10 @@ RESERVE_BYTES = (
 )  # of the disk that stay free: a computer whose disk is full is of no use to anybody
 RESERVE_EVERY_BYTES = 16 * 2**20  # written between two looks at the disk
 MOST_DIALOGS = 50  # that one window's pages may show: an honest page shows three
+MOST_BROWSER_BYTES = (
+    1000 * 2**20
+)  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
+MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside them, and count with the above
 NEWS_BYTES = (
     2 * 2**10
 )  # of an answer in the browser that counts as something new; a page's own polling is shorter

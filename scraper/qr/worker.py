@@ -23,7 +23,7 @@ from time import monotonic, process_time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from scraper import picture
+from scraper import fence, picture
 from scraper.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.isolation import bare_environment, confine
 from scraper.qr import cascade
@@ -31,6 +31,9 @@ from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.qr.places import Known
 
 MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
+MEMORY_OF_DOCUMENT = (
+    1280 * 2**20
+)  # the same for a PDF, which can ask for any amount by a few bytes of its own
 PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
 STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
 STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
@@ -249,6 +252,8 @@ def _say(**words: object) -> None:
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
+    is_pdf = picture.kind_of(Path(order["path"])) is picture.Kind.PDF
+    fence.limit_memory(MEMORY_OF_DOCUMENT if is_pdf else MEMORY)
     pages = picture.page_count(Path(order["path"]), order["password"])
     start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):

@@ -26,6 +26,7 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
+from scraper import memory_budget
 from scraper.isolation import (
     LONGEST_ANSWER,
     MOST_MEMORY,
@@ -33,6 +34,7 @@ from scraper.isolation import (
     answered,
     bare_environment,
     confine,
+    memory_for,
     question,
 )
 from scraper.model import Origin
@@ -88,14 +90,15 @@ class _Worker:
 
     def do(self, task: _Task) -> None:
         """Do a task and answer it: TimeoutError where it took too long, None where the process died over it."""
-        process = self.start()
-        with self._lock:
-            self._task, self._ends, self._is_late = task, time.monotonic() + task.patience_s, False
-        try:
-            answer = self._asked(process, task.work)
-        finally:
+        with memory_budget.OF_ALL.share(memory_for([*task.work.args, *task.work.keywords.values()])):
+            process = self.start()
             with self._lock:
-                self._task = None
+                self._task, self._ends, self._is_late = task, time.monotonic() + task.patience_s, False
+            try:
+                answer = self._asked(process, task.work)
+            finally:
+                with self._lock:
+                    self._task = None
         if self._is_late:
             task.answer.set_exception(TimeoutError())
         else:

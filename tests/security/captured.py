@@ -89,3 +89,15 @@ def length_of(size: int) -> bytes:
 def wrong_kind() -> dict[str, bytes]:
     """Something else than what is promised."""
     return {"a": "no base64 !"}  # type: ignore[dict-item]  # what the attack is
+
+
+def fill_memory(path: Path) -> int:
+    """As much memory as there is to have; the megabytes that were had."""
+    del path
+    held: list[bytearray] = []
+    with contextlib.suppress(MemoryError):
+        while len(held) < 4096:
+            held.append(bytearray(b"x") * (1 << 20))
+    count = len(held)
+    held.clear()
+    return count

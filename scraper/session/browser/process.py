@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scraper.errors import BrowserMissing, SiteUnreachable, UsageError
+from scraper.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.window import Window
 from scraper.session.door import Door
 from scraper.session.door.relay import Relay
@@ -21,7 +22,7 @@ from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import Traffic, spooling
 from scraper.session.workers import WorkerSockets
-from scraper.settings import Settings, has_screen
+from scraper.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as Process
@@ -36,6 +37,7 @@ FLAGS = (
     # nothing past the relay: no QUIC, no UDP of WebRTC
     "--disable-quic", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
+    f"--js-flags=--max-old-space-size={MOST_SCRIPT_MEGABYTES}",  # a page whose scripts hold more ends, and not the others
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
 OPEN_S = 120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
@@ -64,12 +66,14 @@ class Browser:
         self._process: Process | None = None
         self._pid = 0
         self._tap: Tap | None = None
+        self._memory: MemoryWatch | None = None
         self._window: Window | None = None
         self._one = asyncio.Lock()
         self._opening: asyncio.Timeout | None = None
         self._windows = 0
         self._port = 0  # of the relay
         self._relay = Relay(lambda: self._window.door if self._window else None, self._kept_out)
+        self._is_spent = False  # ended for what it took
         self.unfenced_why = ""  # why it runs without its sandbox, where it does
 
     async def __aenter__(self) -> Browser:
@@ -154,7 +158,7 @@ class Browser:
             self._window.kept_out(host)
 
     async def _started(self) -> Process:
-        if self._process is not None and self._process.is_connected():
+        if self._process is not None and self._process.is_connected() and not self._is_spent:
             return self._process
         await self._stop()  # what is left of one that crashed
         if self._settings.headed and not has_screen():
@@ -169,7 +173,9 @@ class Browser:
         with spooling(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
-            self._playwright = await async_playwright().start()
+            library = async_playwright()
+            self._playwright = await library.start()
+        _let_the_driver_end(library)
         why = ""
         for path in paths:
             try:
@@ -181,8 +187,30 @@ class Browser:
             await self._stop()
             raise BrowserMissing(why)
         self._process.on("disconnected", lambda _: self._lost())
+        self._watch_memory()
         await self._arm(self._process)
         return self._process
+
+    def _watch_memory(self) -> None:
+        """From now on, the browser ends where it takes too much, and the window says so."""
+        loop = asyncio.get_running_loop()
+
+        def exceeded() -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._took_too_much, memory)
+
+        memory = self._memory = MemoryWatch(MOST_BROWSER_BYTES, exceeded)
+        memory.start()
+
+    def _took_too_much(self, memory: MemoryWatch) -> None:
+        if memory is not self._memory:
+            return
+        self._is_spent = True
+        if self._window is not None:
+            what = "a page that takes more memory than any viewer needs"
+            self._window.end(SiteChanged(host=self._window.traffic.host, what=what))
+        if self._opening is not None:
+            self._opening.reschedule(0)
 
     async def _launch(self, playwright: Playwright, path: Path) -> Process:
         """Start one, in its sandbox where the system lets it; root has none."""
@@ -261,6 +289,9 @@ class Browser:
         """End the process and the driver, in this order, each within its time."""
         if self._tap is not None:
             await self._tap.forget()
+        if self._memory is not None:
+            self._memory.stop()
+        self._memory, self._is_spent = None, False
         process, playwright, pid = self._process, self._playwright, self._pid
         self._process, self._playwright, self._tap, self._pid = None, None, None, 0
         closed = process is None or await within(CLOSE_S, process.close())
@@ -269,6 +300,21 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+def _let_the_driver_end(library: Any) -> None:
+    """Take note of the driver's end, where it is ended: else the library reports on the terminal that nobody did."""
+
+    def noted(end: asyncio.Future[None]) -> None:
+        if not end.cancelled():
+            end.exception()
+
+    for holder in (
+        "_client",
+        "_connection",
+    ):  # the library's own insides; without them there is the report, no more
+        with suppress(AttributeError):
+            getattr(library, holder)._transport.on_error_future.add_done_callback(noted)
 
 
 @contextmanager

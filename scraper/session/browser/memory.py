@@ -1,0 +1,119 @@
+"""A bound on what the browser and its driver take together: a page, a message or a body that would have more ends the window.
+
+Neither can be given a limit by the system: Chromium reserves address space by the terabyte, and data of its own in many
+processes. So their memory is looked at, often enough that nothing grows far past the bound in between, and they are ended.
+
+Source: proc(5). Where there is no ``/proc`` nothing is looked at; the flags of the browser bound its scripts everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+LOOK_EVERY_S: Final = 0.05  # a page fills some 2 GB in a second
+COUNT_EVERY: Final = 7  # looks until the processes are found again: a new one takes that long to start
+DRIVER: Final = b"run-driver"  # in the command line of the library's own process
+_SHORT: Final = 2048  # bytes of a command line that are looked at
+
+
+class MemoryWatch:
+    """Looks at the browser's processes from a thread of its own, which the event loop can't hold up.
+
+    Args:
+        most: bytes that they may take together, with what this process has taken since the start.
+        on_excess: called once, from the thread, after the processes were ended.
+    """
+
+    def __init__(self, most: int, on_excess: Callable[[], None]) -> None:
+        self._most = most
+        self._on_excess = on_excess
+        self._ended = threading.Event()
+        self._own = 0
+
+    def start(self) -> None:
+        """Look from now on; nothing, where the system does not tell."""
+        if sys.platform == "linux" and Path("/proc/self/status").exists():
+            self._own = _taken(os.getpid())
+            threading.Thread(target=self._look, name="memory", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _look(self) -> None:
+        looks, found = 0, list[int]()
+        while not self._ended.wait(LOOK_EVERY_S):
+            if looks % COUNT_EVERY == 0:
+                found = browser_processes()
+            looks += 1
+            grown = max(0, _taken(os.getpid()) - self._own)
+            # memory that processes share is counted for each at the quick look, and once at the exact one
+            if grown + sum(map(_taken, found)) > self._most and grown + sum(map(_share, found)) > self._most:
+                _kill(browser_processes())
+                self._on_excess()
+                return
+
+
+def browser_processes() -> list[int]:
+    """The library's process and the browser's, as far as they come from this one; the nearest first."""
+    children = _children()
+    drivers = [pid for pid in children.get(os.getpid(), ()) if DRIVER in _command(pid)]
+    return [pid for driver in drivers for pid in (driver, *_descendants(driver, children))]
+
+
+def _children() -> dict[int, list[int]]:
+    """Every process's children."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, ValueError, IndexError):
+                # the name, in brackets, may hold anything
+                parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    return children
+
+
+def _descendants(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
+    waiting = list(children.get(pid, ()))
+    while waiting:
+        found = waiting.pop(0)
+        yield found
+        waiting.extend(children.get(found, ()))
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError), Path(f"/proc/{pid}/cmdline").open("rb") as stream:
+        return stream.read(_SHORT)
+    return b""
+
+
+def _taken(pid: int) -> int:
+    """Bytes of a process that are not a file's: its own, and what it shares with others."""
+    return _sum_of(f"/proc/{pid}/status", (b"RssAnon:", b"RssShmem:"))
+
+
+def _share(pid: int) -> int:
+    """The same, where what several share is divided among them."""
+    return _sum_of(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:"))
+
+
+def _sum_of(path: str, names: tuple[bytes, ...]) -> int:
+    """Bytes, of fields that the system gives in kB; none of a process that is gone."""
+    try:
+        lines = Path(path).read_bytes().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(names))
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)

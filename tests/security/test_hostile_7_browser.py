@@ -1,0 +1,137 @@
+"""Row 7, in the browser: what would fill the memory ends the window with a sentence, and the next link's window works."""
+
+import asyncio
+import base64
+import hashlib
+import sys
+import zlib
+
+import pytest
+
+from scraper.errors import CloudfilmError
+from scraper.session.browser import Browser
+from scraper.session.browser.memory import browser_processes
+from scraper.session.door import Door
+from scraper.settings import MOST_BROWSER_BYTES, Settings
+from tests.security.memory import MB, MOST, peak_of_all_processes
+from tests.security.played import PUBLIC, Played
+from tests.security.test_hostile_addresses import answer, server
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is looked at where there is /proc")
+
+FILL = "const kept = []; setInterval(() => kept.push(new Uint8Array(64e6).fill(1)), 5);"
+LISTS = "const kept = []; setInterval(() => { for (let i = 0; i < 2e5; i++) kept.push([{a: [i]}]); }, 0);"
+FETCH = "fetch('/body').then(one => one.arrayBuffer()).then(one => { document.title = one.byteLength; });"
+SOCKET = "new WebSocket(`ws://${location.host}/socket`);"
+SOCKETS = "for (let i = 0; i < 8; i++) new WebSocket(`ws://${location.host}/socket`);"
+SHARED = "new SharedWorker('/shared.js');"
+PAGES = {
+    "fill": FILL,
+    "lists": LISTS,
+    "socket": SOCKET,
+    "sockets": SOCKETS,
+    "shared": SHARED,
+    "packed": FETCH,
+    "chunked": FETCH,
+}
+MESSAGE_MB = {"socket": 400, "sockets": 90, "shared": 400}
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def bomb(size: int) -> bytes:
+    packing = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return b"".join(packing.compress(bytes(MB)) for _ in range(size // MB)) + packing.flush()
+
+
+async def send_socket(head: bytes, writer: asyncio.StreamWriter, size: int) -> None:
+    """One text message (RFC 6455 5.2) of that size, a piece at a time."""
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key")
+    )
+    accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()  # noqa: S324  # as the protocol asks
+    writer.write(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+    )
+    writer.write(b"\x81\x7f" + size.to_bytes(8, "big"))
+    for _ in range(size // MB):
+        writer.write(b"a" * MB)
+        await writer.drain()
+    await asyncio.sleep(30)  # the site leaves it open; ended with the window
+
+
+async def send_chunked(writer: asyncio.StreamWriter, size: int) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(size // MB):
+        writer.write(b"100000\r\n" + b"[" * MB + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+
+
+def site(kind: str):
+    packed = bomb(3000 * MB) if kind == "packed" else b""
+
+    async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
+        path = head.split(b" ")[1].decode()
+        if path == "/socket":
+            await send_socket(head, writer, MESSAGE_MB[kind] * MB)
+        elif path == "/body" and kind == "packed":
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
+            )
+            writer.write(packed)
+        elif path == "/body":
+            await send_chunked(writer, 2000 * MB)
+        elif path == "/shared.js":
+            writer.write(answer(SOCKET.encode(), "Content-Type: text/javascript"))
+        elif path == "/page":
+            writer.write(
+                answer(
+                    f"<title>page</title><script>{PAGES[kind]}</script>".encode(), "Content-Type: text/html"
+                )
+            )
+        else:
+            writer.write(answer(b"<title>calm</title>", "Content-Type: text/html"))
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    "kind", ["fill", *(pytest.param(name, marks=pytest.mark.thorough) for name in PAGES if name != "fill")]
+)
+async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_path):
+    settings = Settings(timeout_s=20)
+    with peak_of_all_processes() as peak:
+        async with server(site(kind)) as port, Browser(settings, tmp_path / "spool") as browser:
+            door = Door(settings, Played({"film.test": [PUBLIC]}))
+            door.belongs_to(f"http://film.test:{port}/page")
+            window = await browser.window(door=door)
+
+            async def looked_at() -> None:
+                await window.open(f"http://film.test:{port}/page")
+                await window.traffic.wait_for("/never", timeout_s=90)
+
+            with pytest.raises(CloudfilmError, match=r"more memory|crashed"):
+                await looked_at()
+            await window.close()
+            window = await browser.window(door=door)
+            await window.open(f"http://film.test:{port}/calm")
+            assert await window.page.title() == "calm"
+            await window.close()
+    assert 200 * MB < peak.size < MOST
+    assert browser_processes() == []
+
+
+async def test_hostile_7_an_ordinary_window_is_far_below_the_bound(tmp_path):
+    settings = Settings(timeout_s=20)
+    with peak_of_all_processes() as peak:
+        async with server(site("calm")) as port, Browser(settings, tmp_path / "spool") as browser:
+            door = Door(settings, Played({"film.test": [PUBLIC]}))
+            door.belongs_to(f"http://film.test:{port}/calm")
+            window = await browser.window(door=door)
+            await window.open(f"http://film.test:{port}/calm")
+            assert len(browser_processes()) > 2
+            await window.close()
+    assert peak.size < MOST_BROWSER_BYTES * 0.7
