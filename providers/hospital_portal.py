@@ -50,7 +50,8 @@ class HospitalPortal(Provider):
     asks = (ACCOUNT, PASSWORD, CAPTCHA)
     marks = (
         r"(?i)/(?:[\w.-]+/)*(?:user)?log[io]n\.(?:jsp|aspx?)(?:;[^?#]*)?(?:[?#].*)?",
-        r"(?i)/(?:[\w.-]+/)*(?:pacs|film|yxcx|image|portal)/(?:[\w.-]+/)*(?:study|exam)?(?:detail|list)\.(?:jsp|aspx?)(?:[?#].*)?",
+        r"(?i)/(?>(?:[\w.-]++/)*?(?:pacs|film|yxcx|image|portal)/)(?:[\w.-]++/)*+(?:study|exam)?(?:detail|list)"
+        r"\.(?:jsp|aspx?)(?:[?#].*)?",
     )
     example = "http://film.hospital.test:8088/pacs/login.jsp"
 

@@ -21,7 +21,7 @@ SELDOM = -4.0
 _NO_PARAMETERS = -0.5
 _PART = re.compile(r"[/?&#;,!@|\\\s]+")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_UID = re.compile(r"\d+(?:\.\d+){4,}")
+_UID = re.compile(r"(?<!\d)\d++(?:\.\d++){4}")
 _TOKEN_LETTERS = re.compile(r"[\w.~+/=%-]+")
 _BARE_PAGE = re.compile(r"/?(?:index|default|home|main)?(?:\.(?:html?|php|jsp|aspx?|do))?/?", re.I)
 

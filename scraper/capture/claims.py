@@ -24,7 +24,7 @@ from scraper.model import Header
 SHORTEST: Final = 6  # characters of an id; a shorter one stands in any request by chance
 MAX_ASKED: Final = 20_000  # characters of a request that are looked at
 _WORD: Final = re.compile(r"[\w.\-]+")
-_STEM: Final = re.compile(r"([\w\-]+)\.[A-Za-z]\w{1,4}(?![\w.])")  # of a file's name
+_STEM: Final = re.compile(r"([\w\-]++)(\.[A-Za-z]\w{1,4}(?![\w.]))?")  # of a file's name, where an ending follows
 _IMAGES: Final = re.compile(
     r"im(a?g|age)|inst|slice|file|pic|object|sop|frame|list|items|urls|影像|图", re.IGNORECASE
 )
@@ -144,7 +144,7 @@ def _values(asked: str) -> Iterator[str]:
     parts = urlsplit(url)
     found = {unquote(step) for step in parts.path.split("/")} | {value for _, value in parse_qsl(parts.query)}
     found |= set(_WORD.findall(unquote(parts.path + " " + parts.query + " " + parts.fragment)))
-    found |= set(_STEM.findall(unquote(parts.path)))
+    found |= {stem for stem, ending in _STEM.findall(unquote(parts.path)) if ending}
     found |= {value for _, value in parse_qsl(body)} | set(_WORD.findall(unquote(body)))
     if body[:1] in ("{", "["):
         with suppress(ValueError, RecursionError):

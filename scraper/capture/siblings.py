@@ -28,7 +28,8 @@ _OF_STUDIES: Final = re.compile(
     r"stud(y|ies)|exam|check|report|prior|histor|previous|earlier|patient|visit|检查|历史", re.IGNORECASE
 )
 _STUDY_FIELD: Final = re.compile(
-    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply|report)\w*?(id|uid|no|num|number|code|key|date|time)$",
+    r"^(?!.*(?:series|image|inst|object))(?:.*[^\w\n])?+(?>\w*?(?:study|exam|check|access|patient|apply|report))"
+    r"\w*?(?:id|no|num|number|code|key|date|time)$",  # as STUDY_KEY: the first such word decides
     re.IGNORECASE,
 )
 

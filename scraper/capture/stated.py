@@ -21,7 +21,7 @@ LONGEST_LINE: Final = 80  # characters of a line that is an entry of a list, and
 _NUMBER: Final = re.compile(r"(?<!\d)(?<!\d[.,:])(?<![.\-–—+*×%~])\d{1,5}(?![\d%])")
 # What stands right behind a number.
 _UNIT: Final = re.compile(
-    r"\s*(?:个|份)?\s*(?:张|幅|帧|枚|图像|影像|图片|照片|影象|切片|slices?\b|images?\b|imgs?\b|ims?\b|frames?\b|instances?\b"
+    r"\s*+(?:[个份]\s*+)?(?:张|幅|帧|枚|图像|影像|图片|照片|影象|切片|slices?\b|images?\b|imgs?\b|ims?\b|frames?\b|instances?\b"
     r"|pictures?\b|pics?\b|dicoms?\b)(?!\s*[/每])",
     re.IGNORECASE,
 )
@@ -31,17 +31,17 @@ _OTHER_UNIT: Final = re.compile(
     re.IGNORECASE,
 )
 _OVER: Final = re.compile(
-    r"\s*(?:张|幅|帧)?\s*(?:/|／|\bof\b|\bout\s+of\b)\s*(?:共\s*)?(?=\d)", re.IGNORECASE
+    r"\s*+(?:[张幅帧]\s*+)?(?:/|／|\bof\b|\bout\s++of\b)\s*+(?:共\s*+)?(?=\d)", re.IGNORECASE
 )
 # What stands right before a number.
 _RUNNING: Final = re.compile(
-    r"(?:第|序号|编号|no\.?|#|\bim|\bimg|\bimage|\bslice|\bframe|\bimage\s+number)\s*[:：=]?\s*$",
+    r"(?:第|序号|编号|no\.?|#|\bim|\bimg|\bimage|\bslice|\bframe|\bimage\s++number)\s*+(?:[:：=]\s*+)?$",
     re.IGNORECASE,
 )
 _LABEL: Final = re.compile(
     r"(?:数量|张数|幅数|帧数|图像数|影像数|图片数|图数|总数|总计|合计|共计|共有|共|\bimages|\bslices|\bframes|\binstances|\bimgs"
-    r"|\btotal(?:\s+(?:of|images|slices))?|\bcount|\b(?:image|slice|frame|instance|img)\s*count|\bnumber\s+of\s+(?:images|slices|frames)"
-    r"|\b(?:no|nr|num)\.?\s+of\s+(?:images|slices|frames))\s*[:：=]?\s*$",
+    r"|\btotal(?:\s++(?:of|images|slices))?|\bcount|\b(?:image|slice|frame|instance|img)\s*+count|\bnumber\s++of\s++(?:images|slices|frames)"
+    r"|\b(?:no|nr|num)\.?\s++of\s++(?:images|slices|frames))\s*+(?:[:：=]\s*+)?$",
     re.IGNORECASE,
 )
 _ROUND: Final = re.compile(r"[(]\s*$")

@@ -17,9 +17,13 @@ COUNT: Final = re.compile(
     re.IGNORECASE,
 )
 EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
-STUDY_DATE: Final = re.compile(r"(study|exam|check|report|apply)\w*?(date|time)$", re.IGNORECASE)
+# The first such word of a name decides: what fits behind a later one fits behind it, too, so nothing is tried twice.
+STUDY_DATE: Final = re.compile(
+    r"(?<!\w)(?>\w*?(?:study|exam|check|report|apply))\w*?(?:date|time)$", re.IGNORECASE
+)
 STUDY_KEY: Final = re.compile(
-    r"^(?!.*(series|image|inst|object)).*(study|exam|check|access(ion)?|patient|apply)\w*?(id|uid|no|num|number|code|key)$",
+    r"^(?!.*(?:series|image|inst|object))(?:.*[^\w\n])?+(?>\w*?(?:study|exam|check|access|patient|apply))"
+    r"\w*?(?:id|no|num|number|code|key)$",
     re.IGNORECASE,
 )
 
