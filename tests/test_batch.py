@@ -231,7 +231,7 @@ def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     assert sorted(one["exit_code"] for one in documents(done)) == [0, 0, 1, 1, 9]
     assert [one["code"] for one in found[1]["problems"]] == ["bug"]
     assert [one["code"] for one in found[9]["problems"]] == ["nothing-new"]
-    assert "10 s" in found[9]["problems"][0]["message"]
+    assert "10 seconds" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
     assert len(list((tmp_path / "out" / "diagnostics").iterdir())) == 3

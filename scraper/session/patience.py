@@ -62,7 +62,7 @@ class Patience:
     def error(self) -> NothingNew:
         """What a run that is over ends with."""
         return NothingNew(
-            host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=self._give_up_s
+            host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=f"{self._give_up_s:g}"
         )
 
     def leaves(self, rest: Callable[[], Awaitable[Sequence[object]]]) -> None:
