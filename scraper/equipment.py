@@ -15,7 +15,7 @@ from scraper.errors import BrowserMissing, CloudfilmError, SiteUnreachable, Temp
 from scraper.leftovers import RunFolder, remove_leftovers
 from scraper.session.door import Network
 from scraper.session.pace import Pace
-from scraper.settings import Settings, temporary_folder
+from scraper.settings import Settings, temporary_folder_name
 from scraper.store import disk
 from scraper.verify import Inspector
 
@@ -95,7 +95,7 @@ def temporary_folder() -> Path:
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as err:
-        raise TemporaryFolderFull(path=temporary_folder()) from err
+        raise TemporaryFolderFull(path=temporary_folder_name()) from err
 
 
 def explained(error: CloudfilmError) -> CloudfilmError:

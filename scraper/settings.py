@@ -188,7 +188,7 @@ def program_folders() -> list[Path]:
     return [Path(os.environ[name]) for name in names if os.environ.get(name)] if os.name == "nt" else []
 
 
-def temporary_folder() -> str:
+def temporary_folder_name() -> str:
     """The temporary folder's name, where the system has none that can be written."""
     return os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"  # noqa: S108  # named only
 
