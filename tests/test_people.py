@@ -523,9 +523,9 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
 
     opener = opening.Opener(Settings(), None, None, nothing, None)
     monkeypatch.setattr(opener, "_watched", missing)
+    session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext))
+    share = SimpleNamespace(host="h")
     with pytest.raises(BrowserMissing):
-        session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext))
-        share = SimpleNamespace(host="h")
         await opener._found(Owner(Direct(), share), session)
 
 
