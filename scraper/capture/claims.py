@@ -24,7 +24,9 @@ from scraper.model import Header
 SHORTEST: Final = 6  # characters of an id; a shorter one stands in any request by chance
 MAX_ASKED: Final = 20_000  # characters of a request that are looked at
 _WORD: Final = re.compile(r"[\w.\-]+")
-_STEM: Final = re.compile(r"([\w\-]++)(\.[A-Za-z]\w{1,4}(?![\w.]))?")  # of a file's name, where an ending follows
+_STEM: Final = re.compile(
+    r"([\w\-]++)(\.[A-Za-z]\w{1,4}(?![\w.]))?"
+)  # of a file's name, where an ending follows
 _IMAGES: Final = re.compile(
     r"im(a?g|age)|inst|slice|file|pic|object|sop|frame|list|items|urls|影像|图", re.IGNORECASE
 )

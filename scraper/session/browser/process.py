@@ -38,6 +38,7 @@ FLAGS = (
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
+REMOVALS, BETWEEN_S = 20, 0.1  # of its folder, until nothing writes into it any more
 OPEN_S = 120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {
@@ -133,7 +134,7 @@ class Browser:
         finally:
             await self._stop()
             await self._relay.close()
-            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+            await _remove(self._spool)
 
     async def _closed(self) -> None:
         """The window has ended."""
@@ -269,6 +270,15 @@ class Browser:
         if not closed and pid:
             with suppress(OSError):
                 os.kill(pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+
+
+async def _remove(folder: Path) -> None:
+    """Remove the folder; processes of a killed browser may write into it for a moment longer."""
+    for _ in range(REMOVALS):
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        await asyncio.sleep(BETWEEN_S)
 
 
 @contextmanager
