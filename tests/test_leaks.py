@@ -96,10 +96,16 @@ async def test_a_folder_that_is_still_written_to_is_removed_all_the_same(tmp_pat
 
 def test_what_a_run_can_t_remove_the_next_one_does(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def all_but_the_profile(path: Path, ignore_errors: bool) -> None:
+        for file in path.iterdir():
+            if file.name != "profile":
+                file.unlink()
+
     folder = RunFolder()
     (folder.path / "profile").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(shutil, "rmtree", all_but_the_profile)
         folder.remove()
     assert {path.name for path in folder.path.iterdir()} == {LOCK, "profile"}
     remove_leftovers()
