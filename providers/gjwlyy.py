@@ -34,7 +34,7 @@ from scraper.contract import (
 
 CONTROL = "text=影像浏览"
 REPORT = r"/queryShareReport\.htm"
-VIEWER = r"/e/viewer\?.*\bformat=1upSeriesBox\b"
+VIEWER = r"^(?>.*?/e/viewer\?).*\bformat=1upSeriesBox\b"
 SEVERAL_UP = re.compile(r"^[^?#]*/e/viewer\?(?!.*\bformat=1upSeriesBox\b)")
 
 

@@ -53,10 +53,9 @@ class RunFolder:
         self.remove()
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove it with all that is in it; what can't be removed keeps the lock file, so that the next run knows it."""
         with suppress(OSError):
-            self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+            _empty_and_remove(self.path, self._lock)
 
 
 def remove_leftovers() -> None:
@@ -81,15 +80,25 @@ def _remove_unlocked(folder: Path) -> None:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
         return
+    _empty_and_remove(folder, lock)
+
+
+def _empty_and_remove(folder: Path, lock: FileLock) -> None:
+    """Remove a folder whose lock is held, and let the lock go."""
+    try:
+        is_empty = _is_emptied(folder)
+    finally:
+        lock.release()
+    if is_empty:  # else a browser that outlives its run still writes
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_emptied(folder: Path) -> bool:
+    """Whether nothing but the lock file is left, once everything else is removed."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         elif path.name != LOCK:
             with suppress(OSError):
                 path.unlink()
-    is_empty = [path.name for path in folder.iterdir()] == [LOCK]
-    lock.release()
-    if (
-        is_empty
-    ):  # else a browser that outlives its run still writes: the lock is how the next run knows the folder
-        shutil.rmtree(folder, ignore_errors=True)
+    return all(path.name == LOCK for path in folder.iterdir())

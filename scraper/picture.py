@@ -143,7 +143,7 @@ def _sniff_document(head: bytes) -> Kind:
         return Kind.OFFICE
     return (
         Kind.SVG
-        if re.match(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|svg|!DOCTYPE svg)", head) and b"<svg" in head
+        if re.match(rb"\s*+(?:\xef\xbb\xbf\s*+)?<(?:\?xml|svg|!DOCTYPE svg)", head) and b"<svg" in head
         else Kind.OTHER
     )
 

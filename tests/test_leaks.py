@@ -1,13 +1,17 @@
 """Nothing stays open, nothing stays on the disk, however many links are opened."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
+from scraper.leftovers import LOCK, RunFolder, remove_leftovers
 from scraper.session.browser import Browser, find_browser
+from scraper.settings import Settings
 from scraper.testing import settings_in
 
 pytestmark = [
@@ -15,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="handles are counted under /proc"),
 ]
 LINKS = 20
+OF_THE_PROCESS = ("playwright_chromiumdev_profile-", "org.chromium.Chromium.", ".org.chromium.Chromium.")
 SPARE = 6  # handles and processes that a browser opens and closes as it likes
 
 
@@ -39,6 +44,12 @@ def children(of: int) -> set[int]:
     return found
 
 
+def received(spool: Path) -> list[Path]:
+    """The files of windows; the profile of a browser that lives, and its lock, lie beside them until it is closed."""
+    files = (path.relative_to(spool) for path in spool.rglob("*") if path.is_file())
+    return [path for path in files if not path.parts[0].startswith(OF_THE_PROCESS)]
+
+
 async def opened(browser: Browser) -> None:
     window = await browser.window()
     await window.open(f"https://{HOST}/v/signed")
@@ -56,10 +67,46 @@ async def test_twenty_links_leave_nothing_behind(tmp_path):
             first, processes = handles(), len(children(os.getpid()))
             for _ in range(LINKS):
                 await opened(browser)
-                assert not [one for one in spool.rglob("*") if one.is_file()]
+                assert received(spool) == []
             assert handles() <= first + SPARE
             assert len(children(os.getpid())) <= processes + SPARE
         assert handles() <= outside + SPARE
     assert not spool.exists()
     assert handles() <= before + SPARE
     assert children(os.getpid()) <= alive
+
+
+async def test_a_folder_that_is_still_written_to_is_removed_all_the_same(tmp_path, monkeypatch):
+    """As after a kill: a process that ends a moment later makes files while the folder is removed."""
+    spool, removals, remove = tmp_path / "spool", [], shutil.rmtree
+
+    def removed_but_written_to(folder: Path, ignore_errors: bool) -> None:
+        remove(folder, ignore_errors=ignore_errors)
+        removals.append(folder)
+        if len(removals) < 3:
+            (folder / "profile").mkdir(parents=True)
+
+    spool.mkdir()
+    browser = Browser(Settings(), spool)
+    monkeypatch.setattr(shutil, "rmtree", removed_but_written_to)
+    await browser.close()
+    assert removals == [spool] * 3
+    assert not spool.exists()
+
+
+def test_what_a_run_can_t_remove_the_next_one_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def all_but_the_profile(path: Path, ignore_errors: bool) -> None:
+        for file in path.iterdir():
+            if file.name != "profile":
+                file.unlink()
+
+    folder = RunFolder()
+    (folder.path / "profile").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", all_but_the_profile)
+        folder.remove()
+    assert {path.name for path in folder.path.iterdir()} == {LOCK, "profile"}
+    remove_leftovers()
+    assert not folder.path.exists()

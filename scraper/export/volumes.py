@@ -19,7 +19,9 @@ from scraper.verify import is_image
 _TIMEOUT_S: Final = 1800
 # what it says of the files: how many became a volume, and which it could not use
 _TAKEN: Final = re.compile(r"^Convert (\d+) DICOM", re.MULTILINE)
-_REFUSED: Final = re.compile(r"(?:Skipping|Unable|Error|Unsupported).*?[\\/](\d{5})\.dcm")
+_REFUSED: Final = re.compile(  # a line without a file is passed over as a whole
+    r"(?:Skipping|Unable|Error|Unsupported)(?:.*?[\\/](\d{5})\.dcm|.*+)"
+)
 
 
 def converter() -> str:
@@ -85,7 +87,7 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
     taken = sum(int(count) for count in _TAKEN.findall(said))
     if taken >= len(members):
         return []
-    refused = {int(number) for number in _REFUSED.findall(said)}
+    refused = {int(number) for number in _REFUSED.findall(said) if number}
     named = [one for one in members if one.index in refused] or members
     return [LeftOut(one.name, f"the converter dcm2niix took {taken} of {len(members)}") for one in named]
 

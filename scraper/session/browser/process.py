@@ -40,6 +40,7 @@ FLAGS = (
     f"--js-flags=--max-old-space-size={MOST_SCRIPT_MEGABYTES}",  # a page whose scripts hold more ends, and not the others
 )  # fmt: skip
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
+REMOVALS, BETWEEN_S = 20, 0.1  # of its folder, until nothing writes into it any more
 OPEN_S = 120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {
@@ -137,7 +138,7 @@ class Browser:
         finally:
             await self._stop()
             await self._relay.close()
-            await asyncio.to_thread(shutil.rmtree, self._spool, ignore_errors=True)
+            await _remove(self._spool)
 
     async def _closed(self) -> None:
         """The window has ended."""
@@ -315,6 +316,15 @@ def _let_the_driver_end(library: Any) -> None:
     ):  # the library's own insides; without them there is the report, no more
         with suppress(AttributeError):
             getattr(library, holder)._transport.on_error_future.add_done_callback(noted)
+
+
+async def _remove(folder: Path) -> None:
+    """Remove the folder; processes of a killed browser may write into it for a moment longer."""
+    for _ in range(REMOVALS):
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        await asyncio.sleep(BETWEEN_S)
 
 
 @contextmanager
