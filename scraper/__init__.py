@@ -11,21 +11,21 @@ TYPE_CHECKING = False  # typing itself is not loaded: Ctrl-C is taken in hand as
 if TYPE_CHECKING:
     from typing import Any
 
-    from scraper.errors import CloudfilmError
-    from scraper.model import Problem, Result, Status
+    from scraper.core.errors import CloudfilmError
+    from scraper.core.model import Problem, Result, Status
+    from scraper.core.settings import Settings
     from scraper.pipeline import grab
-    from scraper.settings import Settings
 
 __version__ = "0.1.0"
 __all__ = ["grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__"]
 
 _HOME = {
     "grab": "scraper.pipeline",
-    "Settings": "scraper.settings",
-    "Result": "scraper.model",
-    "Status": "scraper.model",
-    "Problem": "scraper.model",
-    "CloudfilmError": "scraper.errors",
+    "Settings": "scraper.core.settings",
+    "Result": "scraper.core.model",
+    "Status": "scraper.core.model",
+    "Problem": "scraper.core.model",
+    "CloudfilmError": "scraper.core.errors",
 }
 
 

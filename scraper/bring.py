@@ -12,8 +12,7 @@ from scraper import document, judge
 from scraper.assemble.directory import ListedFile, directory_rows
 from scraper.collect import Collected, Collector, Watcher
 from scraper.contract import Found, Package, Series, Study
-from scraper.equipment import Equipment
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
     MissingInstances,
@@ -21,13 +20,14 @@ from scraper.errors import (
     SessionLapsed,
     StoreError,
 )
+from scraper.core.messages import without_addresses
+from scraper.core.model import Origin, Problem, StudyResult
+from scraper.core.settings import Settings
+from scraper.equipment import Equipment
 from scraper.fetch import Fetcher
 from scraper.job import Job
-from scraper.lang import without_addresses
-from scraper.model import Origin, Problem, StudyResult
 from scraper.opening import Opened, by_study, listed_again
 from scraper.protocols.zip_archive import Member
-from scraper.settings import Settings
 from scraper.store import StudyStore, opened
 from scraper.verify import Checked, Inspector, Listing, listing
 

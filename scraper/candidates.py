@@ -8,7 +8,7 @@ from math import hypot, sqrt
 from typing import TYPE_CHECKING
 
 from scraper import registry
-from scraper.link import Kind
+from scraper.core.link import Kind
 from scraper.link_score import AGAINST, Score, score
 from scraper.registry import Meaning
 

@@ -41,16 +41,10 @@ from scraper.cli_options import (
     settings_of,
 )
 from scraper.cli_quick import QuickGroup
-from scraper.errors import CloudfilmError, ExitCode, leaves
-from scraper.lang import describe, say
-from scraper.output import complain, console, echo, echo_json, leave, streams
-from scraper.settings import (
-    GIVE_UP_S,
-    BrowserUse,
-    Language,
-    Settings,
-    language_from_environment,
-)
+from scraper.core.errors import CloudfilmError, ExitCode, leaves
+from scraper.core.messages import describe, say
+from scraper.core.output import complain, console, echo, echo_json, leave, streams
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
@@ -246,7 +240,7 @@ def export(
 ) -> int:  # fmt: skip
     """What other people and programs ask for, from a folder on disk."""
     from scraper.cli_export import show_export
-    from scraper.errors import NoSuchFile
+    from scraper.core.errors import NoSuchFile
     from scraper.export import Target
     from scraper.export import export as make
     from scraper.store import disk

@@ -33,11 +33,11 @@ from scraper.cli_options import (
     asker,
     settings_of,
 )
-from scraper.errors import ExitCode, ExtraMissing
-from scraper.lang import say
-from scraper.output import complain, console, echo, echo_json
-from scraper.safe_text import visible
-from scraper.settings import GIVE_UP_S, BrowserUse, Settings
+from scraper.core.errors import ExitCode, ExtraMissing
+from scraper.core.messages import say
+from scraper.core.output import complain, console, echo, echo_json
+from scraper.core.safe_text import visible
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Settings
 
 if TYPE_CHECKING:
     from scraper.batch.board import Board

@@ -22,10 +22,10 @@ from scraper.cli_options import (
     asker,
     settings_of,
 )
-from scraper.errors import UsageError
-from scraper.lang import describe, say
-from scraper.output import complain, console, echo
-from scraper.settings import BrowserUse, Settings
+from scraper.core.errors import UsageError
+from scraper.core.messages import describe, say
+from scraper.core.output import complain, console, echo
+from scraper.core.settings import BrowserUse, Settings
 
 Learnt = Annotated[
     Path | None,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scraper.errors import ExitCode
+from scraper.core.errors import ExitCode
+from scraper.core.messages import describe_problem, phrase, say
+from scraper.core.model import Problem, Result
+from scraper.core.output import complain, echo, echo_json
+from scraper.core.settings import Language
 from scraper.export import Exported
-from scraper.lang import describe_problem, phrase, say
-from scraper.model import Problem, Result
-from scraper.output import complain, echo, echo_json
-from scraper.settings import Language
 
 NAMED_AT_MOST = 20  # files shown beside a problem; the JSON has them all
 

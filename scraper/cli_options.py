@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import typer
 
 from scraper import interrupt
-from scraper.errors import MalformedProxy, UsageError
-from scraper.lang import question_label, say
-from scraper.model import QUESTIONS, Question
-from scraper.output import complain
-from scraper.settings import (
+from scraper.core.errors import MalformedProxy, UsageError
+from scraper.core.messages import question_label, say
+from scraper.core.model import QUESTIONS, Question
+from scraper.core.output import complain
+from scraper.core.settings import (
     BrowserUse,
     ConnectTo,
     Language,

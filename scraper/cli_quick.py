@@ -11,8 +11,8 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from scraper import output
-from scraper.settings import Language
+from scraper.core import output
+from scraper.core.settings import Language
 
 _WORDS: Mapping[str, Callable[[Any], Any]] = {
     "file": lambda words: [Path(word) for word in words],

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from scraper import interrupt
 from scraper.cli_options import ask_for_count
-from scraper.errors import CloudfilmError, ExitCode, UsageError
-from scraper.lang import describe, say
-from scraper.output import complain, console, echo, echo_json
-from scraper.settings import Settings
+from scraper.core.errors import CloudfilmError, ExitCode, UsageError
+from scraper.core.messages import describe, say
+from scraper.core.output import complain, console, echo, echo_json
+from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
+    from scraper.core.model import Result
     from scraper.job import Film, Films
-    from scraper.model import Result
     from scraper.pipeline import Run
     from scraper.session import Ask
 

@@ -24,10 +24,17 @@ from scraper.cli_options import (
     settings_of,
 )
 from scraper.cli_quick import Quick
-from scraper.errors import CloudfilmError, ExitCode, NotWritable, SiteChanged, SiteUnreachable, UsageError
-from scraper.lang import describe, say
-from scraper.output import complain, echo, echo_json
-from scraper.settings import Settings, browser_from_environment, language_from_environment
+from scraper.core.errors import (
+    CloudfilmError,
+    ExitCode,
+    NotWritable,
+    SiteChanged,
+    SiteUnreachable,
+    UsageError,
+)
+from scraper.core.messages import describe, say
+from scraper.core.output import complain, echo, echo_json
+from scraper.core.settings import Settings, browser_from_environment, language_from_environment
 
 if TYPE_CHECKING:
     from scraper.qr import Reader
@@ -150,7 +157,7 @@ def _on_disk(path: Path) -> Iterator[Path]:
     if str(path) != "-":
         yield path
         return
-    from scraper.leftovers import RunFolder
+    from scraper.core.leftovers import RunFolder
     from scraper.picture import MAX_BYTES
 
     with RunFolder() as folder:
@@ -181,7 +188,7 @@ def _fetch_models(settings: Settings, run: Runs) -> None:
 
 
 async def _download(settings: Settings, url: str) -> bytes:
-    from scraper.model import Request
+    from scraper.core.model import Request
     from scraper.session import http, pace
 
     async with http.opened(settings, pace.Pace(1, None)) as client:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
     InstanceConflict,
@@ -18,8 +18,8 @@ from scraper.errors import (
     StoreError,
     WrongStudy,
 )
+from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
 from scraper.fetch import Fetched, Fetcher
-from scraper.model import Captured, Header, Instance, Origin, Problem, Saved, Series
 from scraper.protocols.fidelity import fidelity
 from scraper.store import StudyStore
 from scraper.verify import Checked, Inspector, lost_between

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from scraper.errors import (
+from scraper.core.errors import (
     CaptchaRequired,
     CloudfilmError,
     CorruptInstance,
@@ -33,8 +33,9 @@ from scraper.errors import (
     UnusableLink,
     gone,
 )
-from scraper.link import ShareLink
-from scraper.model import (
+from scraper.core.html import Page, unescaped
+from scraper.core.link import ShareLink
+from scraper.core.model import (
     ACCESS_CODE,
     ACCOUNT,
     CAPTCHA,
@@ -66,12 +67,21 @@ from scraper.model import (
     WadoUri,
     ZipMember,
 )
-from scraper.page import Page, unescaped
+from scraper.core.schema import (
+    Field,
+    Reply,
+    at_most,
+    decode_text,
+    frame_count,
+    mended,
+    parse_json,
+    read,
+    whole,
+)
+from scraper.core.shape import Shape
 from scraper.protocols import j2k_json
-from scraper.schema import Field, Reply, at_most, decode_text, frame_count, mended, parse_json, read, whole
 from scraper.session import Cookie, Response, Session, encode_query, with_query
 from scraper.session.sockets import Socket
-from scraper.shape import Shape
 
 WECHAT_PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "

@@ -14,10 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scraper import __version__, qr
-from scraper.errors import BrowserNotInstalled
-from scraper.lang import say
+from scraper.core.errors import BrowserNotInstalled
+from scraper.core.messages import say
+from scraper.core.settings import Language, Settings
 from scraper.session.installed import find_browser
-from scraper.settings import Language, Settings
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices

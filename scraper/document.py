@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scraper.errors import CloudfilmError
-from scraper.lang import describe, describe_problem
-from scraper.model import Origin, Problem, Result, Saved, SeriesResult, Study
-from scraper.safe_text import without_surrogates
-from scraper.settings import Language
+from scraper.core.errors import CloudfilmError
+from scraper.core.messages import describe, describe_problem
+from scraper.core.model import Origin, Problem, Result, Saved, SeriesResult, Study
+from scraper.core.safe_text import without_surrogates
+from scraper.core.settings import Language
 
 SCHEMA = 1  # of study.json; raised when a key changes its meaning
 CHECKS = (

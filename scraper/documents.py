@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from scraper import picture
-from scraper.errors import CloudfilmError, LockedFile, UnreadableFile
+from scraper.core.errors import CloudfilmError, LockedFile, UnreadableFile
 from scraper.picture import Page, TooManyPixels
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.evidence import Evidence, named
-from scraper.model import Problem, Series
+from scraper.core.evidence import Evidence, named
+from scraper.core.model import Problem, Series
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 

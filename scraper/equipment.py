@@ -11,11 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scraper.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
-from scraper.leftovers import RunFolder, remove_leftovers
+from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
+from scraper.core.leftovers import RunFolder, remove_leftovers
+from scraper.core.settings import Settings, temporary_folder_name
 from scraper.session.door import Network
 from scraper.session.pace import Pace
-from scraper.settings import Settings, temporary_folder_name
 from scraper.store import disk
 from scraper.verify import Inspector
 

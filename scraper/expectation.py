@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from scraper.evidence import CODES, Evidence
-from scraper.model import Problem, SeriesResult, StudyResult
+from scraper.core.evidence import CODES, Evidence
+from scraper.core.model import Problem, SeriesResult, StudyResult
 
 UNMET: Final = "expect-unmet"
 DIFFERS: Final = "expect-differs"

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from scraper import assemble
 from scraper.assemble.largest import largest
-from scraper.edge import reading_instance
-from scraper.errors import (
+from scraper.core.edge import reading_instance
+from scraper.core.errors import (
     AsksToWait,
     CloudfilmError,
     CorruptInstance,
@@ -27,7 +27,7 @@ from scraper.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.model import (
+from scraper.core.model import (
     Asked,
     Captured,
     Instance,
@@ -42,10 +42,10 @@ from scraper.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
-from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 
 if TYPE_CHECKING:
     from scraper.session.wado_rs_fetch import WadoRsFetch

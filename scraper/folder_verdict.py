@@ -13,10 +13,20 @@ from pathlib import Path
 from scraper import document, judge
 from scraper.assemble.directory import ListedFile, directory_rows
 from scraper.collect import Watcher
+from scraper.core.errors import ExitCode, NoSuchFile
+from scraper.core.model import (
+    Counts,
+    Origin,
+    Problem,
+    Result,
+    Series,
+    SeriesResult,
+    Status,
+    Study,
+    StudyResult,
+)
 from scraper.document import SavedStudy
-from scraper.errors import ExitCode, NoSuchFile
 from scraper.job import exit_code
-from scraper.model import Counts, Origin, Problem, Result, Series, SeriesResult, Status, Study, StudyResult
 from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from scraper.core.settings import data_folder
 from scraper.registry import GROUP
-from scraper.settings import data_folder
 
 _NAME: Final = "code-announced.json"
 _MOST: Final = 200  # entries that are remembered

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scraper import judge
-from scraper.errors import CloudfilmError, ExitCode, NotOriginalDicom
-from scraper.link import ShareLink
-from scraper.model import Problem, Result, Status, StudyResult, Via
+from scraper.core.errors import CloudfilmError, ExitCode, NotOriginalDicom
+from scraper.core.link import ShareLink
+from scraper.core.model import Problem, Result, Status, StudyResult, Via
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,20 @@ from dataclasses import dataclass, field, replace
 
 from scraper import assemble, earlier, verify
 from scraper.collect import Collected
-from scraper.errors import CloudfilmError, MissingInstances
-from scraper.evidence import Evidence
-from scraper.lang import without_addresses
-from scraper.model import Counts, Header, Origin, Problem, Saved, Series, SeriesResult, Study, StudyResult
+from scraper.core.errors import CloudfilmError, MissingInstances
+from scraper.core.evidence import Evidence
+from scraper.core.messages import without_addresses
+from scraper.core.model import (
+    Counts,
+    Header,
+    Origin,
+    Problem,
+    Saved,
+    Series,
+    SeriesResult,
+    Study,
+    StudyResult,
+)
 from scraper.store import series_folder_name
 from scraper.verify import Checked
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scraper.shape import Shape
+from scraper.core.shape import Shape
 
 NAME = "link-shapes.json"
 MAX_BYTES = 1 << 20

@@ -18,10 +18,10 @@ from scraper.capture.source_guard import UnsafeSource, check_source
 from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture.write import Identity, Learnt, Writer
 from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
-from scraper.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
+from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
+from scraper.core.leftovers import RunFolder
+from scraper.core.model import Header
 from scraper.isolation import bare_environment
-from scraper.leftovers import RunFolder
-from scraper.model import Header
 from scraper.pipeline import Run
 from scraper.session.traffic import Exchange
 

@@ -9,9 +9,9 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import unquote
 
-from scraper import link
-from scraper.errors import UnusableLink
-from scraper.link import ShareLink
+from scraper.core import link
+from scraper.core.errors import UnusableLink
+from scraper.core.link import ShareLink
 
 MOST_FOR_FILM, MOST_AGAINST = 9.0, -12.0
 CLEAR = 4.5  # from which an address with a token of its own is clearly a viewer's or a report's

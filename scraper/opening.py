@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from scraper import registry, source
 from scraper.collect import Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
-from scraper.edge import reading_lists
-from scraper.equipment import Equipment
-from scraper.errors import (
+from scraper.core.edge import reading_lists
+from scraper.core.errors import (
     BrowserMissing,
     CloudfilmError,
     NeedsBrowser,
@@ -28,14 +27,15 @@ from scraper.errors import (
     UnknownViewer,
     UnsafeRedirect,
 )
+from scraper.core.link import of
+from scraper.core.model import FILM_LINK, Problem, Request, Via
+from scraper.core.settings import BrowserUse, Settings
+from scraper.equipment import Equipment
 from scraper.job import Job
-from scraper.link import of
-from scraper.model import FILM_LINK, Problem, Request, Via
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http import Http
-from scraper.settings import BrowserUse, Settings
 from scraper.yielded import checked
 
 if TYPE_CHECKING:

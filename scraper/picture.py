@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.errors import NoSuchFile, UnknownFormat, UnreadableFile
+from scraper.core.errors import NoSuchFile, UnknownFormat, UnreadableFile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,7 @@ from scraper import document, expectation, judge, registry, source
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
-from scraper.equipment import Equipment, explained, probe
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     CredentialsError,
     ExitCode,
@@ -24,14 +23,15 @@ from scraper.errors import (
     UnusableLink,
     leaves,
 )
+from scraper.core.link import redact
+from scraper.core.model import Result, Status
+from scraper.core.settings import Settings
+from scraper.equipment import Equipment, explained, probe
 from scraper.folder_verdict import verify_folder
 from scraper.job import Film, Films, Job, only_error
-from scraper.link import redact
-from scraper.model import Result, Status
 from scraper.opening import Opener, by_study, cut_short, listed
 from scraper.registry import Owner
 from scraper.session import Ask
-from scraper.settings import Settings
 from scraper.store import REPORT, disk, write_whole
 
 __all__ = ["Run", "grab", "verify_folder"]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from scraper.capture import Capture
 from scraper.capture.catch import RANGE
 from scraper.contract import Captured, Session, ShareLink
-from scraper.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
+from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.fetch import Fetcher
 from scraper.pipeline import Run
 from scraper.redact import Bodies, Names, Texts, headers

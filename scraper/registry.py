@@ -14,10 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import kept, settings
-from scraper.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
-from scraper.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
-from scraper.shape import Shape
+from scraper import kept
+from scraper.core import settings
+from scraper.core.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
+from scraper.core.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
+from scraper.core.shape import Shape
 
 if TYPE_CHECKING:
     from scraper.contract import Provider

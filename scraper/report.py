@@ -26,13 +26,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from scraper.errors import CloudfilmError, leaves
-from scraper.evidence import Evidence
-from scraper.lang import describe, describe_problem, merge_equal, say
-from scraper.model import Problem, Result, Status, StudyResult
-from scraper.output import complain, markup
-from scraper.safe_text import escaped_json
-from scraper.settings import Language
+from scraper.core.errors import CloudfilmError, leaves
+from scraper.core.evidence import Evidence
+from scraper.core.messages import describe, describe_problem, merge_equal, say
+from scraper.core.model import Problem, Result, Status, StudyResult
+from scraper.core.output import complain, markup
+from scraper.core.safe_text import escaped_json
+from scraper.core.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
 DAMAGE = frozenset((

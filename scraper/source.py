@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import candidates, link, picture, qr, registry, spelling
+from scraper import candidates, picture, qr, registry
 from scraper.candidates import Choice
-from scraper.errors import (
+from scraper.core import link, spelling
+from scraper.core.errors import (
     CloudfilmError,
     DoubtfulLink,
     EmptyFile,
@@ -27,10 +28,10 @@ from scraper.errors import (
     UnusableLink,
     WechatOnly,
 )
-from scraper.link import Kind, ShareLink
-from scraper.model import FILM_LINK, PASSWORD
+from scraper.core.link import Kind, ShareLink
+from scraper.core.model import FILM_LINK, PASSWORD
+from scraper.core.settings import Settings
 from scraper.registry import Meaning
-from scraper.settings import Settings
 
 _PICTURES = (
     "jpg",

@@ -22,10 +22,10 @@ from pathlib import Path
 
 import filelock
 
+from scraper.core.errors import DiskFull, InstanceConflict, NotWritable
+from scraper.core.model import Header, Origin, Saved, Study
+from scraper.core.safe_text import escaped_json
 from scraper.earlier import Known, read
-from scraper.errors import DiskFull, InstanceConflict, NotWritable
-from scraper.model import Header, Origin, Saved, Study
-from scraper.safe_text import escaped_json
 
 STATE = ".cloudfilm"
 NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))

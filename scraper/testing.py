@@ -14,9 +14,9 @@ import pydicom
 
 from scraper.collect import Unwatched
 from scraper.contract import Provider
-from scraper.errors import CloudfilmError
-from scraper.model import Origin, Question, Result, Status, Via
-from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.errors import CloudfilmError
+from scraper.core.model import Origin, Question, Result, Status, Via
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 
 
 class World(Protocol):

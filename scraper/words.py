@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper import registry
-from scraper.errors import CloudfilmError
-from scraper.lang import describe, question_label, say
-from scraper.output import console, markup
-from scraper.safe_text import visible
-from scraper.settings import Language
+from scraper.core.errors import CloudfilmError
+from scraper.core.messages import describe, question_label, say
+from scraper.core.output import console, markup
+from scraper.core.safe_text import visible
+from scraper.core.settings import Language
 
 if TYPE_CHECKING:
     from scraper.doctor import Finding

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scraper.contract import Found, Instance, Package, Provider, Series, Study
-from scraper.errors import RecipeFault
-from scraper.safe_text import without_surrogates
+from scraper.core.errors import RecipeFault
+from scraper.core.safe_text import without_surrogates
 
 
 def checked(provider: Provider, found: Sequence[object]) -> list[Found]:

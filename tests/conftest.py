@@ -11,7 +11,7 @@ import pytest
 
 from scraper import registry
 from scraper.contract import Provider
-from scraper.model import Via
+from scraper.core.model import Via
 from scraper.testing import Case
 from scraper.verify import Inspector
 

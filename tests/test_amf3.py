@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from fixtures.sites.gjwlyy.site import _amf
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols import amf3
 
 VALUE = {"text": "胸部CT", "more": [1.5, "a", True, None, {"deep": [2.0]}], "yes": False}

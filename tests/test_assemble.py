@@ -17,8 +17,8 @@ from pydicom.encaps import generate_frames
 
 from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
 from scraper.assemble import admit, check_frame, header, order, rebuild, settle
-from scraper.errors import CorruptInstance
-from scraper.model import Header, PixelParts
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header, PixelParts
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")

@@ -31,7 +31,7 @@ from fixtures.sites.shdc import site as shdc
 from fixtures.world import World
 from scraper.batch.ledger import Ledger, LedgerTooNew, LedgerUnreadable, State
 from scraper.batch.work import Outcome
-from scraper.errors import ExitCode
+from scraper.core.errors import ExitCode
 from tests import aurora
 from tests.many import Ends, Many, up
 from tests.test_cli import cloudfilm, command, documents, environment, photo, site_of

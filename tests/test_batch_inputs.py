@@ -11,7 +11,7 @@ import pytest
 from scraper.batch import inputs, text
 from scraper.batch.inputs import ListWithoutSource, Row
 from scraper.batch.text import ListTooLarge, ListUnreadable
-from scraper.errors import ExitCode, NoSuchFile
+from scraper.core.errors import ExitCode, NoSuchFile
 
 ONE = "https://film.aurora.test/s/Ab12Cd34"
 TWO = "https://film.lakeside.test/s/Ef56Gh78"

@@ -13,7 +13,7 @@ from scraper.batch.ledger import Ledger
 from scraper.batch.local import LocalWorker
 from scraper.batch.runner import Runner
 from scraper.batch.work import Job, Outcome
-from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from tests.many import Many, up
 
 

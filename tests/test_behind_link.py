@@ -2,12 +2,12 @@
 
 import pytest
 
-from scraper.errors import ExitCode, PageBehindLink
-from scraper.lang import describe
-from scraper.link import of
+from scraper.core.errors import ExitCode, PageBehindLink
+from scraper.core.link import of
+from scraper.core.messages import describe
+from scraper.core.settings import BrowserUse, Language, Settings
 from scraper.pipeline import Run
 from scraper.registry import find, known, refuse_page_behind_link
-from scraper.settings import BrowserUse, Language, Settings
 from scraper.testing import Silent, nobody
 
 BEHIND = (

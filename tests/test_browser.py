@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from fixtures.sites.generic_channels import site
-from scraper.errors import (
+from scraper.core.errors import (
     BadCertificate,
     BrowserMissing,
     NoSuchStudy,
@@ -16,12 +16,12 @@ from scraper.errors import (
     SiteUnreachable,
     UsageError,
 )
-from scraper.model import Request
+from scraper.core.model import Request
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session import tap
 from scraper.session.browser import Browser, find_browser
 from scraper.session.http import Cookie
 from scraper.session.installed import installed
-from scraper.settings import ConnectTo, Settings
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

@@ -10,8 +10,8 @@ from fixtures.sites.rjh.site import RjhSite
 from fixtures.world import World
 from providers.universal import Universal
 from scraper import registry
-from scraper.link import of
-from scraper.model import Origin, Status, Via
+from scraper.core.link import of
+from scraper.core.model import Origin, Status, Via
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
 from scraper.testing import Case, Silent, check, compare, nobody, settings_in

@@ -6,8 +6,8 @@ from scraper.capture import complete
 from scraper.capture.catch import SENT, Manifest
 from scraper.capture.claims import claims, falls_short
 from scraper.capture.learn import Record, Rule, Template
-from scraper.evidence import Evidence
-from scraper.model import Header
+from scraper.core.evidence import Evidence
+from scraper.core.model import Header
 
 STUDY, SCOUT, AXIAL = "1.2.826.0.1.7", "1.2.826.0.1.7.1", "1.2.826.0.1.7.2"
 IMAGE = "https://film.test/api/image?token=t0k3nt0k3n&id="

@@ -19,7 +19,7 @@ import pytest
 import segno
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.errors import ExitCode
+from scraper.core.errors import ExitCode
 from tests import aurora
 from tests.aurora import Fault, Site
 

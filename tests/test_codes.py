@@ -15,9 +15,9 @@ from PIL import Image
 
 from scraper import candidates, qr, registry, source
 from scraper.cli import run
-from scraper.link import of
+from scraper.core.link import of
+from scraper.core.settings import Settings
 from scraper.qr import Reader
-from scraper.settings import Settings
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FILMS = {

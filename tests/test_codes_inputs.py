@@ -22,9 +22,9 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from scraper import picture, qr, source
 from scraper.cli import run
-from scraper.errors import LockedFile, UnreadableFile
+from scraper.core.errors import LockedFile, UnreadableFile
+from scraper.core.settings import Language, Settings
 from scraper.picture import TooManyPixels
-from scraper.settings import Language, Settings
 from scraper.words import decoded_json, decoded_words
 
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"

@@ -11,7 +11,7 @@ import openjpeg
 import pytest
 from PIL import Image
 
-from scraper.errors import CorruptInstance, NotAnImage
+from scraper.core.errors import CorruptInstance, NotAnImage
 from scraper.protocols import codestream, j2k_json
 from scraper.protocols.sniff import Kind, describe, sniff
 

@@ -8,13 +8,13 @@ from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
 from scraper.collect import Collector, Unwatched
+from scraper.core.link import of
+from scraper.core.model import Asked, Captured, Instance, Series
+from scraper.core.settings import Settings
 from scraper.fetch import Fetcher
-from scraper.link import of
-from scraper.model import Asked, Captured, Instance, Series
 from scraper.session import Session
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from scraper.store import opened
 from scraper.testing import nobody
 from scraper.verify import Inspector

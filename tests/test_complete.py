@@ -7,8 +7,8 @@ import pytest
 from scraper.capture import complete, promote, tallies
 from scraper.capture.catch import Catch, Manifest
 from scraper.capture.recognise import Object
-from scraper.evidence import Evidence
-from scraper.model import Captured, Header, Instance, Series
+from scraper.core.evidence import Evidence
+from scraper.core.model import Captured, Header, Instance, Series
 
 
 def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:

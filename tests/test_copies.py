@@ -12,7 +12,7 @@ from scraper.capture.catch import Catch
 from scraper.capture.copies import Copies
 from scraper.capture.pictures import Pictures, side
 from scraper.capture.recognise import Object
-from scraper.model import Captured, Header, Instance, Series
+from scraper.core.model import Captured, Header, Instance, Series
 from scraper.session.traffic import Exchange
 
 SERIES = "1.2.3.4.5"

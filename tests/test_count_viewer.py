@@ -7,7 +7,7 @@ import pytest
 from fixtures.sites.count_viewer.site import HOST, CountViewer
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.model import Status, Via
+from scraper.core.model import Status, Via
 from scraper.session.browser import find_browser
 from scraper.testing import Case, run
 

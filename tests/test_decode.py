@@ -12,8 +12,8 @@ from PIL import Image
 from fixtures.photos.scenes import scene
 from scraper import documents, picture, qr, source
 from scraper.cli import run
-from scraper.errors import UnreadableFile
-from scraper.settings import Settings
+from scraper.core.errors import UnreadableFile
+from scraper.core.settings import Settings
 
 FILM = "https://film.aurora.test/s/Ab12Cd34"
 FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"

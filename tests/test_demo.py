@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 
 from scraper import source
-from scraper.settings import Settings
+from scraper.core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from scraper.batch.target import Target, folder_name, shown
-from scraper.errors import ExitCode, ExtraMissing, NotWritable, UsageError
+from scraper.core.errors import ExitCode, ExtraMissing, NotWritable, UsageError
 from tests.many import Ends, Many, share, up
 from tests.test_batch import batch, listed, started, states, until
 from tests.test_cli import environment

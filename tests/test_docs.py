@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scraper.errors import ExitCode
-from scraper.settings import Language
+from scraper.core.errors import ExitCode
+from scraper.core.settings import Language
 from tools import readme
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from scraper import doctor
-from scraper.settings import Language, Settings
+from scraper.core.settings import Language, Settings
 
 
 def by_name(settings: Settings) -> dict[str, doctor.Finding]:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from scraper.core.evidence import Evidence
+from scraper.core.model import Captured, Instance, Series
 from scraper.earlier import Known, KnownSeries, merge, read
-from scraper.evidence import Evidence
-from scraper.model import Captured, Instance, Series
 
 A, B, C = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.errors import LinkExpired, NoSuchStudy, ShareCancelled, StudyGone, gone
+from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, StudyGone, gone
 
 CASES = (
     ("分享已过期", LinkExpired),

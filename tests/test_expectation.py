@@ -3,10 +3,10 @@
 import pytest
 
 from scraper import expectation
-from scraper.evidence import Evidence
+from scraper.core.evidence import Evidence
+from scraper.core.model import Counts, Origin, Problem, SeriesResult, Study, StudyResult
 from scraper.job import exit_code
 from scraper.judge import judged_by
-from scraper.model import Counts, Origin, Problem, SeriesResult, Study, StudyResult
 
 
 def series(uid="1", saved=21, evidence=Evidence.SIGHT, expected=None, images=None, frames=None, more=()):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fixtures.dicom import JPEG_2000, chest_ct, retagged
-from scraper.errors import NoDicomHere, UsageError
+from scraper.core.errors import NoDicomHere, UsageError
 from scraper.export import Target, export
 from scraper.export.pictures import MARK, frames
 

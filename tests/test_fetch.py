@@ -8,9 +8,9 @@ import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper import fetch
-from scraper.errors import MissingInstances, SessionLapsed, SiteUnreachable
-from scraper.model import Origin, Result, Status
-from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.errors import MissingInstances, SessionLapsed, SiteUnreachable
+from scraper.core.model import Origin, Result, Status
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import LINK, Fault, Site, serving
 

@@ -15,10 +15,11 @@ import pytest
 
 from scraper.capture.ask import Asker
 from scraper.capture.promote import DicomWeb, Root, own_headers
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
+from scraper.core.link import of
+from scraper.core.model import Instance, Request, WadoRs, WadoUri
+from scraper.core.settings import Settings
 from scraper.fetch import Fetcher
-from scraper.link import of
-from scraper.model import Instance, Request, WadoRs, WadoUri
 from scraper.protocols.headers import merged
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
@@ -26,7 +27,6 @@ from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
 from scraper.session.resume import Resumable
 from scraper.session.traffic import Exchange
-from scraper.settings import Settings
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PAGES_OWN = {  # as the browser's traffic has them

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import scraper
-from scraper.errors import CloudfilmError
-from scraper.lang import catalogue, describe, describe_problem, say
-from scraper.model import Problem
-from scraper.settings import Language
+from scraper.core.errors import CloudfilmError
+from scraper.core.messages import catalogue, describe, describe_problem, say
+from scraper.core.model import Problem
+from scraper.core.settings import Language
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = sorted([*(ROOT / "scraper").rglob("*.py"), *(ROOT / "providers").rglob("*.py")])
@@ -48,8 +48,8 @@ DOORS = {
     "distributed": ("scraper/batch/distributed",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),
-    "selectolax": ("scraper/page",),
-    "pydantic": ("scraper/schema", "scraper/contract"),
+    "selectolax": ("scraper/core/html",),
+    "pydantic": ("scraper/core/schema", "scraper/contract"),
 }
 
 
@@ -109,7 +109,9 @@ def test_the_environment_is_read_in_one_place():
         "scraper/session/browser/process.py",
         "scraper/interrupt_words.py",
     )
-    assert (set(calls("os.environ")) | set(calls("os.getenv"))) - set(handed_on) == {"scraper/settings.py"}
+    assert (set(calls("os.environ")) | set(calls("os.getenv"))) - set(handed_on) == {
+        "scraper/core/settings.py"
+    }
 
 
 def test_every_module_has_its_layer():

@@ -14,13 +14,13 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 import scraper.session
-from scraper.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
-from scraper.link import of
-from scraper.model import PASSWORD, Request
+from scraper.core.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
+from scraper.core.link import of
+from scraper.core.model import PASSWORD, Request
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
-from scraper.settings import ConnectTo, Settings
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -267,7 +267,7 @@ async def test_http_2_is_spoken_where_it_is_offered(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "a:b", "a:1:b:x", "a:1:b:2:c", "a:1:b:70000", "a:1::", "[::1:1:b:2"])
 def test_connect_to_refuses_other_forms(text):
-    from scraper.errors import UsageError
+    from scraper.core.errors import UsageError
 
     with pytest.raises(UsageError):
         ConnectTo.parse(text)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from scraper.errors import SiteUnreachable
-from scraper.lang import catalogue, describe, phrase
+from scraper.core.errors import SiteUnreachable
+from scraper.core.messages import catalogue, describe, phrase
+from scraper.core.settings import Language
 from scraper.protocols.sniff import NAMES
 from scraper.session.http import _WHY
-from scraper.settings import Language
 
 ROOT = Path(__file__).parent.parent
 NO_WORDS = frozenset(  # names of the sites' own, and of the standard

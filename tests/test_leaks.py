@@ -9,9 +9,9 @@ import pytest
 
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
-from scraper.leftovers import LOCK, RunFolder, remove_leftovers
+from scraper.core.leftovers import LOCK, RunFolder, remove_leftovers
+from scraper.core.settings import Settings
 from scraper.session.browser import Browser, find_browser
-from scraper.settings import Settings
 from scraper.testing import settings_in
 
 pytestmark = [

@@ -11,10 +11,10 @@ from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper import learning, registry
 from scraper.capture.trace import NotLearnt
-from scraper.model import Origin, Status
+from scraper.core.model import Origin, Status
+from scraper.core.settings import BrowserUse
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import BrowserUse
 from scraper.testing import Silent, compare, nobody, settings_in
 from tests import lists
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from scraper import link
-from scraper.errors import NoLink, UnusableLink
-from scraper.link import Kind
+from scraper.core import link
+from scraper.core.errors import NoLink, UnusableLink
+from scraper.core.link import Kind
 
 SHARED = "【影像分享】您的检查影像 https://film.aurora.test/t/0a1b2c3d4e5f 安全码：a1b2，7天内有效"
 

@@ -18,10 +18,11 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper import doctor, equipment, interrupt_words, lang, leftovers, opening, output, source
+from scraper import doctor, equipment, interrupt_words, opening, source
 from scraper.cli_options import check_proxy
 from scraper.contract import Instance, Provider, Request, Series, WadoUri
-from scraper.errors import (
+from scraper.core import leftovers, messages, output
+from scraper.core.errors import (
     BrowserMissing,
     DiskFull,
     EmptyFile,
@@ -35,8 +36,8 @@ from scraper.errors import (
     SiteUnreachable,
     leaves,
 )
-from scraper.lang import describe
-from scraper.settings import Language, Settings
+from scraper.core.messages import describe
+from scraper.core.settings import Language, Settings
 from scraper.yielded import checked
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, site_of, up
@@ -283,7 +284,7 @@ def test_verdicts_29_english_where_chinese_cannot_be_written():
 
 def test_verdicts_30_the_sentences_are_the_catalogues():
     for language, words in interrupt_words.SENTENCES.items():
-        assert words == lang.say("interrupted", Language(language))
+        assert words == messages.say("interrupted", Language(language))
 
 
 class Silence:
@@ -508,7 +509,7 @@ def test_verdicts_32_no_browser_is_named_with_a_command_that_works(tmp_path):
 
 
 async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypatch):
-    from scraper.errors import SiteChanged
+    from scraper.core.errors import SiteChanged
     from scraper.registry import Owner
 
     class Direct(Provider):

@@ -14,7 +14,7 @@ import segno
 from PIL import Image
 
 from scraper import picture, qr
-from scraper.errors import NoSuchFile, UnreadableFile
+from scraper.core.errors import NoSuchFile, UnreadableFile
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 

@@ -6,7 +6,7 @@ from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_variants.site import GenericVariants
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.model import Status, Via
+from scraper.core.model import Status, Via
 from scraper.session.browser import find_browser
 from scraper.testing import Case, check, run
 

@@ -15,11 +15,11 @@ from fixtures.replay import Replay
 from fixtures.sites.generic_viewer.site import HOST, PASSWORD, TOKEN, GenericViewer, _sign
 from fixtures.world import World
 from scraper import record
-from scraper.errors import LinkExpired
-from scraper.model import Status
+from scraper.core.errors import LinkExpired
+from scraper.core.model import Status
+from scraper.core.settings import BrowserUse
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import BrowserUse
 from scraper.testing import Silent, nobody, settings_in
 from tests import lists
 

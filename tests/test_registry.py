@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scraper import kept, link, registry
-from scraper.errors import UnusableLink
-from scraper.shape import Shape
+from scraper import kept, registry
+from scraper.core import link
+from scraper.core.errors import UnusableLink
+from scraper.core.shape import Shape
 
 ROOT = Path(__file__).parents[1]
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scraper.errors import SiteBusy
-from scraper.lang import Language
-from scraper.link import of
+from scraper.core.errors import SiteBusy
+from scraper.core.link import of
+from scraper.core.messages import Language
+from scraper.core.settings import Settings
 from scraper.report import Display
 from scraper.session import Session
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from scraper.testing import nobody
 
 

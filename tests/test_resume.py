@@ -11,14 +11,14 @@ import pytest
 
 from fixtures.dicom import chest_ct
 from scraper import fetch
-from scraper.errors import CorruptInstance, LinkExpired, SiteBusy, SiteUnreachable
+from scraper.core.errors import CorruptInstance, LinkExpired, SiteBusy, SiteUnreachable
+from scraper.core.link import of
+from scraper.core.model import Package, Request
+from scraper.core.settings import Settings
 from scraper.fetch import Fetcher
-from scraper.link import of
-from scraper.model import Package, Request
 from scraper.session import Session
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 
 CHUNK = 30_000
 

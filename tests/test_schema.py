@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.schema import whole
+from scraper.core.schema import whole
 
 CASES = (
     ("60", 60),

@@ -11,14 +11,14 @@ import trustme
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
-from scraper.link import of
+from scraper.core.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.core.link import of
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.door import Door
 from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
 from scraper.session.sockets import cookie_header, opened
-from scraper.settings import ConnectTo, Settings
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 

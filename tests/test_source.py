@@ -6,7 +6,7 @@ import pytest
 import segno
 
 from scraper import candidates, qr, registry, source
-from scraper.errors import (
+from scraper.core.errors import (
     MiniProgramOnly,
     NoLink,
     NoSuchFile,
@@ -15,8 +15,8 @@ from scraper.errors import (
     UsageError,
     WechatOnly,
 )
-from scraper.link import Kind, of, parse
-from scraper.settings import Settings
+from scraper.core.link import Kind, of, parse
+from scraper.core.settings import Settings
 
 SETTINGS = Settings(decode_timeout_s=8)
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -179,7 +179,7 @@ def test_a_named_provider_refuses_a_link_of_another_shape():
 def test_what_is_left_out_of_an_animation_is_said(tmp_path):
     from PIL import Image
 
-    from scraper.settings import Language
+    from scraper.core.settings import Language
     from scraper.words import decoded_words
 
     frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]

@@ -11,13 +11,13 @@ from starlette.routing import Route
 
 from fixtures.sites.generic_viewer.site import png
 from scraper.capture import Capture
-from scraper.errors import CloudfilmError, NotOriginalDicom, SiteChanged, UnknownViewer
-from scraper.link import of
+from scraper.core.errors import CloudfilmError, NotOriginalDicom, SiteChanged, UnknownViewer
+from scraper.core.link import of
+from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from scraper import store
-from scraper.errors import InstanceConflict, NotWritable
-from scraper.model import Header, Origin, Saved, Study
+from scraper.core.errors import InstanceConflict, NotWritable
+from scraper.core.model import Header, Origin, Saved, Study
 from scraper.store import StudyStore
 
 STUDY = Study("1.2.3", "20260108", "CT", "胸部CT平扫", "张三")

@@ -15,8 +15,8 @@ import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper import fetch
-from scraper.model import Origin, Status
-from scraper.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.model import Origin, Status
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import HOST, LINK, Site, serving
 from tests.test_cli import command, environment, up

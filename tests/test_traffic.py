@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
+from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
 from scraper.session import tap, traffic
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import WEBSOCKET_OUT, Exchange, Traffic

@@ -5,17 +5,17 @@ from fixtures.dicom import chest_ct
 from fixtures.sites.generic_viewer.site import CAPTCHA, HOST, LAST4, PASSWORD, REPORT, GenericViewer
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.errors import (
+from scraper.core.errors import (
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
     LinkExpired,
     NotOriginalDicom,
 )
-from scraper.model import Via
+from scraper.core.model import Via
+from scraper.core.settings import ConnectTo, Settings
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import ConnectTo, Settings
 from scraper.testing import Case, Silent, check, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

@@ -7,8 +7,8 @@ from fixtures.sites.generic_socket import site as sockets
 from fixtures.sites.generic_wado import site as wado
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
-from scraper.model import Via
+from scraper.core.errors import CorruptInstance, DownloadNotPermitted, LinkExpired, NotOriginalDicom, SiteBusy
+from scraper.core.model import Via
 from scraper.session.browser import find_browser
 from scraper.testing import Case, check, run
 

@@ -23,9 +23,9 @@ from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.assemble import charset, disguised, rebuild, settle
 from scraper.assemble.directory import read_directory
+from scraper.core.model import Origin, PixelParts, Result, Status
 from scraper.export import Target, export
 from scraper.export.pictures import frames
-from scraper.model import Origin, PixelParts, Result, Status
 from scraper.protocols import zip_archive
 from scraper.protocols.codestream import JPEG_EXTENDED
 from scraper.protocols.zip_names import entry_name

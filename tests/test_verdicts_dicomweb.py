@@ -9,7 +9,7 @@ from fixtures.sites import Address, application
 from fixtures.sites.dicomweb import other
 from fixtures.world import World
 from providers.dicomweb import DicomWeb
-from scraper.errors import SiteChanged
+from scraper.core.errors import SiteChanged
 from scraper.testing import Case, check, run
 
 STRANGER = Address("stranger.test")

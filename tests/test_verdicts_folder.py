@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 
 from fixtures.dicom import JPEG_2000, SyntheticStudy, chest_ct, retagged
 from scraper import cli
-from scraper.lang import catalogue
-from scraper.settings import Language
+from scraper.core.messages import catalogue
+from scraper.core.settings import Language
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")

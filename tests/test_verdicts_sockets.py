@@ -8,13 +8,13 @@ import pytest
 import trustme
 from websockets.asyncio.server import serve
 
-from scraper.errors import BadCertificate, SiteUnreachable
-from scraper.model import Request
+from scraper.core.errors import BadCertificate, SiteUnreachable
+from scraper.core.model import Request
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session.door import Door
 from scraper.session.http import Http
 from scraper.session.pace import Pace
 from scraper.session.sockets import lenient_context, opened
-from scraper.settings import ConnectTo, Settings
 from tests.security.test_hostile_addresses import answer
 
 OLD = [

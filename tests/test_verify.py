@@ -21,10 +21,10 @@ import pytest
 from pydicom.encaps import encapsulate, generate_frames
 
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, SyntheticStudy, chest_ct, retagged, truncated
-from scraper.errors import UnreadableFile
-from scraper.lang import catalogue, describe_problem
-from scraper.model import Origin
-from scraper.settings import Language
+from scraper.core.errors import UnreadableFile
+from scraper.core.messages import catalogue, describe_problem
+from scraper.core.model import Origin
+from scraper.core.settings import Language
 from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
-from scraper.model import Request, WadoRs
+from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
+from scraper.core.model import Request, WadoRs
 from scraper.protocols import multipart, wado_rs
 from scraper.session.response import Response
 

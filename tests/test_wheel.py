@@ -54,9 +54,12 @@ def test_what_is_in_the_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"scraper", "providers"}
-    assert {"scraper/messages.toml", "scraper/phrases.toml", "scraper/py.typed", "providers/py.typed"} <= set(
-        names
-    )
+    assert {
+        "scraper/core/messages.toml",
+        "scraper/core/phrases.toml",
+        "scraper/py.typed",
+        "providers/py.typed",
+    } <= set(names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     here = {
         path.relative_to(ROOT).as_posix()

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scraper import errors, registry, words
-from scraper.errors import CloudfilmError
-from scraper.lang import catalogue, question_label
-from scraper.settings import Language
+from scraper import registry, words
+from scraper.core import errors
+from scraper.core.errors import CloudfilmError
+from scraper.core.messages import catalogue, question_label
+from scraper.core.settings import Language
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}

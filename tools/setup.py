@@ -164,7 +164,7 @@ def browser_starts() -> bool:
     code = (
         "import subprocess, sys\n"
         "from scraper.session.installed import find_browser\n"
-        "from scraper.settings import browser_from_environment\n"
+        "from scraper.core.settings import browser_from_environment\n"
         "found = find_browser(browser_from_environment())\n"
         "words = [str(found), '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom', 'about:blank']\n"
         "sys.exit(subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=40).returncode)"

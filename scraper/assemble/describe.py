@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from scraper.assemble import values, walk
 from scraper.assemble.part10 import integer, plain
 from scraper.assemble.pixels import Frame, Shape
-from scraper.model import Problem, Tags
+from scraper.core.model import Problem, Tags
 from scraper.protocols import codestream
 from scraper.protocols.sniff import Kind
 

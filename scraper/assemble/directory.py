@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from scraper.assemble import charset, walk
 from scraper.assemble.part10 import dataset, integer, plain, quiet, sequence
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 
 MOST_RECORDS: Final = 500_000
 _NOT_IN_USE: Final = 0

@@ -16,7 +16,7 @@ import numpy as np
 
 from scraper.assemble import charset, encode, walk
 from scraper.assemble.part10 import declared_charset, dictionary_vr
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols import codestream
 
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))

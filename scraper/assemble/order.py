@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scraper.model import Header
+from scraper.core.model import Header
 
 SAME_DIRECTION: Final = 1e-3  # cosines that differ less are one orientation
 SAME_PLACE_MM: Final = 0.01  # positions along the normal that differ less are one place

@@ -27,8 +27,8 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
 
 from scraper.assemble import charset, walk
-from scraper.errors import CorruptInstance
-from scraper.model import Header
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header
 from scraper.protocols import codestream
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 

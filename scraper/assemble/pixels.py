@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scraper.assemble import codec_process, walk
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
 from scraper.protocols.sniff import NAMES, Kind, sniff

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.dataset import FileDataset
 
 from scraper.assemble import walk
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 
 _CLOSING: Final = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, little endian (PS3.5 A.4)
 

@@ -22,8 +22,8 @@ from pydicom.sequence import Sequence
 from scraper.assemble import charset, describe, pixels, values, walk
 from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
 from scraper.assemble.pixels import Frame, Shape
-from scraper.errors import CorruptInstance
-from scraper.model import PixelParts, Problem, Tags, TagValue
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import PixelParts, Problem, Tags, TagValue
 from scraper.protocols import codestream
 from scraper.protocols.sniff import VRS, Kind
 

@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR, tag_for_keywo
 from pydicom.tag import Tag
 from pydicom.valuerep import format_number_as_ds
 
-from scraper.model import Tags, TagValue
+from scraper.core.model import Tags, TagValue
 
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _WHOLE_TEXT: Final = frozenset({"LT", "ST", "UT", "UR"})  # a backslash is a sign like any other (PS3.5 6.4)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
 
 Buffer = bytes | mmap.mmap

@@ -13,10 +13,10 @@ from rich.table import Table
 from scraper.batch.plan import Item
 from scraper.batch.report_page import meaning
 from scraper.batch.work import Job, Outcome
-from scraper.lang import say
-from scraper.model import Status
-from scraper.output import markup
-from scraper.settings import Language
+from scraper.core.messages import say
+from scraper.core.model import Status
+from scraper.core.output import markup
+from scraper.core.settings import Language
 
 _MARKS: Final = {
     Status.COMPLETE: "[green]✓[/]",

@@ -27,10 +27,10 @@ from scraper.batch.local import LocalWorker
 from scraper.batch.local import outcome as told
 from scraper.batch.target import Delivering, Target
 from scraper.batch.work import Job, Outcome, Worker, WorkerLost, unheard
-from scraper.errors import SiteUnreachable, WorkersUnfit
-from scraper.leftovers import RunFolder
-from scraper.model import Result, Status
-from scraper.settings import Settings, browser_from_environment
+from scraper.core.errors import SiteUnreachable, WorkersUnfit
+from scraper.core.leftovers import RunFolder
+from scraper.core.model import Result, Status
+from scraper.core.settings import Settings, browser_from_environment
 
 STARTS_AT_MOST: Final = 2  # of one job: the second where the first one's worker was lost
 CONNECT_S: Final = 30.0

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from scraper import link
 from scraper.batch.text import Line, read_lines
-from scraper.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
-from scraper.model import QUESTIONS
-from scraper.safe_text import without_surrogates
+from scraper.core import link
+from scraper.core.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
+from scraper.core.model import QUESTIONS
+from scraper.core.safe_text import without_surrogates
 from scraper.source import IMAGES, TEXTS
 
 LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short

@@ -26,8 +26,8 @@ from typing import Final, Self
 import filelock
 
 from scraper.batch.work import Outcome
-from scraper.errors import ExitCode, NotWritable, StoreError
-from scraper.model import Status
+from scraper.core.errors import ExitCode, NotWritable, StoreError
+from scraper.core.model import Status
 from scraper.store import STATE, disk
 
 NAME: Final = "batch.sqlite3"

@@ -22,15 +22,15 @@ from scraper import document
 from scraper.batch.thumbnails import of_studies
 from scraper.batch.work import Job, Outcome, unheard
 from scraper.collect import Unwatched, Watcher
+from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
+from scraper.core.messages import describe, say
+from scraper.core.model import Result, Status
+from scraper.core.settings import Settings
 from scraper.equipment import Equipment
-from scraper.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
-from scraper.lang import describe, say
-from scraper.model import Result, Status
 from scraper.pipeline import Run
 from scraper.report import write_diagnostic
 from scraper.session import Ask
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from scraper.verify import Inspector
 
 LINKS_A_BROWSER: Final = 25  # then it is replaced

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from scraper.batch.inputs import Row
 from scraper.batch.ledger import Ledger, Record, State
 from scraper.batch.work import Job, Outcome, results
-from scraper.errors import ExitCode
-from scraper.settings import Settings
+from scraper.core.errors import ExitCode
+from scraper.core.settings import Settings
 
 STOPPED_BY_THE_DISK = frozenset(
     ("disk-full", "temporary-folder-full", "not-writable")

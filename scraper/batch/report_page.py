@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 from scraper.batch.table import Entry, StudyRow, counted, parts, problem_words, rows
 from scraper.batch.work import Outcome
-from scraper.evidence import Evidence
-from scraper.lang import say
-from scraper.safe_text import visible
-from scraper.settings import Language
+from scraper.core.evidence import Evidence
+from scraper.core.messages import say
+from scraper.core.safe_text import visible
+from scraper.core.settings import Language
 
 PICTURES: Final = 48 * 2**20  # bytes of all pictures together; a page that is larger opens nowhere
 SERIES_SHOWN: Final = 12  # of one study; the rest is counted

@@ -17,9 +17,9 @@ from scraper.batch.inputs import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
 from scraper.batch.work import Job, Outcome, Worker, WorkerLost, combined, keyed_results
-from scraper.errors import CloudfilmError, SiteUnreachable
-from scraper.link import ShareLink
-from scraper.model import Result, Status
+from scraper.core.errors import CloudfilmError, SiteUnreachable
+from scraper.core.link import ShareLink
+from scraper.core.model import Result, Status
 
 LOOKED_AT: Final = 200  # waiting sources among which the least busy host is looked for
 OTHERS_EVERY_S: Final = 0.5  # how often sources of another process are looked after

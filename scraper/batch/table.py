@@ -14,10 +14,10 @@ from typing import Any, Final
 from scraper import document
 from scraper.batch.inputs import Refused
 from scraper.batch.work import Outcome, results
-from scraper.lang import say
-from scraper.model import Result, Status
-from scraper.safe_text import csv_cell
-from scraper.settings import Language
+from scraper.core.messages import say
+from scraper.core.model import Result, Status
+from scraper.core.safe_text import csv_cell
+from scraper.core.settings import Language
 from scraper.store import disk
 
 COLUMNS: Final = (

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from scraper.batch import plan
 from scraper.batch.local import outcome as told
 from scraper.batch.work import Job, Outcome, Worker, unheard
-from scraper.errors import ExtraMissing, NotWritable, StoreError, UsageError
-from scraper.leftovers import RunFolder
-from scraper.model import Result, Status
+from scraper.core.errors import ExtraMissing, NotWritable, StoreError, UsageError
+from scraper.core.leftovers import RunFolder
+from scraper.core.model import Result, Status
 from scraper.store import REPORT
 
 AT_ONCE: Final = 8  # files under way

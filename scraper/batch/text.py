@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scraper.errors import UnreadableFile, UsageError
+from scraper.core.errors import UnreadableFile, UsageError
 
 MAX_LIST: Final = 64 * 2**20  # bytes; a hundred thousand share messages
 LONGEST_LINE: Final = 65_536

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from scraper.errors import ExitCode
-from scraper.model import Status
-from scraper.settings import Settings
+from scraper.core.errors import ExitCode
+from scraper.core.model import Status
+from scraper.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from scraper.capture.infer import Explained, explanations
 from scraper.capture.learn import Rule, Template
 from scraper.capture.prepare import staging
 from scraper.capture.wording import EXPIRED, PHONE_ONLY
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
     LinkExpired,
@@ -31,9 +31,9 @@ from scraper.errors import (
     SiteChanged,
     UnknownViewer,
 )
-from scraper.evidence import Evidence
-from scraper.link import ShareLink
-from scraper.model import Asked, Captured, Found, Instance, Problem, Series, Source
+from scraper.core.evidence import Evidence
+from scraper.core.link import ShareLink
+from scraper.core.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
 from scraper.session.traffic import Exchange
 

@@ -19,8 +19,8 @@ from scraper.capture.learn import Record
 from scraper.capture.prepare import Staging
 from scraper.capture.promote import own_headers
 from scraper.capture.recognise import DICOM, Object, Recogniser
-from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
-from scraper.model import Asked, Header, Request, Source, WadoUri
+from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
+from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.protocols.sniff import HEAD, sniff
 from scraper.session import Response, Session
 from scraper.session.traffic import Exchange

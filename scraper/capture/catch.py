@@ -25,8 +25,8 @@ from scraper.capture.recognise import (
     Pixels,
     Recogniser,
 )
-from scraper.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
-from scraper.schema import whole
+from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.core.schema import whole
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")

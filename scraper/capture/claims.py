@@ -19,7 +19,7 @@ from scraper.capture.catch import SENT, Manifest
 from scraper.capture.counted import PLACES
 from scraper.capture.learn import Path, Record, Rule, records
 from scraper.capture.tallies import COUNT, EARLIER, is_of_studies
-from scraper.model import Header
+from scraper.core.model import Header
 
 SHORTEST: Final = 6  # characters of an id; a shorter one stands in any request by chance
 MAX_ASKED: Final = 20_000  # characters of a request that are looked at

@@ -17,8 +17,8 @@ from scraper.capture.catch import Catch, Manifest, text
 from scraper.capture.claims import Claims
 from scraper.capture.learn import Record, records
 from scraper.capture.tallies import COUNT, EARLIER, STUDY_KEY
-from scraper.evidence import Evidence
-from scraper.model import Header, Problem, Series
+from scraper.core.evidence import Evidence
+from scraper.core.model import Header, Problem, Series
 
 _UID: Final = re.compile(r"[0-2](\.\d+){4,}")
 

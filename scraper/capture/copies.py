@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scraper.capture.recognise import Object
-from scraper.model import Problem, Series
+from scraper.core.model import Problem, Series
 from scraper.protocols.fidelity import fidelity
 
 Rank = tuple[int, bool, int]  # pixels of the matrix, whether lossless, bytes

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from scraper import assemble
 from scraper.assemble.directory import ListedFile, directory_rows
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols.zip_archive import Member
 from scraper.verify import listing
 

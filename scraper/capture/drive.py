@@ -30,7 +30,7 @@ from scraper.capture.wording import (
     WAITING,
     is_never,
 )
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 
 if TYPE_CHECKING:

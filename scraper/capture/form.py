@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scraper.errors import CaptchaRequired, CredentialsRefused, CredentialsRequired
-from scraper.model import (
+from scraper.core.errors import CaptchaRequired, CredentialsRefused, CredentialsRequired
+from scraper.core.model import (
     ACCESS_CODE,
     ACCOUNT,
     CAPTCHA,

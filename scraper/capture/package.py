@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.marks import Mark
-from scraper.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
+from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window

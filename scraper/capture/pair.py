@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from scraper import assemble
 from scraper.capture import naming, notation, tie
-from scraper.errors import CorruptInstance
-from scraper.schema import parse_json, whole
+from scraper.core.errors import CorruptInstance
+from scraper.core.schema import parse_json, whole
 from scraper.session.traffic import Exchange
 
 UID: Final = "00080018"

@@ -15,7 +15,7 @@ from scraper.capture.catch import SENT, asked_by
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Record, Rule, Template
 from scraper.capture.promote import own_headers
-from scraper.model import Request
+from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.traffic import Exchange
 

@@ -19,12 +19,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 from scraper.capture import naming
 from scraper.capture.catch import described, text, with_instances
-from scraper.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
-from scraper.link import is_private
-from scraper.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
+from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
+from scraper.core.link import is_private
+from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
+from scraper.core.schema import decode_text
 from scraper.protocols import sniff, wado_rs
 from scraper.protocols.headers import merged
-from scraper.schema import decode_text
 from scraper.session import Response, Session
 from scraper.session.traffic import WEBSOCKET_OUT, Exchange
 

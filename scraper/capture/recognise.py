@@ -18,11 +18,11 @@ from typing import Any, Final, Literal
 from scraper import assemble
 from scraper.capture import notation
 from scraper.capture.disc import absent_files
-from scraper.errors import CorruptInstance
-from scraper.model import Header
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header
+from scraper.core.schema import decode_text, parse_json
 from scraper.protocols import multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.schema import decode_text, parse_json
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20

@@ -17,7 +17,7 @@ from scraper.capture import tie
 from scraper.capture.catch import SENT, Catch
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Rule
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 from scraper.session.browser import Window
 from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange

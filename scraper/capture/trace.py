@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from scraper.capture import learn
 from scraper.capture.promote import own_headers
 from scraper.capture.source_guard import identifier
-from scraper.errors import SiteError
-from scraper.link import ShareLink
-from scraper.schema import decode_text, parse_json
+from scraper.core.errors import SiteError
+from scraper.core.link import ShareLink
+from scraper.core.schema import decode_text, parse_json
 from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere

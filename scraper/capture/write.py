@@ -21,10 +21,10 @@ from scraper.capture.source_guard import (
     template,
 )
 from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
-from scraper.domains import same_site
-from scraper.link import ShareLink
-from scraper.model import QUESTIONS
-from scraper.schema import Reply
+from scraper.core.domains import same_site
+from scraper.core.link import ShareLink
+from scraper.core.model import QUESTIONS
+from scraper.core.schema import Reply
 
 TAKEN: Final = frozenset(
     (*(name for name in dir(Reply) if not name.startswith("_")), "list", "str")

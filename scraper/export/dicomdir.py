@@ -22,10 +22,10 @@ from pydicom.filewriter import write_dataset
 
 from scraper.assemble.part10 import MEDIA_DIRECTORY, PYDICOM_ERRORS, file_meta, quiet
 from scraper.assemble.walk import EXPLICIT_LITTLE
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Problem
 from scraper.export.gather import LeftOut, Listed, problems_of
 from scraper.export.records import Described, Record, described, made_up_uid, of_file
-from scraper.model import Problem
 
 _FILE_SET_ID: Final = b"CLOUDFILM "
 _NEXT_AT, _LOWER_AT = (

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from scraper import assemble
-from scraper.errors import CorruptInstance
-from scraper.model import Header, Problem
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header, Problem
 from scraper.protocols.sniff import HEAD, Kind, sniff
 from scraper.verify import Candidate, Files
 

@@ -22,9 +22,9 @@ from scraper import assemble
 from scraper.assemble import charset, walk
 from scraper.assemble.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
 from scraper.assemble.reading import read_file
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Problem
 from scraper.export.gather import Listed
-from scraper.model import Problem
 
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scraper.assemble.walk import NATIVE
+from scraper.core.model import Problem
 from scraper.export.gather import Listed
-from scraper.model import Problem
 
 
 def pack(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:

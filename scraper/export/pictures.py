@@ -24,9 +24,9 @@ from pydicom.pixels.utils import iter_pixels
 from scraper.assemble.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.assemble.reading import read_file
 from scraper.assemble.walk import PIXEL_TAGS
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Problem
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
-from scraper.model import Problem
 from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
 from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.verify import Inspector, is_image

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from scraper.errors import UsageError
+from scraper.core.errors import UsageError
+from scraper.core.model import Problem
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
-from scraper.model import Problem
 from scraper.verify import is_image
 
 _TIMEOUT_S: Final = 1800

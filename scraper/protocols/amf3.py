@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 
 MOST_VALUES: Final = 200_000  # of one message
 DEEPEST: Final = 64

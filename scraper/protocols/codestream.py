@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 from scraper.protocols.sniff import Kind, sniff
 
 Buffer = bytes | memoryview

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from scraper.schema import whole
+from scraper.core.schema import whole
 
 DataSet = Mapping[str, Any]
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")

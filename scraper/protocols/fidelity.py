@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scraper.model import Header
+from scraper.core.model import Header
 
 LOSSY: Final = frozenset(  # PS3.6 annex A: Transfer Syntaxes that may lose what the scanner measured
     f"1.2.840.10008.1.2.4.{last}"

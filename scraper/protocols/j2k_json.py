@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from scraper.errors import CorruptInstance, NotAnImage
-from scraper.model import Tags, TagValue
-from scraper.schema import parse_json
+from scraper.core.errors import CorruptInstance, NotAnImage
+from scraper.core.model import Tags, TagValue
+from scraper.core.schema import parse_json
 
 _TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
 

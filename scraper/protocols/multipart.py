@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 
 PIECE: Final = 2**20
 MAX_HEAD: Final = 16 * 2**10  # bytes of one part's header lines

@@ -13,7 +13,7 @@ from zlib import error as ZlibError  # an exception's name
 
 from scraper.assemble.part10 import settle
 from scraper.assemble.reading import names_itself
-from scraper.errors import CorruptInstance, DiskFull, NotAnImage
+from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder

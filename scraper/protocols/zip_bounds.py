@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Final
 
-from scraper.errors import CorruptInstance
+from scraper.core.errors import CorruptInstance
 
 MAX_RATIO: Final = 400  # of one entry, unpacked over packed: pixels of a blank film reach some 200, bombs a thousand and more
 SMALL: Final = 64 << 20  # bytes; an entry below may be of any ratio (an empty mask, a blank frame)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from scraper import picture
-from scraper.errors import CloudfilmError, UnreadableFile
+from scraper.core.errors import CloudfilmError, UnreadableFile
 from scraper.qr.annotate import draw
 from scraper.qr.engines import Engine, Found, Polygon, Seen, zxing
 from scraper.qr.engines import engines as _engines

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper import picture
-from scraper.errors import UnreadableFile
+from scraper.core.errors import UnreadableFile
 
 if TYPE_CHECKING:
     from scraper.qr.engines import Polygon

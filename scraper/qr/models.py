@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from scraper import settings
+from scraper.core import settings
 
 COMMIT = "a8b69ccc738421293254aec5ddb38bd523503252"
 ADDRESS = f"https://raw.githubusercontent.com/WeChatCV/opencv_3rdparty/{COMMIT}/"

@@ -24,7 +24,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper import fence, picture
-from scraper.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
+from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.isolation import bare_environment, confine
 from scraper.qr import cascade
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing

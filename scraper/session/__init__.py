@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import urlsplit
 
-from scraper.errors import (
-    CloudfilmError,
-    CorruptInstance,
-    SiteBusy,
-    SiteUnreachable,
-)
-from scraper.link import ShareLink, redact
-from scraper.model import Captured, Header, Question, Request
+from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteUnreachable
+from scraper.core.link import ShareLink, redact
+from scraper.core.model import Captured, Header, Question, Request
+from scraper.core.schema import Reply
+from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
 from scraper.protocols.headers import merged
-from scraper.schema import Reply
 from scraper.session import sockets
 from scraper.session.answers import Answers, Ask
 from scraper.session.guard import Guard
@@ -28,7 +24,6 @@ from scraper.session.http import BROKEN, Cookie, Http
 from scraper.session.patience import Patience
 from scraper.session.response import Response
 from scraper.session.sent import body_of, encode_query, with_query
-from scraper.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
     from scraper.session.archive import Archive

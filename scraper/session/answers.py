@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from scraper.errors import CredentialsRequired
-from scraper.link import ShareLink
-from scraper.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.core.errors import CredentialsRequired
+from scraper.core.link import ShareLink
+from scraper.core.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.core.settings import Settings
 from scraper.session.door.secrets import holds_any
-from scraper.settings import Settings
 
 Ask = Callable[[Question, str, Path | None], str | None]
 """Asks the person at the terminal: the question, the host that asks, a picture to look at. None: nobody can be asked."""

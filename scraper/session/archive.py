@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     MissingInstances,
     NotRegistered,
@@ -24,7 +24,7 @@ from scraper.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.model import Held
+from scraper.core.model import Held
 from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
 from scraper.session.dimse_status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
 from scraper.session.landing import PLAIN, Landing

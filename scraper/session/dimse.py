@@ -17,7 +17,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_
 
 from scraper.assemble.charset import UTF8, decode, suspect
 from scraper.assemble.part10 import quiet
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     NotRegistered,
     SiteBusy,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from scraper import settings
-from scraper.errors import DiskFull
+from scraper.core import settings
+from scraper.core.errors import DiskFull
 
 
 def keep_reserve(folder: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scraper.errors import ForeignHost
-from scraper.model import Request
+from scraper.core.errors import ForeignHost
+from scraper.core.model import Request
 from scraper.session.answers import Answers
 from scraper.session.door import Door
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from scraper import link
-from scraper.addresses import address_of
-from scraper.domains import host_of, is_secure, same_site
-from scraper.errors import (
+from scraper.core import link
+from scraper.core.addresses import address_of
+from scraper.core.domains import host_of, is_secure, same_site
+from scraper.core.errors import (
     BadCertificate,
     CloudfilmError,
     DiskFull,
@@ -23,7 +23,8 @@ from scraper.errors import (
     SiteUnreachable,
     UnusableLink,
 )
-from scraper.model import Request
+from scraper.core.model import Request
+from scraper.core.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 from scraper.protocols.headers import cookie_pairs, merged, taken, without
 from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
@@ -31,7 +32,6 @@ from scraper.session.door.door import canonical_url
 from scraper.session.door.secrets import plain_headers
 from scraper.session.pace import Pace
 from scraper.session.response import Response
-from scraper.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 
 if TYPE_CHECKING:
     from curl_cffi import CurlOpt

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from scraper.settings import playwright_folder, program_folders
+from scraper.core.settings import playwright_folder, program_folders
 
 NAMES = (
     "google-chrome-stable", "google-chrome", "microsoft-edge-stable", "microsoft-edge", "chromium", "chromium-browser",

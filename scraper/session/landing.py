@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from scraper.assemble.part10 import file_meta
-from scraper.errors import CloudfilmError, DiskFull, NotWritable
+from scraper.core.errors import CloudfilmError, DiskFull, NotWritable
 
 if TYPE_CHECKING:
     from pynetdicom import evt

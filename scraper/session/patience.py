@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from scraper.errors import NothingNew
+from scraper.core.errors import NothingNew
 
 MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
 NEWS = 2**20  # bytes

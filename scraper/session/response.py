@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from scraper import schema
-from scraper.errors import (
+from scraper.core import schema
+from scraper.core.errors import (
     AsksToWait,
     CloudfilmError,
     NoSuchStudy,
@@ -20,7 +20,7 @@ from scraper.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.settings import LONGEST_RETRY_AFTER_S
+from scraper.core.settings import LONGEST_RETRY_AFTER_S
 
 R = TypeVar("R", bound=schema.Reply)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from scraper.errors import SiteUnreachable
-from scraper.model import Request
+from scraper.core.errors import SiteUnreachable
+from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.response import Response
 

@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.core.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.core.settings import ConnectTo, Settings
 from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
 from scraper.session.door.pipe import socket_through_proxy
 from scraper.session.http import Cookie
 from scraper.session.reasons import reason_of
-from scraper.settings import ConnectTo, Settings
 
 if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection

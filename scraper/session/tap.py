@@ -17,10 +17,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
+from scraper.core.settings import MOST_PACKAGE_BYTES
 from scraper.session.disk import Watch
 from scraper.session.traffic import Exchange, Traffic, spooling
-from scraper.settings import MOST_PACKAGE_BYTES
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scraper.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
-from scraper.model import Request
+from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
+from scraper.core.model import Request
+from scraper.core.settings import NEWS_BYTES
 from scraper.session.disk import Watch
 from scraper.session.response import Response
-from scraper.settings import NEWS_BYTES
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper import assemble
 from scraper.assemble.largest import largest
-from scraper.errors import (
+from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
     MissingInstances,
@@ -22,11 +22,11 @@ from scraper.errors import (
     SiteBusy,
     SiteUnreachable,
 )
-from scraper.model import PixelParts, Request, WadoRs
+from scraper.core.model import PixelParts, Request, WadoRs
+from scraper.core.settings import MOST_INSTANCE_BYTES
 from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
 from scraper.session.response import Response
-from scraper.settings import MOST_INSTANCE_BYTES
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
 NOT_OFFERED = (405, 501)  # no such resource at this service

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scraper.model import Header, Problem
+from scraper.core.model import Header, Problem
 from scraper.verify.geometry import Plane, Stack, stacks
 from scraper.verify.instance import Checked
 

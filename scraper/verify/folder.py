@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from scraper.errors import CorruptInstance, UnreadableFile
-from scraper.leftovers import RunFolder
-from scraper.model import Origin, Problem
+from scraper.core.errors import CorruptInstance, UnreadableFile
+from scraper.core.leftovers import RunFolder
+from scraper.core.model import Origin, Problem
 from scraper.protocols import zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.verify.instance import Checked

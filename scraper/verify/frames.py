@@ -19,8 +19,8 @@ from pydicom.dataset import Dataset
 
 from scraper.assemble import walk
 from scraper.assemble.part10 import first, integer, plain
-from scraper.errors import CorruptInstance
-from scraper.model import Problem
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Problem
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
 from scraper.protocols.jpeg_scans import with_whole_selection

@@ -27,8 +27,8 @@ from scraper.assemble.part10 import (
     quiet,
     raw_texts,
 )
-from scraper.errors import CorruptInstance
-from scraper.model import Header, Origin, Problem
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header, Origin, Problem
 from scraper.verify import frames, objects
 
 Vector = tuple[float, ...]

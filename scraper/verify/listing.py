@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from scraper.assemble.directory import ListedFile
-from scraper.model import Problem
+from scraper.core.model import Problem
 from scraper.verify.instance import Checked
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from scraper.model import Header, Problem
+from scraper.core.model import Header, Problem
 from scraper.verify import objects
 from scraper.verify.blanks import lost_images
 from scraper.verify.geometry import Plane, Stack, stacks

@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
 from scraper import memory_budget
+from scraper.core.model import Origin
 from scraper.isolation import (
     LONGEST_ANSWER,
     MOST_MEMORY,
@@ -37,7 +38,6 @@ from scraper.isolation import (
     memory_for,
     question,
 )
-from scraper.model import Origin
 from scraper.verify.instance import Checked, failed, instance
 
 P = ParamSpec("P")

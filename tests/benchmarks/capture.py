@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fixtures.dicom import chest_ct
 from scraper.capture.catch import Catch
-from scraper.model import Request
+from scraper.core.model import Request
+from scraper.core.settings import Settings
 from scraper.session import tap
 from scraper.session.browser import Browser
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from tests.benchmarks import ohif
 
 FRAME = 512 * 1024

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.scenes import STRATA, Scene, write
 from scraper import picture, qr, source
+from scraper.core.settings import Settings
 from scraper.qr.engines import Seen, Wechat, zbar, zxing
-from scraper.settings import Settings
 
 Look = Callable[[Path], set[str]]
 Table = dict[str, list[tuple[str, Scene, "Result"]]]

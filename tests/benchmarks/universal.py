@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fixtures.world import World
 from providers.universal import Universal
-from scraper.model import Via
+from scraper.core.model import Via
 from scraper.testing import Case, run
 
 OPTIONS = {"whuh": {"sealed": False}}  # as its own test has it, where the page asks

@@ -7,8 +7,8 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.cif import Cif
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 ANSWERS = {"access_code": CODE}

@@ -20,7 +20,7 @@ from fixtures.sites.dicomweb import other
 from fixtures.sites.dicomweb import site as emulated
 from fixtures.world import World
 from providers.dicomweb import DicomWeb
-from scraper.errors import (
+from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
@@ -28,8 +28,8 @@ from scraper.errors import (
     LinkExpired,
     NoSuchStudy,
 )
-from scraper.link import of
-from scraper.model import Origin, Via
+from scraper.core.link import of
+from scraper.core.model import Origin, Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

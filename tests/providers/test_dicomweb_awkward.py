@@ -13,12 +13,12 @@ from fixtures.dicom import chest_ct
 from fixtures.sites.dicomweb.awkward import AwkwardService, Manners
 from fixtures.world import World
 from providers.dicomweb import DicomWeb
-from scraper.errors import ExitCode, NotOriginalDicom
-from scraper.lang import merge_equal, without_addresses
-from scraper.model import Origin, Problem, Result
+from scraper.core.errors import ExitCode, NotOriginalDicom
+from scraper.core.messages import merge_equal, without_addresses
+from scraper.core.model import Origin, Problem, Result
+from scraper.core.settings import Language
 from scraper.protocols import wado_rs
 from scraper.report import show
-from scraper.settings import Language
 from scraper.testing import Case, run
 
 STUDY = chest_ct(slices=14, thin=3, size=32, seed=161)

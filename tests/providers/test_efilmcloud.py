@@ -7,9 +7,9 @@ from fixtures.sites.efilmcloud import site
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.efilmcloud import Efilmcloud
-from scraper.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

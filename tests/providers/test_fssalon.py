@@ -6,15 +6,15 @@ from fixtures.sites.fssalon import site
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.fssalon import Fssalon
-from scraper.errors import (
+from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
     LinkExpired,
     NoSuchStudy,
 )
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

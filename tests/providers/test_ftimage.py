@@ -7,8 +7,8 @@ from fixtures.sites.ftimage.site import CHECKED, CODE, EXPIRED, LAZY, FtimageSit
 from fixtures.world import World
 from providers.ftimage import Ftimage
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = FtimageSite()

@@ -10,8 +10,8 @@ from providers.families.eunity import Decoded, Tile
 from providers.families.eunity_images import image
 from providers.gjwlyy import Gjwlyy
 from scraper.contract import LinkExpired, Origin
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SERIES = {one.uid: len(one.images) for one in GjwlyySite().study.series if one.images}

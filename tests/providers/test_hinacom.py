@@ -10,7 +10,7 @@ from fixtures.world import World
 from providers import hinacom
 from providers.families import zfp
 from providers.hinacom import Hinacom
-from scraper.errors import (
+from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
     LinkExpired,
@@ -18,8 +18,8 @@ from scraper.errors import (
     PageBehindLink,
     ShareCancelled,
 )
-from scraper.link import of
-from scraper.model import Origin, Via
+from scraper.core.link import of
+from scraper.core.model import Origin, Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

@@ -27,8 +27,8 @@ from scraper.contract import (
     DownloadNotPermitted,
     NoSuchStudy,
 )
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)

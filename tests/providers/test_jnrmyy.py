@@ -6,8 +6,8 @@ from fixtures.sites.jnrmyy.site import OLD, JnrmyySite
 from fixtures.world import World
 from providers.jnrmyy import Jnrmyy
 from scraper.contract import LinkExpired
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = JnrmyySite()

@@ -22,8 +22,8 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World, hosts
 from providers.kayicloud_share import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = KayicloudShareSite()

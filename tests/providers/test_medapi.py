@@ -6,9 +6,9 @@ from fixtures.faults import Fault
 from fixtures.sites.medapi import site
 from fixtures.world import World
 from providers.medapi import Medapi
-from scraper.errors import LinkExpired, NoSuchStudy, ShareCancelled
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

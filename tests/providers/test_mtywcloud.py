@@ -5,9 +5,9 @@ import pytest
 from fixtures.sites.mtywcloud import site
 from fixtures.world import World
 from providers.mtywcloud import Mtywcloud
-from scraper.errors import LinkExpired, NoSuchStudy, StudyGone
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

@@ -7,8 +7,8 @@ from fixtures.sites.nyfy.site import BARE, LOCKED, NO_SLIDER, OLD, PASSWORD, Nyf
 from fixtures.world import World
 from providers.nyfy import Nyfy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = NyfySite()

@@ -16,8 +16,9 @@ from fixtures import orthanc
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, chest_ct, retagged
 from fixtures.orthanc import Orthanc
 from fixtures.pacs import Archive, Habits
-from scraper import link, source
-from scraper.errors import (
+from scraper import source
+from scraper.core import link
+from scraper.core.errors import (
     ExitCode,
     MalformedArchiveLink,
     NoLink,
@@ -29,11 +30,11 @@ from scraper.errors import (
     UnknownCalledTitle,
     UnusableLink,
 )
-from scraper.lang import describe
-from scraper.model import Result, Status
+from scraper.core.messages import describe
+from scraper.core.model import Result, Status
+from scraper.core.settings import BrowserUse, ConnectTo, Language, Settings
 from scraper.pipeline import Run
 from scraper.registry import find
-from scraper.settings import BrowserUse, ConnectTo, Language, Settings
 from scraper.testing import Silent, nobody
 from tests.test_cli import cloudfilm
 

@@ -14,13 +14,13 @@ from fixtures import archives
 from fixtures.archives import DcmQrScp, ForeignArchive, QrScp, free_port
 from fixtures.dicom import JPEG_2000, JPEG_LS, SyntheticStudy, chest_ct, retagged
 from fixtures.pacs import Archive, Habits
-from scraper.errors import ExitCode, NotRegistered, UnknownCalledTitle
-from scraper.lang import describe, phrase
-from scraper.model import Result, Status
+from scraper.core.errors import ExitCode, NotRegistered, UnknownCalledTitle
+from scraper.core.messages import describe, phrase
+from scraper.core.model import Result, Status
+from scraper.core.settings import Language
 from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES
 from scraper.session.dimse_status import describe_status
 from scraper.session.storage_classes import turns
-from scraper.settings import Language
 from tests.providers.test_pacs import LATER, PLAIN, SAME_PATIENT, grabbed
 
 IN_TWO_SYNTAXES = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)

@@ -18,8 +18,8 @@ from fixtures.sites.radonline.site import (
 from fixtures.world import World
 from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 ANSWERS = {"id_last4": ID_LAST4}

@@ -7,8 +7,8 @@ from fixtures.world import World
 from providers.families import active_image_entry
 from providers.rjh import Rjh
 from scraper.contract import LinkExpired, NotThereYet
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 CASES = (

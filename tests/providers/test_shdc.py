@@ -5,9 +5,9 @@ import pytest
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from providers.shdc import Shdc
-from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone, UnusableLink
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone, UnusableLink
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

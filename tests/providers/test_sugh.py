@@ -6,9 +6,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.sugh import site
 from fixtures.world import World
 from providers.sugh import Sugh
-from scraper.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

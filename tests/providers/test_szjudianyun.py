@@ -6,8 +6,8 @@ from fixtures.sites.szjudianyun.site import SzjudianyunSite
 from fixtures.world import World
 from providers.szjudianyun import Szjudianyun
 from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = SzjudianyunSite()

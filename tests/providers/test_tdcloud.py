@@ -7,9 +7,9 @@ from fixtures.sites.tdcloud.site import CODE, DIALOG, DISABLED, TWO_STEPS, Tdclo
 from fixtures.world import World
 from providers.tdcloud import Tdcloud
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
-from scraper.errors import NeedsBrowser
-from scraper.link import of
-from scraper.model import Origin, Via
+from scraper.core.errors import NeedsBrowser
+from scraper.core.link import of
+from scraper.core.model import Origin, Via
 from scraper.testing import Case, check
 
 SITE = TdcloudSite()

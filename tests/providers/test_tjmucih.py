@@ -9,8 +9,8 @@ from fixtures.world import World
 from providers.families import driven
 from providers.tjmucih import Tjmucih
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = TjmucihSite()

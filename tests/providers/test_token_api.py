@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.token_api import site
 from fixtures.world import World
 from providers.token_api import TokenApi
-from scraper.errors import (
+from scraper.core.errors import (
     CorruptInstance,
     CredentialsRefused,
     CredentialsRequired,
@@ -13,8 +13,8 @@ from scraper.errors import (
     NotOriginalDicom,
     UnusableLink,
 )
-from scraper.link import of
-from scraper.model import Counts, Status
+from scraper.core.link import of
+from scraper.core.model import Counts, Status
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

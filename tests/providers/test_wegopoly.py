@@ -6,9 +6,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wegopoly import site
 from fixtures.world import World
 from providers.wegopoly import Wegopoly
-from scraper.errors import LinkExpired, NoSuchStudy, StudyGone, UnusableLink
-from scraper.link import of
-from scraper.model import Origin, Status, Via
+from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone, UnusableLink
+from scraper.core.link import of
+from scraper.core.model import Origin, Status, Via
 from scraper.registry import find
 from scraper.testing import Case, check, compare, run
 

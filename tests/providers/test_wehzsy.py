@@ -6,9 +6,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wehzsy import site
 from fixtures.world import World
 from providers.wehzsy import Wehzsy
-from scraper.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy, SiteBusy
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy, SiteBusy
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

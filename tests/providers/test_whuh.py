@@ -7,7 +7,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.whuh import site
 from fixtures.world import World
 from providers.whuh import Whuh
-from scraper.errors import (
+from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
     DownloadNotPermitted,
@@ -16,8 +16,8 @@ from scraper.errors import (
     SiteBusy,
     StudyGone,
 )
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

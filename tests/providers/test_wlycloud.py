@@ -7,8 +7,8 @@ from fixtures.sites.wlycloud.site import PAGE, SHARE, VIEWER, WlycloudSite
 from fixtures.world import World
 from providers.wlycloud import Wlycloud
 from scraper.contract import LinkExpired, NoSuchStudy, Origin
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = WlycloudSite()

@@ -7,9 +7,9 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
-from scraper.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

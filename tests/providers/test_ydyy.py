@@ -7,9 +7,9 @@ from fixtures.sites.ydyy.site import ID_LAST4, YdyySite
 from fixtures.world import World
 from providers.ydyy import Ydyy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, UnusableLink
-from scraper.errors import SiteChanged, UnsafeRedirect
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import SiteChanged, UnsafeRedirect
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = YdyySite()

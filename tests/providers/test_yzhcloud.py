@@ -5,9 +5,9 @@ import pytest
 from fixtures.sites.yzhcloud import site
 from fixtures.world import World
 from providers.yzhcloud import Yzhcloud
-from scraper.errors import LinkExpired, NoSuchStudy, NotOriginalDicom
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import LinkExpired, NoSuchStudy, NotOriginalDicom
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check
 

@@ -6,9 +6,9 @@ from fixtures.faults import Fault
 from fixtures.sites.zscloud.site import LOST, NEXT_TOKEN_KEY, ZscloudSite, share
 from fixtures.world import World
 from providers.zscloud import Zscloud
-from scraper.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

@@ -6,7 +6,7 @@ from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.zy91 import site
 from fixtures.world import World
 from providers.zy91 import Zy91
-from scraper.errors import (
+from scraper.core.errors import (
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
@@ -14,8 +14,8 @@ from scraper.errors import (
     NoLink,
     NoSuchStudy,
 )
-from scraper.link import of
-from scraper.model import Via
+from scraper.core.link import of
+from scraper.core.model import Via
 from scraper.registry import find
 from scraper.testing import Case, check, run
 

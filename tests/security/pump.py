@@ -16,7 +16,7 @@ from re import _parser as parser
 from types import ModuleType
 from typing import Any
 
-from scraper.link import MAX_LINK
+from scraper.core.link import MAX_LINK
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")

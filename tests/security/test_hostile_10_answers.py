@@ -10,10 +10,10 @@ import pytest
 
 from fixtures.world import World
 from scraper import fetch
-from scraper.errors import ExitCode
-from scraper.model import Via
+from scraper.core.errors import ExitCode
+from scraper.core.model import Via
+from scraper.core.settings import BrowserUse
 from scraper.pipeline import Run
-from scraper.settings import BrowserUse
 from scraper.testing import Case, Silent, nobody, settings_in
 from tests.security.mutations import Mutated
 

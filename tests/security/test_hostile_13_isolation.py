@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.dicom import chest_ct
 from scraper import isolation
-from scraper.model import Origin
+from scraper.core.model import Origin
 from scraper.plain import from_plain, to_plain
 from scraper.verify import Checked, Inspector
 from scraper.verify.instance import instance

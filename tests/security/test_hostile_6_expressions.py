@@ -4,8 +4,8 @@ import pytest
 
 from scraper.capture import fresh, learn, notation, promote
 from scraper.capture.form import _GAP
-from scraper.link import ShareLink, addresses, parse, said_beside
-from scraper.page import Page, variables
+from scraper.core.html import Page, variables
+from scraper.core.link import ShareLink, addresses, parse, said_beside
 from scraper.redact import markup
 from scraper.redact.bodies import Bodies
 from scraper.redact.names import Names
@@ -17,7 +17,7 @@ from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
-    "scraper.capture.learn", "scraper.lang", "scraper.link", "scraper.protocols.multipart", "scraper.redact.markup",
+    "scraper.capture.learn", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.redact.markup",
     "scraper.registry", "scraper.session.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
 }  # fmt: skip
 

@@ -8,11 +8,11 @@ import zlib
 
 import pytest
 
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
+from scraper.core.settings import MOST_BROWSER_BYTES, Settings
 from scraper.session.browser import Browser
 from scraper.session.browser.memory import browser_processes
 from scraper.session.door import Door
-from scraper.settings import MOST_BROWSER_BYTES, Settings
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.played import PUBLIC, Played
 from tests.security.test_hostile_addresses import answer, server

@@ -13,10 +13,10 @@ import pytest
 from providers.kayicloud import StudyReply, _described
 from scraper.capture import notation
 from scraper.capture.catch import Catch
-from scraper.errors import SiteChanged
-from scraper.link import ShareLink
-from scraper.schema import at_most, frame_count, parse_json, read_json
-from scraper.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_NODES
+from scraper.core.errors import SiteChanged
+from scraper.core.link import ShareLink
+from scraper.core.schema import at_most, frame_count, parse_json, read_json
+from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_NODES
 
 MB = 1 << 20
 

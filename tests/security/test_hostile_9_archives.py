@@ -12,7 +12,7 @@ from PIL import Image
 from fixtures.dicom import chest_ct
 from scraper import picture
 from scraper.assemble import walk
-from scraper.errors import CloudfilmError, CorruptInstance
+from scraper.core.errors import CloudfilmError, CorruptInstance
 from scraper.protocols import zip_archive
 from tests.security.pump import processor_time
 

@@ -15,8 +15,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from fixtures.dicom import chest_ct
 from scraper import isolation, picture
-from scraper.errors import CloudfilmError, CorruptInstance
-from scraper.model import Origin
+from scraper.core.errors import CloudfilmError, CorruptInstance
+from scraper.core.model import Origin
 from scraper.protocols import zip_archive
 from scraper.verify import Inspector
 from tests.security.memory import MB, MOST, peak_of_all_processes

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from scraper.errors import SiteUnreachable, UnsafeRedirect, UnusableLink
-from scraper.link import of
-from scraper.model import Request
+from scraper.core.errors import SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.core.link import of
+from scraper.core.model import Request
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.door import Door
 from scraper.session.http import Http
 from scraper.session.pace import Pace
 from scraper.session.sockets import opened
-from scraper.settings import ConnectTo, Settings
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

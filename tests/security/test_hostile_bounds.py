@@ -13,11 +13,13 @@ from websockets.asyncio.server import serve
 
 import scraper.session
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper import fetch, settings
+from scraper import fetch
 from scraper.contract import Found, Provider
-from scraper.errors import AsksToWait, DiskFull, ExitCode, NothingNew, SiteBusy, SiteChanged
-from scraper.link import ShareLink, of
-from scraper.model import Result, Status
+from scraper.core import settings
+from scraper.core.errors import AsksToWait, DiskFull, ExitCode, NothingNew, SiteBusy, SiteChanged
+from scraper.core.link import ShareLink, of
+from scraper.core.model import Result, Status
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.opening import listed
 from scraper.pipeline import Run
 from scraper.session import Response, Session
@@ -25,7 +27,6 @@ from scraper.session import http as client
 from scraper.session.browser import Browser
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import BrowserUse, ConnectTo, Settings
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server
@@ -261,7 +262,7 @@ async def test_hostile_8_the_reserve_is_looked_at_while_a_body_is_written(tmp_pa
     async with server(handler) as port:
         chosen = Settings(connect_to=(ConnectTo.parse(f"film.test::127.0.0.1:{port}"),), timeout_s=5)
         async with client.opened(chosen, Pace(4, None)) as http, asyncio.timeout(ENDS_S):
-            from scraper.model import Request
+            from scraper.core.model import Request
 
             with pytest.raises(DiskFull):
                 await http.send(Request("http://film.test/x"), into=tmp_path / "x", on_bytes=fills_up)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from scraper.errors import ForeignHost, SiteUnreachable, UnsafeRedirect
-from scraper.link import of
+from scraper.core.errors import ForeignHost, SiteUnreachable, UnsafeRedirect
+from scraper.core.link import of
+from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, Window
 from scraper.session.door import Door
 from scraper.session.http import Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import Handler, answer, server
 
@@ -145,7 +145,7 @@ async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_p
             of(f"http://film.test:{port}/s/1"), settings, http, start_window=lambda: browser.window(door=http.door),
             ask=lambda *_: None, spool=tmp_path,
         )  # fmt: skip
-        from scraper.model import PASSWORD
+        from scraper.core.model import PASSWORD
 
         window = await session.window()
 

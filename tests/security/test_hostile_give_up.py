@@ -9,11 +9,11 @@ import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.contract import Found, Session, ShareLink
-from scraper.errors import ExitCode, NothingNew
-from scraper.model import Result, Status
+from scraper.core.errors import ExitCode, NothingNew
+from scraper.core.model import Result, Status
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.settings import BrowserUse, ConnectTo, Settings
 from scraper.store import REPORT
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving

@@ -14,11 +14,11 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper.errors import LinkExpired, NoSuchFile
-from scraper.lang import describe
-from scraper.output import console, markup
-from scraper.safe_text import csv_cell, json_text, one_line, visible, without_surrogates
-from scraper.settings import Language
+from scraper.core.errors import LinkExpired, NoSuchFile
+from scraper.core.messages import describe
+from scraper.core.output import console, markup
+from scraper.core.safe_text import csv_cell, json_text, one_line, visible, without_surrogates
+from scraper.core.settings import Language
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, grab, site_of, up
 

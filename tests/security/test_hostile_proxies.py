@@ -11,15 +11,15 @@ import pytest
 import trustme
 from websockets.asyncio.server import serve
 
-from scraper.errors import BadCertificate, CloudfilmError, SiteUnreachable
-from scraper.model import Request
+from scraper.core.errors import BadCertificate, CloudfilmError, SiteUnreachable
+from scraper.core.model import Request
+from scraper.core.settings import Settings
 from scraper.session.browser import Browser
 from scraper.session.door import Door
 from scraper.session.door.relay import Relay
 from scraper.session.http import Http
 from scraper.session.pace import Pace
 from scraper.session.sockets import opened
-from scraper.settings import Settings
 from tests.security.played import PUBLIC, Played
 from tests.security.proxies import PAIR, Proxy, running
 from tests.security.test_hostile_addresses import answer, server

@@ -9,14 +9,14 @@ import pytest
 from websockets.asyncio.server import serve
 
 from scraper.contract import Deployment, Provider
-from scraper.errors import ForeignHost
-from scraper.link import of
-from scraper.model import PASSWORD, TOKEN, Request
+from scraper.core.errors import ForeignHost
+from scraper.core.link import of
+from scraper.core.model import PASSWORD, TOKEN, Request
+from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.door import Door
 from scraper.session.http import Cookie, Http
 from scraper.session.pace import Pace
-from scraper.settings import Settings
 from tests.security.played import OTHER, PUBLIC, Played
 from tests.security.test_hostile_addresses import Handler, answer, server
 

@@ -6,9 +6,9 @@ import pytest
 
 from scraper.assemble import largest as sizes
 from scraper.assemble.largest import largest
-from scraper.errors import SiteChanged
+from scraper.core.errors import SiteChanged
+from scraper.core.model import Instance, Request, TagsAndPixels, WadoRs, WadoUri
 from scraper.fetch import Fetcher
-from scraper.model import Instance, Request, TagsAndPixels, WadoRs, WadoUri
 from scraper.session import http as client
 from tests.security.test_hostile_addresses import server
 from tests.security.test_hostile_bounds import talking

@@ -5,10 +5,10 @@ import contextlib
 
 import pytest
 
-from scraper.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError
+from scraper.core.settings import Settings
 from scraper.session.browser import Browser, find_browser
 from scraper.session.door import Door
-from scraper.settings import Settings
 from tests.security.played import LAN, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import answer, server
 

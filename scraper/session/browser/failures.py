@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from scraper.errors import BadCertificate, CloudfilmError, SiteChanged, SiteUnreachable
+from scraper.core.errors import BadCertificate, CloudfilmError, SiteChanged, SiteUnreachable
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scraper.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.window import Window
@@ -22,7 +23,6 @@ from scraper.session.installed import installed
 from scraper.session.tap import Gone, Tap
 from scraper.session.traffic import Traffic, spooling
 from scraper.session.workers import WorkerSockets
-from scraper.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as Process

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
-from scraper.model import Request
+from scraper.core.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
+from scraper.core.model import Request
+from scraper.core.settings import MOST_DIALOGS, Settings
 from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
@@ -23,7 +24,6 @@ from scraper.session.door import Door
 from scraper.session.http import Cookie
 from scraper.session.response import Response
 from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
-from scraper.settings import MOST_DIALOGS, Settings
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket

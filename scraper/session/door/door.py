@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # no stub
 
-from scraper.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
-from scraper.domains import is_secure, same_site, site_of
-from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.core.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
+from scraper.core.domains import is_secure, same_site, site_of
+from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.core.settings import ConnectTo, Settings
 from scraper.session.door import network as net
 from scraper.session.door.secrets import plain_headers
-from scraper.settings import ConnectTo, Settings
 
 PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 """The only schemes that are ever opened, and their ports; ``pacs`` has a client of its own."""

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from scraper.addresses import canonical_host
-from scraper.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
+from scraper.core.addresses import canonical_host
+from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
 from scraper.session.door.door import Door, Route
 from scraper.session.door.forward import LONGEST_HEAD, forwarded, may_be_http
 from scraper.session.door.pipe import AHEAD, Pipe

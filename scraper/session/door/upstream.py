@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from scraper.errors import BadCertificate, CloudfilmError, SiteUnreachable
+from scraper.core.errors import BadCertificate, CloudfilmError, SiteUnreachable
 from scraper.session.door import network as net
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper import spelling
-from scraper.addresses import Zone, address_of, zone_of, zone_of_name
-from scraper.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
+from scraper.core import spelling
+from scraper.core.addresses import Zone, address_of, zone_of, zone_of_name
+from scraper.core.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
 
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 
-from scraper.errors import CloudfilmError
-from scraper.model import QUESTIONS, Problem
-from scraper.safe_text import one_line, visible
-from scraper.settings import Language
+from scraper.core.errors import CloudfilmError
+from scraper.core.model import QUESTIONS, Problem
+from scraper.core.safe_text import one_line, visible
+from scraper.core.settings import Language
 
 _MAX_PHRASE = 400  # characters; ours are shorter, what a site says may be of any length
 _ADDRESS = re.compile(r"[a-z]{2,8}://[^\s,;]+", re.IGNORECASE)
@@ -25,14 +25,14 @@ _UID = re.compile(r"\b\d+(?:\.\d+){4,}\b")
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
     """``messages.toml``: name → {``en``, ``zh``, and for errors ``hint_en``, ``hint_zh``}."""
-    text = files("scraper").joinpath("messages.toml").read_text(encoding="utf-8")
+    text = files("scraper.core").joinpath("messages.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 @cache
 def _phrases() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
     """``phrases.toml``: those without a value, and those with, longest first so that the most special one is tried first."""
-    table = tomllib.loads(files("scraper").joinpath("phrases.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("scraper.core").joinpath("phrases.toml").read_text(encoding="utf-8"))
     plain = {en: zh for en, zh in table.items() if "{}" not in en}
     filled = sorted((en for en in table if "{}" in en), key=len, reverse=True)
     return plain, [

@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scraper.addresses import address_of, canonical_host
-from scraper.errors import UnusableLink
+from scraper.core.addresses import address_of, canonical_host
+from scraper.core.errors import UnusableLink
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList

@@ -18,8 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from scraper.errors import SiteChanged
-from scraper.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
+from scraper.core.errors import SiteChanged
+from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 
 __all__ = [
     "Field", "Reply", "at_most", "decode_text", "frame_count", "mended", "parse_json", "read", "read_json", "whole",

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
 
-from scraper.evidence import Evidence
+from scraper.core.evidence import Evidence
 
 
 class Origin(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scraper.link import ShareLink
+from scraper.core.link import ShareLink
 
 
 @dataclass(frozen=True, slots=True)

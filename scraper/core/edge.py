@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from scraper.errors import CloudfilmError, CorruptInstance, SiteChanged
+from scraper.core.errors import CloudfilmError, CorruptInstance, SiteChanged
 
 UNREADABLE: Final = (
     LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, EOFError, AssertionError,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from scraper import output
-from scraper.errors import UsageError
+from scraper.core import output
+from scraper.core.errors import UsageError
 
 
 class BrowserUse(StrEnum):

@@ -10,7 +10,7 @@ import unicodedata
 from enum import Enum, auto
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from scraper.errors import UnusableLink
+from scraper.core.errors import UnusableLink
 
 Address = IPv4Address | IPv6Address
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]*|[0-9]+")

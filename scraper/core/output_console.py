@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.segment import Segment
 
-from scraper.safe_text import visible_lines
+from scraper.core.safe_text import visible_lines
 
 
 class VisibleConsole(Console):

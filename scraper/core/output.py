@@ -13,7 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from scraper.safe_text import json_text, visible, visible_lines
+from scraper.core.safe_text import json_text, visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -186,7 +186,7 @@ def markup(value: object) -> str:
 
 def console(*, err: bool = False, quiet: bool = False) -> Console:
     """A console of rich's for results or, with ``err``, for talk."""
-    from scraper.output_console import VisibleConsole
+    from scraper.core.output_console import VisibleConsole
 
     return VisibleConsole(stderr=err, quiet=quiet, emoji=False, highlight=False)
 
