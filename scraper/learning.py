@@ -21,7 +21,7 @@ from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUr
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Header
-from scraper.isolation import bare_environment
+from scraper.isolation.process import bare_environment
 from scraper.pipeline import Run
 from scraper.session.traffic import Exchange
 

@@ -104,7 +104,7 @@ def test_one_event_loop():
 def test_the_environment_is_read_in_one_place():
     # of processes that are started, and of the language before anything is loaded
     handed_on = (
-        "scraper/isolation.py",
+        "scraper/isolation/process.py",
         "scraper/doctor.py",
         "scraper/session/browser/process.py",
         "scraper/interrupt_words.py",

@@ -23,9 +23,10 @@ from time import monotonic, process_time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from scraper import fence, picture
+from scraper import picture
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
-from scraper.isolation import bare_environment, confine
+from scraper.isolation import fence
+from scraper.isolation.process import bare_environment, confine
 from scraper.qr import cascade
 from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.qr.places import Known

@@ -1,7 +1,7 @@
 """Work on foreign files in processes that may die: a hostile file ends a worker, never the run.
 
-Each worker is this interpreter running this module behind the fences of ``scraper.isolation``, and speaks in length-prefixed JSON
-on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked,
+Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and speaks in
+length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked,
 nothing that a worker says becomes code, and a worker ends when its parent does.
 """
 
@@ -26,9 +26,9 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
-from scraper import memory_budget
 from scraper.core.model import Origin
-from scraper.isolation import (
+from scraper.isolation import memory_budget
+from scraper.isolation.process import (
     LONGEST_ANSWER,
     MOST_MEMORY,
     answer_of,

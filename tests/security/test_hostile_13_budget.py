@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from scraper import isolation
-from scraper.memory_budget import MOST_OF_ALL, MemoryBudget
+from scraper.isolation import process
+from scraper.isolation.memory_budget import MOST_OF_ALL, MemoryBudget
 from scraper.verify import Inspector
 from tests.security import captured
 from tests.security.memory import MB, MOST, peak_of_all_processes
@@ -24,7 +24,7 @@ async def test_hostile_13_files_that_fill_the_memory_at_once_share_a_budget(tmp_
     with peak_of_all_processes() as peak:
         async with Inspector(4, timeout_s=60) as inspector:
             had = await asyncio.gather(*(inspector.apart(captured.fill_memory, path) for path in paths))
-    allowed = isolation.memory_for([paths[0]]) // MB
+    allowed = process.memory_for([paths[0]]) // MB
     assert all(count is not None and 100 < count <= allowed for count in had)
     assert 200 * MB < peak.size < MOST
 
@@ -32,7 +32,7 @@ async def test_hostile_13_files_that_fill_the_memory_at_once_share_a_budget(tmp_
 def test_hostile_13_four_small_files_are_looked_at_at_once(tmp_path):
     path = tmp_path / "a.dcm"
     path.write_bytes(bytes(600_000))
-    assert 4 * isolation.memory_for([path]) <= MOST_OF_ALL
+    assert 4 * process.memory_for([path]) <= MOST_OF_ALL
 
 
 def test_hostile_13_who_asks_for_more_than_all_works_alone():

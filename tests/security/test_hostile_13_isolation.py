@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper import isolation
 from scraper.core.model import Origin
-from scraper.plain import from_plain, to_plain
+from scraper.isolation import process
+from scraper.isolation.plain import from_plain, to_plain
 from scraper.verify import Checked, Inspector
 from scraper.verify.instance import instance
 from tests.security import captured
@@ -96,7 +96,7 @@ def test_hostile_13_an_answer_is_held_against_the_functions_type(tmp_path):
         {"facts": {"planes": 1}},
     ):
         with pytest.raises((TypeError, ValueError)):
-            isolation.answer_of(instance, json.dumps({**plain, **change}).encode())
+            process.answer_of(instance, json.dumps({**plain, **change}).encode())
 
 
 def test_hostile_13_nothing_reads_pickles():
@@ -123,7 +123,7 @@ def test_hostile_13_the_reader_of_codes_is_behind_the_same_fences(tmp_path):
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        env=isolation.bare_environment(),
+        env=process.bare_environment(),
         cwd=ROOT,
     )
     assert done.stdout.split() == ["refused"] * 4, done.stderr

@@ -14,9 +14,10 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from fixtures.dicom import chest_ct
-from scraper import isolation, picture
+from scraper import picture
 from scraper.core.errors import CloudfilmError, CorruptInstance
 from scraper.core.model import Origin
+from scraper.isolation import process
 from scraper.protocols import zip_archive
 from scraper.verify import Inspector
 from tests.security.memory import MB, MOST, peak_of_all_processes
@@ -136,7 +137,7 @@ def read_apart(path: Path) -> str:
     asked = [sys.executable, "-c", READER, str(path)]
     with suppress(subprocess.TimeoutExpired):
         return subprocess.run(
-            asked, capture_output=True, text=True, check=False, timeout=20, env=isolation.bare_environment()
+            asked, capture_output=True, text=True, check=False, timeout=20, env=process.bare_environment()
         ).stdout.strip()
     return ""
 

@@ -1,7 +1,7 @@
 """Work on foreign bytes in processes that may die: a hostile file ends a worker, never the run, and wins nothing in it.
 
-A worker is this interpreter without the user's environment, behind fences (``scraper.fence``): it opens no socket, starts no
-program, writes no file and takes no more memory than what it works on may need. A task is a function of one of our modules with
+A worker is this interpreter without the user's environment, behind fences (``scraper.isolation.fence``): it opens no
+socket, starts no program, writes no file and takes no more memory than what it works on may need. A task is a function of one of our modules with
 its arguments; task and answer cross as JSON, and an answer becomes a value only by the function's own annotated type.
 """
 
@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from scraper import fence
-from scraper.plain import from_plain, to_plain
+from scraper.isolation import fence
+from scraper.isolation.plain import from_plain, to_plain
 
-HOME: Final = str(Path(__file__).parents[1])
+HOME: Final = str(Path(__file__).parents[2])
 MOST_MEMORY: Final = 4 << 30  # bytes that no task gets more than
 MEMORY: Final = 512 << 20  # bytes for any task; the codecs' buffers for 20 megapixels take some 400 MB
 MEMORY_OF_SMALL: Final = (

@@ -1,0 +1,1 @@
+"""Work on hostile bytes in child processes that may die and can do nothing but answer."""
