@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scraper import document, judge
-from scraper.assemble.directory import ListedFile, directory_rows
 from scraper.collect import Collected, Collector, Watcher
 from scraper.contract import Found, Package, Series, Study
 from scraper.core.errors import (
@@ -23,6 +22,7 @@ from scraper.core.errors import (
 from scraper.core.messages import without_addresses
 from scraper.core.model import Origin, Problem, StudyResult
 from scraper.core.settings import Settings
+from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.equipment import Equipment
 from scraper.fetch import Fetcher
 from scraper.job import Job

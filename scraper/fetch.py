@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
-from scraper import assemble
-from scraper.assemble.largest import largest
+from scraper import dicom
 from scraper.core.edge import reading_instance
 from scraper.core.errors import (
     AsksToWait,
@@ -43,6 +42,7 @@ from scraper.core.model import (
     ZipMember,
 )
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
+from scraper.dicom.largest import largest
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
 from scraper.session.resume import Resumable
@@ -244,7 +244,7 @@ class Fetcher:
                     await self._download(
                         Request(source.fallback, headers=source.headers, sign=source.sign), into
                     )
-                await asyncio.to_thread(assemble.admit, into)
+                await asyncio.to_thread(dicom.admit, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -259,10 +259,10 @@ class Fetcher:
                     raise SessionLapsed(host=urlsplit(source.url).hostname) from None
                 finally:
                     packed.unlink(missing_ok=True)
-                await asyncio.to_thread(assemble.admit, into)
+                await asyncio.to_thread(dicom.admit, into)
             case Captured(path=path):
                 await asyncio.to_thread(shutil.copyfile, path, into)
-                await asyncio.to_thread(assemble.admit, into)
+                await asyncio.to_thread(dicom.admit, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
             case Asked() as source:
@@ -280,7 +280,7 @@ class Fetcher:
         else:
             await asyncio.to_thread(into.write_bytes, answer)
         self._on_bytes(into.stat().st_size)
-        await asyncio.to_thread(assemble.admit, into)
+        await asyncio.to_thread(dicom.admit, into)
         return Fetched(source.origin)
 
     @cached_property
@@ -319,7 +319,7 @@ class Fetcher:
         return PixelParts(tags, tuple([(await self._bytes(request, limit)).body for request in frames]))
 
     async def _rebuild(self, parts: PixelParts, into: Path) -> Fetched:
-        rebuilt = await asyncio.to_thread(assemble.rebuild, parts)
+        rebuilt = await asyncio.to_thread(dicom.rebuild, parts)
         await asyncio.to_thread(into.write_bytes, rebuilt.data)
         return Fetched(Origin.REBUILT, rebuilt.problems)
 

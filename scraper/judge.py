@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scraper import assemble, earlier, verify
+from scraper import dicom, earlier, verify
 from scraper.collect import Collected
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.evidence import Evidence
@@ -137,7 +137,7 @@ def _assembled(
     layout: dict[str, Sequence[Saved]] = {}
     for uid in _in_order(by_series, announced):
         files = by_series.get(uid, [])
-        ordered = [files[place] for place in assemble.order([one.header for one in files])]
+        ordered = [files[place] for place in dicom.order([one.header for one in files])]
         own = tuple(one for one in problems if one.series_instance_uid == uid)
         row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
         if row.evidence is None:

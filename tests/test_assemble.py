@@ -16,9 +16,9 @@ from PIL import Image
 from pydicom.encaps import generate_frames
 
 from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
-from scraper.assemble import admit, check_frame, header, order, rebuild, settle
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, PixelParts
+from scraper.dicom import admit, check_frame, header, order, rebuild, settle
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")

@@ -13,9 +13,9 @@ import pytest
 from pydicom.encaps import generate_frames
 
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, chest_ct
-from scraper.assemble import order, rebuild, settle
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Origin, PixelParts
+from scraper.dicom import order, rebuild, settle
 from scraper.verify import instance
 from scraper.verify.geometry import Plane, stacks
 

@@ -16,7 +16,7 @@ import pytest
 from pydicom.pixels import get_encoder
 
 from fixtures.dicom import chest_ct
-from scraper.assemble import encode
+from scraper.dicom import encode
 from scraper.protocols import codestream
 from scraper.redact import Bodies, Names, Texts, headers
 

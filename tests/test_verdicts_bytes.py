@@ -21,9 +21,9 @@ from fixtures.dicom import JPEG_2000, JPEG_LS, NATIVE, SyntheticInstance, Synthe
 from fixtures.sites.neusoft.site import NeusoftSite
 from fixtures.world import World
 from providers.neusoft import Neusoft
-from scraper.assemble import charset, disguised, rebuild, settle
-from scraper.assemble.directory import read_directory
 from scraper.core.model import Origin, PixelParts, Result, Status
+from scraper.dicom import charset, disguised, rebuild, settle
+from scraper.dicom.directory import read_directory
 from scraper.export import Target, export
 from scraper.export.pictures import frames
 from scraper.protocols import zip_archive
@@ -535,7 +535,7 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
 
 
 def test_verdicts_c28_the_codec_process_outlives_what_it_dies_of():
-    from scraper.assemble.codec_process import CodecProcess
+    from scraper.dicom.codec_process import CodecProcess
 
     process = CodecProcess()
     try:

@@ -246,7 +246,7 @@ TOLD_ONLY = {
 
 @needs_shared
 def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
-    from scraper.assemble import walk
+    from scraper.dicom import structure
     from scraper.verify.frames import decode, describe
 
     for name in ("small-singles/MR_small_RLE.dcm", "sc-rgb/SC_rgb_rle_16bit.dcm", "sc-rgb/SC_rgb_rle.dcm"):
@@ -255,7 +255,7 @@ def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
         assert np.array_equal(
             decode(frame, None, describe(ds)).squeeze(), ds.pixel_array.view(f"u{ds.BitsAllocated // 8}")
         )
-        assert walk.part10((SHARED / name).read_bytes()).fault is None
+        assert structure.part10((SHARED / name).read_bytes()).fault is None
     ds = pydicom.dcmread(SHARED / "small-singles/MR_small_RLE.dcm")
     ds.PixelData = encapsulate(
         [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scraper import assemble
+from scraper import dicom
 from scraper.capture.catch import SENT, asked_by
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Record
@@ -99,7 +99,7 @@ class Asker:
         """
         path = await self._object(asked)
         try:
-            return await asyncio.to_thread(assemble.header, path)
+            return await asyncio.to_thread(dicom.header, path)
         finally:
             path.unlink(missing_ok=True)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from scraper import assemble
-from scraper.assemble.directory import ListedFile, directory_rows
+from scraper import dicom
 from scraper.core.errors import CorruptInstance
+from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.protocols.zip_archive import Member
 from scraper.verify import listing
 
@@ -26,5 +26,5 @@ def absent_files(members: Sequence[Member]) -> list[str]:
     for member in members:
         if member.path is not None:
             with suppress(CorruptInstance, OSError):
-                there.add(assemble.header(member.path).sop_instance_uid)
+                there.add(dicom.header(member.path).sop_instance_uid)
     return [path for path, record in missing if record.sop_instance_uid not in there]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 
-from scraper.assemble import values
+from scraper.dicom import values
 
 MAX_DEPTH: Final = 20
 MAX_CONTEXTS: Final = 50_000

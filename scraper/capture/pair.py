@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scraper import assemble
+from scraper import dicom
 from scraper.capture import naming, notation, tie
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_json, whole
@@ -206,7 +206,7 @@ def _pixels(tags: Mapping[str, Any], data: bytes) -> bytes | None:
     """The frame behind a header of at most 64 bytes; None where what comes is not what the tags say."""
     for at in _places(tags, data):
         try:
-            assemble.check_frame(tags, data[at])
+            dicom.check_frame(tags, data[at])
         except CorruptInstance:
             continue
         return data[at]

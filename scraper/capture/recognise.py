@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from scraper import assemble
+from scraper import dicom
 from scraper.capture import notation
 from scraper.capture.disc import absent_files
 from scraper.core.errors import CorruptInstance
@@ -145,7 +145,7 @@ class Recogniser:
         """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
         path = self._copy(body if end is None else _whole(body)[:end], skip)
         try:
-            header = assemble.settle(path)
+            header = dicom.settle(path)
         except CorruptInstance as err:
             if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
                 yield Cut(path, skip)

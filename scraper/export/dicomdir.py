@@ -20,10 +20,10 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 
-from scraper.assemble.part10 import MEDIA_DIRECTORY, PYDICOM_ERRORS, file_meta, quiet
-from scraper.assemble.walk import EXPLICIT_LITTLE
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom.part10 import MEDIA_DIRECTORY, PYDICOM_ERRORS, file_meta, quiet
+from scraper.dicom.structure import EXPLICIT_LITTLE
 from scraper.export.gather import LeftOut, Listed, problems_of
 from scraper.export.records import Described, Record, described, made_up_uid, of_file
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scraper import assemble
+from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
 from scraper.protocols.sniff import HEAD, Kind, sniff
@@ -84,11 +84,11 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
     with candidate.path.open("rb") as file:
         is_part10 = sniff(file.read(HEAD)) is Kind.PART10
     if is_part10:
-        return candidate.path, assemble.anonymous_header(candidate.path)
+        return candidate.path, dicom.anonymous_header(candidate.path)
     scratch.mkdir(exist_ok=True)
     copy = scratch / f"{number:06}.dcm"
     shutil.copyfile(candidate.path, copy)
-    return copy, assemble.settle(copy)
+    return copy, dicom.settle(copy)
 
 
 def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
@@ -123,7 +123,7 @@ def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[List
     taken: set[str] = set()
     for members in sorted(series, key=lambda each: (each[0][1].study_date, each[0][1].series_number or 0)):
         folder = _folder(members[0][1], taken)
-        for index, place in enumerate(assemble.order([header for _, header, _ in members]), start=1):
+        for index, place in enumerate(dicom.order([header for _, header, _ in members]), start=1):
             path, header, name = members[place]
             listed.append(Listed(path, header, folder, index, name))
     return listed

@@ -18,12 +18,12 @@ from dicomanonymizer import simpledicomanonymizer as profile  # type: ignore[imp
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from scraper import assemble
-from scraper.assemble import charset, walk
-from scraper.assemble.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
-from scraper.assemble.reading import read_file
+from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom import charset, structure
+from scraper.dicom.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.dicom.reading import read_file
 from scraper.export.gather import Listed
 
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
@@ -100,8 +100,8 @@ def _words(path: Path) -> set[bytes]:
     Out of the bytes, since pydicom parts GBK at a second byte 0x5C, and would look for half a name.
     """
     found: set[bytes] = set()
-    with walk.mapped(path) as data:
-        layout = walk.layout_of(data)
+    with structure.mapped(path) as data:
+        layout = structure.layout_of(data)
         declared = declared_charset(layout)
         values = [layout.value(tag) for tag in _TELLING]
         layout.data = b""  # the map is about to be closed
@@ -149,7 +149,7 @@ def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], 
         if shown == "YES" or (shown != "NO" and one.header.modality in _MAY_SHOW_NAMES):
             burnt.append(one.name)
         name = series.setdefault(one.series, f"{len(series) + 1:03}")
-        kept.append(replace(one, path=path, header=assemble.header(path), series=name))
+        kept.append(replace(one, path=path, header=dicom.header(path), series=name))
     told = (
         ("reports-left-out", free_text, False),
         ("identity-not-removed", refused, True),

@@ -6,8 +6,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from scraper.assemble.walk import NATIVE
 from scraper.core.model import Problem
+from scraper.dicom.structure import NATIVE
 from scraper.export.gather import Listed
 
 

@@ -21,11 +21,11 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
 from pydicom.pixels.utils import iter_pixels
 
-from scraper.assemble.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
-from scraper.assemble.reading import read_file
-from scraper.assemble.walk import PIXEL_TAGS
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
+from scraper.dicom.reading import read_file
+from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
 from scraper.protocols.jpeg_scans import with_whole_selection

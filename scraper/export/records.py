@@ -19,8 +19,8 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
-from scraper.assemble import charset, walk
-from scraper.assemble.part10 import dataset, declared_charset, plain, raw_texts, sequence
+from scraper.dicom import charset, structure
+from scraper.dicom.part10 import dataset, declared_charset, plain, raw_texts, sequence
 from scraper.verify import is_image
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
@@ -131,8 +131,8 @@ def described(path: Path) -> Described:
     Raises:
         CorruptInstance: it can't be read. OSError: the disk.
     """
-    with walk.mapped(path) as data:
-        layout = walk.part10(data)
+    with structure.mapped(path) as data:
+        layout = structure.part10(data)
         try:
             ds = dataset(layout, list(_WANTED))
             declared = declared_charset(layout)
@@ -143,7 +143,7 @@ def described(path: Path) -> Described:
                 if tag in layout.elements and dictionary_VR(tag) in ("PN", "LO", "SH", "ST"):
                     text = charset.decode(layout.value(tag), declared, guessed).strip("\0 ")
                     texts[keyword] = text.partition("\\")[0] if dictionary_VR(tag) != "ST" else text
-            has_pixels = any(tag in layout.elements for tag in walk.PIXEL_TAGS)
+            has_pixels = any(tag in layout.elements for tag in structure.PIXEL_TAGS)
             sop_class = plain(ds, "SOPClassUID") or layout.meta_text(0x0002)
             return Described(
                 kind_of(sop_class, has_pixels=has_pixels),

@@ -13,9 +13,9 @@ import zipfile
 import zlib
 from typing import Any, Final
 
-from scraper.assemble import disguised, stream
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import decode_text
+from scraper.dicom import disguised, stream
 from scraper.protocols import multipart
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.redact.markup import scripts_in

@@ -404,9 +404,9 @@ class Session:
         """
         path = self.traffic.spooled(exchange)
         try:
-            from scraper import assemble  # pydicom takes its time to load
+            from scraper import dicom  # pydicom takes its time to load
 
-            return Captured(path), assemble.header(path)
+            return Captured(path), dicom.header(path)
         except CorruptInstance:
             return Captured(path), None
 

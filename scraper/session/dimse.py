@@ -15,8 +15,6 @@ import pynetdicom
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 
-from scraper.assemble.charset import UTF8, decode, suspect
-from scraper.assemble.part10 import quiet
 from scraper.core.errors import (
     CloudfilmError,
     NotRegistered,
@@ -25,6 +23,8 @@ from scraper.core.errors import (
     SiteUnreachable,
     UnknownCalledTitle,
 )
+from scraper.dicom.charset import UTF8, decode, suspect
+from scraper.dicom.part10 import quiet
 from scraper.session.dimse_listener import PortTaken, listening
 from scraper.session.dimse_status import (
     CANCELLED,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from scraper.assemble.part10 import file_meta
 from scraper.core.errors import CloudfilmError, DiskFull, NotWritable
+from scraper.dicom.part10 import file_meta
 
 if TYPE_CHECKING:
     from pynetdicom import evt

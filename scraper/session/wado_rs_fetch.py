@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from scraper import assemble
-from scraper.assemble.largest import largest
+from scraper import dicom
 from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -24,6 +23,7 @@ from scraper.core.errors import (
 )
 from scraper.core.model import PixelParts, Request, WadoRs
 from scraper.core.settings import MOST_INSTANCE_BYTES
+from scraper.dicom.largest import largest
 from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
 from scraper.session.response import Response
@@ -126,7 +126,7 @@ class WadoRsFetch:
                     if response.status != wado_rs.PARTIAL:  # which says itself that parts are missing
                         raise
                     return err
-                await asyncio.to_thread(assemble.admit, into)
+                await asyncio.to_thread(dicom.admit, into)
                 self._gives_files = True
                 return None
         finally:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from scraper.assemble import walk
-from scraper.assemble.part10 import first, integer, plain
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom import structure
+from scraper.dicom.part10 import first, integer, plain
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
 from scraper.protocols.jpeg_scans import with_whole_selection
@@ -120,7 +120,7 @@ def _is_constant(samples: NDArray[np.generic]) -> bool:
     return bool((flat == flat[0]).all())
 
 
-def _native(layout: walk.Layout, element: walk.Element, said: Description, found: Pixels) -> None:
+def _native(layout: structure.Layout, element: structure.Element, said: Description, found: Pixels) -> None:
     """Native pixels: the length is all there is to check, and whether a frame is constant (PS3.5 8.1.1)."""
     wanted = -(-said.frame_bits * said.frames // 8)
     have = element.length
@@ -155,7 +155,7 @@ def _native(layout: walk.Layout, element: walk.Element, said: Description, found
         found.checked += 1
 
 
-def _fragments_by_frame(layout: walk.Layout, frames: int) -> list[list[tuple[int, int]]] | None:
+def _fragments_by_frame(layout: structure.Layout, frames: int) -> list[list[tuple[int, int]]] | None:
     """Fragments of each frame: by the offset table, one by one, or by where codestreams start (PS3.5 A.4).
 
     None where neither fits.
@@ -284,9 +284,9 @@ def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray
     return np.asarray(openjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
 
 
-def _encapsulated(layout: walk.Layout, said: Description, found: Pixels) -> None:
+def _encapsulated(layout: structure.Layout, said: Description, found: Pixels) -> None:
     transfer_syntax = layout.transfer_syntax_uid
-    if transfer_syntax in walk.NATIVE:
+    if transfer_syntax in structure.NATIVE:
         found.add("transfer-syntax-disagrees", said=transfer_syntax, real="encapsulated")
     elif transfer_syntax not in DECODABLE:
         found.add("no-decoder", fatal=False, syntax=transfer_syntax)
@@ -305,7 +305,7 @@ def _encapsulated(layout: walk.Layout, said: Description, found: Pixels) -> None
             break
 
 
-def _joined(layout: walk.Layout, frames: list[list[tuple[int, int]]]) -> Iterator[bytes]:
+def _joined(layout: structure.Layout, frames: list[list[tuple[int, int]]]) -> Iterator[bytes]:
     for fragments in frames:
         yield b"".join(bytes(layout.data[at : at + length]) for at, length in fragments)
 
@@ -363,10 +363,10 @@ def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
     return _is_constant(samples)
 
 
-def check(layout: walk.Layout, ds: Dataset) -> Pixels:
+def check(layout: structure.Layout, ds: Dataset) -> Pixels:
     """Everything that can be said of the pixels; a data set without any says nothing."""
     found = Pixels()
-    element = next((layout.elements[tag] for tag in walk.PIXEL_TAGS if tag in layout.elements), None)
+    element = next((layout.elements[tag] for tag in structure.PIXEL_TAGS if tag in layout.elements), None)
     if element is None:
         return found
     said = describe(ds)
@@ -376,11 +376,11 @@ def check(layout: walk.Layout, ds: Dataset) -> Pixels:
     high = integer(ds, "HighBit")
     if said.stored > said.allocated or (high is not None and high != said.stored - 1):
         found.add("bits-disagree", fatal=said.stored > said.allocated)
-    if layout.fault is walk.Fault.TRUNCATED and layout.fragments is None:
+    if layout.fault is structure.Fault.TRUNCATED and layout.fragments is None:
         return found  # named already, as a truncated file
     if layout.fragments is not None:
         _encapsulated(layout, said, found)
-    elif layout.transfer_syntax_uid and layout.transfer_syntax_uid not in walk.NATIVE:
+    elif layout.transfer_syntax_uid and layout.transfer_syntax_uid not in structure.NATIVE:
         found.add("transfer-syntax-disagrees", said=layout.transfer_syntax_uid, real="native")
     else:
         _native(layout, element, said, found)

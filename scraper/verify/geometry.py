@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scraper.assemble.order import SAME_PLACE_MM, normal, orientation_groups
+from scraper.dicom.order import SAME_PLACE_MM, normal, orientation_groups
 
 _UNEVEN: Final = 0.1  # share of the usual step by which one may differ: positions are rounded, tables settle
 _UNEVEN_MM: Final = 0.06

@@ -13,8 +13,10 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from scraper.assemble import charset, walk
-from scraper.assemble.part10 import (
+from scraper.core.errors import CorruptInstance
+from scraper.core.model import Header, Origin, Problem
+from scraper.dicom import charset, structure
+from scraper.dicom.part10 import (
     MEDIA_DIRECTORY,
     dataset,
     declared_charset,
@@ -27,8 +29,6 @@ from scraper.assemble.part10 import (
     quiet,
     raw_texts,
 )
-from scraper.core.errors import CorruptInstance
-from scraper.core.model import Header, Origin, Problem
 from scraper.verify import frames, objects
 
 Vector = tuple[float, ...]
@@ -78,14 +78,14 @@ class Checked:
         return (self.header.sop_instance_uid if self.header else "") or self.path.name
 
 
-def _digest(data: walk.Buffer) -> str:
+def _digest(data: structure.Buffer) -> str:
     digest = hashlib.sha256()
     for at in range(0, len(data), _CHUNK):
         digest.update(data[at : at + _CHUNK])
     return digest.hexdigest()
 
 
-def _identity(header: Header, layout: walk.Layout) -> list[Problem]:
+def _identity(header: Header, layout: structure.Layout) -> list[Problem]:
     """UIDs there, well formed, and the same in file meta and data set (PS3.10 7.1, PS3.5 9.1, PS3.3 C.12.1)."""
     found = []
     missing = [words for words, name in _IDENTITY if not getattr(header, name)]
@@ -155,7 +155,7 @@ def _spacing(ds: Dataset) -> Vector | None:
     return numbers(ds, "PixelSpacing", 2) or numbers(ds, "ImagerPixelSpacing", 2)
 
 
-def _facts(ds: Dataset, layout: walk.Layout) -> Facts:
+def _facts(ds: Dataset, layout: structure.Layout) -> Facts:
     image_type = ds.get("ImageType", None) or ()
     kinds = (image_type,) if isinstance(image_type, str) else tuple(str(part) for part in image_type)
     planes = frame_planes(ds) if "PerFrameFunctionalGroupsSequence" in ds else []
@@ -165,18 +165,18 @@ def _facts(ds: Dataset, layout: walk.Layout) -> Facts:
         frame_of_reference_uid=plain(ds, "FrameOfReferenceUID"),
         planes=tuple(planes),
         references=objects.references(ds),
-        has_pixels=any(tag in layout.elements for tag in walk.PIXEL_TAGS),
+        has_pixels=any(tag in layout.elements for tag in structure.PIXEL_TAGS),
     )
 
 
-def _check(layout: walk.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
+def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
     """Everything about one layout.
 
     Raises:
         CorruptInstance: unreadable.
     """
     problems = []
-    if layout.fault is walk.Fault.TRUNCATED:
+    if layout.fault is structure.Fault.TRUNCATED:
         problems.append(Problem("truncated"))
     if layout.is_unterminated and layout.fault is None:
         problems.append(Problem("pixels-unterminated", fatal=False))
@@ -225,13 +225,13 @@ def instance(path: Path, origin: Origin) -> Checked:
 
 
 def _instance(path: Path, origin: Origin) -> Checked:
-    with walk.mapped(path) as data:
+    with structure.mapped(path) as data:
         size, digest = len(data), _digest(data)
         header: Header | None = None
         facts = Facts()
-        layout: walk.Layout | None = None
+        layout: structure.Layout | None = None
         try:
-            layout = walk.layout_of(data)
+            layout = structure.layout_of(data)
             if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
                 raise CorruptInstance(what="a DICOMDIR")
             header, facts, problems = _check(layout, origin)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from scraper.assemble.directory import ListedFile
 from scraper.core.model import Problem
+from scraper.dicom.directory import ListedFile
 from scraper.verify.instance import Checked
 
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from scraper.assemble import walk
-from scraper.assemble.part10 import plain, sequence
+from scraper.dicom import structure
+from scraper.dicom.part10 import plain, sequence
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 
@@ -42,7 +42,7 @@ def is_image(sop_class_uid: str) -> bool:
     return sop_class_uid in _IMAGES
 
 
-def lacking(sop_class_uid: str, ds: Dataset, layout: walk.Layout) -> tuple[str, str] | None:
+def lacking(sop_class_uid: str, ds: Dataset, layout: structure.Layout) -> tuple[str, str] | None:
     """(kind of object, what it lacks); None where it holds what it must, or nothing is known of its kind."""
     for root, keywords, kind in _REQUIRED:
         if sop_class_uid == root or (root.endswith(".") and sop_class_uid.startswith(root)):
@@ -56,7 +56,7 @@ def lacking(sop_class_uid: str, ds: Dataset, layout: walk.Layout) -> tuple[str, 
             ):
                 absent = ["ContentSequence"]
             return (kind, ", ".join(absent)) if absent else None
-    if is_image(sop_class_uid) and not any(tag in layout.elements for tag in walk.PIXEL_TAGS):
+    if is_image(sop_class_uid) and not any(tag in layout.elements for tag in structure.PIXEL_TAGS):
         return ("image", "PixelData")
     return None
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from fixtures.dicom import chest_ct
 from scraper import picture
-from scraper.assemble import walk
 from scraper.core.errors import CloudfilmError, CorruptInstance
+from scraper.dicom import structure
 from scraper.protocols import zip_archive
 from tests.security.pump import processor_time
 
@@ -86,7 +86,7 @@ def test_hostile_9_a_deflated_data_set_is_bounded():
     packing = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = b"".join(packing.compress(bytes(MB)) for _ in range(600)) + packing.flush()
     with processor_time(10.0), pytest.raises(CorruptInstance):
-        walk.inflate(bomb)
+        structure.inflate(bomb)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "TIFF"])

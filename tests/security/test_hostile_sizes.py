@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from scraper.assemble import largest as sizes
-from scraper.assemble.largest import largest
 from scraper.core.errors import SiteChanged
 from scraper.core.model import Instance, Request, TagsAndPixels, WadoRs, WadoUri
+from scraper.dicom import largest as sizes
+from scraper.dicom.largest import largest
 from scraper.fetch import Fetcher
 from scraper.session import http as client
 from tests.security.test_hostile_addresses import server

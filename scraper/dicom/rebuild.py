@@ -19,11 +19,11 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
-from scraper.assemble import charset, describe, pixels, values, walk
-from scraper.assemble.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
-from scraper.assemble.pixels import Frame, Shape
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import PixelParts, Problem, Tags, TagValue
+from scraper.dicom import charset, pixel_module, pixels, structure, values
+from scraper.dicom.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
+from scraper.dicom.pixels import Frame, Shape
 from scraper.protocols import codestream
 from scraper.protocols.sniff import VRS, Kind
 
@@ -201,11 +201,13 @@ def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
 
 
 def _pixel_data(ds: Dataset, frames: list[Frame], transfer_syntax: str) -> DataElement:
-    if transfer_syntax == walk.EXPLICIT_LITTLE:
+    if transfer_syntax == structure.EXPLICIT_LITTLE:
         samples = b"".join(pixels.png_samples(frame) if frame.stream else frame.data for frame in frames)
         vr = "OW" if ds.BitsAllocated > 8 else "OB"
-        return DataElement(walk.PIXEL_DATA, vr, samples + b"\0" * (len(samples) % 2))
-    element = DataElement(walk.PIXEL_DATA, "OB", encapsulate([frame.data for frame in frames], has_bot=True))
+        return DataElement(structure.PIXEL_DATA, vr, samples + b"\0" * (len(samples) % 2))
+    element = DataElement(
+        structure.PIXEL_DATA, "OB", encapsulate([frame.data for frame in frames], has_bot=True)
+    )
     element.is_undefined_length = True
     return element
 
@@ -258,7 +260,7 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     count = _count(tags, "NumberOfFrames") or 1
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
-    if transfer_syntax == codestream.J2K_LOSSLESS and describe.said_syntax(tags) == codestream.J2K:
+    if transfer_syntax == codestream.J2K_LOSSLESS and pixel_module.said_syntax(tags) == codestream.J2K:
         # a reversible stream may have been cut to a rate: the weaker claim stands
         transfer_syntax = codestream.J2K
     sign = values.lookup(tags, "PixelRepresentation")
@@ -266,8 +268,8 @@ def rebuild(parts: PixelParts) -> Rebuilt:
     ds = _fill(
         tags, notes, 0, signed=str(sign[0] if isinstance(sign, list) and sign else sign).strip() == "1"
     )
-    describe.pixel_module(ds, tags, shape, frames[0])
-    loss = describe.loss(ds, tags, frames)
+    pixel_module.pixel_module(ds, tags, shape, frames[0])
+    loss = pixel_module.loss(ds, tags, frames)
     _set_charset(ds)
     problems = _problems(ds, notes, frames)
     if loss is not None:

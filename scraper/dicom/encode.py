@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 from pydicom.pixels.encoders.base import get_encoder
 
-from scraper.assemble import codec_process
-from scraper.assemble.part10 import PYDICOM_ERRORS, quiet
+from scraper.dicom import codec_process
+from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
 from scraper.protocols.codestream import (
     J2K,
     J2K_LOSSLESS,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from scraper.assemble import values
 from scraper.core.model import Tags
+from scraper.dicom import values
 
 TIMES: Final = (
     4  # a site may say fewer bits than it sends, or send text for bytes; codestreams are smaller than samples

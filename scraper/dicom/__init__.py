@@ -1,9 +1,9 @@
 """Payloads → Part 10 files: settle what a site served, rebuild what it serves apart, put instances in order."""
 
-from scraper.assemble.disguise import disguised, stream
-from scraper.assemble.order import order
-from scraper.assemble.part10 import admit, anonymous_header, header, settle
-from scraper.assemble.rebuild import Rebuilt, check_frame, rebuild
+from scraper.dicom.order import order
+from scraper.dicom.part10 import admit, anonymous_header, header, settle
+from scraper.dicom.pseudonymise import disguised, stream
+from scraper.dicom.rebuild import Rebuilt, check_frame, rebuild
 
 __all__ = [
     "Rebuilt",

@@ -11,10 +11,10 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from scraper.assemble import values, walk
-from scraper.assemble.part10 import integer, plain
-from scraper.assemble.pixels import Frame, Shape
 from scraper.core.model import Problem, Tags
+from scraper.dicom import structure, values
+from scraper.dicom.part10 import integer, plain
+from scraper.dicom.pixels import Frame, Shape
 from scraper.protocols import codestream
 from scraper.protocols.sniff import Kind
 
@@ -25,7 +25,7 @@ _LOSSY_METHOD: Final = {
     Kind.JP2: "ISO_15444_1",
 }
 _LOSSLESS_SYNTAXES: Final = frozenset({
-    *walk.NATIVE, codestream.RLE_LOSSLESS, codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1, codestream.JPEG_LS,
+    *structure.NATIVE, codestream.RLE_LOSSLESS, codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1, codestream.JPEG_LS,
     codestream.J2K_LOSSLESS, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL,
 })  # fmt: skip
 

@@ -11,8 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from scraper.assemble import codec_process, walk
 from scraper.core.errors import CorruptInstance
+from scraper.dicom import codec_process, structure
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
 from scraper.protocols.sniff import NAMES, Kind, sniff
@@ -192,7 +192,7 @@ def syntax(frames: list[Frame]) -> str:
         for frame in frames
     }
     if found <= {""}:
-        return walk.EXPLICIT_LITTLE
+        return structure.EXPLICIT_LITTLE
     for general, special in (
         (codestream.J2K, {codestream.J2K, codestream.J2K_LOSSLESS}),
         (codestream.HTJ2K, {codestream.HTJ2K, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL}),

@@ -9,8 +9,8 @@ from typing import Final
 import pydicom
 from pydicom.dataset import FileDataset
 
-from scraper.assemble import walk
 from scraper.core.errors import CorruptInstance
+from scraper.dicom import structure
 
 _CLOSING: Final = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, little endian (PS3.5 A.4)
 
@@ -21,18 +21,18 @@ def read_file(path: Path) -> FileDataset:
     Raises:
         CorruptInstance, PYDICOM_ERRORS: it can't be read.
     """
-    with walk.mapped(path) as data:
-        layout = walk.part10(data)
+    with structure.mapped(path) as data:
+        layout = structure.part10(data)
         is_unterminated, end = layout.is_unterminated and layout.fault is None, _end_of_fragments(layout)
-        has_pixels = any(tag in layout.elements for tag in walk.PIXEL_TAGS)
+        has_pixels = any(tag in layout.elements for tag in structure.PIXEL_TAGS)
         layout.data = b""  # the map is about to be closed
         ds = pydicom.dcmread(io.BytesIO(bytes(data[:end]) + _CLOSING) if is_unterminated else path)
-    if has_pixels and not any(tag in ds for tag in walk.PIXEL_TAGS):
+    if has_pixels and not any(tag in ds for tag in structure.PIXEL_TAGS):
         raise CorruptInstance(what="a DICOM file that is cut off")  # pydicom leaves them out without a word
     return ds
 
 
-def _end_of_fragments(layout: walk.Layout) -> int:
+def _end_of_fragments(layout: structure.Layout) -> int:
     fragments = layout.fragments or []
     return sum(fragments[-1]) if fragments else layout.end
 
@@ -40,8 +40,8 @@ def _end_of_fragments(layout: walk.Layout) -> int:
 def names_itself(path: Path) -> bool:
     """Whether bytes that are no whole object say of what class they are: a damaged object, and not some other file."""
     try:
-        with walk.mapped(path) as data:
-            layout = walk.layout_of(data)
+        with structure.mapped(path) as data:
+            layout = structure.layout_of(data)
             said = layout.text(0x00080016)
             layout.data = b""
     except CorruptInstance:

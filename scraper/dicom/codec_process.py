@@ -17,9 +17,7 @@ from typing import IO, Any, Final
 
 PATIENCE_S: Final = 60.0  # for one picture; the largest take seconds
 _HOME: Final = str(Path(__file__).parents[2])
-_START: Final = (
-    "import sys; sys.path[:0] = {path!r}; from scraper.assemble.codec_process import serve; serve()"
-)
+_START: Final = "import sys; sys.path[:0] = {path!r}; from scraper.dicom.codec_process import serve; serve()"
 
 
 class CodecProcess:
@@ -103,8 +101,8 @@ def serve() -> None:
     import signal
     import warnings
 
-    from scraper.assemble.encode import encode_samples
-    from scraper.assemble.pixels_png import read_samples
+    from scraper.dicom.encode import encode_samples
+    from scraper.dicom.pixels_png import read_samples
 
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # C libraries print where they like

@@ -26,9 +26,9 @@ from pydicom.filebase import DicomIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
 
-from scraper.assemble import charset, walk
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.dicom import charset, structure
 from scraper.protocols import codestream
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
@@ -68,25 +68,25 @@ _HEADER_TAGS: Final[list[int | str | tuple[int, int]]] = [
 ]  # fmt: skip
 
 
-def describe_fault(fault: walk.Fault) -> str:
+def describe_fault(fault: structure.Fault) -> str:
     """A fault of structure in words, for ``CorruptInstance(what=…)``."""
     return {
-        walk.Fault.TRUNCATED: "a DICOM file that is cut off",
-        walk.Fault.NESTING: "a DICOM file nested too deep to read",
-        walk.Fault.BROKEN: "a DICOM file with a broken structure",
-        walk.Fault.DEFLATE: "a deflated DICOM file that can't be inflated",
+        structure.Fault.TRUNCATED: "a DICOM file that is cut off",
+        structure.Fault.NESTING: "a DICOM file nested too deep to read",
+        structure.Fault.BROKEN: "a DICOM file with a broken structure",
+        structure.Fault.DEFLATE: "a deflated DICOM file that can't be inflated",
     }[fault]
 
 
-def dataset(layout: walk.Layout, tags: list[int | str | tuple[int, int]] | None = None) -> Dataset:
+def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | None = None) -> Dataset:
     """The values, without pixels, of a layout whose structure is sound (or was cut off: then what stands before the cut).
 
     Raises:
         CorruptInstance: pydicom can't read them.
     """
-    if layout.fault in {walk.Fault.NESTING, walk.Fault.BROKEN, walk.Fault.DEFLATE}:
+    if layout.fault in {structure.Fault.NESTING, structure.Fault.BROKEN, structure.Fault.DEFLATE}:
         raise CorruptInstance(what=describe_fault(layout.fault))
-    stops = [element.offset for tag, element in layout.elements.items() if tag in walk.PIXEL_TAGS]
+    stops = [element.offset for tag, element in layout.elements.items() if tag in structure.PIXEL_TAGS]
     end = min(stops) - (8 if layout.implicit else 12) if stops else layout.end
     start = layout.start
     view = io.BytesIO(bytes(layout.data[start : max(start, end)]))
@@ -103,7 +103,7 @@ def _tags(tags: list[int | str | tuple[int, int]] | None) -> list[Any] | None:
     return None if tags is None else [pydicom.tag.Tag(tag) for tag in tags]
 
 
-def raw_texts(layout: walk.Layout, ds: Dataset) -> list[bytes]:
+def raw_texts(layout: structure.Layout, ds: Dataset) -> list[bytes]:
     """The undecoded text values of the top level."""
     found = []
     for tag in layout.elements:
@@ -121,7 +121,7 @@ def dictionary_vr(tag: int) -> str:
         return ""
 
 
-def declared_charset(layout: walk.Layout) -> list[str]:
+def declared_charset(layout: structure.Layout) -> list[str]:
     """Specific Character Set, value by value."""
     text = layout.text(0x00080005)
     return [part.strip() for part in text.split("\\")] if text else []
@@ -210,7 +210,7 @@ def _order(ds: Dataset) -> tuple[float, ...]:
     return (*ordered, _clock(plain(ds, "AcquisitionTime")))
 
 
-def header_of(layout: walk.Layout, ds: Dataset, guessed: str = "") -> Header:
+def header_of(layout: structure.Layout, ds: Dataset, guessed: str = "") -> Header:
     """The header from values already read; ``guessed`` is the character set that the bytes betray."""
     declared = declared_charset(layout)
 
@@ -251,8 +251,8 @@ def header(path: Path) -> Header:
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
-    with walk.mapped(path) as data:
-        return _identified(_said_by(walk.part10(data)))
+    with structure.mapped(path) as data:
+        return _identified(_said_by(structure.part10(data)))
 
 
 def anonymous_header(path: Path) -> Header:
@@ -261,8 +261,8 @@ def anonymous_header(path: Path) -> Header:
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
-    with walk.mapped(path) as data:
-        return _said_by(walk.part10(data))
+    with structure.mapped(path) as data:
+        return _said_by(structure.part10(data))
 
 
 def _identified(found: Header) -> Header:
@@ -271,7 +271,7 @@ def _identified(found: Header) -> Header:
     return found
 
 
-def _said_by(layout: walk.Layout) -> Header:
+def _said_by(layout: structure.Layout) -> Header:
     """The header of a walked file whose map is about to be closed: its layout lets go of it."""
     try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
@@ -286,7 +286,7 @@ def _said_by(layout: walk.Layout) -> Header:
         layout.data = b""
 
 
-def _bare_syntax(layout: walk.Layout) -> str:
+def _bare_syntax(layout: structure.Layout) -> str:
     """The Transfer Syntax of a bare data set: what its encoding shows, or what its first fragment is.
 
     Raises:
@@ -325,7 +325,7 @@ def _with_group_length(raw: bytes) -> bytes:
     return raw[:132] + struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(body)) + body
 
 
-def _missing_part(data: walk.Buffer, kind: Kind) -> bytes:
+def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
     """What has to stand before the bytes to make them a Part 10 file.
 
     Raises:
@@ -333,7 +333,7 @@ def _missing_part(data: walk.Buffer, kind: Kind) -> bytes:
     """
     if kind is Kind.META_FIRST:
         return b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM")
-    layout = walk.layout_of(data)
+    layout = structure.layout_of(data)
     if layout.fault is not None:
         raise CorruptInstance(what=describe_fault(layout.fault))
     ds = dataset(layout, _HEADER_TAGS)
@@ -381,7 +381,7 @@ def _complete(path: Path) -> None:
     Raises:
         CorruptInstance: neither of the two.
     """
-    with walk.mapped(path) as data:
+    with structure.mapped(path) as data:
         kind = sniff(bytes(data[:HEAD]))
         if kind is Kind.PART10:
             return
@@ -399,14 +399,14 @@ def _complete(path: Path) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[walk.Layout]:
+def _whole(path: Path) -> Iterator[structure.Layout]:
     """The layout of a Part 10 file to its last byte.
 
     Raises:
         CorruptInstance: it is cut off or broken.
     """
-    with walk.mapped(path) as data:
-        layout = walk.part10(data)
+    with structure.mapped(path) as data:
+        layout = structure.part10(data)
         try:
             if layout.fault is not None:
                 raise CorruptInstance(what=describe_fault(layout.fault))

@@ -14,9 +14,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from scraper.assemble import charset, encode, walk
-from scraper.assemble.part10 import declared_charset, dictionary_vr
 from scraper.core.errors import CorruptInstance
+from scraper.dicom import charset, encode, structure
+from scraper.dicom.part10 import declared_charset, dictionary_vr
 from scraper.protocols import codestream
 
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
@@ -59,15 +59,15 @@ class _Leaf:
     length: int
 
 
-class _Leaves(walk.Walker):
+class _Leaves(structure.Walker):
     """Every element that holds a value, however deep, and every fragment of pixels."""
 
-    def __init__(self, layout: walk.Layout) -> None:
+    def __init__(self, layout: structure.Layout) -> None:
         super().__init__(layout)
         self.found: list[_Leaf] = []
         self.pieces: list[list[tuple[int, int]]] = []  # fragments of each encapsulated element
 
-    def element(self, level: walk.Level) -> None:
+    def element(self, level: structure.Level) -> None:
         group, number = self.tag_struct.unpack_from(self.data, self.pos)
         vr, start, length = self.value_at(level)
         tag = group << 16 | number
@@ -94,7 +94,7 @@ def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
     Raises:
         CorruptInstance: no DICOM object, or one that is cut off or broken.
     """
-    layout = walk.layout_of(data)
+    layout = structure.layout_of(data)
     if layout.fault is not None or layout.data is not data:
         raise CorruptInstance(what="a data set that can't be walked in place")
     out = bytearray(data)
@@ -107,14 +107,14 @@ def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
     guessed = charset.suspect(raw, declared)
     meta = (_Leaf(one.tag, one.vr, one.offset, one.length) for one in layout.meta.values())
     for leaf in (*meta, *leaves.found):
-        if leaf.tag not in walk.PIXEL_TAGS:
+        if leaf.tag not in structure.PIXEL_TAGS:
             value = data[leaf.offset : leaf.offset + leaf.length]
             out[leaf.offset : leaf.offset + leaf.length] = _replaced(leaf, value, names, declared, guessed)
     if not pixels:
         return bytes(out)
     drawn = _Pixels(layout, names, layout.text(0x00080018))
     for leaf in leaves.found:
-        if leaf.tag in walk.PIXEL_TAGS:
+        if leaf.tag in structure.PIXEL_TAGS:
             out[leaf.offset : leaf.offset + leaf.length] = drawn.native(leaf.length, leaf.tag)
     for fragments in leaves.pieces:
         for offset, piece in drawn.fragments(data, fragments):
@@ -178,7 +178,7 @@ def _fitted(shown: str, value: bytes, declared: list[str], guessed: str) -> byte
 class _Pixels:
     """Replaces pixels by others of the same size, depth and coding."""
 
-    def __init__(self, layout: walk.Layout, names: Replacer, salt: str) -> None:
+    def __init__(self, layout: structure.Layout, names: Replacer, salt: str) -> None:
         self._names = names
         self._salt = salt
         self._syntax = layout.transfer_syntax_uid
@@ -193,7 +193,7 @@ class _Pixels:
 
     def native(self, length: int, tag: int) -> bytes:
         """Raw samples."""
-        if tag != walk.PIXEL_DATA:  # floating point
+        if tag != structure.PIXEL_DATA:  # floating point
             return bytes(length)
         width = {8: 1, 16: 2, 32: 4}.get(self._bits)
         if width is None:

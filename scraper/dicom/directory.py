@@ -12,9 +12,9 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from scraper.assemble import charset, walk
-from scraper.assemble.part10 import dataset, integer, plain, quiet, sequence
 from scraper.core.errors import CorruptInstance
+from scraper.dicom import charset, structure
+from scraper.dicom.part10 import dataset, integer, plain, quiet, sequence
 
 MOST_RECORDS: Final = 500_000
 _NOT_IN_USE: Final = 0
@@ -39,8 +39,8 @@ def read_directory(path: Path) -> list[ListedFile]:
     Raises:
         CorruptInstance: no DICOMDIR that can be read.
     """
-    with walk.mapped(path) as data, quiet():
-        layout = walk.part10(data)
+    with structure.mapped(path) as data, quiet():
+        layout = structure.part10(data)
         start = layout.start
         try:
             ds = dataset(layout)
