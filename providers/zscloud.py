@@ -44,7 +44,7 @@ from scraper.contract import (
     whole,
     with_query,
 )
-from scraper.protocols import aes
+from scraper.protocols import ciphers
 
 # Generation 3, of the site's index script: in use 2026-03-06, last seen to work 2026-09.
 TOKEN_KEY = base64.b64decode("c57b1589172b85531c2dbad73c5e9056")  # 24 bytes: AES-192-GCM
@@ -351,14 +351,14 @@ def _refusal(link: ShareLink, answer: Answer) -> StudyGone:
 
 def _opened_token(sealed: str, link: ShareLink) -> str:
     try:
-        return aes.gcm_opened(aes.from_base64(sealed), TOKEN_KEY)
-    except aes.WrongKey as err:
+        return ciphers.gcm_opened(ciphers.from_base64(sealed), TOKEN_KEY)
+    except ciphers.WrongKey as err:
         raise SiteChanged(host=link.host, what=KEYS_CHANGED) from err
 
 
 def _opened_records(sealed: str, link: ShareLink) -> list[Record]:
     try:
-        text = aes.cbc_opened(aes.from_base64(sealed), RECORD_KEY, RECORD_IV)
-    except aes.WrongKey as err:
+        text = ciphers.cbc_opened(ciphers.from_base64(sealed), RECORD_KEY, RECORD_IV)
+    except ciphers.WrongKey as err:
         raise SiteChanged(host=link.host, what=KEYS_CHANGED) from err
     return envelope.nested(text, Records, link.url).records

@@ -23,7 +23,7 @@ from scraper.contract import (
     read,
     whole,
 )
-from scraper.protocols import aes
+from scraper.protocols import ciphers
 
 KEY, IV = b"561382DAD3AE48A89AC3003E15D75CC0", b"1234567890000000"  # AES-256-CBC; last seen to work 2026-03
 
@@ -86,7 +86,7 @@ class Studies(Reply):
 
 def sealed(text: str) -> str:
     """A text as the services want it: lower-case hexadecimal of its ciphertext."""
-    return aes.cbc_sealed(text, KEY, IV).hex()
+    return ciphers.cbc_sealed(text, KEY, IV).hex()
 
 
 def opened(text: object, host: str) -> str:
@@ -96,8 +96,8 @@ def opened(text: object, host: str) -> str:
         SiteChanged: it does not open with the key known.
     """
     try:
-        return aes.cbc_opened(aes.from_hex(str(text)), KEY, IV)
-    except aes.WrongKey as err:
+        return ciphers.cbc_opened(ciphers.from_hex(str(text)), KEY, IV)
+    except ciphers.WrongKey as err:
         raise SiteChanged(
             host=host, what="its key: what it seals no longer opens with that of 2026-03"
         ) from err
