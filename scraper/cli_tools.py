@@ -189,7 +189,8 @@ def _fetch_models(settings: Settings, run: Runs) -> None:
 
 async def _download(settings: Settings, url: str) -> bytes:
     from scraper.core.model import Request
-    from scraper.session import http, pace
+    from scraper.session.http import client as http
+    from scraper.session.http import pace
 
     async with http.opened(settings, pace.Pace(1, None)) as client:
         response = await client.send(Request(url))

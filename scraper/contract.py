@@ -81,7 +81,7 @@ from scraper.core.schema import (
 from scraper.core.shape import Shape
 from scraper.protocols import j2k_json
 from scraper.session import Cookie, Response, Session, encode_query, with_query
-from scraper.session.sockets import Socket
+from scraper.session.websocket import Socket
 
 WECHAT_PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 "

@@ -17,7 +17,7 @@ from scraper import __version__, qr
 from scraper.core.errors import BrowserNotInstalled
 from scraper.core.messages import say
 from scraper.core.settings import Language, Settings
-from scraper.session.installed import find_browser
+from scraper.session.browser.installed import find_browser
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices

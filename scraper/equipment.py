@@ -15,7 +15,7 @@ from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable,
 from scraper.core.leftovers import RunFolder, remove_leftovers
 from scraper.core.settings import Settings, temporary_folder_name
 from scraper.session.door import Network
-from scraper.session.pace import Pace
+from scraper.session.http.pace import Pace
 from scraper.store import disk
 from scraper.verify import Inspector
 

@@ -23,7 +23,7 @@ from scraper.core.leftovers import RunFolder
 from scraper.core.model import Header
 from scraper.isolation.process import bare_environment
 from scraper.pipeline import Run
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 _LOAD_S: Final = 60.0  # an import takes one second; a loaded machine some more
 _LOAD: Final = """

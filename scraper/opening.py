@@ -35,7 +35,7 @@ from scraper.job import Job
 from scraper.registry import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
-from scraper.session.http import Http
+from scraper.session.http.client import Http
 from scraper.yielded import checked
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, Usa
 from scraper.fetch import Fetcher
 from scraper.pipeline import Run
 from scraper.redact import Bodies, Names, Texts, headers
-from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 from scraper.store import disk
 
 FORMAT: Final = "cloudfilm-bundle"

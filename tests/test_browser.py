@@ -18,10 +18,9 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Request
 from scraper.core.settings import ConnectTo, Settings
-from scraper.session import tap
-from scraper.session.browser import Browser, find_browser
-from scraper.session.http import Cookie
-from scraper.session.installed import installed
+from scraper.session.browser import Browser, find_browser, tap
+from scraper.session.browser.installed import installed
+from scraper.session.http.client import Cookie
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

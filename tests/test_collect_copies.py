@@ -13,8 +13,8 @@ from scraper.core.model import Asked, Captured, Instance, Series
 from scraper.core.settings import Settings
 from scraper.fetch import Fetcher
 from scraper.session import Session
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from scraper.store import opened
 from scraper.testing import nobody
 from scraper.verify import Inspector

@@ -13,7 +13,7 @@ from scraper.capture.copies import Copies
 from scraper.capture.pictures import Pictures, side
 from scraper.capture.recognise import Object
 from scraper.core.model import Captured, Header, Instance, Series
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 SERIES = "1.2.3.4.5"
 LOSSLESS, LOSSY = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50"

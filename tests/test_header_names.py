@@ -23,10 +23,10 @@ from scraper.fetch import Fetcher
 from scraper.protocols.headers import merged
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
-from scraper.session.http import Cookie, Http
-from scraper.session.pace import Pace
+from scraper.session.browser.traffic import Exchange
+from scraper.session.http.client import Cookie, Http
+from scraper.session.http.pace import Pace
 from scraper.session.resume import Resumable
-from scraper.session.traffic import Exchange
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PAGES_OWN = {  # as the browser's traffic has them

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = sorted([*(ROOT / "scraper").rglob("*.py"), *(ROOT / "providers").rglob("*.py")])
 DOORS = {
     "playwright": ("scraper/session/browser",),
-    "curl_cffi": ("scraper/session/http",),
+    "curl_cffi": ("scraper/session/http/client",),
     "cv2": ("scraper/qr",),
     "pyzbar": ("scraper/qr",),
     "zxingcpp": ("scraper/qr",),
@@ -35,16 +35,16 @@ DOORS = {
         "scraper/dicom/encode",
         "scraper/export/pictures",
     ),
-    "websockets": ("scraper/session/sockets",),
+    "websockets": ("scraper/session/websocket",),
     "pydicom": (
         "scraper/dicom",
         "scraper/verify",
         "scraper/export",
         "scraper/testing",
-        "scraper/session/dimse",
+        "scraper/session/dimse/association",
         "scraper/documents",
     ),
-    "pynetdicom": ("scraper/session/dimse", "scraper/session/landing"),
+    "pynetdicom": ("scraper/session/dimse/association", "scraper/session/dimse/receive"),
     "distributed": ("scraper/batch/distributed",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),

@@ -19,8 +19,8 @@ from scraper.core.link import of
 from scraper.core.model import PASSWORD, Request
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
-from scraper.session.http import Cookie, Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Cookie, Http
+from scraper.session.http.pace import Pace
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
@@ -290,7 +290,7 @@ def test_connect_to_forms():
     ],
 )
 async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_path, monkeypatch, send, times):
-    monkeypatch.setattr(scraper.session, "BUSY_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(scraper.session.session, "BUSY_PAUSES_S", (0.0, 0.0))
     heads = []
 
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:

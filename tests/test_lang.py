@@ -10,7 +10,7 @@ from scraper.core.errors import SiteUnreachable
 from scraper.core.messages import catalogue, describe, phrase
 from scraper.core.settings import Language
 from scraper.protocols.sniff import NAMES
-from scraper.session.http import _WHY
+from scraper.session.http.client import _WHY
 
 ROOT = Path(__file__).parent.parent
 NO_WORDS = frozenset(  # names of the sites' own, and of the standard

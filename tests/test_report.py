@@ -13,8 +13,8 @@ from scraper.core.messages import Language
 from scraper.core.settings import Settings
 from scraper.report import Display
 from scraper.session import Session
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from scraper.testing import nobody
 
 

@@ -17,8 +17,8 @@ from scraper.core.model import Package, Request
 from scraper.core.settings import Settings
 from scraper.fetch import Fetcher
 from scraper.session import Session
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 
 CHUNK = 30_000
 

@@ -8,7 +8,7 @@ from scraper.capture import lone, siblings, tie
 from scraper.capture.catch import Manifest
 from scraper.capture.fresh import Fresh
 from scraper.capture.prepare import preparations, staging
-from scraper.session.traffic import WEBSOCKET_IN, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 SITE = "https://film.test"
 A, B, C = ("ser-a1b2c3", "ser-d4e5f6", "ser-071829")

@@ -16,9 +16,9 @@ from scraper.core.link import of
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.door import Door
-from scraper.session.http import Cookie, Http
-from scraper.session.pace import Pace
-from scraper.session.sockets import cookie_header, opened
+from scraper.session.http.client import Cookie, Http
+from scraper.session.http.pace import Pace
+from scraper.session.websocket import cookie_header, opened
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 

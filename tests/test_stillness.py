@@ -16,8 +16,8 @@ from scraper.core.link import of
 from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from tests.serving import served
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")

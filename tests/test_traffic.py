@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
-from scraper.session import tap, traffic
-from scraper.session.tap import Gone, Tap
-from scraper.session.traffic import WEBSOCKET_OUT, Exchange, Traffic
+from scraper.session.browser import tap, traffic
+from scraper.session.browser.tap import Gone, Tap
+from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange, Traffic
 
 
 def seen(url: str, status: int = 200, kind: str = "xhr") -> Exchange:

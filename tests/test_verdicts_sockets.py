@@ -12,9 +12,9 @@ from scraper.core.errors import BadCertificate, SiteUnreachable
 from scraper.core.model import Request
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session.door import Door
-from scraper.session.http import Http
-from scraper.session.pace import Pace
-from scraper.session.sockets import lenient_context, opened
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
+from scraper.session.websocket import lenient_context, opened
 from tests.security.test_hostile_addresses import answer
 
 OLD = [

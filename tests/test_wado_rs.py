@@ -8,7 +8,7 @@ from fixtures.dicom import chest_ct
 from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.core.model import Request, WadoRs
 from scraper.protocols import multipart, wado_rs
-from scraper.session.response import Response
+from scraper.session.http.response import Response
 
 INSTANCE = "http://pacs.test/rs/studies/1.2/series/1.2.3/instances/1.2.3.4"
 SLICE = chest_ct(size=32, slices=2).images[-1].data

@@ -30,7 +30,7 @@ from scraper.equipment import Equipment
 from scraper.pipeline import Run
 from scraper.report import write_diagnostic
 from scraper.session import Ask
-from scraper.session.pace import Pace
+from scraper.session.http.pace import Pace
 from scraper.verify import Inspector
 
 LINKS_A_BROWSER: Final = 25  # then it is replaced

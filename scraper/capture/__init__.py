@@ -35,7 +35,7 @@ from scraper.core.evidence import Evidence
 from scraper.core.link import ShareLink
 from scraper.core.model import Asked, Captured, Found, Instance, Problem, Series, Source
 from scraper.session import Session
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows

@@ -23,7 +23,7 @@ from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstance
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.protocols.sniff import HEAD, sniff
 from scraper.session import Response, Session
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 REFUSED: Final = (401, 403, 412, 418, 429, 503)
 GONE: Final = (404, 410)

@@ -13,7 +13,7 @@ from scraper.capture import counted, learn, lone, talk
 from scraper.capture.catch import SENT, Catch, asked_by
 from scraper.capture.fresh import Fresh
 from scraper.capture.learn import Rule
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 MAX_TRIED = 3  # of the rules of one kind
 

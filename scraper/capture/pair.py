@@ -16,7 +16,7 @@ from scraper import dicom
 from scraper.capture import naming, notation, tie
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_json, whole
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 UID: Final = "00080018"
 ROWS, COLUMNS = "00280010", "00280011"

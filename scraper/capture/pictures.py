@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scraper.protocols.sniff import HEAD, Kind, sniff
-from scraper.session.traffic import WEBSOCKET_IN, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 REAL_BYTES: Final = 20_000  # a picture of more bytes is no icon, whatever its size
 REAL_SIDE: Final = 200  # pixels

@@ -17,7 +17,7 @@ from scraper.capture.learn import Record, Rule, Template
 from scraper.capture.promote import own_headers
 from scraper.core.model import Request
 from scraper.protocols.headers import merged
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 SHORTEST: Final = 4  # characters of a value that tells entries apart
 MAX_PREPARATIONS: Final = 4

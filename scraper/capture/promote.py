@@ -26,7 +26,7 @@ from scraper.core.schema import decode_text
 from scraper.protocols import sniff, wado_rs
 from scraper.protocols.headers import merged
 from scraper.session import Response, Session
-from scraper.session.traffic import WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
 
 _RS: Final = re.compile(
     r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))(?P<rest>[^?#]*)"

@@ -17,7 +17,7 @@ from scraper.capture import learn
 from scraper.capture.catch import SENT, Catch, Manifest, asked_by
 from scraper.capture.counted import COUNT
 from scraper.capture.learn import Path, Record
-from scraper.session.traffic import WEBSOCKET_IN, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 SHORTEST: Final = 6  # characters of a value that tells entries apart
 MAX_HEAD: Final = 512  # bytes of a socket's message that may name its image

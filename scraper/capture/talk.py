@@ -20,7 +20,7 @@ from scraper.capture.learn import Rule
 from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 from scraper.session.browser import Window
-from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 ANSWER_S = 15.0
 MOST_AT_ONCE = 6

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from scraper.capture.recognise import MAX_HEADER
-from scraper.session.traffic import WEBSOCKET_IN, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 MAX_TEXT: Final = 2000  # characters of a text that are looked at
 MAX_NAMED: Final = 160  # bytes of a header that may hold a UID

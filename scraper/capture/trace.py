@@ -20,7 +20,7 @@ from scraper.capture.source_guard import identifier
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
 from scraper.core.schema import decode_text, parse_json
-from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere
 MAX_CALLS: Final = 8

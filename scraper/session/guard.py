@@ -12,8 +12,8 @@ from scraper.session.answers import Answers
 from scraper.session.door import Door
 
 if TYPE_CHECKING:
-    from scraper.session.response import Response
-    from scraper.session.traffic import Exchange
+    from scraper.session.browser.traffic import Exchange
+    from scraper.session.http.response import Response
 
 CALLS = (
     "xhr",

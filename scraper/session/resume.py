@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Request
 from scraper.protocols.headers import merged
-from scraper.session.response import Response
+from scraper.session.http.response import Response
 
 
 class Send(Protocol):

@@ -26,7 +26,7 @@ from scraper.core.settings import MOST_INSTANCE_BYTES
 from scraper.dicom.largest import largest
 from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
-from scraper.session.response import Response
+from scraper.session.http.response import Response
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
 NOT_OFFERED = (405, 501)  # no such resource at this service

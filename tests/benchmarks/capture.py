@@ -29,10 +29,9 @@ from fixtures.dicom import chest_ct
 from scraper.capture.catch import Catch
 from scraper.core.model import Request
 from scraper.core.settings import Settings
-from scraper.session import tap
-from scraper.session.browser import Browser
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.browser import Browser, tap
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from tests.benchmarks import ohif
 
 FRAME = 512 * 1024

@@ -26,8 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from fixtures import ohif, orthanc
 from fixtures.dicom import chest_ct
 from scraper.core.settings import Settings
-from scraper.session import tap
-from scraper.session.browser import Browser
+from scraper.session.browser import Browser, tap
 
 PATIENCE_S = 180.0
 REMEMBER = "performance.setResourceTimingBufferSize(10000)"

@@ -18,9 +18,9 @@ from scraper.core.errors import ExitCode, NotRegistered, UnknownCalledTitle
 from scraper.core.messages import describe, phrase
 from scraper.core.model import Result, Status
 from scraper.core.settings import Language
-from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES
-from scraper.session.dimse_status import describe_status
-from scraper.session.storage_classes import turns
+from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES
+from scraper.session.dimse.status import describe_status
+from scraper.session.dimse.storage_classes import turns
 from tests.providers.test_pacs import LATER, PLAIN, SAME_PATIENT, grabbed
 
 IN_TWO_SYNTAXES = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thin_syntax=JPEG_2000)

@@ -23,7 +23,7 @@ from scraper.capture.source_guard import (
 from scraper.capture.trace import Call, FromLink, FromReply, NotLearnt, Part, Tracer, groups_of
 from scraper.capture.write import Identity, Learnt, Writer
 from scraper.core.link import ShareLink
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 
 RUNS = "__import__('builtins').__dict__.__setitem__('PWNED', 1)"
 BREAKS = (

@@ -12,13 +12,13 @@ from scraper.redact.names import Names
 from scraper.redact.phrases import Phrases
 from scraper.redact.texts import Texts
 from scraper.redact.words import is_field, is_on_screen
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
     "scraper.capture.learn", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.redact.markup",
-    "scraper.registry", "scraper.session.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
+    "scraper.registry", "scraper.session.browser.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
 }  # fmt: skip
 
 

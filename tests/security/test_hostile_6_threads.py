@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scraper.capture import notation
 from scraper.capture.catch import Catch
-from scraper.session.traffic import Exchange
+from scraper.session.browser.traffic import Exchange
 from tests.security.pump import processor_time
 
 SCRIPT = b"x = " + b'[{"a": ' * 30 + b"x = [1, 2, 3];\n" * 200_000

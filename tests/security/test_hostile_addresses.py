@@ -12,9 +12,9 @@ from scraper.core.model import Request
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session import Session
 from scraper.session.door import Door
-from scraper.session.http import Http
-from scraper.session.pace import Pace
-from scraper.session.sockets import opened
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
+from scraper.session.websocket import opened
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -23,10 +23,10 @@ from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.opening import listed
 from scraper.pipeline import Run
 from scraper.session import Response, Session
-from scraper.session import http as client
 from scraper.session.browser import Browser
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http import client as client
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server

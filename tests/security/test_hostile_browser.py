@@ -13,8 +13,8 @@ from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.browser import Browser, Window
 from scraper.session.door import Door
-from scraper.session.http import Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
 from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 from tests.security.test_hostile_addresses import Handler, answer, server
 

@@ -17,9 +17,9 @@ from scraper.core.settings import Settings
 from scraper.session.browser import Browser
 from scraper.session.door import Door
 from scraper.session.door.relay import Relay
-from scraper.session.http import Http
-from scraper.session.pace import Pace
-from scraper.session.sockets import opened
+from scraper.session.http.client import Http
+from scraper.session.http.pace import Pace
+from scraper.session.websocket import opened
 from tests.security.played import PUBLIC, Played
 from tests.security.proxies import PAIR, Proxy, running
 from tests.security.test_hostile_addresses import answer, server

@@ -15,8 +15,8 @@ from scraper.core.model import PASSWORD, TOKEN, Request
 from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.door import Door
-from scraper.session.http import Cookie, Http
-from scraper.session.pace import Pace
+from scraper.session.http.client import Cookie, Http
+from scraper.session.http.pace import Pace
 from tests.security.played import OTHER, PUBLIC, Played
 from tests.security.test_hostile_addresses import Handler, answer, server
 

@@ -6,9 +6,9 @@ No exception of the browser's library leaves through it: a recipe that works on 
 
 from typing import TYPE_CHECKING
 
+from scraper.session.browser.installed import find_browser
 from scraper.session.browser.process import Browser
 from scraper.session.browser.window import Window
-from scraper.session.installed import find_browser
 
 if TYPE_CHECKING:
     from playwright.async_api import Page as Page  # what Window.page is

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.installed import installed
 from scraper.session.browser.memory import MemoryWatch
+from scraper.session.browser.tap import Gone, Tap
+from scraper.session.browser.traffic import Traffic, spooling
 from scraper.session.browser.window import Window
+from scraper.session.browser.worker_sockets import WorkerSockets
 from scraper.session.door import Door
 from scraper.session.door.relay import Relay
-from scraper.session.installed import installed
-from scraper.session.tap import Gone, Tap
-from scraper.session.traffic import Traffic, spooling
-from scraper.session.workers import WorkerSockets
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser as Process

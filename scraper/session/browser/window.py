@@ -19,11 +19,11 @@ from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
+from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 from scraper.session.disk import keep_reserve
 from scraper.session.door import Door
-from scraper.session.http import Cookie
-from scraper.session.response import Response
-from scraper.session.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
+from scraper.session.http.client import Cookie
+from scraper.session.http.response import Response
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket

@@ -19,8 +19,8 @@ from typing import Any
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES
+from scraper.session.browser.traffic import Exchange, Traffic, spooling
 from scraper.session.disk import Watch
-from scraper.session.traffic import Exchange, Traffic, spooling
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")

@@ -10,12 +10,12 @@ from pynetdicom import AE, build_context, evt, register_uid
 from pynetdicom.service_class import ServiceClass, StorageServiceClass, VerificationServiceClass
 from pynetdicom.sop_class import uid_to_service_class
 
-from scraper.session.dimse_status import SUCCESS
+from scraper.session.dimse.status import SUCCESS
 
 if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
 
-    from scraper.session.landing import Landing
+    from scraper.session.dimse.receive import Landing
 
 
 class PortTaken(Exception):

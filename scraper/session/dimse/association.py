@@ -25,8 +25,9 @@ from scraper.core.errors import (
 )
 from scraper.dicom.charset import UTF8, decode, suspect
 from scraper.dicom.part10 import quiet
-from scraper.session.dimse_listener import PortTaken, listening
-from scraper.session.dimse_status import (
+from scraper.session.dimse.listener import PortTaken, listening
+from scraper.session.dimse.receive import PLAIN, Landing
+from scraper.session.dimse.status import (
     CANCELLED,
     DESTINATION_UNKNOWN,
     PENDING,
@@ -35,9 +36,8 @@ from scraper.session.dimse_status import (
     SUCCESS,
     describe_status,
 )
-from scraper.session.landing import PLAIN, Landing
+from scraper.session.dimse.storage_classes import Context
 from scraper.session.reasons import reason_of
-from scraper.session.storage_classes import Context
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association

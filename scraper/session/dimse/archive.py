@@ -25,11 +25,11 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.model import Held
-from scraper.session.dimse import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
-from scraper.session.dimse_status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
-from scraper.session.landing import PLAIN, Landing
-from scraper.session.pace import Pace
-from scraper.session.storage_classes import Context, turns
+from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
+from scraper.session.dimse.receive import PLAIN, Landing
+from scraper.session.dimse.status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
+from scraper.session.dimse.storage_classes import Context, turns
+from scraper.session.http.pace import Pace
 
 T = TypeVar("T")
 P = ParamSpec("P")

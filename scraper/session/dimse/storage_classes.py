@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 
-from scraper.session.landing import COMPRESSED, NO_PIXELS, PLAIN, syntaxes_of
+from scraper.session.dimse.receive import COMPRESSED, NO_PIXELS, PLAIN, syntaxes_of
 
 Context = tuple[
     str, tuple[str, ...]

@@ -15,7 +15,7 @@ from scraper.core.settings import ConnectTo, Settings
 from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
 from scraper.session.door.pipe import socket_through_proxy
-from scraper.session.http import Cookie
+from scraper.session.http.client import Cookie
 from scraper.session.reasons import reason_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from scraper.session.tap import Gone, Send
-from scraper.session.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
+from scraper.session.browser.tap import Gone, Send
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
 TEXT = 1  # opcode of RFC 6455 5.2
 ONLY_SHARED = [{"type": "shared_worker"}]

@@ -30,8 +30,8 @@ from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
 from scraper.session.door.door import canonical_url
 from scraper.session.door.secrets import plain_headers
-from scraper.session.pace import Pace
-from scraper.session.response import Response
+from scraper.session.http.pace import Pace
+from scraper.session.http.response import Response
 
 if TYPE_CHECKING:
     from curl_cffi import CurlOpt

@@ -15,7 +15,7 @@ from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChang
 from scraper.core.model import Request
 from scraper.core.settings import NEWS_BYTES
 from scraper.session.disk import Watch
-from scraper.session.response import Response
+from scraper.session.http.response import Response
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory

@@ -1,0 +1,436 @@
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, overload
+from urllib.parse import urlsplit
+
+from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteUnreachable
+from scraper.core.link import ShareLink, redact
+from scraper.core.model import Captured, Header, Question, Request
+from scraper.core.schema import Reply
+from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
+from scraper.protocols.headers import merged
+from scraper.session import websocket as sockets
+from scraper.session.answers import Answers, Ask
+from scraper.session.guard import Guard
+from scraper.session.http.client import BROKEN, Cookie, Http
+from scraper.session.http.encode import body_of, encode_query, with_query
+from scraper.session.http.response import Response
+from scraper.session.patience import Patience
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Page, Window
+    from scraper.session.browser.traffic import Exchange, Traffic
+    from scraper.session.dimse.archive import Archive
+
+R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
+BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
+CALLS = (
+    "xhr",
+    "fetch",
+    "websocket-out",
+    "direct",
+)  # what a page's own program asks for, its documents and pictures aside
+
+
+class Session:
+    """What a recipe speaks through. One per link; never shared between patients.
+
+    Args:
+        link: the share link.
+        settings: the run's options.
+        http: this link's direct client.
+        start_window: opens this link's browser window, at the first need.
+        ask: asks a person.
+        spool: a folder for this link's large bodies; made when it is first needed.
+        tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
+        hosts: that the provider names beside the link's own site; what is a person's own may go there.
+    """
+
+    def __init__(  # noqa: PLR0913  # what one link owns, named
+        self,
+        link: ShareLink,
+        settings: Settings,
+        http: Http,
+        *,
+        start_window: Callable[[], Awaitable[Window]],
+        ask: Ask,
+        spool: Path,
+        tell: Callable[..., None] = lambda *_, **__: None,
+        hosts: tuple[str, ...] = (),
+    ) -> None:
+        self.link = link
+        self.settings = settings
+        self._spool = spool
+        self.tell = tell
+        self._http = http
+        http.door.belongs_to(link.url, hosts)
+        http.door.on_inside = lambda host: tell("inside", host=host)
+        self._start_window = start_window
+        self._window: Window | None = None
+        self.patience = Patience(settings.give_up_s, link.host)
+        self._answers = Answers(link, settings, ask)
+        self._guard = Guard(http.door, self._answers, self._exchanges)
+        self._beats: dict[str, asyncio.Task[None]] = {}
+        self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
+        self._endings: list[Callable[[], Awaitable[None]]] = []
+        self.kept: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
+        self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
+
+    # ---- what the page asks of a person
+
+    def answer(self, question: Question, *, picture: Path | None = None, anew: bool = False) -> str:
+        """What the user gives for ``question``; see ``Answers.answer``.
+
+        Raises:
+            CredentialsRequired: not given, and nobody can be asked.
+        """
+        return self._answers.answer(question, picture=picture, anew=anew)
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What was answered so far, by question."""
+        return dict(self._answers.so_far)
+
+    def given(self, question: Question) -> str:
+        """What the user gave already for ``question``, or nothing; nobody is asked."""
+        return self._answers.given(question)
+
+    # ---- speaking to the site directly
+
+    @overload
+    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                  reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    @overload
+    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                  reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        reply: type[R] | None = None,
+        hops: int = 12,
+    ) -> R | Response:
+        """GET ``url``; with ``reply`` the answer's JSON, checked, else the Response whatever its status.
+
+        Raises:
+            SiteChanged: the JSON is not as known.
+            SessionLapsed: 401 or 403 where a reply was due. NoSuchStudy: 404 or 410. SiteUnreachable: 5xx, no connection.
+        """
+        response = await self._patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
+        return response if reply is None else _read(response, reply)
+
+    @overload
+    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
+                   reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    @overload
+    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
+                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
+                   reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        reply: type[R] | None = None,
+        hops: int = 12,
+    ) -> R | Response:
+        """POST to ``url``: JSON, a form, bytes, or nothing. Answers and errors as for ``get``."""
+        sent, body = body_of(json, form, data)
+        request = Request(with_query(url, params), "POST", merged(sent, headers), body)
+        response = await self._patiently(request, hops)
+        return response if reply is None else _read(response, reply)
+
+    async def _patiently(self, request: Request, hops: int) -> Response:
+        """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke.
+
+        What may carry a person's answer is sent once: a host that is busy may have counted it as a try.
+        """
+        self._guard.judge(request)
+        if self._answers.may_be_in(request):
+            return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
+        host = urlsplit(request.url).hostname or ""
+        for pause_s in BUSY_PAUSES_S:
+            try:
+                response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
+            except SiteUnreachable as err:
+                if request.method != "GET" or err.values.get("why") not in BROKEN:
+                    raise
+                told_s = None
+            else:
+                told_s = response.retry_after_s
+                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_RETRY_AFTER_S:
+                    return response
+            self._http.pace.overloaded(host, pause_s if told_s is None else told_s)
+            self.patience.wait(told_s or 0.0)
+        return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
+
+    async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
+                      on_bytes: Callable[[int], None] | None = None, limit: int = 0) -> Response:  # fmt: skip
+        """Send one request with this link's cookies; see ``Http.send``.
+
+        Raises:
+            ForeignHost: it holds an answer, and goes to a host that has no right to it.
+        """
+        self._guard.judge(request)
+        self._answers.were_sent()
+        await self._take_cookies()
+        response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
+        if response.hops and request.method == "GET":
+            self._http.door.lands(request.url, response.url)
+        self.note(
+            request.method,
+            response.url,
+            response.status,
+            response.headers.get("content-type", ""),
+            len(response.body),
+        )
+        self._guard.judge_refusal(request, response)
+        if self.kept is not None:
+            from scraper.session.browser.traffic import asked_directly
+
+            self.kept.append(asked_directly(request, response, self.spool / f"kept-{len(self.kept)}"))
+        return response
+
+    @asynccontextmanager
+    async def websocket(self, url: str, *, headers: Mapping[str, str] | None = None,
+                        subprotocols: tuple[str, ...] = ()) -> AsyncIterator[sockets.Socket]:  # fmt: skip
+        """A WebSocket (``ws://``, ``wss://``) with this link's cookies, closed at the end.
+
+        Args:
+            url: where to.
+            headers: of the handshake; ``Origin`` is the link's own where they give none.
+            subprotocols: offered to the site.
+
+        Raises:
+            SiteUnreachable: no connection. SessionLapsed: 401 or 403.
+        """
+        self._guard.judge(Request(url, headers=dict(headers or {})))
+
+        def check(message: str | bytes) -> None:
+            data = message.encode() if isinstance(message, str) else message
+            self._guard.judge(Request(url, "SEND", body=data))
+
+        await self._take_cookies()
+        sent = merged({"User-Agent": self._http.user_agent, "Origin": self.link.origin}, headers)
+        async with sockets.opened(
+            url,
+            self.settings,
+            headers=sent,
+            cookies=self._http.cookies(),
+            subprotocols=subprotocols,
+            door=self._http.door,
+        ) as socket:
+            socket.check = check
+            self.note("GET", url, 101, "websocket", 0)
+            yield socket
+
+    def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
+        """The archive that the link names, by DICOM's own protocol; its connection is made at the first question.
+
+        Args:
+            calling: the AE title of this computer.
+            listen: the port of this computer that a C-MOVE sends to.
+            move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
+        """
+        from scraper.session.dimse.archive import Archive, By
+        from scraper.session.dimse.association import Peer
+
+        link, settings = self.link, self.settings
+        address = sockets.mapped(link.host, link.port, settings)
+        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
+        archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
+        self.at_close(archive.close)
+        return archive
+
+    def _exchanges(self) -> Sequence[Exchange]:
+        return self._window.traffic.exchanges if self._window else ()
+
+    def trusts(self, url: str) -> bool:
+        """Whether a token or an answer may go to an address: the link's own site, or a host that the provider names."""
+        return self._http.door.trusts(url)
+
+    async def _take_cookies(self) -> None:
+        """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
+        if self._window is None:
+            return
+        fresh = {(one.name, one.domain, one.path): one for one in await self._window.cookies()}
+        self._http.add_cookies([one for key, one in fresh.items() if self._window_cookies.get(key) != one])
+        self._window_cookies = fresh
+
+    def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
+        """Remember one exchange for the diagnostic, without its secrets."""
+        if len(self.log) < 400:
+            self.log.append(
+                {"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size}
+            )
+
+    async def poll(
+        self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
+    ) -> T:
+        """Ask again and again until there is an answer that is not None; each wait is told as ``say.<what>``.
+
+        ``up_to_s`` is how long it usually takes at most; a ``--timeout`` that the user gave counts instead.
+
+        Raises:
+            SiteBusy: none in ``up_to_s``.
+        """
+        if self.settings.timeout_s != TIMEOUT_S:
+            up_to_s = self.settings.timeout_s
+        give_up = time.monotonic() + up_to_s
+        self.patience.renew(up_to_s)
+        while True:
+            answer = await ask()
+            if answer is not None:
+                return answer
+            if time.monotonic() + every_s > give_up:
+                raise SiteBusy(host=self.link.host, why="still preparing")
+            waited_s = round(time.monotonic() - give_up + up_to_s)
+            self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
+            await asyncio.sleep(every_s)
+
+    def keep_alive(self, request: Request, *, every_s: float) -> None:
+        """Send ``request`` again and again until the session closes, as the page does to keep its cookie fresh."""
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(every_s)
+                with contextlib.suppress(CloudfilmError):  # if it no longer helps, the images will say so
+                    await self.request(request)
+
+        if request.url not in self._beats:
+            self._beats[request.url] = asyncio.create_task(beat())
+
+    @property
+    def spool(self) -> Path:
+        """The folder for large bodies, which is there from now on; removed when the link is done.
+
+        Raises:
+            DiskFull, NotWritable: it can't be made.
+        """
+        from scraper.session.browser.traffic import spooling
+
+        with spooling(self._spool):
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._spool
+
+    def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
+        """Have ``ending`` run when the session closes: what a recipe keeps open over many instances ends there."""
+        self._endings.append(ending)
+
+    @property
+    def http(self) -> Http:
+        """The direct client itself, for ``fetch``."""
+        return self._http
+
+    # ---- through the browser
+
+    @property
+    def in_browser(self) -> bool:
+        """Has a window been opened for this link."""
+        return self._window is not None
+
+    async def window(self) -> Window:
+        """This link's window; started at the first call, with the cookies that the direct client has."""
+        if self._window is None:
+            self._window = await self._start_window()
+            self._window.traffic.on_news = self.patience.renew
+            self._window.holds_answer = self._answers.hold
+            await self._window.add_cookies(self._http.cookies())
+        return self._window
+
+    async def open(self, url: str) -> None:
+        """Go to ``url`` in the browser; the first call starts it.
+
+        Raises:
+            BrowserMissing: none installed. SiteUnreachable, BadCertificate: the page did not come.
+        """
+        await (await self.window()).open(url)
+
+    @property
+    def page(self) -> Page:
+        """The page that ``open`` brought up (the newest, where the site opened another)."""
+        return self._open_window.page
+
+    @property
+    def traffic(self) -> Traffic:
+        """Everything that the window has received."""
+        return self._open_window.traffic
+
+    @property
+    def _open_window(self) -> Window:
+        if self._window is None:
+            raise RuntimeError("the recipe must call session.open() first")
+        return self._window
+
+    async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:
+        """Wait for whichever selector shows first, and give its name.
+
+        Raises:
+            SiteChanged: none of them in time.
+        """
+        return await self._open_window.which(faces, timeout_s=timeout_s or self.settings.timeout_s)
+
+    async def seen(self, pattern: str, reply: type[R], *, timeout_s: float | None = None) -> R:
+        """The viewer's own call whose address matches ``pattern``, as ``reply``; also one that was made already.
+
+        Raises:
+            SiteChanged: no such call in time, or not as known.
+        """
+        exchange = await self.traffic.wait_for(pattern, timeout_s=timeout_s or self.settings.timeout_s)
+        body = exchange.body if isinstance(exchange.body, bytes) else exchange.body.read_bytes()
+        return _read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
+
+    def captured(self, exchange: Exchange) -> tuple[Captured, Header | None]:
+        """A body that the page received as a source, and what its header says; None where it is no readable DICOM file.
+
+        Raises:
+            DiskFull, NotWritable: a small body kept in memory could not be spooled.
+        """
+        path = self.traffic.spooled(exchange)
+        try:
+            from scraper import dicom  # pydicom takes its time to load
+
+            return Captured(path), dicom.header(path)
+        except CorruptInstance:
+            return Captured(path), None
+
+    async def close(self) -> None:
+        """Ends the window and the connections."""
+        for beat in self._beats.values():
+            beat.cancel()
+        await asyncio.gather(*self._beats.values(), return_exceptions=True)
+        for ending in self._endings:
+            with contextlib.suppress(CloudfilmError):  # a connection that is gone needs no ending
+                await ending()
+        try:
+            if self._window is not None:
+                await self._window.close()
+        finally:
+            self._window = None
+            await self._http.close()
+
+
+def _read(response: Response, reply: type[R]) -> R:
+    """An answer's JSON; raises what its status means where it is no success."""
+    if not response.ok:
+        raise response.refusal
+    return response.read(reply)
+
+
+__all__ = ["Ask", "Cookie", "Http", "Response", "Session", "encode_query", "with_query"]
