@@ -28,7 +28,7 @@ from scraper.fetch import Fetcher
 from scraper.job import Job
 from scraper.opening import Opened, by_study, listed_again
 from scraper.protocols.zip_archive import Member
-from scraper.store import StudyStore, opened
+from scraper.store.place import StudyStore, opened
 from scraper.verify import Checked, Inspector, Listing, listing
 
 

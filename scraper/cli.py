@@ -243,7 +243,7 @@ def export(
     from scraper.core.errors import NoSuchFile
     from scraper.export import Target
     from scraper.export import export as make
-    from scraper.store import disk
+    from scraper.store.place import disk
 
     language = lang or language_from_environment()
     if not folder.exists():

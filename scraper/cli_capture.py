@@ -84,7 +84,7 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
 
 async def _learn(source: str, output: Path | None, settings: Settings) -> int:
     from scraper.learning import learn_link
-    from scraper.store import disk
+    from scraper.store.place import disk
 
     async with _running(settings) as job:
         written = await learn_link(job, source)

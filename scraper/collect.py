@@ -21,7 +21,7 @@ from scraper.core.errors import (
 from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
 from scraper.fetch import Fetched, Fetcher
 from scraper.protocols.fidelity import fidelity
-from scraper.store import StudyStore
+from scraper.store.place import StudyStore
 from scraper.verify import Checked, Inspector, lost_between
 
 AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it

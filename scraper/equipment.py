@@ -16,7 +16,7 @@ from scraper.core.leftovers import RunFolder, remove_leftovers
 from scraper.core.settings import Settings, temporary_folder_name
 from scraper.session.door import Network
 from scraper.session.http.pace import Pace
-from scraper.store import disk
+from scraper.store.place import disk
 from scraper.verify import Inspector
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from scraper import dicom, earlier, verify
+from scraper import dicom, verify
 from scraper.collect import Collected
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.evidence import Evidence
@@ -23,7 +23,8 @@ from scraper.core.model import (
     Study,
     StudyResult,
 )
-from scraper.store import series_folder_name
+from scraper.store import earlier
+from scraper.store.place import series_folder_name
 from scraper.verify import Checked
 
 _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack

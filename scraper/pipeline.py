@@ -32,7 +32,7 @@ from scraper.job import Film, Films, Job, only_error
 from scraper.opening import Opener, by_study, cut_short, listed
 from scraper.registry import Owner
 from scraper.session import Ask
-from scraper.store import REPORT, disk, write_whole
+from scraper.store.place import REPORT, disk, write_whole
 
 __all__ = ["Run", "grab", "verify_folder"]
 

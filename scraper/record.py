@@ -24,7 +24,7 @@ from scraper.fetch import Fetcher
 from scraper.pipeline import Run
 from scraper.redact import Bodies, Names, Texts, headers
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
-from scraper.store import disk
+from scraper.store.place import disk
 
 FORMAT: Final = "cloudfilm-bundle"
 VERSION: Final = 1

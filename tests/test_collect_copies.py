@@ -15,7 +15,7 @@ from scraper.fetch import Fetcher
 from scraper.session import Session
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
-from scraper.store import opened
+from scraper.store.place import opened
 from scraper.testing import nobody
 from scraper.verify import Inspector
 

@@ -7,7 +7,7 @@ import pytest
 
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Instance, Series
-from scraper.earlier import Known, KnownSeries, merge, read
+from scraper.store.earlier import Known, KnownSeries, merge, read
 
 A, B, C = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from scraper import store
 from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
-from scraper.store import StudyStore
+from scraper.store import place as store
+from scraper.store.place import StudyStore
 
 STUDY = Study("1.2.3", "20260108", "CT", "胸部CT平扫", "张三")
 

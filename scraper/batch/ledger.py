@@ -28,7 +28,7 @@ import filelock
 from scraper.batch.work import Outcome
 from scraper.core.errors import ExitCode, NotWritable, StoreError
 from scraper.core.model import Status
-from scraper.store import STATE, disk
+from scraper.store.place import STATE, disk
 
 NAME: Final = "batch.sqlite3"
 KEY: Final = "batch.key"

@@ -18,7 +18,7 @@ from scraper.core.messages import say
 from scraper.core.model import Result, Status
 from scraper.core.safe_text import csv_cell
 from scraper.core.settings import Language
-from scraper.store import disk
+from scraper.store.place import disk
 
 COLUMNS: Final = (
     "line", "label", "source", "status", "exit_code", "provider", "via", "attempts", "patient_name", "date", "modality",

@@ -24,7 +24,7 @@ from scraper.batch.work import Job, Outcome, Worker, unheard
 from scraper.core.errors import ExtraMissing, NotWritable, StoreError, UsageError
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
-from scraper.store import REPORT
+from scraper.store.place import REPORT
 
 AT_ONCE: Final = 8  # files under way
 OBJECT_STORES: Final = frozenset(

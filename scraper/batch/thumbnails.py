@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.export import pictures
-from scraper.store import REPORT
+from scraper.store.place import REPORT
 
 LONGEST: Final = 96  # pixels of the longer side
 MOST: Final = 40  # series of one source that get a picture

@@ -14,7 +14,7 @@ from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.pipeline import Run
 from scraper.session.browser import find_browser
-from scraper.store import REPORT
+from scraper.store.place import REPORT
 from scraper.testing import Silent, nobody
 from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server

@@ -25,7 +25,7 @@ import filelock
 from scraper.core.errors import DiskFull, InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
 from scraper.core.safe_text import escaped_json
-from scraper.earlier import Known, read
+from scraper.store.earlier import Known, read
 
 STATE = ".cloudfilm"
 NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))

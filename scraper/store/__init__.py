@@ -1,0 +1,1 @@
+"""Verified instances on the disk: atomic, resumable, under safe names."""
