@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import TYPE_CHECKING
 
-from scraper import registry
 from scraper.core.link import Kind
 from scraper.link_score import AGAINST, Score, score
-from scraper.registry import Meaning
+from scraper.registry import catalogue
+from scraper.registry.catalogue import Meaning
 
 if TYPE_CHECKING:
     from scraper.qr import Code, Suspect
@@ -57,7 +57,7 @@ class _Candidate:
 
 def is_certain(text: str) -> bool:
     """Whether a payload is the film's link beyond doubt: some provider owns it, and no word of it speaks against."""
-    found = registry.meaning(text)
+    found = catalogue.meaning(text)
     return found.kind is Kind.FILM_LINK and _is_owned(found, score(found.link or "", ""))
 
 
@@ -66,7 +66,7 @@ def are_enough(texts: Iterable[str]) -> bool:
     return any(
         found.link is not None and score(found.link, _beside(text, found.link)).is_viewer_shaped
         for text in texts
-        for found in [registry.meaning(text)]
+        for found in [catalogue.meaning(text)]
     )
 
 

@@ -99,7 +99,7 @@ Lang = Annotated[
 
 def announce_code(settings: Settings) -> None:
     """Say, the first time, which providers are not ours but code of somebody's own."""
-    from scraper.foreign_code import unannounced
+    from scraper.registry.foreign_code import unannounced
 
     for name in unannounced(settings.provider):
         complain(say("provider.is-code", settings.language, name=name))

@@ -71,12 +71,12 @@ def register(app: typer.Typer, run: Runs) -> None:
         lang: Lang = None,
     ) -> int:
         """The platforms known, their link shapes, and what each asks of the user."""
-        from scraper import registry
+        from scraper.registry import catalogue
         from scraper.words import provider_rows, provider_table
 
         rows = provider_rows(name)
         if name and not rows:
-            raise UsageError(f"{name}: {', '.join(sorted(registry.known().by_name))}")
+            raise UsageError(f"{name}: {', '.join(sorted(catalogue.known().by_name))}")
         if as_json:
             for row in rows:
                 echo_json(row)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper import registry
 from scraper.capture import By, Capture, learn, promote
 from scraper.capture.source_guard import UnsafeSource, check_source
 from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
@@ -23,6 +22,7 @@ from scraper.core.leftovers import RunFolder
 from scraper.core.model import Header
 from scraper.isolation.process import bare_environment
 from scraper.pipeline import Run
+from scraper.registry import catalogue
 from scraper.session.browser.traffic import Exchange
 
 _LOAD_S: Final = 60.0  # an import takes one second; a loaded machine some more
@@ -94,7 +94,7 @@ def written_source(learnt: Learnt) -> str:
 
 
 async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
-    owner = registry.find(link)
+    owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
     capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST))
@@ -213,7 +213,7 @@ def _name(link: ShareLink) -> str:
     )
     name, number = plain.strip("_") if not plain[0].isdigit() else f"site_{plain}", 1
     unique = name
-    while unique in registry.known().by_name:
+    while unique in catalogue.known().by_name:
         number += 1
         unique = f"{name}_{number}"
     return unique
@@ -254,7 +254,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         path.write_text(source, encoding="utf-8")
         await asyncio.to_thread(_load_apart, path, link)
         try:
-            provider: Provider = registry.from_file(path)()
+            provider: Provider = catalogue.from_file(path)()
         except UsageError as err:
             raise NotLearnt(host=link.host, what="what was written does not load") from err
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import registry, source
+from scraper import source
 from scraper.collect import Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
 from scraper.core.edge import reading_lists
@@ -32,7 +32,8 @@ from scraper.core.model import FILM_LINK, Problem, Request, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.equipment import Equipment
 from scraper.job import Job
-from scraper.registry import Owner
+from scraper.registry import catalogue
+from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
@@ -109,14 +110,14 @@ class Opener:
         job.link = share.redacted
         if not is_file:
             job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
-        owner = registry.find(share, self._settings.provider)
+        owner = catalogue.find(share, self._settings.provider)
         if owner is None:
-            registry.refuse_page_behind_link(share)
+            catalogue.refuse_page_behind_link(share)
             share, owner = await self._follow_short_link(share)
         if owner is None:
             if self._settings.browser is BrowserUse.NEVER:
                 raise UnknownViewer(link=share.redacted)
-            owner = Owner(registry.universal(), share, listed=False)
+            owner = Owner(catalogue.universal(), share, listed=False)
         elif not owner.listed and not self._settings.provider:
             self._watcher.say(f"{share.host}: {owner.provider.name}")
         owner = Owner(owner.provider, replace(owner.link, said=share.said), owner.listed)
@@ -164,7 +165,7 @@ class Opener:
                         "#" + here.parts.fragment
                     )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
                 here = replace(of(target), said=share.said)
-                owner = registry.find(here)
+                owner = catalogue.find(here)
                 if owner is not None:
                     return here, owner
         except UnsafeRedirect:
@@ -226,7 +227,7 @@ class Opener:
     async def _watched(self, owner: Owner, session: Session) -> list[Found]:
         """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
         self._watcher.say(owner.link.host)
-        universal = registry.universal()
+        universal = catalogue.universal()
         opens = owner.provider if owner.provider.has_viewer() else universal
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, expectation, judge, registry, source
+from scraper import document, expectation, judge, source
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
@@ -30,7 +30,8 @@ from scraper.equipment import Equipment, explained, probe
 from scraper.folder_verdict import verify_folder
 from scraper.job import Film, Films, Job, only_error
 from scraper.opening import Opener, by_study, cut_short, listed
-from scraper.registry import Owner
+from scraper.registry import catalogue
+from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.store.place import REPORT, disk, write_whole
 
@@ -191,7 +192,7 @@ class Run:
         """
         share = await asyncio.to_thread(self._opener.read, given)
         async with AsyncExitStack() as stack:
-            session = await self._opener.session(Owner(registry.universal(), share, listed=False), stack)
+            session = await self._opener.session(Owner(catalogue.universal(), share, listed=False), stack)
             window = await session.window()
             async with window.guard():
                 await session.open(share.url)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import candidates, picture, qr, registry
+from scraper import candidates, picture, qr
 from scraper.candidates import Choice
 from scraper.core import link, spelling
 from scraper.core.errors import (
@@ -31,7 +31,8 @@ from scraper.core.errors import (
 from scraper.core.link import Kind, ShareLink
 from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
-from scraper.registry import Meaning
+from scraper.registry import catalogue
+from scraper.registry.catalogue import Meaning
 
 _PICTURES = (
     "jpg",
@@ -155,7 +156,7 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
             certain=candidates.is_certain,
             enough=candidates.are_enough,
         )
-    codes = tuple((code, registry.meaning(code.text, code.symbology)) for code in reading.codes)
+    codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
     every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
     choice = candidates.choose(every, reading.suspects)
     links = _in_reading_order(choice.films, every)
@@ -165,7 +166,7 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
 
 def _films_in(code: qr.Code, best: Meaning) -> list[Meaning]:
     """The meaning of a code, and, where its text holds several addresses, of each that a provider owns."""
-    owned = [found for found in registry.meanings(code.text, code.symbology) if found.provider is not None]
+    owned = [found for found in catalogue.meanings(code.text, code.symbology) if found.provider is not None]
     return owned if len(owned) > 1 else [best]
 
 
@@ -272,7 +273,7 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> Held:
     if suffix not in PAGES:
         return _in_text(link_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
-    page = registry.saved_page(body.decode(errors="replace"))
+    page = catalogue.saved_page(body.decode(errors="replace"))
     return Held((page or _usable(link.parse(link_text(body), source=path.name)),))
 
 
@@ -287,7 +288,7 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> Held:
     found = link.links_in(text)
     if len(found) < 2:
         return Held((_usable(link.parse(text, source=source)),))
-    meanings = {address: registry.meaning(address) for address in found}
+    meanings = {address: catalogue.meaning(address) for address in found}
     choice = candidates.choose_in_text(list(meanings.values()))
     films = choice.films
     if choice.equal:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import registry
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, question_label, say
 from scraper.core.output import console, markup
 from scraper.core.safe_text import visible
 from scraper.core.settings import Language
+from scraper.registry import catalogue
 
 if TYPE_CHECKING:
     from scraper.doctor import Finding
-    from scraper.registry import Meaning
+    from scraper.registry.catalogue import Meaning
     from scraper.source import Decoded
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
@@ -88,14 +88,14 @@ def _mark(found: Decoded, meaning: Meaning) -> str:
 
 def provider_rows(name: str = "") -> list[dict[str, object]]:
     """One row a provider, from its recipe's header and attributes; plug-ins that failed come last, with their reason."""
-    known = registry.known()
+    known = catalogue.known()
     rows: list[dict[str, object]] = []
     for provider in sorted(
-        known.by_name.values(), key=lambda one: (one.name == registry.UNIVERSAL, one.name)
+        known.by_name.values(), key=lambda one: (one.name == catalogue.UNIVERSAL, one.name)
     ):
         if name and provider.name != name:
             continue
-        header = registry.header(provider)
+        header = catalogue.header(provider)
         rows.append(
             {
                 "name": provider.name,

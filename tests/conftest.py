@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scraper import registry
 from scraper.contract import Provider
 from scraper.core.model import Via
+from scraper.registry import catalogue
 from scraper.testing import Case
 from scraper.verify import Inspector
 
@@ -94,11 +94,11 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder with the plug-in ``aurora``, on the path as if it had been installed."""
     folder = Path(__file__).parent / "plugins"
     monkeypatch.syspath_prepend(str(folder))
-    registry.known.cache_clear()
-    registry.shapes.cache_clear()
+    catalogue.known.cache_clear()
+    catalogue.shapes.cache_clear()
     yield folder
-    registry.known.cache_clear()
-    registry.shapes.cache_clear()
+    catalogue.known.cache_clear()
+    catalogue.shapes.cache_clear()
     sys.modules.pop("cloudfilm_aurora", None)
 
 

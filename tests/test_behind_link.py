@@ -7,7 +7,7 @@ from scraper.core.link import of
 from scraper.core.messages import describe
 from scraper.core.settings import BrowserUse, Language, Settings
 from scraper.pipeline import Run
-from scraper.registry import find, known, refuse_page_behind_link
+from scraper.registry.catalogue import find, known, refuse_page_behind_link
 from scraper.testing import Silent, nobody
 
 BEHIND = (

@@ -9,10 +9,10 @@ from fixtures.sites.radonline.site import MERGED
 from fixtures.sites.rjh.site import RjhSite
 from fixtures.world import World
 from providers.universal import Universal
-from scraper import registry
 from scraper.core.link import of
 from scraper.core.model import Origin, Status, Via
 from scraper.pipeline import Run
+from scraper.registry import catalogue
 from scraper.session.browser import find_browser
 from scraper.testing import Case, Silent, check, compare, nobody, settings_in
 
@@ -43,7 +43,7 @@ async def test_by_the_universal_capture(tmp_path):
 
 
 async def test_with_no_provider_named(tmp_path):
-    assert registry.find(of(LINK)) is None
+    assert catalogue.find(of(LINK)) is None
     site = Elsewhere()
     with World(site) as world:
         async with Run(settings_in(world, tmp_path), Silent(), nobody) as run:
@@ -54,6 +54,6 @@ async def test_with_no_provider_named(tmp_path):
 
 
 def test_what_is_listened_for_is_said_by_the_recipes():
-    listeners = registry.universal().listeners
+    listeners = catalogue.universal().listeners
     assert {"radonline", "wlycloud", "nyfy", "tjmucih"} <= {type(one).name for one in listeners}
     assert all(type(one).watches() for one in listeners)

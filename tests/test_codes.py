@@ -13,11 +13,12 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import candidates, qr, registry, source
+from scraper import candidates, qr, source
 from scraper.cli import run
 from scraper.core.link import of
 from scraper.core.settings import Settings
 from scraper.qr import Reader
+from scraper.registry import catalogue
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FILMS = {
@@ -70,7 +71,7 @@ def code(text: str, left: int = 0, top: int = 0, edge: int = 200) -> qr.Code:
 
 
 def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.Choice:
-    return candidates.choose([(one, registry.meaning(one.text, "QRCode")) for one in codes], suspects)
+    return candidates.choose([(one, catalogue.meaning(one.text, "QRCode")) for one in codes], suspects)
 
 
 # ---- 1: which code is the film's
@@ -93,7 +94,7 @@ def test_codes_1_a_stranger_alone_is_no_film(stranger):
 
 
 def test_codes_1_only_an_owned_link_ends_the_search():
-    examples = [one.example for one in registry.known().by_name.values() if one.example.startswith("http")]
+    examples = [one.example for one in catalogue.known().by_name.values() if one.example.startswith("http")]
     assert all(map(candidates.is_certain, examples))
     assert not any(candidates.is_certain(film) for film in FILMS.values() if film != KNOWN)
 

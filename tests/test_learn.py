@@ -9,11 +9,12 @@ import pytest
 
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
-from scraper import learning, registry
+from scraper import learning
 from scraper.capture.trace import NotLearnt
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse
 from scraper.pipeline import Run
+from scraper.registry import catalogue
 from scraper.session.browser import find_browser
 from scraper.testing import Silent, compare, nobody, settings_in
 from tests import lists
@@ -99,8 +100,8 @@ async def test_pictures_teach_nothing(world, tmp_path):
 
 async def test_a_provider_of_ones_own_that_does_not_load(tmp_path):
     (tmp_path / "broken.py").write_text("import nothing_of_that_name", encoding="utf-8")
-    with pytest.raises(registry.UsageError, match="ModuleNotFoundError"):
-        registry.from_file(tmp_path / "broken.py")
+    with pytest.raises(catalogue.UsageError, match="ModuleNotFoundError"):
+        catalogue.from_file(tmp_path / "broken.py")
     (tmp_path / "empty.py").write_text("", encoding="utf-8")
-    with pytest.raises(registry.UsageError, match="0 providers"):
-        registry.from_file(tmp_path / "empty.py")
+    with pytest.raises(catalogue.UsageError, match="0 providers"):
+        catalogue.from_file(tmp_path / "empty.py")

@@ -510,7 +510,7 @@ def test_verdicts_32_no_browser_is_named_with_a_command_that_works(tmp_path):
 
 async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypatch):
     from scraper.core.errors import SiteChanged
-    from scraper.registry import Owner
+    from scraper.registry.catalogue import Owner
 
     class Direct(Provider):
         name = "direct"

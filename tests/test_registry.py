@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scraper import kept, registry
 from scraper.core import link
 from scraper.core.errors import UnusableLink
 from scraper.core.shape import Shape
+from scraper.registry import catalogue, index
 
 ROOT = Path(__file__).parents[1]
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -24,32 +24,32 @@ ONE = (Shape("aurora", ("https",), r"/s/\w+", (r"/aurora/.*",), ("film.aurora.te
 def kept_anew(tmp_path, monkeypatch):
     """A user who has never run the program, then the same user again: what was kept is what is read."""
     monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path))
-    registry.shapes.cache_clear()
-    registry.shapes()
-    registry.shapes.cache_clear()
-    yield tmp_path / kept.NAME
-    registry.shapes.cache_clear()
+    catalogue.shapes.cache_clear()
+    catalogue.shapes()
+    catalogue.shapes.cache_clear()
+    yield tmp_path / index.NAME
+    catalogue.shapes.cache_clear()
 
 
 def links() -> set[str]:
     """Every address in the tests of the recipes: theirs, their neighbours', and such as are nobody's."""
     texts = [path.read_text("utf-8") for path in (ROOT / "tests" / "providers").rglob("*.py")]
-    texts += [provider.example for provider in registry.known().by_name.values()]
+    texts += [provider.example for provider in catalogue.known().by_name.values()]
     return {address for text in texts for address in link.links_in(text)}
 
 
 def test_what_is_kept_tells_the_same_owner_as_the_recipes(kept_anew, monkeypatch):
-    monkeypatch.setattr(registry, "_told", None)  # the recipes are not asked
+    monkeypatch.setattr(catalogue, "_told", None)  # the recipes are not asked
     owned = 0
     for address in links():
         try:
             share = link.of(address)
         except UnusableLink:
             continue
-        owner = registry.find(share)
-        assert registry.owner_of(share) == (owner and owner.provider.name), address
+        owner = catalogue.find(share)
+        assert catalogue.owner_of(share) == (owner and owner.provider.name), address
         owned += owner is not None
-    assert owned > len(registry.known().by_name)
+    assert owned > len(catalogue.known().by_name)
     assert kept_anew.is_file()
 
 
@@ -63,28 +63,28 @@ def test_what_is_kept_tells_the_same_owner_as_the_recipes(kept_anew, monkeypatch
         lambda path: path.write_text(json.dumps({"key": "of another version", "shapes": []})),
         lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": [["x", 1, 2, 3, 4]]})),
         lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), "shapes": [["x", [], "", [5], []]]})),
-        lambda path: path.write_bytes(bytes(kept.MAX_BYTES + 1)),
+        lambda path: path.write_bytes(bytes(index.MAX_BYTES + 1)),
         lambda path: (path.unlink(), path.mkdir()),
     ],
 )  # fmt: skip
 def test_what_can_not_be_read_is_made_anew(tmp_path, spoil):
-    kept.shapes(tmp_path, lambda: (ONE, True))
-    spoil(tmp_path / kept.NAME)
+    index.shapes(tmp_path, lambda: (ONE, True))
+    spoil(tmp_path / index.NAME)
     other = (Shape("other", (), "", (), ()),)
-    assert kept.shapes(tmp_path, lambda: (other, True)) == other
+    assert index.shapes(tmp_path, lambda: (other, True)) == other
 
 
 def test_what_is_kept_is_read_and_what_may_not_last_is_not_kept(tmp_path):
-    assert kept.shapes(tmp_path, lambda: (ONE, False)) == ONE
+    assert index.shapes(tmp_path, lambda: (ONE, False)) == ONE
     assert list(tmp_path.iterdir()) == []
-    assert kept.shapes(tmp_path, lambda: (ONE, True)) == ONE
-    assert kept.shapes(tmp_path, lambda: ((), True)) == ONE
-    assert [path.name for path in tmp_path.iterdir()] == [kept.NAME]
+    assert index.shapes(tmp_path, lambda: (ONE, True)) == ONE
+    assert index.shapes(tmp_path, lambda: ((), True)) == ONE
+    assert [path.name for path in tmp_path.iterdir()] == [index.NAME]
 
 
 def test_a_folder_that_can_not_be_written_changes_nothing(tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    assert kept.shapes(tmp_path / "file" / "data", lambda: (ONE, True)) == ONE
+    assert index.shapes(tmp_path / "file" / "data", lambda: (ONE, True)) == ONE
 
 
 def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
@@ -94,17 +94,17 @@ def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
     recipes.mkdir()
     (recipes / "aurora.py").write_text("route = 1")
     monkeypatch.setattr(providers, "__path__", [str(recipes)])
-    kept.shapes(tmp_path, lambda: (ONE, True))
-    assert kept.shapes(tmp_path, lambda: ((), True)) == ONE
+    index.shapes(tmp_path, lambda: (ONE, True))
+    assert index.shapes(tmp_path, lambda: ((), True)) == ONE
     changed = (recipes / "aurora.py").stat().st_mtime_ns
     (recipes / "aurora.py").write_text("route = 2")
     os.utime(recipes / "aurora.py", ns=(changed, changed))
-    assert kept.shapes(tmp_path, lambda: ((), True)) == ()
+    assert index.shapes(tmp_path, lambda: ((), True)) == ()
 
 
 def test_a_plug_in_installed_later_is_asked_and_not_kept(kept_anew, plugged_in):
     before = kept_anew.read_bytes()
-    assert registry.owner_of(link.of("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
+    assert catalogue.owner_of(link.of("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
     assert kept_anew.read_bytes() == before
 
 

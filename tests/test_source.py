@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import segno
 
-from scraper import candidates, qr, registry, source
+from scraper import candidates, qr, source
 from scraper.core.errors import (
     MiniProgramOnly,
     NoLink,
@@ -17,6 +17,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import Kind, of, parse
 from scraper.core.settings import Settings
+from scraper.registry import catalogue
 
 SETTINGS = Settings(decode_timeout_s=8)
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -89,7 +90,7 @@ def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
 )
 def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
     for order in (texts, texts[::-1]):
-        codes = [(qr.Code(text, "QRCode", ()), registry.meaning(text, "QRCode")) for text in order]
+        codes = [(qr.Code(text, "QRCode", ()), catalogue.meaning(text, "QRCode")) for text in order]
         assert candidates.choose(codes).films[:1] == ((chosen,) if chosen else ())
 
 
@@ -141,39 +142,39 @@ def test_an_address_with_a_password_before_the_host():
 
 
 def test_every_provider_is_documented_and_unique():
-    known = registry.known()
+    known = catalogue.known()
     assert known.broken == ()
     for provider in known.by_name.values():
-        header = registry.header(provider)
+        header = catalogue.header(provider)
         assert header["title"], provider.name
         for line in ("asks", "serves", "verified"):
             assert header.get(line), f"{provider.name}: its header lacks {line!r}"
 
 
 def test_every_example_is_owned_by_its_provider_and_no_other():
-    for provider in registry.known().by_name.values():
-        if provider.example and provider.name != registry.UNIVERSAL:
+    for provider in catalogue.known().by_name.values():
+        if provider.example and provider.name != catalogue.UNIVERSAL:
             link = parse(provider.example)
-            owners = [owner.provider.name for owner in registry.owners(link)]
-            marked = [owner.provider.name for owner in registry.recognised(link)]
+            owners = [owner.provider.name for owner in catalogue.owners(link)]
+            marked = [owner.provider.name for owner in catalogue.recognised(link)]
             assert owners in ([provider.name], []), f"{provider.name}: {owners}"
             assert owners or marked == [provider.name], f"{provider.name}: {owners} {marked}"
 
 
 def test_a_provider_that_nobody_knows():
     with pytest.raises(UsageError):
-        registry.find(of(FILM), "nobody")
+        catalogue.find(of(FILM), "nobody")
 
 
 def test_a_named_provider_reads_an_unlisted_host():
-    owner = registry.find(of("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
+    owner = catalogue.find(of("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
     assert owner is not None
     assert owner.provider.name == "shdc"
 
 
 def test_a_named_provider_refuses_a_link_of_another_shape():
     with pytest.raises(UnusableLink):
-        registry.find(of("https://film.aurora.test/help"), "shdc")
+        catalogue.find(of("https://film.aurora.test/help"), "shdc")
 
 
 def test_what_is_left_out_of_an_animation_is_said(tmp_path):

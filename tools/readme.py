@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scraper import registry, words
+from scraper import words
 from scraper.core import errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import catalogue, question_label
 from scraper.core.settings import Language
+from scraper.registry import catalogue as registry
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}

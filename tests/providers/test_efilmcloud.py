@@ -10,7 +10,7 @@ from providers.efilmcloud import Efilmcloud
 from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.EfilmcloudSite()

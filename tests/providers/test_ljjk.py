@@ -10,7 +10,7 @@ from providers.ljjk import Ljjk
 from scraper.core.errors import LinkExpired, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)

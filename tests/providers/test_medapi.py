@@ -9,7 +9,7 @@ from providers.medapi import Medapi
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.MedapiSite()

@@ -8,7 +8,7 @@ from providers.mtywcloud import Mtywcloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.MtywcloudSite()

@@ -34,7 +34,7 @@ from scraper.core.messages import describe
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Language, Settings
 from scraper.pipeline import Run
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Silent, nobody
 from tests.test_cli import cloudfilm
 

@@ -8,7 +8,7 @@ from providers.shdc import Shdc
 from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, StudyGone, UnusableLink
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)

@@ -9,7 +9,7 @@ from providers.sugh import Sugh
 from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.SughSite()

@@ -15,7 +15,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import of
 from scraper.core.model import Counts, Status
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
 SITE = site.TokenApiSite()

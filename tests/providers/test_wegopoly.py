@@ -9,7 +9,7 @@ from providers.wegopoly import Wegopoly
 from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone, UnusableLink
 from scraper.core.link import of
 from scraper.core.model import Origin, Status, Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check, compare, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)

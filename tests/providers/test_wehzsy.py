@@ -9,7 +9,7 @@ from providers.wehzsy import Wehzsy
 from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy, SiteBusy
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)

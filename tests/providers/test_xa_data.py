@@ -10,7 +10,7 @@ from providers.xa_data import XaData
 from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
 BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)

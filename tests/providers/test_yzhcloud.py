@@ -8,7 +8,7 @@ from providers.yzhcloud import Yzhcloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, NotOriginalDicom
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)

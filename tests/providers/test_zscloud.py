@@ -9,7 +9,7 @@ from providers.zscloud import Zscloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.registry import find
+from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
 SITE = ZscloudSite()

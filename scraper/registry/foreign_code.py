@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.settings import data_folder
-from scraper.registry import GROUP
+from scraper.registry.catalogue import GROUP
 
 _NAME: Final = "code-announced.json"
 _MOST: Final = 200  # entries that are remembered

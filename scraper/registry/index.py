@@ -19,7 +19,7 @@ from scraper.core.shape import Shape
 
 NAME = "link-shapes.json"
 MAX_BYTES = 1 << 20
-_MAKERS = ("kept.py", "shape.py", "contract.py", "registry.py")
+_MAKERS = ("registry/index.py", "core/shape.py", "contract.py", "registry/catalogue.py")
 _PLUGGED = ("dist-info", "egg-info")
 
 
@@ -46,7 +46,7 @@ def _key() -> str:
     import providers
 
     found = hashlib.blake2b(digest_size=20)
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     try:
         for folder in sorted(providers.__path__):
             for path in sorted(Path(folder).rglob("*.py")):

@@ -14,11 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import kept
 from scraper.core import settings
 from scraper.core.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
 from scraper.core.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
 from scraper.core.shape import Shape
+from scraper.registry import index
 
 if TYPE_CHECKING:
     from scraper.contract import Provider
@@ -232,7 +232,7 @@ class Meaning:
 @cache
 def shapes() -> tuple[Shape, ...]:
     """What the links of every provider look like, in the order of ``known``; loads no recipe where that was kept."""
-    return kept.shapes(settings.data_folder(), _told)
+    return index.shapes(settings.data_folder(), _told)
 
 
 def _told() -> tuple[tuple[Shape, ...], bool]:

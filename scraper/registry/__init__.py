@@ -1,0 +1,1 @@
+"""Which provider owns a link."""
