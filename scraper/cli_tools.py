@@ -37,7 +37,7 @@ from scraper.core.output import complain, echo, echo_json
 from scraper.core.settings import Settings, browser_from_environment, language_from_environment
 
 if TYPE_CHECKING:
-    from scraper.qr import Reader
+    from scraper.source.qr import Reader
 
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -110,7 +110,7 @@ def register(app: typer.Typer, run: Runs) -> None:
 
 def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_json: bool) -> int:
     """Every file's codes; one that can't be read does not end the others, and has its line, too."""
-    from scraper import qr
+    from scraper.source import qr
     from scraper.words import unreadable_json
 
     codes: list[int] = []
@@ -132,11 +132,11 @@ def _decode_one(
     path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
 ) -> CloudfilmError | None:
     """Prints what is on one picture; gives why there is no link on it."""
-    from scraper import source
+    from scraper.source import resolve
     from scraper.words import decoded_json, decoded_words
 
     with _on_disk(path) as picture:
-        found = source.decode(picture, settings, reader)
+        found = resolve.decode(picture, settings, reader)
         refusal = found.refusal()
         shown = replace(found, path=path)
         if as_json:
@@ -146,7 +146,7 @@ def _decode_one(
         is_wanted = refusal is not None and settings.verbosity > 0
         drawn = annotate or (_suspects_picture(path) if is_wanted else None)
         if drawn is not None:
-            source.annotate(found, drawn, password=settings.answers.get("password", ""))
+            resolve.annotate(found, drawn, password=settings.answers.get("password", ""))
             complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
 
@@ -158,7 +158,7 @@ def _on_disk(path: Path) -> Iterator[Path]:
         yield path
         return
     from scraper.core.leftovers import RunFolder
-    from scraper.picture import MAX_BYTES
+    from scraper.source.pages import MAX_BYTES
 
     with RunFolder() as folder:
         copy = Path(folder) / "standard-input"
@@ -176,7 +176,7 @@ def _suspects_picture(path: Path) -> Path:
 
 
 def _fetch_models(settings: Settings, run: Runs) -> None:
-    from scraper import qr
+    from scraper.source import qr
 
     try:
         for path in qr.fetch_models(lambda url: bytes(run(_download(settings, url)))):

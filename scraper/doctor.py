@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scraper import __version__, qr
+from scraper import __version__
 from scraper.core.errors import BrowserNotInstalled
 from scraper.core.messages import say
 from scraper.core.settings import Language, Settings
 from scraper.session.browser.installed import find_browser
+from scraper.source import qr
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices
@@ -149,7 +150,7 @@ def _browser(settings: Settings) -> Finding:
 
 def _decoders(language: Language) -> Iterator[Finding]:
     contrib = '"opencv-contrib-python-headless<5"'  # OpenCV 5 rejects WeChat's model files
-    for engine in qr.engines():
+    for engine in qr.reader.engines():
         match engine.lacking:
             case "models":
                 mend = "cloudfilm doctor --fetch-models"

@@ -12,7 +12,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import source
 from scraper.collect import Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
 from scraper.core.edge import reading_lists
@@ -37,6 +36,7 @@ from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
+from scraper.source import resolve
 from scraper.yielded import checked
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ class Opener:
         """
         return self.held(given).links[0]
 
-    def held(self, given: str) -> source.Held:
+    def held(self, given: str) -> resolve.Held:
         """Every film's link that a source holds.
 
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return source.read_all(given, self._settings, self._stdin, self._ask_which)
+        return resolve.read_all(given, self._settings, self._stdin, self._ask_which)
 
     def _ask_which(self, links: Sequence[str]) -> str | None:
         """The number, as the person types it, of the film's link among several that nothing tells apart."""
@@ -102,7 +102,7 @@ class Opener:
     async def owner(self, job: Job) -> Owner:
         """Whose link the source holds; the universal capture's, where no recipe knows it."""
         given = job.source
-        is_file = source.is_file(given)
+        is_file = resolve.is_file(given)
         if job.film is not None:
             share = job.film.share
         else:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, expectation, judge, source
+from scraper import document, expectation, judge
 from scraper.bring import Bringer, lost
 from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
@@ -33,6 +33,7 @@ from scraper.opening import Opener, by_study, cut_short, listed
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
+from scraper.source import resolve
 from scraper.store.place import REPORT, disk, write_whole
 
 __all__ = ["Run", "grab", "verify_folder"]
@@ -89,7 +90,7 @@ class Run:
 
     def refused(self, given: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""
-        is_shown = source.is_file(given) or "://" not in given
+        is_shown = resolve.is_file(given) or "://" not in given
         return Job(given if is_shown else redact(given)).result(error)
 
     async def grab(

@@ -16,7 +16,7 @@ from scraper.registry import catalogue
 if TYPE_CHECKING:
     from scraper.doctor import Finding
     from scraper.registry.catalogue import Meaning
-    from scraper.source import Decoded
+    from scraper.source.resolve import Decoded
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
 

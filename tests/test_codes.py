@@ -13,12 +13,12 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import candidates, qr, source
 from scraper.cli import run
 from scraper.core.link import of
 from scraper.core.settings import Settings
-from scraper.qr import Reader
 from scraper.registry import catalogue
+from scraper.source import candidates, qr, resolve
+from scraper.source.qr import Reader
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FILMS = {
@@ -168,7 +168,7 @@ def test_codes_1_a_hard_film_code_beside_a_clear_stranger(tmp_path, place, stran
     film = FILMS["report"] if stranger == "survey" else KNOWN
     other_at, film_at = PLACES[place]
     path = paper(tmp_path, (drawn(STRANGERS[stranger]), other_at), (hard(drawn(film)), film_at))
-    assert source.decode(path, Settings(decode_timeout_s=60)).link == film
+    assert resolve.decode(path, Settings(decode_timeout_s=60)).link == film
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -188,10 +188,10 @@ def test_codes_1_a_person_chooses_among_equal_links(tmp_path):
     two = ["https://q.one.test/m/8kQz1LmP", "https://e.two.test/c/Jk3f9QwX"]
     path = paper(tmp_path, (drawn(two[0]), (60, 60)), (drawn(two[1]), (600, 60)))
     links: list[str] = []
-    asked = source.read(str(path), Settings(), str, lambda equal: links.extend(equal) or "2")
+    asked = resolve.read(str(path), Settings(), str, lambda equal: links.extend(equal) or "2")
     assert set(links) == set(two)
     assert asked.url == links[1]
-    assert source.read(str(path), Settings(answers={"film_link": "1"}), str).url == links[0]
+    assert resolve.read(str(path), Settings(answers={"film_link": "1"}), str).url == links[0]
 
 
 def test_codes_1_links_that_open_no_film_are_named(tmp_path, capsys):
@@ -250,7 +250,7 @@ def test_codes_5_a_pdf_whose_codes_are_all_read_is_left(tmp_path):
         sheet.paste(drawn(text), (100 + 500 * place, 200))
     sheet.save(tmp_path / "report.pdf", resolution=150)
     with Reader() as reader:
-        found = source.decode(tmp_path / "report.pdf", Settings(), reader)
+        found = resolve.decode(tmp_path / "report.pdf", Settings(), reader)
         assert reader.cpu_s < 4
     assert found.link is None
     assert len(found.codes) == 2

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from fixtures.photos.sheets import KINDS, shot
-from scraper import candidates, qr
-from scraper.picture import Page
-from scraper.qr import cascade, matrix
-from scraper.qr.engines import Wechat, zxing
-from scraper.qr.hidden import covered
-from scraper.qr.places import Known
-from scraper.qr.sharpen import sharpened
-from scraper.qr.stretch import looked_at_stretched
+from scraper.source import candidates, qr
+from scraper.source.pages import Page
+from scraper.source.qr import cascade
+from scraper.source.qr.engines import Wechat, zxing
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.hidden_finder import covered
+from scraper.source.qr.repair.perspective import looked_at_stretched
+from scraper.source.qr.repair.sharpen import sharpened
+from scraper.source.qr.suspects import Known
 
 Read = Callable[[np.ndarray], qr.Reading]
 
@@ -112,7 +113,7 @@ def test_codes_4_a_hidden_finder_pattern(read, kind, seed):
 def test_codes_4_what_a_thumb_covers_is_unknown_and_little_more(hidden):
     dice = np.random.default_rng(4)
     darkness = dice.choice([-1.0, 1.0], (33, 33)).astype(np.float32)
-    rows, columns = matrix.corner_region(33, hidden)
+    rows, columns = symbol.corner_region(33, hidden)
     thumb = slice(max(rows.start - 2, 0), rows.stop + 2), slice(max(columns.start - 2, 0), columns.stop + 2)
     darkness[thumb] = 1.0
     found = covered(darkness, hidden)

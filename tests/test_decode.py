@@ -10,10 +10,11 @@ import segno
 from PIL import Image
 
 from fixtures.photos.scenes import scene
-from scraper import documents, picture, qr, source
 from scraper.cli import run
 from scraper.core.errors import UnreadableFile
 from scraper.core.settings import Settings
+from scraper.source import documents, qr, resolve
+from scraper.source import pages as picture
 
 FILM = "https://film.aurora.test/s/Ab12Cd34"
 FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"
@@ -75,7 +76,7 @@ def test_the_code_on_one_of_many_pages(tmp_path):
     pages[36] = sheet(FOLLOW, FILM)
     path = tmp_path / "report.pdf"
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    found = source.decode(path, Settings(decode_timeout_s=120))
+    found = resolve.decode(path, Settings(decode_timeout_s=120))
     assert found.link == FILM
     assert {code.page for code, _ in found.codes} == {37}
 
@@ -168,7 +169,7 @@ def test_photographs_of_every_kind(tmp_path, stratum):
     one = scene(stratum, 5)
     path = tmp_path / "photo.jpg"
     path.write_bytes(one.data)
-    found = source.decode(path, Settings(decode_timeout_s=60))
+    found = resolve.decode(path, Settings(decode_timeout_s=60))
     assert found.link == one.link
     assert found.link not in one.others
 
@@ -177,7 +178,7 @@ def test_a_report_without_a_square_code_has_no_link(tmp_path):
     one = scene("no code", 1)
     path = tmp_path / "photo.jpg"
     path.write_bytes(one.data)
-    found = source.decode(path, Settings(decode_timeout_s=60))
+    found = resolve.decode(path, Settings(decode_timeout_s=60))
     assert found.link is None
     assert {code.text for code, _ in found.codes} <= set(one.others)
     assert not found.reading.out_of_time

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pydicom
 
-from scraper import source
 from scraper.core.settings import Settings
+from scraper.source import resolve
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_photograph_holds_the_hospitals_link():
-    found = source.decode(ROOT / "fixtures" / "report.jpg", Settings())
+    found = resolve.decode(ROOT / "fixtures" / "report.jpg", Settings())
     assert found.link is not None
     assert found.link.startswith("https://ylyyx.shdc.org.cn/code.html?")
     assert any("weixin" in code.text for code, _ in found.codes) or found.link

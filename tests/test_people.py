@@ -18,7 +18,7 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper import doctor, equipment, interrupt_words, opening, source
+from scraper import doctor, equipment, interrupt_words, opening
 from scraper.cli_options import check_proxy
 from scraper.contract import Instance, Provider, Request, Series, WadoUri
 from scraper.core import leftovers, messages, output
@@ -38,6 +38,7 @@ from scraper.core.errors import (
 )
 from scraper.core.messages import describe
 from scraper.core.settings import Language, Settings
+from scraper.source import resolve
 from scraper.yielded import checked
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, site_of, up
@@ -83,7 +84,7 @@ def nothing() -> str:
     return ""
 
 
-def urls(held: source.Held) -> list[str]:
+def urls(held: resolve.Held) -> list[str]:
     return [share.url for share in held.links]
 
 
@@ -95,7 +96,7 @@ def test_verdicts_6_two_films_on_one_photo_in_reading_order(tmp_path):
     sheet(("http://weixin.qq.com/r/AbC", LAKE), (aurora.EXPIRED, aurora.LINK), ("https://hospital.test/", "barcode 1")).save(
         tmp_path / "photo.png"
     )  # fmt: skip
-    assert urls(source.read_all(str(tmp_path / "photo.png"), SETTINGS, nothing)) == [
+    assert urls(resolve.read_all(str(tmp_path / "photo.png"), SETTINGS, nothing)) == [
         LAKE,
         aurora.EXPIRED,
         aurora.LINK,
@@ -108,7 +109,7 @@ def test_verdicts_6_the_second_page_counts_and_the_same_film_twice_is_one(tmp_pa
     pages = [sheet((text,)) for text in (aurora.LINK, "https://hospital.test/", LAKE, aurora.LINK)]
     path = tmp_path / f"report.{suffix}"
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    found = source.decode(path, SETTINGS)
+    found = resolve.decode(path, SETTINGS)
     assert found.links == (aurora.LINK, LAKE)
     assert found.unread == ()
     assert found.link == aurora.LINK
@@ -130,14 +131,14 @@ def broken_pdf(path: Path, *texts: str, broken: int) -> None:
 def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
     path = tmp_path / "report.pdf"
     broken_pdf(path, aurora.LINK, LAKE, broken=2)
-    found = source.decode(path, SETTINGS)
+    found = resolve.decode(path, SETTINGS)
     assert (found.links, found.unread) == ((aurora.LINK,), (2,))
     done = cloudfilm("decode", path)
     assert "page 2 could not be read" in done.stdout
     assert json.loads(cloudfilm("decode", path, "--json").stdout)["unread_pages"] == [2]
     broken_pdf(path, "no link", LAKE, broken=2)
     with pytest.raises(PagesUnread) as refused:
-        source.read_all(str(path), SETTINGS, nothing)
+        resolve.read_all(str(path), SETTINGS, nothing)
     assert "page 2" in describe(refused.value, Language.EN)
     assert "第 2 页" in describe(refused.value, Language.ZH)
 
@@ -157,7 +158,7 @@ def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
 )  # fmt: skip
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_every_link_of_a_message_with_its_own_password(text, expected):
-    held = source.read_all(text, SETTINGS, nothing)
+    held = resolve.read_all(text, SETTINGS, nothing)
     assert [(share.said.get("password"), share.url) for share in held.links] == expected
 
 
@@ -759,11 +760,11 @@ def test_verdicts_35_what_is_wrong_with_a_source_is_named(tmp_path, given, error
     for name in ("empty.pdf", "empty.txt"):
         (tmp_path / name).touch()
     with pytest.raises(error) as wrong:
-        source.read_all(given.format(tmp=tmp_path), SETTINGS, nothing)
+        resolve.read_all(given.format(tmp=tmp_path), SETTINGS, nothing)
     assert "Ab12" not in describe(wrong.value, Language.EN)
 
 
 @pytest.mark.parametrize("scheme", ["ｈttps：//", "https：／／", "ＨＴＴＰＳ://", "https: //"])
 def test_verdicts_35_full_width_signs_are_put_right(scheme):
-    (share,) = source.read_all(f"影像 {scheme}film.aurora.test/s/Ab12Cd34", SETTINGS, nothing).links
+    (share,) = resolve.read_all(f"影像 {scheme}film.aurora.test/s/Ab12Cd34", SETTINGS, nothing).links
     assert share.url == "https://film.aurora.test/s/Ab12Cd34"

@@ -13,8 +13,8 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import picture, qr
 from scraper.core.errors import NoSuchFile, UnreadableFile
+from scraper.source import pages, qr
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 
@@ -63,7 +63,7 @@ def test_only_the_first_frames_of_an_animation(tmp_path: Path, name: str) -> Non
     path = tmp_path / name
     frames = [Image.new("L", (40, 40), 20 * shade) for shade in range(9)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    assert [page.number for page in picture.pages(path)] == [1, 2, 3, 4]
+    assert [page.number for page in pages.pages(path)] == [1, 2, 3, 4]
 
 
 def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # held on its side: to be turned clockwise
     sheet().save(path, exif=exif)
-    (page,) = picture.pages(path)
+    (page,) = pages.pages(path)
     assert page.grey.shape == (600, 400)
     (found,) = qr.read(path, certain=LINK.__eq__).codes
     assert min(x for x, _ in found.polygon) > 150  # upper left has become upper right
@@ -80,7 +80,7 @@ def test_a_photo_is_turned_upright(tmp_path: Path) -> None:
 def test_the_name_says_nothing(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     sheet().save(path, format="PNG")
-    assert picture.kind_of(path) is picture.Kind.PNG
+    assert pages.kind_of(path) is pages.Kind.PNG
 
 
 def test_a_photo_of_48_megapixels_in_bounded_memory(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_photo_of_48_megapixels_in_bounded_memory(tmp_path: Path) -> None:
     Image.new("L", (8000, 6000), 200).save(path)
     tracemalloc.start()
     try:
-        assert [page.grey.shape for page in picture.pages(path)] == [(6000, 8000)]
+        assert [page.grey.shape for page in pages.pages(path)] == [(6000, 8000)]
         assert tracemalloc.get_traced_memory()[1] < 200 * 2**20
     finally:
         tracemalloc.stop()
@@ -98,7 +98,7 @@ def test_a_photo_of_48_megapixels_in_bounded_memory(tmp_path: Path) -> None:
 def test_too_many_pixels_are_refused_by_the_header(tmp_path: Path, edge: int) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png(edge, edge, zlib.compress(bytes(1000))))
-    with pytest.raises(picture.TooManyPixels) as caught:
+    with pytest.raises(pages.TooManyPixels) as caught:
         qr.read(path, certain=LINK.__eq__)
     assert caught.value.code == "too-many-pixels"
     assert caught.value.values["limit"] == 120

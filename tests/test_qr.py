@@ -11,12 +11,12 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import qr
-from scraper.qr import matrix, reed_solomon
-from scraper.qr.bent import PATCH, WHOLE, straightened
-from scraper.qr.cascade import evened
-from scraper.qr.engines import Wechat, zxing
-from scraper.qr.worker import Worker
+from scraper.source import qr
+from scraper.source.qr.cascade import evened
+from scraper.source.qr.engines import Wechat, zxing
+from scraper.source.qr.repair import reed_solomon, symbol
+from scraper.source.qr.repair.recover import PATCH, WHOLE, straightened
+from scraper.source.qr.worker import Worker
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 MODELS = Path(__file__).parents[2] / "shared/models/wechat_qrcode"
@@ -89,7 +89,7 @@ def test_one_helper_serves_many_files(tmp_path: Path) -> None:
 def test_the_wechat_detector_reads_with_its_models(tmp_path: Path) -> None:
     if not MODELS.is_dir():
         pytest.skip("the model files are not here")
-    if {engine.name: engine.lacking for engine in qr.engines(MODELS)}["wechat"] == "contrib":
+    if {engine.name: engine.lacking for engine in qr.reader.engines(MODELS)}["wechat"] == "contrib":
         pytest.skip("this OpenCV has no WeChat detector")
     found = Wechat(MODELS).read(np.asarray(code(LINK))).found
     assert [one.text for one in found] == [LINK]
@@ -112,7 +112,7 @@ def test_models_are_fetched_once_and_only_as_they_were_pinned(tmp_path: Path) ->
 
     assert len(qr.fetch_models(download, tmp_path)) == 4
     assert all(url.startswith("https://") for url in asked)
-    assert [engine.lacking for engine in qr.engines(tmp_path) if engine.name == "wechat"] != ["models"]
+    assert [engine.lacking for engine in qr.reader.engines(tmp_path) if engine.name == "wechat"] != ["models"]
     (tmp_path / "sr.prototxt").write_bytes(b"broken")
     assert qr.fetch_models(download, tmp_path) == [tmp_path / "sr.prototxt"]
     assert qr.fetch_models(download, tmp_path) == []
@@ -137,7 +137,7 @@ def test_a_code_that_gives_nothing_is_a_suspect(tmp_path: Path) -> None:
 def test_annotate_draws_where_the_code_is(tmp_path: Path) -> None:
     path, out = tmp_path / "code.png", tmp_path / "out.png"
     code(LINK).save(path)
-    qr.annotate(path, qr.read(path, certain=is_link), out)
+    qr.reader.annotate(path, qr.read(path, certain=is_link), out)
     red, green, blue = Image.open(out).convert("RGB").resize((246, 246)).getpixel((36, 120))  # type: ignore[misc]
     assert green > red
     assert green > blue
@@ -249,23 +249,23 @@ def test_light_that_hides_a_part_costs_half_of_what_is_misread() -> None:
     modules = modules_of(LONG)
     darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
     darkness[16:34, 12:30] = np.random.default_rng(2).normal(0, 0.03, (18, 18))
-    mended = matrix.mended(darkness)
+    mended = symbol.mended(darkness)
     assert mended is not None
     assert (mended == modules).all()
     misread = np.where(darkness > 0, np.float32(1), np.float32(-1))
-    assert matrix.mended(misread) is None
+    assert symbol.mended(misread) is None
 
 
 @pytest.mark.parametrize("error", "lmqh")
 @pytest.mark.parametrize("version", [1, 2, 6, 7, 14, 22, 32, 36, 40])
 def test_every_size_and_level_is_laid_out_as_another_writer_does(version, error):
     modules = modules_of("0123", error, version)
-    fixed = matrix.fixed(version)
+    fixed = symbol.fixed(version)
     assert (modules[fixed >= 0] == fixed[fixed >= 0]).all()
     darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
     darkness[-1, -1] *= -1
     darkness[9:11, 9:11] *= -1
-    mended = matrix.mended(darkness)
+    mended = symbol.mended(darkness)
     assert mended is not None
     assert (mended == modules).all()
 
@@ -274,7 +274,7 @@ def test_noise_is_not_mended_into_words() -> None:
     dice = np.random.default_rng(3)
     for size in (21, 25, 29, 41, 57) * 8:
         darkness = dice.normal(0, 1, (size, size)).astype(np.float32)
-        assert matrix.mended(darkness) is None
+        assert symbol.mended(darkness) is None
 
 
 def test_too_many_errors_are_told_from_few() -> None:

@@ -9,10 +9,10 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import picture, qr
-from scraper.qr import cascade
-from scraper.qr.engines import Wechat
-from scraper.qr.places import MOST, Known, places
+from scraper.source import pages, qr
+from scraper.source.qr import cascade
+from scraper.source.qr.engines import Wechat
+from scraper.source.qr.suspects import MOST, Known, places
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
 FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"
@@ -68,7 +68,7 @@ def test_a_suspect_that_is_no_place_is_left_out():
 
 def test_a_patch_whose_code_was_read_is_not_searched_again(tmp_path):
     Image.fromarray(page((FOLLOW, 200, 200, 300), size=(1800, 1500))).save(tmp_path / "one.png")
-    (one,) = picture.pages(tmp_path / "one.png")
+    (one,) = pages.pages(tmp_path / "one.png")
     steps = list(cascade.steps(one, Wechat(tmp_path), Known()))
     seen = [step() for step in steps]
     assert seen[0].found

@@ -10,9 +10,9 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper import qr
-from scraper.qr.engines import Found, Seen
-from scraper.qr.texts import as_text
+from scraper.source import qr
+from scraper.source.qr.engines import Found, Seen
+from scraper.source.qr.payload_text import as_text
 
 CHINESE = (
     "检查号：2026-0042",
@@ -101,7 +101,7 @@ def test_a_broken_code_beside_one_in_chinese(tmp_path):
 
 def test_one_code_that_two_engines_read_in_two_scripts_is_one(tmp_path):
     square, far = ((0, 0), (90, 0), (90, 90), (0, 90)), ((400, 0), (490, 0), (490, 90), (400, 90))
-    search = qr._Search(never)
+    search = qr.reader._Search(never)
     search.take(1, Seen((Found("ﾃﾞｻﾞｲﾝ QR", "QRCode", square),)))
     search.take(1, Seen((Found("蹬靼翌QR", "QRCode", square), Found("蹬靼翌QR", "QRCode", far))))
     search.take(2, Seen((Found("蹬靼翌QR", "QRCode", square),)))
@@ -117,7 +117,7 @@ def test_one_code_that_two_engines_read_in_two_scripts_is_one(tmp_path):
 def test_the_other_engine_reads_the_same_words(tmp_path):
     pyzbar = pytest.importorskip("pyzbar.pyzbar", exc_type=ImportError)
     del pyzbar
-    from scraper.qr.engines import zbar
+    from scraper.source.qr.engines import zbar
 
     picture = Image.open(io.BytesIO(drawn("检查号：2026-0042".encode()))).convert("L")
     assert [one.text for one in zbar(np.asarray(picture)).found] == ["检查号：2026-0042"]

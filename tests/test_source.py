@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import segno
 
-from scraper import candidates, qr, source
 from scraper.core.errors import (
     MiniProgramOnly,
     NoLink,
@@ -18,6 +17,7 @@ from scraper.core.errors import (
 from scraper.core.link import Kind, of, parse
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
+from scraper.source import candidates, qr, resolve
 
 SETTINGS = Settings(decode_timeout_s=8)
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -42,15 +42,15 @@ def nothing() -> str:
 
 
 def test_a_photo_gives_the_films_link_whatever_stands_beside_it(tmp_path):
-    found = source.decode(photo(tmp_path, FOLLOW, "https://hospital.test/", FILM), SETTINGS)
+    found = resolve.decode(photo(tmp_path, FOLLOW, "https://hospital.test/", FILM), SETTINGS)
     assert found.link == FILM
     kinds = {code.text: meaning.kind for code, meaning in found.codes}
     assert kinds[FILM] is Kind.FILM_LINK
-    assert source.read(str(found.path), SETTINGS, nothing).url == FILM
+    assert resolve.read(str(found.path), SETTINGS, nothing).url == FILM
 
 
 def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
-    found = source.decode(
+    found = resolve.decode(
         photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS
     )
     assert found.link == "https://film.aurora.test/s/Ab12Cd34"
@@ -62,18 +62,18 @@ def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
 )
 def test_codes_without_a_link_are_refused_for_what_they_are(tmp_path, payload, error):
     path = photo(tmp_path, payload)
-    assert source.decode(path, SETTINGS).link is None
+    assert resolve.decode(path, SETTINGS).link is None
     with pytest.raises(error):
-        source.read(str(path), SETTINGS, nothing)
+        resolve.read(str(path), SETTINGS, nothing)
 
 
 def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
     text = f"张三的影像 {FILM} 密码1234"
-    found = source.decode(photo(tmp_path, text), SETTINGS)
+    found = resolve.decode(photo(tmp_path, text), SETTINGS)
     assert found.link == FILM
     (code, meaning) = found.codes[0]
     assert (code.text, meaning.kind, meaning.provider) == (text, Kind.FILM_LINK, "shdc")
-    share = source.read(str(found.path), SETTINGS, nothing)
+    share = resolve.read(str(found.path), SETTINGS, nothing)
     assert (share.url, share.said) == (FILM, {"password": "1234"})
 
 
@@ -96,49 +96,49 @@ def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
 
 def test_a_wrapped_link_is_unwrapped(tmp_path):
     wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=x&redirect_uri=https%3A%2F%2Ffilm.aurora.test%2Fs%2FAb12"
-    assert source.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"
-    assert source.read(wrapped, SETTINGS, nothing).url == "https://film.aurora.test/s/Ab12"
+    assert resolve.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"
+    assert resolve.read(wrapped, SETTINGS, nothing).url == "https://film.aurora.test/s/Ab12"
 
 
 def test_a_share_text_gives_link_and_code_from_argument_file_and_standard_input(tmp_path):
     text = f"您的影像 {FILM} 安全码：7788"
     (tmp_path / "分享.txt").write_text(text, encoding="gb18030")
     for given in (text, str(tmp_path / "分享.txt"), "-"):
-        found = source.read(given, SETTINGS, lambda: text)
+        found = resolve.read(given, SETTINGS, lambda: text)
         assert (found.url, found.said) == (FILM, {"access_code": "7788"})
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", "missing.pdf", "some/folder/scan.png", "nothing"])
 def test_a_file_that_is_not_there(given):
     with pytest.raises(NoSuchFile):
-        source.read(given, SETTINGS, nothing)
+        resolve.read(given, SETTINGS, nothing)
 
 
 @pytest.mark.parametrize("given", ["没有链接的一句话", "just some words without any address"])
 def test_a_text_without_a_link(given):
     with pytest.raises(NoLink):
-        source.read(given, SETTINGS, nothing)
+        resolve.read(given, SETTINGS, nothing)
 
 
 def test_a_text_that_is_far_too_long_for_a_file_name():
     with pytest.raises(NoLink):
-        source.read("影像，" * 6000, SETTINGS, nothing)
+        resolve.read("影像，" * 6000, SETTINGS, nothing)
 
 
 def test_a_file_that_is_no_picture(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"not a picture at all" * 50)
     with pytest.raises(UnreadableFile):
-        source.decode(tmp_path / "photo.jpg", SETTINGS)
+        resolve.decode(tmp_path / "photo.jpg", SETTINGS)
 
 
 def test_wechats_own_address_given_as_text():
     with pytest.raises(WechatOnly):
-        source.read(FOLLOW, SETTINGS, nothing)
+        resolve.read(FOLLOW, SETTINGS, nothing)
 
 
 def test_an_address_with_a_password_before_the_host():
     with pytest.raises(UnusableLink):
-        source.read("https://user:secret@film.aurora.test/x", SETTINGS, nothing)
+        resolve.read("https://user:secret@film.aurora.test/x", SETTINGS, nothing)
 
 
 def test_every_provider_is_documented_and_unique():
@@ -185,10 +185,10 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
 
     frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
-    found = source.decode(tmp_path / "screen.gif", SETTINGS)
+    found = resolve.decode(tmp_path / "screen.gif", SETTINGS)
     assert found.frames_left_out == 5
     assert "5 later frames" in decoded_words(found, Language.EN)
-    assert source.decode(photo(tmp_path, "nothing"), SETTINGS).frames_left_out == 0
+    assert resolve.decode(photo(tmp_path, "nothing"), SETTINGS).frames_left_out == 0
 
 
 def test_one_file_that_fails_does_not_end_the_others(tmp_path, capsys):

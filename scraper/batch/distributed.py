@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from distributed import Client, KilledWorker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from scraper import __version__, source
+from scraper import __version__
 from scraper.batch.local import LocalWorker
 from scraper.batch.local import outcome as told
 from scraper.batch.target import Delivering, Target
@@ -31,6 +31,7 @@ from scraper.core.errors import SiteUnreachable, WorkersUnfit
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings, browser_from_environment
+from scraper.source import resolve
 
 STARTS_AT_MOST: Final = 2  # of one job: the second where the first one's worker was lost
 CONNECT_S: Final = 30.0
@@ -310,7 +311,7 @@ class ClusterWorker:
             rate=None if settings.rate is None else settings.rate / self._processes,
         )
         job = replace(job, settings=settings)
-        if not source.is_file(job.source):
+        if not resolve.is_file(job.source):
             return Order(job, earlier)
         path = Path(job.source)
         return Order(job, earlier, path.name, path.read_bytes())

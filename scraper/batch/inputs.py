@@ -20,7 +20,7 @@ from scraper.core import link
 from scraper.core.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
 from scraper.core.model import QUESTIONS
 from scraper.core.safe_text import without_surrogates
-from scraper.source import IMAGES, TEXTS
+from scraper.source.resolve import IMAGES, TEXTS
 
 LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short
 LONGEST_LABEL: Final = 200

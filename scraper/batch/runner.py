@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final, Protocol
 
-from scraper import source
 from scraper.batch import plan
 from scraper.batch.inputs import of_link
 from scraper.batch.ledger import Ledger, State
@@ -20,6 +19,7 @@ from scraper.batch.work import Job, Outcome, Worker, WorkerLost, combined, keyed
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
+from scraper.source import resolve
 
 LOOKED_AT: Final = 200  # waiting sources among which the least busy host is looked for
 OTHERS_EVERY_S: Final = 0.5  # how often sources of another process are looked after
@@ -166,7 +166,7 @@ class Runner:
         started = time.monotonic()
         job = item.job
         try:
-            held = await asyncio.to_thread(source.read_all, job.source, job.settings, str)
+            held = await asyncio.to_thread(resolve.read_all, job.source, job.settings, str)
         except CloudfilmError as err:
             if item.row.is_file:
                 return refused(job, err, started)

@@ -26,8 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.sheets import KINDS, Shot, shot
-from scraper import candidates, picture, qr
-from scraper.qr.engines import Seen, Wechat, zbar, zxing
+from scraper.source import candidates, pages, qr
+from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
 
 RATES = Path(__file__).with_name("corpus.json")
 PACKAGES = ("zxing-cpp", "opencv-contrib-python-headless", "pyzbar", "pillow", "numpy")
@@ -43,7 +43,7 @@ def shots(count: int, photos: Path | None) -> Iterator[tuple[str, Shot]]:
     for path in sorted(photos.iterdir()) if photos else ():
         text = path.with_suffix(".txt")
         if path.suffix != ".txt" and text.is_file():
-            page = next(picture.pages(path))
+            page = next(pages.pages(path))
             yield "photographs", Shot(path.stem, page.grey, text.read_text(encoding="utf-8").strip())
 
 

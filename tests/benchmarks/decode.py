@@ -26,9 +26,9 @@ import cv2
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.scenes import STRATA, Scene, write
-from scraper import picture, qr, source
 from scraper.core.settings import Settings
-from scraper.qr.engines import Seen, Wechat, zbar, zxing
+from scraper.source import pages, qr, resolve
+from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
 
 Look = Callable[[Path], set[str]]
 Table = dict[str, list[tuple[str, Scene, "Result"]]]
@@ -51,7 +51,7 @@ def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]
     plain = stack.enter_context(qr.Reader(empty))
 
     def chosen(reader: qr.Reader) -> Look:
-        return lambda path: {source.decode(path, settings, reader).link or ""}
+        return lambda path: {resolve.decode(path, settings, reader).link or ""}
 
     yield "cloudfilm", chosen(plain)
     wechat = Wechat(models) if models else None
@@ -65,12 +65,12 @@ def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]
 
 
 def _texts(path: Path, read: Callable[..., Seen]) -> set[str]:
-    return {one.text for page in picture.pages(path) for one in read(page.grey).found}
+    return {one.text for page in pages.pages(path) for one in read(page.grey).found}
 
 
 def _opencv(path: Path, detector: cv2.QRCodeDetector | cv2.QRCodeDetectorAruco) -> set[str]:
     found: set[str] = set()
-    for page in picture.pages(path):
+    for page in pages.pages(path):
         try:
             _, texts, _, _ = detector.detectAndDecodeMulti(page.grey)
         except (cv2.error, UnicodeDecodeError):

@@ -16,7 +16,6 @@ from fixtures import orthanc
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, chest_ct, retagged
 from fixtures.orthanc import Orthanc
 from fixtures.pacs import Archive, Habits
-from scraper import source
 from scraper.core import link
 from scraper.core.errors import (
     ExitCode,
@@ -35,6 +34,7 @@ from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Language, Settings
 from scraper.pipeline import Run
 from scraper.registry.catalogue import find
+from scraper.source import resolve
 from scraper.testing import Silent, nobody
 from tests.test_cli import cloudfilm
 
@@ -336,7 +336,7 @@ def test_only_a_person_names_an_archive():
         link.of(f"pacs://A@pacs.hospital.test?{UID}")
     with pytest.raises(NoLink):
         link.parse(f"look here: pacs://A@pacs.hospital.test?{UID}")
-    found = source.read(f"pacs://Main%20PACS@PACS.hospital.test:11112?{UID}", Settings(), str)
+    found = resolve.read(f"pacs://Main%20PACS@PACS.hospital.test:11112?{UID}", Settings(), str)
     assert (found.ae_title, found.host, found.port) == ("Main PACS", "pacs.hospital.test", 11112)
     assert found.redacted == "pacs://Main%20PACS@pacs.hospital.test:11112/?StudyInstanceUID=…"
     assert find(found).provider.name == "pacs"

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from fixtures.dicom import chest_ct
-from scraper import picture
 from scraper.core.errors import CloudfilmError, CorruptInstance
 from scraper.dicom import structure
 from scraper.protocols import zip_archive
+from scraper.source import pages
 from tests.security.pump import processor_time
 
 MB = 1 << 20
@@ -109,4 +109,4 @@ def test_hostile_9_a_picture_of_giant_dimensions_is_not_decoded(kind, tmp_path):
     path = tmp_path / f"a.{kind.lower()}"
     path.write_bytes(data)
     with processor_time(3.0), pytest.raises(CloudfilmError):
-        list(picture.pages(path, colour=False))
+        list(pages.pages(path, colour=False))

@@ -14,11 +14,11 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from fixtures.dicom import chest_ct
-from scraper import picture
 from scraper.core.errors import CloudfilmError, CorruptInstance
 from scraper.core.model import Origin
 from scraper.isolation import process
 from scraper.protocols import zip_archive
+from scraper.source import pages
 from scraper.verify import Inspector
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.pump import processor_time
@@ -118,14 +118,14 @@ DOCUMENTS = {
 def read_document(path: str) -> str:
     """What becomes of a document, as the reader of codes sees it; called in a worker."""
     try:
-        return f"{sum(page.grey.size for page in picture.pages(Path(path), colour=False))}"
+        return f"{sum(page.grey.size for page in pages.pages(Path(path), colour=False))}"
     except (CloudfilmError, MemoryError) as err:
         return type(err).__name__
 
 
 READER = """import sys
 from scraper import isolation
-from scraper.qr.worker import MEMORY_OF_DOCUMENT
+from scraper.source.qr.worker import MEMORY_OF_DOCUMENT
 from tests.security.test_hostile_9_files import read_document
 isolation.confine(memory=MEMORY_OF_DOCUMENT)
 print(read_document(sys.argv[1]))
@@ -154,7 +154,7 @@ def test_hostile_9_a_hostile_document_ends_in_its_process(kind, tmp_path):
     path.write_bytes(DOCUMENTS[kind])
     with peak_of_all_processes() as peak:
         said = read_apart(path)
-    assert not said.isdigit() or int(said) <= 2 * picture.MAX_PIXELS  # two looks at a page
+    assert not said.isdigit() or int(said) <= 2 * pages.MAX_PIXELS  # two looks at a page
     assert peak.size < MOST
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
-from scraper.qr.levelled import PER_MODULE, drawn, ring_pattern
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.normalise import PER_MODULE, drawn, ring_pattern
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ def versions(frames: list[Floats]) -> list[int]:
         sizes = [abs(float(frames[k][:, axis] @ unit)) for k in (0, other)]
         estimates.append(float(np.linalg.norm(leg)) / max(sum(sizes) / 2, 1e-3))
     middle = (sum(estimates) / 2 + 7 - 17) / 4
-    near = sorted(matrix.VERSIONS, key=lambda version: abs(version - middle))
+    near = sorted(symbol.VERSIONS, key=lambda version: abs(version - middle))
     reach = max(1.3, 0.12 * middle)
     return [version for version in near[:4] if abs(version - middle) <= reach]
 
@@ -38,7 +38,7 @@ def known_places(frames: list[Floats], version: int) -> tuple[Floats, Floats]:
     """Places in modules and in pixels: each finder pattern's middle, edges and corners."""
     import numpy as np
 
-    far = matrix.size_of(version) - 3.5
+    far = symbol.size_of(version) - 3.5
     modules, pixels = [], []
     for frame, middle in zip(frames, ((3.5, 3.5), (far, 3.5), (3.5, far)), strict=True):
         for u in (-3.5, 0.0, 3.5):
@@ -95,11 +95,11 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
     import numpy as np
 
     modules, pixels = known_places(frames, version)
-    middles = sorted(matrix.alignment(version), key=lambda one: -(one[0] + one[1]))
+    middles = sorted(symbol.alignment(version), key=lambda one: -(one[0] + one[1]))
     if not middles:
         yield []
         return
-    reach = 2.0 + 0.09 * matrix.size_of(version)
+    reach = 2.0 + 0.09 * symbol.size_of(version)
     first = np.array([middles[0][1] + 0.5, middles[0][0] + 0.5], np.float32)
     options = _alignment(patch, _plane(frames, version), first, reach)
     for score, seen in options[:2]:

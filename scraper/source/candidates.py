@@ -8,13 +8,13 @@ from math import hypot, sqrt
 from typing import TYPE_CHECKING
 
 from scraper.core.link import Kind
-from scraper.link_score import AGAINST, Score, score
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
+from scraper.source.link_score import AGAINST, Score, score
 
 if TYPE_CHECKING:
-    from scraper.qr import Code, Suspect
-    from scraper.qr.engines import Polygon
+    from scraper.source.qr import Code, Suspect
+    from scraper.source.qr.engines import Polygon
 
 MARGIN = 1.5  # of scores: less is no difference
 UNLIKELY = -1.0  # an address below this opens no film
@@ -95,7 +95,7 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
 
 def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
     """Choose the film links among the addresses of a text, where no place on a paper speaks for one."""
-    from scraper.qr import Code
+    from scraper.source.qr import Code
 
     return choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
 

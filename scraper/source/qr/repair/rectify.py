@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
-from scraper.qr.fit import Grid, fitted
-from scraper.qr.guess import anchors_of, versions
-from scraper.qr.levelled import Patch, levelled
-from scraper.qr.patterns import A_FINDER, settled
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.initial import anchors_of, versions
+from scraper.source.qr.repair.normalise import Patch, levelled
+from scraper.source.qr.repair.patterns import A_FINDER, settled
+from scraper.source.qr.repair.refine import Grid, fitted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scraper.qr.finders import Corner, Finder
+    from scraper.source.qr.repair.finders import Corner, Finder
 
     Floats = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
     strange = believed = 0
     for version in versions(corners):
         for anchors in anchors_of(patch.pixels, corners, version):
-            if len(anchors) < _ANCHORED * len(matrix.alignment(version)) and version >= _MANY_ANCHORS:
+            if len(anchors) < _ANCHORED * len(symbol.alignment(version)) and version >= _MANY_ANCHORS:
                 strange += 1
                 break
             grid = fitted(patch, corners, version, anchors)

@@ -11,20 +11,20 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from scraper.qr.bent import NEGATIVE, PATCH, WHOLE, Sight, straightened
-from scraper.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
-from scraper.qr.levelled import evened
-from scraper.qr.places import Known, places
-from scraper.qr.sharpen import EDGE as SHARP_EDGE
-from scraper.qr.sharpen import WIDTHS, sharpened
-from scraper.qr.stretch import looked_at_stretched
+from scraper.source.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
+from scraper.source.qr.repair.normalise import evened
+from scraper.source.qr.repair.perspective import looked_at_stretched
+from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, Sight, straightened
+from scraper.source.qr.repair.sharpen import EDGE as SHARP_EDGE
+from scraper.source.qr.repair.sharpen import WIDTHS, sharpened
+from scraper.source.qr.suspects import Known, places
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scraper.picture import Page
-    from scraper.qr.regions import Box
+    from scraper.source.pages import Page
+    from scraper.source.qr.regions import Box
 
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
 SMALL_PIXELS = 4_000_000  # as many as thin bars need

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper import picture
 from scraper.core.errors import UnreadableFile
+from scraper.source import pages
 
 if TYPE_CHECKING:
-    from scraper.qr.engines import Polygon
+    from scraper.source.qr.engines import Polygon
 
 _READ = (0, 160, 60)
 _UNREAD = (240, 120, 0)
@@ -26,7 +26,7 @@ def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, passw
     from PIL import Image, ImageDraw
 
     wanted = min((page for page, _, _ in places), default=1)
-    shown = next((page for page in picture.pages(path, password=password) if page.number == wanted), None)
+    shown = next((page for page in pages.pages(path, password=password) if page.number == wanted), None)
     if shown is None:
         raise UnreadableFile(path=path)
     image = Image.fromarray(shown.grey).convert("RGB")

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scraper.qr.models import are_whole
-from scraper.qr.texts import as_text
+from scraper.source.qr.models import are_whole
+from scraper.source.qr.payload_text import as_text
 
 if TYPE_CHECKING:
     import numpy as np

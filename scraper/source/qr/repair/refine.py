@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
-from scraper.qr.guess import PLACES_OF_ONE, Flat, known_places
-from scraper.qr.levelled import PER_MODULE, Patch, drawn, soft_of
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.initial import PLACES_OF_ONE, Flat, known_places
+from scraper.source.qr.repair.normalise import PER_MODULE, Patch, drawn, soft_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def fitted(
     """
     import numpy as np
 
-    size = matrix.size_of(version)
+    size = symbol.size_of(version)
     modules, pixels = known_places(frames, version)
     if hidden is not None and anchors:
         seen_ones = np.arange(len(modules)) // PLACES_OF_ONE != hidden
@@ -88,10 +88,10 @@ def fitted(
 
 def _known(version: int, hidden: int | None) -> NDArray[np.int8]:
     """``matrix.fixed`` without a finder pattern that is hidden."""
-    known = matrix.fixed(version)
+    known = symbol.fixed(version)
     if hidden is not None:
         known = known.copy()
-        known[matrix.corner_region(len(known), hidden)] = -1
+        known[symbol.corner_region(len(known), hidden)] = -1
     return known
 
 

@@ -166,7 +166,7 @@ def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[P
             is not read; LockedFile: a PDF whose password is not ``password``).
         TooManyPixels: its header announces more than ``MAX_PIXELS``.
     """
-    from scraper import documents  # what only a long search needs
+    from scraper.source import documents  # what only a long search needs
 
     kind = kind_of(path)
     match kind:
@@ -241,7 +241,7 @@ def page_count(path: Path, password: str = "") -> int:
             return int(getattr(image, "n_frames", 1))
     if kind is not Kind.PDF:
         return 1
-    from scraper.documents import pdf_page_count
+    from scraper.source.documents import pdf_page_count
 
     return pdf_page_count(path, password)
 

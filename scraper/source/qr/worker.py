@@ -23,19 +23,19 @@ from time import monotonic, process_time
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
-from scraper import picture
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
 from scraper.isolation import fence
 from scraper.isolation.process import bare_environment, confine
-from scraper.qr import cascade
-from scraper.qr.engines import Found, Polygon, Seen, Wechat, zxing
-from scraper.qr.places import Known
+from scraper.source import pages as picture
+from scraper.source.qr import cascade
+from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
+from scraper.source.qr.suspects import Known
 
 MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
 MEMORY_OF_DOCUMENT = (
     1280 * 2**20
 )  # the same for a PDF, which can ask for any amount by a few bytes of its own
-PROGRAM = (sys.executable, "-m", "scraper.qr.worker")
+PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
 STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
 STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
-from scraper.qr.engines import Found, Seen, scaled, zxing
-from scraper.qr.finders import Corner, Finder, binary, corners, finders
-from scraper.qr.fit import Grid
-from scraper.qr.hidden import covered, grids_with_one_hidden
-from scraper.qr.patterns import alike
-from scraper.qr.straighten import grids
-from scraper.qr.unblur import finely_unblurred, unblurred
+from scraper.source.qr.engines import Found, Seen, scaled, zxing
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.deblur import finely_unblurred, unblurred
+from scraper.source.qr.repair.finders import Corner, Finder, binary, corners, finders
+from scraper.source.qr.repair.hidden_finder import covered, grids_with_one_hidden
+from scraper.source.qr.repair.patterns import alike
+from scraper.source.qr.repair.rectify import grids
+from scraper.source.qr.repair.refine import Grid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +139,7 @@ def _text(grid: Grid, darkness: NDArray[np.float32]) -> str:
     if grid.hidden is not None:
         darkness = darkness.copy()
         darkness[covered(darkness, grid.hidden)] *= _COVERED
-    whole = matrix.mended(darkness)
+    whole = symbol.mended(darkness)
     if whole is None:
         return ""
     texts = [one.text for one in zxing(_drawing(whole), pure=True).found]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from scraper.qr import reed_solomon
+from scraper.source.qr.repair import reed_solomon
 
 if TYPE_CHECKING:
     import numpy as np

@@ -66,7 +66,7 @@ class _Words:
 
 @cache
 def _words() -> _Words:
-    table = tomllib.loads(files("scraper").joinpath("candidates.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(files("scraper.source").joinpath("candidates.toml").read_text(encoding="utf-8"))
     return _Words(
         tuple(table["inside"].items()),
         tuple(table["start"].items()),

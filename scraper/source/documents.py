@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from scraper import picture
 from scraper.core.errors import CloudfilmError, LockedFile, UnreadableFile
-from scraper.picture import Page, TooManyPixels
+from scraper.source import pages
+from scraper.source.pages import Page, TooManyPixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from scraper.picture import Link
+    from scraper.source.pages import Link
 
 MAX_PDF_PAGE_PIXELS = 24_000_000
 PDF_DPI = (250, 500)  # what most pages need, then what a small code in a scan needs
@@ -85,7 +85,7 @@ def _drawn_pdf(path: Path, data: bytes, *, colour: bool, password: str) -> Itera
                         raise UnreadableFile(path=path) from err
                     continue  # one broken page does not hide the others
                 links = _pdf_links(document, page) if dpi == PDF_DPI[0] else ()
-                yield picture.page(index + 1, image, colour=colour, scale=scale, links=links)
+                yield pages.page(index + 1, image, colour=colour, scale=scale, links=links)
 
 
 def _has_lost_its_picture(page: Any, image: Image.Image) -> bool:
@@ -164,9 +164,9 @@ def _pictures_in(path: Path, data: bytes, *, colour: bool) -> Iterator[Page]:
         end = data.find(b"endstream", match.end())
         part = data[match.end() : end if end >= 0 else len(data)]
         with suppress(UnreadableFile, TooManyPixels):
-            for image in picture.images_of(path, part):
+            for image in pages.images_of(path, part):
                 number += 1
-                yield picture.page(number, image, colour=colour)
+                yield pages.page(number, image, colour=colour)
         if number >= MAX_MEMBERS:
             return
     if not number:
@@ -191,9 +191,9 @@ def dicom_pages(path: Path, *, colour: bool) -> Iterator[Page]:
         yield from _drawn_pdf(path, document, colour=colour, password="")
         return
     size = int(data_set.get("Rows", 0) or 0), int(data_set.get("Columns", 0) or 0)
-    picture.check_size(path, size)
-    for number in range(min(int(data_set.get("NumberOfFrames", 1) or 1), picture.MAX_FRAMES)):
-        yield picture.page(number + 1, _dicom_frame(path, data_set, number), colour=colour)
+    pages.check_size(path, size)
+    for number in range(min(int(data_set.get("NumberOfFrames", 1) or 1), pages.MAX_FRAMES)):
+        yield pages.page(number + 1, _dicom_frame(path, data_set, number), colour=colour)
 
 
 def _dicom_frame(path: Path, data_set: Any, number: int) -> Image.Image:
@@ -232,7 +232,7 @@ def office_pages(path: Path, *, colour: bool) -> Iterator[Page]:
             number = 0
             for image in _office_images(path, archive):
                 number += 1
-                yield picture.page(number, image, colour=colour, links=links if number == 1 else ())
+                yield pages.page(number, image, colour=colour, links=links if number == 1 else ())
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as err:
         raise UnreadableFile(path=path) from err
     if not number and not links:
@@ -240,7 +240,7 @@ def office_pages(path: Path, *, colour: bool) -> Iterator[Page]:
     if not number:
         from PIL import Image
 
-        yield picture.page(1, Image.new("L", (8, 8), "white"), colour=False, links=links)
+        yield pages.page(1, Image.new("L", (8, 8), "white"), colour=False, links=links)
 
 
 def _members(archive: zipfile.ZipFile, names: re.Pattern[str]) -> Iterator[bytes]:
@@ -256,7 +256,7 @@ def _members(archive: zipfile.ZipFile, names: re.Pattern[str]) -> Iterator[bytes
 def _office_images(path: Path, archive: zipfile.ZipFile) -> Iterator[Image.Image]:
     for content in _members(archive, _PICTURES):
         with suppress(CloudfilmError):  # one broken picture does not hide the others
-            yield from picture.images_of(path, content)
+            yield from pages.images_of(path, content)
 
 
 def _office_links(archive: zipfile.ZipFile) -> list[str]:

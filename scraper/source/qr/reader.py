@@ -15,16 +15,16 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scraper import picture
 from scraper.core.errors import CloudfilmError, UnreadableFile
-from scraper.qr.annotate import draw
-from scraper.qr.engines import Engine, Found, Polygon, Seen, zxing
-from scraper.qr.engines import engines as _engines
-from scraper.qr.models import WrongSum, default_folder, fetch_models
+from scraper.source import pages as picture
+from scraper.source.qr.annotate import draw
+from scraper.source.qr.engines import Engine, Found, Polygon, Seen, zxing
+from scraper.source.qr.engines import engines as _engines
+from scraper.source.qr.models import WrongSum, default_folder, fetch_models
 
 if TYPE_CHECKING:
-    from scraper.qr.places import Known
-    from scraper.qr.worker import Worker
+    from scraper.source.qr.suspects import Known
+    from scraper.source.qr.worker import Worker
 
 __all__ = [
     "Code",
@@ -137,7 +137,7 @@ class _Search:
 
     def known(self) -> dict[int, Known]:
         """By page what a longer search may start from."""
-        from scraper.qr.places import Known
+        from scraper.source.qr.suspects import Known
 
         def on(page: int) -> Known:
             squares = [one for one in self.codes.values() if one.page == page and "QR" in one.symbology]
@@ -309,7 +309,7 @@ class Reader:
         self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float
     ) -> bool:
         """Has the worker search; True where time ended it."""
-        from scraper.qr.worker import PROGRAM, Worker  # with all that only a long search needs
+        from scraper.source.qr.worker import PROGRAM, Worker  # with all that only a long search needs
 
         self._worker = self._worker or Worker(
             self._models or default_folder(), program=self._program or PROGRAM, password=self._password

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from scraper.qr.engines import Found, Polygon, Seen
+from scraper.source.qr.engines import Found, Polygon, Seen
 
 if TYPE_CHECKING:
     import numpy as np

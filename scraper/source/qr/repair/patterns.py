@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scraper.qr.finders import Finder
-from scraper.qr.levelled import PER_MODULE, drawn, levelled, places, ring_pattern
+from scraper.source.qr.repair.finders import Finder
+from scraper.source.qr.repair.normalise import PER_MODULE, drawn, levelled, places, ring_pattern
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from itertools import zip_longest
 from math import hypot
 from typing import TYPE_CHECKING
 
-from scraper.qr.engines import Polygon
-from scraper.qr.levelled import evened
-from scraper.qr.regions import Box, regions
+from scraper.source.qr.engines import Polygon
+from scraper.source.qr.regions import Box, regions
+from scraper.source.qr.repair.normalise import evened
 
 if TYPE_CHECKING:
     import numpy as np

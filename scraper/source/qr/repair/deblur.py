@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
+from scraper.source.qr.repair import symbol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scraper.qr.fit import Grid
+    from scraper.source.qr.repair.refine import Grid
 
     Floats = NDArray[np.float32]
 
@@ -52,10 +52,10 @@ def _filtered(darkness: Floats, near: Floats, turns: int, ridge: float, hidden: 
     import numpy as np
 
     size = len(darkness)
-    known = matrix.fixed((size - 17) // 4)
+    known = symbol.fixed((size - 17) // 4)
     if hidden is not None:
         known = known.copy()
-        known[matrix.corner_region(size, hidden)] = -1
+        known[symbol.corner_region(size, hidden)] = -1
     frame = np.column_stack([near, np.ones(len(near), np.float32)])
     damping = np.diag([ridge] * near.shape[1] + [0.1])
     out = darkness

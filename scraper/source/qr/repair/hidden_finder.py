@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from scraper.qr import matrix
-from scraper.qr.finders import Finder
-from scraper.qr.fit import Grid, fitted
-from scraper.qr.guess import anchors_of, versions
-from scraper.qr.levelled import Patch, levelled
-from scraper.qr.patterns import settled
+from scraper.source.qr.repair import symbol
+from scraper.source.qr.repair.finders import Finder
+from scraper.source.qr.repair.initial import anchors_of, versions
+from scraper.source.qr.repair.normalise import Patch, levelled
+from scraper.source.qr.repair.patterns import settled
+from scraper.source.qr.repair.refine import Grid, fitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +161,7 @@ def covered(darkness: Floats, hidden: int) -> NDArray[np.bool_]:
     square = np.ones((3, 3), np.uint8)
     flat = cv2.max(cv2.erode(dark, square), cv2.erode(1 - dark, square))
     region = np.zeros(dark.shape, np.uint8)
-    region[matrix.corner_region(len(darkness), hidden)] = 1
+    region[symbol.corner_region(len(darkness), hidden)] = 1
     _, labels = cv2.connectedComponents(flat, connectivity=4)
     touching = [label for label in np.unique(labels[region > 0]) if label]
     thing = cv2.dilate(np.isin(labels, touching).astype(np.uint8), square)

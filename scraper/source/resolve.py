@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import candidates, picture, qr
-from scraper.candidates import Choice
 from scraper.core import link, spelling
 from scraper.core.errors import (
     CloudfilmError,
@@ -33,6 +31,8 @@ from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
+from scraper.source import candidates, pages, qr
+from scraper.source.candidates import Choice
 
 _PICTURES = (
     "jpg",
@@ -160,7 +160,7 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
     choice = candidates.choose(every, reading.suspects)
     links = _in_reading_order(choice.films, every)
-    left_out = 0 if links else picture.frames_left_out(path)
+    left_out = 0 if links else pages.frames_left_out(path)
     return Decoded(path, codes, links, reading, time.monotonic() - started, left_out, choice)
 
 
@@ -210,7 +210,7 @@ def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
     """
     try:
-        qr.annotate(found.path, found.reading, out, password=password)
+        qr.reader.annotate(found.path, found.reading, out, password=password)
     except OSError as err:
         raise NotWritable(path=str(out)) from err
 

@@ -1,0 +1,14 @@
+"""Codes on pages of pixels."""
+
+from scraper.source.qr.reader import (
+    Code,
+    Reader,
+    Reading,
+    Suspect,
+    WrongSum,
+    default_folder,
+    fetch_models,
+    read,
+)
+
+__all__ = ["Code", "Reader", "Reading", "Suspect", "WrongSum", "default_folder", "fetch_models", "read"]

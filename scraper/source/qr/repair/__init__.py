@@ -1,0 +1,1 @@
+"""Codes that no engine reads: found, straightened, deblurred and corrected module by module."""
