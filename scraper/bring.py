@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scraper import document, judge
-from scraper.collect import Collected, Collector, Watcher
 from scraper.contract import Found, Package, Series, Study
 from scraper.core.errors import (
     CloudfilmError,
@@ -23,8 +22,9 @@ from scraper.core.messages import without_addresses
 from scraper.core.model import Origin, Problem, StudyResult
 from scraper.core.settings import Settings
 from scraper.dicom.directory import ListedFile, directory_rows
+from scraper.download.collect import Collected, Collector, Watcher
+from scraper.download.fetch import Fetcher
 from scraper.equipment import Equipment
-from scraper.fetch import Fetcher
 from scraper.job import Job
 from scraper.opening import Opened, by_study, listed_again
 from scraper.protocols.zip_archive import Member

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scraper import document, judge
-from scraper.collect import Watcher
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.model import (
     Counts,
@@ -26,6 +25,7 @@ from scraper.core.model import (
 )
 from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.document import SavedStudy
+from scraper.download.collect import Watcher
 from scraper.job import exit_code
 from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scraper import dicom, verify
-from scraper.collect import Collected
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.evidence import Evidence
 from scraper.core.messages import without_addresses
@@ -23,6 +22,7 @@ from scraper.core.model import (
     Study,
     StudyResult,
 )
+from scraper.download.collect import Collected
 from scraper.store import earlier
 from scraper.store.place import series_folder_name
 from scraper.verify import Checked

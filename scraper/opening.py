@@ -12,7 +12,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.collect import Watcher
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
 from scraper.core.edge import reading_lists
 from scraper.core.errors import (
@@ -29,6 +28,7 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, Via
 from scraper.core.settings import BrowserUse, Settings
+from scraper.download.collect import Watcher
 from scraper.equipment import Equipment
 from scraper.job import Job
 from scraper.registry import catalogue

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from scraper import document, expectation, judge
 from scraper.bring import Bringer, lost
-from scraper.collect import Unwatched, Watcher
 from scraper.contract import Found, Provider, Series, Session, ShareLink
 from scraper.core.errors import (
     CloudfilmError,
@@ -26,6 +25,7 @@ from scraper.core.errors import (
 from scraper.core.link import redact
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
+from scraper.download.collect import Unwatched, Watcher
 from scraper.equipment import Equipment, explained, probe
 from scraper.folder_verdict import verify_folder
 from scraper.job import Film, Films, Job, only_error

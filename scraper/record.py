@@ -20,7 +20,7 @@ from scraper.capture import Capture
 from scraper.capture.catch import RANGE
 from scraper.contract import Captured, Session, ShareLink
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
-from scraper.fetch import Fetcher
+from scraper.download.fetch import Fetcher
 from scraper.pipeline import Run
 from scraper.redact import Bodies, Names, Texts, headers
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange

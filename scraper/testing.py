@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 import pydicom
 
-from scraper.collect import Unwatched
 from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Origin, Question, Result, Status, Via
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.download.collect import Unwatched
 
 
 class World(Protocol):

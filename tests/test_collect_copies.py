@@ -7,11 +7,11 @@ import pytest
 from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
-from scraper.collect import Collector, Unwatched
 from scraper.core.link import of
 from scraper.core.model import Asked, Captured, Instance, Series
 from scraper.core.settings import Settings
-from scraper.fetch import Fetcher
+from scraper.download.collect import Collector, Unwatched
+from scraper.download.fetch import Fetcher
 from scraper.session import Session
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace

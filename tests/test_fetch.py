@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper import fetch
 from scraper.core.errors import MissingInstances, SessionLapsed, SiteUnreachable
 from scraper.core.model import Origin, Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.download import fetch
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import LINK, Fault, Site, serving
 

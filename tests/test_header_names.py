@@ -19,14 +19,14 @@ from scraper.core.errors import CloudfilmError
 from scraper.core.link import of
 from scraper.core.model import Instance, Request, WadoRs, WadoUri
 from scraper.core.settings import Settings
-from scraper.fetch import Fetcher
+from scraper.download.fetch import Fetcher
+from scraper.download.resume import Resumable
 from scraper.protocols.headers import merged
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
 from scraper.session.browser.traffic import Exchange
 from scraper.session.http.client import Cookie, Http
 from scraper.session.http.pace import Pace
-from scraper.session.resume import Resumable
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PAGES_OWN = {  # as the browser's traffic has them

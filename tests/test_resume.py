@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper import fetch
 from scraper.core.errors import CorruptInstance, LinkExpired, SiteBusy, SiteUnreachable
 from scraper.core.link import of
 from scraper.core.model import Package, Request
 from scraper.core.settings import Settings
-from scraper.fetch import Fetcher
+from scraper.download import fetch
+from scraper.download.fetch import Fetcher
 from scraper.session import Session
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper import fetch
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.download import fetch
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import HOST, LINK, Site, serving
 from tests.test_cli import command, environment, up

@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 from scraper import document
 from scraper.batch.thumbnails import of_studies
 from scraper.batch.work import Job, Outcome, unheard
-from scraper.collect import Unwatched, Watcher
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
+from scraper.download.collect import Unwatched, Watcher
 from scraper.equipment import Equipment
 from scraper.pipeline import Run
 from scraper.report import write_diagnostic

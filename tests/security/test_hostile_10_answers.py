@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fixtures.world import World
-from scraper import fetch
 from scraper.core.errors import ExitCode
 from scraper.core.model import Via
 from scraper.core.settings import BrowserUse
+from scraper.download import fetch
 from scraper.pipeline import Run
 from scraper.testing import Case, Silent, nobody, settings_in
 from tests.security.mutations import Mutated

@@ -13,13 +13,13 @@ from websockets.asyncio.server import serve
 
 import scraper.session
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper import fetch
 from scraper.contract import Found, Provider
 from scraper.core import settings
 from scraper.core.errors import AsksToWait, DiskFull, ExitCode, NothingNew, SiteBusy, SiteChanged
 from scraper.core.link import ShareLink, of
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.download import fetch
 from scraper.opening import listed
 from scraper.pipeline import Run
 from scraper.session import Response, Session

@@ -43,12 +43,12 @@ from scraper.core.model import (
 )
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
+from scraper.download.resume import Resumable
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
-from scraper.session.resume import Resumable
 
 if TYPE_CHECKING:
-    from scraper.session.wado_rs_fetch import WadoRsFetch
+    from scraper.download.wado_rs import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 FIRST_PAUSE_S = 0.6
@@ -285,7 +285,7 @@ class Fetcher:
 
     @cached_property
     def _dicomweb(self) -> WadoRsFetch:
-        from scraper.session.wado_rs_fetch import WadoRsFetch
+        from scraper.download.wado_rs import WadoRsFetch
 
         return WadoRsFetch(self, self._on_bytes)
 

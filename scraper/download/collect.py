@@ -19,7 +19,7 @@ from scraper.core.errors import (
     WrongStudy,
 )
 from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
-from scraper.fetch import Fetched, Fetcher
+from scraper.download.fetch import Fetched, Fetcher
 from scraper.protocols.fidelity import fidelity
 from scraper.store.place import StudyStore
 from scraper.verify import Checked, Inspector, lost_between

@@ -1,0 +1,1 @@
+"""Described instances fetched, inspected and collected."""
