@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.capture import By, Capture, learn, promote
+from scraper.capture import By, Capture
+from scraper.capture.infer import templates
+from scraper.capture.request import known_protocols
 from scraper.capture.source_guard import UnsafeSource, check_source
 from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture.write import Identity, Learnt, Writer
@@ -115,7 +117,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
 
 
 def _described(
-    link: ShareLink, session: Session, capture: Capture, rule: learn.Rule, *, visits: bool
+    link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool
 ) -> _Seen:  # fmt: skip
     """What a provider is written from.
 
@@ -146,7 +148,7 @@ def _described(
     literals = tuple(tracer.text(text, None, "the address of an image") for text in rule.template.literals)
     headers = tuple(
         (name.title(), tracer.text(value, None, f"the header {name}"))
-        for name, value in promote.own_headers(images[0]).items()
+        for name, value in known_protocols.own_headers(images[0]).items()
         if name in ("authorization", "token", "x-token", "x-access-token")
     )
     learnt = Learnt(
@@ -169,10 +171,10 @@ def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str
             tracer.call(one)
 
 
-def _identity(rule: learn.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
+def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
     """The fields that hold DICOM's names in every record whose object was seen."""
     names: dict[str, set[str]] = {}
-    for record in learn.records([sample]):
+    for record in templates.records([sample]):
         head = headers.get(rule.template.fill(record) or "") if record.shape == rule.shape else None
         if head is None:
             continue
@@ -193,7 +195,7 @@ def _forbidden(
     for head in headers.values():
         values |= {head.patient_id, head.patient_name, head.sop_instance_uid, head.series_instance_uid,
                    head.study_instance_uid, head.study_date, head.study_description}  # fmt: skip
-    for record in learn.records([sample]):
+    for record in templates.records([sample]):
         values |= {word for name in record.own for word in opaque(record.fields[name], name)}
     known = {learnt.name, link.host, learnt.month, *re.findall(r"\w+", learnt.route)}
     return frozenset(
@@ -263,7 +265,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         if sorted(len(one.instances) for one in series) != sorted(seen.series):
             raise NotLearnt(host=link.host, what="asked directly, it lists other images than in the browser")
         for one in (series[0].instances[0], series[-1].instances[-1]):
-            if isinstance(one.source, WadoUri) and not await promote.is_dicom(session, one.source):
+            if isinstance(one.source, WadoUri) and not await known_protocols.is_dicom(session, one.source):
                 raise NotLearnt(host=link.host, what="asked directly, it does not give an image")
         return sum(len(one.instances) for one in series)
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from scraper.capture import Capture
-from scraper.capture.catch import RANGE
+from scraper.capture.observe.received import RANGE
 from scraper.contract import Captured, Session, ShareLink
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.download.fetch import Fetcher

@@ -2,10 +2,10 @@
 
 import pytest
 
-from scraper.capture import complete
-from scraper.capture.catch import SENT, Manifest
-from scraper.capture.claims import claims, falls_short
-from scraper.capture.learn import Record, Rule, Template
+from scraper.capture import completeness
+from scraper.capture.infer.claims import claims, falls_short
+from scraper.capture.infer.templates import Record, Rule, Template
+from scraper.capture.observe.received import SENT, Manifest
 from scraper.core.evidence import Evidence
 from scraper.core.model import Header
 
@@ -21,7 +21,7 @@ def claimed(value, sources, heads):
     found = claims(
         [Manifest("https://film.test/api/list", value)], sources, {one.sop_instance_uid: one for one in heads}
     )
-    rows = complete.unasked(STUDY, found, ())
+    rows = completeness.unasked(STUDY, found, ())
     assert all(one.evidence is Evidence.MANIFEST and one.left_out[0].fatal for one in rows)
     return found.counts, [one.expected for one in rows]
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from scraper.capture import complete, promote, tallies
-from scraper.capture.catch import Catch, Manifest
-from scraper.capture.recognise import Object
+from scraper.capture import completeness
+from scraper.capture.infer import tallies
+from scraper.capture.observe.received import Catch, Manifest
+from scraper.capture.observe.recognise import Object
+from scraper.capture.request import known_protocols
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Header, Instance, Series
 
@@ -30,7 +32,7 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
 )
 def test_counts_of_the_series_list(there, said, expected):
     found = [series(f"s{place}", count) for place, count in enumerate(there)]
-    held = complete.with_entries("1.2", found, said)
+    held = completeness.with_entries("1.2", found, said)
     assert {one.name: one.expected for one in held} == expected
 
 
@@ -40,19 +42,19 @@ def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
         series("s1", 9),
         replace(series("s2", 2, Evidence.VIEWER), expected=4),
     ]
-    held = complete.with_entries("1.2", found, [9, 4, 3, 5])
+    held = completeness.with_entries("1.2", found, [9, 4, 3, 5])
     assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
-    held = complete.with_entries("1.2", found[:2], [9, 3, 1])
+    held = completeness.with_entries("1.2", found[:2], [9, 3, 1])
     assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "shown-1": 1}
 
 
 def test_better_evidence_stays():
     found = [series("s0", 3, Evidence.MANIFEST)]
-    assert complete.with_entries("1.2", found, [9]) == found
+    assert completeness.with_entries("1.2", found, [9]) == found
 
 
 def test_verdicts_1_the_total_of_the_study_is_no_series():
-    held = complete.with_entries("1.2", [series("s0", 1)], [21, 1, 12, 8])
+    held = completeness.with_entries("1.2", [series("s0", 1)], [21, 1, 12, 8])
     assert {one.name: one.expected for one in held} == {"s0": 1, "shown-1": 12, "shown-2": 8}
 
 
@@ -63,7 +65,7 @@ def test_verdicts_1_the_total_of_the_study_is_no_series():
 )
 def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     found = [series("s0", 10), series("s1", 10)]
-    held = complete.unmet(found, counts, stated, 2)
+    held = completeness.unmet(found, counts, stated, 2)
     said = [one for row in held for one in row.left_out]
     assert [(one.code, one.values["stated"], one.fatal) for one in said] == [
         ("count-unmet", n, True) for n in named
@@ -71,20 +73,20 @@ def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
 
 
 def test_verdicts_1_one_series_is_held_against_what_the_page_states():
-    (held,) = complete.unmet([series("s0", 10)], [], 26, 1)
+    (held,) = completeness.unmet([series("s0", 10)], [], 26, 1)
     assert (held.expected, held.evidence) == (26, Evidence.VIEWER)
 
 
 def test_verdicts_1_counts_of_a_list_that_came_are_named_where_nothing_else_counts():
     seen = [series("s0", 5, Evidence.SIGHT), series("s1", 4, Evidence.SIGHT)]
-    held = complete.unmet(seen, [], 0, 2, [[1, 12, 8]])
+    held = completeness.unmet(seen, [], 0, 2, [[1, 12, 8]])
     assert [one.values["stated"] for one in held[0].left_out] == [21]
     numbered = [series("s0", 5), series("s1", 4)]
-    assert complete.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
+    assert completeness.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
 
 
 def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
-    held = complete.unmet([series("s0", 10)], [], 0, 3)
+    held = completeness.unmet([series("s0", 10)], [], 0, 3)
     assert [one.evidence for one in held] == [Evidence.SIGHT]
 
 
@@ -101,7 +103,7 @@ def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
 )
 def test_verdicts_1_numbers_count_only_in_a_scrolled_stack(numbers, is_scrolled, evidence):
     instances = tuple(Instance(f"1.{n}", Captured(None), number=n) for n in numbers)
-    found = complete.judged(
+    found = completeness.judged(
         Series("1.2", "s0", instances), None, None, is_packed=False, is_scrolled=is_scrolled
     )
     assert (found.evidence, found.expected) == (evidence, None)
@@ -141,18 +143,18 @@ def caught(folder, *came: tuple[str, str]) -> Catch:
 )  # fmt: skip
 def test_instances_that_are_listed_without_their_series(value, absent, tmp_path):
     there = caught(tmp_path, *((uid, OURS) for uid in uids(1, 3)))
-    listed = complete.lists([Manifest("https://film.test/list", value)], there, STUDY)
-    found = complete.missing(STUDY, listed, {OURS})
+    listed = completeness.lists([Manifest("https://film.test/list", value)], there, STUDY)
+    found = completeness.missing(STUDY, listed, {OURS})
     assert {one.name: list(one.left_out[-1].instances) for one in found} == absent
     assert [one.expected for one in found] == [len(one) for one in absent.values()]
-    assert complete.missing(STUDY, listed, {OURS, *REPORTS}) == []  # they are asked for
+    assert completeness.missing(STUDY, listed, {OURS, *REPORTS}) == []  # they are asked for
 
 
 def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     other = f"{OURS}.2"
     there = caught(tmp_path, (uids(1, 1)[0], OURS), (uids(2, 1)[0], other))
     lists = [Manifest(f"https://film.test/list?no={n}", {"images": uids(n, 3)}) for n in (1, 2)]
-    listed = complete.lists(lists, there, STUDY)
+    listed = completeness.lists(lists, there, STUDY)
     assert {uid: one.expected for uid, one in listed.items()} == {OURS: 3, other: 3}
 
 
@@ -168,7 +170,7 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     ids=["one", "several", "twice", "escaped", "none"],
 )  # fmt: skip
 def test_the_studies_that_an_address_names(query, named):
-    assert promote.named_studies(f"https://film.test/viewer?{query}#/x") == named
+    assert known_protocols.named_studies(f"https://film.test/viewer?{query}#/x") == named
 
 
 @pytest.mark.parametrize(

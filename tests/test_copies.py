@@ -8,10 +8,10 @@ import zlib
 import pytest
 from PIL import Image
 
-from scraper.capture.catch import Catch
-from scraper.capture.copies import Copies
-from scraper.capture.pictures import Pictures, side
-from scraper.capture.recognise import Object
+from scraper.capture.observe.copies import Copies
+from scraper.capture.observe.pictures import Pictures, side
+from scraper.capture.observe.received import Catch
+from scraper.capture.observe.recognise import Object
 from scraper.core.model import Captured, Header, Instance, Series
 from scraper.session.browser.traffic import Exchange
 

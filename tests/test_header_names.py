@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scraper.capture.ask import Asker
-from scraper.capture.promote import DicomWeb, Root, own_headers
+from scraper.capture.request.http_replay import Asker
+from scraper.capture.request.known_protocols import DicomWeb, Root, own_headers
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import of
 from scraper.core.model import Instance, Request, WadoRs, WadoUri

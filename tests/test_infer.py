@@ -4,16 +4,17 @@ import re
 
 import pytest
 
-from scraper.capture import counted, learn, naming
-from scraper.capture.catch import SENT, Manifest
-from scraper.capture.fresh import Fresh
-from scraper.capture.notation import from_envelope
+from scraper.capture.infer import counted, templates
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe import dicom_names
+from scraper.capture.observe.notation import from_envelope
+from scraper.capture.observe.received import SENT, Manifest
 
 HOST = "https://film.viewer.test"
 
 
 def counted_rules(value, asked):
-    return learn.rules(
+    return templates.rules(
         [Manifest(f"{HOST}/list", value)], asked, lambda one: counted.places(one, asked), counted.PLACES
     )
 
@@ -42,7 +43,7 @@ def test_fields_of_one_name_on_several_levels_are_told_apart():
         {"uid": "1.2.1.2", "no": "2", "images": [{"uid": "1.2.1.2.1"}]},
     ]}  # fmt: skip
     asked = [f"{HOST}/i?series=1.2.1.1&o=1.2.1.1.{n}" for n in (1, 2)]
-    (rule, *_) = learn.rules([Manifest(f"{HOST}/list", value)], asked)
+    (rule, *_) = templates.rules([Manifest(f"{HOST}/list", value)], asked)
     assert set(rule.records) == {*asked, f"{HOST}/i?series=1.2.1.2&o=1.2.1.2.1"}
 
 
@@ -143,4 +144,4 @@ def test_json_in_an_envelope(text, values):
     ids=str,
 )
 def test_geometry_is_what_the_site_gives_under_its_name(said, tags):
-    assert set(naming.dicom_json(said)) == tags
+    assert set(dicom_names.dicom_json(said)) == tags

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scraper.capture import notation
+from scraper.capture.observe import notation
 
 LIST = {
     "series": [

@@ -3,7 +3,7 @@
 import numpy
 import pytest
 
-from scraper.capture import pair
+from scraper.capture.observe import frames
 
 ROWS, COLUMNS = 24, 20
 TAGS = {
@@ -30,8 +30,8 @@ def pixels(border: int, noise: int) -> bytes:
 )
 def test_the_pixels_of_a_message(border, noise, before, behind):
     frame = pixels(border, noise)
-    assert pair._pixels(TAGS, before + frame + behind) == frame
+    assert frames._pixels(TAGS, before + frame + behind) == frame
 
 
 def test_too_much_around_them():
-    assert pair._pixels(TAGS, bytes(100) + pixels(0, 0)) is None
+    assert frames._pixels(TAGS, bytes(100) + pixels(0, 0)) is None

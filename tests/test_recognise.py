@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.capture.recognise import Object, Recogniser
+from scraper.capture.observe.recognise import Object, Recogniser
 
 FILES = [one.data for one in chest_ct(slices=3, size=32, seed=12).images[:3]]
 

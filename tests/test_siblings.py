@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from scraper.capture import lone, siblings, tie
-from scraper.capture.catch import Manifest
-from scraper.capture.fresh import Fresh
-from scraper.capture.prepare import preparations, staging
+from scraper.capture.infer import siblings, single_request
+from scraper.capture.infer.preparation import preparations, staging
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe import correlate
+from scraper.capture.observe.received import Manifest
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 SITE = "https://film.test"
@@ -102,9 +103,9 @@ def test_verdicts_a1_lists_of_other_things_expect_nothing():
 @pytest.mark.parametrize("value", [NESTED, PLAIN, FLAT], ids=["nested", "plain", "flat"])
 def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
     asked = f"{SITE}/i?token=t5&id={ids(A)[0]}"
-    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", value)], [asked])
+    (rule, *_) = single_request.rules([Manifest(f"{SITE}/list", value)], [asked])
     assert rule.count == 21
-    trials = lone.trials(rule, asked)
+    trials = single_request.trials(rule, asked)
     assert trials[0] == asked.replace(ids(A)[0], ids(B)[0])
     assert asked not in trials
     assert sum(one.rpartition("=")[2] in ids(B) for one in trials) > 1 or value is FLAT
@@ -113,16 +114,18 @@ def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
 def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
     counts = {"series": [{"id": one, "images": size} for one, size in SIZES.items()]}
     asked = f"{SITE}/i?id={A}&no=1&token=t"
-    (rule, *_) = lone.rules([Manifest(f"{SITE}/list", counts)], [asked])
+    (rule, *_) = single_request.rules([Manifest(f"{SITE}/list", counts)], [asked])
     assert rule.count == 21
-    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(lone.trials(rule, asked))
+    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(
+        single_request.trials(rule, asked)
+    )
 
 
 def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
     twice = {"images": [{"id": "abcdef1"}, {"id": "abcdef1"}, {"id": "abcdef2"}]}
     short = {"images": [{"id": "12"}, {"id": "13"}]}
     for value, name in ((twice, "abcdef1"), (short, "12")):
-        assert lone.rules([Manifest(f"{SITE}/list", value)], [f"{SITE}/i?id={name}"]) == []
+        assert single_request.rules([Manifest(f"{SITE}/list", value)], [f"{SITE}/i?id={name}"]) == []
 
 
 @pytest.mark.parametrize("each", [True, False])
@@ -140,7 +143,7 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
             Exchange(url, "fetch", status=404),
             Exchange(url, "fetch"),
         ]
-    (rule, *_) = lone.rules(manifests, asked)
+    (rule, *_) = single_request.rules(manifests, asked)
     brought = dict(zip(asked, "12", strict=True))
     (found,) = preparations(exchanges, rule, brought, Fresh(()))
     assert staging(exchanges, rule, brought, Fresh(())).is_late
@@ -171,6 +174,6 @@ def test_verdicts_a1_a_digit_s_byte_is_no_number(head):
         )
         for n in numbers
     ]
-    answers = [(tie.slots(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]
-    slot = tie.find(answers, {str(n): f"ask {n}" for n in range(1, 61)})
+    answers = [(correlate.slots(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]
+    slot = correlate.find(answers, {str(n): f"ask {n}" for n in range(1, 61)})
     assert [where[slot] for where, _ in answers] == [str(n) for n in numbers]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.capture.stated import count_of, totals
+from scraper.capture.drive.stated_counts import count_of, totals
 
 
 @pytest.mark.parametrize(

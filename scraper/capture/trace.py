@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from scraper.capture import learn
-from scraper.capture.promote import own_headers
+from scraper.capture.infer import templates
+from scraper.capture.request.known_protocols import own_headers
 from scraper.capture.source_guard import identifier
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
@@ -332,7 +332,7 @@ def _find(value: Any, wanted: str) -> tuple[str | int, ...] | None:
         inner = one.items() if isinstance(one, dict) else enumerate(one[:1]) if isinstance(one, list) else ()
         for step, below in inner:
             if isinstance(below, (dict, list)):
-                if len(path) < learn.MAX_DEPTH:
+                if len(path) < templates.MAX_DEPTH:
                     waiting.append((below, (*path, step)))
             elif not isinstance(below, bool) and below is not None and str(below) == wanted:
                 return (*path, step)
@@ -350,7 +350,7 @@ def _put(parts: Sequence[str | Part], value: str, reference: Reference) -> list[
         for text, quoted in dict.fromkeys(
             ((value, False), (quote(value, safe=""), quote(value, safe="") != value))
         ):
-            at = next(learn.places(rest, text), None)
+            at = next(templates.places(rest, text), None)
             if at is not None:
                 before, after = rest[:at], rest[at + len(text) :]
                 out += [

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scraper.capture import learn
+from scraper.capture.infer import templates
 from scraper.capture.source_guard import (
     CONTRACT_NAMES,
     UnsafeSource,
@@ -73,7 +73,7 @@ class Learnt:
     name: str
     tracer: Tracer
     listing: int  # the number of the call that gives the list
-    rule: learn.Rule
+    rule: templates.Rule
     literals: tuple[Text, ...]  # of the rule's template, taken apart
     headers: tuple[tuple[str, Text], ...]  # of the image requests
     sample: Any  # the list's JSON value
@@ -509,7 +509,7 @@ class _Walk:
             pieces += self._writer.pieces(text)
             if blank is not None:
                 name, is_quoted = blank
-                value = self.variable(last - 1) if name == learn.ITSELF else self.field(name)
+                value = self.variable(last - 1) if name == templates.ITSELF else self.field(name)
                 pieces.append(("value", f"quoted({value})" if is_quoted else value))
         if len(pieces) == 1 and pieces[0][0] == "value":
             return f"link.join({pieces[0][1]})"

@@ -26,7 +26,7 @@ from starlette.routing import Route
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fixtures.dicom import chest_ct
-from scraper.capture.catch import Catch
+from scraper.capture.observe.received import Catch
 from scraper.core.model import Request
 from scraper.core.settings import Settings
 from scraper.session.browser import Browser, tap

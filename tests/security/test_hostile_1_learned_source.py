@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scraper import learning
-from scraper.capture import learn
+from scraper.capture.infer import templates
 from scraper.capture.source_guard import (
     UnsafeSource,
     check_source,
@@ -98,8 +98,8 @@ def hostile_learnt(words: list[str]) -> Learnt:
     link = ShareLink(f"https://a.test/s/Ab12Cd34?{words[18]}=Zz91Kk22")
     record = {keys[3]: "1", keys[4]: "1.2.3", keys[5]: "1.2"}
     sample = {keys[6]: [{keys[7]: [record, record], keys[5]: "1.2"}]}
-    rule = learn.Rule(
-        learn.Template(("", ""), ((keys[3], 1),)),
+    rule = templates.Rule(
+        templates.Template(("", ""), ((keys[3], 1),)),
         {(0,): ("a", "b")},
         2,
         shape=(0, keys[6], "*", keys[7], "*"),

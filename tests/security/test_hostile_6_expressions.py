@@ -2,8 +2,10 @@
 
 import pytest
 
-from scraper.capture import fresh, learn, notation, promote
-from scraper.capture.form import _GAP
+from scraper.capture.drive.login_form import _GAP
+from scraper.capture.infer import templates, volatile
+from scraper.capture.observe import notation
+from scraper.capture.request import known_protocols
 from scraper.core.html import Page, variables
 from scraper.core.link import ShareLink, addresses, parse, said_beside
 from scraper.redact import markup
@@ -17,7 +19,7 @@ from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
-    "scraper.capture.learn", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.redact.markup",
+    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.redact.markup",
     "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
 }  # fmt: skip
 
@@ -71,9 +73,9 @@ def times(piece: str, size: int = 160 * KB) -> str:
 
 
 BUSY = {
-    "wado": lambda: promote.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
-    "wado with marks": lambda: promote.wado_uris([exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"),
-    "wado, one long word": lambda: promote.wado_uris([exchange(times("a?b&requestType=WADO"))], "https://a.test/"),
+    "wado": lambda: known_protocols.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
+    "wado with marks": lambda: known_protocols.wado_uris([exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"),
+    "wado, one long word": lambda: known_protocols.wado_uris([exchange(times("a?b&requestType=WADO"))], "https://a.test/"),
     "scripts": lambda: bodies().body(("<html>" + times("<script")).encode(), "text/html"),
     "opened scripts": lambda: bodies().body(("<html>" + times("<script>a")).encode(), "text/html"),
     "comments": lambda: bodies().body(("<html>" + times("<!-- ")).encode(), "text/html"),
@@ -109,8 +111,8 @@ BUSY = {
     "payload": lambda: addresses("https://a.test/ " + times("&a=b") + "\n:"),
     "link": lambda: parse("https://a.test/" + times("aaaaaaa1111/", 8000)).redacted,
     "long segments": lambda: ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted,
-    "requests": lambda: fresh.Fresh([f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]),
-    "template": lambda: learn.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),
+    "requests": lambda: volatile.Fresh([f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]),
+    "template": lambda: templates.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),
 }  # fmt: skip
 
 
@@ -144,7 +146,7 @@ def test_hostile_6_wado_addresses_are_found_as_before():
         '{"a": "wadouri:https://a.test/wado?requestType=WADO&objectUID=1.2", b: `'
         "/wado?x=1&requesttype=WADO&o=${uid}`} ?requestType=WADO"
     )
-    found = list(promote._wado_in(text))
+    found = list(known_protocols._wado_in(text))
     assert found == [
         "https://a.test/wado?requestType=WADO&objectUID=1.2",
         "/wado?x=1&requesttype=WADO&o=",
@@ -164,4 +166,4 @@ def test_hostile_6_wado_addresses_are_found_as_before():
     ],
 )
 def test_hostile_6_a_template_fits_as_before(address, fits):
-    assert learn.Template(("a/", "/b/", ""), (("x", 0), ("y", 0))).fits(address) is fits
+    assert templates.Template(("a/", "/b/", ""), (("x", 0), ("y", 0))).fits(address) is fits

@@ -3,8 +3,8 @@
 import threading
 from pathlib import Path
 
-from scraper.capture import notation
-from scraper.capture.catch import Catch
+from scraper.capture.observe import notation
+from scraper.capture.observe.received import Catch
 from scraper.session.browser.traffic import Exchange
 from tests.security.pump import processor_time
 

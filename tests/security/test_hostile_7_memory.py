@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from providers.kayicloud import StudyReply, _described
-from scraper.capture import notation
-from scraper.capture.catch import Catch
+from scraper.capture.observe import notation
+from scraper.capture.observe.received import Catch
 from scraper.core.errors import SiteChanged
 from scraper.core.link import ShareLink
 from scraper.core.schema import at_most, frame_count, parse_json, read_json

@@ -12,13 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from scraper.capture import entries, marks, stated
-from scraper.capture.catch import Catch
-from scraper.capture.form import Form
-from scraper.capture.leaf import Leafer
-from scraper.capture.marks import Mark
-from scraper.capture.package import Packager
-from scraper.capture.wording import (
+from scraper.capture.drive import elements, entries, stated_counts
+from scraper.capture.drive.download_button import Packager
+from scraper.capture.drive.elements import Mark
+from scraper.capture.drive.login_form import Form
+from scraper.capture.drive.scroll import Leafer
+from scraper.capture.drive.wording import (
     CHOICE,
     ENTRY,
     EXPIRED,
@@ -30,6 +29,7 @@ from scraper.capture.wording import (
     WAITING,
     is_never,
 )
+from scraper.capture.observe.received import Catch
 from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 
@@ -197,7 +197,7 @@ class Driver:
     # ---- what can be pressed
 
     async def _marks(self, mode: str) -> list[Mark]:
-        return await marks.found(self._window, mode)
+        return await elements.found(self._window, mode)
 
     async def series_shown(self) -> int:
         """How many entries of a series list the viewer shows; 0 where it shows none."""
@@ -247,7 +247,7 @@ class Driver:
         return False
 
     async def _click(self, mark: Mark) -> bool:
-        return await marks.click(self._window, mark)
+        return await elements.click(self._window, mark)
 
     async def download(self) -> bool:
         """Press a button that gives the images as files, and wait for them; True where DICOM came of it."""
@@ -268,7 +268,7 @@ class Driver:
 
         The first one of the list is mostly shown already: where its entry brings nothing, it has its turn at the end.
         """
-        await marks.unfold(self._window)
+        await elements.unfold(self._window)
         await self._note_entries()
         if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
             self._until = self._leafer.until = min(
@@ -307,11 +307,11 @@ class Driver:
     async def _play_chosen(self) -> bool:
         """The series of a drop-down list; one whose entries bring nothing is another kind of list."""
         vain: Counter[str] = Counter()
-        for one in await marks.choices(self._window):
+        for one in await elements.choices(self._window):
             if vain[one.mark] >= VAIN or time.monotonic() > self._until:
                 continue
             before = self._catch.size
-            if await marks.choose(self._window, one) and await self._came():
+            if await elements.choose(self._window, one) and await self._came():
                 return True
             if self._catch.size == before:
                 vain[one.mark] += 1
@@ -343,9 +343,9 @@ class Driver:
         stage = await self.stage()
         for way in (1, 2, 0)[: 1 if self._is_vain or (is_first and before) else 3]:
             if way:
-                done = await marks.click(self._window, mark, times=way)
+                done = await elements.click(self._window, mark, times=way)
             else:
-                done = stage is not None and await marks.drag(self._window, mark, stage["x"], stage["y"])
+                done = stage is not None and await elements.drag(self._window, mark, stage["x"], stage["y"])
             if done and await self._came():
                 return True
             if self._catch.size > before:
@@ -408,9 +408,9 @@ class Driver:
         ]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
-    async def stage(self) -> marks.Stage | None:
+    async def stage(self) -> elements.Stage | None:
         """Where the largest picture stands, in the page's coordinates."""
-        return await marks.stage(self._window)
+        return await elements.stage(self._window)
 
     async def _face(self) -> tuple[str, bytes]:
         """What the page looks like about its picture: with another series shown, it looks another way."""
@@ -419,7 +419,7 @@ class Driver:
 
     async def _series(self) -> list[Mark]:
         """The entries of the viewer's series list, whatever their tags."""
-        found = await marks.found(self._window, "series", entries.names(self._catch))
+        found = await elements.found(self._window, "series", entries.names(self._catch))
         return [one for one in found if not is_never(one.text)]
 
     async def _note_entries(self) -> None:
@@ -427,11 +427,11 @@ class Driver:
         shown, page = await self._series(), await self.text()
         self.rows = max(self.rows, len({mark.text for mark in shown if mark.text and not mark.away}))
         self.entries = entries.counts(shown, page) or self.entries
-        self.stated = max(self.stated, stated.largest(page))
+        self.stated = max(self.stated, stated_counts.largest(page))
 
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
-        return max(stated.totals(await self.text()), default=None)
+        return max(stated_counts.totals(await self.text()), default=None)
 
     async def _note_total(self, before: set[str]) -> None:
         """The viewer's own count of the series that was just shown."""
@@ -441,4 +441,4 @@ class Driver:
 
     async def text(self) -> str:
         """What the page says, with its frames."""
-        return await marks.text(self._window)
+        return await elements.text(self._window)

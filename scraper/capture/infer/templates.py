@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, urljoin
 
-from scraper.capture.catch import Manifest
+from scraper.capture.observe.received import Manifest
 
 MAX_RECORDS: Final = 50_000
 MAX_DEPTH: Final = 16

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
-from scraper.capture import learn
-from scraper.capture.catch import SENT, Catch, Manifest, asked_by
-from scraper.capture.counted import COUNT
-from scraper.capture.learn import Path, Record
+from scraper.capture.infer import templates
+from scraper.capture.infer.counted import COUNT
+from scraper.capture.infer.templates import Path, Record
+from scraper.capture.observe.received import SENT, Catch, Manifest, asked_by
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 SHORTEST: Final = 6  # characters of a value that tells entries apart
@@ -249,7 +249,7 @@ class _Index:
     """Which entry of which list a word stands in, and what else stands beside it."""
 
     def __init__(self, manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) -> None:
-        every = learn.groups(manifests, learn.records)
+        every = templates.groups(manifests, templates.records)
         # one index alone is an answer's number among those of its call: no array
         found = [(url, group) for url, group in every if len(group) > 1 and group[0].shape.count("*") > 1]
         self.groups = [group for _, group in found]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from scraper.capture.learn import Record, records
+from scraper.capture.infer.templates import Record, records
 
 FROM_0: Final = "\0from 0"
 FROM_1: Final = "\0from 1"

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scraper.capture import counted, learn, lone, talk
-from scraper.capture.catch import SENT, Catch, asked_by
-from scraper.capture.fresh import Fresh
-from scraper.capture.learn import Rule
+from scraper.capture.infer import counted, single_request, templates
+from scraper.capture.infer.templates import Rule
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe.received import SENT, Catch, asked_by
+from scraper.capture.request import socket_replay
 from scraper.session.browser.traffic import Exchange
 
 MAX_TRIED = 3  # of the rules of one kind
@@ -32,7 +33,7 @@ class Explained:
     def is_plain(self) -> bool:
         """Whether the rule is of addresses alone, and of what a list names: such a one can be written down."""
         literals, blanks = self.rule.template.literals, self.rule.template.blanks
-        is_named = not any(name in counted.PLACES or name.startswith(learn.OUTER) for name, _ in blanks)
+        is_named = not any(name in counted.PLACES or name.startswith(templates.OUTER) for name, _ in blanks)
         return is_named and not self.fresh and not any(SENT in one for one in literals)
 
 
@@ -44,7 +45,7 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
         exchanges: everything that the window received, in order.
     """
     by_http = {key: one for one in exchanges if one.ok and (key := asked_by(one)) in catch.sources}
-    asked = [*by_http, *talk.said(exchanges, catch)]
+    asked = [*by_http, *socket_replay.said(exchanges, catch)]
     yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
     if fresh := Fresh(asked):
         yield from _of_kind(catch, exchanges, by_http, asked, fresh)
@@ -53,11 +54,11 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
 
 def _of_one_request(catch: Catch, by_http: Mapping[str, Exchange]) -> Iterator[Explained]:
     """What a single request suggests; to be tried."""
-    for rule in lone.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
+    for rule in single_request.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
         seen = [one for one in rule.records if one in by_http]
         brought = {one: catch.sources[one] for one in seen}
         if seen and _is_sound(rule, brought, catch):
-            trials = tuple(lone.trials(rule, seen[-1]))
+            trials = tuple(single_request.trials(rule, seen[-1]))
             yield Explained(rule, brought, Fresh(()), by_http[seen[-1]], trials)
 
 
@@ -75,13 +76,13 @@ def _of_kind(
     samples = {fresh.blanked(one): exchange for one, exchange in by_http.items()}
     requests = list(dict.fromkeys(map(fresh.blanked, asked)))
     counts = partial(counted.places, asked=requests)
-    found = learn.rules(catch.manifests, requests)[:MAX_TRIED]
-    found += learn.rules(catch.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
+    found = templates.rules(catch.manifests, requests)[:MAX_TRIED]
+    found += templates.rules(catch.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
     for rule in found:
         sample = next((samples[one] for one in rule.records if one in samples), None)
         brought = {one: sources[one] for one in rule.records if one in sources}
         if sample is None:
-            brought, _ = talk.answered(exchanges, catch, rule, fresh)
+            brought, _ = socket_replay.answered(exchanges, catch, rule, fresh)
         if _is_sound(rule, brought, catch):
             yield Explained(rule, brought, fresh, sample)
 

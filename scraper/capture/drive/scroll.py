@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture import marks
+from scraper.capture.drive import elements
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -22,7 +22,7 @@ AROUND: Final = 220  # CSS pixels about the middle of the picture that are compa
 MAX_STEPS: Final = 80_000  # of one viewer
 BUTTON = (
     "(forward) => {"
-    + marks.DEEP.replace("const shown", "const visible")
+    + elements.DEEP.replace("const shown", "const visible")
     + """
   const shown = e => e.offsetParent && !e.disabled && !(e.tagName === "A" && e.href && !e.href.startsWith("javascript:"));
   const words = forward
@@ -38,7 +38,7 @@ BUTTON = (
 )
 SLIDER = (
     "(forward) => {"
-    + marks.DEEP
+    + elements.DEEP
     + """
   const fields = deep("input[type=range], input[type=number], [class*=slider i] input");
   const one = fields.find(e => e.offsetParent && e.max !== "" && +e.max >= 1 && +(e.step || 1) >= 1);
@@ -117,7 +117,7 @@ class Leafer:
         self._steps = 0
         self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
 
-    async def leaf(self, stage: marks.Stage, *, forward: bool, count: int | None = None) -> bool:
+    async def leaf(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> bool:
         """To the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
@@ -179,7 +179,7 @@ class Leafer:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, means: Means, stage: marks.Stage, *, forward: bool, first: bool) -> bool:
+    async def _step(self, means: Means, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer shows no such means."""
         page, done = self._window.page, False
         with self._window.quietly():
@@ -210,7 +210,7 @@ class Leafer:
         await mouse.up()
         return True
 
-    async def _swipe(self, means: Means, stage: marks.Stage, *, forward: bool) -> bool:
+    async def _swipe(self, means: Means, stage: elements.Stage, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
         across, down, by_finger = SWIPES[means]
         sign = 1 if forward else -1
@@ -251,7 +251,7 @@ class Leafer:
             shown = await self._window.page.screenshot(
                 clip={"x": left, "y": top, "width": side, "height": side}, animations="disabled", caret="hide"
             )
-            return await marks.text(self._window), shown
+            return await elements.text(self._window), shown
         return "", b""
 
     async def _brought(self, seen: int, patience_s: float) -> int:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from scraper import dicom
-from scraper.capture import notation
-from scraper.capture.disc import absent_files
+from scraper.capture.observe import notation
+from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.schema import decode_text, parse_json

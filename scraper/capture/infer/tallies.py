@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from scraper.capture.catch import Manifest
-from scraper.capture.learn import Record, records
+from scraper.capture.infer.templates import Record, records
+from scraper.capture.observe.received import Manifest
 
 COUNT: Final = re.compile(
     r"^(image|img|inst(ance)?|slice|frame|file|pic(ture)?|object|obj|sop|dcm|dicom)s?_?(count|cnt|num|total|amount|quantity)s?$"

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
-from scraper.capture import naming
-from scraper.capture.catch import described, text, with_instances
+from scraper.capture.observe import dicom_names
+from scraper.capture.observe.received import described, text, with_instances
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
 from scraper.core.link import is_private
 from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
@@ -336,9 +336,9 @@ def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[st
 
 def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
     """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
-    for fields in (each for value in lists for each in naming.contexts(value)):
+    for fields in (each for value in lists for each in dicom_names.contexts(value)):
         service = next((str(value) for name, value in fields.items() if _SERVICE.fullmatch(name)), "")
-        said = {naming.keyword_of(name): str(value) for name, value in fields.items()}
+        said = {dicom_names.keyword_of(name): str(value) for name, value in fields.items()}
         uids = [said.get(name, "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         if service and all(uids):
             query = urlencode(dict(zip(("studyUID", "seriesUID", "objectUID"), uids, strict=True)))

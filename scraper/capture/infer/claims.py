@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from scraper.capture.catch import SENT, Manifest
-from scraper.capture.counted import PLACES
-from scraper.capture.learn import Path, Record, Rule, records
-from scraper.capture.tallies import COUNT, EARLIER, is_of_studies
+from scraper.capture.infer.counted import PLACES
+from scraper.capture.infer.tallies import COUNT, EARLIER, is_of_studies
+from scraper.capture.infer.templates import Path, Record, Rule, records
+from scraper.capture.observe.received import SENT, Manifest
 from scraper.core.model import Header
 
 SHORTEST: Final = 6  # characters of an id; a shorter one stands in any request by chance

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from scraper import dicom
-from scraper.capture.catch import SENT, asked_by
-from scraper.capture.fresh import Fresh
-from scraper.capture.learn import Record
-from scraper.capture.prepare import Staging
-from scraper.capture.promote import own_headers
-from scraper.capture.recognise import DICOM, Object, Recogniser
+from scraper.capture.infer.preparation import Staging
+from scraper.capture.infer.templates import Record
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe.received import SENT, asked_by
+from scraper.capture.observe.recognise import DICOM, Object, Recogniser
+from scraper.capture.request.known_protocols import own_headers
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.protocols.sniff import HEAD, sniff

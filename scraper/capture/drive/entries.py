@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from scraper.capture import stated
-from scraper.capture.catch import Catch, text
-from scraper.capture.counted import COUNT
-from scraper.capture.marks import Mark
-from scraper.capture.wording import is_never
+from scraper.capture.drive import stated_counts
+from scraper.capture.drive.elements import Mark
+from scraper.capture.drive.wording import is_never
+from scraper.capture.infer.counted import COUNT
+from scraper.capture.observe.received import Catch, text
 
 MAX_NAMES: Final = 200
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
@@ -66,7 +66,7 @@ def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
 
 def count_of(said: str) -> int | None:
     """How many images an entry says that it has; None where it does not."""
-    count = stated.count_of(said)
+    count = stated_counts.count_of(said)
     return count.total if count else None
 
 
@@ -77,7 +77,9 @@ def counts(marks: Sequence[Mark], page: str) -> list[int]:
         marks: the list's entries.
         page: what the page says, for a list that is none of those known by their markup.
     """
-    found = stated.entries([mark.text for mark in marks if not mark.away and not is_never(mark.text)], page)
+    found = stated_counts.entries(
+        [mark.text for mark in marks if not mark.away and not is_never(mark.text)], page
+    )
     most = max(found, default=0)
     if len(found) > 2 and sum(found) == 2 * most:
         found.remove(most)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.capture.copies import Copies, rank
-from scraper.capture.pair import Paired, Pairing
-from scraper.capture.pictures import Pictures
-from scraper.capture.recognise import (
+from scraper.capture.observe.copies import Copies, rank
+from scraper.capture.observe.frames import Paired, Pairing
+from scraper.capture.observe.pictures import Pictures
+from scraper.capture.observe.recognise import (
     Broken,
     Cut,
     Document,

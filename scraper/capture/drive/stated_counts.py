@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from scraper.capture.wording import is_never
+from scraper.capture.drive.wording import is_never
 
 MOST: Final = 99_999  # images of one study
 LONGEST: Final = 20_000  # characters that are read

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
-from scraper.capture import tie
-from scraper.capture.catch import SENT, Catch
-from scraper.capture.fresh import Fresh
-from scraper.capture.learn import Rule
+from scraper.capture.infer.templates import Rule
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe import correlate
+from scraper.capture.observe.received import SENT, Catch
 from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 from scraper.session.browser import Window
@@ -82,12 +82,12 @@ class Tie:
 
     def __init__(self, exchanges: Sequence[Exchange], catch: Catch, rule: Rule) -> None:
         self._exchanges = exchanges
-        self._slot: tie.Slot | None = None
+        self._slot: correlate.Slot | None = None
         self._values: dict[str, str] = {}
-        answers = [(tie.slots(exchanges, place), uid) for place, uid in catch.heard[:MOST_COMPARED]]
+        answers = [(correlate.slots(exchanges, place), uid) for place, uid in catch.heard[:MOST_COMPARED]]
         for name, _ in rule.template.blanks:
             values = {record.fields[name]: key for key, record in rule.records.items()}
-            if len(values) == len(rule.records) and (slot := tie.find(answers, values)):
+            if len(values) == len(rule.records) and (slot := correlate.find(answers, values)):
                 self._slot, self._values = slot, values
                 break
 
@@ -95,7 +95,7 @@ class Tie:
         """The one of the waiting messages that the answer at that place is for; None where it is for none of them."""
         key = next((key for key in waiting if uid in key), None)
         if key is None and self._slot is not None:
-            key = self._values.get(tie.slots(self._exchanges, place).get(self._slot, ""))
+            key = self._values.get(correlate.slots(self._exchanges, place).get(self._slot, ""))
             return key if key in waiting else None
         return key or next(iter(waiting), None)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from scraper.capture.recognise import MAX_HEADER
+from scraper.capture.observe.recognise import MAX_HEADER
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 MAX_TEXT: Final = 2000  # characters of a text that are looked at

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scraper.capture import learn
-from scraper.capture.catch import SENT, asked_by
-from scraper.capture.fresh import Fresh
-from scraper.capture.learn import Record, Rule, Template
-from scraper.capture.promote import own_headers
+from scraper.capture.infer import templates
+from scraper.capture.infer.templates import Record, Rule, Template
+from scraper.capture.infer.volatile import Fresh
+from scraper.capture.observe.received import SENT, asked_by
+from scraper.capture.request.known_protocols import own_headers
 from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.browser.traffic import Exchange
@@ -88,7 +88,7 @@ def preparations(
             for name, value in record.fields.items()
             if name not in constant and len(value) >= SHORTEST
         }
-        template = learn.filled_by(values, fresh.blanked(asked_by(one)))
+        template = templates.filled_by(values, fresh.blanked(asked_by(one)))
         if template is not None and template not in found and _precedes_all(template, seen, rule, first):
             found[template] = Preparation(template, one)
     return list(found.values())[:MAX_PREPARATIONS]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scraper import dicom
-from scraper.capture import naming, notation, tie
+from scraper.capture.observe import correlate, dicom_names, notation
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_json, whole
 from scraper.session.browser.traffic import Exchange
@@ -58,12 +58,12 @@ class Pairing:
         self._loose: list[_Loose] = []
         self._listed: dict[str, dict[str, Any]] = {}  # SOP Instance UID → what the lists say of it
         self._lists = 0
-        self._scheme: tuple[tie.Slot, dict[str, str]] | None = None
+        self._scheme: tuple[correlate.Slot, dict[str, str]] | None = None
 
     def note(self, one: Exchange) -> None:
         """A text message: tags of the pixels that come next, perhaps."""
         for value in _values(one):
-            found = [each for each in naming.contexts(value) if _has_size(each) or _uid(each)]
+            found = [each for each in dicom_names.contexts(value) if _has_size(each) or _uid(each)]
             if len({_uid(each) for each in found}) == 1:  # a list of many is no head
                 self._heads[one.url].append(max(found, key=len))
 
@@ -73,7 +73,7 @@ class Pairing:
         self._learn(lists)
         heads = self._heads[one.url]
         for head in list(heads):
-            if naming.is_thumbnail(head):
+            if dicom_names.is_thumbnail(head):
                 if head is heads[-1]:
                     heads.remove(head)
                     return None
@@ -98,22 +98,22 @@ class Pairing:
         slot, values = self._scheme
         waiting, self._loose = self._loose, []
         for each in waiting:
-            uid = values.get(tie.slots(exchanges, each.place).get(slot, ""), "")
+            uid = values.get(correlate.slots(exchanges, each.place).get(slot, ""), "")
             paired = self._fitting(uid, each.head, each.message) if uid else None
             if paired is not None:
                 yield paired
 
     def _learn(self, lists: Sequence[Any]) -> None:
         for value in lists[self._lists :]:
-            for each in naming.contexts(value):
+            for each in dicom_names.contexts(value):
                 if uid := _uid(each):
                     self._listed.setdefault(uid, {}).update(each)
         self._lists = len(lists)
 
     def _fitting(self, uid: str, head: Fields, one: Exchange) -> Paired | None:
         """The frame of a message, where its size is what the tags say."""
-        listed = naming.dicom_json(self._listed.get(uid, {}))
-        own = naming.dicom_json(head) if _uid(head) in ("", uid) else {}
+        listed = dicom_names.dicom_json(self._listed.get(uid, {}))
+        own = dicom_names.dicom_json(head) if _uid(head) in ("", uid) else {}
         if any(
             tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)
         ):
@@ -126,17 +126,17 @@ class Pairing:
             return None
         return Paired(uid, tags, _frame({**self._listed.get(uid, {}), **head}), data)
 
-    def _find(self, exchanges: Sequence[Exchange]) -> tuple[tie.Slot, dict[str, str]] | None:
+    def _find(self, exchanges: Sequence[Exchange]) -> tuple[correlate.Slot, dict[str, str]] | None:
         """The place in a header, and what its values mean; None while several meanings are possible."""
         if len(self._loose) < 2 or len(self._listed) < 2:
             return None
         sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
-        read = [tie.slots(exchanges, each.place) for each in sample]
+        read = [correlate.slots(exchanges, each.place) for each in sample]
         columns = {
             slot: [one[slot] for one in read] for slot in set.intersection(*(set(one) for one in read))
         }
         moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
-        found: dict[tuple[str, ...], tuple[tie.Slot, dict[str, str]]] = {}
+        found: dict[tuple[str, ...], tuple[correlate.Slot, dict[str, str]]] = {}
         for values in self._names():
             for slot in sorted(moving):
                 if all(one in values for one in moving[slot]):
@@ -174,12 +174,12 @@ def _uid(fields: Fields) -> str:
     if isinstance(value, Mapping):
         return _text({UID: value}, UID)
     return next(
-        (str(each) for name, each in fields.items() if naming.keyword_of(name) == "SOPInstanceUID"), ""
+        (str(each) for name, each in fields.items() if dicom_names.keyword_of(name) == "SOPInstanceUID"), ""
     )
 
 
 def _has_size(fields: Fields) -> bool:
-    said = {naming.keyword_of(name) for name in fields}
+    said = {dicom_names.keyword_of(name) for name in fields}
     return {"Rows", "Columns"} <= said or {ROWS, COLUMNS} <= set(fields)
 
 
@@ -195,7 +195,7 @@ def _frame(fields: Fields) -> int:
         if (
             _FRAME.search(name)
             and str(value).isdecimal()
-            and (whole(_text(naming.dicom_json(fields), "00280008")) or 1) > 1
+            and (whole(_text(dicom_names.dicom_json(fields), "00280008")) or 1) > 1
             and len(str(value)) < 10
         ):
             return int(value) + name.lower().endswith(("index", "idx"))

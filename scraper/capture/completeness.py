@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scraper.capture.catch import Catch, Manifest, text
-from scraper.capture.claims import Claims
-from scraper.capture.learn import Record, records
-from scraper.capture.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.capture.infer.claims import Claims
+from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
+from scraper.capture.infer.templates import Record, records
+from scraper.capture.observe.received import Catch, Manifest, text
 from scraper.core.evidence import Evidence
 from scraper.core.model import Header, Problem, Series
 

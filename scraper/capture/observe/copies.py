@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from scraper.capture.recognise import Object
+from scraper.capture.observe.recognise import Object
 from scraper.core.model import Problem, Series
 from scraper.protocols.fidelity import fidelity
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture.marks import Mark
+from scraper.capture.drive.elements import Mark
 from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 
 if TYPE_CHECKING:

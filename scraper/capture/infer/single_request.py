@@ -12,9 +12,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from scraper.capture import counted, learn
-from scraper.capture.catch import Manifest
-from scraper.capture.learn import Path, Record, Rule
+from scraper.capture.infer import counted, templates
+from scraper.capture.infer.templates import Path, Record, Rule
+from scraper.capture.observe.received import Manifest
 
 SHORTEST_ID: Final = 6  # characters; shorter values stand in any request by chance
 Reader = Callable[[Any], Iterable[Record]]
@@ -25,7 +25,11 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
     """Every rule that a single request suggests: of places that a list counts, of ids alone, of short values."""
     counts = partial(counted.places, asked=requested)
     found: dict[tuple[str, ...], Rule] = {}
-    kinds: tuple[tuple[Reader, bool], ...] = ((counts, False), (learn.records, True), (learn.records, False))
+    kinds: tuple[tuple[Reader, bool], ...] = (
+        (counts, False),
+        (templates.records, True),
+        (templates.records, False),
+    )
     for read, is_strict in kinds:
         some = _rules(manifests, requested, read, is_strict=is_strict)
         for rule in sorted(some, key=lambda one: one.count, reverse=True):
@@ -36,7 +40,7 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
 def _rules(
     manifests: Sequence[Manifest], requested: Sequence[str], read: Reader, *, is_strict: bool
 ) -> Iterator[Rule]:
-    for url, group in learn.groups(manifests, read):
+    for url, group in templates.groups(manifests, read):
         if len(group) < 2:
             continue
         once = _once(group)
@@ -70,13 +74,13 @@ def _once(group: Sequence[Record]) -> dict[str, frozenset[str]]:
 
 
 def _stands(value: str, address: str) -> bool:
-    return any(next(learn.places(address, text), None) is not None for text in learn.spellings(value))
+    return any(next(templates.places(address, text), None) is not None for text in templates.spellings(value))
 
 
 def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_strict: bool) -> Rule | None:
     """The rule of one template, where every record of the list fills it, and no two alike."""
-    for template in learn.templates(_ids(record) if is_strict else record, address, url):
-        rule = learn.proven(template, group, (address,), 1)
+    for template in templates.templates(_ids(record) if is_strict else record, address, url):
+        rule = templates.proven(template, group, (address,), 1)
         is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(
             record.own
         )

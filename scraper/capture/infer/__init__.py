@@ -1,0 +1,1 @@
+"""How a viewer's requests follow from the lists that it received."""

@@ -1,0 +1,1 @@
+"""What a viewer received: DICOM objects, tags, frames and lists."""

@@ -1,0 +1,1 @@
+"""Requests for what the viewer has not asked for itself."""
