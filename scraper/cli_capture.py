@@ -70,7 +70,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
 
 
 async def _record(source: str, output: Path, settings: Settings) -> int:
-    from scraper.record import record_link
+    from scraper.authoring.record import record_link
 
     async with _running(settings) as job:
         made = await record_link(job, source, output)
@@ -83,7 +83,7 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
 
 
 async def _learn(source: str, output: Path | None, settings: Settings) -> int:
-    from scraper.learning import learn_link
+    from scraper.authoring.learn import learn_link
     from scraper.store.place import disk
 
     async with _running(settings) as job:

@@ -9,8 +9,8 @@ import pytest
 
 from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
-from scraper import learning
-from scraper.capture.trace import NotLearnt
+from scraper.authoring import learn
+from scraper.authoring.trace import NotLearnt
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse
 from scraper.pipeline import Run
@@ -37,9 +37,9 @@ def world():
         yield running
 
 
-async def learnt(world: World, link: str, output: Path, **more) -> learning.Written:
+async def learnt(world: World, link: str, output: Path, **more) -> learn.Written:
     async with Run(settings_in(world, output, **more), Silent(), nobody) as run:
-        return await learning.learn_link(run, link)
+        return await learn.learn_link(run, link)
 
 
 @pytest.mark.parametrize("name", LINKS)

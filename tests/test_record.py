@@ -14,7 +14,7 @@ from pydicom import dcmread
 from fixtures.replay import Replay
 from fixtures.sites.generic_viewer.site import HOST, PASSWORD, TOKEN, GenericViewer, _sign
 from fixtures.world import World
-from scraper import record
+from scraper.authoring import record
 from scraper.core.errors import LinkExpired
 from scraper.core.model import Status
 from scraper.core.settings import BrowserUse

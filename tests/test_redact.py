@@ -16,9 +16,9 @@ import pytest
 from pydicom.pixels import get_encoder
 
 from fixtures.dicom import chest_ct
+from scraper.authoring.redact import Bodies, Names, Texts, headers
 from scraper.dicom import encode
 from scraper.protocols import codestream
-from scraper.redact import Bodies, Names, Texts, headers
 
 NAME, PINYIN, ID_CARD, PHONE, BIRTH = (
     "欧阳测试",

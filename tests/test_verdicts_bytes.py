@@ -513,7 +513,7 @@ def test_verdicts_c27_damage_is_still_damage(tmp_path):
 def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
     import _openjpeg
 
-    from scraper.redact import Names, Texts
+    from scraper.authoring.redact import Names, Texts
 
     def here(*_: object, **__: object) -> None:
         raise AssertionError("in our own process")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scraper import learning
-from scraper.capture.infer import templates
-from scraper.capture.source_guard import (
+from scraper.authoring import learn
+from scraper.authoring.emit import Identity, Learnt, Writer
+from scraper.authoring.source_guard import (
     UnsafeSource,
     check_source,
     class_name,
@@ -20,8 +20,8 @@ from scraper.capture.source_guard import (
     raw_literal,
     template,
 )
-from scraper.capture.trace import Call, FromLink, FromReply, NotLearnt, Part, Tracer, groups_of
-from scraper.capture.write import Identity, Learnt, Writer
+from scraper.authoring.trace import Call, FromLink, FromReply, NotLearnt, Part, Tracer, groups_of
+from scraper.capture.infer import templates
 from scraper.core.link import ShareLink
 from scraper.session.browser.traffic import Exchange
 
@@ -138,7 +138,7 @@ def test_hostile_1_five_thousand_texts_in_every_place_of_a_provider_run_nothing(
             words = [rng.choice(mild) + str(number) for number in range(places)]
             words[place] = text
             try:
-                source = learning.written_source(hostile_learnt(words))
+                source = learn.written_source(hostile_learnt(words))
             except NotLearnt:
                 continue
             written += 1
@@ -157,7 +157,7 @@ def test_hostile_1_every_text_in_every_place():
             words = [f"plain{number}" for number in range(24)]
             words[place] = text
             try:
-                source = learning.written_source(hostile_learnt(words))
+                source = learn.written_source(hostile_learnt(words))
             except NotLearnt:
                 continue
             written += 1
@@ -170,7 +170,7 @@ def test_hostile_1_the_values_that_took_the_closing_quote():
     words[4] = "\\"
     words[6] = f', {RUNS}, "'
     words[9] = 'x" + ' + RUNS + "\\"
-    source = learning.written_source(hostile_learnt(words))
+    source = learn.written_source(hostile_learnt(words))
     assert_harmless(source)
 
 
@@ -227,5 +227,5 @@ async def test_hostile_1_what_does_not_load_apart_is_not_loaded_here(tmp_path: P
     path = tmp_path / "worse.py"
     path.write_text("import builtins\nbuiltins.PWNED = 1\nopen('written', 'w')\n", encoding="utf-8")
     with pytest.raises(NotLearnt):
-        learning._load_apart(path, ShareLink("https://a.test/x"))
+        learn._load_apart(path, ShareLink("https://a.test/x"))
     assert not (tmp_path / "written").exists() and not hasattr(builtins, "PWNED")

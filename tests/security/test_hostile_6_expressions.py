@@ -2,24 +2,24 @@
 
 import pytest
 
+from scraper.authoring.redact import markup
+from scraper.authoring.redact.bodies import Bodies
+from scraper.authoring.redact.names import Names
+from scraper.authoring.redact.phrases import Phrases
+from scraper.authoring.redact.texts import Texts
+from scraper.authoring.redact.words import is_field, is_on_screen
 from scraper.capture.drive.login_form import _GAP
 from scraper.capture.infer import templates, volatile
 from scraper.capture.observe import notation
 from scraper.capture.request import known_protocols
 from scraper.core.html import Page, variables
 from scraper.core.link import ShareLink, addresses, parse, said_beside
-from scraper.redact import markup
-from scraper.redact.bodies import Bodies
-from scraper.redact.names import Names
-from scraper.redact.phrases import Phrases
-from scraper.redact.texts import Texts
-from scraper.redact.words import is_field, is_on_screen
 from scraper.session.browser.traffic import Exchange
 from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
-    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.redact.markup",
+    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.authoring.redact.markup",
     "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
 }  # fmt: skip
 

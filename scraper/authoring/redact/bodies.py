@@ -13,15 +13,15 @@ import zipfile
 import zlib
 from typing import Any, Final
 
+from scraper.authoring.redact.markup import scripts_in
+from scraper.authoring.redact.scripts import Scripts
+from scraper.authoring.redact.texts import Texts
+from scraper.authoring.redact.words import is_field
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import decode_text
 from scraper.dicom import disguised, stream
 from scraper.protocols import multipart
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.redact.markup import scripts_in
-from scraper.redact.scripts import Scripts
-from scraper.redact.texts import Texts
-from scraper.redact.words import is_field
 
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.JP2, Kind.J2K, Kind.JPEG_LS)

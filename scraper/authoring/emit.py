@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scraper.capture.infer import templates
-from scraper.capture.source_guard import (
+from scraper.authoring.source_guard import (
     CONTRACT_NAMES,
     UnsafeSource,
     class_name,
@@ -20,7 +19,18 @@ from scraper.capture.source_guard import (
     raw_literal,
     template,
 )
-from scraper.capture.trace import Answered, Call, FromLink, FromReply, Part, Reference, Text, Tracer, host_of
+from scraper.authoring.trace import (
+    Answered,
+    Call,
+    FromLink,
+    FromReply,
+    Part,
+    Reference,
+    Text,
+    Tracer,
+    host_of,
+)
+from scraper.capture.infer import templates
 from scraper.core.domains import same_site
 from scraper.core.link import ShareLink
 from scraper.core.model import QUESTIONS

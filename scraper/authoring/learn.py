@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from scraper.authoring.emit import Identity, Learnt, Writer
+from scraper.authoring.source_guard import UnsafeSource, check_source
+from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture import By, Capture
 from scraper.capture.infer import templates
 from scraper.capture.request import known_protocols
-from scraper.capture.source_guard import UnsafeSource, check_source
-from scraper.capture.trace import NotLearnt, Tracer, document, groups_of, opaque
-from scraper.capture.write import Identity, Learnt, Writer
 from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
 from scraper.core.leftovers import RunFolder

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from scraper.authoring.redact import Bodies, Names, Texts, headers
 from scraper.capture import Capture
 from scraper.capture.observe.received import RANGE
 from scraper.contract import Captured, Session, ShareLink
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.download.fetch import Fetcher
 from scraper.pipeline import Run
-from scraper.redact import Bodies, Names, Texts, headers
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 from scraper.store.place import disk
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from scraper.redact.markup import tokens
-from scraper.redact.names import UID
-from scraper.redact.texts import Texts
-from scraper.redact.words import PATIENT_KEY, is_field, is_on_screen
+from scraper.authoring.redact.markup import tokens
+from scraper.authoring.redact.names import UID
+from scraper.authoring.redact.texts import Texts
+from scraper.authoring.redact.words import PATIENT_KEY, is_field, is_on_screen
 
 _ATTRIBUTE: Final = re.compile(r"""(?<![\w:.@-])([\w:.@-]++)(\s*+=\s*+)("[^"]*"|'[^']*'|[^\s"'<>=]+)""")
 _KEPT_ATTRIBUTES: Final = re.compile(

@@ -9,9 +9,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from scraper.redact.names import UID, Names
-from scraper.redact.phrases import Phrases
-from scraper.redact.words import COUNT_KEY, DROPPED_HEADERS, KEPT_HEADERS, PERSONAL_KEY, PLAIN, is_on_screen
+from scraper.authoring.redact.names import UID, Names
+from scraper.authoring.redact.phrases import Phrases
+from scraper.authoring.redact.words import (
+    COUNT_KEY,
+    DROPPED_HEADERS,
+    KEPT_HEADERS,
+    PERSONAL_KEY,
+    PLAIN,
+    is_on_screen,
+)
 
 _CJK: Final = "\u3400-\u9fff\uf900-\ufaff"
 _TOKEN: Final = re.compile(

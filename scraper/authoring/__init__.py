@@ -1,0 +1,1 @@
+"""From a viewer's traffic to a provider or a redacted bundle."""
