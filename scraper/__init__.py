@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from scraper.core.errors import CloudfilmError
     from scraper.core.model import Problem, Result, Status
     from scraper.core.settings import Settings
-    from scraper.pipeline import grab
+    from scraper.pipeline.run import grab
 
 __version__ = "0.1.0"
 __all__ = ["grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__"]
 
 _HOME = {
-    "grab": "scraper.pipeline",
+    "grab": "scraper.pipeline.run",
     "Settings": "scraper.core.settings",
     "Result": "scraper.core.model",
     "Status": "scraper.core.model",

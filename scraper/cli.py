@@ -205,8 +205,8 @@ def verify(
     as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
 ) -> int:  # fmt: skip
     """Check any folder of DICOM files, downloaded by this tool or not."""
-    from scraper import document
-    from scraper.pipeline import verify_folder
+    from scraper.pipeline import document
+    from scraper.pipeline.run import verify_folder
     from scraper.report import Display, show_folder
 
     del verbose

@@ -106,7 +106,7 @@ def _running(settings: Settings) -> Any:
     """One run that shows its progress on standard error."""
     from contextlib import asynccontextmanager
 
-    from scraper.pipeline import Run
+    from scraper.pipeline.run import Run
     from scraper.report import Display
 
     @asynccontextmanager

@@ -15,8 +15,8 @@ from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
     from scraper.core.model import Result
-    from scraper.job import Film, Films
-    from scraper.pipeline import Run
+    from scraper.pipeline.progress import Film, Films
+    from scraper.pipeline.run import Run
     from scraper.session import Ask
 
 
@@ -57,7 +57,7 @@ class SourceRunner:
         return max(self._codes, default=0)
 
     async def _one(self, source: str) -> None:
-        from scraper.pipeline import Run
+        from scraper.pipeline.run import Run
         from scraper.report import Display
 
         quiet = self._settings.verbosity < 0
@@ -112,7 +112,7 @@ class SourceRunner:
         return int(given) if given.isdecimal() and 1 <= int(given) <= len(films) else 0
 
     def _show(self, result: Result, run: Run) -> None:
-        from scraper import document
+        from scraper.pipeline import document
         from scraper.report import show, show_traceback, traffic, write_diagnostic
 
         settings, talk = self._settings, console(err=True)

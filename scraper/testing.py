@@ -90,7 +90,7 @@ async def run(
     provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
 ) -> Result:
     """Run the whole pipeline on a case's link, as ``grab --insecure --connect-to …`` would."""
-    from scraper.pipeline import Run
+    from scraper.pipeline.run import Run
 
     browser = BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS
     settings = settings_in(

@@ -6,7 +6,7 @@ from scraper.core.errors import ExitCode, PageBehindLink
 from scraper.core.link import of
 from scraper.core.messages import describe
 from scraper.core.settings import BrowserUse, Language, Settings
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.registry.catalogue import find, known, refuse_page_behind_link
 from scraper.testing import Silent, nobody
 

@@ -11,7 +11,7 @@ from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.link import of
 from scraper.core.model import Origin, Status, Via
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
 from scraper.testing import Case, Silent, check, compare, nobody, settings_in

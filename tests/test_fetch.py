@@ -35,7 +35,7 @@ def site_of(study: SyntheticStudy) -> Site:
 
 
 async def grab(site: Site, output: Path, **options: object) -> Result:
-    from scraper.pipeline import Run
+    from scraper.pipeline.run import Run
 
     settings = Settings(
         output=output,

@@ -13,7 +13,7 @@ from scraper.authoring import learn
 from scraper.authoring.trace import NotLearnt
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
 from scraper.testing import Silent, compare, nobody, settings_in

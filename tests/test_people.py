@@ -18,7 +18,7 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper import doctor, equipment, interrupt_words, opening
+from scraper import doctor, interrupt_words
 from scraper.cli_options import check_proxy
 from scraper.contract import Instance, Provider, Request, Series, WadoUri
 from scraper.core import leftovers, messages, output
@@ -38,8 +38,10 @@ from scraper.core.errors import (
 )
 from scraper.core.messages import describe
 from scraper.core.settings import Language, Settings
+from scraper.pipeline import discover as opening
+from scraper.pipeline import resources
+from scraper.pipeline.yielded import checked
 from scraper.source import resolve
-from scraper.yielded import checked
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, site_of, up
 
@@ -729,25 +731,25 @@ def test_verdicts_35_a_refused_connection_is_not_an_unknown_name(tmp_path):
 
 
 def test_verdicts_35_a_full_temporary_folder_is_the_disks_fault(monkeypatch, tmp_path):
-    ended = SiteUnreachable(host="", why=equipment.BROWSER_ENDED)
+    ended = SiteUnreachable(host="", why=resources.BROWSER_ENDED)
     other = SiteUnreachable(host="h", why="the connection was refused")
-    assert equipment.explained(ended) is ended
+    assert resources.explained(ended) is ended
     usage = type("Usage", (), {"free": 1000})()
-    monkeypatch.setattr(equipment.shutil, "disk_usage", lambda _: usage)
-    assert isinstance(equipment.explained(ended), DiskFull)
-    assert isinstance(equipment.explained(BrowserMissing("x")), DiskFull)
-    assert equipment.explained(other) is other
-    monkeypatch.setattr(equipment.tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError()))
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: usage)
+    assert isinstance(resources.explained(ended), DiskFull)
+    assert isinstance(resources.explained(BrowserMissing("x")), DiskFull)
+    assert resources.explained(other) is other
+    monkeypatch.setattr(resources.tempfile, "gettempdir", lambda: (_ for _ in ()).throw(FileNotFoundError()))
     with pytest.raises(DiskFull):
-        equipment.temporary_folder()
+        resources.temporary_folder()
 
 
 def test_verdicts_35_a_folder_that_takes_no_file(tmp_path):
-    equipment.probe(tmp_path / "a" / "b")
+    resources.probe(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(NotWritable):
-        equipment.probe(tmp_path / "file")
+        resources.probe(tmp_path / "file")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from scraper.authoring import record
 from scraper.core.errors import LinkExpired
 from scraper.core.model import Status
 from scraper.core.settings import BrowserUse
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
 from scraper.testing import Silent, nobody, settings_in
 from tests import lists

@@ -104,7 +104,7 @@ async def line_to(site: Site) -> AsyncIterator[Line]:
 
 
 async def grab(output: Path, **options):
-    from scraper.pipeline import Run
+    from scraper.pipeline.run import Run
 
     settings = Settings(output=output, browser=BrowserUse.NEVER, **{"timeout_s": 5.0, **options})
     async with Run(settings, Silent(), nobody) as run:

@@ -14,7 +14,7 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Via
 from scraper.core.settings import ConnectTo, Settings
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
 from scraper.testing import Case, Silent, check, run
 

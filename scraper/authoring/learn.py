@@ -23,7 +23,7 @@ from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer,
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Header
 from scraper.isolation.process import bare_environment
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser.traffic import Exchange
 

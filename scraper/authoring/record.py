@@ -22,7 +22,7 @@ from scraper.capture.observe.received import RANGE
 from scraper.contract import Captured, Session, ShareLink
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.download.fetch import Fetcher
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 from scraper.store.place import disk
 

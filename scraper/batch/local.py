@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from scraper import document
 from scraper.batch.thumbnails import of_studies
 from scraper.batch.work import Job, Outcome, unheard
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
@@ -26,8 +25,9 @@ from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
 from scraper.download.collect import Unwatched, Watcher
-from scraper.equipment import Equipment
-from scraper.pipeline import Run
+from scraper.pipeline import document
+from scraper.pipeline.resources import Equipment
+from scraper.pipeline.run import Run
 from scraper.report import write_diagnostic
 from scraper.session import Ask
 from scraper.session.http.pace import Pace

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper import document
 from scraper.batch.inputs import Refused
 from scraper.batch.work import Outcome, results
 from scraper.core.messages import say
 from scraper.core.model import Result, Status
 from scraper.core.safe_text import csv_cell
 from scraper.core.settings import Language
+from scraper.pipeline import document
 from scraper.store.place import disk
 
 COLUMNS: Final = (

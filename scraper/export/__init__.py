@@ -19,7 +19,7 @@ from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
 from scraper.export import dicomdir, identity, media, pictures, volumes
 from scraper.export.gather import Listed, gather, problems_of
-from scraper.folder_verdict import judge_files
+from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Inspector, opened
 
 __all__ = ["Exported", "Target", "export"]

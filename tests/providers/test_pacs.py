@@ -32,7 +32,7 @@ from scraper.core.errors import (
 from scraper.core.messages import describe
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Language, Settings
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.registry.catalogue import find
 from scraper.source import resolve
 from scraper.testing import Silent, nobody

@@ -13,7 +13,7 @@ from scraper.core.errors import ExitCode
 from scraper.core.model import Via
 from scraper.core.settings import BrowserUse
 from scraper.download import fetch
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.testing import Case, Silent, nobody, settings_in
 from tests.security.mutations import Mutated
 

@@ -20,8 +20,8 @@ from scraper.core.link import ShareLink, of
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download import fetch
-from scraper.opening import listed
-from scraper.pipeline import Run
+from scraper.pipeline.discover import listed
+from scraper.pipeline.run import Run
 from scraper.session import Response, Session
 from scraper.session.browser import Browser
 from scraper.session.http import client as client

@@ -12,7 +12,7 @@ from scraper.contract import Found, Session, ShareLink
 from scraper.core.errors import ExitCode, NothingNew
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
-from scraper.pipeline import Run
+from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
 from scraper.store.place import REPORT
 from scraper.testing import Silent, nobody

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scraper import document, judge
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.model import (
     Counts,
@@ -24,9 +23,10 @@ from scraper.core.model import (
     StudyResult,
 )
 from scraper.dicom.directory import ListedFile, directory_rows
-from scraper.document import SavedStudy
 from scraper.download.collect import Watcher
-from scraper.job import exit_code
+from scraper.pipeline import assess, document
+from scraper.pipeline.document import SavedStudy
+from scraper.pipeline.progress import exit_code
 from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
 
 
@@ -82,7 +82,7 @@ async def judge_files(
         told=told,
     )
     studies = _studies(report, announced, files)
-    counts, size = judge.totals(studies)
+    counts, size = assess.totals(studies)
     code = exit_code(studies) if studies else ExitCode.INCOMPLETE
     status = Status.COMPLETE if code == ExitCode.COMPLETE else Status.INCOMPLETE
     return Result(
@@ -156,7 +156,7 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
         for place, (uid, members) in enumerate(sorted(groups.items()))
     ]
     if broken:
-        problems = tuple(judge.of_instances(broken))
+        problems = tuple(assess.of_instances(broken))
         counted = (
             0 if announced.saved or announced.directories else None
         )  # the lists count them with their series
@@ -212,7 +212,7 @@ class _Judge:
             or (is_first and not self._is_owned(problem.series_instance_uid))
         ]
         problems = [*self._missing(uid, saved, across, is_first=is_first), *self._changed(saved, files)]
-        problems += judge.of_instances(files)
+        problems += assess.of_instances(files)
         problems = [self._by_path(problem) for problem in problems]
         announced = [
             Series(uid, row.uid, number=row.number, description=row.description, modality=row.modality,
@@ -220,7 +220,7 @@ class _Judge:
             for row in rows.values()
         ]  # fmt: skip
         told = saved[0].study if saved else Study(uid)
-        result = judge.of_files(files, announced, told, problems, self._expected)
+        result = assess.of_files(files, announced, told, problems, self._expected)
         result = self._counted(result, saved)
         return replace(result, problems=(*result.problems, *self._known(result, saved, files)))
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scraper import document, judge
 from scraper.contract import Found, Package, Series, Study
 from scraper.core.errors import (
     CloudfilmError,
@@ -24,9 +23,10 @@ from scraper.core.settings import Settings
 from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Collected, Collector, Watcher
 from scraper.download.fetch import Fetcher
-from scraper.equipment import Equipment
-from scraper.job import Job
-from scraper.opening import Opened, by_study, listed_again
+from scraper.pipeline import assess, document
+from scraper.pipeline.discover import Opened, by_study, listed_again
+from scraper.pipeline.progress import Job
+from scraper.pipeline.resources import Equipment
 from scraper.protocols.zip_archive import Member
 from scraper.store.place import StudyStore, opened
 from scraper.verify import Checked, Inspector, Listing, listing
@@ -234,10 +234,10 @@ def _put_away(job: Job, store: StudyStore, key: str, arrival: _Arrival) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    judged = judge.study(arrival.collected, arrival.series, arrival.told, store.known)
+    judged = assess.study(arrival.collected, arrival.series, arrival.told, store.known)
     result = judged.result
     if arrival.own is not None:
-        result = judge.study(arrival.own, arrival.series, arrival.told).result
+        result = assess.study(arrival.own, arrival.series, arrival.told).result
     if not arrival.collected.saved:
         job.studies.append(result)
         return

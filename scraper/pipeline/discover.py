@@ -29,15 +29,15 @@ from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.collect import Watcher
-from scraper.equipment import Equipment
-from scraper.job import Job
+from scraper.pipeline.progress import Job
+from scraper.pipeline.resources import Equipment
+from scraper.pipeline.yielded import checked
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
 from scraper.source import resolve
-from scraper.yielded import checked
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window

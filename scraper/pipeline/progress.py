@@ -6,10 +6,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from scraper import judge
 from scraper.core.errors import CloudfilmError, ExitCode, NotOriginalDicom
 from scraper.core.link import ShareLink
 from scraper.core.model import Problem, Result, Status, StudyResult, Via
+from scraper.pipeline import assess
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Job:
 
     def result(self, error: CloudfilmError | None = None) -> Result:
         """How it ended; ``error`` is what stopped it, if anything did."""
-        counts, size = judge.totals(self.studies)
+        counts, size = assess.totals(self.studies)
         code = error.exit_code if error else exit_code(self.studies)
         short = Status.INCOMPLETE if counts.saved else Status.FAILED
         status = Status.COMPLETE if code == ExitCode.COMPLETE else short

@@ -10,8 +10,6 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper import document, expectation, judge
-from scraper.bring import Bringer, lost
 from scraper.contract import Found, Provider, Series, Session, ShareLink
 from scraper.core.errors import (
     CloudfilmError,
@@ -26,10 +24,12 @@ from scraper.core.link import redact
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
 from scraper.download.collect import Unwatched, Watcher
-from scraper.equipment import Equipment, explained, probe
-from scraper.folder_verdict import verify_folder
-from scraper.job import Film, Films, Job, only_error
-from scraper.opening import Opener, by_study, cut_short, listed
+from scraper.pipeline import assess, document, expectation
+from scraper.pipeline.discover import Opener, by_study, cut_short, listed
+from scraper.pipeline.folder_verdict import verify_folder
+from scraper.pipeline.progress import Film, Films, Job, only_error
+from scraper.pipeline.resources import Equipment, explained, probe
+from scraper.pipeline.retrieve import Bringer, lost
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
@@ -167,7 +167,7 @@ class Run:
                 opened_link = await self._opener.open(job, await self._opener.owner(job), stack)
                 for found in by_study(opened_link).values():
                     series = [one for one in found if isinstance(one, Series)]
-                    study = judge.survey(series, found[0].study)
+                    study = assess.survey(series, found[0].study)
                     if ended := opened_link.session.patience.ended:
                         study = replace(study, problems=(*study.problems, cut_short(ended)))
                     job.studies.append(study)

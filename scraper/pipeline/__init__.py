@@ -1,0 +1,1 @@
+"""One source from start to end: discover, retrieve, assess, place."""
