@@ -40,12 +40,12 @@ from scraper.core.safe_text import visible
 from scraper.core.settings import GIVE_UP_S, BrowserUse, Settings
 
 if TYPE_CHECKING:
-    from scraper.batch.board import Board
-    from scraper.batch.inputs import Listing
+    from scraper.batch.input.rows import Listing
     from scraper.batch.ledger import Ledger
     from scraper.batch.plan import Choice, Item, Plan
-    from scraper.batch.table import Entry
-    from scraper.batch.work import Job, Outcome, Worker
+    from scraper.batch.progress import Board
+    from scraper.batch.report.table import Entry
+    from scraper.batch.workers.protocol import Job, Outcome, Worker
 
 MOST_AT_ONCE = 32
 AT_ONCE = 2
@@ -141,7 +141,7 @@ class _Batch:
         *,
         as_json: bool,
     ) -> None:
-        from scraper.batch import inputs
+        from scraper.batch.input import rows as inputs
 
         self.links = links
         self.parallel = parallel
@@ -154,7 +154,7 @@ class _Batch:
         self.refused = self._of_refused()
 
     def _of_refused(self) -> list[tuple[Entry, Outcome]]:
-        from scraper.batch.table import Entry, of_refused
+        from scraper.batch.report.table import Entry, of_refused
 
         language = self.settings.language
         if self.listing.unused:
@@ -196,8 +196,8 @@ class _Batch:
     def run(self, run: Runs, give_up: float | None) -> int:
         """Do it, and write the report however it ends."""
         from scraper.batch import plan
-        from scraper.batch.board import Board
         from scraper.batch.ledger import Ledger
+        from scraper.batch.progress import Board
         from scraper.batch.runner import Runner
 
         settings, talk = self.settings, console(err=True)
@@ -224,8 +224,8 @@ class _Batch:
     def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker:
         """Who does the work: this process, or a cluster."""
         from scraper.batch import plan
-        from scraper.batch.local import LocalWorker
         from scraper.batch.target import Delivering, Target
+        from scraper.batch.workers.local import LocalWorker
 
         target, scheduler = self.places.target, self.places.scheduler
 
@@ -235,7 +235,7 @@ class _Batch:
 
         if scheduler:
             try:
-                from scraper.batch.distributed import ClusterWorker
+                from scraper.batch.workers.cluster import ClusterWorker
             except ImportError as err:
                 raise ExtraMissing(extra="distributed") from err
             return ClusterWorker(
@@ -252,19 +252,19 @@ class _Batch:
 
     def _report(self, made: Plan, settled: set[str], ledger: Ledger) -> Counter[tuple[str, int]]:
         """Write both reports, and count how the sources ended."""
-        from scraper.batch import report_page, table
+        from scraper.batch.report import page, table
 
         language, output = self.settings.language, self.settings.output
         entries = [entry for entry, _ in self.refused]
         entries += [_entry(item, ledger, is_settled=item.job.key in settled) for item in made.items]
         entries.sort(key=lambda entry: entry.lines)
         table.write(output / "report.csv", table.as_csv(entries))
-        table.write(output / "report.html", report_page.page(self.links.name, entries, language))
+        table.write(output / "report.html", page.page(self.links.name, entries, language))
         return table.counted(entries)
 
     def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:
         """Say how it went; gives the exit code."""
-        from scraper.batch.board import summary
+        from scraper.batch.progress import summary
 
         language = self.settings.language
         if not self.as_json:
@@ -283,7 +283,7 @@ class _Batch:
 
     def _print(self, outcome: Outcome) -> None:
         if self.as_json:
-            from scraper.batch.work import results
+            from scraper.batch.workers.protocol import results
 
             for part in results(outcome):
                 echo_json(part.document)
@@ -311,7 +311,7 @@ def _itself(outcome: Outcome) -> Outcome:
 
 
 def _entry(item: Item, ledger: Ledger, *, is_settled: bool) -> Entry:
-    from scraper.batch.table import Entry
+    from scraper.batch.report.table import Entry
 
     key = item.job.key
 

@@ -30,7 +30,7 @@ from fixtures.sites.kayicloud.site import KayicloudSite
 from fixtures.sites.shdc import site as shdc
 from fixtures.world import World
 from scraper.batch.ledger import Ledger, LedgerTooNew, LedgerUnreadable, State
-from scraper.batch.work import Outcome
+from scraper.batch.workers.protocol import Outcome
 from scraper.core.errors import ExitCode
 from tests import aurora
 from tests.many import Ends, Many, up

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scraper.batch import inputs, text
-from scraper.batch.inputs import ListWithoutSource, Row
-from scraper.batch.text import ListTooLarge, ListUnreadable
+from scraper.batch.input import rows as inputs
+from scraper.batch.input import text
+from scraper.batch.input.rows import ListWithoutSource, Row
+from scraper.batch.input.text import ListTooLarge, ListUnreadable
 from scraper.core.errors import ExitCode, NoSuchFile
 
 ONE = "https://film.aurora.test/s/Ab12Cd34"

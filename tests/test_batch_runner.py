@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from scraper.batch import inputs, plan
+from scraper.batch import plan
+from scraper.batch.input import rows as inputs
 from scraper.batch.ledger import Ledger
-from scraper.batch.local import LocalWorker
 from scraper.batch.runner import Runner
-from scraper.batch.work import Job, Outcome
+from scraper.batch.workers.local import LocalWorker
+from scraper.batch.workers.protocol import Job, Outcome
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from tests.many import Many, up
 

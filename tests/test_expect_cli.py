@@ -11,9 +11,10 @@ from threading import Thread
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.batch import inputs, report_page
-from scraper.batch.table import Entry
-from scraper.batch.work import Outcome
+from scraper.batch.input import rows as inputs
+from scraper.batch.report import page as report_page
+from scraper.batch.report.table import Entry
+from scraper.batch.workers.protocol import Outcome
 from scraper.core.settings import Language
 from tests import aurora
 from tests.aurora import Fault

@@ -45,7 +45,7 @@ DOORS = {
         "scraper/source/documents",
     ),
     "pynetdicom": ("scraper/session/dimse/association", "scraper/session/dimse/receive"),
-    "distributed": ("scraper/batch/distributed",),
+    "distributed": ("scraper/batch/workers/cluster",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),
     "selectolax": ("scraper/core/html",),

@@ -25,7 +25,7 @@ from typing import Final, Self
 
 import filelock
 
-from scraper.batch.work import Outcome
+from scraper.batch.workers.protocol import Outcome
 from scraper.core.errors import ExitCode, NotWritable, StoreError
 from scraper.core.model import Status
 from scraper.store.place import STATE, disk

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scraper.batch.inputs import Row
+from scraper.batch.input.rows import Row
 from scraper.batch.ledger import Ledger, Record, State
-from scraper.batch.work import Job, Outcome, results
+from scraper.batch.workers.protocol import Job, Outcome, results
 from scraper.core.errors import ExitCode
 from scraper.core.settings import Settings
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from scraper.batch import plan
-from scraper.batch.inputs import of_link
+from scraper.batch.input.rows import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
-from scraper.batch.work import Job, Outcome, Worker, WorkerLost, combined, keyed_results
+from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, combined, keyed_results
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
@@ -222,7 +222,7 @@ def _of_photo(job: Job, share: ShareLink) -> Job:
 
 def refused(job: Job, error: CloudfilmError, started: float) -> Outcome:
     """A source that ended before anything was asked of a site."""
-    from scraper.batch.local import outcome
+    from scraper.batch.workers.local import outcome
 
     seconds = round(time.monotonic() - started, 1)
     return outcome(job, Result(job.shown, Status.FAILED, int(error.exit_code), seconds=seconds, error=error))

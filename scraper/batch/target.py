@@ -19,8 +19,8 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from scraper.batch import plan
-from scraper.batch.local import outcome as told
-from scraper.batch.work import Job, Outcome, Worker, unheard
+from scraper.batch.workers.local import outcome as told
+from scraper.batch.workers.protocol import Job, Outcome, Worker, unheard
 from scraper.core.errors import ExtraMissing, NotWritable, StoreError, UsageError
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status

@@ -23,10 +23,10 @@ from distributed import Client, KilledWorker, get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from scraper import __version__
-from scraper.batch.local import LocalWorker
-from scraper.batch.local import outcome as told
 from scraper.batch.target import Delivering, Target
-from scraper.batch.work import Job, Outcome, Worker, WorkerLost, unheard
+from scraper.batch.workers.local import LocalWorker
+from scraper.batch.workers.local import outcome as told
+from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, unheard
 from scraper.core.errors import SiteUnreachable, WorkersUnfit
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.batch.inputs import Refused
-from scraper.batch.work import Outcome, results
+from scraper.batch.input.rows import Refused
+from scraper.batch.workers.protocol import Outcome, results
 from scraper.core.messages import say
 from scraper.core.model import Result, Status
 from scraper.core.safe_text import csv_cell

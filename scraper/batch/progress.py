@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from scraper.batch.plan import Item
-from scraper.batch.report_page import meaning
-from scraper.batch.work import Job, Outcome
+from scraper.batch.report.page import meaning
+from scraper.batch.workers.protocol import Job, Outcome
 from scraper.core.messages import say
 from scraper.core.model import Status
 from scraper.core.output import markup

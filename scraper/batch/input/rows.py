@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from scraper.batch.text import Line, read_lines
+from scraper.batch.input.text import Line, read_lines
 from scraper.core import link
 from scraper.core.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
 from scraper.core.model import QUESTIONS

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from scraper.batch.table import Entry, StudyRow, counted, parts, problem_words, rows
-from scraper.batch.work import Outcome
+from scraper.batch.report.table import Entry, StudyRow, counted, parts, problem_words, rows
+from scraper.batch.workers.protocol import Outcome
 from scraper.core.evidence import Evidence
 from scraper.core.messages import say
 from scraper.core.safe_text import visible

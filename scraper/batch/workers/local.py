@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
-from scraper.batch.thumbnails import of_studies
-from scraper.batch.work import Job, Outcome, unheard
+from scraper.batch.report.thumbnails import of_studies
+from scraper.batch.workers.protocol import Job, Outcome, unheard
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status

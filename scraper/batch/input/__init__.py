@@ -1,0 +1,1 @@
+"""A list of sources and its rows."""

@@ -1,0 +1,1 @@
+"""The outcome of a batch as a table and as a page."""
