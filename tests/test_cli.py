@@ -140,7 +140,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-c", "from scraper.cli import main; main()", *map(str, words)]
+    return [sys.executable, "-c", "from scraper.cli.commands import main; main()", *map(str, words)]
 
 
 def cloudfilm(*words: object, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
@@ -321,7 +321,7 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
     limited = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
-        "from scraper.cli import main; main()"
+        "from scraper.cli.commands import main; main()"
     )
     with up(site_of(big)) as site:
         words = [
@@ -383,7 +383,7 @@ def test_both_languages(study, tmp_path, lang, words):
 
 
 def test_the_password_may_come_from_the_environment():
-    from scraper.cli_options import settings_of
+    from scraper.cli.options import settings_of
 
     os.environ["CLOUDFILM_PASSWORD"] = "from-outside"
     try:

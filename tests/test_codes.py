@@ -13,7 +13,7 @@ import pytest
 import segno
 from PIL import Image
 
-from scraper.cli import run
+from scraper.cli.commands import run
 from scraper.core.link import of
 from scraper.core.settings import Settings
 from scraper.registry import catalogue

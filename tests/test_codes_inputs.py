@@ -20,13 +20,13 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from scraper.cli import run
+from scraper.cli.commands import run
 from scraper.core.errors import LockedFile, UnreadableFile
 from scraper.core.settings import Language, Settings
 from scraper.source import pages as picture
 from scraper.source import qr, resolve
 from scraper.source.pages import TooManyPixels
-from scraper.words import decoded_json, decoded_words
+from scraper.ui.tables import decoded_json, decoded_words
 
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 SETTINGS = Settings(decode_timeout_s=60)
@@ -297,7 +297,7 @@ def test_codes_6_dark_on_transparent_stays_as_it_was(film_of, tmp_path):
 def test_codes_6_bytes_on_standard_input():
     png = io.BytesIO()
     sheet().save(png, "PNG")
-    command = [sys.executable, "-c", "from scraper.cli import main; main()", "decode", "--json", "-"]
+    command = [sys.executable, "-c", "from scraper.cli.commands import main; main()", "decode", "--json", "-"]
     done = subprocess.run(command, input=png.getvalue(), capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)

@@ -10,7 +10,7 @@ import segno
 from PIL import Image
 
 from fixtures.photos.scenes import scene
-from scraper.cli import run
+from scraper.cli.commands import run
 from scraper.core.errors import UnreadableFile
 from scraper.core.settings import Settings
 from scraper.source import documents, qr, resolve

@@ -35,7 +35,7 @@ def words_of_help(text: str) -> str:
 @cache
 def help_of(*command: str) -> str:
     told = {**os.environ, "COLUMNS": "240", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
-    code = "import sys; from scraper.cli import main; sys.argv[0] = 'cloudfilm'; main()"
+    code = "import sys; from scraper.cli.commands import main; sys.argv[0] = 'cloudfilm'; main()"
     words = [sys.executable, "-c", code, *command, "--help"]
     done = subprocess.run(
         words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=told

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from scraper import doctor
 from scraper.core.settings import Language, Settings
+from scraper.ui import doctor
 
 
 def by_name(settings: Settings) -> dict[str, doctor.Finding]:

@@ -177,13 +177,13 @@ def test_verdicts_1_only_seen_is_amber_in_the_report(language):
 @pytest.mark.skipif(os.name == "nt", reason="no such terminal")
 def test_verdicts_1_a_person_at_the_terminal_is_asked_how_many(tmp_path, monkeypatch):
     """Asked in the person's language where nobody else counts; what is no number leaves the verdict as it is."""
-    from scraper.cli_options import ask_for_count
+    from scraper.cli.options import ask_for_count
     from scraper.core.settings import Settings
 
     assert ask_for_count(Settings(), 3) is None  # nobody sits there
     near, far = os.openpty()
     code = (
-        "from scraper.cli_options import ask_for_count; from scraper.core.settings import *;"
+        "from scraper.cli.options import ask_for_count; from scraper.core.settings import *;"
         "s = Settings(interactive=True, language=Language.ZH); print([ask_for_count(s, 3) for _ in range(3)])"
     )
     running = subprocess.Popen(

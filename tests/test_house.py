@@ -98,16 +98,16 @@ def calls(dotted: str) -> dict[str, int]:
 
 
 def test_one_event_loop():
-    assert calls("asyncio.run") == {"scraper/interrupt.py": 1}
+    assert calls("asyncio.run") == {"scraper/cli/interrupt.py": 1}
 
 
 def test_the_environment_is_read_in_one_place():
     # of processes that are started, and of the language before anything is loaded
     handed_on = (
         "scraper/isolation/process.py",
-        "scraper/doctor.py",
+        "scraper/ui/doctor.py",
         "scraper/session/browser/process.py",
-        "scraper/interrupt_words.py",
+        "scraper/cli/interrupt_words.py",
     )
     assert (set(calls("os.environ")) | set(calls("os.getenv"))) - set(handed_on) == {
         "scraper/core/settings.py"

@@ -18,8 +18,8 @@ import pytest
 import segno
 
 from fixtures.dicom import chest_ct
-from scraper import doctor, interrupt_words
-from scraper.cli_options import check_proxy
+from scraper.cli import interrupt_words
+from scraper.cli.options import check_proxy
 from scraper.contract import Instance, Provider, Request, Series, WadoUri
 from scraper.core import leftovers, messages, output
 from scraper.core.errors import (
@@ -42,6 +42,7 @@ from scraper.pipeline import discover as opening
 from scraper.pipeline import resources
 from scraper.pipeline.yielded import checked
 from scraper.source import resolve
+from scraper.ui import doctor
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, site_of, up
 
@@ -50,7 +51,7 @@ LAKE = "http://film.lakeside.test/s/Ab12Cd34"
 OTHER = "http://other.test/v?a="
 ROOT = Path(__file__).parent.parent
 OWN_TERMINAL = (  # what a shell does: the terminal's keys signal this process
-    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from scraper.start import main; main()"
+    "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from scraper.cli.start import main; main()"
 )
 thorough = pytest.mark.thorough
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -325,7 +326,7 @@ class Silence:
 
 def started(*words: object, **more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", "from scraper.start import main; main()", *map(str, words)],
+        [sys.executable, "-c", "from scraper.cli.start import main; main()", *map(str, words)],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**more), cwd=ROOT,
         start_new_session=True,
     )  # fmt: skip
@@ -620,7 +621,7 @@ def test_verdicts_33_the_command_names_it(study, tmp_path):
 
 
 def test_verdicts_33_groups_are_unfolded(tmp_path):
-    from scraper.report import write_diagnostic
+    from scraper.ui.report import write_diagnostic
 
     def inner() -> None:
         raise ValueError("a name of a patient")

@@ -113,7 +113,7 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
 
     photo = saved(tmp_path, FILM, name="photo.jpg")
     program = (
-        "import sys; from scraper.cli import run; code = run(['decode', '--json', sys.argv[1]]); "
+        "import sys; from scraper.cli.commands import run; code = run(['decode', '--json', sys.argv[1]]); "
         "heavy = {name.partition('.')[0] for name in sys.modules} & {'numpy', 'cv2', 'pydantic', 'pydicom', 'curl_cffi'}; "
         "print(code, sorted(heavy), sorted(name for name in sys.modules if name.startswith('providers.')))"
     )

@@ -11,11 +11,11 @@ from scraper.core.errors import SiteBusy
 from scraper.core.link import of
 from scraper.core.messages import Language
 from scraper.core.settings import Settings
-from scraper.report import Display
 from scraper.session import Session
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
 from scraper.testing import nobody
+from scraper.ui.report import Display
 
 
 def session(settings: Settings, folder: Path, **more) -> Session:

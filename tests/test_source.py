@@ -181,7 +181,7 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
     from PIL import Image
 
     from scraper.core.settings import Language
-    from scraper.words import decoded_words
+    from scraper.ui.tables import decoded_words
 
     frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
@@ -192,7 +192,7 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
 
 
 def test_one_file_that_fails_does_not_end_the_others(tmp_path, capsys):
-    from scraper.cli import run
+    from scraper.cli.commands import run
 
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     follow = photo(tmp_path, FOLLOW, name="follow.png")

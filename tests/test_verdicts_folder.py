@@ -15,7 +15,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from fixtures.dicom import JPEG_2000, SyntheticStudy, chest_ct, retagged
-from scraper import cli
+from scraper.cli import commands
 from scraper.core.messages import catalogue
 from scraper.core.settings import Language
 
@@ -63,7 +63,7 @@ class Said:
 
     def __init__(self, capsys, *words: object) -> None:
         capsys.readouterr()
-        self.code = cli.run([str(word) for word in words])
+        self.code = commands.run([str(word) for word in words])
         printed = capsys.readouterr()
         self.out, self.err = printed.out, printed.err
 

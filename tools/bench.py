@@ -22,7 +22,7 @@ from fixtures.sites.shdc import site
 from fixtures.world import World
 
 EVERY_S = 0.1
-GRAB = "import sys; from scraper.cli import main; sys.argv[0] = 'cloudfilm'; main()"
+GRAB = "import sys; from scraper.cli.commands import main; sys.argv[0] = 'cloudfilm'; main()"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scraper import words
 from scraper.core import errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import catalogue, question_label
 from scraper.core.settings import Language
 from scraper.registry import catalogue as registry
+from scraper.ui import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}
@@ -66,7 +66,7 @@ def error_rows(language: Language) -> Iterator[tuple[str, ...]]:
 
 def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
     """Every recipe in the tree, by name; the words are its own header's."""
-    for row in words.provider_rows():
+    for row in tables.provider_rows():
         provider = registry.known().by_name.get(str(row["name"]))
         if provider is None or not provider.__module__.startswith("providers."):
             continue  # somebody's plug-in on this machine

@@ -62,7 +62,7 @@ def serve(site: Site) -> tuple[Thread, Event]:
 
 def child(row: str, output: str) -> None:
     """One grab in a process of its own, so that its CPU time and memory are its own."""
-    from scraper.cli import run
+    from scraper.cli.commands import run
 
     code = run(
         [

@@ -18,8 +18,8 @@ from scraper.core.messages import merge_equal, without_addresses
 from scraper.core.model import Origin, Problem, Result
 from scraper.core.settings import Language
 from scraper.protocols import wado_rs
-from scraper.report import show
 from scraper.testing import Case, run
+from scraper.ui.report import show
 
 STUDY = chest_ct(slices=14, thin=3, size=32, seed=161)
 IMAGES = len(STUDY.images)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = "from scraper.cli import main; main()"
+PROGRAM = "from scraper.cli.commands import main; main()"
 FILE = """from scraper.contract import Deployment, Provider
 
 

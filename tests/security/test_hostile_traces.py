@@ -296,7 +296,7 @@ def test_hostile_11_the_browsers_profile_and_spool_are_the_owners_alone_and_are_
 
 def test_hostile_11_a_diagnostic_holds_no_value(tmp_path):
     from scraper.core.errors import SiteChanged
-    from scraper.report import write_diagnostic
+    from scraper.ui.report import write_diagnostic
 
     path = write_diagnostic(tmp_path / "d", SiteChanged(f"{NAME} {ANSWER}", host="h"), "https://h/…", "p", [])
     assert not found_in(path.read_bytes(), (NAME, ANSWER))

@@ -28,9 +28,9 @@ from scraper.download.collect import Unwatched, Watcher
 from scraper.pipeline import document
 from scraper.pipeline.resources import Equipment
 from scraper.pipeline.run import Run
-from scraper.report import write_diagnostic
 from scraper.session import Ask
 from scraper.session.http.pace import Pace
+from scraper.ui.report import write_diagnostic
 from scraper.verify import Inspector
 
 LINKS_A_BROWSER: Final = 25  # then it is replaced

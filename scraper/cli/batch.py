@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper import interrupt
-from scraper.cli_options import (
+from scraper.cli import interrupt
+from scraper.cli.options import (
     Answer,
     Browser,
     ConnectToOption,

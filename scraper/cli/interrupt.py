@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from scraper.interrupt_words import sentence
+from scraper.cli.interrupt_words import sentence
 
 if TYPE_CHECKING:
     import asyncio

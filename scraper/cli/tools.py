@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scraper.cli_options import (
+from scraper.cli.options import (
     Answer,
     Json,
     Lang,
@@ -23,7 +23,7 @@ from scraper.cli_options import (
     check_proxy,
     settings_of,
 )
-from scraper.cli_quick import Quick
+from scraper.cli.quick_start import Quick
 from scraper.core.errors import (
     CloudfilmError,
     ExitCode,
@@ -72,7 +72,7 @@ def register(app: typer.Typer, run: Runs) -> None:
     ) -> int:
         """The platforms known, their link shapes, and what each asks of the user."""
         from scraper.registry import catalogue
-        from scraper.words import provider_rows, provider_table
+        from scraper.ui.tables import provider_rows, provider_table
 
         rows = provider_rows(name)
         if name and not rows:
@@ -101,7 +101,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         if fetch_models:
             _fetch_models(settings, run)
         if install_browser:
-            from scraper.doctor import install_browser as install
+            from scraper.ui.doctor import install_browser as install
 
             complain(say("doctor.installing", settings.language))
             complain(f"→ {install(settings)}")
@@ -111,7 +111,7 @@ def register(app: typer.Typer, run: Runs) -> None:
 def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_json: bool) -> int:
     """Every file's codes; one that can't be read does not end the others, and has its line, too."""
     from scraper.source import qr
-    from scraper.words import unreadable_json
+    from scraper.ui.tables import unreadable_json
 
     codes: list[int] = []
     with qr.Reader(password=settings.answers.get("password", "")) as reader:
@@ -133,7 +133,7 @@ def _decode_one(
 ) -> CloudfilmError | None:
     """Prints what is on one picture; gives why there is no link on it."""
     from scraper.source import resolve
-    from scraper.words import decoded_json, decoded_words
+    from scraper.ui.tables import decoded_json, decoded_words
 
     with _on_disk(path) as picture:
         found = resolve.decode(picture, settings, reader)
@@ -200,8 +200,8 @@ async def _download(settings: Settings, url: str) -> bytes:
 
 
 def _examine(settings: Settings, *, as_json: bool) -> int:
-    from scraper import doctor as clinic
-    from scraper.words import findings_table
+    from scraper.ui import doctor as clinic
+    from scraper.ui.tables import findings_table
 
     findings = clinic.examine(settings)
     if as_json:

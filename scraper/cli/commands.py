@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper import cli_batch, cli_capture, cli_tools, interrupt
-from scraper.cli_options import (
+from scraper.cli import authoring, batch, interrupt, tools
+from scraper.cli.options import (
     Answer,
     Browser,
     ConnectToOption,
@@ -40,7 +40,7 @@ from scraper.cli_options import (
     asker,
     settings_of,
 )
-from scraper.cli_quick import QuickGroup
+from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, leaves
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
@@ -113,7 +113,7 @@ def run(arguments: list[str]) -> int:
 
 def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int:
     """Tell of an error that nothing caught; one of ours that came in a group, by its own sentence."""
-    from scraper.report import show_traceback, write_diagnostic
+    from scraper.ui.report import show_traceback, write_diagnostic
 
     every = leaves(err)
     known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
@@ -183,7 +183,7 @@ def _sources(
     sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int | None
 ) -> int:
     """Work through sources one after another; the highest exit code wins."""
-    from scraper.cli_sources import SourceRunner
+    from scraper.cli.sources import SourceRunner
 
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
@@ -194,9 +194,9 @@ def _sources(
     return interrupt.run(runner.run(sources))
 
 
-cli_tools.register(app, interrupt.run)
-cli_batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
-cli_capture.register(app, interrupt.run)
+tools.register(app, interrupt.run)
+batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
+authoring.register(app, interrupt.run)
 
 
 @app.command()
@@ -207,7 +207,7 @@ def verify(
     """Check any folder of DICOM files, downloaded by this tool or not."""
     from scraper.pipeline import document
     from scraper.pipeline.run import verify_folder
-    from scraper.report import Display, show_folder
+    from scraper.ui.report import Display, show_folder
 
     del verbose
     language = lang or language_from_environment()
@@ -239,7 +239,7 @@ def export(
     as_json: Json = False, lang: Lang = None,
 ) -> int:  # fmt: skip
     """What other people and programs ask for, from a folder on disk."""
-    from scraper.cli_export import show_export
+    from scraper.cli.export import show_export
     from scraper.core.errors import NoSuchFile
     from scraper.export import Target
     from scraper.export import export as make

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from scraper import interrupt
+from scraper.cli import interrupt
 from scraper.core.errors import MalformedProxy, UsageError
 from scraper.core.messages import question_label, say
 from scraper.core.model import QUESTIONS, Question

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scraper import interrupt
-from scraper.cli_options import ask_for_count
+from scraper.cli import interrupt
+from scraper.cli.options import ask_for_count
 from scraper.core.errors import CloudfilmError, ExitCode, UsageError
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json
@@ -58,7 +58,7 @@ class SourceRunner:
 
     async def _one(self, source: str) -> None:
         from scraper.pipeline.run import Run
-        from scraper.report import Display
+        from scraper.ui.report import Display
 
         quiet = self._settings.verbosity < 0
         is_first, left = True, [None]
@@ -113,7 +113,7 @@ class SourceRunner:
 
     def _show(self, result: Result, run: Run) -> None:
         from scraper.pipeline import document
-        from scraper.report import show, show_traceback, traffic, write_diagnostic
+        from scraper.ui.report import show, show_traceback, traffic, write_diagnostic
 
         settings, talk = self._settings, console(err=True)
         if result.exit_code in (ExitCode.SITE, ExitCode.BUG) and isinstance(result.error, CloudfilmError):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scraper.cli_options import (
+from scraper.cli.options import (
     Answer,
     ConnectToOption,
     Headed,
@@ -107,7 +107,7 @@ def _running(settings: Settings) -> Any:
     from contextlib import asynccontextmanager
 
     from scraper.pipeline.run import Run
-    from scraper.report import Display
+    from scraper.ui.report import Display
 
     @asynccontextmanager
     async def opened() -> Any:

@@ -4,17 +4,17 @@ import _signal  # type: ignore[import-not-found]  # what signal wraps, without t
 import os
 import sys
 
-from scraper.interrupt_words import sentence
+from scraper.cli.interrupt_words import sentence
 
 
 def main() -> None:
     """Run the command line and leave with the contract's exit code."""
     if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:  # as a shell starts what runs in the background
         _signal.signal(_signal.SIGINT, _leave)
-    from scraper import interrupt
+    from scraper.cli import interrupt
 
     interrupt.guard(sys.argv[1:])
-    from scraper.cli import main as run_command
+    from scraper.cli.commands import main as run_command
 
     run_command()
 

@@ -14,9 +14,9 @@ from scraper.core.settings import Language
 from scraper.registry import catalogue
 
 if TYPE_CHECKING:
-    from scraper.doctor import Finding
     from scraper.registry.catalogue import Meaning
     from scraper.source.resolve import Decoded
+    from scraper.ui.doctor import Finding
 
 LONGEST_SHOWN = 96  # characters of a payload on a line
 
