@@ -1,0 +1,126 @@
+"""What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI.
+
+Nothing here changes the folder that it reads. What can't be taken along is named with its reason; a study that is not whole is
+exported as it is, and said to be so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, assert_never
+
+from scraper.core.errors import ExitCode, NoDicomHere, UsageError
+from scraper.core.model import Problem, Result
+from scraper.export import deidentify as identity
+from scraper.export import dicomdir, media, nifti, pictures
+from scraper.export.gather import Listed, gather, problems_of
+from scraper.pipeline.folder_verdict import judge_files
+from scraper.verify import Inspector, opened
+
+__all__ = ["Exported", "Target", "export"]
+
+
+_PATIENCE_S: Final = 600.0  # for one instance: a cine of a thousand frames is drawn frame by frame
+_DAMAGE: Final = frozenset(
+    ("truncated", "truncated-frame", "does-not-decode", "pixel-length", "check-crashed", "check-timed-out")
+)
+
+
+class Target(StrEnum):
+    """``--to``."""
+
+    ZIP = "zip"
+    DICOMDIR = "dicomdir"
+    PNG = "png"
+    JPG = "jpg"
+    NIFTI = "nifti"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was made: the file or folder (not there where ``files`` is 0), what is in it, and what is not.
+
+    ``source`` is the verdict on the folder that it was made from.
+    """
+
+    path: Path
+    files: int
+    source: Result
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """7 where the study is not whole, or something of it was left out that should be in the export; 0 else."""
+        is_short = not self.files or any(problem.fatal for problem in self.problems)
+        return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
+
+
+async def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
+    """Make ``output`` (a new zip file, or a new folder) of the DICOM files in ``source``.
+
+    Args:
+        source: a folder or a zip of DICOM files, from this tool or not.
+        target: what to make.
+        output: its path; nothing may lie there yet. It appears only when whole, and not at all with nothing in it.
+        deidentify: take out what tells who the patient is (PS3.15 Basic Profile); pixels are not looked at.
+
+    Raises:
+        UsageError: something lies at ``output``, or the NIfTI converter is not installed.
+        NoDicomHere: there is no DICOM file in ``source``.
+    """
+    if output.exists():
+        raise UsageError(f"{output} exists")
+    if target is Target.NIFTI:
+        nifti.converter()  # before anything is done
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        opened(source) as files,
+        tempfile.TemporaryDirectory(prefix=".export-", dir=output.parent) as scratch,
+    ):
+        place = Path(scratch)
+        listed, left_out = await asyncio.to_thread(gather, files, place / "settled")
+        if not listed and not left_out:
+            raise NoDicomHere(path=str(source))
+        problems = problems_of(left_out)
+        async with Inspector(timeout_s=_PATIENCE_S, writable=(place,)) as inspector:
+            verdict = await judge_files(str(source), files, inspector)
+            if deidentify:
+                listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
+                problems += told
+            made = place / "made"
+            count, told = await _made(target, listed, made, inspector, _damaged(verdict))
+            problems += told
+        if count:
+            shutil.move(made, output)
+    return Exported(output, count, verdict, tuple(problems))
+
+
+def _damaged(verdict: Result) -> frozenset[str]:
+    """Paths of files whose pixels can't be used."""
+    problems = [one for study in verdict.studies for series in study.series for one in series.problems]
+    return frozenset(name for one in problems if one.fatal and one.code in _DAMAGE for name in one.instances)
+
+
+async def _made(
+    target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector, damaged: frozenset[str]
+) -> tuple[int, list[Problem]]:
+    """(files made, what was left out)."""
+    match target:
+        case Target.ZIP:
+            return await asyncio.to_thread(media.pack, listed, made)
+        case Target.DICOMDIR:
+            return await asyncio.to_thread(dicomdir.file_set, listed, made)
+        case Target.NIFTI:
+            return await asyncio.to_thread(nifti.nifti, listed, made, damaged)
+        case Target.PNG:
+            return await pictures.draw(listed, made, ".png", inspector)
+        case Target.JPG:
+            return await pictures.draw(listed, made, ".jpg", inspector)
+        case _:
+            assert_never(target)
