@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urljoin, urlsplit
 
-from providers.families import envelope
+from providers.toolkit import envelope
 from scraper.contract import (
     AsyncIterator,
     Deployment,

@@ -14,7 +14,7 @@ import re
 from dataclasses import replace
 from urllib.parse import urljoin
 
-from providers.families import envelope
+from providers.toolkit import envelope
 from scraper.contract import (
     ACCESS_CODE,
     AsyncIterator,

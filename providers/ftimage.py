@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
     AsyncIterator,
@@ -142,7 +142,7 @@ class Ftimage(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        await driven.arrive(session, VIEWER, CAPTCHA)
+        await drive_page.arrive(session, VIEWER, CAPTCHA)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         arrived, opened = Arrived(), set[str]()

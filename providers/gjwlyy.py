@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from providers.families import driven, eunity, eunity_images, eunity_tags
+from providers.families import eunity, eunity_images, eunity_tags
 from providers.families.eunity import Screen
+from providers.toolkit import drive_page
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -83,7 +84,7 @@ class Gjwlyy(Provider):
         try:
             await session.which(control=CONTROL)
         except SiteChanged:
-            raise gone(await driven.words(session), host=link.host) from None
+            raise gone(await drive_page.words(session), host=link.host) from None
         await session.page.locator(CONTROL).locator("visible=true").first.click()
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

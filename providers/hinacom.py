@@ -15,7 +15,8 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from providers.families import several, zfp
+from providers.products import zfp
+from providers.toolkit import choose_study
 from scraper.contract import (
     ID_LAST4,
     PASSWORD,
@@ -105,7 +106,7 @@ class Hinacom(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         if "identifier" in link.named or "number" in link.named:
-            for series in await several.listed(await _list(link, session), has_documents=True):
+            for series in await choose_study.listed(await _list(link, session), has_documents=True):
                 yield series
         else:
             for series in await zfp.read(session, await _viewer(link, session)):
@@ -230,7 +231,7 @@ async def _commission(link: ShareLink, session: Session) -> Response:
     return await zfp.enter(session, ShareLink(answer.url).join(target))
 
 
-async def _list(link: ShareLink, session: Session) -> dict[str, several.Listing]:
+async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Listing]:
     """D: a check of four digits, then the list; the studies of the link's accession number, or all."""
     login = await session.get(link.url)
     page = Page(unescaped(login.text), login.url)

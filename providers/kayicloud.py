@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     AsyncIterator,
     Deployment,
@@ -131,7 +131,7 @@ class Kayicloud(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        if not await driven.called(session, IMAGE_QUERY):
+        if not await drive_page.called(session, IMAGE_QUERY):
             async for found in self.discover(link, session):
                 yield found
             return

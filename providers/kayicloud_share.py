@@ -14,7 +14,6 @@ import asyncio
 import re
 import time
 
-from providers.families import driven, envelope
 from providers.families.kayi import (
     GOOD,
     Info,
@@ -24,6 +23,7 @@ from providers.families.kayi import (
     StudiesReply,
     base64_of,
 )
+from providers.toolkit import drive_page, envelope
 from scraper.contract import (
     PASSWORD,
     AsyncIterator,
@@ -77,7 +77,7 @@ class KayicloudShare(Provider):
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         if "signature" not in link.params:
-            await driven.called(session, rf"{STUDIES}|{TYPED}")
+            await drive_page.called(session, rf"{STUDIES}|{TYPED}")
             if (said := _said(session)) is not None:
                 _read(said, link)
         answer = await envelope.heard(session, STUDIES)
@@ -133,9 +133,9 @@ async def _has_boxes(session: Session) -> bool:
     give_up = time.monotonic() + session.settings.timeout_s
     while not any(re.search(STUDIES, one.url) for one in session.traffic.exchanges):
         try:
-            await session.which(boxes=BOXES, timeout_s=driven.LOOK_S)
+            await session.which(boxes=BOXES, timeout_s=drive_page.LOOK_S)
         except SiteChanged:
-            if session.traffic.idle_s > driven.QUIET_S or time.monotonic() > give_up:
+            if session.traffic.idle_s > drive_page.QUIET_S or time.monotonic() > give_up:
                 return False
         else:
             return True
@@ -153,12 +153,12 @@ async def _enter(session: Session) -> None:
     if not await _is_sent(sent):
         await session.page.keyboard.press("Enter")
         if not await _is_sent(sent):
-            await driven.press(session)
+            await drive_page.press(session)
     session.traffic.touch()
 
 
 async def _is_sent(sent: list[str]) -> bool:
-    give_up = time.monotonic() + driven.LOOK_S
+    give_up = time.monotonic() + drive_page.LOOK_S
     while not any(re.search(TYPED, url) for url in sent):
         if time.monotonic() > give_up:
             return False

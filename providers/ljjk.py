@@ -8,7 +8,7 @@ verified: emulated site only
 
 from __future__ import annotations
 
-from providers.families import neuview
+from providers.products import neuview
 from scraper.contract import (
     WECHAT_PHONE,
     AsyncIterator,

@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from providers.families import envelope, imagecloud
+from providers.products import imagecloud
+from providers.toolkit import envelope
 from scraper.contract import (
     AsyncIterator,
     Deployment,

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from providers.families import envelope, imagecloud
+from providers.products import imagecloud
+from providers.toolkit import envelope
 from scraper.contract import (
     AsyncIterator,
     Deployment,

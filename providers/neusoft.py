@@ -15,8 +15,8 @@ import binascii
 import json
 from collections.abc import Awaitable, Callable
 
-from providers.families import mviewer
-from providers.families.envelope import entered, told
+from providers.products import mviewer
+from providers.toolkit.envelope import entered, told
 from scraper.contract import (
     AsyncIterator,
     Deployment,

@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.families import driven
-from providers.families.wanliyun import Json, described, number, shape, study_uid, tags, text
+from providers.products.wanliyun import Json, described, number, shape, study_uid, tags, text
+from providers.toolkit import drive_page
 from scraper.contract import (
     PASSWORD,
     Asked,
@@ -153,7 +153,7 @@ class Nyfy(Provider):
             try:
                 face = await session.which(notice=NOTICE, dialog=DIALOG, viewer=VIEWER, timeout_s=LOOK_S)
             except SiteChanged:
-                face = "words" if not submitted and session.traffic.idle_s > driven.QUIET_S else ""
+                face = "words" if not submitted and session.traffic.idle_s > drive_page.QUIET_S else ""
             if face == "words":
                 break
             if face == "notice":
@@ -161,7 +161,7 @@ class Nyfy(Provider):
             elif face == "dialog" and not submitted:
                 if session.settings.headed and not session.given(PASSWORD):
                     session.tell("person")
-                    give_up = time.monotonic() + driven.PERSON_S
+                    give_up = time.monotonic() + drive_page.PERSON_S
                 else:
                     await session.page.locator(FIELD).first.fill(session.answer(PASSWORD))
                     await session.page.locator(CONFIRM).first.click()
@@ -170,18 +170,18 @@ class Nyfy(Provider):
                 face == "dialog" and not session.settings.headed and time.monotonic() - submitted > REFUSED_S
             ):
                 said = " ".join((await session.page.locator(DIALOG).first.inner_text()).split())
-                raise CredentialsRefused(PASSWORD.name, said[: driven.LONGEST_SAID], host=link.host)
+                raise CredentialsRefused(PASSWORD.name, said[: drive_page.LONGEST_SAID], host=link.host)
             elif face == "viewer":
                 since = since or time.monotonic()
                 if submitted or time.monotonic() - since > DIALOG_S:
                     return
             await asyncio.sleep(LOOK_S)
-        raise gone(await driven.words(session), host=link.host)
+        raise gone(await drive_page.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         told = self._told
         frame = await _frame(session)
-        while not told.images and session.traffic.idle_s < driven.QUIET_S:
+        while not told.images and session.traffic.idle_s < drive_page.QUIET_S:
             await session.traffic.after(len(session.traffic.exchanges), timeout_s=LOOK_S)
             told.take(session)
         count = await self._leafed(session, frame)

@@ -8,7 +8,7 @@ verified: emulated site only
 
 from __future__ import annotations
 
-from providers.families import active_image, active_image_entry
+from providers.products import active_image, active_image_entry
 from scraper.contract import (
     ID_LAST4,
     NAME,

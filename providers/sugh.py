@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from providers.families import envelope
+from providers.toolkit import envelope
 from scraper.contract import (
     ACCESS_CODE,
     AsyncIterator,

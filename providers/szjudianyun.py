@@ -17,7 +17,7 @@ import secrets
 import string
 from collections.abc import Awaitable, Callable
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     PASSWORD,
     Asked,
@@ -89,7 +89,7 @@ class Szjudianyun(Provider):
         await session.open(link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        await driven.called(session, r"/socket\.io/\?.*transport=websocket")
+        await drive_page.called(session, r"/socket\.io/\?.*transport=websocket")
         for exchange in session.traffic.exchanges:
             if (
                 exchange.kind == "websocket-in"

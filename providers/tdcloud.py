@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 
-from providers.families import driven, zfp
+from providers.products import zfp
+from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
     AsyncIterator,
@@ -44,10 +45,10 @@ class Tdcloud(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         if not session.settings.headed or session.given(CAPTCHA):
-            await driven.arrive(session, CONTROL, CAPTCHA)
+            await drive_page.arrive(session, CONTROL, CAPTCHA)
             await _press(session)
-        if not await driven.called(session, VIEWER):
-            said = await driven.words(session)
+        if not await drive_page.called(session, VIEWER):
+            said = await drive_page.words(session)
             is_answered = CAPTCHA.name in session.answers
             raise (
                 CredentialsRefused(CAPTCHA.name, said, host=link.host)
@@ -77,7 +78,7 @@ class Tdcloud(Provider):
 async def _press(session: Session) -> None:
     """Press the control; the code's field stands before it, beside it, or in a dialog that it opens."""
     control = session.page.locator(CONTROL).locator("visible=true").first
-    field = session.page.locator(driven.FIELD).locator("visible=true")
+    field = session.page.locator(drive_page.FIELD).locator("visible=true")
     is_dialog = not await field.count()
     if is_dialog:
         await control.click()
@@ -85,17 +86,17 @@ async def _press(session: Session) -> None:
         seen = partial(session.traffic.matching, VIEWER)
         if (
             CAPTCHA.name in session.answers
-            or await driven.comes(session, seen, field=driven.FIELD) != "field"
+            or await drive_page.comes(session, seen, field=drive_page.FIELD) != "field"
         ):
             return
-        await driven.answer(session, CAPTCHA)
+        await drive_page.answer(session, CAPTCHA)
     else:
-        await driven.fill(session, CAPTCHA)
-        if not await driven.press(session):
+        await drive_page.fill(session, CAPTCHA)
+        if not await drive_page.press(session):
             await control.click()
             session.traffic.touch()
             return
-    if await driven.called(session, VIEWER) or (is_dialog and await field.count()):
+    if await drive_page.called(session, VIEWER) or (is_dialog and await field.count()):
         return
     if not await control.is_enabled():  # the code was refused
         return

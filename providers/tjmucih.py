@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     PASSWORD,
     AsyncIterator,
@@ -144,7 +144,7 @@ class Tjmucih(Provider):
         await (await session.window()).page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         self._arrived.listen(session)  # first: images are loaded while the page opens
         await session.open(link.url)
-        await driven.arrive(session, f"{DESKTOP}, {PHONE_BAR}", PASSWORD)
+        await drive_page.arrive(session, f"{DESKTOP}, {PHONE_BAR}", PASSWORD)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         arrived, owners = self._arrived, dict[int, str]()

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from providers.families import envelope
+from providers.toolkit import envelope
 from scraper.contract import (
     AsyncIterator,
     Deployment,

@@ -17,7 +17,8 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, urljoin
 
-from providers.families import envelope, radinfo
+from providers.products import radinfo
+from providers.toolkit import envelope
 from scraper.contract import (
     AsyncIterator,
     CloudfilmError,

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm, Cipher,
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     ACCESS_CODE,
     WECHAT_PHONE,
@@ -141,17 +141,17 @@ class Whuh(Provider):
         _check_time(link)
         await session.open(link.url)
         seen = partial(_reports_seen, link, session)
-        if await driven.comes(session, seen, code=driven.FIELD) != "code":
+        if await drive_page.comes(session, seen, code=drive_page.FIELD) != "code":
             return
         if not session.settings.headed or session.given(ACCESS_CODE):
-            await driven.answer(session, ACCESS_CODE)
-        if not await driven.comes(session, seen):
-            raise CredentialsRefused(ACCESS_CODE.name, await driven.words(session), host=link.host)
+            await drive_page.answer(session, ACCESS_CODE)
+        if not await drive_page.comes(session, seen):
+            raise CredentialsRefused(ACCESS_CODE.name, await drive_page.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         calls = session.traffic.matching(SERVICE + REPORTS)
         if not calls:
-            raise gone(await driven.words(session), host=link.host)
+            raise gone(await drive_page.words(session), host=link.host)
         reports = _result(link, SERVICE + REPORTS, calls[-1].read())
         await _check_offer(link, session)
         for package in _packages(link, session, reports):

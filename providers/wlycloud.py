@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from providers.families.wanliyun import Json, described, listed, number, study_uid, tags, text
+from providers.products.wanliyun import Json, described, listed, number, study_uid, tags, text
 from scraper.contract import (
     AsyncIterator,
     Deployment,

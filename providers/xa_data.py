@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from providers.families import driven, neuview
+from providers.products import neuview
+from providers.toolkit import drive_page
 from scraper.contract import (
     ACCESS_CODE,
     CAPTCHA,
@@ -79,23 +80,25 @@ class XaData(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         faces = (
-            {"images": TO_IMAGES} if session.settings.headed else {"check": driven.FIELD, "images": TO_IMAGES}
+            {"images": TO_IMAGES}
+            if session.settings.headed
+            else {"check": drive_page.FIELD, "images": TO_IMAGES}
         )
         asked: tuple[Question, ...] = ()
-        while face := await driven.comes(session, partial(neuview.is_listed, session), **faces):
+        while face := await drive_page.comes(session, partial(neuview.is_listed, session), **faces):
             if face == "called":
                 return
             faces.pop(face)
             if face == "images":
                 await session.page.locator(TO_IMAGES).locator("visible=true").first.click()
             else:
-                asked = await driven.fill_each(session, CHECKS, also_unnamed=False)
+                asked = await drive_page.fill_each(session, CHECKS, also_unnamed=False)
                 if not asked:
-                    raise CaptchaRequired(CAPTCHA.name, await driven.words(session), host=link.host)
-                await driven.press(session)
+                    raise CaptchaRequired(CAPTCHA.name, await drive_page.words(session), host=link.host)
+                await drive_page.press(session)
             session.traffic.touch()  # the page's silence counts from here
         if asked:
-            raise CredentialsRefused(asked[0].name, await driven.words(session), host=link.host)
+            raise CredentialsRefused(asked[0].name, await drive_page.words(session), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         for series in neuview.described(link, await neuview.shown(session)):

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from providers.families import driven, mviewer
-from providers.families.envelope import told
+from providers.products import mviewer
+from providers.toolkit import drive_page
+from providers.toolkit.envelope import told
 from scraper.contract import (
     ID_LAST4,
     WECHAT_PHONE,
@@ -93,8 +94,8 @@ class Ydyy(Provider):
             if SHORT not in session.page.url:
                 return True
             statuses = [one.status for one in session.traffic.matching(SHORT)]
-            if mviewer.FIREWALL not in statuses[-1:] and await driven.rests(session):
-                raise LinkExpired(await driven.words(session), host=link.host)
+            if mviewer.FIREWALL not in statuses[-1:] and await drive_page.rests(session):
+                raise LinkExpired(await drive_page.words(session), host=link.host)
             return None  # the firewall's script comes before the redirect
 
         if SHORT in link.path:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
-from providers.families import envelope, several
+from providers.toolkit import choose_study, envelope
 from scraper.contract import (
     AsyncIterator,
     CloudfilmError,
@@ -185,7 +185,7 @@ async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Ser
     names = [
         f"{one.office or ''} {one.accession or ''} {place}".strip() for place, one in enumerate(records, 1)
     ]
-    found = await several.listed(
+    found = await choose_study.listed(
         {name: partial(series_of, record) for name, record in zip(names, records, strict=True)}
     )
     unlike: dict[str, Series] = {}

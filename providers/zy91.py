@@ -15,7 +15,8 @@ import time
 from functools import partial
 from urllib.parse import urljoin
 
-from providers.families import driven, radinfo
+from providers.products import radinfo
+from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
     ID_LAST6,
@@ -78,21 +79,21 @@ class Zy91(Provider):
         _check_time(link)
         await session.open(link.url)
         if session.settings.headed:
-            await driven.comes(session, partial(_good, session))  # the person passes what there is
+            await drive_page.comes(session, partial(_good, session))  # the person passes what there is
             return
-        if await driven.comes(session, partial(_reports, session), check=driven.FIELD) != "check":
+        if await drive_page.comes(session, partial(_reports, session), check=drive_page.FIELD) != "check":
             try:
-                await session.which(check=driven.FIELD, timeout_s=OVERLAY_S)
+                await session.which(check=drive_page.FIELD, timeout_s=OVERLAY_S)
             except SiteChanged:
                 return  # there is nothing to pass
         before = len(_good(session))
         warned = session.page.locator(REFUSED).locator("visible=true")
         faces = {} if await warned.count() else {"refused": REFUSED}
-        await driven.fill_each(session, ASKED)
-        if not await driven.press(session):
-            await session.page.locator(driven.FIELD).locator("visible=true").last.press("Enter")
+        await drive_page.fill_each(session, ASKED)
+        if not await drive_page.press(session):
+            await session.page.locator(drive_page.FIELD).locator("visible=true").last.press("Enter")
         session.traffic.touch()
-        match await driven.comes(session, lambda: _good(session)[before:], **faces):
+        match await drive_page.comes(session, lambda: _good(session)[before:], **faces):
             case "called":
                 return
             case "refused":
@@ -100,8 +101,8 @@ class Zy91(Provider):
             case _:
                 messages = [_told(one).message or "" for one in _reports(session)]
                 said = next((one for one in messages[::-1] if re.search(CHECKED, one)), "")
-                is_asked = await session.page.locator(driven.FIELD).locator("visible=true").count()
-                is_refused, said = bool(said or is_asked), said or await driven.words(session)
+                is_asked = await session.page.locator(drive_page.FIELD).locator("visible=true").count()
+                is_refused, said = bool(said or is_asked), said or await drive_page.words(session)
         if is_refused:
             raise CredentialsRefused(CAPTCHA.name, said, host=link.host)
 
@@ -114,7 +115,7 @@ class Zy91(Provider):
             asked = {name: told.get(own, "") for name, own in SENT.items()}
             answers = [await session.get(API + radinfo.REPORT, params=asked, headers=radinfo.site(link))]
         if not answers:
-            raise gone(await driven.words(session), host=link.host)
+            raise gone(await drive_page.words(session), host=link.host)
         report = radinfo.report(link, answers[-1])
         if not report.viewer:
             raise NoSuchStudy(host=link.host)

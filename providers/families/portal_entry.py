@@ -9,9 +9,10 @@ import re
 import time
 from pathlib import Path
 
-from providers.families import driven, portal_captcha
+from providers.families import portal_captcha
 from providers.families.portal import CAPTCHA_WORDS, LAPSED, REFUSED, Login, Sheet
 from providers.families.portal_ways import Direct, InWindow
+from providers.toolkit import drive_page
 from scraper.contract import (
     ACCOUNT,
     CAPTCHA,
@@ -107,7 +108,7 @@ async def enter_window(session: Session, url: str) -> None:
     with window.quietly():
         if login.pressed is not None:
             await fields.nth(login.pressed.place).click()
-        elif not await driven.press(session):
+        elif not await drive_page.press(session):
             await fields.nth(login.password.place).press("Enter")
     give_up = time.monotonic() + session.settings.timeout_s
     while time.monotonic() < give_up:
@@ -115,7 +116,7 @@ async def enter_window(session: Session, url: str) -> None:
             if not await page.evaluate("stamp => window[stamp] === true", stamp):
                 await page.wait_for_load_state("load")
                 break
-        await session.traffic.after(len(session.traffic.exchanges), timeout_s=driven.LOOK_S)
+        await session.traffic.after(len(session.traffic.exchanges), timeout_s=drive_page.LOOK_S)
     landed = await way.here()
     spoken = window.said[said_before:]
     if spoken and (landed.login is not None):
@@ -131,11 +132,11 @@ async def _by_person(session: Session, login: Login, way: InWindow) -> None:
         if control is not None and session.given(question):
             await fields.nth(control.place).fill(session.given(question))
     session.tell("person")
-    give_up = time.monotonic() + driven.PERSON_S
+    give_up = time.monotonic() + drive_page.PERSON_S
     while (await way.here()).login is not None:
         if time.monotonic() > give_up:
             raise CaptchaRequired(CAPTCHA.name, host=session.link.host)
-        await session.traffic.after(len(session.traffic.exchanges), timeout_s=driven.LOOK_S)
+        await session.traffic.after(len(session.traffic.exchanges), timeout_s=drive_page.LOOK_S)
 
 
 async def _filled(session: Session, login: Login) -> None:

@@ -8,8 +8,8 @@ from fixtures.sites.hinacom import site
 from fixtures.sites.hinacom.site import HinacomSite
 from fixtures.world import World
 from providers import hinacom
-from providers.families import zfp
 from providers.hinacom import Hinacom
+from providers.products import zfp
 from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,

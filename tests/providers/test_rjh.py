@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.sites.rjh.site import AWAY, FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
 from fixtures.world import World
-from providers.families import active_image_entry
+from providers.products import active_image_entry
 from providers.rjh import Rjh
 from scraper.contract import LinkExpired, NotThereYet
 from scraper.core.link import of

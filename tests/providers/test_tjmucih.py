@@ -6,8 +6,8 @@ from fixtures.faults import Fault
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.tjmucih.site import ELSEWHERE, EXPIRED, LOCKED, PASSWORD, TjmucihSite
 from fixtures.world import World
-from providers.families import driven
 from providers.tjmucih import Tjmucih
+from providers.toolkit import drive_page
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import of
 from scraper.core.model import Via
@@ -61,7 +61,7 @@ async def test_a_series_without_a_count_is_leafed_to_its_end(world, tmp_path):
 
 @pytest.mark.thorough
 async def test_a_list_that_takes_its_time_is_waited_for(world, tmp_path):
-    SITE.slow_s = driven.QUIET_S + 1.0
+    SITE.slow_s = drive_page.QUIET_S + 1.0
     await check(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)
 
 

@@ -20,7 +20,7 @@ from tests.security import pump
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
     "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.authoring.redact.markup",
-    "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.families.driven", "providers.families.portal", "providers.pacs",
+    "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.toolkit.drive_page", "providers.families.portal", "providers.pacs",
 }  # fmt: skip
 
 

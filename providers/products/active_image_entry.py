@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
     ID_LAST4,
@@ -75,8 +75,8 @@ async def _control(link: ShareLink, session: Session) -> str:
             return face
         if face == "absent" and not asked:
             asked = await _form(session)
-        if await driven.rests(session):
-            closed = gone(await driven.words(session), host=link.host)
+        if await drive_page.rests(session):
+            closed = gone(await drive_page.words(session), host=link.host)
             if face == "absent" and asked:
                 raise CredentialsRefused(asked[0].name, closed.said, host=link.host)
             if (
@@ -91,9 +91,9 @@ async def _control(link: ShareLink, session: Session) -> str:
 
 async def _form(session: Session) -> tuple[Question, ...]:
     """Fill an identity form with the user's answers and submit it; gives what it asked."""
-    asked = await driven.fill_each(session, QUESTIONS)
-    if asked and not await driven.press(session):
-        await session.page.locator(driven.FIELD).locator("visible=true").last.press("Enter")
+    asked = await drive_page.fill_each(session, QUESTIONS)
+    if asked and not await drive_page.press(session):
+        await session.page.locator(drive_page.FIELD).locator("visible=true").last.press("Enter")
     if asked:
         session.traffic.touch()  # the page's silence counts from here
     return asked

@@ -9,7 +9,7 @@ import json
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from providers.families import driven
+from providers.toolkit import drive_page
 from scraper.contract import (
     Page,
     Reply,
@@ -81,7 +81,7 @@ def closed_door(answer: Response) -> StudyGone | None:
 
 async def heard(session: Session, pattern: str) -> Response | None:
     """The answer that the open page had to a call of its own; None where it has come to rest without such a call."""
-    if not await driven.called(session, pattern):
+    if not await drive_page.called(session, pattern):
         return None
     call = await session.traffic.wait_for(pattern, timeout_s=session.settings.timeout_s)
     return Response(call.status, call.headers, call.read(), call.url)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from providers.families.active_image_entry import LOOK_S, RECALL_S, VIEWER, evaluated
+from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER, evaluated
 from scraper.contract import (
     Asked,
     CorruptInstance,

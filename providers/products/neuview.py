@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
-from providers.families import driven, envelope
+from providers.toolkit import drive_page, envelope
 from scraper.contract import (
     CAPTCHA,
     CaptchaRequired,
@@ -82,8 +82,10 @@ async def shown(session: Session) -> Response:
     Raises:
         StudyGone: the page came to rest without such a call; carries the words that it shows.
     """
-    if not await driven.comes(session, partial(is_listed, session)) and not session.traffic.matching(CALLED):
-        raise gone(await driven.words(session), host=session.link.host)
+    if not await drive_page.comes(session, partial(is_listed, session)) and not session.traffic.matching(
+        CALLED
+    ):
+        raise gone(await drive_page.words(session), host=session.link.host)
     answers = _answers(session)
     return next(filter(_is_done, answers), answers[-1])
 

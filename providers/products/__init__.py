@@ -1,0 +1,1 @@
+"""Viewers sold under two names or more, each with what their platforms share."""

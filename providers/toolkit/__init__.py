@@ -1,0 +1,1 @@
+"""Ways to speak to pages and APIs that several platforms share."""
