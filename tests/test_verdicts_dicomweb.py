@@ -8,7 +8,7 @@ from starlette.routing import Route
 from fixtures.sites import Address, application
 from fixtures.sites.dicomweb import other
 from fixtures.world import World
-from providers.dicomweb import DicomWeb
+from providers.dicomweb.provider import DicomWeb
 from scraper.core.errors import SiteChanged
 from scraper.testing import Case, check, run
 

@@ -1,7 +1,8 @@
 """Ctrl-C ends every command at once: one sentence, no traceback, exit code 130.
 
 While the program still loads, and when it is pressed a second time, the process ends there and then. In between, what is open is
-closed first, within ``GRACE_S``. What a process that ended so left behind is removed by the next run (``scraper.core.leftovers``).
+closed first, within ``GRACE_S``. What a process that ended so left behind is removed by the next run
+(``scraper.core.leftovers``).
 This module is imported before anything else: it loads nothing that takes time.
 """
 

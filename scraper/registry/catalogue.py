@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 UNIVERSAL = "universal"
 GROUP = "cloudfilm.providers"
+SHARED = ("products", "toolkit")  # folders of ``providers`` that hold no platform
 MOST_ADDRESSES = 16  # of one payload
 
 
@@ -75,13 +76,19 @@ def known() -> Known:
             by_name[loaded.name] = loaded
         else:
             broken.append(Broken(entry.name, "not a Provider"))
-    for module in sorted(info.name for info in pkgutil.iter_modules(providers.__path__) if not info.ispkg):
+    for module in _modules(providers.__path__):
         try:
             for provider in _providers_in(module):
                 by_name.setdefault(provider.name, provider)
         except (ImportError, SyntaxError) as err:  # one recipe must not take the others along
             broken.append(Broken(module, str(err)))
     return Known(by_name, tuple(broken), tuple(entry.name for entry in plugged))
+
+
+def _modules(path: Iterable[str]) -> list[str]:
+    """Modules below ``providers`` that may hold a provider: single files, and ``provider`` of a platform's package."""
+    found = [info for info in pkgutil.iter_modules(path) if info.name not in SHARED]
+    return sorted(f"{info.name}.provider" if info.ispkg else info.name for info in found)
 
 
 def _providers_in(module: str) -> Iterable[type[Provider]]:

@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.cif.site import CODE, FILM, FILM_LINK, OLD, SHARE, CifSite
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
-from providers.cif import Cif
+from providers.cif.provider import Cif
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via

@@ -19,7 +19,7 @@ from fixtures.orthanc import ROOT, Orthanc
 from fixtures.sites.dicomweb import other
 from fixtures.sites.dicomweb import site as emulated
 from fixtures.world import World
-from providers.dicomweb import DicomWeb
+from providers.dicomweb.provider import DicomWeb
 from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,

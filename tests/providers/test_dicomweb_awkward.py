@@ -12,7 +12,7 @@ from rich.console import Console
 from fixtures.dicom import chest_ct
 from fixtures.sites.dicomweb.awkward import AwkwardService, Manners
 from fixtures.world import World
-from providers.dicomweb import DicomWeb
+from providers.dicomweb.provider import DicomWeb
 from scraper.core.errors import ExitCode, NotOriginalDicom
 from scraper.core.messages import merge_equal, without_addresses
 from scraper.core.model import Origin, Problem, Result

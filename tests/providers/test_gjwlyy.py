@@ -6,9 +6,9 @@ from pydicom import dcmread
 from fixtures.sites.gjwlyy.site import FILM, OLD, SHARE, SPENT, VIEW, GjwlyySite
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
-from providers.families.eunity import Decoded, Tile
-from providers.families.eunity_images import image
-from providers.gjwlyy import Gjwlyy
+from providers.gjwlyy.images import image
+from providers.gjwlyy.provider import Gjwlyy
+from providers.gjwlyy.viewer import Decoded, Tile
 from scraper.contract import LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via

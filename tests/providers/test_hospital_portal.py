@@ -18,8 +18,8 @@ from fixtures.sites.hospital_portal.site import (
     HospitalPortal,
 )
 from fixtures.world import World
-from providers.families.portal import Sheet
-from providers.hospital_portal import HospitalPortal as Portal
+from providers.hospital_portal.page import Sheet
+from providers.hospital_portal.provider import HospitalPortal as Portal
 from scraper.contract import (
     CaptchaRequired,
     CredentialsRefused,

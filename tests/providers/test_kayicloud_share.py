@@ -20,7 +20,7 @@ from fixtures.sites.kayicloud_share.site import (
 )
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World, hosts
-from providers.kayicloud_share import KayicloudShare
+from providers.kayicloud_share.provider import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.core.link import of
 from scraper.core.model import Via

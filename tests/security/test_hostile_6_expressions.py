@@ -19,8 +19,10 @@ from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
-    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart", "scraper.authoring.redact.markup",
-    "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.toolkit.drive_page", "providers.families.portal", "providers.pacs",
+    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart",
+    "scraper.authoring.redact.markup",
+    "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.toolkit.drive_page",
+    "providers.hospital_portal.page", "providers.pacs",
 }  # fmt: skip
 
 
@@ -111,7 +113,9 @@ BUSY = {
     "payload": lambda: addresses("https://a.test/ " + times("&a=b") + "\n:"),
     "link": lambda: parse("https://a.test/" + times("aaaaaaa1111/", 8000)).redacted,
     "long segments": lambda: ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted,
-    "requests": lambda: volatile.Fresh([f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]),
+    "requests": lambda: volatile.Fresh(
+        [f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]
+    ),
     "template": lambda: templates.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ from scraper.pipeline.discover import listed
 from scraper.pipeline.run import Run
 from scraper.session import Response, Session
 from scraper.session.browser import Browser
-from scraper.session.http import client as client
+from scraper.session.http import client
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
 from scraper.testing import Silent, nobody

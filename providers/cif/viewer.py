@@ -11,8 +11,8 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
-from providers.families.dakota_layout import Layout, SeriesReply, SopReply, of_message
-from providers.families.dakota_socket import Line, opened
+from providers.cif.layout import Layout, SeriesReply, SopReply, of_message
+from providers.cif.socket import Line, opened
 from scraper.contract import (
     Asked,
     CorruptInstance,

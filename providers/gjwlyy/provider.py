@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from providers.families import eunity, eunity_images, eunity_tags
-from providers.families.eunity import Screen
+from providers.gjwlyy import images, viewer
+from providers.gjwlyy import tags as eunity_tags
+from providers.gjwlyy.viewer import Screen
 from providers.toolkit import drive_page
 from scraper.contract import (
     AsyncIterator,
@@ -72,7 +73,7 @@ class Gjwlyy(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.window()
-        await session.page.context.add_init_script(eunity.HOOK)
+        await session.page.context.add_init_script(viewer.HOOK)
         await session.page.context.route(SEVERAL_UP, _one_up)
         try:
             await session.open(link.url)
@@ -93,7 +94,7 @@ class Gjwlyy(Provider):
             raise LinkExpired(host=link.host) if "viewer" in link.named else SessionLapsed(host=link.host)
         screen = Screen(session)
         state = await screen.ready()
-        shown = await eunity_images.every(screen, state, session)
+        shown = await images.every(screen, state, session)
         if not shown:
             raise NoSuchStudy(host=link.host)
         told = next((one for one in session.traffic.matching(REPORT) if one.ok), None)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from providers.families import dakota, dakota_socket
+from providers.cif import socket
+from providers.cif import viewer as dakota
 from scraper.contract import (
     ACCESS_CODE,
     AsyncIterator,
@@ -55,7 +56,7 @@ class Cif(Provider):
     example = "http://ge.jstumor.jszlyy.com.cn:8080/CIF/user/loginAccCode?urlParam=AbCdEf0123456789"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await dakota_socket.prepare(session)
+        await socket.prepare(session)
         await session.open(await _viewer(link, session))
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:

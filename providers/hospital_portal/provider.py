@@ -13,9 +13,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from providers.families import portal_entry
-from providers.families.portal import ARCHIVED, CLOSED, LAPSED, PREPARING, Examination, Offer, Sheet
-from providers.families.portal_ways import Direct, InWindow, Way
+from providers.hospital_portal import entry
+from providers.hospital_portal.page import ARCHIVED, CLOSED, LAPSED, PREPARING, Examination, Offer, Sheet
+from providers.hospital_portal.routes import Direct, InWindow, Way
 from scraper.contract import (
     ACCOUNT,
     CAPTCHA,
@@ -59,12 +59,12 @@ class HospitalPortal(Provider):
         way = Direct(session)
         start = await way.open(link.url)
         if start.login is not None:
-            start = await portal_entry.enter(session, start, way)
+            start = await entry.enter(session, start, way)
         for package in await _packages(link, session, way, start):
             yield package
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await portal_entry.enter_window(session, link.url)
+        await entry.enter_window(session, link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         way = InWindow(session)
@@ -75,7 +75,7 @@ class HospitalPortal(Provider):
 async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) -> list[Package]:
     """A package for every examination that gives out DICOM; what is listed without is named beside the first."""
     start = await _start(link, way, landed)
-    is_list = bool(start.examinations) and not (portal_entry.is_deep(link) and start.url == link.url)
+    is_list = bool(start.examinations) and not (entry.is_deep(link) and start.url == link.url)
     is_one = not is_list and bool(start.offers or start.gives_pictures)
     listed = [Examination(start.url, key=_key(start.url))] if is_one else []
     listed = listed or await _listed(way, start)
@@ -119,7 +119,7 @@ async def _start(link: ShareLink, way: Way, landed: Sheet) -> Sheet:
     """The page that the link is about: where the login led, else the link's own address once more."""
     if (
         not landed.offers
-        and portal_entry.is_deep(link)
+        and entry.is_deep(link)
         and landed.url.partition("#")[0] != link.url.partition("#")[0]
     ):
         landed = await way.open(link.url)
@@ -212,7 +212,7 @@ async def _detail(link: ShareLink, session: Session, way: Way, url: str) -> Shee
     if sheet.login is None:
         sheet = await way.open(link.url)
     if sheet.login is not None:
-        await portal_entry.enter(session, sheet, Direct(session))
+        await entry.enter(session, sheet, Direct(session))
     sheet = await way.open(url)
     if sheet.login is not None:
         raise SessionLapsed(host=link.host)

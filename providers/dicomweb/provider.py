@@ -12,7 +12,7 @@ import contextlib
 import re
 from urllib.parse import unquote, urljoin
 
-from providers.families import qido
+from providers.dicomweb import server
 from scraper.contract import (
     TOKEN,
     AsyncIterator,
@@ -56,7 +56,7 @@ class DicomWeb(Provider):
             uids = _uids(link)
             service = await _service(link, session, uids[0])
             for uid in uids:
-                async for series in qido.series(session, service, uid):
+                async for series in server.series(session, service, uid):
                     yield series
         except REFUSALS:
             raise
@@ -79,7 +79,7 @@ def _uids(link: ShareLink) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-async def _service(link: ShareLink, session: Session, study: str) -> qido.Service:
+async def _service(link: ShareLink, session: Session, study: str) -> server.Service:
     """The service, and what opens it: a token in a header, the link's own in the address, or a cookie of the viewer's page.
 
     Raises:
@@ -114,21 +114,21 @@ async def _gives_a_cookie(link: ShareLink, session: Session) -> bool:
 
 async def _found(
     link: ShareLink, session: Session, study: str, headers: dict[str, str], query: dict[str, str]
-) -> qido.Service:
+) -> server.Service:
     """The service itself: in the link, in the viewer's configuration, or at a root that public viewers use."""
     if "root" in link.named:
-        service = qido.Service(link.origin + link["root"], headers, query)
-        await qido.answers(session, service, study)
+        service = server.Service(link.origin + link["root"], headers, query)
+        await server.answers(session, service, study)
         return service
     async for address, text in _configurations(link, session):
         named = {match["name"]: match["root"] for match in CONFIGURED.finditer(text)}
         if named:
             roots = (named.get(name, "") for name in ("qidoRoot", "wadoRoot"))
             asked, files = (urljoin(address, root).rstrip("/") if root else "" for root in roots)
-            return await _configured(session, study, qido.Service(asked or files, headers, query, files))
+            return await _configured(session, study, server.Service(asked or files, headers, query, files))
     for root in ROOTS:
-        service = qido.Service(link.origin + root, headers, query)
-        if await qido.answers(session, service, study):
+        service = server.Service(link.origin + root, headers, query)
+        if await server.answers(session, service, study):
             return service
     raise SiteChanged(host=link.host, what="no DICOMweb service was found")
 
@@ -159,7 +159,7 @@ def _loaded(text: str, url: str) -> list[str]:
     ]
 
 
-async def _configured(session: Session, study: str, service: qido.Service) -> qido.Service:
+async def _configured(session: Session, study: str, service: server.Service) -> server.Service:
     """A service that a configuration names, without what opens it where it is another site's.
 
     Raises:
@@ -167,10 +167,10 @@ async def _configured(session: Session, study: str, service: qido.Service) -> qi
     """
     roots = (service.root, service.files or service.root)
     if all(session.trusts(root) for root in roots):
-        await qido.answers(session, service, study)
+        await server.answers(session, service, study)
         return service
-    bare = qido.Service(service.root, files=service.files)
+    bare = server.Service(service.root, files=service.files)
     with contextlib.suppress(*REFUSALS):
-        if await qido.answers(session, bare, study):
+        if await server.answers(session, bare, study):
             return bare
     raise SiteChanged(host=session.link.host, what="its service is another site's, which gets no token")

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from providers.families.portal import Login, Sheet
+from providers.hospital_portal.page import Login, Sheet
 from scraper.contract import (
     CAPTCHA,
     CloudfilmError,

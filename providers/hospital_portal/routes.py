@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from providers.families.portal import Offer, Sheet
+from providers.hospital_portal.page import Offer, Sheet
 from scraper.contract import (
     Request,
     Response,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
-from providers.families.portal_controls import (
+from providers.hospital_portal.controls import (
     BUTTONS,
     DICOM_WORDS,
     SCRIPT_LINK,

@@ -9,9 +9,9 @@ import re
 import time
 from pathlib import Path
 
-from providers.families import portal_captcha
-from providers.families.portal import CAPTCHA_WORDS, LAPSED, REFUSED, Login, Sheet
-from providers.families.portal_ways import Direct, InWindow
+from providers.hospital_portal import captcha as portal_captcha
+from providers.hospital_portal.page import CAPTCHA_WORDS, LAPSED, REFUSED, Login, Sheet
+from providers.hospital_portal.routes import Direct, InWindow
 from providers.toolkit import drive_page
 from scraper.contract import (
     ACCOUNT,

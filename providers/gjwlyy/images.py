@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from providers.families.eunity import Decoded, Screen, Selected, State, Tile
+from providers.gjwlyy.viewer import Decoded, Screen, Selected, State, Tile
 from scraper.contract import Session
 
 

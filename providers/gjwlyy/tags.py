@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from functools import partial
 from urllib.parse import parse_qs
 
-from providers.families.eunity import State
-from providers.families.eunity_images import Shown
+from providers.gjwlyy.images import Shown
+from providers.gjwlyy.viewer import State
 from scraper.contract import (
     Asked,
     CorruptInstance,

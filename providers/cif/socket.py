@@ -14,7 +14,7 @@ import re
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-from providers.families.dakota_layout import ERROR, of_message
+from providers.cif.layout import ERROR, of_message
 from scraper.contract import CloudfilmError, Session, SiteUnreachable, Socket, decode_text
 
 SUBPROTOCOL = "dakota-protocol-1.0"

@@ -14,15 +14,7 @@ import asyncio
 import re
 import time
 
-from providers.families.kayi import (
-    GOOD,
-    Info,
-    InfoReply,
-    Server,
-    Serving,
-    StudiesReply,
-    base64_of,
-)
+from providers.kayicloud_share.server import GOOD, Info, InfoReply, Server, Serving, StudiesReply, base64_of
 from providers.toolkit import drive_page, envelope
 from scraper.contract import (
     PASSWORD,

@@ -1,0 +1,1 @@
+"""The GE Zero Footprint viewer behind 影像云 CIF links."""

@@ -1,0 +1,1 @@
+"""Viewers that speak DICOMweb, on any host."""

@@ -1,1 +1,0 @@
-"""One base per product that is sold under several names."""

@@ -1,0 +1,1 @@
+"""The eUnity viewer of gjwlyy."""

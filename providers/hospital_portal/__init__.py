@@ -1,0 +1,1 @@
+"""Account-and-password portals of single hospitals."""

@@ -1,0 +1,1 @@
+"""Shared examinations on 卡易 (Kayi)'s image server."""
