@@ -1,8 +1,8 @@
 """Work on foreign files in processes that may die: a hostile file ends a worker, never the run.
 
 Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and speaks in
-length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing`` would, no thread is forked,
-nothing that a worker says becomes code, and a worker ends when its parent does.
+length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``
+would, no thread is forked, nothing that a worker says becomes code, and a worker ends when its parent does.
 """
 
 from __future__ import annotations

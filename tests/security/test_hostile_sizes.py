@@ -9,7 +9,7 @@ from scraper.core.model import Instance, Request, TagsAndPixels, WadoRs, WadoUri
 from scraper.dicom import largest as sizes
 from scraper.dicom.largest import largest
 from scraper.download.fetch import Fetcher
-from scraper.session.http import client as client
+from scraper.session.http import client
 from tests.security.test_hostile_addresses import server
 from tests.security.test_hostile_bounds import talking
 
