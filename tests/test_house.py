@@ -44,7 +44,7 @@ DOORS = {
         "scraper/session/dimse/association",
         "scraper/source/documents",
     ),
-    "pynetdicom": ("scraper/session/dimse/association", "scraper/session/dimse/receive"),
+    "pynetdicom": ("scraper/session/dimse",),
     "distributed": ("scraper/batch/workers/cluster",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),

@@ -1,8 +1,9 @@
 """Work on foreign bytes in processes that may die: a hostile file ends a worker, never the run, and wins nothing in it.
 
 A worker is this interpreter without the user's environment, behind fences (``scraper.isolation.fence``): it opens no
-socket, starts no program, writes no file and takes no more memory than what it works on may need. A task is a function of
-one of our modules with its arguments; task and answer cross as JSON, and an answer becomes a value only by the function's own annotated type.
+socket, starts no program, writes no file and takes no more memory than what it works on may need. A task is a
+function of one of our modules with its arguments; task and answer cross as JSON, and an answer becomes a value only
+by the function's own annotated type.
 """
 
 from __future__ import annotations
