@@ -232,8 +232,8 @@ def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
         key=told.accession or "",
     )
     found = []
-    for place, one in enumerate(sorted(told.series or [], key=lambda one: _rank(one.number))):
-        images = sorted(one.images or [], key=lambda image: _rank(image.number))
+    for place, listed in enumerate(sorted(told.series or [], key=lambda item: _rank(item.number))):
+        images = sorted(listed.images or [], key=lambda image: _rank(image.number))
         instances, unserved = [], []
         for at, image in enumerate(images):
             url, key = image.url or image.local, f"{place}/{at}"
@@ -244,8 +244,8 @@ def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
             instances.append(Instance(image.uid or "", source, key, whole(image.number)))
         left_out = Problem("left-out", tuple(unserved), {"what": "no address"}, fatal=False)
         series = Series(
-            study_instance_uid=told.uid or "", series_instance_uid=one.uid or "", instances=tuple(instances),
-            expected=len(images), number=whole(one.number), description=one.description or "", key=str(place), study=study,
+            study_instance_uid=told.uid or "", series_instance_uid=listed.uid or "", instances=tuple(instances),
+            expected=len(images), number=whole(listed.number), description=listed.description or "", key=str(place), study=study,
             left_out=(left_out,) if unserved else (),
         )  # fmt: skip
         found.append(series)

@@ -153,8 +153,8 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
         raise gone(listed.msg or "", host=link.host)
     refusal = ""
     has_images = False
-    for place, one in enumerate((listed.data.series if listed.data else None) or []):
-        name = one.uuid or one.uid or ""
+    for place, item in enumerate((listed.data.series if listed.data else None) or []):
+        name = item.uuid or item.uid or ""
         asked = {**query, "seriesUID": name, "uuid": name, "clientType": "0"}
         answer = await session.get(f"{service}/GetSeriesMeta", params=asked, headers=_from(link))
         meta = envelope.told(answer, SeriesMeta)
@@ -162,7 +162,7 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
         images = (meta.data.images if meta.data else None) or []
         urls = [urljoin(answer.url, image.url or "") if image.url else "" for image in images]
         has_images = has_images or any(urls)
-        series = _described(link, report, one, place, urls)
+        series = _described(link, report, item, place, urls)
         lost = Problem("fetch-failed", (series.name,), {"why": meta.msg or "no images"})
         yield series if meta.success else replace(series, left_out=(lost,))
     if refusal and not has_images:

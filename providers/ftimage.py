@@ -116,7 +116,9 @@ class Arrived:
 
     def short(self, told: Told) -> list[str]:
         """The series of which the page shows more images than came."""
-        return [one.key for one in told.series if len(self.images.get(one.key, {})) < (one.count or 1)]
+        return [
+            listed.key for listed in told.series if len(self.images.get(listed.key, {})) < (listed.count or 1)
+        ]
 
     def is_whole(self, told: Told) -> bool:
         totals = told.totals
@@ -167,7 +169,7 @@ class Ftimage(Provider):
 async def _play(session: Session, key: str, arrived: Arrived, told: Told) -> None:
     """Open a series that the page did not load by itself, and turn the wheel over it for as long as images come."""
     await session.page.evaluate(OPEN, key)
-    wanted = next((one.count for one in told.series if one.key == key), None) or 1
+    wanted = next((listed.count for listed in told.series if listed.key == key), None) or 1
     await session.page.mouse.move(*await session.page.evaluate(TARGET))
     while len(arrived.images.get(key, {})) < wanted:
         for _ in range(8):
@@ -182,17 +184,17 @@ def _described(told: Told, arrived: Arrived) -> list[Series]:
         date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name
     )
     found, images = [], dict(arrived.images)
-    for one in told.series:
-        instances = tuple(images.pop(one.key, {}).values())
-        expected = max(one.count, len(instances)) if one.count is not None else None
+    for listed in told.series:
+        instances = tuple(images.pop(listed.key, {}).values())
+        expected = max(listed.count, len(instances)) if listed.count is not None else None
         found.append(
-            Series("", "", instances, expected, description=one.description, key=one.key, study=study)
+            Series("", "", instances, expected, description=listed.description, key=listed.key, study=study)
         )
     for key, others in images.items():  # series that came and that the page's list does not show
         found.append(Series("", "", tuple(others.values()), len(others), key=key, study=study))
     announced = told.totals[1] if told.totals else 0
     lacking = announced - sum(
-        one.expected if one.expected is not None else len(one.instances) for one in found
+        series.expected if series.expected is not None else len(series.instances) for series in found
     )
     if lacking > 0:
         found.append(Series("", "", expected=lacking, key="not listed", study=study))

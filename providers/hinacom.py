@@ -235,7 +235,7 @@ async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Lis
     """D: a check of four digits, then the list; the studies of the link's accession number, or all."""
     login = await session.get(link.url)
     page = Page(unescaped(login.text), login.url)
-    kinds = [one.attributes.get("value") or "" for one in page.all("input[name=AuthorityType]")]
+    kinds = [node.attributes.get("value") or "" for node in page.all("input[name=AuthorityType]")]
     chosen = page.attribute("input[name=AuthorityType][checked]", "value") or next(iter(kinds), "Mobile")
     given = [kind for kind in kinds if kind in QUESTIONS and session.given(QUESTIONS[kind])]
     if given and chosen not in given:
@@ -258,8 +258,10 @@ async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Lis
             headers={"X-Requested-With": "XMLHttpRequest", "Referer": answer.url},
             reply=ItemsReply,
         )  # fmt: skip
-        fresh = {one.id: one for one in listed.items if one.id not in wanted}
-        wanted |= {id_: one for id_, one in fresh.items() if not is_accession or one.accession == identifier}
+        fresh = {item.id: item for item in listed.items if item.id not in wanted}
+        wanted |= {
+            id_: item for id_, item in fresh.items() if not is_accession or item.accession == identifier
+        }
         if len(listed.items) < AT_ONCE or not fresh:
             break
     if not wanted:
@@ -269,6 +271,6 @@ async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Lis
         return await zfp.read(session, await zfp.enter(session, address))
 
     return {
-        one.name: partial(listed_by, link.join(f"{link['prefix']}/Study/ViewImage?studyId={one.id}"))
-        for one in wanted.values()
+        item.name: partial(listed_by, link.join(f"{link['prefix']}/Study/ViewImage?studyId={item.id}"))
+        for item in wanted.values()
     }

@@ -123,7 +123,7 @@ class Kayicloud(Provider):
             headers=headers,
         )
         for series in [
-            one for study in _studies(listed, link) for one in _described(study, link, token, headers)
+            header for study in _studies(listed, link) for header in _described(study, link, token, headers)
         ]:
             yield await _without_copies(series, session)
 
@@ -140,7 +140,7 @@ class Kayicloud(Provider):
         headers = {"VisitorId": call.request_headers.get("visitorid", self._visitor), "Authorization": token}
         listed = Response(call.status, call.headers, call.read(), call.url)
         for series in [
-            one for study in _studies(listed, link) for one in _described(study, link, token, headers)
+            header for study in _studies(listed, link) for header in _described(study, link, token, headers)
         ]:
             yield await _without_copies(series, session)
 
@@ -206,8 +206,8 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
         study.names or study.name or "", key=f"{study.hospital or ''}/{study.accession or ''}",
     )  # fmt: skip
     found = []
-    for place, one in enumerate(study.series):
-        images = [image for image in one.images or () if image.path]
+    for place, series in enumerate(study.series):
+        images = [image for image in series.images or () if image.path]
         instances = at_most(
             Instance(
                 "",
@@ -217,11 +217,11 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
             for at, image in enumerate(images)
             for frame in range(frame_count(image.frames))
         )
-        said = whole(one.count) or 0
+        said = whole(series.count) or 0
         count = len(images) if said == len(instances) else max(said, len(images))  # some count frames
         described = Series(
-            told.uid, "", instances, count, whole(one.number), one.description or "",
-            one.modality or told.modality, f"{told.key}/{place}", told,
+            told.uid, "", instances, count, whole(series.number), series.description or "",
+            series.modality or told.modality, f"{told.key}/{place}", told,
         )  # fmt: skip
         found.append(described)
     return found
@@ -247,13 +247,13 @@ def _address(study: StudyReply, path: str, frame: int, link: ShareLink, token: s
 async def _without_copies(series: Series, session: Session) -> Series:
     """Some servers give the whole multi-frame file for every frame: then its first address alone is kept."""
     of_object: dict[str, list[Instance]] = {}
-    for one in series.instances:
-        of_object.setdefault(one.key.rpartition("/")[0], []).append(one)
+    for instance in series.instances:
+        of_object.setdefault(instance.key.rpartition("/")[0], []).append(instance)
     kept: list[Instance] = []
     for frames in of_object.values():
-        sources = [one.source for one in frames[:2] if isinstance(one.source, WadoUri)]
+        sources = [instance.source for instance in frames[:2] if isinstance(instance.source, WadoUri)]
         if len(sources) > 1:
-            first, second = [await session.get(one.url, headers=one.headers) for one in sources]
+            first, second = [await session.get(source.url, headers=source.headers) for source in sources]
             has_one = second.status in (400, 404, 410, 416) or (second.ok and second.body == first.body)
             kept += frames[:1] if has_one else frames
         else:

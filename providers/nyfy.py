@@ -73,9 +73,9 @@ class Told:
         """Read what is new."""
         fresh = session.traffic.exchanges[self.at :]
         self.at += len(fresh)
-        for one in fresh:
-            if one.kind == "websocket-in" and one.read(len(MAGIC)) == MAGIC:
-                self._message(one.read())
+        for exchange in fresh:
+            if exchange.kind == "websocket-in" and exchange.read(len(MAGIC)) == MAGIC:
+                self._message(exchange.read())
 
     def _message(self, body: bytes) -> None:
         message = _json(body)
@@ -87,7 +87,7 @@ class Told:
 
     def _grown(self, data: Json) -> None:
         study, series, image = (
-            one if isinstance(one := data.get(key), dict) else {} for key in ("sdy", "srs", "ii")
+            item if isinstance(item := data.get(key), dict) else {} for key in ("sdy", "srs", "ii")
         )
         uid = (
             study_uid(study)
@@ -113,7 +113,7 @@ class Told:
         for uid in self.cached:
             if uid in self.images:
                 counts[self.images[uid][0]] = counts.get(self.images[uid][0], 0) + 1
-        return max(counts, key=lambda one: counts[one], default="")
+        return max(counts, key=lambda item: counts[item], default="")
 
 
 def _json(body: bytes) -> Json:
@@ -197,7 +197,7 @@ class Nyfy(Provider):
                 continue
             study, is_counted = told.studies[of_study], uid == shown and count is not None
             yield Series(
-                of_study, uid, tuple(self._instance(link, session, one) for one in images),
+                of_study, uid, tuple(self._instance(link, session, image) for image in images),
                 max(count or 0, len(images)) if is_counted else None, number(series, "num"), text(series, "des"),
                 text(series, "modality"), study=described(study, series),
                 left_out=() if is_counted else (Problem("count-unknown", fatal=False),),
@@ -259,10 +259,10 @@ class Nyfy(Provider):
             first = await self._one(link, session, address, 0)
             if first is not None:
                 rest = [await self._one(link, session, address, at) for at in range(1, count)]
-                if any(one is None for one in rest):
+                if any(item is None for item in rest):
                     raise MissingInstances(why="HTTP 404")
                 _check(image, first, size if count == 1 else 0)
-                return (first, *(one for one in rest if one is not None))
+                return (first, *(data for data in rest if data is not None))
             if is_last or not await self._show(session, uid):
                 break
         raise MissingInstances(why="HTTP 404")
@@ -309,8 +309,8 @@ class Nyfy(Provider):
 
 def _check(image: Json, frame: bytes, size: int) -> None:
     """A frame is as long as the viewer said; one that is not has been cut off, or is of another form."""
-    rows, columns, samples, each = shape(image)
-    wanted = rows * columns * samples * each
+    rows, columns, samples, item = shape(image)
+    wanted = rows * columns * samples * item
     if (wanted and len(frame) != wanted) or (size and len(frame) != size):
         raise CorruptInstance(what=f"{len(frame)} bytes of pixels where {size or wanted} were announced")
 

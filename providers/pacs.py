@@ -87,7 +87,7 @@ class Pacs(Provider):
             study = Study(uid, row["StudyDate"], "", row["StudyDescription"], row["PatientName"])
             keys = {"StudyInstanceUID": uid, **dict.fromkeys(OF_A_SERIES, "")}
             series = await archive.find("SERIES", keys, MOST_SERIES)
-            for found in sorted(series, key=lambda one: _number(one["SeriesNumber"]) or 0):
+            for found in sorted(series, key=lambda item: _number(item["SeriesNumber"]) or 0):
                 above = {"StudyInstanceUID": uid, "SeriesInstanceUID": found["SeriesInstanceUID"]}
                 keys = {**above, **dict.fromkeys(OF_AN_INSTANCE, "")}
                 yield _series(
@@ -97,9 +97,9 @@ class Pacs(Provider):
 
 def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Series:
     """One series; an archive that lists fewer instances than it counts has not listed them all."""
-    images = sorted(images, key=lambda one: _number(one["InstanceNumber"]) or 0)
-    classes = {one["SOPInstanceUID"]: one["SOPClassUID"] for one in images}
-    syntaxes = {name for one in images for name in one["AvailableTransferSyntaxUID"].split("\\") if name}
+    images = sorted(images, key=lambda item: _number(item["InstanceNumber"]) or 0)
+    classes = {image["SOPInstanceUID"]: image["SOPClassUID"] for image in images}
+    syntaxes = {name for image in images for name in image["AvailableTransferSyntaxUID"].split("\\") if name}
     held = Held(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)), row["Modality"])
     return Series(
         study_instance_uid=study.uid,

@@ -137,16 +137,16 @@ def described(link: ShareLink, sid: str, token: str, detail: DetailReply, listed
         key=told.study_id or sid,
     )
     found = []
-    for one in listed.result or []:
-        names = [name for part in (one.names or "").split(",") if (name := part.strip())]
-        folder = f"/{(listed.folder_pre or FOLDER).strip('/')}/{one.source_folder.strip('/')}/"
+    for series in listed.result or []:
+        names = [name for part in (series.names or "").split(",") if (name := part.strip())]
+        folder = f"/{(listed.folder_pre or FOLDER).strip('/')}/{series.source_folder.strip('/')}/"
         found.append(
             Series(
                 study_instance_uid="",
                 series_instance_uid="",
-                key=one.series_id,
-                number=whole(one.series_number),
-                description=mended(one.description or ""),
+                key=series.series_id,
+                number=whole(series.series_number),
+                description=mended(series.description or ""),
                 modality=told.modality_type or "",
                 expected=len(names),
                 study=study,

@@ -159,9 +159,9 @@ async def _listed(link: ShareLink, session: Session, shared: Shared) -> list[Ser
         raise gone(index.said or index.code, host=link.host)
     headers |= {"orgCode": params.org or "", "systemCode": "cloudfilm"}
     return [
-        described(link, told, one.uid or key, one, params.patient or "", headers)
+        described(link, told, listed.uid or key, listed, params.patient or "", headers)
         for told in index.data or []
-        for key, one in (told.series or {}).items()
+        for key, listed in (told.series or {}).items()
     ]
 
 

@@ -164,7 +164,7 @@ async def _rows(session: Session, arrived: Arrived) -> list[Row]:
     """The list of series, in the page's order; settled, as rows are filled in one after another."""
     selector = await _list(session)
     await _settled(session, arrived)
-    found = [Row.model_validate(one) for one in await session.page.evaluate(READ, selector)]
+    found = [Row.model_validate(item) for item in await session.page.evaluate(READ, selector)]
     if not found:
         raise SiteChanged(host=session.link.host, what="the list of series is empty")
     return found

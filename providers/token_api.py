@@ -86,7 +86,9 @@ def address(link: ShareLink) -> str:
     """The link without the token that it may carry (a secret goes in the header only), and with its format."""
     gone = ("access_token=", "token=")
     pairs = [
-        one for one in link.parts.query.split("&") if one and one != "format=" and not one.startswith(gone)
+        part
+        for part in link.parts.query.split("&")
+        if part and part != "format=" and not part.startswith(gone)
     ]
     if not any(pair.startswith("format=") for pair in pairs):
         pairs.append("format=dicom")

@@ -139,7 +139,7 @@ def described(link: ShareLink, key: str, report: Answer, images: Answer) -> list
     """The series as the two answers list them; the site names no DICOM UID, so its file names are the keys."""
     told = report.data
     listed = images.data
-    if listed is None or not any(one.instances for one in listed.series or ()):
+    if listed is None or not any(series.instances for series in listed.series or ()):
         raise NoSuchStudy(images.message or "", host=link.host)
     study = Study(
         date=re.sub(r"\D", "", listed.date or "")[:8],
@@ -151,16 +151,16 @@ def described(link: ShareLink, key: str, report: Answer, images: Answer) -> list
     parts = ((part or "").strip("/") for part in (listed.host, listed.folder, listed.directory))
     base = "/".join(part for part in parts if part)
     found = []
-    for place, one in enumerate(listed.series or ()):
-        named = (instance.image.lstrip("/") for instance in one.instances or () if instance.image)
+    for place, series in enumerate(listed.series or ()):
+        named = (instance.image.lstrip("/") for instance in series.instances or () if instance.image)
         names = list(dict.fromkeys(named))
         found.append(
             Series(
                 study_instance_uid="",
                 series_instance_uid="",
-                key=f"{place}/{one.number or ''}",
-                number=whole(one.number),
-                description=one.description or "",
+                key=f"{place}/{series.number or ''}",
+                number=whole(series.number),
+                description=series.description or "",
                 modality=study.modality,
                 expected=len(names),
                 study=study,

@@ -178,22 +178,22 @@ async def _check_offer(link: ShareLink, session: Session) -> None:
 
 def _packages(link: ShareLink, session: Session, result: object) -> list[Package]:
     """One package for each examination."""
-    listed = [one for one in (result if isinstance(result, list) else [result]) if one]
+    listed = [item for item in (result if isinstance(result, list) else [result]) if item]
     reports = read(json.dumps({"reports": listed}).encode(), ReportsReply, link.url).reports
     if not reports:
         raise NoSuchStudy(host=link.host)
     return [
         Package(
-            partial(_packed, link, session, one),
+            partial(_packed, link, session, report),
             study=Study(
-                date=re.sub(r"\D", "", one.date or "")[:8],
-                modality=one.modality or "",
-                description=one.item or "",
-                patient_name=one.name or "",
-                key=f"{one.hospital}/{one.examination or one.id}",
+                date=re.sub(r"\D", "", report.date or "")[:8],
+                modality=report.modality or "",
+                description=report.item or "",
+                patient_name=report.name or "",
+                key=f"{report.hospital}/{report.examination or report.id}",
             ),
         )
-        for one in reports
+        for report in reports
     ]
 
 

@@ -106,7 +106,7 @@ class Wlycloud(Provider):
             raise
 
     def _check(self, link: ShareLink, session: Session) -> None:
-        if any(one.status in (401, 403, 404, 410) for one in session.traffic.matching(self.calls)):
+        if any(exchange.status in (401, 403, 404, 410) for exchange in session.traffic.matching(self.calls)):
             raise LinkExpired(host=link.host)  # the viewer's signature is over
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -127,13 +127,13 @@ class Wlycloud(Provider):
 
 def _series(study: Json, series: Json, referer: str) -> Series:
     images = listed(series, "images")
-    raw = [one for one in images if text(one, "fmt").lower() in ("", "raw") and text(one, "uid")]
-    other = tuple(text(one, "uid") for one in images if one not in raw)
+    raw = [image for image in images if text(image, "fmt").lower() in ("", "raw") and text(image, "uid")]
+    other = tuple(text(image, "uid") for image in images if image not in raw)
     told = {"what": "a form of pixels that nobody can read"}
     return Series(
         study_instance_uid=study_uid(study),
         series_instance_uid=text(series, "srsuid"),
-        instances=tuple(_instance(study, series, one, referer) for one in raw),
+        instances=tuple(_instance(study, series, item, referer) for item in raw),
         expected=len(images),
         number=number(series, "num"),
         description=text(series, "des"),
@@ -151,6 +151,6 @@ def _instance(study: Json, series: Json, image: Json, referer: str) -> Instance:
 
 def _frames(image: Json, referer: str) -> tuple[Request, ...]:
     """One request a frame, by the frames' own numbers."""
-    frames = sorted(listed(image, "frms"), key=lambda one: number(one, "num") or 0)
-    urls = [text(one, "furl") or text(image, "imageId") for one in frames] or [text(image, "imageId")]
+    frames = sorted(listed(image, "frms"), key=lambda item: number(item, "num") or 0)
+    urls = [text(frame, "furl") or text(image, "imageId") for frame in frames] or [text(image, "imageId")]
     return tuple(Request(ShareLink(VIEWER).join(url), headers={"Referer": referer}) for url in urls)

@@ -93,7 +93,7 @@ class Ydyy(Provider):
         async def arrived() -> bool | None:
             if SHORT not in session.page.url:
                 return True
-            statuses = [one.status for one in session.traffic.matching(SHORT)]
+            statuses = [exchange.status for exchange in session.traffic.matching(SHORT)]
             if mviewer.FIREWALL not in statuses[-1:] and await drive_page.rests(session):
                 raise LinkExpired(await drive_page.words(session), host=link.host)
             return None  # the firewall's script comes before the redirect
@@ -193,15 +193,17 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
     except ElementTree.ParseError as err:
         raise SiteChanged(host=page.host, what=f"{LIST}, no sound XML") from err
     found = []
-    for one in root.iter("study"):
+    for item in root.iter("study"):
         study = Study(
-            one.get("uid", ""),
-            "".join(filter(str.isdigit, one.get("studytime", "")))[:8],
-            one.get("devicetypename", ""),
-            patient_name=one.get("patientname", ""),
-            key=one.get("checkserialnum", ""),
+            item.get("uid", ""),
+            "".join(filter(str.isdigit, item.get("studytime", "")))[:8],
+            item.get("devicetypename", ""),
+            patient_name=item.get("patientname", ""),
+            key=item.get("checkserialnum", ""),
         )
-        found += [_series(each, place, study, page, headers) for place, each in enumerate(one.iter("series"))]
+        found += [
+            _series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))
+        ]
     if not found:
         raise NoSuchStudy(host=page.host)
     return found
@@ -212,7 +214,7 @@ def _series(
 ) -> Series:
     """One series over all its storages; objects of another type than DICOM are named and left out."""
     objects = [(storage, im) for storage in series.iter("storage") for im in storage.iter("im")]
-    objects.sort(key=lambda each: _place(each[1]))
+    objects.sort(key=lambda item: _place(item[1]))
     instances, others, uid = [], [], ""
     for at, (storage, im) in enumerate(objects):
         query = (im.text or "").strip().lstrip("?&")

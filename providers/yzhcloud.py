@@ -110,29 +110,29 @@ def described(link: ShareLink, uid: str, name: str, answer: Response) -> list[Se
         patient_name=told.patient_name or name,
     )
     found = []
-    for place, one in enumerate(told.series):
-        listed = dict.fromkeys(part.strip() for part in (one.ids or "").split(",") if part.strip())
+    for place, series in enumerate(told.series):
+        listed = dict.fromkeys(part.strip() for part in (series.ids or "").split(",") if part.strip())
         pictures = tuple(part for part in listed if "|" in part)
         left_out = Problem("left-out", pictures, {"what": "pictures, no DICOM"}, fatal=False)
         found.append(
             Series(
                 study_instance_uid=uid,
                 series_instance_uid="",
-                key=f"{place}/{one.number or ''}",
-                number=whole(one.number),
-                description=one.description or "",
+                key=f"{place}/{series.number or ''}",
+                number=whole(series.number),
+                description=series.description or "",
                 expected=len(listed) - len(pictures),
                 study=study,
                 instances=tuple(
-                    Instance("", WadoUri(f"{base}/{one.number or ''}.{part}.dcm", _site(link)), key=part)
+                    Instance("", WadoUri(f"{base}/{series.number or ''}.{part}.dcm", _site(link)), key=part)
                     for part in listed
                     if part not in pictures
                 ),
                 left_out=(left_out,) if pictures else (),
             )
         )
-    if not any(one.instances for one in found):
-        raise (NotOriginalDicom if any(one.left_out for one in found) else NoSuchStudy)(host=link.host)
+    if not any(series.instances for series in found):
+        raise (NotOriginalDicom if any(series.left_out for series in found) else NoSuchStudy)(host=link.host)
     return found
 
 

@@ -93,7 +93,7 @@ class Record(Reply):
     def levels(self) -> list[Level]:
         """The studies whose UID is known."""
         own = Level.model_validate({"studyInstanceUid": self.uid})
-        return [one for one in self.listed or () if one.uid] or [one for one in (own,) if one.uid]
+        return [level for level in self.listed or () if level.uid] or [item for item in (own,) if item.uid]
 
 
 class Records(Reply):
@@ -177,21 +177,21 @@ async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Ser
     async def series_of(record: Record) -> list[Series]:
         trees = await _trees(link, session, record, token, viewer, entered.token)
         found = [series for tree in trees for series in described(link, tree, viewer, record)]
-        there = {one.study_instance_uid for one in found}
-        lost = [one.uid for one in record.levels if one.uid and one.uid not in there]
+        there = {item.study_instance_uid for item in found}
+        lost = [level.uid for level in record.levels if level.uid and level.uid not in there]
         return found + [Series(uid, "", left_out=(_not_listed(uid),)) for uid in lost]
 
     records = _opened_records(entered.records, link)
     names = [
-        f"{one.office or ''} {one.accession or ''} {place}".strip() for place, one in enumerate(records, 1)
+        f"{item.office or ''} {item.accession or ''} {place}".strip() for place, item in enumerate(records, 1)
     ]
     found = await choose_study.listed(
         {name: partial(series_of, record) for name, record in zip(names, records, strict=True)}
     )
     unlike: dict[str, Series] = {}
-    for one in found:
+    for item in found:
         unlike.setdefault(
-            one.series_instance_uid or one.study_instance_uid, one
+            item.series_instance_uid or item.study_instance_uid, item
         )  # records may lead to one study
     return list(unlike.values())
 
@@ -233,7 +233,7 @@ async def _trees(
         answer = await _signed(link, session, STUDY, asked, token, sealed_token)
         sealed = answer.data.get("encryptPatientStudy") if isinstance(answer.data, dict) else ""
         known = _opened_records(str(sealed), link) if sealed else []
-        levels = [level for one in known for level in one.levels]
+        levels = [level for item in known for level in item.levels]
         trees = await _by_uid(link, session, record, levels, viewer)
     if not trees:
         raise refusal
@@ -301,17 +301,17 @@ def described(link: ShareLink, tree: Tree, viewer: str, record: Record) -> list[
             description=record.item or "",
             patient_name=record.patient or "",
         )
-        for one in told.series or []:
-            images = one.images or []
+        for item in told.series or []:
+            images = item.images or []
             series = Series(
                 study_instance_uid=told.uid,
-                series_instance_uid=one.uid,
-                number=whole(one.number),
-                description=one.description or "",
-                modality=one.modality or "",
+                series_instance_uid=item.uid,
+                number=whole(item.number),
+                description=item.description or "",
+                modality=item.modality or "",
                 expected=len(images),
                 study=study,
-                instances=tuple(_instance(link, viewer, told.uid, one.uid, image.uid) for image in images),
+                instances=tuple(_instance(link, viewer, told.uid, item.uid, image.uid) for image in images),
             )
             found.append(series)
     return found

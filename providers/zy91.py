@@ -99,8 +99,8 @@ class Zy91(Provider):
             case "refused":
                 is_refused, said = True, await warned.first.inner_text()
             case _:
-                messages = [_told(one).message or "" for one in _reports(session)]
-                said = next((one for one in messages[::-1] if re.search(CHECKED, one)), "")
+                messages = [_told(response).message or "" for response in _reports(session)]
+                said = next((message for message in messages[::-1] if re.search(CHECKED, message)), "")
                 is_asked = await session.page.locator(drive_page.FIELD).locator("visible=true").count()
                 is_refused, said = bool(said or is_asked), said or await drive_page.words(session)
         if is_refused:
@@ -138,7 +138,9 @@ def _reports(session: Session) -> list[Response]:
     """The answers that the page's own calls for the report had."""
     calls = session.traffic.matching(radinfo.REPORTED)
     return [
-        Response(one.status, one.headers, one.read(), one.url) for one in calls if one.method != "OPTIONS"
+        Response(exchange.status, exchange.headers, exchange.read(), exchange.url)
+        for exchange in calls
+        if exchange.method != "OPTIONS"
     ]
 
 
@@ -151,4 +153,4 @@ def _told(answer: Response) -> radinfo.Answer:
 
 def _good(session: Session) -> list[Response]:
     """Those that are no refusal."""
-    return [one for one in _reports(session) if _told(one).success]
+    return [response for response in _reports(session) if _told(response).success]

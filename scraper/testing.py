@@ -122,7 +122,7 @@ async def check(
     assert result.status is (Status.INCOMPLETE if case.lacks else Status.COMPLETE), (
         f"{result.status}: {problems}"
     )
-    assert {one.code for one in problems if one.fatal} == ({case.lacks} if case.lacks else set())
+    assert {item.code for item in problems if item.fatal} == ({case.lacks} if case.lacks else set())
     assert result.via is via, f"came {result.via}"
     saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
     assert saved, "nothing was saved"

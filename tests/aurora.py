@@ -198,7 +198,7 @@ class Site:
                 await writer.drain()
                 await asyncio.sleep(3600)
             case Fault.OTHER_IMAGE:
-                other = next(one for sop, one in self.originals.items() if sop != uid)
+                other = next(original for sop, original in self.originals.items() if sop != uid)
                 return await self._plain(writer, 200, other)
             case Fault.DAMAGED:
                 return await self._plain(writer, 200, data[:-400])

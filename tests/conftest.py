@@ -41,16 +41,16 @@ def _spread(items: list[pytest.Item]) -> None:
     Each gets an equal part of the list, from the front, and takes from another's end when it has none left.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = {name: [one for one in items if one.path.stem == name] for name in SLOW}
+    slow = {name: [entry for entry in items if entry.path.stem == name] for name in SLOW}
     heads: list[list[pytest.Item]] = [[] for _ in range(workers)]
-    for place, item in enumerate(one for some in slow.values() for one in some):
+    for place, item in enumerate(entry for some in slow.values() for entry in some):
         heads[place % workers].append(item)
-    rest = [one for one in items if one.path.stem not in slow]
+    rest = [entry for entry in items if entry.path.stem not in slow]
     spread: list[pytest.Item] = []
     for place, head in enumerate(heads):
         size = (len(items) - len(spread)) // (workers - place)
         fill = max(size - len(head), 0)
-        spread += sorted(head, key=lambda one: SLOW.index(one.path.stem)) + rest[:fill]
+        spread += sorted(head, key=lambda entry: SLOW.index(entry.path.stem)) + rest[:fill]
         rest = rest[fill:]
     items[:] = spread + rest
 
@@ -84,9 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 def _needs_its_page(item: pytest.Item) -> bool:
     """Is it a test of a recipe that can't speak to its site directly."""
-    found = [one for one in vars(getattr(item, "module", None)).values() if isinstance(one, type)]
-    recipes = [one for one in found if issubclass(one, Provider) and one.name and one.name != "universal"]
-    return bool(recipes) and not any(one.speaks_directly() for one in recipes)
+    found = [entry for entry in vars(getattr(item, "module", None)).values() if isinstance(entry, type)]
+    recipes = [
+        entry for entry in found if issubclass(entry, Provider) and entry.name and entry.name != "universal"
+    ]
+    return bool(recipes) and not any(recipe.speaks_directly() for recipe in recipes)
 
 
 @pytest.fixture

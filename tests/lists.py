@@ -104,11 +104,11 @@ class Lists:
             return Response(status_code=401)
         groups = [
             {
-                "label": one.description,
+                "label": group.description,
                 "patientName": "测试甲",
                 "objs": [{"id": name, "n": n} for n, name in enumerate(names, 1)],
             }
-            for one, names in self._groups()
+            for group, names in self._groups()
         ]
         return JSONResponse({"result": {"groups": groups}})
 
@@ -137,8 +137,8 @@ class Lists:
         return JSONResponse(
             {
                 "data": [
-                    {"no": one.number, "files": [f"/file/{name}" for name in names]}
-                    for one, names in self._groups()
+                    {"no": group.number, "files": [f"/file/{name}" for name in names]}
+                    for group, names in self._groups()
                 ]
             }
         )
@@ -173,4 +173,7 @@ class Lists:
 
     def _groups(self) -> list[tuple]:
         by_uid = {uid: name for name, uid in self._names.items()}
-        return [(one, [by_uid[each.sop_instance_uid] for each in one.instances]) for one in self.study.series]
+        return [
+            (series, [by_uid[instance.sop_instance_uid] for instance in series.instances])
+            for series in self.study.series
+        ]

@@ -59,14 +59,18 @@ def share(number: int) -> Share:
     """The study of a share: the one pattern under UIDs of its own, of the same length."""
     pattern = _pattern()
     series = pattern.series[0]
-    known = [pattern.study_instance_uid, series.uid, *(one.sop_instance_uid for one in series.instances)]
+    known = [
+        pattern.study_instance_uid,
+        series.uid,
+        *(instance.sop_instance_uid for instance in series.instances),
+    ]
     fresh = {uid: f"{uid[:-7]}{number:07}" for uid in known}
     images = []
-    for one in series.instances:
-        data = one.data
+    for instance in series.instances:
+        data = instance.data
         for uid, other in fresh.items():
             data = data.replace(uid.encode(), other.encode())
-        images.append((fresh[one.sop_instance_uid], data))
+        images.append((fresh[instance.sop_instance_uid], data))
     return Share(fresh[pattern.study_instance_uid], fresh[series.uid], tuple(images))
 
 

@@ -283,17 +283,17 @@ def test_colour_codestreams_are_called_by_their_transform(mct, photometric):
 
 @pytest.mark.parametrize("joined", [True, False])
 def test_multi_frame_pixels_in_one_piece_or_in_several(joined):
-    frames = [one.pixels.tobytes() for one in STUDY.images[:3]]
+    frames = [instance.pixels.tobytes() for instance in STUDY.images[:3]]
     said = {**tags_of(SLICE.data), "NumberOfFrames": "3"}
     ds = read(rebuild(PixelParts(said, (b"".join(frames),) if joined else tuple(frames))).data)
-    assert np.array_equal(ds.pixel_array, np.stack([one.pixels for one in STUDY.images[:3]]))
+    assert np.array_equal(ds.pixel_array, np.stack([instance.pixels for instance in STUDY.images[:3]]))
 
 
 def test_multi_frame_codestreams_have_an_offset_table():
-    frames = tuple(j2k(one.pixels) for one in STUDY.images[:3])
+    frames = tuple(j2k(instance.pixels) for instance in STUDY.images[:3])
     ds = read(rebuild(PixelParts({**tags_of(SLICE.data), "NumberOfFrames": 3}, frames)).data)
     assert len(pydicom.encaps.parse_basic_offsets(ds.PixelData)) == 3
-    assert np.array_equal(ds.pixel_array, np.stack([one.pixels for one in STUDY.images[:3]]))
+    assert np.array_equal(ds.pixel_array, np.stack([instance.pixels for instance in STUDY.images[:3]]))
 
 
 def halved() -> np.ndarray:
@@ -428,7 +428,7 @@ def test_garbled_text_is_kept_and_said(text):
 def test_sequences_of_dicom_json_are_kept():
     item = {"00081150": {"vr": "UI", "Value": ["1.2.3"]}, "00080104": {"vr": "LO", "Value": ["平扫"]}}
     ds, _ = build(**{"00081140": {"vr": "SQ", "Value": [item, item]}})
-    assert [one.ReferencedSOPClassUID for one in ds.ReferencedImageSequence] == ["1.2.3", "1.2.3"]
+    assert [entry.ReferencedSOPClassUID for entry in ds.ReferencedImageSequence] == ["1.2.3", "1.2.3"]
     assert ds.ReferencedImageSequence[1].CodeMeaning == "平扫"
 
 

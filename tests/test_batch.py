@@ -95,9 +95,9 @@ def test_a_list_becomes_studies_and_a_report(tmp_path):
         assert not many.entered, "what has ended is not asked for again"
         assert again.returncode == ExitCode.GONE
     found = documents(done)
-    assert sorted(one["exit_code"] for one in found) == [0, 0, 2, 3, 6]
+    assert sorted(item["exit_code"] for item in found) == [0, 0, 2, 3, 6]
     assert sorted(map(json.dumps, documents(again))) == sorted(map(json.dumps, found))
-    assert {one["source"] for one in found if one["exit_code"] in (2, 3)} == {"links.txt:5", "links.txt:7"}
+    assert {item["source"] for item in found if item["exit_code"] in (2, 3)} == {"links.txt:5", "links.txt:7"}
     assert "Line 5:" in done.stderr
     told = {row["line"]: row for row in rows(tmp_path / "out")}
     assert [told[line]["status"] for line in ("2 6", "3", "4", "5", "7")] == ["complete"] * 2 + ["failed"] * 3
@@ -212,9 +212,9 @@ def test_two_processes_share_the_work(tmp_path):
     links = listed(tmp_path, *map(many.link, range(10)))
     with up(many):
         both = [started(many, links, tmp_path / "out", "--json", "-q") for _ in range(2)]
-        ended = [one.communicate(timeout=100) for one in both]
-    for one, (out, talk) in zip(both, ended, strict=True):
-        assert one.returncode == 0, talk
+        ended = [process.communicate(timeout=100) for process in both]
+    for process, (out, talk) in zip(both, ended, strict=True):
+        assert process.returncode == 0, talk
         assert len(out.splitlines()) == 10, "each tells of all, whoever did it"
     assert states(tmp_path / "out") == {"done": 10}
     assert set(many.entered.values()) == {1}
@@ -226,11 +226,11 @@ def test_a_link_that_hangs_and_a_bug_cost_only_themselves(tmp_path):
     links = listed(tmp_path, *map(many.link, range(3)), *bugs)
     with up(many):
         done = batch(many, links, tmp_path / "out", "--give-up", 10, "--json")
-    found = {one["exit_code"]: one for one in documents(done)}
+    found = {document["exit_code"]: document for document in documents(done)}
     assert done.returncode == ExitCode.SITE
-    assert sorted(one["exit_code"] for one in documents(done)) == [0, 0, 1, 1, 9]
-    assert [one["code"] for one in found[1]["problems"]] == ["bug"]
-    assert [one["code"] for one in found[9]["problems"]] == ["nothing-new"]
+    assert sorted(document["exit_code"] for document in documents(done)) == [0, 0, 1, 1, 9]
+    assert [item["code"] for item in found[1]["problems"]] == ["bug"]
+    assert [item["code"] for item in found[9]["problems"]] == ["nothing-new"]
     assert "10 seconds" in found[9]["problems"][0]["message"]
     assert "Traceback" not in done.stderr
     assert "s3cr3tt0ken" not in done.stdout + done.stderr
@@ -265,8 +265,8 @@ def test_answers_of_the_list_open_sites_and_stay_out_of_the_folder(tmp_path):
     for path in (tmp_path / "out").rglob("*"):
         if path.is_file() and path.suffix not in (".dcm",):
             body = path.read_bytes()
-            assert [one for one in secrets if one.encode() in body] == [], path
-    assert [one for one in secrets if one in done.stdout + done.stderr] == []
+            assert [secret for secret in secrets if secret.encode() in body] == [], path
+    assert [secret for secret in secrets if secret in done.stdout + done.stderr] == []
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
@@ -341,8 +341,8 @@ def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
         )  # fmt: skip
         until(lambda: len(world.seen) > 0)
         killed = [
-            one for one in psutil.Process(running.pid).children(recursive=True)
-            if "chrom" in one.name() and not any(word.startswith("--type=") for word in one.cmdline())
+            child for child in psutil.Process(running.pid).children(recursive=True)
+            if "chrom" in child.name() and not any(word.startswith("--type=") for word in child.cmdline())
         ]  # fmt: skip
         killed[0].kill()
         out, talk = running.communicate(timeout=150)
@@ -365,7 +365,7 @@ def test_two_photos_of_one_film_are_done_once(tmp_path):
     assert dict(many.entered) == {0: 1}
     first, second = documents(done)
     assert first["output"] == second["output"]
-    assert {Path(one["source"]).parent.name for one in (first, second)} == {"front", "back"}
+    assert {Path(item["source"]).parent.name for item in (first, second)} == {"front", "back"}
 
 
 class _Page(HTMLParser):
@@ -416,8 +416,8 @@ def test_an_output_folder_that_was_moved_is_known_again(tmp_path):
         many.entered.clear()
         again = batch(many, links, tmp_path / "elsewhere", "--json")
         assert not many.entered
-    assert {Path(one["output"]).parent for one in documents(again)} == {tmp_path / "elsewhere"}
-    assert all((Path(one["output"]) / "study.json").is_file() for one in documents(again))
+    assert {Path(document["output"]).parent for document in documents(again)} == {tmp_path / "elsewhere"}
+    assert all((Path(document["output"]) / "study.json").is_file() for document in documents(again))
 
 
 @POSIX

@@ -30,7 +30,7 @@ def sources(listing: inputs.Listing) -> list[tuple[int, str]]:
 
 
 def refused(listing: inputs.Listing) -> list[tuple[int, str]]:
-    return [(one.line, one.why) for one in listing.refused]
+    return [(item.line, item.why) for item in listing.refused]
 
 
 def test_text_one_source_a_line(tmp_path):
@@ -50,7 +50,7 @@ def test_what_is_neither_link_nor_file_is_refused_by_its_line(tmp_path):
     listing = read(tmp_path, "links.txt", f"{ONE}\n张三的片子\nmissing.jpg\n{TWO}\n")
     assert [row.line for row in listing.rows] == [1, 4]
     assert refused(listing) == [(2, "no-link"), (3, "no-file")]
-    assert [one.exit_code for one in listing.refused] == [ExitCode.NO_LINK, ExitCode.USAGE]
+    assert [item.exit_code for item in listing.refused] == [ExitCode.NO_LINK, ExitCode.USAGE]
 
 
 def test_a_photo_is_looked_for_beside_the_list_first_then_in_the_working_folder(tmp_path, monkeypatch):

@@ -98,12 +98,12 @@ def test_a_slot_is_given_back_when_the_site_is_asked_no_more(tmp_path, plugged_i
 
         async with worker:
             first = await worker.do(items[0].job, left)
-            rest = await asyncio.gather(*(worker.do(one.job) for one in items[1:]))
+            rest = await asyncio.gather(*(worker.do(item.job) for item in items[1:]))
         return [first, *rest]
 
     with up(many), Ledger(tmp_path / "ledger") as ledger:
         rows = tuple(ConnectTo.parse(word) for word in many.options if word.endswith(f":{many.port}"))
         settings = Settings(output=tmp_path / "out", browser=BrowserUse.NEVER, connect_to=rows)
         outcomes = asyncio.run(run(settings, ledger))
-    assert [one.exit_code for one in outcomes] == [0, 0, 0]
+    assert [outcome.exit_code for outcome in outcomes] == [0, 0, 0]
     assert seen == [(5, False)], "all five images had come, and the study was not placed yet"

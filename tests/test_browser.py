@@ -52,7 +52,7 @@ async def wait_until(claim, timeout_s=20.0):
 
 
 def digests(traffic) -> set[str]:
-    return {hashlib.sha256(one.read()).hexdigest() for one in traffic.exchanges}
+    return {hashlib.sha256(exchange.read()).hexdigest() for exchange in traffic.exchanges}
 
 
 async def test_every_channel_is_seen_whole(settings, tmp_path):
@@ -81,9 +81,9 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
         assert lost == set()
         asked = window.traffic.matching("/body/post")[0]
         assert (asked.method, asked.request_body, asked.kind) == ("POST", b"asked=1", "xhr")
-        assert [one.read() for one in window.traffic.exchanges if one.kind == "websocket-out"] == [
-            b"give"
-        ] * 5
+        assert [
+            exchange.read() for exchange in window.traffic.exchanges if exchange.kind == "websocket-out"
+        ] == [b"give"] * 5
         assert len(window.pages) == 2
 
 
@@ -103,7 +103,7 @@ async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path, monke
 
 
 async def test_nothing_is_left_behind(settings, tmp_path):
-    before = {one.pid for one in psutil.Process().children(recursive=True)}
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
     browser = Browser(settings, tmp_path / "spool")
     for _ in range(2):
         window = await browser.window()
@@ -114,7 +114,7 @@ async def test_nothing_is_left_behind(settings, tmp_path):
     await browser.close()
     await browser.close()
     assert {
-        one.pid for one in psutil.Process().children(recursive=True) if one.is_running()
+        child.pid for child in psutil.Process().children(recursive=True) if child.is_running()
     } - before == set()
     assert list(tmp_path.iterdir()) == []
 
@@ -130,7 +130,7 @@ async def test_windows_share_nothing_and_wait_for_each_other(settings, tmp_path)
             ]
         )
         await first.open(f"http://{site.MAIN}/arrived")
-        assert [(one.name, one.value) for one in await first.cookies()] == [("who", "first")]
+        assert [(cookie.name, cookie.value) for cookie in await first.cookies()] == [("who", "first")]
         second = asyncio.create_task(browser.window(mobile=True))
         await asyncio.sleep(0)
         assert not second.done()
@@ -246,9 +246,9 @@ async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settin
         await window.open(f"http://{site.MAIN}/arrived")
         waiting = asyncio.create_task(window.traffic.wait_for("never", timeout_s=60))
         await asyncio.sleep(0)
-        for one in psutil.Process().children(recursive=True):
-            if "--headless" in " ".join(one.cmdline()) and "--type=" not in " ".join(one.cmdline()):
-                one.send_signal(signal.SIGKILL)
+        for child in psutil.Process().children(recursive=True):
+            if "--headless" in " ".join(child.cmdline()) and "--type=" not in " ".join(child.cmdline()):
+                child.send_signal(signal.SIGKILL)
         with pytest.raises(SiteUnreachable):
             await waiting
         with pytest.raises(SiteUnreachable):
@@ -267,7 +267,7 @@ async def test_a_call_that_the_dying_browser_never_answers_ends(settings, tmp_pa
     async with Browser(settings, tmp_path / "spool") as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
-        processes = [one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
+        processes = [child for child in psutil.Process().children(recursive=True) if "chrom" in child.name()]
         asyncio.get_running_loop().call_later(0.1, processes[0].kill)
         with pytest.raises(SiteUnreachable):
             async with window.guard():

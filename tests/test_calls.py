@@ -37,7 +37,7 @@ async def test_by_the_universal_capture(tmp_path):
     with World(site) as world:
         result = await check(Universal, Case("", LINK), world, tmp_path, Via.BROWSER)
         assert not world.unexpected
-    said = {one.code for row in result.studies[0].series for one in row.problems}
+    said = {problem.code for row in result.studies[0].series for problem in row.problems}
     assert said == {"judged-by-service"}
     assert result.counts.saved == len(site.originals)
 
@@ -55,5 +55,5 @@ async def test_with_no_provider_named(tmp_path):
 
 def test_what_is_listened_for_is_said_by_the_recipes():
     listeners = catalogue.universal().listeners
-    assert {"radonline", "wlycloud", "nyfy", "tjmucih"} <= {type(one).name for one in listeners}
-    assert all(type(one).watches() for one in listeners)
+    assert {"radonline", "wlycloud", "nyfy", "tjmucih"} <= {type(provider).name for provider in listeners}
+    assert all(type(provider).watches() for provider in listeners)

@@ -19,11 +19,13 @@ def head(uid, series=SCOUT, description=""):
 
 def claimed(value, sources, heads):
     found = claims(
-        [Manifest("https://film.test/api/list", value)], sources, {one.sop_instance_uid: one for one in heads}
+        [Manifest("https://film.test/api/list", value)],
+        sources,
+        {head.sop_instance_uid: head for head in heads},
     )
     rows = completeness.unasked(STUDY, found, ())
-    assert all(one.evidence is Evidence.MANIFEST and one.left_out[0].fatal for one in rows)
-    return found.counts, [one.expected for one in rows]
+    assert all(series.evidence is Evidence.MANIFEST and series.left_out[0].fatal for series in rows)
+    return found.counts, [series.expected for series in rows]
 
 
 ONE = head(f"{SCOUT}.1")
@@ -54,7 +56,7 @@ def test_verdicts_1_one_image_of_a_list_of_three_series(kind):
 def test_verdicts_1_a_list_of_which_other_images_came_than_it_names_is_of_something_else():
     heads = [head(f"{SCOUT}.{n}") for n in range(1, 4)]
     sources = {IMAGE + "a1b2c3": heads[0].sop_instance_uid} | {
-        f"https://film.test/next/{n}": one.sop_instance_uid for n, one in enumerate(heads[1:])
+        f"https://film.test/next/{n}": instance.sop_instance_uid for n, instance in enumerate(heads[1:])
     }
     assert claimed([{"k": "a1b2c3"}, {"k": "d4e5f6"}, {"k": "0718aa"}], sources, heads) == ({}, [])
 
@@ -67,7 +69,7 @@ def test_verdicts_1_one_entry_that_is_no_list_of_images_completes_nothing():
 def test_verdicts_1_series_without_counts_are_missing_all_the_same():
     value = {"series": [{"sid": "a1b2c3"}, {"sid": "d4e5f6"}, {"sid": "0718aa"}]}
     heads = [head(f"{SCOUT}.{n}") for n in (1, 2)]
-    sources = {f"{IMAGE}a1b2c3&no={n}": one.sop_instance_uid for n, one in enumerate(heads)}
+    sources = {f"{IMAGE}a1b2c3&no={n}": instance.sop_instance_uid for n, instance in enumerate(heads)}
     assert claimed(value, sources, heads) == ({}, [None, None])
 
 
@@ -89,14 +91,17 @@ def test_verdicts_1_wherever_the_id_stands_in_the_request(asked):
 def test_verdicts_1_a_flat_list_of_images():
     value = {"images": [{"file": f"img-{n:04}"} for n in range(26)]}
     heads = [head(f"{SCOUT}.{n}") for n in (1, 2)]
-    sources = {f"{IMAGE}img-{n:04}": one.sop_instance_uid for n, one in enumerate(heads)}
+    sources = {f"{IMAGE}img-{n:04}": instance.sop_instance_uid for n, instance in enumerate(heads)}
     assert claimed(value, sources, heads) == ({SCOUT: 26}, [])
 
 
 def test_verdicts_1_the_name_that_the_data_give_a_series():
     value = [{"desc": "定位像", "count": 1}, {"desc": "5mm 平扫", "count": 12}]
-    one = head(f"{SCOUT}.1", description="定位像")
-    assert claimed(value, {"https://film.test/next": one.sop_instance_uid}, [one]) == ({SCOUT: 1}, [12])
+    instance = head(f"{SCOUT}.1", description="定位像")
+    assert claimed(value, {"https://film.test/next": instance.sop_instance_uid}, [instance]) == (
+        {SCOUT: 1},
+        [12],
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def test_verdicts_1_what_came_of_all_entries_is_not_missing():
 
 def test_verdicts_1_a_count_below_what_came_is_another_kind_of_count():
     heads = [head(f"{SCOUT}.{n}") for n in range(1, 4)]
-    sources = {f"{IMAGE}a1b2c3&n={n}": one.sop_instance_uid for n, one in enumerate(heads)}
+    sources = {f"{IMAGE}a1b2c3&n={n}": instance.sop_instance_uid for n, instance in enumerate(heads)}
     value = [{"id": "a1b2c3", "count": 1}, {"id": "d4e5f6", "count": 2}]
     assert claimed(value, sources, heads) == ({}, [None])
 

@@ -103,7 +103,7 @@ def study() -> SyntheticStudy:
 
 
 def site_of(study: SyntheticStudy) -> Site:
-    series = {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
+    series = {item.uid: {i.sop_instance_uid: i.data for i in item.instances} for item in study.series}
     return Site(study.study_instance_uid, series)
 
 
@@ -156,8 +156,8 @@ def grab(site: Site, *words: object, **more: str) -> subprocess.CompletedProcess
 
 def documents(done: subprocess.CompletedProcess[str]) -> list[dict]:
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    for one in found:
-        jsonschema.validate(one, RESULT)
+    for item in found:
+        jsonschema.validate(item, RESULT)
     return found
 
 
@@ -270,7 +270,7 @@ def test_exit_7_an_instance_is_lost_and_the_rest_is_kept(study, tmp_path):
         (document,) = documents(done)
         assert document["status"] == "incomplete"
         assert document["instances"]["saved"] == 12
-        named = {name for row in document["series"] for one in row["problems"] for name in one["instances"]}
+        named = {name for row in document["series"] for item in row["problems"] for name in item["instances"]}
         assert uid in named
         site.faults.clear()
         site.requests.clear()
@@ -347,7 +347,7 @@ def test_several_sources_the_highest_code_wins_and_each_has_its_line(study, tmp_
     with up(site_of(study)) as site:
         done = grab(site, aurora.LINK, aurora.EXPIRED, "missing.jpg", "-o", tmp_path, "--json")
     assert done.returncode == ExitCode.GONE
-    assert [one["exit_code"] for one in documents(done)] == [0, 6, 2]
+    assert [document["exit_code"] for document in documents(done)] == [0, 6, 2]
 
 
 def test_a_share_text_on_standard_input(study, tmp_path):

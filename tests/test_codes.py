@@ -71,7 +71,7 @@ def code(text: str, left: int = 0, top: int = 0, edge: int = 200) -> qr.Code:
 
 
 def chosen(*codes: qr.Code, suspects: tuple[qr.Suspect, ...] = ()) -> candidates.Choice:
-    return candidates.choose([(one, catalogue.meaning(one.text, "QRCode")) for one in codes], suspects)
+    return candidates.choose([(code, catalogue.meaning(code.text, "QRCode")) for code in codes], suspects)
 
 
 # ---- 1: which code is the film's
@@ -94,7 +94,9 @@ def test_codes_1_a_stranger_alone_is_no_film(stranger):
 
 
 def test_codes_1_only_an_owned_link_ends_the_search():
-    examples = [one.example for one in catalogue.known().by_name.values() if one.example.startswith("http")]
+    examples = [
+        item.example for item in catalogue.known().by_name.values() if item.example.startswith("http")
+    ]
     assert all(map(candidates.is_certain, examples))
     assert not any(candidates.is_certain(film) for film in FILMS.values() if film != KNOWN)
 

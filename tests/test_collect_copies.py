@@ -70,7 +70,7 @@ async def test_verdicts_1_the_larger_of_two_in_one_run_is_kept(order, tmp_path):
     both = [asked(reduced(), "preview"), asked(FULL.data, "full")]
     result = await collected(tmp_path, *(both[place] for place in order))
     assert [saved.path.read_bytes() for saved, _ in result.saved] == [FULL.data]
-    assert [(one.code, one.instances, one.fatal) for one in result.problems] == [
+    assert [(problem.code, problem.instances, problem.fatal) for problem in result.problems] == [
         ("lesser-copies", (UID,), False)
     ]
     assert result.conflicts == []

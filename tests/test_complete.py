@@ -33,7 +33,7 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
 def test_counts_of_the_series_list(there, said, expected):
     found = [series(f"s{place}", count) for place, count in enumerate(there)]
     held = completeness.with_entries("1.2", found, said)
-    assert {one.name: one.expected for one in held} == expected
+    assert {item.name: item.expected for item in held} == expected
 
 
 def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
@@ -43,9 +43,9 @@ def test_a_series_that_was_never_opened_beside_some_that_show_their_total():
         replace(series("s2", 2, Evidence.VIEWER), expected=4),
     ]
     held = completeness.with_entries("1.2", found, [9, 4, 3, 5])
-    assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
+    assert {item.name: item.expected for item in held} == {"s0": 3, "s1": 9, "s2": 4, "shown-1": 5}
     held = completeness.with_entries("1.2", found[:2], [9, 3, 1])
-    assert {one.name: one.expected for one in held} == {"s0": 3, "s1": 9, "shown-1": 1}
+    assert {item.name: item.expected for item in held} == {"s0": 3, "s1": 9, "shown-1": 1}
 
 
 def test_better_evidence_stays():
@@ -55,7 +55,7 @@ def test_better_evidence_stays():
 
 def test_verdicts_1_the_total_of_the_study_is_no_series():
     held = completeness.with_entries("1.2", [series("s0", 1)], [21, 1, 12, 8])
-    assert {one.name: one.expected for one in held} == {"s0": 1, "shown-1": 12, "shown-2": 8}
+    assert {item.name: item.expected for item in held} == {"s0": 1, "shown-1": 12, "shown-2": 8}
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_verdicts_1_the_total_of_the_study_is_no_series():
 def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     found = [series("s0", 10), series("s1", 10)]
     held = completeness.unmet(found, counts, stated, 2)
-    said = [one for row in held for one in row.left_out]
-    assert [(one.code, one.values["stated"], one.fatal) for one in said] == [
+    said = [problem for row in held for problem in row.left_out]
+    assert [(problem.code, problem.values["stated"], problem.fatal) for problem in said] == [
         ("count-unmet", n, True) for n in named
     ]
 
@@ -80,14 +80,14 @@ def test_verdicts_1_one_series_is_held_against_what_the_page_states():
 def test_verdicts_1_counts_of_a_list_that_came_are_named_where_nothing_else_counts():
     seen = [series("s0", 5, Evidence.SIGHT), series("s1", 4, Evidence.SIGHT)]
     held = completeness.unmet(seen, [], 0, 2, [[1, 12, 8]])
-    assert [one.values["stated"] for one in held[0].left_out] == [21]
+    assert [problem.values["stated"] for problem in held[0].left_out] == [21]
     numbered = [series("s0", 5), series("s1", 4)]
     assert completeness.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
 
 
 def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
     held = completeness.unmet([series("s0", 10)], [], 0, 3)
-    assert [one.evidence for one in held] == [Evidence.SIGHT]
+    assert [item.evidence for item in held] == [Evidence.SIGHT]
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_instances_that_are_listed_without_their_series(value, absent, tmp_path)
     there = caught(tmp_path, *((uid, OURS) for uid in uids(1, 3)))
     listed = completeness.lists([Manifest("https://film.test/list", value)], there, STUDY)
     found = completeness.missing(STUDY, listed, {OURS})
-    assert {one.name: list(one.left_out[-1].instances) for one in found} == absent
-    assert [one.expected for one in found] == [len(one) for one in absent.values()]
+    assert {series.name: list(series.left_out[-1].instances) for series in found} == absent
+    assert [series.expected for series in found] == [len(item) for item in absent.values()]
     assert completeness.missing(STUDY, listed, {OURS, *REPORTS}) == []  # they are asked for
 
 
@@ -155,7 +155,7 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     there = caught(tmp_path, (uids(1, 1)[0], OURS), (uids(2, 1)[0], other))
     lists = [Manifest(f"https://film.test/list?no={n}", {"images": uids(n, 3)}) for n in (1, 2)]
     listed = completeness.lists(lists, there, STUDY)
-    assert {uid: one.expected for uid, one in listed.items()} == {OURS: 3, other: 3}
+    assert {uid: item.expected for uid, item in listed.items()} == {OURS: 3, other: 3}
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,9 @@ def test_verdicts_1_the_larger_then_the_lossless_then_the_longer_copy_wins(first
     copies = Copies()
     found = copies.better(copy(tmp_path, "a", **first), copy(tmp_path, "b", **second))
     assert found.path.name == kept
-    assert [one.name for one in tmp_path.iterdir()] == [kept]
+    assert [item.name for item in tmp_path.iterdir()] == [kept]
     series = copies.named(Series("1.2.3.4", SERIES, (Instance("1.2.3.4.5.1", Captured(found.path)),)), {})
-    assert [(one.code, one.fatal) for one in series.left_out] == [("lesser-copies", False)]
+    assert [(problem.code, problem.fatal) for problem in series.left_out] == [("lesser-copies", False)]
 
 
 def test_verdicts_1_the_same_bytes_twice_are_no_pair(tmp_path):
@@ -68,9 +68,9 @@ def test_verdicts_1_previews_beside_full_images_of_one_series_are_no_originals(t
     full = copies.better(copy(tmp_path, "a"), copy(tmp_path, "b", side=512))
     rest = {f"1.2.3.4.5.{n}": copy(tmp_path, f"c{n}", f"1.2.3.4.5.{n}") for n in (2, 3)}
     objects = {"1.2.3.4.5.1": full} | rest
-    instances = tuple(Instance(uid, Captured(one.path)) for uid, one in objects.items())
+    instances = tuple(Instance(uid, Captured(item.path)) for uid, item in objects.items())
     series = copies.named(Series("1.2.3.4", SERIES, instances), objects)
-    assert [(one.code, one.instances, one.fatal) for one in series.left_out] == [
+    assert [(problem.code, problem.instances, problem.fatal) for problem in series.left_out] == [
         ("lesser-copies", ("1.2.3.4.5.1",), False),
         ("reduced-only", ("1.2.3.4.5.2", "1.2.3.4.5.3"), True),
     ]

@@ -29,9 +29,9 @@ async def grab(kind, world, tmp_path, **options):
 
 
 def codes(result) -> set[str]:
-    found = [one for study in result.studies for one in study.problems]
-    found += [one for study in result.studies for row in study.series for one in row.problems]
-    return {one.code for one in found}
+    found = [problem for study in result.studies for problem in study.problems]
+    found += [problem for study in result.studies for row in study.series for problem in row.problems]
+    return {item.code for item in found}
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ async def test_verdicts_1_series_that_a_list_names_without_counts_are_missing(wo
 async def test_verdicts_1_no_preview_is_called_an_original(world, tmp_path):
     result = await grab("previews", world, tmp_path)
     sizes = {
-        one["size"] for one in json.loads(next(tmp_path.rglob("study.json")).read_text())["instances_saved"]
+        load["size"] for load in json.loads(next(tmp_path.rglob("study.json")).read_text())["instances_saved"]
     }
-    full = {len(one.data) for one in world.sites[0].study.series[1].instances}
+    full = {len(instance.data) for instance in world.sites[0].study.series[1].instances}
     assert (result.exit_code == 0) == (result.counts.saved == 12 and sizes <= full)
     assert "lesser-copies" in codes(result)
 

@@ -166,19 +166,19 @@ def test_a_page_of_absurd_size_is_drawn_small(tmp_path):
     "stratum", ["turned", "close", "inverted", "many codes", "odd", "screen", "bright", "small"]
 )
 def test_photographs_of_every_kind(tmp_path, stratum):
-    one = scene(stratum, 5)
+    item = scene(stratum, 5)
     path = tmp_path / "photo.jpg"
-    path.write_bytes(one.data)
+    path.write_bytes(item.data)
     found = resolve.decode(path, Settings(decode_timeout_s=60))
-    assert found.link == one.link
-    assert found.link not in one.others
+    assert found.link == item.link
+    assert found.link not in item.others
 
 
 def test_a_report_without_a_square_code_has_no_link(tmp_path):
-    one = scene("no code", 1)
+    item = scene("no code", 1)
     path = tmp_path / "photo.jpg"
-    path.write_bytes(one.data)
+    path.write_bytes(item.data)
     found = resolve.decode(path, Settings(decode_timeout_s=60))
     assert found.link is None
-    assert {code.text for code, _ in found.codes} <= set(one.others)
+    assert {code.text for code, _ in found.codes} <= set(item.others)
     assert not found.reading.out_of_time

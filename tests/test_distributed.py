@@ -67,9 +67,9 @@ def cluster(folder: Path, workers: int = 2, **more: str) -> Iterator[Cluster]:
             client.wait_for_workers(workers, timeout=60)
         yield Cluster(address, folder, running[1:])
     finally:
-        for one in running:
-            one.kill()
-            one.wait()
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_what_is_missing_at_a_target_comes_with_the_next_run(tmp_path):
         assert dict(many.images) == {0: 1}, "what lies there is not fetched again"
     assert_brought(fsspec.filesystem("file"), str(target), 0, 1)
     outputs = [json.loads(line)["output"] for line in again.stdout.splitlines()]
-    assert all(one.startswith(target.as_uri() + "/") for one in outputs)
+    assert all(output.startswith(target.as_uri() + "/") for output in outputs)
     assert not list(kept.rglob("*.dcm"))
 
 

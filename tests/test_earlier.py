@@ -22,10 +22,14 @@ def series(uid, count, evidence=Evidence.SIGHT, expected=None):
 
 
 def merged(earlier, now, saved):
-    found = merge(earlier, now, {one.name: one.expected for one in now}, {}, saved)
+    found = merge(earlier, now, {item.name: item.expected for item in now}, {}, saved)
     return {
-        one.name: (found.expected[one.name], one.evidence, [each.code for each in one.left_out])
-        for one in found.series
+        series.name: (
+            found.expected[series.name],
+            series.evidence,
+            [problem.code for problem in series.left_out],
+        )
+        for series in found.series
     }
 
 
@@ -124,4 +128,4 @@ def test_verdicts_2_a_report_of_an_earlier_version_is_read(tmp_path):
     seen = row | {"uid": B, "expected": None, "problems": [{"code": "judged-by-sight"}]}
     path = tmp_path / "study.json"
     path.write_text(json.dumps({"series": [row, seen], "instances": {"expected": None}}))
-    assert [one.evidence for one in read(path).series] == [Evidence.SERVICE, Evidence.SIGHT]
+    assert [series.evidence for series in read(path).series] == [Evidence.SERVICE, Evidence.SIGHT]

@@ -27,8 +27,8 @@ def study() -> SyntheticStudy:
 
 
 def codes(document: dict) -> set[str]:
-    rows = [one for row in document["series"] for one in row["problems"]]
-    return {one["code"] for one in (*document["problems"], *rows)}
+    rows = [item for row in document["series"] for item in row["problems"]]
+    return {item["code"] for item in (*document["problems"], *rows)}
 
 
 def saved_report(folder: Path) -> dict:
@@ -132,7 +132,7 @@ def test_verdicts_1_a_column_says_how_many_there_are(name, text, tmp_path):
     (tmp_path / name).write_text(text)
     listing = inputs.read(tmp_path / name)
     assert [row.expect for row in listing.rows] == [21, None]
-    assert [one.why for one in listing.refused] == ["no-expect", "no-expect"]
+    assert [refused.why for refused in listing.refused] == ["no-expect", "no-expect"]
     assert listing.unused == ()
 
 

@@ -19,16 +19,19 @@ def series(uid="1", saved=21, evidence=Evidence.SIGHT, expected=None, images=Non
 
 
 def study(*rows: SeriesResult) -> StudyResult:
-    known = [one.expected for one in rows]
+    known = [series.expected for series in rows]
     total = None if None in known else sum(known)
-    return StudyResult(Study("1.2"), None, rows, (), Counts(total, sum(one.saved for one in rows)))
+    return StudyResult(Study("1.2"), None, rows, (), Counts(total, sum(series.saved for series in rows)))
 
 
 def codes(studies) -> list[str]:
-    found = [one for each in studies for one in each.problems]
+    found = [problem for study in studies for problem in study.problems]
     return [
-        one.code
-        for one in (*found, *(one for each in studies for row in each.series for one in row.problems))
+        item.code
+        for item in (
+            *found,
+            *(problem for study in studies for row in study.series for problem in row.problems),
+        )
     ]
 
 

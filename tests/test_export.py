@@ -28,16 +28,16 @@ def ran(command, **options):
 def folder(tmp_path):
     where = tmp_path / "study"
     for series in STUDY.series:
-        for one in series.instances:
-            path = where / series.uid[-6:] / f"{one.instance_number}.dcm"
+        for instance in series.instances:
+            path = where / series.uid[-6:] / f"{instance.instance_number}.dcm"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(one.data)
+            path.write_bytes(instance.data)
     (where / "study.json").write_text('{"patient": "测试^甲"}')
     return where
 
 
 def all_bytes() -> set[bytes]:
-    return {one.data for one in STUDY.instances}
+    return {instance.data for instance in STUDY.instances}
 
 
 async def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
@@ -46,7 +46,7 @@ async def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
         assert archive.testzip() is None
         assert {archive.read(name) for name in archive.namelist()} == all_bytes()
         assert {name.split("/")[0][:3] for name in archive.namelist()} == {
-            f"{one.number:03}" for one in STUDY.series
+            f"{series.number:03}" for series in STUDY.series
         }
     assert (made.files, made.problems) == (len(STUDY.instances), ())
 
@@ -54,9 +54,9 @@ async def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
 async def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
     made = await export(folder, Target.DICOMDIR, tmp_path / "cd")
     records = pydicom.dcmread(made.path / "DICOMDIR").DirectoryRecordSequence
-    named = [tuple(one.ReferencedFileID) for one in records if "ReferencedFileID" in one]
+    named = [tuple(record.ReferencedFileID) for record in records if "ReferencedFileID" in record]
     assert {made.path.joinpath(*parts).read_bytes() for parts in named} == all_bytes()
-    assert [one.StudyInstanceUID for one in records if one.DirectoryRecordType == "STUDY"] == [
+    assert [record.StudyInstanceUID for record in records if record.DirectoryRecordType == "STUDY"] == [
         STUDY.study_instance_uid
     ]
     assert all(len(part) <= 8 and part == part.upper() for parts in named for part in parts)
@@ -73,8 +73,8 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
     native = chest_ct(slices=6, size=64, thin=5)  # dcmtk's general profile takes no compressed images
-    for number, one in enumerate(native.instances):
-        (folder / f"{number}.dcm").write_bytes(one.data)
+    for number, instance in enumerate(native.instances):
+        (folder / f"{number}.dcm").write_bytes(instance.data)
     made = await export(folder, Target.DICOMDIR, tmp_path / "cd")
     files = [
         str(path.relative_to(made.path))
@@ -92,8 +92,8 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     ours, theirs = (
         pydicom.dcmread(path).DirectoryRecordSequence for path in (made.path / "DICOMDIR", tmp_path / "again")
     )
-    assert sorted(one.DirectoryRecordType for one in ours) == sorted(
-        one.DirectoryRecordType for one in theirs
+    assert sorted(item.DirectoryRecordType for item in ours) == sorted(
+        their.DirectoryRecordType for their in theirs
     )
 
 
@@ -111,16 +111,16 @@ async def test_pictures_use_the_file_s_own_window_and_say_what_they_are_not_for(
 
 
 def test_a_window_is_applied_as_the_standard_says(tmp_path):
-    one = STUDY.series[1].instances[0]
+    instance = STUDY.series[1].instances[0]
     path = tmp_path / "one.dcm"
-    path.write_bytes(one.data)
+    path.write_bytes(instance.data)
     shown = np.asarray(next(frames(path)), float)
-    hounsfield = one.pixels.astype(float) - 1024
+    hounsfield = instance.pixels.astype(float) - 1024
     expected = np.clip((hounsfield - (40 - 0.5)) / (400 - 1) + 0.5, 0, 1) * 255
     assert np.abs(shown - expected).max() <= 1
-    path.write_bytes(retagged(one, PhotometricInterpretation="MONOCHROME1"))
+    path.write_bytes(retagged(instance, PhotometricInterpretation="MONOCHROME1"))
     assert np.abs(np.asarray(next(frames(path)), float) - (255 - expected)).max() <= 1
-    path.write_bytes(retagged(one, PixelSpacing=[2, 1]))
+    path.write_bytes(retagged(instance, PixelSpacing=[2, 1]))
     assert next(frames(path)).size == (64, 128)
 
 
@@ -146,8 +146,8 @@ async def test_nifti_has_every_slice_and_no_name(folder, tmp_path):
 async def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
     made = await export(folder, Target.ZIP, tmp_path / "study.zip", deidentify=True)
     assert {problem.code for problem in made.problems} == {"reports-left-out"}
-    old = {STUDY.study_instance_uid, *(one.sop_instance_uid for one in STUDY.instances)}
-    pixels = {one.pixels.tobytes() for one in STUDY.images}
+    old = {STUDY.study_instance_uid, *(instance.sop_instance_uid for instance in STUDY.instances)}
+    pixels = {instance.pixels.tobytes() for instance in STUDY.images}
     studies, seen = set(), 0
     with zipfile.ZipFile(made.path) as archive:
         for name in archive.namelist():
@@ -183,9 +183,9 @@ async def test_two_exports_do_not_share_their_new_uids(folder, tmp_path):
 
 
 async def test_burnt_in_names_are_warned_about(tmp_path):
-    one = STUDY.images[0]
+    instance = STUDY.images[0]
     (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "us.dcm").write_bytes(retagged(one, Modality="US"))
+    (tmp_path / "study" / "us.dcm").write_bytes(retagged(instance, Modality="US"))
     made = await export(tmp_path / "study", Target.ZIP, tmp_path / "out.zip", deidentify=True)
     assert [problem.code for problem in made.problems] == ["pixels-may-identify"]
 

@@ -30,7 +30,7 @@ def study() -> SyntheticStudy:
 
 
 def site_of(study: SyntheticStudy) -> Site:
-    series = {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
+    series = {item.uid: {i.sop_instance_uid: i.data for i in item.instances} for item in study.series}
     return Site(str(study.study_instance_uid), series)
 
 
@@ -48,7 +48,7 @@ async def grab(site: Site, output: Path, **options: object) -> Result:
 
 
 def images(study: SyntheticStudy) -> list[str]:
-    return [one.sop_instance_uid for series in study.series for one in series.images]
+    return [instance.sop_instance_uid for series in study.series for instance in series.images]
 
 
 PASSING = [fault for fault in Fault if fault not in (Fault.GONE_404, Fault.LAPSED_401, Fault.OTHER_IMAGE)]
@@ -73,7 +73,9 @@ async def test_a_fault_that_stays_is_named_and_the_rest_is_kept(study, tmp_path,
         assert result.status is Status.INCOMPLETE
         assert result.exit_code == 7
         assert result.counts.saved >= len(site.originals) - 1
-        named = {name for row in result.studies[0].series for one in row.problems for name in one.instances}
+        named = {
+            name for row in result.studies[0].series for problem in row.problems for name in problem.instances
+        }
         assert uid in named
         site.faults.clear()
         site.requests.clear()
@@ -173,7 +175,7 @@ async def test_two_runs_at_once_on_one_study(study, tmp_path):
     site = site_of(study)
     async with serving(site):
         results = await asyncio.gather(grab(site, tmp_path), grab(site, tmp_path))
-    assert [one.status for one in results] == [Status.COMPLETE] * 2
+    assert [result.status for result in results] == [Status.COMPLETE] * 2
     assert max(site.requests[f"/image/{uid}"] for uid in site.originals) == 1
     compare(tmp_path, site.originals, Origin.ORIGINAL)
 
@@ -200,12 +202,12 @@ async def test_the_rate_is_kept(study, tmp_path):
 
 async def test_fewer_than_announced_is_never_silent(study, tmp_path):
     site = site_of(study)
-    uid = next(one.uid for one in study.series if len(one.instances) == 10)
+    uid = next(series.uid for series in study.series if len(series.instances) == 10)
     site.announced = {uid: 12}
     async with serving(site):
         result = await grab(site, tmp_path)
     assert result.exit_code == 7
-    codes = {one.code for row in result.studies[0].series for one in row.problems}
+    codes = {problem.code for row in result.studies[0].series for problem in row.problems}
     assert "missing-instances" in codes
 
 
@@ -227,7 +229,9 @@ async def test_soak_of_random_faults_loses_nothing(study, tmp_path):
             if dice.random() < 0.35:
                 site.fail(
                     uid,
-                    *dice.choices([one for one in PASSING if one is not Fault.SILENT], k=dice.randint(1, 2)),
+                    *dice.choices(
+                        [literal for literal in PASSING if literal is not Fault.SILENT], k=dice.randint(1, 2)
+                    ),
                 )
         output = tmp_path / str(seed)
         async with serving(site):

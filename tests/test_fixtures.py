@@ -25,7 +25,7 @@ STUDY = chest_ct(slices=5, thin=4, size=64, seed=3)
 
 
 def digest(study):
-    return hashlib.sha256(b"".join(one.data for one in study.instances)).hexdigest()
+    return hashlib.sha256(b"".join(instance.data for instance in study.instances)).hexdigest()
 
 
 def test_the_same_seed_gives_the_same_bytes():
@@ -39,32 +39,32 @@ def test_the_same_seed_gives_the_same_bytes():
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_pixels_survive_every_transfer_syntax(syntax, signed):
     study = chest_ct(slices=3, thin=2, size=64, seed=4, syntax=syntax, thin_syntax=syntax, signed=signed)
-    for one in study.images:
-        ds = pydicom.dcmread(BytesIO(one.data))
+    for instance in study.images:
+        ds = pydicom.dcmread(BytesIO(instance.data))
         assert ds.file_meta.TransferSyntaxUID == syntax
-        assert np.array_equal(ds.pixel_array, one.pixels)
-        assert ds.PixelRepresentation == (one.pixels.dtype == np.int16)
+        assert np.array_equal(ds.pixel_array, instance.pixels)
+        assert ds.PixelRepresentation == (instance.pixels.dtype == np.int16)
     assert (study.series[1].images[0].pixels.dtype == np.int16) is signed
 
 
 @pytest.mark.parametrize(("charset", "codec"), [("GB18030", "gb18030"), ("ISO_IR 192", "utf-8")])
 def test_chinese_names_are_written_in_the_declared_character_set(charset, codec):
     study = chest_ct(slices=1, size=32, seed=8, charset=charset)
-    for one in study.instances:
-        assert "测试^甲".encode(codec) in one.data
-        assert str(one.tags.PatientName) == "测试^甲"
+    for instance in study.instances:
+        assert "测试^甲".encode(codec) in instance.data
+        assert str(instance.tags.PatientName) == "测试^甲"
 
 
 def test_a_study_is_one_study_with_real_geometry():
     assert [series.number for series in STUDY.series] == [1, 2, 3, 999]
-    assert {one.tags.StudyInstanceUID for one in STUDY.instances} == {STUDY.study_instance_uid}
+    assert {instance.tags.StudyInstanceUID for instance in STUDY.instances} == {STUDY.study_instance_uid}
     assert len(STUDY.by_uid) == len(STUDY.instances) == 2 + 5 + 4 + 1
     localizer, axial, oblique, dose = STUDY.series
     assert dose.modality == "SR"
     assert not dose.images
     assert localizer.images[0].pixels.shape != axial.images[0].pixels.shape
     for series, step in ((axial, 5.0), (oblique, 1.25)):
-        tags = [one.tags for one in series.instances]
+        tags = [instance.tags for instance in series.instances]
         cosines = np.array(tags[0].ImageOrientationPatient, float)
         normal = np.cross(cosines[:3], cosines[3:])
         along = [float(np.dot(normal, np.array(tag.ImagePositionPatient, float))) for tag in tags]
@@ -74,7 +74,7 @@ def test_a_study_is_one_study_with_real_geometry():
 
 def test_a_study_can_be_broken():
     series = STUDY.series[1]
-    gone, cut, *_ = (one.sop_instance_uid for one in series.instances)
+    gone, cut, *_ = (instance.sop_instance_uid for instance in series.instances)
     broken = STUDY.without(gone).with_data(cut, truncated(series.instances[1]))
     assert len(broken.instances) == len(STUDY.instances) - 1
     assert gone not in broken.by_uid
@@ -109,9 +109,9 @@ def test_a_world_leaves_neither_threads_nor_ports_behind():
 @pytest.mark.skipif(bool(orthanc.MISSING), reason=orthanc.MISSING)
 def test_orthanc_takes_files_and_ends():
     with Orthanc() as running:
-        running.upload(one.data for one in STUDY.instances)
+        running.upload(instance.data for instance in STUDY.instances)
         with pytest.raises(RuntimeError, match="refused"):
             running.upload([b"no DICOM"])
-        children = [one for one in psutil.Process().children() if "Orthanc" in one.name()]
+        children = [child for child in psutil.Process().children() if "Orthanc" in child.name()]
         assert children
-    assert not any(one.is_running() for one in children)
+    assert not any(child.is_running() for child in children)

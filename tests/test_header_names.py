@@ -57,7 +57,7 @@ class Recorder:
 
     def values(self, name: str) -> list[str]:
         """What each request said under a name."""
-        return [", ".join(value for one, value in head if one.lower() == name) for head in self.heads]
+        return [", ".join(value for text, value in head if text.lower() == name) for head in self.heads]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -188,13 +188,13 @@ async def sockets(session: Session, recorder: Recorder) -> None:
         {"user-agent": "A", "ORIGIN": "http://b", "cookie": "c=3", "Host": "x"},
     ):
         async with session.websocket(f"ws://127.0.0.1:{recorder.port}/s", headers=headers) as socket:
-            assert [one async for one in socket] == []
+            assert [item async for item in socket] == []
 
 
 KINDS = (repeated, learnt, dicomweb, wado_rs, recipes, signed, resumed, sockets)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda item: item.__name__)
 async def test_verdicts_b8_no_request_carries_a_name_twice(kind, tmp_path):
     async with recording() as recorder, session_at(recorder, tmp_path) as session:
         await kind(session, recorder)

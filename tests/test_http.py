@@ -259,7 +259,7 @@ async def test_http_2_is_spoken_where_it_is_offered(tmp_path):
         over.set()
         await serving
     assert versions == {"2"}
-    assert all(one.ok for one in answers)
+    assert all(response.ok for response in answers)
     assert [(tmp_path / name).read_bytes() for name in "abcdefgh"] == [
         f"/{name}".encode() * 40_000 for name in "abcdefgh"
     ]

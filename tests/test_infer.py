@@ -15,7 +15,7 @@ HOST = "https://film.viewer.test"
 
 def counted_rules(value, asked):
     return templates.rules(
-        [Manifest(f"{HOST}/list", value)], asked, lambda one: counted.places(one, asked), counted.PLACES
+        [Manifest(f"{HOST}/list", value)], asked, lambda item: counted.places(item, asked), counted.PLACES
     )
 
 
@@ -82,9 +82,9 @@ def test_what_is_no_place_below_a_count(asked):
 )
 def test_pieces_that_a_page_writes_anew_are_blanked_and_filled(asked, blanked):
     fresh = Fresh(asked)
-    found = [fresh.blanked(one) for one in asked]
+    found = [fresh.blanked(item) for item in asked]
     assert fresh
-    assert all(blanked in one for one in found)
+    assert all(blanked in text for text in found)
     filled = fresh.filled(found[0])
     assert "\1" not in filled
     assert filled not in asked
@@ -93,7 +93,7 @@ def test_pieces_that_a_page_writes_anew_are_blanked_and_filled(asked, blanked):
 def test_running_numbers_go_on():
     asked = [f'wss://h.test/s{SENT}{{"n":{n},"image":"x{n}7"}}' for n in (1, 2, 3)]
     fresh = Fresh(asked)
-    again = [re.search(r'"n":(\d+)', fresh.filled(fresh.blanked(one)))[1] for one in asked]
+    again = [re.search(r'"n":(\d+)', fresh.filled(fresh.blanked(text)))[1] for text in asked]
     assert again == ["4", "5", "6"]
 
 

@@ -36,7 +36,7 @@ def named() -> set[str]:
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(call, ast.Call):
                 continue
-            given = [one.value for one in call.keywords if one.arg in ("what", "why")]
+            given = [keyword.value for keyword in call.keywords if keyword.arg in ("what", "why")]
             inside = [node for value in given for node in ([value] if template(value) else ast.walk(value))]
             found |= {text for node in inside if isinstance(node, ast.expr) and (text := template(node))}
     return found

@@ -39,7 +39,7 @@ def children(of: int) -> set[int]:
             if stat[0] != "Z":
                 parents[int(folder.name)] = int(stat[1])
     found: set[int] = set()
-    while fresh := {one for one, parent in parents.items() if parent in {of, *found}} - found:
+    while fresh := {number for number, parent in parents.items() if parent in {of, *found}} - found:
         found |= fresh
     return found
 

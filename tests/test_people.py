@@ -450,9 +450,9 @@ def test_verdicts_30_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         second = started(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
         assert left.exists(), "of a run that lives"
-        for one in (running, second):
-            os.killpg(one.pid, signal.SIGKILL)
-            one.communicate()
+        for process in (running, second):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
         site.reached.clear()
         third = started(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)

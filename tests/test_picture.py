@@ -46,7 +46,7 @@ def test_a_code_in_every_kind_of_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"胶片 й {name}"
     sheet().save(path)
     found = qr.read(path, certain=LINK.__eq__).codes
-    assert [(one.text, one.page) for one in found] == [(LINK, 1)]
+    assert [(code.text, code.page) for code in found] == [(LINK, 1)]
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.pdf", "a.gif", "a.webp"])
@@ -55,7 +55,7 @@ def test_the_code_on_the_second_page(tmp_path: Path, name: str) -> None:
     blank = Image.new("RGB", (600, 400), "white")
     blank.save(path, save_all=True, append_images=[sheet()])
     found = qr.read(path, certain=LINK.__eq__).codes
-    assert [(one.text, one.page) for one in found] == [(LINK, 2)]
+    assert [(code.text, code.page) for code in found] == [(LINK, 2)]
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp"])
@@ -118,7 +118,7 @@ def test_of_a_photo_that_breaks_off_what_arrived_is_read(tmp_path: Path) -> None
     path = tmp_path / "cut.jpg"
     sheet().save(path, quality=95)
     path.write_bytes(path.read_bytes()[:-40])
-    assert [one.text for one in qr.read(path, certain=LINK.__eq__).codes] == [LINK]
+    assert [code.text for code in qr.read(path, certain=LINK.__eq__).codes] == [LINK]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_stops_at_the_certain_code(tmp_path: Path) -> None:
     path = tmp_path / "胶片 片.png"
     code(LINK).save(path)
     reading = qr.read(path, certain=is_link)
-    assert [(one.text, one.symbology, one.page) for one in reading.codes] == [(LINK, "QRCode", 1)]
+    assert [(item.text, item.symbology, item.page) for item in reading.codes] == [(LINK, "QRCode", 1)]
     assert reading.codes[0].polygon == ((36, 36), (210, 36), (210, 210), (36, 210))
 
 
@@ -58,14 +58,14 @@ def test_a_follow_code_does_not_hide_the_link(tmp_path: Path) -> None:
     path = tmp_path / "two.png"
     side_by_side(code(FOLLOW), code(LINK)).save(path)
     reading = qr.read(path, certain=is_link)
-    assert {one.text for one in reading.codes} == {FOLLOW, LINK}
+    assert {item.text for item in reading.codes} == {FOLLOW, LINK}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
 def test_text_in_any_script(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "text.png"
     code("检查号：2026-0042".encode(encoding)).save(path)
-    assert [one.text for one in qr.read(path, certain=is_link).codes] == ["检查号：2026-0042"]
+    assert [item.text for item in qr.read(path, certain=is_link).codes] == ["检查号：2026-0042"]
 
 
 def test_the_budget_ends_a_step(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_wechat_detector_reads_with_its_models(tmp_path: Path) -> None:
     if {engine.name: engine.lacking for engine in qr.reader.engines(MODELS)}["wechat"] == "contrib":
         pytest.skip("this OpenCV has no WeChat detector")
     found = Wechat(MODELS).read(np.asarray(code(LINK))).found
-    assert [one.text for one in found] == [LINK]
+    assert [item.text for item in found] == [LINK]
 
 
 def test_models_of_another_sum_are_not_loaded(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_what_is_bent_is_straightened(bend, amount):
     larger = cv2.resize(photo, None, fx=2, fy=2)
     for plain in (photo, evened(photo), larger):
         assert zxing(plain).found == ()
-    assert [one.text for one in straightened(photo, WHOLE).found] == [LONG]
+    assert [item.text for item in straightened(photo, WHOLE).found] == [LONG]
 
 
 def test_the_whole_search_straightens(tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_the_whole_search_straightens(tmp_path: Path) -> None:
     x, y = around_a_bottle(flat, 0.6)
     photo = cv2.remap(flat, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderValue=230)
     cv2.imwrite(str(path), photo)
-    (one,) = qr.read(path, certain=is_link).codes
-    assert one.text == LONG
-    near, far = np.array(one.polygon).min(0), np.array(one.polygon).max(0)
+    (code,) = qr.read(path, certain=is_link).codes
+    assert code.text == LONG
+    near, far = np.array(code.polygon).min(0), np.array(code.polygon).max(0)
     assert (near > 90).all()
     assert (far < len(flat) + 110).all()
 
@@ -217,7 +217,7 @@ def test_the_whole_search_straightens(tmp_path: Path) -> None:
 def test_what_is_blurred_is_read_through_its_neighbours() -> None:
     photo = cv2.GaussianBlur(on_paper(modules_of(LONG)), (0, 0), 3.4)
     assert zxing(photo).found == ()
-    assert [one.text for one in straightened(photo, WHOLE).found] == [LONG]
+    assert [item.text for item in straightened(photo, WHOLE).found] == [LONG]
 
 
 @pytest.mark.parametrize("which", [(0, 0), (0, 1), (1, 0)], ids=["upper left", "upper right", "lower left"])
@@ -230,7 +230,7 @@ def test_a_finder_pattern_under_a_pen_is_told_by_the_others(which):
     cv2.line(photo, (x + 20, y - 6), (x + 34, y + 62), 20, 6)
     photo = cv2.GaussianBlur(photo, (0, 0), 1.0)
     assert zxing(photo).found == ()
-    assert [one.text for one in straightened(photo, PATCH).found] == [LONG]
+    assert [item.text for item in straightened(photo, PATCH).found] == [LONG]
 
 
 @pytest.mark.parametrize("angle", [0, 35, 80, 125])
@@ -242,7 +242,7 @@ def test_what_is_smeared_one_way_is_read_through_its_neighbours(angle):
     ends = ((middle - dx, middle - dy), (middle + dx, middle + dy))
     cv2.line(kernel, *(tuple(round(16 * v) for v in end) for end in ends), 1.0, 1, cv2.LINE_AA, 4)
     photo = cv2.filter2D(on_paper(modules_of(LONG, "q"), 8), -1, kernel / kernel.sum())
-    assert [one.text for one in straightened(photo, PATCH).found] == [LONG]
+    assert [item.text for item in straightened(photo, PATCH).found] == [LONG]
 
 
 def test_light_that_hides_a_part_costs_half_of_what_is_misread() -> None:

@@ -68,8 +68,8 @@ def test_a_suspect_that_is_no_place_is_left_out():
 
 def test_a_patch_whose_code_was_read_is_not_searched_again(tmp_path):
     Image.fromarray(page((FOLLOW, 200, 200, 300), size=(1800, 1500))).save(tmp_path / "one.png")
-    (one,) = pages.pages(tmp_path / "one.png")
-    steps = list(cascade.steps(one, Wechat(tmp_path), Known()))
+    (item,) = pages.pages(tmp_path / "one.png")
+    steps = list(cascade.steps(item, Wechat(tmp_path), Known()))
     seen = [step() for step in steps]
     assert seen[0].found
     assert [found.text for look in seen for found in look.found].count(FOLLOW) <= len(steps) / 2

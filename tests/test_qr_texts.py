@@ -120,4 +120,4 @@ def test_the_other_engine_reads_the_same_words(tmp_path):
     from scraper.source.qr.engines import zbar
 
     picture = Image.open(io.BytesIO(drawn("检查号：2026-0042".encode()))).convert("L")
-    assert [one.text for one in zbar(np.asarray(picture)).found] == ["检查号：2026-0042"]
+    assert [item.text for item in zbar(np.asarray(picture)).found] == ["检查号：2026-0042"]

@@ -13,7 +13,7 @@ from scraper.testing import Case, check, run
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 SITE, SOCKETS = GenericVariants(), sockets.GenericSocket()
-ALL = {one.uid: len(one.instances) for one in SITE.study.series}
+ALL = {item.uid: len(item.instances) for item in SITE.study.series}
 EVERY_RUN = ("li.zhang", "batch.custom.shadow.swipe.at")
 WHOLE = (
     "li.zhang",
@@ -51,7 +51,7 @@ def case(words: str, **more) -> Case:
     return Case(words, SITE.link(words), ways=(Via.BROWSER,), **({"series": ALL} | more))
 
 
-ROWS = [pytest.param(one, marks=[] if one in EVERY_RUN else [pytest.mark.thorough]) for one in WHOLE]
+ROWS = [pytest.param(text, marks=[] if text in EVERY_RUN else [pytest.mark.thorough]) for text in WHOLE]
 
 
 @pytest.mark.parametrize("words", ROWS)
@@ -68,22 +68,25 @@ SHUT = {  # makes whose rows do nothing → what has to be missing, besides what
 }
 
 
-@pytest.mark.parametrize("words", [pytest.param(one, marks=pytest.mark.thorough) for one in SHUT])
+@pytest.mark.parametrize("words", [pytest.param(text, marks=pytest.mark.thorough) for text in SHUT])
 async def test_verdicts_a1_siblings_of_what_came_are_expected(words, world, tmp_path):
     result = await run(Universal, case(words), world, tmp_path, Via.BROWSER)
     assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
     rows = [row for study in result.studies for row in study.series]
     assert [row.expected for row in rows if not row.saved] == SHUT[words]
-    assert [one.code for row in rows if not row.saved for one in row.problems if one.fatal] == [
+    assert [problem.code for row in rows if not row.saved for problem in row.problems if problem.fatal] == [
         "missing-series"
     ] * 2
 
 
 @pytest.mark.parametrize(
     "kind",
-    ["jsonhead", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("jsonlength", "linehead"))],
+    [
+        "jsonhead",
+        *(pytest.param(literal, marks=pytest.mark.thorough) for literal in ("jsonlength", "linehead")),
+    ],
 )
 async def test_verdicts_a1_a_header_in_words_is_read_as_words(kind, world, tmp_path):
-    series = {one.uid: len(one.images) for one in SOCKETS.study.series}
+    series = {item.uid: len(item.images) for item in SOCKETS.study.series}
     link = f"https://{sockets.HOST}/view/{kind}"
     await check(Universal, Case(kind, link, ways=(Via.BROWSER,), series=series), world, tmp_path, Via.BROWSER)

@@ -62,7 +62,7 @@ def taken_apart() -> dict[str, tuple[bytes, PixelParts]]:
     three = {**tags_of(ds), "NumberOfFrames": "3"}
     made["multi-frame"] = (
         original.data,
-        PixelParts(three, tuple(one.pixels.tobytes() for one in STUDY.images[:3])),
+        PixelParts(three, tuple(image.pixels.tobytes() for image in STUDY.images[:3])),
     )
     made["utf-8"] = (
         original.data,
@@ -198,8 +198,8 @@ def series_of(folder: Path) -> list[Path]:
 
 def written(folder: Path, **options: object) -> list[Path]:
     made = chest_ct(size=64, dose_report=False, **options)
-    for one in made.series[-1].instances:
-        (folder / f"{one.instance_number:03}.dcm").write_bytes(one.data)
+    for item in made.series[-1].instances:
+        (folder / f"{item.instance_number:03}.dcm").write_bytes(item.data)
     return series_of(folder)
 
 
@@ -229,12 +229,12 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
     else:
         paths = series_of(SHARED / case)
     checked = [instance(path, Origin.ORIGINAL) for path in paths]
-    ordered = [checked[index] for index in order([one.header for one in checked])]
-    stack = stacks([Plane(one.name, one.header.position, one.header.orientation) for one in ordered])[0]
-    assert [names[0] for names in stack.places] == [one.name for one in ordered]
+    ordered = [checked[index] for index in order([item.header for item in checked])]
+    stack = stacks([Plane(item.name, item.header.position, item.header.orientation) for item in ordered])[0]
+    assert [names[0] for names in stack.places] == [item.name for item in ordered]
 
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(one.path) for one in ordered])
+    reader.SetFileNames([str(item.path) for item in ordered])
     volume = reader.Execute()
     assert volume.GetSize()[2] == len(ordered)
     between_rows, between_columns = ordered[0].facts.spacing

@@ -8,13 +8,13 @@ import pytest
 from fixtures.dicom import chest_ct
 from scraper.capture.observe.recognise import Object, Recogniser
 
-FILES = [one.data for one in chest_ct(slices=3, size=32, seed=12).images[:3]]
+FILES = [instance.data for instance in chest_ct(slices=3, size=32, seed=12).images[:3]]
 
 
 def headed(form: str, *, own: bool = False, before: bytes = b"") -> bytes:
     """The files, each behind a number 7 and its length, with or without the header's own."""
     size = struct.calcsize(form)
-    return before + b"".join(struct.pack(form, 7, len(one) + own * size) + one for one in FILES)
+    return before + b"".join(struct.pack(form, 7, len(file) + own * size) + file for file in FILES)
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def headed(form: str, *, own: bool = False, before: bytes = b"") -> bytes:
 def test_objects_of_one_answer(body, there, tmp_path):
     number = itertools.count()
     found = list(Recogniser(lambda: tmp_path / f"{next(number)}").look(body))
-    assert all(isinstance(one, Object) for one in found)
-    assert [one.path.read_bytes() for one in found] == there
+    assert all(isinstance(item, Object) for item in found)
+    assert [item.path.read_bytes() for item in found] == there
 
 
 def test_lengths_that_lead_astray_part_nothing(tmp_path):

@@ -68,12 +68,12 @@ def everything(data: bytes, depth: int = 0) -> Iterator[bytes]:
         return
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, (dict, list)):
-            waiting += [*one.keys(), *one.values()] if isinstance(one, dict) else one
-        elif isinstance(one, str) and len(one) >= 16:
+        item = waiting.pop()
+        if isinstance(item, (dict, list)):
+            waiting += [*item.keys(), *item.values()] if isinstance(item, dict) else item
+        elif isinstance(item, str) and len(item) >= 16:
             try:
-                yield from everything(base64.b64decode(one, validate=True), depth + 1)
+                yield from everything(base64.b64decode(item, validate=True), depth + 1)
             except ValueError:
                 continue
 
@@ -84,12 +84,12 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
         PASSWORD.encode(),
         TOKEN.encode(),
         _sign("all").encode(),
-        *(one.encode() for one in LISTS.secrets),
+        *(secret.encode() for secret in LISTS.secrets),
     }
     for data in {
         **site.originals,
         **LISTS.originals,
-        **{uid: one.data for uid, one in site.prior.by_uid.items()},
+        **{uid: instance.data for uid, instance in site.prior.by_uid.items()},
     }.values():
         ds = dcmread(io.BytesIO(data))
         found |= {
@@ -108,7 +108,7 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
             if len(set(pixels[at : at + 64])) > 8
         }
         found.add(_sign(str(ds.SOPInstanceUID)).encode())
-    return {one for one in found if len(one) > 2}
+    return {item for item in found if len(item) > 2}
 
 
 SECRETS = secrets_of(SITE)
@@ -127,7 +127,7 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             for data in everything(archive.read(member)):
-                told = [one for one in SECRETS if one in data]
+                told = [secret for secret in SECRETS if secret in data]
                 assert not told, f"{member} tells {told[:3]}"
     replay = Replay(path)
     with World(replay) as again:

@@ -52,9 +52,9 @@ def bodies():
 
 def told(data: bytes) -> list[str]:
     return [
-        one
-        for one in SECRETS
-        if one.encode() in data or one.encode("gb18030") in data or quote(one).encode() in data
+        secret
+        for secret in SECRETS
+        if secret.encode() in data or secret.encode("gb18030") in data or quote(secret).encode() in data
     ]
 
 
@@ -223,10 +223,10 @@ def test_headers_and_cookies(bodies):
 
 
 def test_a_dicom_object_keeps_its_form_and_geometry(bodies):
-    for one in chest_ct(slices=3, size=64, seed=3).images:
-        shown = bodies.body(one.data)
-        assert len(shown) == len(one.data)
-        old, new = pydicom.dcmread(io.BytesIO(one.data)), pydicom.dcmread(io.BytesIO(shown))
+    for instance in chest_ct(slices=3, size=64, seed=3).images:
+        shown = bodies.body(instance.data)
+        assert len(shown) == len(instance.data)
+        old, new = pydicom.dcmread(io.BytesIO(instance.data)), pydicom.dcmread(io.BytesIO(shown))
         assert [element.tag for element in old.iterall()] == [element.tag for element in new.iterall()]
         for keyword in (
             "ImagePositionPatient",

@@ -93,8 +93,8 @@ async def fetching(answer: Callable[..., object], spool: Path) -> AsyncIterator[
 def archive() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as opened:
-        for one in chest_ct(slices=6, size=128, seed=9).instances:
-            opened.writestr(f"2/{one.instance_number}-{one.sop_instance_uid}.dcm", one.data)
+        for instance in chest_ct(slices=6, size=128, seed=9).instances:
+            opened.writestr(f"2/{instance.instance_number}-{instance.sop_instance_uid}.dcm", instance.data)
     return packed.getvalue()
 
 
@@ -102,7 +102,7 @@ async def members(site: Site, tmp_path: Path) -> int:
     async with fetching(site.answer, tmp_path) as (fetcher, url):
         found = await fetcher.package(Package(Request(url)), tmp_path / "package")
     assert not list(tmp_path.glob("package.zip*")), "nothing of the archive stays behind"
-    return len([one for one in found if one.path is not None])
+    return len([member for member in found if member.path is not None])
 
 
 async def test_it_goes_on_where_it_stopped_however_often_it_breaks(archive, tmp_path):
@@ -140,10 +140,10 @@ async def test_a_site_that_gives_nothing_is_given_up(tmp_path):
 
 
 async def test_a_study_of_one_object_needs_no_zip(tmp_path):
-    one = chest_ct(slices=6, size=128, seed=9).instances[0]
-    async with fetching(Site(one.data, breaks=0).answer, tmp_path) as (fetcher, url):
+    instance = chest_ct(slices=6, size=128, seed=9).instances[0]
+    async with fetching(Site(instance.data, breaks=0).answer, tmp_path) as (fetcher, url):
         found = await fetcher.package(Package(Request(url)), tmp_path / "package")
-    assert [member.path.read_bytes() for member in found] == [one.data]
+    assert [member.path.read_bytes() for member in found] == [instance.data]
 
 
 async def test_what_is_no_zip_is_asked_for_once_more_and_then_named(tmp_path):

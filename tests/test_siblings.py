@@ -23,13 +23,14 @@ def ids(series: str) -> list[str]:
 NESTED = {
     "study": "st-99",
     "series": [
-        {"id": one, "count": len(ids(one)), "images": [{"id": each} for each in ids(one)]} for one in SIZES
+        {"id": text, "count": len(ids(text)), "images": [{"id": item} for item in ids(text)]}
+        for text in SIZES
     ],
 }
-PLAIN = {"series": [{"id": one, "images": ids(one)} for one in SIZES]}
-FLAT = {"series": [{"id": one, "name": one[::-1]} for one in SIZES],
-        "images": [{"id": each, "series": one} for one in SIZES for each in ids(one)]}  # fmt: skip
-NAMES = {"series": [{"id": one, "seriesName": f"序列 {one[-2:]}"} for one in SIZES]}
+PLAIN = {"series": [{"id": text, "images": ids(text)} for text in SIZES]}
+FLAT = {"series": [{"id": text, "name": text[::-1]} for text in SIZES],
+        "images": [{"id": text, "series": item} for item in SIZES for text in ids(item)]}  # fmt: skip
+NAMES = {"series": [{"id": text, "seriesName": f"序列 {text[-2:]}"} for text in SIZES]}
 PRIORS = {
     "series": NESTED["series"],
     "history": [{"examId": "ex-1", "images": [{"id": f"old{n:05d}"} for n in range(9)]}],
@@ -72,7 +73,7 @@ def test_verdicts_a1_siblings_of_several_series_that_came_in_part():
 
 
 def test_verdicts_a1_siblings_by_a_list_asked_for_with_the_series():
-    lists = (("/list", NAMES), (f"/images?series={B}", {"images": [{"id": one} for one in ids(B)]}))
+    lists = (("/list", NAMES), (f"/images?series={B}", {"images": [{"id": text} for text in ids(B)]}))
     manifests, exchanges = traffic(*lists)
     told = siblings.expected(manifests, exchanges, came(B, 0, 1))
     assert told.counts == {f"1.2.{B}": 12}
@@ -83,7 +84,7 @@ def test_verdicts_a1_siblings_by_a_series_name_and_by_signed_addresses():
     manifests, exchanges = traffic(("/list", NAMES))
     told = siblings.expected(manifests, exchanges, came(B, 0, path="/signed/77", name="序列 f6"))
     assert told.absent == [(A, None), (C, None)]
-    signed = {"urls": {one: f"/signed/k{n:07d}" for n, one in enumerate(ids(B))}}
+    signed = {"urls": {text: f"/signed/k{n:07d}" for n, text in enumerate(ids(B))}}
     manifests, exchanges = traffic(("/list", NESTED), ("/sign", signed))
     told = siblings.expected(
         manifests, exchanges, [image for n in (0, 1) for image in came(B, n, path=f"/signed/k{n:07d}")]
@@ -108,11 +109,11 @@ def test_verdicts_a1_one_request_gives_a_rule_and_its_trials(value):
     trials = single_request.trials(rule, asked)
     assert trials[0] == asked.replace(ids(A)[0], ids(B)[0])
     assert asked not in trials
-    assert sum(one.rpartition("=")[2] in ids(B) for one in trials) > 1 or value is FLAT
+    assert sum(trial.rpartition("=")[2] in ids(B) for trial in trials) > 1 or value is FLAT
 
 
 def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
-    counts = {"series": [{"id": one, "images": size} for one, size in SIZES.items()]}
+    counts = {"series": [{"id": text, "images": size} for text, size in SIZES.items()]}
     asked = f"{SITE}/i?id={A}&no=1&token=t"
     (rule, *_) = single_request.rules([Manifest(f"{SITE}/list", counts)], [asked])
     assert rule.count == 21
@@ -131,7 +132,7 @@ def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
 @pytest.mark.parametrize("each", [True, False])
 def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
     manifests, exchanges = traffic(("/list", NESTED))
-    asked = [f"{SITE}/i?id={one}" for one in ids(B)[:2]]
+    asked = [f"{SITE}/i?id={text}" for text in ids(B)[:2]]
     for number, url in enumerate(asked):
         if each or not number:
             sent = json.dumps({"image": ids(B)[number]} if each else {"series": B}).encode()

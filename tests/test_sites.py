@@ -58,14 +58,14 @@ def sites_of(platform: str) -> list[Site]:
     """One object of each of the platform's sites, as it stands without options."""
     module = importlib.import_module(f"fixtures.sites.{platform}.site")
     made = [
-        one()
-        for one in vars(module).values()
-        if inspect.isclass(one)
-        and one.__module__ == module.__name__
-        and not one.__name__.startswith("_")
-        and not [p for p in inspect.signature(one).parameters.values() if p.default is p.empty]
+        item()
+        for item in vars(module).values()
+        if inspect.isclass(item)
+        and item.__module__ == module.__name__
+        and not item.__name__.startswith("_")
+        and not [p for p in inspect.signature(item).parameters.values() if p.default is p.empty]
     ]
-    return [one for one in made if hasattr(one, "addresses") and hasattr(one, "originals")]
+    return [item for item in made if hasattr(item, "addresses") and hasattr(item, "originals")]
 
 
 # ---- every site
@@ -105,7 +105,7 @@ def test_no_two_sites_claim_one_address():
     claimed = [
         (address.host, address.port)
         for platform in PLATFORMS
-        for address in {one for site in sites_of(platform) for one in site.addresses}
+        for address in {item for site in sites_of(platform) for item in site.addresses}
     ]
     assert len(claimed) == len(set(claimed))
 
@@ -255,7 +255,9 @@ def hospital() -> Iterator[
     with World(site) as world:
         client = Client(world)
         base, values = into_viewer(client, hinacom.VIEW_IMAGE)
-        images = [one for each in image_set(client, base, values)["displaySets"] for one in each["images"]]
+        images = [
+            entry for item in image_set(client, base, values)["displaySets"] for entry in item["images"]
+        ]
         yield site, world, client, base, values, images
         client.close()
 
@@ -267,8 +269,8 @@ def image_url(base: str, one: dict[str, str], codec: str, level: int, key: str =
 
 def test_hinacom_serves_tags_and_lossless_pixels_apart(hospital):
     site, world, client, base, _, images = hospital
-    listed = {one["imageId"]: one for one in images}
-    images_there = {one.sop_instance_uid for one in site.study.images}
+    listed = {image["imageId"]: image for image in images}
+    images_there = {image.sop_instance_uid for image in site.study.images}
     assert images_there < set(listed), "the dose report is listed too, and is no image"
     for uid in images_there:
         data = site.originals[uid]
@@ -283,7 +285,7 @@ def test_hinacom_serves_tags_and_lossless_pixels_apart(hospital):
         raw = client.get(image_url(base, listed[uid], "dicom", 0))
         assert raw.content == original.PixelData
         assert (json.loads(raw.headers["X-ImageFrame"])["rows"]) == original.Rows
-    report = next(one for uid, one in listed.items() if uid not in images_there)
+    report = next(item for uid, item in listed.items() if uid not in images_there)
     asked = {"studyId": report["studyId"], "imageId": report["imageId"], "frame": "0", "storageNodes": ""}
     assert client.get(f"{base}/ImageViewer/GetImageDicomTags", params=asked).json() == []
     assert world.unexpected == []
@@ -298,16 +300,16 @@ def test_hinacom_states_the_full_size_over_reduced_pixels(hospital):
 
 def test_hinacom_refuses_what_is_not_the_viewers(hospital):
     _, world, client, base, values, images = hospital
-    one = images[0]
-    assert client.get(image_url(base, one, "j2k", 3, key="another")).status_code == 403
-    guid = {**one, "studyId": values["STUDY_ID"]}  # the page's id in place of the images' own
+    item = images[0]
+    assert client.get(image_url(base, item, "j2k", 3, key="another")).status_code == 403
+    guid = {**item, "studyId": values["STUDY_ID"]}  # the page's id in place of the images' own
     assert client.get(image_url(base, guid, "j2k", 3)).status_code == 500
     stranger = Client(world)
-    assert stranger.get(image_url(base, one, "j2k", 3)).status_code == 401
+    assert stranger.get(image_url(base, item, "j2k", 3)).status_code == 401
     assert "<title>登录" in stranger.get(f"{base}/ImageViewer/StudyView?StudyId={hinacom.GUID}").text
     stranger.close()
     client.cookies.set("ZFPXAUTH", '"quoted"', domain="cyemis.bjcyh.mobi")
-    assert client.get(image_url(base, one, "j2k", 3)).status_code == 401
+    assert client.get(image_url(base, item, "j2k", 3)).status_code == 401
 
 
 def test_hinacom_lets_the_image_cookie_lapse_unless_it_is_renewed():
@@ -359,7 +361,7 @@ def test_hinacom_wants_the_digits_before_it_lists():
         client.post(landed.url, data={**wrong, "AuthorityCode": hinacom.PHONE_LAST4})
         assert client.post(search, data=asked).json()["Items"] == []
         items = client.post(search, data=asked, headers=script).json()["Items"]
-        assert hinacom.GUID in [one["Id"] for one in items]
+        assert hinacom.GUID in [item["Id"] for item in items]
         base, _ = into_viewer(client, f"{hinacom.SECOND.origin}/Study/ViewImage?studyId={hinacom.GUID}")
         assert base == hinacom.SECOND_VIEWER.origin
         client.close()

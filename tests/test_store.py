@@ -154,9 +154,9 @@ def test_equal_bytes_are_skipped_and_other_bytes_refused(tmp_path):
 
 
 def test_two_studies_never_share_a_folder(tmp_path):
-    one, two = opened(tmp_path, "1.2.3"), opened(tmp_path, "9.9.9")
-    first, placed = one.place(STUDY, {"001": [keep(one, 1)]})
-    report(one, placed)
+    item, two = opened(tmp_path, "1.2.3"), opened(tmp_path, "9.9.9")
+    first, placed = item.place(STUDY, {"001": [keep(item, 1)]})
+    report(item, placed)
     second, _ = two.place(replace(STUDY, uid="9.9.9"), {"001": [keep(two, 2)]})
     assert first != second
     assert second.name == first.name + "_2"
@@ -260,12 +260,12 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 async def test_a_second_process_waits_for_the_first(tmp_path):
     told, order = [], []
 
-    async def one(name: str) -> None:
+    async def item(name: str) -> None:
         async with store.opened(tmp_path, "1.2.3", lambda: told.append(name)):
             order.append(f"{name} in")
             await asyncio.sleep(0.05)
             order.append(f"{name} out")
 
-    await asyncio.gather(one("a"), one("b"))
+    await asyncio.gather(item("a"), item("b"))
     assert order in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
     assert len(told) == 1

@@ -32,7 +32,7 @@ def study() -> SyntheticStudy:
 def site_of(study: SyntheticStudy) -> Site:
     return Site(
         study.study_instance_uid,
-        {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series},
+        {series.uid: {i.sop_instance_uid: i.data for i in series.instances} for series in study.series},
     )
 
 
@@ -143,7 +143,9 @@ async def test_a_network_that_stays_gone_keeps_what_came(study, tmp_path, monkey
         result = await grab(tmp_path, **through(line))
         assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
         assert 0 < result.counts.saved < len(site.originals)
-        lost = {name for row in result.studies[0].series for one in row.problems for name in one.instances}
+        lost = {
+            name for row in result.studies[0].series for problem in row.problems for name in problem.instances
+        }
         assert len(lost) == len(site.originals) - result.counts.saved
         await line.mend()
         site.requests.clear()

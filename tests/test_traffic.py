@@ -26,7 +26,7 @@ async def test_what_came_before_and_after_is_found(empty):
     await asyncio.sleep(0)
     empty.add(seen("http://film.test/later"))
     empty.add(seen("http://film.test/late"))
-    assert [one.url[-5:] for one in await asyncio.gather(*waiting)] == ["/late", "later"]
+    assert [item.url[-5:] for item in await asyncio.gather(*waiting)] == ["/late", "later"]
 
 
 async def test_a_good_answer_is_preferred_and_a_refusal_given_in_the_end(empty):
@@ -38,7 +38,7 @@ async def test_a_good_answer_is_preferred_and_a_refusal_given_in_the_end(empty):
     assert (await empty.wait_for("/other", timeout_s=0)).status == 403
     with pytest.raises(SiteChanged):
         await empty.wait_for("/asked", timeout_s=0)
-    assert [one.status for one in empty.matching("/api|/asked")] == [302, 401, 200]
+    assert [item.status for item in empty.matching("/api|/asked")] == [302, 401, 200]
 
 
 async def test_the_end_reaches_everyone(empty):
@@ -50,9 +50,9 @@ async def test_the_end_reaches_everyone(empty):
     await asyncio.sleep(0)
     empty.end(SiteUnreachable(host="film.test", why="the browser ended"))
     empty.end(SiteChanged())
-    for one in waiting:
+    for task in waiting:
         with pytest.raises(SiteUnreachable):
-            await one
+            await task
     with pytest.raises(SiteUnreachable):
         await empty.wait_for("never", timeout_s=30)
 
@@ -66,7 +66,7 @@ async def test_settled(empty):
 async def test_after(empty):
     empty.add(seen("http://film.test/1"))
     assert await empty.after(1, timeout_s=0) == []
-    assert [one.url for one in await empty.after(0, timeout_s=0)] == ["http://film.test/1"]
+    assert [item.url for item in await empty.after(0, timeout_s=0)] == ["http://film.test/1"]
 
 
 def test_small_bodies_stay_in_memory_until_there_are_many(empty, monkeypatch):
@@ -116,10 +116,10 @@ class DevTools:
 
 async def tapped(empty, devtools, event, timeout_s=5.0):
     """What the tap asked of the browser for one event."""
-    one = Tap(devtools, lambda: empty, timeout_s)
-    one.paused(event)
+    item = Tap(devtools, lambda: empty, timeout_s)
+    item.paused(event)
     async with asyncio.timeout(10):
-        while one.is_busy:  # noqa: ASYNC110  # one task begets another
+        while item.is_busy:  # noqa: ASYNC110  # one task begets another
             await asyncio.sleep(0)
     return devtools.sent
 
@@ -149,7 +149,7 @@ async def test_what_cannot_matter_goes_on_at_once(event, empty):
 )
 async def test_answers_without_a_body_are_remembered(event, empty):
     assert await tapped(empty, DevTools(), event) == ["continueRequest"]
-    assert [one.status for one in empty.exchanges] == [event["responseStatusCode"]]
+    assert [exchange.status for exchange in empty.exchanges] == [event["responseStatusCode"]]
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ async def test_answers_without_a_body_are_remembered(event, empty):
 async def test_bodies_are_copied_and_let_go(event, empty):
     devtools = DevTools(getResponseBody={"body": "YWJj", "base64Encoded": True})
     assert await tapped(empty, devtools, event) == ["getResponseBody", "continueRequest"]
-    (one,) = empty.exchanges
-    assert (one.read(), one.size, one.request_headers) == (b"abc", 3, {"x-token": "t"})
-    assert one.headers.get("vary", "x, y") == "x, y"
-    assert one.headers.get("set-cookie", "a=1\nb=2") == "a=1\nb=2"
+    (item,) = empty.exchanges
+    assert (item.read(), item.size, item.request_headers) == (b"abc", 3, {"x-token": "t"})
+    assert item.headers.get("vary", "x, y") == "x, y"
+    assert item.headers.get("set-cookie", "a=1\nb=2") == "a=1\nb=2"
 
 
 PIECES = [{"data": "YWJj", "base64Encoded": True, "eof": False}, {"data": "d", "eof": True}]
@@ -185,7 +185,7 @@ async def test_large_bodies_come_in_pieces(event, empty):
     devtools = DevTools(takeResponseBodyAsStream={"stream": "1"}, read=list(PIECES))
     sent = await tapped(empty, devtools, event)
     assert sent == ["takeResponseBodyAsStream", "read", "read", "close", "fulfillRequest"]
-    assert [one.read() for one in empty.exchanges] == [b"abcd"]
+    assert [exchange.read() for exchange in empty.exchanges] == [b"abcd"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_large_body_is_not_handed_back(first, last, empty, monkeypatch):
         takeResponseBodyAsStream={"stream": "1"}, read=[{"data": first, "base64Encoded": True, "eof": True}]
     )
     assert (await tapped(empty, devtools, PACKAGE))[-1] == last
-    assert [one.size for one in empty.exchanges] == [3]
+    assert [exchange.size for exchange in empty.exchanges] == [3]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ async def test_a_request_that_was_cancelled_is_noted(answers, empty):
 async def test_an_empty_body_in_pieces(empty):
     devtools = DevTools(takeResponseBodyAsStream={"stream": "1"}, read={"data": "", "eof": True})
     assert (await tapped(empty, devtools, PACKAGE))[-1] == "failRequest"
-    assert [one.size for one in empty.exchanges] == [0]
+    assert [exchange.size for exchange in empty.exchanges] == [0]
 
 
 async def test_a_full_disk_ends_the_waiting(empty, monkeypatch):
@@ -235,11 +235,11 @@ async def test_a_full_disk_ends_the_waiting(empty, monkeypatch):
 
 async def test_without_a_window_everything_passes():
     devtools = DevTools()
-    one = Tap(devtools, lambda: None, 5)
-    one.paused(paused(content_length="3"))
-    await one.forget()
+    item = Tap(devtools, lambda: None, 5)
+    item.paused(paused(content_length="3"))
+    await item.forget()
     await asyncio.sleep(0)
-    assert not one.is_busy
+    assert not item.is_busy
 
 
 def test_request_bodies():

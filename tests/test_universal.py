@@ -21,7 +21,7 @@ from scraper.testing import Case, Silent, check, run
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 SITE = GenericViewer()
-ALL = {one.uid: len(one.instances) for one in SITE.study.series}
+ALL = {series.uid: len(series.instances) for series in SITE.study.series}
 WAYS = (Via.BROWSER,)
 
 
@@ -103,7 +103,7 @@ JUDGED = {
 async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
     result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
     said = [
-        [one.code for one in row.problems if one.code.startswith("judged-")]
+        [problem.code for problem in row.problems if problem.code.startswith("judged-")]
         for row in result.studies[0].series
     ]
     assert said == [[JUDGED[kind]]] * len(ALL)
@@ -116,7 +116,10 @@ async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
 async def test_what_a_list_names_and_did_not_come_is_missing(kind, code, uids, world, tmp_path):
     result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
     short = {
-        row.uid for row in result.studies[0].series for one in row.problems if one.code == code and one.fatal
+        row.uid
+        for row in result.studies[0].series
+        for problem in row.problems
+        if problem.code == code and problem.fatal
     }
     assert (result.exit_code, short) == (7, uids)
     assert result.counts.saved == len(SITE.study.by_uid)
@@ -131,13 +134,13 @@ async def test_a_captcha_is_shown_to_a_person_and_answered_once(world, tmp_path)
         shown.append(picture.read_bytes())
         return CAPTCHA
 
-    rows = tuple(ConnectTo.parse(one) for one in world.connect_to)
+    rows = tuple(ConnectTo.parse(item) for item in world.connect_to)
     settings = Settings(output=tmp_path, provider="universal", insecure=True, connect_to=rows, timeout_s=30.0)
     async with Run(settings, Silent(), person) as running:
         result = await running.grab(f"https://{HOST}/v/captcha")
     assert result.counts.saved == len(SITE.study.by_uid)
-    assert [one[:4] for one in shown] == [b"\x89PNG"]
-    assert [one.method for one in world.seen if one.path == "/login"] == ["POST"]
+    assert [data[:4] for data in shown] == [b"\x89PNG"]
+    assert [item.method for item in world.seen if item.path == "/login"] == ["POST"]
 
 
 async def test_a_captcha_that_nobody_answers(world, tmp_path):
@@ -147,24 +150,26 @@ async def test_a_captcha_that_nobody_answers(world, tmp_path):
 async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):
     world.seen.clear()
     await run(Universal, case("others"), world, tmp_path, Via.BROWSER)
-    assert [one for one in world.seen if any(uid in one.path for uid in SITE.prior.by_uid)] == []
+    assert [item for item in world.seen if any(uid in item.path for uid in SITE.prior.by_uid)] == []
 
 
 async def test_every_examination_that_the_link_is_for_is_brought(world, tmp_path):
     """Two on one list are; the earlier one under its own heading is not touched."""
     world.seen.clear()
-    both = ALL | {one.uid: len(one.instances) for one in SITE.second.series}
+    both = ALL | {series.uid: len(series.instances) for series in SITE.second.series}
     result = await check(Universal, case("two", series=both), world, tmp_path, Via.BROWSER)
-    assert len({one.output for one in result.studies}) == 2
+    assert len({study.output for study in result.studies}) == 2
     assert not [
-        one for one in world.seen if "exam-2" in one.path or any(uid in one.path for uid in SITE.prior.by_uid)
+        item
+        for item in world.seen
+        if "exam-2" in item.path or any(uid in item.path for uid in SITE.prior.by_uid)
     ]
 
 
 async def test_other_peoples_examinations_are_not_touched(world, tmp_path):
     world.seen.clear()
     await check(Universal, case("worklist"), world, tmp_path, Via.BROWSER)
-    assert not [one for one in world.seen if "exam-1" in one.path or "exam-2" in one.path]
+    assert not [item for item in world.seen if "exam-1" in item.path or "exam-2" in item.path]
 
 
 @pytest.mark.skipif(bool(ohif.MISSING or orthanc.MISSING), reason=ohif.MISSING or orthanc.MISSING)
@@ -177,7 +182,7 @@ async def test_ohif_on_orthanc(tmp_path):
         with World(site) as world:
             uids = f"{study.study_instance_uid},{second.study_instance_uid}"
             link = f"{ohif.ADDRESS.origin}/viewer?StudyInstanceUIDs={uids}&token=t0k3n"
-            wanted = {one.uid: len(one.instances) for one in (*study.series, *second.series)}
+            wanted = {series.uid: len(series.instances) for series in (*study.series, *second.series)}
             await check(Universal, Case("ohif", link, ways=WAYS, series=wanted), world, tmp_path, Via.BROWSER)
 
 
@@ -192,9 +197,9 @@ async def test_dwv_on_orthanc(protocol, by, tmp_path):
     study = chest_ct(slices=12, thin=7, size=96, dose_report=False, seed=44)
     with orthanc.Orthanc(options=dwv.WADO) as archive, World(dwv.DwvSite(archive, study)) as world:
         link = f"{dwv.ADDRESS.origin}/{protocol}?study={study.study_instance_uid}"
-        wanted = {one.uid: len(one.instances) for one in study.series}
+        wanted = {series.uid: len(series.instances) for series in study.series}
         row = Case(protocol, link, ways=WAYS, series=wanted)
         result = await check(Universal, row, world, tmp_path, Via.BROWSER)
         assert len(world.requests(path="/dwv/dwv.min.js")) == 1
-    said = {one.code for row in result.studies[0].series for one in row.problems}
+    said = {problem.code for row in result.studies[0].series for problem in row.problems}
     assert by in said

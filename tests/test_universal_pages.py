@@ -20,7 +20,9 @@ FILM, VIEW = f"https://{packages.HOST}/film/", f"https://{sockets.HOST}/view/"
 
 def opens(name: str, site, link: str, origin: str = "original") -> Case:
     """A page that gives all of its site's study."""
-    return Case(name, link, series={one.uid: len(one.instances) for one in site.study.series}, origin=origin)
+    return Case(
+        name, link, series={series.uid: len(series.instances) for series in site.study.series}, origin=origin
+    )
 
 
 CASES = (
@@ -59,7 +61,7 @@ async def test_every_protocol_page(case, world, tmp_path):
 )  # fmt: skip
 async def test_what_a_package_lacks_is_told(kind, saved, code, world, tmp_path):
     result = await run(Universal, Case(kind, FILM + kind), world, tmp_path, Via.BROWSER)
-    said = {one.code for row in result.studies[0].series for one in row.problems if one.fatal}
+    said = {problem.code for row in result.studies[0].series for problem in row.problems if problem.fatal}
     assert (result.exit_code, result.counts.saved) == (7, saved)
     assert code in said
 

@@ -53,7 +53,7 @@ def bare_of(data: bytes) -> bytes:
 def codes(result: Result) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for study in result.studies:
-        for problem in (*study.problems, *(one for row in study.series for one in row.problems)):
+        for problem in (*study.problems, *(item for row in study.series for item in row.problems)):
             found.setdefault(problem.code, []).extend(problem.instances)
     return found
 
@@ -71,11 +71,11 @@ def blank(one: SyntheticInstance, value: int = 24) -> bytes:
 
 def with_blanks(folder: Path, *places: int, **changed: object) -> list[Checked]:
     checked = []
-    for place, one in enumerate(AXIAL):
-        data = blank(one) if place in places else one.data
+    for place, item in enumerate(AXIAL):
+        data = blank(item) if place in places else item.data
         if changed:
             data = retagged(
-                SyntheticInstance(one.sop_instance_uid, one.sop_class_uid, place, data), **changed
+                SyntheticInstance(item.sop_instance_uid, item.sop_class_uid, place, data), **changed
             )
         path = folder / f"{place}.dcm"
         path.write_bytes(data)
@@ -84,7 +84,7 @@ def with_blanks(folder: Path, *places: int, **changed: object) -> list[Checked]:
 
 
 def fatal(checked: list[Checked]) -> dict[str, set[str]]:
-    problems = [*series(checked, len(checked)), *(one for each in checked for one in each.problems)]
+    problems = [*series(checked, len(checked)), *(entry for item in checked for entry in item.problems)]
     return {problem.code: set(problem.instances) for problem in problems if problem.fatal}
 
 
@@ -98,7 +98,9 @@ def test_verdicts_a7_a_constant_image_between_others_is_lost(tmp_path, places):
 def test_verdicts_a7_at_the_end_of_a_stack_it_is_a_warning(tmp_path, places):
     checked = with_blanks(tmp_path, *places)
     assert fatal(checked) == {}
-    assert sum(one.code == "constant-frame" for each in checked for one in each.problems) == len(places)
+    assert sum(problem.code == "constant-frame" for item in checked for problem in item.problems) == len(
+        places
+    )
 
 
 def test_verdicts_a7_without_positions_the_numbers_tell(tmp_path):
@@ -109,7 +111,7 @@ def test_verdicts_a7_without_positions_the_numbers_tell(tmp_path):
 @pytest.mark.parametrize("syntax", [NATIVE, JPEG_2000])
 def test_verdicts_a7_a_frame_between_others(tmp_path, syntax):
     ds = pydicom.dcmread(io.BytesIO(AXIAL[3].data))
-    pixels = [one.pixels for one in AXIAL[:5]]
+    pixels = [item.pixels for item in AXIAL[:5]]
     pixels[2] = np.full_like(pixels[2], 7)
     ds.NumberOfFrames = 5
     if syntax == NATIVE:
@@ -117,7 +119,7 @@ def test_verdicts_a7_a_frame_between_others(tmp_path, syntax):
     else:
         from fixtures.dicom import j2k
 
-        ds.PixelData = encapsulate([j2k(one, 12) for one in pixels])
+        ds.PixelData = encapsulate([j2k(pixel, 12) for pixel in pixels])
         ds.file_meta.TransferSyntaxUID = syntax
         ds["PixelData"].VR = "OB"
         ds["PixelData"].is_undefined_length = True
@@ -125,7 +127,7 @@ def test_verdicts_a7_a_frame_between_others(tmp_path, syntax):
     ds.save_as(out, enforce_file_format=True)
     path = tmp_path / "one.dcm"
     path.write_bytes(out.getvalue())
-    found = {one.code: one for one in series([instance(path, Origin.ORIGINAL)], 1)}
+    found = {problem.code: problem for problem in series([instance(path, Origin.ORIGINAL)], 1)}
     assert found["constant-frame-between"].fatal
     assert found["constant-frame-between"].values["frames"] == "3"
 
@@ -141,7 +143,7 @@ class Blanking(Site):
         uid = str(pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).SOPInstanceUID)
         if self.blanks.get(uid):
             self.blanks[uid] -= 1
-            data = blank(next(one for one in AXIAL if one.sop_instance_uid == uid))
+            data = blank(next(item for item in AXIAL if item.sop_instance_uid == uid))
         return await self._plain(writer, 200, data)
 
 
@@ -181,19 +183,19 @@ def unterminated(data: bytes, lost: int = 8) -> bytes:
 @pytest.mark.parametrize("syntax", [JPEG_2000, JPEG_LS])
 @pytest.mark.parametrize("lost", [8, 4, 1])
 def test_verdicts_c22_pixels_that_are_whole_are_kept(tmp_path, syntax, lost):
-    one = chest_ct(slices=3, size=64, localizers=0, syntax=syntax).series[0].instances[1]
-    data = unterminated(one.data, lost)
+    item = chest_ct(slices=3, size=64, localizers=0, syntax=syntax).series[0].instances[1]
+    data = unterminated(item.data, lost)
     assert of(data, tmp_path) == {"pixels-unterminated": False}
     path = tmp_path / "one.dcm"
-    assert settle(path).sop_instance_uid == one.sop_instance_uid
+    assert settle(path).sop_instance_uid == item.sop_instance_uid
     assert path.read_bytes() == data
     assert next(frames(path)).size == (64, 64)
 
 
 @pytest.mark.parametrize("lost", [9, 10, 200])
 def test_verdicts_c22_pixels_that_are_cut_are_not(tmp_path, lost):
-    one = chest_ct(slices=3, size=64, localizers=0, syntax=JPEG_2000).series[0].instances[1]
-    assert of(unterminated(one.data, lost), tmp_path)["truncated"]
+    item = chest_ct(slices=3, size=64, localizers=0, syntax=JPEG_2000).series[0].instances[1]
+    assert of(unterminated(item.data, lost), tmp_path)["truncated"]
 
 
 def test_verdicts_c22_frames_that_are_not_there_are_missed(tmp_path):
@@ -201,7 +203,7 @@ def test_verdicts_c22_frames_that_are_not_there_are_missed(tmp_path):
 
     ds = pydicom.dcmread(io.BytesIO(AXIAL[3].data))
     ds.NumberOfFrames = 3
-    ds.PixelData = encapsulate([j2k(one.pixels, 12) for one in AXIAL[:2]])
+    ds.PixelData = encapsulate([j2k(item.pixels, 12) for item in AXIAL[:2]])
     ds.file_meta.TransferSyntaxUID = JPEG_2000
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = True
@@ -213,7 +215,7 @@ def test_verdicts_c22_frames_that_are_not_there_are_missed(tmp_path):
 async def test_verdicts_c22_it_is_fetched_once_and_exported(tmp_path):
     study = chest_ct(slices=5, size=64, localizers=0, dose_report=False, syntax=JPEG_2000)
     odd = study.images[2].sop_instance_uid
-    images = {one.sop_instance_uid: one.data for one in study.images}
+    images = {image.sop_instance_uid: image.data for image in study.images}
     images[odd] = unterminated(images[odd])
     site = Site(str(study.study_instance_uid), {study.series[0].uid: images})
     async with serving(site):
@@ -257,7 +259,7 @@ async def fetched(archive: bytes, folder: Path) -> Result:
 
 async def test_verdicts_c24_a_bare_data_set_in_a_package_is_what_it_is_loose(tmp_path):
     bare = bare_of(AXIAL[5].data)
-    rows = [(f"a/{place}", one.data) for place, one in enumerate(AXIAL) if place != 5]
+    rows = [(f"a/{place}", item.data) for place, item in enumerate(AXIAL) if place != 5]
     result = await fetched(packed(*rows, ("a/5", bare), ("a/readme.txt", b"text")), tmp_path / "got")
     assert (result.status, result.counts.saved) == (Status.COMPLETE, 10)
     loose = tmp_path / "loose"
@@ -268,7 +270,7 @@ async def test_verdicts_c24_a_bare_data_set_in_a_package_is_what_it_is_loose(tmp
 
 async def test_verdicts_c24_a_bare_data_set_that_is_cut_is_missed(tmp_path):
     bare = bare_of(AXIAL[5].data)
-    rows = [(f"a/{place}", one.data) for place, one in enumerate(AXIAL) if place != 5]
+    rows = [(f"a/{place}", item.data) for place, item in enumerate(AXIAL) if place != 5]
     result = await fetched(packed(*rows, ("a/5", bare[: len(bare) // 2])), tmp_path)
     assert (result.exit_code, result.counts.saved, result.counts.expected) == (7, 9, 10)
 
@@ -282,14 +284,14 @@ def test_verdicts_c24_what_only_begins_like_a_data_set_is_left_out(tmp_path):
 
 
 async def test_verdicts_c24_verify_looks_into_a_zip_inside_a_zip(tmp_path):
-    inner = packed(*((f"{place}.dcm", one.data) for place, one in enumerate(AXIAL[:5])))
+    inner = packed(*((f"{place}.dcm", item.data) for place, item in enumerate(AXIAL[:5])))
     middle = packed(
-        ("inner.zip", inner), *((f"{place}", bare_of(one.data)) for place, one in enumerate(AXIAL[5:]))
+        ("inner.zip", inner), *((f"{place}", bare_of(item.data)) for place, item in enumerate(AXIAL[5:]))
     )
     (tmp_path / "all.zip").write_bytes(packed(("data/middle.zip", middle), ("note.txt", b"text")))
     report = await check_folder(tmp_path / "all.zip", {STUDY.series[0].uid: 10}, processes=1)
     assert len(report.checked) == 10
-    assert [one for one in report.problems if one.fatal] == []
+    assert [problem for problem in report.problems if problem.fatal] == []
     assert "data/middle.zip/inner.zip/3.dcm" in report.names.values()
     assert report.left_out == {"plain text": 1}
 
@@ -306,8 +308,8 @@ async def test_verdicts_c24_depth_and_damage_inside_are_bounded_and_named(tmp_pa
     report = await check_folder(tmp_path / "x.zip", processes=1)
     named = {
         name
-        for one in report.checked
-        for problem in one.problems
+        for checked in report.checked
+        for problem in checked.problems
         for name in problem.instances
         if problem.fatal
     }
@@ -317,9 +319,9 @@ async def test_verdicts_c24_depth_and_damage_inside_are_bounded_and_named(tmp_pa
 
 
 async def disc_of(study: SyntheticStudy, folder: Path) -> Path:
-    for place, one in enumerate(study.instances):
+    for place, item in enumerate(study.instances):
         (folder / "files").mkdir(parents=True, exist_ok=True)
-        (folder / "files" / f"{place}.dcm").write_bytes(one.data)
+        (folder / "files" / f"{place}.dcm").write_bytes(item.data)
     return (await export(folder / "files", Target.DICOMDIR, folder / "disc")).path
 
 
@@ -344,11 +346,13 @@ async def test_verdicts_c23_another_patient_s_record_in_a_package_is_named(tmp_p
     other = chest_ct(slices=2, size=32, seed=9, localizers=0, dose_report=False, patient_name="王^五")
     both = tmp_path / "both"
     both.mkdir()
-    for place, one in enumerate((*STUDY.instances, *other.instances)):
-        (both / f"{place}.dcm").write_bytes(one.data)
+    for place, item in enumerate((*STUDY.instances, *other.instances)):
+        (both / f"{place}.dcm").write_bytes(item.data)
     disc = (await export(both, Target.DICOMDIR, tmp_path / "disc")).path
     theirs = [
-        disc / one.file for one in read_directory(disc / "DICOMDIR") if one.patient_id == other.patient_id
+        disc / listed_file.file
+        for listed_file in read_directory(disc / "DICOMDIR")
+        if listed_file.patient_id == other.patient_id
     ]
     result = await fetched(zipped(disc, *theirs), tmp_path / "got")
     assert result.exit_code == 7
@@ -410,7 +414,7 @@ def test_verdicts_c26_names_are_read_as_they_were_meant(tmp_path, writer, separa
     archive = tmp_path / "x.zip"
     archive.write_bytes(
         raw_zip(
-            *((*WRITERS[writer](name), one.data) for name, one in zip(NAMES, AXIAL, strict=False)),
+            *((*WRITERS[writer](name), item.data) for name, item in zip(NAMES, AXIAL, strict=False)),
             (b"folder/", 0, b"", b""),
         )
     )
@@ -418,7 +422,7 @@ def test_verdicts_c26_names_are_read_as_they_were_meant(tmp_path, writer, separa
     members = list(zip_archive.unpack(archive, tmp_path / "out"))
     monkeypatch.undo()
     assert [member.name for member in members] == list(NAMES)
-    assert [member.path.read_bytes() for member in members] == [one.data for one in AXIAL[: len(NAMES)]]
+    assert [member.path.read_bytes() for member in members] == [item.data for item in AXIAL[: len(NAMES)]]
 
 
 def test_verdicts_c26_a_unicode_field_of_another_name_is_not_believed():
@@ -518,12 +522,12 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
     def here(*_: object, **__: object) -> None:
         raise AssertionError("in our own process")
 
-    one = chest_ct(slices=3, size=64, localizers=0, syntax=JPEG_2000).series[0].instances[1]
+    item = chest_ct(slices=3, size=64, localizers=0, syntax=JPEG_2000).series[0].instances[1]
     for name in [name for name in vars(_openjpeg) if name.startswith(("encode", "decode"))]:
         monkeypatch.setattr(_openjpeg, name, here)
     made: list[bytes] = []
     texts = Texts(Names())
-    threads = [Thread(target=lambda: made.append(disguised(one.data, texts))) for _ in range(4)]
+    threads = [Thread(target=lambda: made.append(disguised(item.data, texts))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -531,7 +535,7 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
     monkeypatch.undo()
     assert len(made) == 4
     for data in made:
-        assert not np.array_equal(pydicom.dcmread(io.BytesIO(data)).pixel_array, one.pixels)
+        assert not np.array_equal(pydicom.dcmread(io.BytesIO(data)).pixel_array, item.pixels)
 
 
 def test_verdicts_c28_the_codec_process_outlives_what_it_dies_of():
@@ -564,7 +568,7 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     for path in home.rglob("*.py"):
         name = path.relative_to(home).as_posix()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            modules = [item.name for item in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(
                 module == codec or module.startswith(codec + ".") for module in modules for codec in codecs

@@ -75,7 +75,7 @@ class Said:
     def codes(self) -> dict[str, list[str]]:
         rows = [
             *self.json["problems"],
-            *(one for row in self.json.get("series", ()) for one in row["problems"]),
+            *(item for row in self.json.get("series", ()) for item in row["problems"]),
         ]
         found: dict[str, list[str]] = {}
         for row in rows:
@@ -379,9 +379,9 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
     group.PatientID, group.IssuerOfPatientID = STUDY.patient_id, "hospital"
     request.AccessionNumber = STUDY.accession_number
     (tmp_path / "study").mkdir()
-    for number, one in enumerate(STUDY.series[0].instances):
+    for number, instance in enumerate(STUDY.series[0].instances):
         data = retagged(
-            one, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request]
+            instance, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request]
         )
         (tmp_path / "study" / f"{number}.dcm").write_bytes(data)
     said = run(
@@ -430,7 +430,7 @@ def test_verdicts_a4_what_can_t_go_onto_a_disc_is_named(tmp_path, run):
     )
     count = sum(path.is_file() for path in (SHARED / "malformed").iterdir())
     left_out = [
-        one for row in said.json["problems"] if row["code"] == "export-skipped" for one in row["instances"]
+        item for row in said.json["problems"] if row["code"] == "export-skipped" for item in row["instances"]
     ]
     assert said.json["files"] + len(left_out) == count
     assert said.code == 7

@@ -37,8 +37,8 @@ SLICE = AXIAL.instances[5]
 
 
 def save(folder: Path, study_: SyntheticStudy) -> Path:
-    for number, one in enumerate(study_.instances):
-        (folder / f"{number:03}.dcm").write_bytes(one.data)
+    for number, item in enumerate(study_.instances):
+        (folder / f"{number:03}.dcm").write_bytes(item.data)
     return folder
 
 
@@ -49,7 +49,7 @@ def check_all(folder: Path) -> list[Checked]:
 def found_in(folder: Path, expected: dict[str, int | None] | None = None, uid: str = "") -> dict[str, bool]:
     """Code -> fatal, over instances and between them."""
     checked = check_all(folder)
-    problems = [problem for one in checked for problem in one.problems]
+    problems = [problem for item in checked for problem in item.problems]
     problems += study(checked, expected or {}, uid)
     for problem in problems:
         for language in Language:
@@ -71,7 +71,7 @@ def of(data: bytes, tmp_path: Path, origin: Origin = Origin.ORIGINAL) -> dict[st
 @pytest.mark.parametrize("charset", ["GB18030", "ISO_IR 192"])
 def test_a_sound_study_is_not_accused(tmp_path, syntax, charset):
     sound = chest_ct(slices=8, size=64, thin=5, syntax=syntax, charset=charset)
-    expected = {each.uid: len(each.instances) for each in sound.series}
+    expected = {item.uid: len(item.instances) for item in sound.series}
     assert found_in(save(tmp_path, sound), expected, sound.study_instance_uid) == {}
 
 
@@ -312,9 +312,9 @@ def changed(uid: str, **values: object) -> SyntheticStudy:
 
 
 OTHER = chest_ct(slices=3, size=64, seed=9)
-UIDS = [one.sop_instance_uid for one in AXIAL.instances]
-FIRST = [one.sop_instance_uid for one in STUDY.series[0].instances]
-EXPECTED = {each.uid: len(each.instances) for each in STUDY.series}
+UIDS = [item.sop_instance_uid for item in AXIAL.instances]
+FIRST = [item.sop_instance_uid for item in STUDY.series[0].instances]
+EXPECTED = {item.uid: len(item.instances) for item in STUDY.series}
 SERIES_FAULTS = {
     "a slice lost, count known": (STUDY.without(UIDS[4]), EXPECTED, {"missing-instances": True, "missing-slices": True}),
     "a slice lost, count unknown": (STUDY.without(UIDS[4]), {}, {"missing-slices": True}),
@@ -453,7 +453,7 @@ def test_an_image_that_a_key_object_is_about_is_missed(tmp_path):
 def test_a_tilted_gantry_is_no_gap_and_a_lost_tilted_slice_is_one(tmp_path):
     checked = check_all(SHARED / "ct-philips-study" / "S3010")
     assert [problem.code for problem in series(checked, len(checked))] == []
-    ordered = sorted(checked, key=lambda one: one.header.position[2])
+    ordered = sorted(checked, key=lambda item: item.header.position[2])
     assert "missing-slices" in {problem.code for problem in series([*ordered[:20], *ordered[21:]], None)}
 
 
@@ -470,13 +470,15 @@ async def test_a_folder_and_its_zip_say_the_same(tmp_path):
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, f"../../{path.name}")
-    one, two = (
+    entry, two = (
         await check_folder(folder, EXPECTED, processes=2),
         await check_folder(packed, EXPECTED, processes=2),
     )
-    assert one.left_out == {"a PDF": 1}
-    assert [each.sha256 for each in one.checked] == [each.sha256 for each in two.checked][: len(one.checked)]
-    assert [problem.code for problem in one.problems] == [problem.code for problem in two.problems]
+    assert entry.left_out == {"a PDF": 1}
+    assert [item.sha256 for item in entry.checked] == [item.sha256 for item in two.checked][
+        : len(entry.checked)
+    ]
+    assert [problem.code for problem in entry.problems] == [problem.code for problem in two.problems]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study", "study.zip"]
 
 
@@ -501,9 +503,9 @@ def _waiting(pid: int) -> bool:
 async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, monkeypatch):
     def workers() -> set[psutil.Process]:
         found = set()
-        for one in psutil.Process().children():
+        for child in psutil.Process().children():
             with contextlib.suppress(psutil.Error):  # of an earlier test, and just gone
-                found |= {one} if "scraper.verify" in " ".join(one.cmdline()) else set()
+                found |= {child} if "scraper.verify" in " ".join(child.cmdline()) else set()
         return found - kept
 
     kept: set[psutil.Process] = set()
@@ -594,7 +596,7 @@ async def test_mutations_crash_nothing_and_hang_nothing(tmp_path):
     async with Inspector(2, timeout_s=30) as inspector:
         free = asyncio.Semaphore(4)
 
-        async def one(number: int, data: bytes) -> Checked:
+        async def item(number: int, data: bytes) -> Checked:
             async with free:
                 path = tmp_path / f"{number}.dcm"
                 path.write_bytes(data)
@@ -602,7 +604,7 @@ async def test_mutations_crash_nothing_and_hang_nothing(tmp_path):
                 path.unlink()
                 return checked
 
-        tasks = [one(number, mutated(rng.choice(sources), rng)) for number in range(MUTATIONS)]
+        tasks = [item(number, mutated(rng.choice(sources), rng)) for number in range(MUTATIONS)]
         results = await asyncio.gather(*tasks)
     assert len(results) == MUTATIONS
     codes = [problem.code for checked in results for problem in checked.problems]

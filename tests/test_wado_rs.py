@@ -212,7 +212,7 @@ async def test_metadata_of_a_series_is_asked_for_once():
     parts = await asyncio.gather(
         *(wado_rs.from_frames(WadoRs(f"{series}/instances/{uid}"), pacs, kept) for uid in uids)
     )
-    assert [one.tags for one in parts] == whole
+    assert [pixel_parts.tags for pixel_parts in parts] == whole
     assert asked.count(f"{series}/metadata") == 1
     with pytest.raises(MissingInstances):
         await wado_rs.from_frames(WadoRs(f"{series}/instances/1.2.3.9"), pacs, kept)

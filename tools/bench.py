@@ -38,9 +38,9 @@ class Measured:
 def memory(process: psutil.Process) -> int:
     """Bytes that a process and its children hold now."""
     total = 0
-    for one in (process, *process.children(recursive=True)):
+    for child in (process, *process.children(recursive=True)):
         try:
-            full = one.memory_full_info()
+            full = child.memory_full_info()
             total += getattr(full, "pss", full.rss)
         except psutil.Error:
             continue  # ended meanwhile, or another user's
@@ -94,16 +94,16 @@ def main(arguments: list[str]) -> int:
     worst = 0
     print(f"{'way':8} {'status':10} {'saved':>7} {'MB':>8} {'s':>7} {'MB/s':>7} {'CPU s':>7} {'peak MB':>8}")
     for way, browser in (("direct", "never"), ("browser", "always")):
-        one = measure([*arguments, "--browser", browser])
-        size = float(str(one.result["bytes"])) / 1e6
-        counts = one.result["instances"]
+        item = measure([*arguments, "--browser", browser])
+        size = float(str(item.result["bytes"])) / 1e6
+        counts = item.result["instances"]
         saved = counts["saved"] if isinstance(counts, dict) else 0
         print(
-            f"{way:8} {one.result['status']!s:10} {saved:7} {size:8.1f} {one.seconds:7.1f} "
-            f"{size / one.seconds:7.1f} {one.processor_s:7.1f} {one.peak / 1e6:8.0f}",
+            f"{way:8} {item.result['status']!s:10} {saved:7} {size:8.1f} {item.seconds:7.1f} "
+            f"{size / item.seconds:7.1f} {item.processor_s:7.1f} {item.peak / 1e6:8.0f}",
             flush=True,
         )
-        worst = max(worst, int(str(one.result["exit_code"])))
+        worst = max(worst, int(str(item.result["exit_code"])))
     return worst
 
 

@@ -84,19 +84,23 @@ async def prepare(session: Session) -> None:
 
 async def opened(session: Session) -> list[Line]:
     """Sockets of our own, where the site takes what the page said on its socket a second time; else the page's."""
-    said = [one for one in session.traffic.exchanges if one.kind == "websocket-out" and one.is_text]
-    at = next((at for at, one in enumerate(said) if STUDY in decode_text(one.read())), None)
+    said = [
+        exchange
+        for exchange in session.traffic.exchanges
+        if exchange.kind == "websocket-out" and exchange.is_text
+    ]
+    at = next((at for at, exchange in enumerate(said) if STUDY in decode_text(exchange.read())), None)
     if at is None:
         return [_Pages(session)]
     url = said[at].url
-    opening = tuple(decode_text(one.read()) for one in said[: at + 1] if one.url == url)
+    opening = tuple(decode_text(exchange.read()) for exchange in said[: at + 1] if exchange.url == url)
     own = [_Own(session, url, opening) for _ in range(max(1, min(SOCKETS, session.settings.jobs)))]
     try:
         await own[0].connect()
     except CloudfilmError:
         return [_Pages(session)]
-    for one in own:
-        session.at_close(one.close)
+    for item in own:
+        session.at_close(item.close)
     return list(own)
 
 

@@ -28,7 +28,7 @@ from scraper.contract import (
     whole,
 )
 
-NO_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{one}" for one in ("88.", "104.", "11.", "66"))
+NO_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{literal}" for literal in ("88.", "104.", "11.", "66"))
 """Reports, documents, presentation states, raw data: their "pixels" are text, or none (PS3.4 B.5)."""
 
 HEADER = {  # DICOM's keyword → the header's name of it
@@ -59,25 +59,25 @@ async def series(session: Session) -> AsyncIterator[Series]:
         uid=layout.uid, date=_digits(layout.date)[:8], description=(layout.description or "").strip(),
         patient_name=str(layout.name or ""),
     )  # fmt: skip
-    for one in layout.series:
-        if whole(one.count) == 0:
+    for item in layout.series:
+        if whole(item.count) == 0:
             continue
-        sops = one.sops or []
+        sops = item.sops or []
         images = [sop for sop in sops if not (sop.sop_class or "").startswith(NO_IMAGES)]
         other = tuple(sop.uid for sop in sops if sop not in images)
         frames = sum(whole(sop.frames) or 1 for sop in sops)
-        announced = (whole(one.count) or 0) - len(other)
+        announced = (whole(item.count) or 0) - len(other)
         yield Series(
             study_instance_uid=layout.uid,
-            series_instance_uid=one.uid,
-            number=whole(one.number),
-            description=(one.description or "").strip(),
-            modality=one.modality or "",
-            expected=len(images) if whole(one.count) == frames else max(announced, len(images)),
+            series_instance_uid=item.uid,
+            number=whole(item.number),
+            description=(item.description or "").strip(),
+            modality=item.modality or "",
+            expected=len(images) if whole(item.count) == frames else max(announced, len(images)),
             study=study,
             instances=tuple(
                 Instance(
-                    sop.uid, Asked(partial(_image, lines, layout, one, sop), Origin.REBUILT),
+                    sop.uid, Asked(partial(_image, lines, layout, item, sop), Origin.REBUILT),
                     number=whole(sop.number),
                 )
                 for sop in images
@@ -93,9 +93,12 @@ async def _layout(session: Session) -> Layout:
     """What the page was told of its study; of several that it asked for, the first."""
     seen, traffic = 0, session.traffic
     while fresh := await traffic.after(seen, timeout_s=session.settings.timeout_s):
-        for one in fresh:
+        for exchange in fresh:
             seen += 1
-            if one.kind == "websocket-in" and (found := of_message(one.read(), one.url, session)) is not None:
+            if (
+                exchange.kind == "websocket-in"
+                and (found := of_message(exchange.read(), exchange.url, session)) is not None
+            ):
                 return found
     raise SiteChanged(host=session.link.host, what="no list of the study's series")
 
@@ -116,13 +119,13 @@ async def _image(
         finally:
             lines.put_nowait(line)
         try:
-            one = json.loads(text)
+            item = json.loads(text)
         except ValueError:
             raise CorruptInstance(what="tags that are not JSON") from None
-        if not isinstance(one, dict):
+        if not isinstance(item, dict):
             raise CorruptInstance(what="tags that are not a list")
-        header = header or one
-        frames.append(_cut(one, pixels))
+        header = header or item
+        frames.append(_cut(item, pixels))
     return PixelParts(_tags(layout, told, sop, header, len(frames)), tuple(frames))
 
 
@@ -160,7 +163,7 @@ def _tags(
 def _text(header: Mapping[str, object], name: str) -> str:
     value = header.get(name)
     if isinstance(value, list):
-        return "\\".join(str(one) for one in value)
+        return "\\".join(str(item) for item in value)
     return "" if value is None else str(value).strip()
 
 

@@ -87,7 +87,7 @@ async def _service(link: ShareLink, session: Session, study: str) -> server.Serv
             browser will show what the viewer itself asks.
     """
     given, params = session.given(TOKEN), link.params
-    name = next((one for one in ("token", "access_token") if params.get(one)), "")
+    name = next((literal for literal in ("token", "access_token") if params.get(literal)), "")
     token = given or params.get(name, "")
     ways: list[tuple[dict[str, str], dict[str, str]]] = [
         ({"Authorization": f"Bearer {token}"} if token else {}, {})

@@ -113,7 +113,10 @@ class StudyListing:
         rows = await self._series_rows()
         listings = [await self._listing(row) for row in rows.values()]
         counted = dicom_json.number(self._about, OF_STUDY)
-        if counted is not None and counted > sum(one.meant for one in listings) + len(listings) * HIDDEN:
+        if (
+            counted is not None
+            and counted > sum(listing.meant for listing in listings) + len(listings) * HIDDEN
+        ):
             await self._add_from_study(listings)
         return self._described(listings, counted)
 
@@ -126,7 +129,7 @@ class StudyListing:
             if not text(self._about, STUDY_UID):
                 raise
             refusal, listed = err, _Rows([])
-        rows = {text(one, SERIES_UID): one for one in listed.found if text(one, SERIES_UID)}
+        rows = {text(item, SERIES_UID): item for item in listed.found if text(item, SERIES_UID)}
         counted = dicom_json.number(self._about, SERIES_OF_STUDY)
         if refusal or (counted or 0) > len(rows) or (not listed.is_whole and counted is None):
             more = await self._try_list("/series", {"StudyInstanceUID": self._uid})
@@ -156,7 +159,7 @@ class StudyListing:
 
     async def _add_from_list(self, made: _Listing) -> CloudfilmError | None:
         across = await self._instances_of_study()
-        own = [one for one in across.found if text(one, SERIES_UID) == made.uid]
+        own = [item for item in across.found if text(item, SERIES_UID) == made.uid]
         made.add(_Rows(own, is_whole=across.is_whole and bool(own)))
         return None
 
@@ -171,7 +174,7 @@ class StudyListing:
     async def _add_from_study(self, listings: list[_Listing]) -> None:
         """What the study's own list of instances holds beyond the series' lists, series that were not listed included."""
         across = await self._instances_of_study()
-        known = {one.uid: one for one in listings}
+        known = {listing.uid: listing for listing in listings}
         for row in across.found:
             uid = text(row, SERIES_UID)
             if uid and uid not in known:
@@ -191,7 +194,7 @@ class StudyListing:
     def _of_this_study(self, rows: Sequence[DataSet], tag: str) -> dict[str, DataSet]:
         """UID → row, of this study alone: not every service matches by what was asked for."""
         return {
-            text(one, tag): one for one in rows if text(one, tag) and text(one, STUDY_UID) in ("", self._uid)
+            text(row, tag): row for row in rows if text(row, tag) and text(row, STUDY_UID) in ("", self._uid)
         }
 
     async def _list(self, path: str, asked: Mapping[str, str] | None = None) -> _Rows:
@@ -209,17 +212,17 @@ class StudyListing:
         study = Study(
             self._uid, text(about, "00080020"), "", text(about, "00081030"), dicom_json.person(about, "00100010"),
         )  # fmt: skip
-        if counted is not None and counted == sum(len(one.objects) for one in listings):
-            for one in listings:
-                one.is_whole = True
-        meant = sum(one.meant for one in listings)
-        missing = (counted or 0) - meant - sum(HIDDEN for one in listings if one.is_whole)
+        if counted is not None and counted == sum(len(listing.objects) for listing in listings):
+            for listing in listings:
+                listing.is_whole = True
+        meant = sum(listing.meant for listing in listings)
+        missing = (counted or 0) - meant - sum(HIDDEN for listing in listings if listing.is_whole)
         if missing > 0 and len(listings) == 1:
             listings[0].counted = counted
             listings[0].is_whole = False
-        found = [self._series(one, study) for one in listings]
+        found = [self._series(listing, study) for listing in listings]
         if missing > 0 and len(listings) > 1:  # nobody says of which series
-            listed = sum(len(one.objects) for one in listings)
+            listed = sum(len(listing.objects) for listing in listings)
             short = Problem("missing-instances", values={"saved": listed, "expected": counted or 0})
             found[0] = replace(found[0], left_out=(*found[0].left_out, short))
         return found
@@ -305,7 +308,7 @@ async def _study(session: Session, service: Service, study_uid: str) -> DataSet:
         listed = await _listed(session, service, "/studies", {"StudyInstanceUID": study_uid})
     except (SiteChanged, NoSuchStudy, DownloadNotPermitted):
         return {}
-    return next((one for one in listed.found if text(one, STUDY_UID) in ("", study_uid)), {})
+    return next((item for item in listed.found if text(item, STUDY_UID) in ("", study_uid)), {})
 
 
 async def answers(session: Session, service: Service, study_uid: str) -> bool:
@@ -334,7 +337,7 @@ async def _listed(
             if found:
                 raise
             return _Rows(await _page(session, service, path, asked or {}))  # a server that knows no pages
-        fresh = {_identity(one): one for one in page if _identity(one) not in seen}
+        fresh = {_identity(item): item for item in page if _identity(item) not in seen}
         seen.update(fresh)
         found.extend(fresh.values())
         if not fresh:

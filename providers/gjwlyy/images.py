@@ -64,11 +64,11 @@ async def _series(screen: Screen, now: Selected, shown: dict[str, Shown], sessio
 
 
 async def _by_thumbnail(screen: Screen, state: State, seen: set[str], now: Selected) -> Selected | None:
-    for place, one in enumerate(state.series):
-        if one.uid not in seen:
-            seen.add(one.uid)
+    for place, series in enumerate(state.series):
+        if series.uid not in seen:
+            seen.add(series.uid)
             clicked = (await screen.click_thumbnail(place, now)).selected
-            if clicked is not None and clicked.series == one.uid:
+            if clicked is not None and clicked.series == series.uid:
                 return clicked
     return None
 
@@ -95,42 +95,42 @@ def image(found: Decoded) -> tuple[int, int, bytes] | None:
 
     Where all tiles name the same place, they stand in rows from the top left, as they came.
     """
-    width = found.size[0] if found.size else max((one.width for one in found.tiles), default=0)
-    full = [one for one in found.tiles if one.width == width] or list(found.tiles)
+    width = found.size[0] if found.size else max((tile.width for tile in found.tiles), default=0)
+    full = [tile for tile in found.tiles if tile.width == width] or list(found.tiles)
     if not full or not width:
         return None
     height = found.size[1] if found.size else 0
     placed = _placed(full, width, height)
-    height = height or max((one.y + one.h for one in placed), default=0)
-    side, deep, size = max(one.w for one in full), max(one.h for one in full), full[-1].sample
+    height = height or max((tile.y + tile.h for tile in placed), default=0)
+    side, deep, size = max(tile.w for tile in full), max(item.h for item in full), full[-1].sample
     latest: Mapping[tuple[int, int], Tile] = {
-        (one.x, one.y): one
-        for one in placed
-        if one.x % side == one.y % deep == 0
-        and (one.w, one.h) == (min(side, width - one.x), min(deep, height - one.y))
-        and len(one.data) == one.w * one.h * size
+        (tile.x, tile.y): tile
+        for tile in placed
+        if tile.x % side == tile.y % deep == 0
+        and (tile.w, tile.h) == (min(side, width - tile.x), min(deep, height - tile.y))
+        and len(tile.data) == tile.w * tile.h * size
     }
-    if sum(one.w * one.h for one in latest.values()) != width * height:
+    if sum(tile.w * tile.h for tile in latest.values()) != width * height:
         return None
     out = bytearray(width * height * size)
-    for one in latest.values():
-        for row in range(one.h):
-            start = ((one.y + row) * width + one.x) * size
-            out[start : start + one.w * size] = one.data[row * one.w * size : (row + 1) * one.w * size]
+    for tile in latest.values():
+        for row in range(tile.h):
+            start = ((tile.y + row) * width + tile.x) * size
+            out[start : start + tile.w * size] = tile.data[row * tile.w * size : (row + 1) * tile.w * size]
     return width, height, bytes(out)
 
 
 def _placed(tiles: Sequence[Tile], width: int, height: int) -> list[Tile]:
     """The tiles where they belong; the last ones are those of the highest level."""
-    if len({(one.x, one.y) for one in tiles}) > 1:
+    if len({(tile.x, tile.y) for tile in tiles}) > 1:
         return list(tiles)
-    side, deep = max(one.w for one in tiles), max(one.h for one in tiles)
+    side, deep = max(tile.w for tile in tiles), max(tile.h for tile in tiles)
     count = -(-width // side) * -(-height // deep) if height else len(tiles)
     placed: list[Tile] = []
     x = y = 0
-    for one in tiles[-count:]:
+    for tile in tiles[-count:]:
         if x >= width:
             x, y = 0, y + placed[-1].h
-        placed.append(replace(one, x=x, y=y))
-        x += one.w
+        placed.append(replace(tile, x=x, y=y))
+        x += tile.w
     return placed

@@ -97,11 +97,11 @@ class Gjwlyy(Provider):
         shown = await images.every(screen, state, session)
         if not shown:
             raise NoSuchStudy(host=link.host)
-        told = next((one for one in session.traffic.matching(REPORT) if one.ok), None)
+        told = next((exchange for exchange in session.traffic.matching(REPORT) if exchange.ok), None)
         report = read(told.read(), Report, told.url).data if told else None
         wrappers = eunity_tags.wrappers(session)
-        for one in eunity_tags.described(state, _known(report), shown, wrappers):
-            yield one
+        for series in eunity_tags.described(state, _known(report), shown, wrappers):
+            yield series
 
 
 async def _one_up(route: Any) -> None:
@@ -113,7 +113,7 @@ async def _one_up(route: Any) -> None:
 
 
 def _is_spent(session: Session) -> bool:
-    return any(one.status in (401, 403) for one in session.traffic.matching(VIEWER))
+    return any(exchange.status in (401, 403) for exchange in session.traffic.matching(VIEWER))
 
 
 def _known(report: ReportData | None) -> dict[str, str]:

@@ -45,9 +45,9 @@ SEEN = (
 def wrappers(session: Session) -> dict[str, dict[str, object]]:
     """What the viewer was told of its images, by SOP Instance UID."""
     found: dict[str, dict[str, object]] = {}
-    for one in session.traffic.matching(IMAGES):
-        asked = parse_qs((one.request_body or b"").decode("latin-1"))
-        body = one.read() if asked.get("requestType") == ["CLOWRAPPER"] else b""
+    for exchange in session.traffic.matching(IMAGES):
+        asked = parse_qs((exchange.request_body or b"").decode("latin-1"))
+        body = exchange.read() if asked.get("requestType") == ["CLOWRAPPER"] else b""
         if not body.startswith(WRAPPER):
             continue
         try:
@@ -67,10 +67,10 @@ def described(
 ) -> list[Series]:
     """The series that were shown; those of the list that show no image are named with the first. ``known``: by keyword."""
     by_series: dict[str, dict[str, list[Shown]]] = {}
-    for one in shown.values():
-        by_series.setdefault(one.selected.series, {}).setdefault(one.selected.instance, []).append(one)
+    for item in shown.values():
+        by_series.setdefault(item.selected.series, {}).setdefault(item.selected.instance, []).append(item)
     study = state.studies[0] if state.studies else None
-    absent = tuple(one.uid for one in state.series if one.uid not in by_series)
+    absent = tuple(series.uid for series in state.series if series.uid not in by_series)
     found: list[Series] = []
     for uid, instances in by_series.items():
         first = next(iter(instances.values()))[0]
@@ -104,12 +104,12 @@ def described(
 async def _parts(
     state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Mapping[str, object]
 ) -> PixelParts:
-    frames = sorted(frames, key=lambda one: whole(one.selected.frame) or 1)
+    frames = sorted(frames, key=lambda item: whole(item.selected.frame) or 1)
     samples = []
-    for one in frames:
-        if one.path is None:
+    for shown in frames:
+        if shown.path is None:
             raise CorruptInstance(what="a reduced image, or a part of one")
-        samples.append(await asyncio.to_thread(one.path.read_bytes))
+        samples.append(await asyncio.to_thread(shown.path.read_bytes))
     return PixelParts(_tags(state, known, frames, wrapper), tuple(samples))
 
 
@@ -171,7 +171,7 @@ def _plain(wrapper: Mapping[str, object]) -> dict[str, str]:
 
 def _word(value: object) -> str:
     if isinstance(value, list):
-        return "\\".join(_word(one) for one in value)
+        return "\\".join(_word(item) for item in value)
     if isinstance(value, float):
         return f"{value:.10g}"
     return "" if value is None or isinstance(value, dict) else str(value)

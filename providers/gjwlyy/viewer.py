@@ -244,10 +244,10 @@ class Screen:
             told = await self._session.page.evaluate(WHOLE, [LEVEL_S * 1000, UNSURE_S * 1000, IMAGE_S * 1000])
         tiles = tuple(
             Tile(
-                **{name: one[name] for name in ("width", "x", "y", "w", "h", "sample", "signed")},
-                data=base64.b64decode(one["data"]),
+                **{name: item[name] for name in ("width", "x", "y", "w", "h", "sample", "signed")},
+                data=base64.b64decode(item["data"]),
             )
-            for one in told["tiles"]
+            for item in told["tiles"]
         )
         size = told["size"]
         return Decoded(

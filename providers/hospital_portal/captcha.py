@@ -55,7 +55,7 @@ async def fetched(session: Session, login: Login, sheet: Sheet) -> Path:
     answer = await session.get(login.picture, headers={"Referer": sheet.url})
     if not answer.ok or not answer.body:
         raise SiteUnreachable(host=session.link.host, why=f"the captcha's picture: HTTP {answer.status}")
-    suffix = next((one for start, one in SUFFIXES.items() if answer.body.startswith(start)), ".png")
+    suffix = next((text for start, text in SUFFIXES.items() if answer.body.startswith(start)), ".png")
     path = _kept_at(session).with_suffix(suffix)
     await asyncio.to_thread(_private, path, answer.body)
     return path
@@ -73,7 +73,7 @@ async def shot(session: Session, login: Login) -> Path:
 
 def keep(session: Session, sheet: Sheet) -> None:
     """The page with its form, and the cookies that its picture belongs to, for a second run."""
-    cookies = [[one.name, one.value, one.domain, one.path] for one in session.http.cookies()]
+    cookies = [[cookie.name, cookie.value, cookie.domain, cookie.path] for cookie in session.http.cookies()]
     kept = {
         "url": sheet.url,
         "text": sheet.page.text,
@@ -94,7 +94,11 @@ def resumed(session: Session) -> tuple[Login, Sheet, tuple[str, ...]] | None:
         sheet = Sheet(kept.text, kept.url, kept.encoding)
         if 0 <= time.time() - kept.at < PATIENCE_S and sheet.login is not None:
             session.http.add_cookies(
-                [Cookie(one[0], one[1], one[2], one[3]) for one in kept.cookies if len(one) == 4]
+                [
+                    Cookie(cookie[0], cookie[1], cookie[2], cookie[3])
+                    for cookie in kept.cookies
+                    if len(cookie) == 4
+                ]
             )
             return sheet.login, sheet, sheet.said
     return None

@@ -52,21 +52,23 @@ class Form:
     ) -> Request:
         """The form as a browser submits it: fields as found, ``filled`` over them, the button that was pressed."""
         pairs: list[tuple[str, str]] = []
-        for one in self.controls:
-            if not one.name or one.is_off:
+        for control in self.controls:
+            if not control.name or control.is_off:
                 continue
-            if one.name in filled and one.kind not in BUTTONS:
-                pairs.append((one.name, filled[one.name]))
-            elif one.kind in BUTTONS:
-                if one is pressed and one.kind == "image":
-                    pairs += [(f"{one.name}.x", "1"), (f"{one.name}.y", "1")]
-                elif one is pressed:
-                    pairs.append((one.name, one.value))
-            elif one.kind == "select":
-                chosen = [value for value, _, is_chosen in one.choices if is_chosen]
-                pairs += [(one.name, value) for value in chosen or [one.choices[0][0]] if one.choices]
-            elif one.kind not in ("radio", "checkbox", "reset", "file") or one.choices:
-                pairs.append((one.name, one.value))
+            if control.name in filled and control.kind not in BUTTONS:
+                pairs.append((control.name, filled[control.name]))
+            elif control.kind in BUTTONS:
+                if control is pressed and control.kind == "image":
+                    pairs += [(f"{control.name}.x", "1"), (f"{control.name}.y", "1")]
+                elif control is pressed:
+                    pairs.append((control.name, control.value))
+            elif control.kind == "select":
+                chosen = [value for value, _, is_chosen in control.choices if is_chosen]
+                pairs += [
+                    (control.name, value) for value in chosen or [control.choices[0][0]] if control.choices
+                ]
+            elif control.kind not in ("radio", "checkbox", "reset", "file") or control.choices:
+                pairs.append((control.name, control.value))
         body = "&".join(f"{_quoted(name, encoding)}={_quoted(value, encoding)}" for name, value in pairs)
         target = pressed.link if pressed is not None and pressed.link else self.action
         if not self.is_post:
@@ -118,11 +120,11 @@ def read_control(  # noqa: PLR0913, PLR0917  # all that stands around it
         link = href
     choices = tuple(
         (
-            one.attributes["value"] or "" if "value" in one.attributes else one.text().strip(),
-            one.text().strip(),
-            "selected" in one.attributes,
+            item.attributes["value"] or "" if "value" in item.attributes else item.text().strip(),
+            item.text().strip(),
+            "selected" in item.attributes,
         )
-        for one in (node.css("option") if tag == "select" else ())
+        for item in (node.css("option") if tag == "select" else ())
     )
     if kind in ("radio", "checkbox") and "checked" in attributes:
         choices = ((value, label, True),)
@@ -134,20 +136,20 @@ def read_control(  # noqa: PLR0913, PLR0917  # all that stands around it
 
 def chosen_format(form: Form) -> Form | None:
     """The form with DICOM chosen, where it lets one choose between kinds by a list or a round button."""
-    for at, one in enumerate(form.controls):
-        if one.kind == "select":
-            fit = [pair for pair in one.choices if DICOM_WORDS.search(f"{pair[0]} {pair[1]}")]
+    for at, item in enumerate(form.controls):
+        if item.kind == "select":
+            fit = [pair for pair in item.choices if DICOM_WORDS.search(f"{pair[0]} {pair[1]}")]
             if fit:
-                chosen = tuple((value, text, value == fit[0][0]) for value, text, _ in one.choices)
+                chosen = tuple((value, text, value == fit[0][0]) for value, text, _ in item.choices)
                 controls = [*form.controls]
-                controls[at] = replace(one, choices=chosen)
+                controls[at] = replace(item, choices=chosen)
                 return Form(form.action, form.is_post, controls)
-        if one.kind == "radio" and DICOM_WORDS.search(one.value):
+        if item.kind == "radio" and DICOM_WORDS.search(item.value):
             controls = [
-                replace(each, choices=((each.value, each.label, True),) if each is one else ())
-                if each.kind == "radio" and each.name == one.name
-                else each
-                for each in form.controls
+                replace(control, choices=((control.value, control.label, True),) if control is item else ())
+                if control.kind == "radio" and control.name == item.name
+                else control
+                for control in form.controls
             ]
             return Form(form.action, form.is_post, controls)
     return None

@@ -72,11 +72,11 @@ def _asked(session: Session, sheet: Sheet, picture: Path | None, *, anew: bool) 
 
 def _judge(session: Session, landed: Sheet, known: tuple[str, ...]) -> None:
     """A login form again, or a dialog that sends one back, means a refusal: in the page's own words."""
-    fresh = [one for one in landed.said if one not in known and REFUSED.search(one)]
+    fresh = [text for text in landed.said if text not in known and REFUSED.search(text)]
     is_dialog = "history." in landed.page.text and not landed.examinations and not landed.offers
     if landed.login is None and not (is_dialog and fresh):
         return
-    said = next(iter(fresh), "") or next((one for one in landed.said if one not in known), "")
+    said = next(iter(fresh), "") or next((text for text in landed.said if text not in known), "")
     host = session.link.host
     if LAPSED.search(said):
         raise CaptchaRequired(CAPTCHA.name, said, host=host)
@@ -120,7 +120,7 @@ async def enter_window(session: Session, url: str) -> None:
     landed = await way.here()
     spoken = window.said[said_before:]
     if spoken and (landed.login is not None):
-        dialogs = "".join(f"<script>alert('{re.sub(chr(39), '', one)}')</script>" for one in spoken)
+        dialogs = "".join(f"<script>alert('{re.sub(chr(39), '', text)}')</script>" for text in spoken)
         landed = Sheet(landed.page.text + dialogs, landed.url, landed.encoding)
     _judge(session, landed, known)
 

@@ -136,22 +136,22 @@ class Sheet:
         found = [match[2] for match in _SAYS.finditer(self.page.text)]
         body = self.page.find("body")
         lines = "" if body is None else "\n".join(_texts(body))
-        found += [" ".join(one.split()) for one in _SENTENCE.split(lines)]
-        return tuple(dict.fromkeys(one[:LONGEST_SAID] for one in found if one))
+        found += [" ".join(line.split()) for line in _SENTENCE.split(lines)]
+        return tuple(dict.fromkeys(item[:LONGEST_SAID] for item in found if item))
 
     def says(self, words: re.Pattern[str]) -> str:
         """The first sentence with such words, or nothing."""
-        return next((one for one in self.said if words.search(one)), "")
+        return next((text for text in self.said if words.search(text)), "")
 
     @property
     def goes_to(self) -> tuple[float, str] | None:
         """Where the page leads by itself (``<meta http-equiv=refresh>``, a script), after how many seconds."""
-        for one in self.page.all("meta[http-equiv]"):
-            if (one.attributes.get("http-equiv") or "").lower() == "refresh":
-                wait, _, target = (one.attributes.get("content") or "").partition(";")
+        for node in self.page.all("meta[http-equiv]"):
+            if (node.attributes.get("http-equiv") or "").lower() == "refresh":
+                wait, _, target = (node.attributes.get("content") or "").partition(";")
                 address = re.sub(r"(?i)^\s*url\s*=\s*", "", target).strip(" '\"")
                 return _number(wait), urljoin(self.url, address) if address else self.url
-        scripts = " ".join(one.text() for one in self.page.all("script"))
+        scripts = " ".join(node.text() for node in self.page.all("script"))
         match = _GOES.search(scripts)
         if match and not re.search(r"function\b", scripts[: match.start()]):
             return 0.0, urljoin(self.url, match[1] or match[2])
@@ -160,8 +160,8 @@ class Sheet:
     @property
     def frame(self) -> str:
         """The largest part of a page made of frames: the one called so, else the last; empty where there is none."""
-        frames = [one for one in self.page.all("frame, iframe") if one.attributes.get("src")]
-        named = [one for one in frames if re.search(r"main|content|list|right", str(one.attributes), re.I)]
+        frames = [node for node in self.page.all("frame, iframe") if node.attributes.get("src")]
+        named = [node for node in frames if re.search(r"main|content|list|right", str(node.attributes), re.I)]
         chosen = (named or frames)[-1:] if not self.forms else []
         return urljoin(self.url, chosen[0].attributes.get("src") or "") if chosen else ""
 
@@ -172,19 +172,24 @@ class Sheet:
         """The form with a password field, its fields told by type, label and order; None where there is none."""
         scopes = [*self.forms, Form(self.url, is_post=True, controls=self.loose)]
         for form in scopes:
-            password = next((one for one in form.controls if one.kind == "password"), None)
+            password = next((control for control in form.controls if control.kind == "password"), None)
             if password is None:
                 continue
-            typed = [one for one in form.controls if one.kind in TYPED and not one.is_off]
-            captcha = next((one for one in typed if CAPTCHA_WORDS.search(f"{one.label} {one.name}")), None)
-            rest = [one for one in typed if one is not captcha]
-            account = next((one for one in rest if ACCOUNT_WORDS.search(f"{one.label} {one.name}")), None)
+            typed = [control for control in form.controls if control.kind in TYPED and not control.is_off]
+            captcha = next(
+                (control for control in typed if CAPTCHA_WORDS.search(f"{control.label} {control.name}")),
+                None,
+            )
+            rest = [control for control in typed if control is not captcha]
+            account = next(
+                (control for control in rest if ACCOUNT_WORDS.search(f"{control.label} {control.name}")), None
+            )
             account = account or next(iter(rest), None)
-            later = [one for one in rest if one is not account and one.place > password.place]
+            later = [control for control in rest if control is not account and control.place > password.place]
             picture = self._picture(captcha)
             if captcha is None and later and picture:
                 captcha = later[0]
-            buttons = [one for one in form.controls if one.kind in ("submit", "image")]
+            buttons = [control for control in form.controls if control.kind in ("submit", "image")]
             picture = self._picture(captcha) if captcha else ""
             return Login(form, account, password, captcha, picture, next(iter(buttons), None))
         return None
@@ -214,7 +219,7 @@ class Sheet:
             is_plain = not (DICOM_WORDS.search(own) or PICTURE_WORDS.search(own))
             words = f"{own} {control.label}" if is_plain else own
             hidden = (
-                " ".join(f"{one.name} {one.value}" for one in form.controls if one.kind == "hidden")
+                " ".join(f"{item.name} {item.value}" for item in form.controls if item.kind == "hidden")
                 if form
                 else ""
             )
@@ -229,16 +234,16 @@ class Sheet:
                 and (form is not None or control.link)
             ):
                 ranked.append((2, Offer(control, form)))
-        return [offer for _, offer in sorted(ranked, key=lambda one: one[0])]
+        return [offer for _, offer in sorted(ranked, key=lambda item: item[0])]
 
     @property
     def gives_pictures(self) -> bool:
         """Does it offer a package of pictures."""
         return any(
-            one.kind in (*BUTTONS, "a")
-            and PICTURE_WORDS.search(one.words)
-            and PACKAGE_WORDS.search(one.words)
-            for _, one in self._controls()
+            control.kind in (*BUTTONS, "a")
+            and PICTURE_WORDS.search(control.words)
+            and PACKAGE_WORDS.search(control.words)
+            for _, control in self._controls()
         )
 
     @property
@@ -246,11 +251,11 @@ class Sheet:
         """The rows of the list: of each table that has links to details, or rows that say why there is none."""
         found = []
         for table in self.page.all("table"):
-            if any(one.mem_id != table.mem_id for one in table.css("table")):
+            if any(node.mem_id != table.mem_id for node in table.css("table")):
                 continue
             heads: list[str] = []
             for row in table.css("tr"):
-                cells = [" ".join(one.text().split()) for one in row.css("td, th")]
+                cells = [" ".join(node.text().split()) for node in row.css("td, th")]
                 if not heads or (row.css_first("td") is None and len(cells) > 2):
                     heads = cells
                     if row.css_first("th") is not None or not _link_of(row, self.url):
@@ -265,8 +270,8 @@ class Sheet:
     def next_pages(self) -> list[str]:
         """Other pages of the list: the next one, and those with a number."""
         found = []
-        for one in self.page.all("a[href]"):
-            text, href = one.text().strip(), one.attributes.get("href") or ""
+        for node in self.page.all("a[href]"):
+            text, href = node.text().strip(), node.attributes.get("href") or ""
             is_page = re.fullmatch(
                 r"(?:下一?页|后一?页|末页|尾页|next)?\s*[>\u203a\xbb]*|\[?\d{1,3}\]?", text, re.I
             )
@@ -282,10 +287,10 @@ class Sheet:
     @property
     def way_to_list(self) -> str:
         """A link that says it leads to the list of examinations, or nothing."""
-        for one in self.page.all("a[href]"):
-            href = one.attributes.get("href") or ""
+        for node in self.page.all("a[href]"):
+            href = node.attributes.get("href") or ""
             if re.search(
-                r"检查列表|我的检查|影像列表|检查查询|影像查询|我的影像|检查记录", one.text()
+                r"检查列表|我的检查|影像列表|检查查询|影像查询|我的影像|检查记录", node.text()
             ) and not href.startswith(("javascript", "#")):
                 return urljoin(self.url, href)
         return ""
@@ -294,8 +299,8 @@ class Sheet:
 
     def _controls(self) -> Iterator[tuple[Form | None, Control]]:
         for form in self.forms:
-            yield from ((form, one) for one in form.controls)
-        yield from ((None, one) for one in self.loose)
+            yield from ((form, control) for control in form.controls)
+        yield from ((None, control) for control in self.loose)
 
     def _read(self) -> None:
         root = self.page.find("html")
@@ -305,8 +310,8 @@ class Sheet:
         torn: Form | None = None
         words, place = "", 0
         labels = {
-            one.attributes.get("for") or "": " ".join(one.text().split())
-            for one in self.page.all("label[for]")
+            item.attributes.get("for") or "": " ".join(item.text().split())
+            for item in self.page.all("label[for]")
         }
         for node in root.traverse(include_text=True):
             tag, attributes = node.tag or "", dict(node.attributes)
@@ -320,8 +325,8 @@ class Sheet:
                 by_node[node.mem_id] = torn = form
             elif tag == "img":
                 seen = " ".join(
-                    str(attributes.get(one) or "")
-                    for one in ("id", "name", "alt", "title", "class", "src", "onclick")
+                    str(attributes.get(literal) or "")
+                    for literal in ("id", "name", "alt", "title", "class", "src", "onclick")
                 )
                 if attributes.get("src") and not is_hidden(attributes):
                     self.pictures.append((place, seen, urljoin(self.url, attributes["src"] or "")))
@@ -338,14 +343,14 @@ class Sheet:
 def _link_of(row: Any, url: str) -> str:
     """The detail page of a row: the link that says so, else its only link."""
     links = []
-    for one in row.css("a, input[onclick], button[onclick]"):
+    for item in row.css("a, input[onclick], button[onclick]"):
         script = SCRIPT_LINK.search(
-            f"{one.attributes.get('onclick') or ''} {one.attributes.get('href') or ''}"
+            f"{item.attributes.get('onclick') or ''} {item.attributes.get('href') or ''}"
         )
-        href = (one.attributes.get("href") or "").strip()
+        href = (item.attributes.get("href") or "").strip()
         address = script[1] if script else "" if href.lower().startswith(("javascript:", "#")) else href
         if address:
-            links.append((f"{one.text()} {one.attributes.get('value') or ''}", urljoin(url, address)))
+            links.append((f"{item.text()} {item.attributes.get('value') or ''}", urljoin(url, address)))
     called: list[str] = [address for text, address in links if re.search(r"查看|详情|明细|详细|进入", text)]
     if called:
         return called[0]
@@ -372,7 +377,7 @@ def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
         _first(r"\b[A-Z]{2}\b", cell(r"设备|类型|类别|模态|检查方式"))
         or _first(r"\b(?:CT|MR|DR|CR|DX|US|MG|PT|NM|XA|RF)\b", text),
         cell(r"部位|项目"),
-        next((one for one in cells if ARCHIVED.search(one)), ""),
+        next((item for item in cells if ARCHIVED.search(item)), ""),
         whole(count),
     )
 

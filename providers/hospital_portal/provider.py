@@ -85,30 +85,36 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) 
         raise SiteChanged(host=link.host, what="neither a list of examinations nor one of them")
     found, archived, pictures = list[Package](), list[Examination](), list[Examination]()
     said_closed = ""
-    for one in listed:
-        if not one.url:
-            archived.append(one)
+    for examination in listed:
+        if not examination.url:
+            archived.append(examination)
             continue
-        sheet = start if one.url == start.url else await way.open(one.url)
+        sheet = start if examination.url == start.url else await way.open(examination.url)
         if sheet.login is not None or (not sheet.offers and sheet.says(LAPSED)):
             raise SessionLapsed(host=link.host)
         if sheet.offers:
             study = Study(
-                "", one.date, one.modality, one.part, key=f"{link.host_and_port} {one.key or _key(one.url)}"
+                "",
+                examination.date,
+                examination.modality,
+                examination.part,
+                key=f"{link.host_and_port} {examination.key or _key(examination.url)}",
             )
-            found.append(Package(partial(_packed, link, session, way, one.url), study, one.count))
+            found.append(
+                Package(partial(_packed, link, session, way, examination.url), study, examination.count)
+            )
         elif sheet.gives_pictures:
-            pictures.append(one)
+            pictures.append(examination)
         elif sheet.says(ARCHIVED):
-            archived.append(one)
+            archived.append(examination)
         else:
             said_closed = said_closed or sheet.says(CLOSED)
-            pictures.append(one)
+            pictures.append(examination)
     named = tuple(_named("archived", archived) + _named("pictures only", pictures))
     if found:
         return [
-            Package(one.zip, one.study, one.expected, left_out=named if at == 0 else ())
-            for at, one in enumerate(found)
+            Package(package.zip, package.study, package.expected, left_out=named if at == 0 else ())
+            for at, package in enumerate(found)
         ]
     if pictures:
         raise DownloadNotPermitted(said_closed, host=link.host)
@@ -140,7 +146,7 @@ async def _listed(way: Way, first: Sheet) -> list[Examination]:
     seen, todo, rows = (
         {first.url},
         [*first.next_pages],
-        {one.url or repr(one): one for one in first.examinations},
+        {examination.url or repr(examination): examination for examination in first.examinations},
     )
     while todo and len(seen) < MOST_PAGES:
         url = todo.pop(0)
@@ -149,11 +155,13 @@ async def _listed(way: Way, first: Sheet) -> list[Examination]:
         seen.add(url)
         sheet = await way.open(url)
         fresh = {
-            one.url or repr(one): one for one in sheet.examinations if (one.url or repr(one)) not in rows
+            examination.url or repr(examination): examination
+            for examination in sheet.examinations
+            if (examination.url or repr(examination)) not in rows
         }
         rows |= fresh
         if fresh:
-            todo += [one for one in sheet.next_pages if one not in seen]
+            todo += [page for page in sheet.next_pages if page not in seen]
     return list(rows.values())
 
 
@@ -229,8 +237,17 @@ def _offer(link: ShareLink, sheet: Sheet) -> Offer:
 
 def _named(what: str, listed: list[Examination]) -> list[Problem]:
     names = tuple(
-        " ".join(part for part in (one.key or _key(one.url), one.date, one.modality, one.part) if part)
-        for one in listed
+        " ".join(
+            part
+            for part in (
+                examination.key or _key(examination.url),
+                examination.date,
+                examination.modality,
+                examination.part,
+            )
+            if part
+        )
+        for examination in listed
     )
     return [Problem("left-out", names, {"what": what}, fatal=False)] if names else []
 

@@ -134,9 +134,9 @@ class InWindow:
                 await act(session.page)
             give_up = time.monotonic() + session.settings.timeout_s
             while time.monotonic() < give_up or traffic.busy:
-                for one in traffic.exchanges[before:]:
-                    if one.kind == "download":
-                        return traffic.spooled(one)
+                for exchange in traffic.exchanges[before:]:
+                    if exchange.kind == "download":
+                        return traffic.spooled(exchange)
                 with window.quietly():
                     if not traffic.busy and not await session.page.evaluate(
                         "stamp => window[stamp] === true", stamp

@@ -91,21 +91,21 @@ class KayicloudShare(Provider):
             raise NoSuchStudy(listed.message or "", host=link.host)
         found = []
         server = Server(_server(link), vendor, _is_other(link))
-        for one in listed.data:
+        for item in listed.data:
             study = Study(
-                one.uid,
-                one.date or "",
-                one.modality or "",
-                one.description or "",
-                one.name or one.pat_name or "",
+                item.uid,
+                item.date or "",
+                item.modality or "",
+                item.description or "",
+                item.name or item.pat_name or "",
             )
-            for place, series in enumerate(one.series):
-                serving = Serving(session, server, one, series, self._lapsed)
+            for place, series in enumerate(item.series):
+                serving = Serving(session, server, item, series, self._lapsed)
                 count = whole(series.count) or 0
                 if count == sum(whole(image.frames) or 1 for image in series.images):
                     count = 0  # of frames
                 described = Series(
-                    one.uid,
+                    item.uid,
                     series.uid,
                     tuple(serving.instance(at) for at in range(len(series.images))),
                     max(count, len(series.images)),
@@ -123,7 +123,7 @@ class KayicloudShare(Provider):
 async def _has_boxes(session: Session) -> bool:
     """Does the page ask for the password; it does not where it lists the study, or comes to rest without boxes."""
     give_up = time.monotonic() + session.settings.timeout_s
-    while not any(re.search(STUDIES, one.url) for one in session.traffic.exchanges):
+    while not any(re.search(STUDIES, exchange.url) for exchange in session.traffic.exchanges):
         try:
             await session.which(boxes=BOXES, timeout_s=drive_page.LOOK_S)
         except SiteChanged:
@@ -160,7 +160,11 @@ async def _is_sent(sent: list[str]) -> bool:
 
 def _said(session: Session) -> InfoReply | None:
     """The newest answer to the page's own question for the share; it may have asked without a password first."""
-    asked = [one for one in session.traffic.exchanges if re.search(INFO, one.url) and one.method == "GET"]
+    asked = [
+        exchange
+        for exchange in session.traffic.exchanges
+        if re.search(INFO, exchange.url) and exchange.method == "GET"
+    ]
     if not asked:
         return None
     last = asked[-1]

@@ -131,7 +131,7 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
     study = state.study
     if study is None or not study.guid:
         raise SiteChanged(host=link.host, what="the viewer's page lists no study")
-    counts = [whole(one.total) or 0 for one in state.listed]
+    counts = [whole(item.total) or 0 for item in state.listed]
     if not any(counts):
         raise NoSuchStudy(host=link.host)
     viewer = _Viewer(link, session, study.guid)
@@ -139,16 +139,16 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
         date="".join(filter(str.isdigit, (study.time or "").partition(" ")[0]))[:8], modality=study.modality or "",
         description=study.description or "", patient_name=study.patient or "", key=study.guid,
     )  # fmt: skip
-    for place, (one, count) in enumerate(zip(state.listed, counts, strict=True)):
+    for place, (item, count) in enumerate(zip(state.listed, counts, strict=True)):
         if not count:  # no images: nothing to fetch
             continue
         make = viewer.packed if state.is_packed else viewer.image
         yield Series(
             study_instance_uid="",
             series_instance_uid="",
-            key=f"{place}/{one.number or ''}",
-            number=whole(one.number),
-            description=(one.description or "").strip(),
+            key=f"{place}/{item.number or ''}",
+            number=whole(item.number),
+            description=(item.description or "").strip(),
             modality=study.modality or "",
             expected=count,
             study=told,
@@ -241,7 +241,7 @@ class _Viewer:
                 continue
             folder = self._session.spool / f"series-{series}-{attempt}"
             members = await asyncio.to_thread(zip_archive.unpack_all, archive, folder)
-            paths = [one.path for one in members if one.path is not None]
+            paths = [member.path for member in members if member.path is not None]
             if len(paths) > len(best.paths):
                 best = _Packed(paths)
             if len(best.paths) >= total:
@@ -259,10 +259,10 @@ class _Viewer:
         await evaluated(session, PACK, [self._guid, series, total])
         give_up = time.monotonic() + PACKED_S
         while time.monotonic() < give_up and (traffic.busy or traffic.idle_s < IDLE_S):
-            for one in await traffic.after(seen, timeout_s=1.0):
+            for exchange in await traffic.after(seen, timeout_s=1.0):
                 seen += 1
-                if one.kind == "download":
-                    return traffic.spooled(one)
+                if exchange.kind == "download":
+                    return traffic.spooled(exchange)
             if await evaluated(session, "() => window.__failed"):
                 return None
         return None

@@ -143,7 +143,7 @@ def described(listed: list[Told], source: Callable[[Told, Image], WadoUri], key:
     """
     found = []
     for place, study in enumerate(listed):
-        for at, series in enumerate(sorted(study.series or [], key=lambda one: _rank(one.number))):
+        for at, series in enumerate(sorted(study.series or [], key=lambda item: _rank(item.number))):
             images = _objects(series)
             study_uid = (images[0].study_uid or "") if images else ""
             found.append(
@@ -164,8 +164,10 @@ def described(listed: list[Told], source: Callable[[Told, Image], WadoUri], key:
                         key=f"{key}/{place}" if place else key,
                     ),
                     instances=tuple(
-                        Instance(one.uid or "", source(study, one), key=one.path, number=whole(one.number))
-                        for one in images
+                        Instance(
+                            image.uid or "", source(study, image), key=image.path, number=whole(image.number)
+                        )
+                        for image in images
                     ),
                 )
             )
@@ -175,8 +177,8 @@ def described(listed: list[Told], source: Callable[[Told, Image], WadoUri], key:
 def _objects(series: Listed) -> list[Image]:
     """Each object once, in order of instance number and frame; as listed where there is none."""
     images: dict[tuple[str | None, ...], Image] = {}
-    for one in sorted(series.images or [], key=lambda one: (_rank(one.number), _rank(one.frame))):
-        images.setdefault((one.path, one.device, one.tenancy), one)
+    for image in sorted(series.images or [], key=lambda item: (_rank(item.number), _rank(item.frame))):
+        images.setdefault((image.path, image.device, image.tenancy), image)
     return list(images.values())
 
 
@@ -188,5 +190,5 @@ def _rank(number: str | None) -> int:
 def _lowered(value: object) -> object:
     """The same JSON with its keys in lower case."""
     if isinstance(value, dict):
-        return {str(name).lower(): _lowered(one) for name, one in value.items()}
-    return [_lowered(one) for one in value] if isinstance(value, list) else value
+        return {str(name).lower(): _lowered(item) for name, item in value.items()}
+    return [_lowered(item) for item in value] if isinstance(value, list) else value

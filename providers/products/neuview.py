@@ -97,7 +97,7 @@ def is_listed(session: Session) -> bool:
 
 def _answers(session: Session) -> list[Response]:
     calls = session.traffic.matching(CALLED)
-    return [Response(one.status, one.headers, one.read(), one.url) for one in calls]
+    return [Response(exchange.status, exchange.headers, exchange.read(), exchange.url) for exchange in calls]
 
 
 def _is_done(answer: Response) -> bool:
@@ -134,17 +134,17 @@ def described(link: ShareLink, answer: Response) -> list[Series]:
         patient_name=data.patient_name or (title.group(1) if title else ""),
         key=data.check or data.study_id or "",
     )
-    found = [_series(link, place, one, study) for place, one in enumerate(data.series)]
-    if not any(one.instances for one in found):
+    found = [_series(link, place, series, study) for place, series in enumerate(data.series)]
+    if not any(series.instances for series in found):
         raise NoSuchStudy(host=link.host)
     return found
 
 
 def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Series:
     numbers = {
-        str(one.get("fileHash")): whole(str(one.get("instanceNumber")))
-        for one in _entries(told.images)
-        if isinstance(one, Mapping)
+        str(item.get("fileHash")): whole(str(item.get("instanceNumber")))
+        for item in _entries(told.images)
+        if isinstance(item, Mapping)
     }
     lists = [got for got in map(_listed, (told.image, told.images, told.instances)) if got]
     listed = next((got for got in lists if any(map(_address, got))), lists[0] if lists else [])
@@ -194,11 +194,11 @@ def _entries(value: object) -> Iterator[object]:
     elif isinstance(value, Mapping) and "arrayValue" in value:
         yield from _entries(value["arrayValue"])
     elif isinstance(value, list):
-        for one in value:
-            if isinstance(one, str) and one.lstrip()[:1] in ("[", "{"):
-                yield from _entries(one)
+        for item in value:
+            if isinstance(item, str) and item.lstrip()[:1] in ("[", "{"):
+                yield from _entries(item)
             else:
-                yield one
+                yield item
     elif isinstance(value, Mapping):
         yield value
 

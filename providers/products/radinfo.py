@@ -110,7 +110,7 @@ def listed(page: str, api: str, headers: Mapping[str, str], study: Study) -> lis
     Raises:
         NoSuchStudy: no image in it.
     """
-    found = [one for one in _walk(page) if one.images]
+    found = [series for series in _walk(page) if series.images]
     if not found:
         raise NoSuchStudy(host=urlsplit(api).hostname)
     if not (study.uid or study.key):
@@ -119,7 +119,7 @@ def listed(page: str, api: str, headers: Mapping[str, str], study: Study) -> lis
             key=first.told.get("serInstUID") or first.images[0].get("sopInstUID", ""),
             patient_name=study.patient_name,
         )
-    return [_series(one, api, headers, study) for one in found]
+    return [_series(item, api, headers, study) for item in found]
 
 
 def _series(one: _Listed, api: str, headers: Mapping[str, str], study: Study) -> Series:
@@ -179,7 +179,7 @@ def _walk(page: str) -> Iterator[_Listed]:
             if not series:
                 series.append(_Listed({}))
             series[-1].images.append(_pairs(literals.get(step["added"], "")))
-    if not any(one.images for one in series):
+    if not any(listed.images for listed in series):
         by_name: dict[str, _Listed] = {}
         for name, literal in literals.items():
             if name.startswith("imgInfo"):

@@ -18,7 +18,7 @@ Json = dict[str, object]
 def listed(one: Json, key: str) -> list[Json]:
     """The objects of a list; anything else is left aside."""
     found = one.get(key)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def text(one: Json, *keys: str) -> str:
@@ -64,11 +64,11 @@ def shape(image: Json) -> tuple[int, int, int, int]:
 
 def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
     """What the viewer says, by keyword; dates, times and geometry that are none stay out, and no rescale is invented."""
-    rows, columns, samples, each = shape(image)
-    modality, stored = text(series, "modality"), number(image, "storebits") or 8 * each
+    rows, columns, samples, item = shape(image)
+    modality, stored = text(series, "modality"), number(image, "storebits") or 8 * item
     inverted = text(image, "invert").lower() in ("1", "true")
     # Where the viewer is silent, its own page reads CT as signed (protocol page nyfy).
-    signed = text(image, "pixel_pre") or ("1" if modality == "CT" and each == 2 else "0")
+    signed = text(image, "pixel_pre") or ("1" if modality == "CT" and item == 2 else "0")
     sex, acquired = text(study, "sex"), re.split("[ T]", text(image, "date"))
     found = {
         "SpecificCharacterSet": "ISO_IR 192", "ImageType": "DERIVED\\SECONDARY",
@@ -85,7 +85,7 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
         "PatientPosition": text(series, "pos"), "InstanceNumber": text(image, "num"),
         "AcquisitionDate": _date(acquired[0]), "AcquisitionTime": _time(acquired[-1]),
         "NumberOfFrames": str(frames) if frames > 1 else "", "PatientOrientation": text(image, "patOrientation"),
-        "Rows": str(rows or ""), "Columns": str(columns or ""), "BitsAllocated": str(8 * each),
+        "Rows": str(rows or ""), "Columns": str(columns or ""), "BitsAllocated": str(8 * item),
         "BitsStored": str(stored), "HighBit": str(stored - 1), "SamplesPerPixel": str(samples),
         "PixelRepresentation": signed, "PlanarConfiguration": "0" if samples == 3 else "",
         "PhotometricInterpretation": "RGB" if samples == 3 else "MONOCHROME1" if inverted else "MONOCHROME2",
@@ -115,7 +115,7 @@ def _joined(image: Json, *keys: str, positive: bool = False) -> str:
 
 def _orientation(image: Json) -> str:
     joined = _joined(image, "oXx", "oXy", "oXz", "oYx", "oYy", "oYz")
-    return joined if any(float(one) for one in joined.split("\\") if one) else ""
+    return joined if any(float(text) for text in joined.split("\\") if text) else ""
 
 
 def _date(said: str) -> str:

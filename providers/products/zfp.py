@@ -117,7 +117,7 @@ async def cache_key(session: Session) -> str:
     """The key that the open viewer asks for images with: its script's variable, or what it has sent already."""
     page = await (await session.window()).latest()  # a tab of its own, once the browser has told of it
     key = str(await page.evaluate(KEY))
-    sent = re.search(SHOWN, next((one.url for one in session.traffic.matching(SHOWN)), ""))
+    sent = re.search(SHOWN, next((exchange.url for exchange in session.traffic.matching(SHOWN)), ""))
     return key or (unquote(sent.group(1)) if sent else "")
 
 
@@ -134,7 +134,7 @@ def known(viewer: Response) -> dict[str, str]:
 
 def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> list[Series]:
     """An image set as series; from here on the session's short-lived cookie is renewed."""
-    if not any(one.images for one in listed.series):
+    if not any(series.images for series in listed.series):
         raise NoSuchStudy(host=session.link.host)
     session.keep_alive(Request(base + RENEW), every_s=RENEW_S)
     node = listed.storage_node or ""
@@ -142,20 +142,20 @@ def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> l
         date=re.sub(r"\D", "", listed.date or "")[:8],
         description=(listed.description or "").strip(),
         patient_name=listed.patient_name or "",
-        key=next(one.images[0].study_id for one in listed.series if one.images),
+        key=next(series.images[0].study_id for series in listed.series if series.images),
     )
     return [
         Series(
             study_instance_uid="",
-            series_instance_uid=one.uid or "",
-            key=f"{place}/{one.number}",
-            number=whole(one.number),
-            description=(one.description or "").strip(),
-            expected=len(one.images),
+            series_instance_uid=series.uid or "",
+            key=f"{place}/{series.number}",
+            number=whole(series.number),
+            description=(series.description or "").strip(),
+            expected=len(series.images),
             study=study,
-            instances=tuple(_instance(base, node, cache_key, image) for image in one.images),
+            instances=tuple(_instance(base, node, cache_key, image) for image in series.images),
         )
-        for place, one in enumerate(listed.series)
+        for place, series in enumerate(listed.series)
     ]
 
 

@@ -41,7 +41,7 @@ async def listed(studies: Mapping[str, Listing], *, has_documents: bool = False)
                 named.append(Problem("fetch-failed", (name,), {"why": str(why)}))
     if not found and errors:
         raise errors[0]
-    return [replace(one, left_out=(*one.left_out, *named)) for one in found[:1]] + found[1:]
+    return [replace(item, left_out=(*item.left_out, *named)) for item in found[:1]] + found[1:]
 
 
 __all__ = ["listed"]

@@ -111,7 +111,7 @@ async def fill_each(
                 del left[question]
     if also_unnamed:
         meant.update(zip([at for at in shown if at not in meant], left, strict=False))
-    for at, question in sorted(meant.items(), key=lambda one: one[0]):
+    for at, question in sorted(meant.items(), key=lambda item: item[0]):
         await fields.nth(at).fill(await _given(session, question))
     return tuple(meant.values())
 
@@ -147,7 +147,7 @@ async def called(session: Session, pattern: str) -> bool:
     """Wait for a call of the page's; False where the page has come to rest without it, or nobody led it there in time."""
 
     def has_called() -> bool:
-        return any(not 300 <= one.status < 400 for one in session.traffic.matching(pattern))
+        return any(not 300 <= exchange.status < 400 for exchange in session.traffic.matching(pattern))
 
     return await comes(session, has_called) == "called"
 

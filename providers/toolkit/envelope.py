@@ -63,8 +63,8 @@ def nested(value: object, reply: type[R], url: str) -> R:
 def shown(answer: Response) -> str:
     """What a page shows of itself, in one line; its scripts and what they keep hidden left out."""
     page = Page(answer.text, answer.url)
-    for one in page.all(UNSEEN):
-        one.decompose()
+    for node in page.all(UNSEEN):
+        node.decompose()
     return page.words("body") or page.words("title")
 
 

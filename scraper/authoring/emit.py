@@ -109,7 +109,7 @@ class _Model:
     def add(self, key: str, kind: str, default: str = "") -> str:
         """A field; gives its attribute."""
         attribute = self.attribute(key)
-        others = {self.attribute(one) for one in self.fields if one != key}
+        others = {self.attribute(text) for text in self.fields if text != key}
         while attribute in others:
             attribute += "_"
         alias = f"alias={literal(key)}" if attribute != key else ""
@@ -231,7 +231,7 @@ class Writer:
             for text in [
                 *(text for call in calls for text in _texts(call)),
                 *learnt.literals,
-                *(one for _, one in learnt.headers),
+                *(header for _, header in learnt.headers),
             ]
             for part in text
             if isinstance(part, Part) and isinstance(part.reference, FromReply)
@@ -258,9 +258,9 @@ class Writer:
         if call.headers:
             given.append("headers=" + mapping({name: self._value(text) for name, text in call.headers}, 12))
         if call.json is not None:
-            given.append("json=" + mapping({name: self._json(one) for name, one in call.json.items()}, 12))
+            given.append("json=" + mapping({name: self._json(item) for name, item in call.json.items()}, 12))
         if call.form is not None:
-            given.append("form=" + mapping({name: self._value(one) for name, one in call.form.items()}, 12))
+            given.append("form=" + mapping({name: self._value(item) for name, item in call.form.items()}, 12))
         if call.body is not None:
             given.append(f"data={self._value(call.body)}.encode()")
         variable = self._variable(number)
@@ -303,7 +303,7 @@ class Writer:
         record = walk.variable(last)
         address = walk.address()
         uid = walk.field(learnt.identity.sop_instance_uid)
-        key = "".join(f"{{{one}}}/" for one in counters) + "{number}"
+        key = "".join(f"{{{counter}}}/" for counter in counters) + "{number}"
         wanted = [address, *(["headers"] if learnt.headers else [])]
         source = fitted("WadoUri", "(", wanted, ")", len(indent) + 16, after=1)
         if learnt.headers:
@@ -320,7 +320,7 @@ class Writer:
         ]
         study = walk.field(learnt.identity.study_instance_uid, above=True)
         series = walk.field(learnt.identity.series_instance_uid, above=True)
-        at = "".join(f"-{{{one}}}" for one in counters)
+        at = "".join(f"-{{{counter}}}" for counter in counters)
         named = f'key=f"list{at}"' if counters else 'key="list"'
         # one list of everything may hold several series: then its length is no series' count
         count = ["len(instances)"] if counters else []
@@ -539,10 +539,10 @@ def _first(learnt: Learnt) -> dict[int, Mapping[str, Any]]:
         inner = value if isinstance(value, list) and steps[0] == "*" else []
         if isinstance(value, Mapping) and steps[0] in value:
             inner = [value[steps[0]]]
-        for one in inner:
+        for item in inner:
             for above in [at for at in found if at > place]:
                 del found[above]
-            if down(one, steps[1:], place + 1):
+            if down(item, steps[1:], place + 1):
                 return True
         return False
 

@@ -75,7 +75,7 @@ async def learn_link(run: Run, given: str) -> Written:
         return seen
     link = seen.learnt.link
     source = written_source(seen.learnt)
-    if found := next((one for one in seen.forbidden if one in source), None):
+    if found := next((text for text in seen.forbidden if text in source), None):
         raise NotLearnt(host=link.host, what=f"a value of {len(found)} characters would stand in the file")
     count = await _proven(run, source, seen)
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
@@ -110,7 +110,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
     if rule is None or capture.by is not By.MANIFEST:
         what = "no list that it received explains its requests for images"
         raise NotLearnt(host=link.host, what=what)
-    if sum(len(one.instances) for one in listed) < rule.count:
+    if sum(len(series.instances) for series in listed) < rule.count:
         raise NotLearnt(host=link.host, what="its list names other studies as well")
     cookies = await (await session.window()).cookies()
     return _described(link, session, capture, rule, visits=bool(cookies))
@@ -126,14 +126,16 @@ def _described(
     """
     exchanges = session.traffic.exchanges
     lists = [
-        one for one in exchanges if one.url.partition("?")[0] == rule.source and document(one) is not None
+        exchange
+        for exchange in exchanges
+        if exchange.url.partition("?")[0] == rule.source and document(exchange) is not None
     ]
     if not lists:
         raise NotLearnt(host=link.host, what="its list is no JSON of its own")
-    if len({(one.url, one.request_body) for one in lists}) > 1:
+    if len({(exchange.url, exchange.request_body) for exchange in lists}) > 1:
         raise NotLearnt(host=link.host, what="its list comes in several answers")
     catch, listing = capture.catch, lists[0]
-    images = [one for one in exchanges if one.url in catch.sources]
+    images = [exchange for exchange in exchanges if exchange.url in catch.sources]
     headers_of = {
         url: catch.objects[uid].header for url, uid in catch.sources.items() if uid in catch.objects
     }
@@ -155,20 +157,20 @@ def _described(
         link, route, _name(link), tracer, number, rule, literals, headers, sample, _identity(rule, sample, headers_of),
         visits=visits, month=time.strftime("%Y-%m"),
     )  # fmt: skip
-    lengths = tuple(len(one) for one in rule.addresses.values())
+    lengths = tuple(len(address) for address in rule.addresses.values())
     return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)
 
 
 def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str]) -> None:
     """The calls that carry what the user answered must be made, whether or not their answers are read."""
-    for one in exchanges:
-        sent = (one.request_body or b"").decode("utf-8", "replace") + one.url
+    for exchange in exchanges:
+        sent = (exchange.request_body or b"").decode("utf-8", "replace") + exchange.url
         if (
-            one.ok
-            and one.kind != "document"
+            exchange.ok
+            and exchange.kind != "document"
             and any(len(value) > 2 and value in sent for value in answers.values())
         ):
-            tracer.call(one)
+            tracer.call(exchange)
 
 
 def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
@@ -199,16 +201,18 @@ def _forbidden(
         values |= {word for name in record.own for word in opaque(record.fields[name], name)}
     known = {learnt.name, link.host, learnt.month, *re.findall(r"\w+", learnt.route)}
     return frozenset(
-        one for one in values if len(one) >= SHORTEST_SECRET and one not in known and one not in link.origin
+        text
+        for text in values
+        if len(text) >= SHORTEST_SECRET and text not in known and text not in link.origin
     )
 
 
 def _name(link: ShareLink) -> str:
     """A name for the platform, from its host; unlike those that there are."""
     labels = [
-        one
-        for one in link.host.split(".")
-        if one not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
+        text
+        for text in link.host.split(".")
+        if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
     ]
     plain = re.sub(
         r"[^a-z0-9]+", "_", "_".join(labels[-1:] if labels and not labels[-1].isdigit() else labels) or "site"
@@ -261,13 +265,15 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
             raise NotLearnt(host=link.host, what="what was written does not load") from err
 
     async def check(session: Session, found: list[Found]) -> int:
-        series = [one for one in found if isinstance(one, Series)]
-        if sorted(len(one.instances) for one in series) != sorted(seen.series):
+        series = [item for item in found if isinstance(item, Series)]
+        if sorted(len(item.instances) for item in series) != sorted(seen.series):
             raise NotLearnt(host=link.host, what="asked directly, it lists other images than in the browser")
-        for one in (series[0].instances[0], series[-1].instances[-1]):
-            if isinstance(one.source, WadoUri) and not await known_protocols.is_dicom(session, one.source):
+        for instance in (series[0].instances[0], series[-1].instances[-1]):
+            if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(
+                session, instance.source
+            ):
                 raise NotLearnt(host=link.host, what="asked directly, it does not give an image")
-        return sum(len(one.instances) for one in series)
+        return sum(len(item.instances) for item in series)
 
     try:
         return await run.discovered(provider, link, check)

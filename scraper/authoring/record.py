@@ -67,7 +67,9 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        exchanges = [one for one in [*session.traffic.exchanges, *session.kept] if _is_kept(one)]
+        exchanges = [
+            exchange for exchange in [*session.traffic.exchanges, *session.kept] if _is_kept(exchange)
+        ]
         return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
 
     return await run.watched(given, work)
@@ -102,7 +104,7 @@ class Bundle:
         self._exchanges = exchanges
         self._answers = answers
         self._names = Names()
-        hosts = frozenset(urlsplit(one.url).hostname or "" for one in exchanges) | {link.host}
+        hosts = frozenset(urlsplit(exchange.url).hostname or "" for exchange in exchanges) | {link.host}
         self._texts = Texts(self._names, hosts)
         self._bodies = Bodies(self._texts)
         self._kinds: Counter[str] = Counter()
@@ -130,9 +132,9 @@ class Bundle:
                 draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        sockets = [one for one in entries if "messages" in one]
+        sockets = [entry for entry in entries if "messages" in entry]
         return Recorded(
-            path, len(entries) - len(sockets), sum(len(one["messages"]) for one in sockets), len(self._names.given),
+            path, len(entries) - len(sockets), sum(len(socket["messages"]) for socket in sockets), len(self._names.given),
             dict(self._kinds), error,
         )  # fmt: skip
 
@@ -140,9 +142,9 @@ class Bundle:
         """Go through everything once, so that what one answer tells of a person is known when the others are written."""
         for value in self._answers.values():
             self._texts.text(value, "password")
-        for one in self._exchanges:
-            if one.kind not in (WEBSOCKET_IN, WEBSOCKET_OUT):
-                self._bodies.learn_program(one.read(), one.content_type)
+        for exchange in self._exchanges:
+            if exchange.kind not in (WEBSOCKET_IN, WEBSOCKET_OUT):
+                self._bodies.learn_program(exchange.read(), exchange.content_type)
         self._bodies.rehearsing = True
         for entry in self._entries(None):
             del entry
@@ -153,20 +155,20 @@ class Bundle:
     def _entries(self, archive: zipfile.ZipFile | None) -> Iterator[dict[str, Any]]:
         ranged = self._ranges()
         sockets: dict[str, list[Exchange]] = defaultdict(list)
-        for one in self._exchanges:
-            if one.kind in (WEBSOCKET_IN, WEBSOCKET_OUT):
-                sockets[one.url].append(one)
+        for exchange in self._exchanges:
+            if exchange.kind in (WEBSOCKET_IN, WEBSOCKET_OUT):
+                sockets[exchange.url].append(exchange)
                 continue
-            body = ranged.get(id(one))
+            body = ranged.get(id(exchange))
             if body is None:
-                body = self._bodies.body(one.read(), one.content_type)
-            self._kinds[one.kind] += 1
-            sent = one.request_body or b""
+                body = self._bodies.body(exchange.read(), exchange.content_type)
+            self._kinds[exchange.kind] += 1
+            sent = exchange.request_body or b""
             yield {
-                "method": one.method or "GET", "url": self._texts.url(one.url), "kind": one.kind, "status": one.status,
-                "time": round(one.when, 2), "request_headers": headers(self._texts, one.request_headers),
-                "request_body": self._file(archive, self._bodies.body(sent, one.request_headers.get("content-type", ""))),
-                "headers": headers(self._texts, one.headers), "body": self._file(archive, body),
+                "method": exchange.method or "GET", "url": self._texts.url(exchange.url), "kind": exchange.kind, "status": exchange.status,
+                "time": round(exchange.when, 2), "request_headers": headers(self._texts, exchange.request_headers),
+                "request_body": self._file(archive, self._bodies.body(sent, exchange.request_headers.get("content-type", ""))),
+                "headers": headers(self._texts, exchange.headers), "body": self._file(archive, body),
             }  # fmt: skip
         for url, messages in sockets.items():
             shown = self._messages(messages)
@@ -174,9 +176,9 @@ class Bundle:
             yield {
                 "url": self._texts.url(url), "kind": "websocket", "time": round(messages[0].when, 2),
                 "messages": [
-                    {"direction": "in" if one.kind == WEBSOCKET_IN else "out", "text": one.is_text, "time": round(one.when, 2),
+                    {"direction": "in" if exchange.kind == WEBSOCKET_IN else "out", "text": exchange.is_text, "time": round(exchange.when, 2),
                      "body": self._file(archive, data)}
-                    for one, data in zip(messages, shown, strict=True)
+                    for exchange, data in zip(messages, shown, strict=True)
                 ],
             }  # fmt: skip
 
@@ -195,45 +197,45 @@ class Bundle:
     def _ranges(self) -> dict[int, bytes]:
         """Ranges of one resource, by the identity of their exchanges."""
         found: dict[str, list[tuple[int, int, Exchange]]] = defaultdict(list)
-        for one in self._exchanges:
-            match = RANGE.match(one.headers.get("content-range", "")) if one.status == 206 else None
+        for exchange in self._exchanges:
+            match = RANGE.match(exchange.headers.get("content-range", "")) if exchange.status == 206 else None
             if match:
-                found[one.url].append((int(match[1]), int(match[3]), one))
+                found[exchange.url].append((int(match[1]), int(match[3]), exchange))
         out: dict[int, bytes] = {}
         for pieces in found.values():
             total = pieces[0][1]
-            whole = bytearray(total) if total <= sum(one.size for _, _, one in pieces) else None
+            whole = bytearray(total) if total <= sum(exchange.size for _, _, exchange in pieces) else None
             if whole is not None:
-                for start, _, one in pieces:
-                    whole[start : start + one.size] = one.read()
+                for start, _, exchange in pieces:
+                    whole[start : start + exchange.size] = exchange.read()
                 shown = self._bodies.body(bytes(whole))
                 whole = bytearray(shown) if len(shown) == total else None
-            for start, _, one in pieces:
-                out[id(one)] = (
-                    bytes(whole[start : start + one.size])
+            for start, _, exchange in pieces:
+                out[id(exchange)] = (
+                    bytes(whole[start : start + exchange.size])
                     if whole is not None
-                    else self._bodies.frame(one.read())
+                    else self._bodies.frame(exchange.read())
                 )
         return out
 
     def _messages(self, messages: Sequence[Exchange]) -> list[bytes]:
         """The messages of one socket; a DICOM stream may go on in the next ones."""
         out: list[bytes | None] = [None] * len(messages)
-        for place, one in enumerate(messages):
+        for place, exchange in enumerate(messages):
             if out[place] is not None:
                 continue
-            data = one.read()
+            data = exchange.read()
             at = data.find(b"DICM", 0, 1024) - 128
             if (
-                one.kind == WEBSOCKET_IN
-                and not one.is_text
+                exchange.kind == WEBSOCKET_IN
+                and not exchange.is_text
                 and at >= 0
                 and not self._joined(messages, place, at, out)
             ):
                 out[place] = data[:at] + self._bodies.frame(data[at:])
             elif out[place] is None:
-                out[place] = self._bodies.body(data, "text/plain" if one.is_text else "")
-        return [one or b"" for one in out]
+                out[place] = self._bodies.body(data, "text/plain" if exchange.is_text else "")
+        return [item or b"" for item in out]
 
     def _joined(self, messages: Sequence[Exchange], place: int, at: int, out: list[bytes | None]) -> bool:
         """Whether the DICOM stream that begins ``at`` bytes into a message could be replaced, with what it goes on in."""

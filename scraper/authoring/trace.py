@@ -160,20 +160,20 @@ class Tracer:
         except ValueError:
             value = None
         if isinstance(value, dict) and all(
-            isinstance(one, (str, int, float, bool, type(None))) for one in value.values()
+            isinstance(item, (str, int, float, bool, type(None))) for item in value.values()
         ):
             return {
-                name: self.text(one, exchange, f"the field {name}", key=name) if isinstance(one, str)
-                else self._number(one, exchange, name)
-                for name, one in value.items()
+                name: self.text(text, exchange, f"the field {name}", key=name) if isinstance(text, str)
+                else self._number(text, exchange, name)
+                for name, text in value.items()
             }, None, None  # fmt: skip
         if "urlencoded" in exchange.request_headers.get("content-type", ""):
             pairs = dict(parse_qsl(said, keep_blank_values=True))
             return (
                 None,
                 {
-                    name: self.text(one, exchange, f"the field {name}", key=name)
-                    for name, one in pairs.items()
+                    name: self.text(pair, exchange, f"the field {name}", key=name)
+                    for name, pair in pairs.items()
                 },
                 None,
             )
@@ -217,12 +217,12 @@ class Tracer:
         if reference is not None:
             yield word, reference
             return
-        inner = [one for one in re.split(r"[^0-9A-Za-z]", word) if one and not _PLAIN.fullmatch(one)]
-        for one in inner if inner != [word] else []:
-            reference = self._origin(one, until)
+        inner = [item for item in re.split(r"[^0-9A-Za-z]", word) if item and not _PLAIN.fullmatch(item)]
+        for item in inner if inner != [word] else []:
+            reference = self._origin(item, until)
             if reference is None:
                 raise NotLearnt(host=self.link.host, what=place)
-            yield one, reference
+            yield item, reference
         if inner in ([], [word]):
             raise NotLearnt(host=self.link.host, what=place)
 
@@ -269,8 +269,10 @@ def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
     def path(text: str, kind: str) -> str:
         segments = text.split("/")
         return "/".join(
-            re.escape(one) if is_plain(one, last=place == len(segments) - 1) else group("code", one, kind)
-            for place, one in enumerate(segments)
+            re.escape(segment)
+            if is_plain(segment, last=place == len(segments) - 1)
+            else group("code", segment, kind)
+            for place, segment in enumerate(segments)
         )
 
     parts = link.parts
@@ -328,8 +330,10 @@ def document(exchange: Exchange) -> Any:
 def _find(value: Any, wanted: str) -> tuple[str | int, ...] | None:
     """Where a text or number stands in a JSON value, the shallowest place of several; of arrays only the first entry counts."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
-    for one, path in waiting:
-        inner = one.items() if isinstance(one, dict) else enumerate(one[:1]) if isinstance(one, list) else ()
+    for item, path in waiting:
+        inner = (
+            item.items() if isinstance(item, dict) else enumerate(item[:1]) if isinstance(item, list) else ()
+        )
         for step, below in inner:
             if isinstance(below, (dict, list)):
                 if len(path) < templates.MAX_DEPTH:

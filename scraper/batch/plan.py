@@ -172,4 +172,4 @@ def placed(outcome: Outcome, output: Path) -> Outcome:
 def problem_codes(outcome: Outcome) -> set[str]:
     """The codes of what is wrong with the source as a whole."""
     problems = outcome.document.get("problems")
-    return {str(one["code"]) for one in problems} if isinstance(problems, list) else set()
+    return {str(problem["code"]) for problem in problems} if isinstance(problems, list) else set()

@@ -145,7 +145,7 @@ def summary(ended: Mapping[tuple[str, int], int], console: Console, language: La
     table.add_column(justify="right")
     for _ in range(2):
         table.add_column(overflow="fold")
-    for (status, code), count in sorted(ended.items(), key=lambda each: each[0][1]):
+    for (status, code), count in sorted(ended.items(), key=lambda item: item[0][1]):
         words = say(f"batch.page.{status}", language)
         table.add_row(str(count), words, markup(meaning(code, language)) if code else "")
     console.print(table)

@@ -120,7 +120,7 @@ class Runner:
             await asyncio.wait({left, *self._running}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             left.cancel()
-        for task in [one for one in self._running if one.done()]:
+        for task in [entry for entry in self._running if entry.done()]:
             item = self._running.pop(task)
             self._left(item)
             outcome = task.result()

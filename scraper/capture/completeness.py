@@ -48,7 +48,7 @@ def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, 
         catch: the objects that came, which tell what a list's fields mean.
         study: the link's.
     """
-    heads = {uid: one.header for uid, one in catch.objects.items()} | {
+    heads = {uid: item.header for uid, item in catch.objects.items()} | {
         uid: _header(uid, tags, len(frames)) for uid, tags, frames in catch.whole_frames()
     }
     found: dict[str, Listed] = {}
@@ -64,8 +64,8 @@ def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, 
             if "Value" not in record.shape[-2:]:  # DICOM JSON, which was read above
                 placed = replace(record, place=(number, *record.place))  # answers of one call are one list
                 groups[manifest.url.partition("?")[0], record.shape].append(placed)
-    unnamed = [one for group in groups.values() for one in _read(group, heads, study, found)]
-    of_a_series = {uid for one in found.values() for uid in (one.uid, *one.instances)}
+    unnamed = [item for group in groups.values() for item in _read(group, heads, study, found)]
+    of_a_series = {uid for listed in found.values() for uid in (listed.uid, *listed.instances)}
     known = of_a_series | heads.keys() | {uid for head in heads.values() for uid in _around(head)} | {study}
     for rest in unnamed:
         if left := rest - known:
@@ -89,7 +89,7 @@ def _header(uid: str, tags: Mapping[str, Any], frames: int) -> Header:
 def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
     """Whether the list says that an entry is of another study than those entries that are known to be ours."""
     for name, value in record.fields.items():
-        mine = {one.fields[name] for one in ours if name in one.fields}
+        mine = {item.fields[name] for item in ours if name in item.fields}
         is_key = mine == {study} or (len(mine) == 1 and STUDY_KEY.search(name) is not None)
         if is_key and value not in mine:
             return True
@@ -98,7 +98,7 @@ def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
 
 def without_others(found: Collection[Record], ours: Sequence[Record], study: str) -> list[Record]:
     """The entries that are not said to be another study's."""
-    return [one for one in found if not of_another(one, ours, study)]
+    return [record for record in found if not of_another(record, ours, study)]
 
 
 def judged(
@@ -132,11 +132,11 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     something else, and left alone; so are series that are judged by better evidence.
     """
     left, counted, unsure = Counter(_of_series(counts)), dict[int, int](), []
-    for place, one in enumerate(found):
-        is_shown = one.evidence is Evidence.VIEWER
-        if not (is_shown or (one.evidence is not None and one.evidence.is_weak)):
+    for place, item in enumerate(found):
+        is_shown = item.evidence is Evidence.VIEWER
+        if not (is_shown or (item.evidence is not None and item.evidence.is_weak)):
             return list(found)
-        own = one.expected if is_shown and one.expected is not None else len(one.instances)
+        own = item.expected if is_shown and item.expected is not None else len(item.instances)
         if left[own] > 0:
             left[own] -= 1
             counted[place] = own
@@ -176,19 +176,19 @@ def unmet(
     series = list(found)
     if rows > len(series):
         series = [
-            replace(one, evidence=Evidence.SIGHT) if one.evidence is Evidence.NUMBERS else one
-            for one in series
+            replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item
+            for item in series
         ]
-    known = sum(max(one.expected or 0, len(one.instances)) for one in series)
+    known = sum(max(item.expected or 0, len(item.instances)) for item in series)
     most = max(sum(_of_series(counts)), stated)
-    if any(one.evidence is Evidence.SIGHT for one in series):
+    if any(item.evidence is Evidence.SIGHT for item in series):
         most = max(most, *(sum(tally) for tally in tallies), 0)
-    is_judged_better = all(one.evidence is not None and one.evidence > Evidence.VIEWER for one in series)
+    is_judged_better = all(item.evidence is not None and item.evidence > Evidence.VIEWER for item in series)
     if not series or is_judged_better or most <= known:
         return series
     if len(series) == 1:
         return [replace(series[0], expected=most, evidence=Evidence.VIEWER)]
-    received = sum(len(one.instances) for one in series)
+    received = sum(len(item.instances) for item in series)
     problem = Problem("count-unmet", values={"stated": most, "received": received})
     return [replace(series[0], left_out=(*series[0].left_out, problem)), *series[1:]]
 
@@ -212,14 +212,14 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
         there: every UID that came or is asked for.
     """
     absent = []
-    for name, one in listed.items():
-        gone = one.instances if one.uid else one.instances.difference(there)
-        if one.uid in there or one.expected == 0 or not (one.uid or gone):
+    for name, series in listed.items():
+        gone = series.instances if series.uid else series.instances.difference(there)
+        if series.uid in there or series.expected == 0 or not (series.uid or gone):
             continue
         lost = Problem("missing-series", tuple(sorted(gone)))
         absent.append(
             Series(
-                study, one.uid, expected=one.expected if one.uid else len(gone), key="" if one.uid else name,
+                study, series.uid, expected=series.expected if series.uid else len(gone), key="" if series.uid else name,
                 left_out=(lost,), evidence=Evidence.MANIFEST,
             )
         )  # fmt: skip
@@ -255,9 +255,9 @@ def broken(study: str, entries: int) -> list[Series]:
 
 def _of_dicom_json(value: Any, study: str) -> Iterator[str]:
     """Series of the study that an answer of QIDO-RS lists (PS3.18 10.6)."""
-    for one in value if isinstance(value, list) else ():
-        if isinstance(one, Mapping) and text(one, "0020000D") == study and text(one, "0020000E"):
-            yield text(one, "0020000E")
+    for item in value if isinstance(value, list) else ():
+        if isinstance(item, Mapping) and text(item, "0020000D") == study and text(item, "0020000E"):
+            yield text(item, "0020000E")
 
 
 def _read(
@@ -277,14 +277,16 @@ def _read(
         column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
         mine = [record for record in column if record.fields[name] in ours]
         if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
-            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in others]
+            kept = [
+                other for other in without_others(column, mine, study) if other.fields[name] not in others
+            ]
             for record in kept:
                 found.setdefault(record.fields[name], Listed(record.fields[name]))
             _count(kept, name, heads, found)
         mine = [record for record in column if series_of.get(record.fields[name]) in ours]
         if mine:
             known = strangers | ours | others | {study}
-            kept = [one for one in without_others(column, mine, study) if one.fields[name] not in known]
+            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in known]
             unnamed = _instances(kept, name, series_of, found)
             if not any(EARLIER.search(str(step)) for step in group[0].shape):
                 yield from unnamed
@@ -299,7 +301,7 @@ def _count(
     for head in heads.values():
         came[head.series_instance_uid] += 1
         frames[head.series_instance_uid] += head.frames or 1
-    for field_name in sorted({one for record in column for one in record.own if COUNT.search(one)}):
+    for field_name in sorted({item for record in column for item in record.own if COUNT.search(item)}):
         counts = {
             record.fields[name]: int(record.fields[field_name])
             for record in column
@@ -334,7 +336,7 @@ def _instances(
     unnamed = []
     for array in arrays.values():
         rest = set()
-        near = {series_of[one.fields[name]] for one in array if one.fields[name] in series_of}
+        near = {series_of[item.fields[name]] for item in array if item.fields[name] in series_of}
         for record in array:
             named = next((record.fields[key] for key in sorted(fields) if key in record.fields), "")
             series = (

@@ -136,7 +136,7 @@ class Capture:
         person = self._person()
         for turn in range(1, min(choices, MAX_STUDIES)):
             other = Capture(self._link, self._session, self._ways, self._phone, self._recipes, turn)
-            other.known = {one.study_instance_uid for one in found}
+            other.known = {series.study_instance_uid for series in found}
             self._other = other
             await self._again()
             try:
@@ -145,7 +145,7 @@ class Capture:
                 more = [Series("", "", key=f"choice-{turn}", left_out=(_not_had(f"{turn + 1}", err),))]
             if person and other._person() and other._person() != person:
                 continue
-            found += [one for one in more if one.study_instance_uid not in other.known]
+            found += [series for series in more if series.study_instance_uid not in other.known]
         return found
 
     async def so_far(self) -> list[Series]:
@@ -156,8 +156,8 @@ class Capture:
         more = await self._other.so_far() if self._other is not None else []
         person = self._person(), self._other._person() if self._other is not None else ""
         is_same = not all(person) or person[0] == person[1]
-        there = {one.study_instance_uid for one in self._whole}
-        return self._whole + [one for one in more if is_same and one.study_instance_uid not in there]
+        there = {series.study_instance_uid for series in self._whole}
+        return self._whole + [series for series in more if is_same and series.study_instance_uid not in there]
 
     async def _again(self) -> None:
         """The link's page once more, in one window."""
@@ -173,7 +173,7 @@ class Capture:
 
     def _person(self) -> str:
         """Whose images came: the one ID that they all bear; nothing where there is none."""
-        found = {one.header.patient_id for one in self._catch.objects.values()}
+        found = {item.header.patient_id for item in self._catch.objects.values()}
         return found.pop() if len(found) == 1 else ""
 
     async def study(self) -> list[Series]:
@@ -229,7 +229,10 @@ class Capture:
     async def _wants_a_phone(self, driver: Driver) -> bool:
         """Whether the page says that it is for phones, refuses a computer, or shows it nothing at all."""
         said = (await driver.text()).strip()
-        refused = any(one.kind == "document" and one.status == 403 for one in self._session.traffic.exchanges)
+        refused = any(
+            exchange.kind == "document" and exchange.status == 403
+            for exchange in self._session.traffic.exchanges
+        )
         return not EXPIRED.search(said) and (not said or refused or PHONE_ONLY.search(said) is not None)
 
     def _is_thin(self) -> bool:
@@ -265,7 +268,7 @@ class Capture:
 
     async def _shows_more(self, rule: Rule) -> bool:
         """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
-        if rule.is_flat and any(rule.count in one and sum(one) > rule.count for one in self._tallies()):
+        if rule.is_flat and any(rule.count in tally and sum(tally) > rule.count for tally in self._tallies()):
             return True
         if self._driver is None:
             return False
@@ -281,20 +284,20 @@ class Capture:
             if (
                 self._turn
                 or self._tried[recipe.calls] >= TRIES
-                or not any(one.ok for one in self._session.traffic.matching(recipe.calls))
+                or not any(exchange.ok for exchange in self._session.traffic.matching(recipe.calls))
             ):
                 continue
             self._tried[recipe.calls] += 1
             try:
                 async with asyncio.timeout(RECIPE_S):
                     watched = recipe.watch(self._link, self._session)
-                    found = [one async for one in watched if isinstance(one, Series)]
+                    found = [series async for series in watched if isinstance(series, Series)]
             except CloudfilmError:
                 continue  # its calls look alike
             except TimeoutError:
                 self._tried[recipe.calls] = TRIES
                 continue
-            if any(one.instances for one in found):
+            if any(series.instances for series in found):
                 return found
         return []
 
@@ -313,7 +316,7 @@ class Capture:
                 found += await archive.series(uid)
             except SiteChanged as err:
                 found.append(Series(uid, "", left_out=(_not_had(uid, err),)))
-        return found if any(one.instances for one in found) else []
+        return found if any(series.instances for series in found) else []
 
     async def _wado_uri(self) -> list[Series]:
         exchanges = self._exchanges
@@ -323,8 +326,8 @@ class Capture:
         found = await known_protocols.listed_by_wado_uri(
             self._session, exchanges, self._session.page.url, lists
         )
-        study = self._study({one.study_instance_uid: len(one.instances) for one in found})
-        return [one for one in found if one.study_instance_uid == study]
+        study = self._study({series.study_instance_uid: len(series.instances) for series in found})
+        return [series for series in found if series.study_instance_uid == study]
 
     async def _learnt(self) -> list[Series]:
         """What the first explanation that stands its proof gives."""
@@ -361,7 +364,7 @@ class Capture:
         if self._is_played:
             return False
         study = self._study(self._catch.studies())
-        there = {one.series_instance_uid for one in found} | _of_records(rule)
+        there = {series.series_instance_uid for series in found} | _of_records(rule)
         lists = completeness.lists(self._catch.manifests, self._catch, study)
         return bool(completeness.missing(study, lists, there))
 
@@ -374,16 +377,18 @@ class Capture:
             for place, addresses in rule.addresses.items():
                 known = next(
                     (
-                        self._catch.objects[brought[one]]
-                        for one in addresses
-                        if brought.get(one) in self._catch.objects
+                        self._catch.objects[brought[address]]
+                        for address in addresses
+                        if brought.get(address) in self._catch.objects
                     ),
                     None,
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"
                 found += [
-                    siblings.Image(one, series, " ".join((one, *rule.records[one].fields.values())))
-                    for one in addresses
+                    siblings.Image(
+                        address, series, " ".join((address, *rule.records[address].fields.values()))
+                    )
+                    for address in addresses
                 ]
         told = siblings.expected(self._catch.manifests, exchanges, found, study)
         told.counts = {uid: count for uid, count in told.counts.items() if not uid.startswith("list-")}
@@ -438,7 +443,7 @@ class Capture:
         ours = [
             record
             for key, record in rule.records.items()
-            if (one := objects.get(brought.get(key, ""))) and one.header.study_instance_uid == study
+            if (item := objects.get(brought.get(key, ""))) and item.header.study_instance_uid == study
         ]
         fields = {  # those that bear the UID of the series
             name
@@ -460,7 +465,9 @@ class Capture:
             about = Series(study, next(iter(_values(rule, addresses, fields)), ""), key=f"list-{place}")
             if known:
                 uid = known[0].series_instance_uid
-                about = next(one for one in self._catch.series(study) if one.series_instance_uid == uid)
+                about = next(
+                    series for series in self._catch.series(study) if series.series_instance_uid == uid
+                )
             # one list of everything may hold several series: then its length is no series' count
             count = None if rule.is_flat else len(instances)
             found.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
@@ -484,11 +491,13 @@ class Capture:
 
     def _found(self, driver: Driver) -> list[Series]:
         """Every series, with what is to be said of the copies of its images."""
-        return [self._catch.copies.named(one, self._catch.objects) for one in self._series(driver.totals)]
+        return [
+            self._catch.copies.named(series, self._catch.objects) for series in self._series(driver.totals)
+        ]
 
     def _series(self, totals: dict[str, int]) -> list[Series]:
         """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
-        listed_studies = {one.study_instance_uid: len(one.instances) for one in self._listed}
+        listed_studies = {item.study_instance_uid: len(item.instances) for item in self._listed}
         study = self._study(listed_studies or self._catch.studies())
         caught = self._catch.series(study)
         if not caught and not self._listed:
@@ -508,7 +517,7 @@ class Capture:
             lists = completeness.lists(self._catch.manifests, self._catch, study)
         told, claimed = self._told(study), self._claims(study)
         named = {
-            uid for one in lists.values() for uid in (one.uid, *one.instances)
+            uid for item in lists.values() for uid in (item.uid, *item.instances)
         }  # their own lists are read above
         for uid, count in (*told.counts.items(), *claimed.counts.items()):
             if self.by is not By.DICOMWEB:
@@ -525,13 +534,13 @@ class Capture:
             )
             for series in self._listed
         ]  # fmt: skip
-        names = {instance.sop_instance_uid for one in merged for instance in one.instances}
-        rest = [] if self.by is By.MANIFEST else [replace(one, evidence=by) for one in _left(caught, names)]
+        names = {instance.sop_instance_uid for item in merged for instance in item.instances}
+        rest = [] if self.by is By.MANIFEST else [replace(name, evidence=by) for name in _left(caught, names)]
         if self.by is By.WADO_URI:
             merged = [self._as_asked(series, lists, totals) for series in merged]
-        there = {one.series_instance_uid for one in (*merged, *rest)} | names | self._named_by_rule()
+        there = {item.series_instance_uid for item in (*merged, *rest)} | names | self._named_by_rule()
         absent = completeness.missing(study, lists, there)
-        if len(absent) <= sum(not one.series_instance_uid for one in merged):
+        if len(absent) <= sum(not item.series_instance_uid for item in merged):
             absent = []  # they are had under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
         if self.by is By.MANIFEST:
@@ -555,11 +564,11 @@ class Capture:
         absent = completeness.missing(study, lists, there)
         broken = completeness.broken(study, len(self._catch.broken))
         held = [*(found if absent else self._counted(study, found)), *absent]
-        came = there | {instance.sop_instance_uid for one in found for instance in one.instances}
+        came = there | {instance.sop_instance_uid for item in found for instance in item.instances}
         named = sum(
-            bool(one.series_instance_uid) for one in absent
+            bool(item.series_instance_uid) for item in absent
         )  # a series that nobody names may be claimed as well
-        shown = sum(not one.instances for one in held) - named
+        shown = sum(not item.instances for item in held) - named
         return [*held, *_most_absent(_absent(study, told, held, came), unasked[shown:]), *broken]
 
     def _claims(self, study: str) -> claims.Claims:
@@ -567,9 +576,9 @@ class Capture:
         if self.by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
             return claims.Claims()
         ours = {
-            uid: one.header
-            for uid, one in self._catch.objects.items()
-            if one.header.study_instance_uid == study
+            uid: item.header
+            for uid, item in self._catch.objects.items()
+            if item.header.study_instance_uid == study
         }
         return claims.claims(self._catch.manifests, self._catch.sources, ours)
 
@@ -597,24 +606,26 @@ class Capture:
         self, series: Series, lists: Mapping[str, completeness.Listed], totals: Mapping[str, int]
     ) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
-        named = known_protocols.named_objects(self._exchanges, [one.value for one in self._catch.manifests])
+        named = known_protocols.named_objects(
+            self._exchanges, [manifest.value for manifest in self._catch.manifests]
+        )
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
-        heads = {uid: one.header for uid, one in self._catch.objects.items()}
+        heads = {uid: item.header for uid, item in self._catch.objects.items()}
         numbered = tuple(
-            replace(one, number=heads[one.sop_instance_uid].instance_number)
-            if one.sop_instance_uid in heads
-            else one
-            for one in series.instances
+            replace(item, number=heads[item.sop_instance_uid].instance_number)
+            if item.sop_instance_uid in heads
+            else item
+            for item in series.instances
         )
         return self._judged(replace(series, instances=numbered), lists, totals)
 
     def _counted(self, study: str, found: list[Series]) -> list[Series]:
         """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
-        sizes = {len(one.instances) for one in found}
+        sizes = {len(series.instances) for series in found}
         driver = self._driver
         shown = driver.entries if driver else []
-        for counts in (shown, *(one for one in self._tallies() if sizes.intersection(one))):
+        for counts in (shown, *(tally for tally in self._tallies() if sizes.intersection(tally))):
             held = completeness.with_entries(study, found, counts)
             if held != found:
                 return held
@@ -630,7 +641,7 @@ class Capture:
 
     def _is_packed(self, series: Series) -> bool:
         """Whether all of a series came in one answer together with others: the site's own package."""
-        return all(one.sop_instance_uid in self._catch.packed for one in series.instances)
+        return all(instance.sop_instance_uid in self._catch.packed for instance in series.instances)
 
     def _nearest(self, instance: Instance) -> Instance:
         """From the disk, where the object was caught whole."""
@@ -648,7 +659,7 @@ def _absent(
     study: str, told: siblings.Expected, found: Sequence[Series], there: Collection[str]
 ) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
-    missing = sum(not one.instances for one in found)
+    missing = sum(not series.instances for series in found)
     # what is listed by its UID is read by ``complete.lists``, which knows another study's
     absent = [
         (label, count) for label, count in told.absent if label not in there and not _UID.fullmatch(label)
@@ -664,7 +675,7 @@ def _absent(
 
 def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
     """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
-    return max(some, key=lambda absent: (len(absent), sum(one.expected or 0 for one in absent)))
+    return max(some, key=lambda absent: (len(absent), sum(item.expected or 0 for item in absent)))
 
 
 def _of_records(rule: Rule) -> set[str]:
@@ -689,10 +700,15 @@ def _most(expected: int | None, listed: completeness.Listed | None) -> int | Non
 def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:
     """What was caught and is in no list."""
     rest = [
-        replace(one, instances=tuple(each for each in one.instances if each.sop_instance_uid not in names))
-        for one in caught
+        replace(
+            series,
+            instances=tuple(
+                instance for instance in series.instances if instance.sop_instance_uid not in names
+            ),
+        )
+        for series in caught
     ]
-    return [one for one in rest if one.instances]
+    return [series for series in rest if series.instances]
 
 
 __all__ = ["By", "Capture", "Catch", "Driver"]

@@ -160,11 +160,11 @@ class _Batch:
         if self.listing.unused:
             complain(say("batch.unused", language, names=", ".join(self.listing.unused)))
         rows = []
-        for one in self.listing.refused:
-            outcome = of_refused(one, self.links, language)
+        for refused in self.listing.refused:
+            outcome = of_refused(refused, self.links, language)
             complain(outcome.words)
             shown = str(outcome.document["source"])
-            rows.append((Entry((one.line,), one.label, shown, partial(_itself, outcome)), outcome))
+            rows.append((Entry((refused.line,), refused.label, shown, partial(_itself, outcome)), outcome))
         return rows
 
     def rehearse(self) -> int:

@@ -57,7 +57,7 @@ def _incomplete(source: Result, language: Language) -> dict[str, object] | None:
     if source.exit_code == ExitCode.COMPLETE:
         return None
     problems = [problem for study in source.studies for problem in study.problems]
-    problems += [one for study in source.studies for series in study.series for one in series.problems]
+    problems += [item for study in source.studies for series in study.series for item in series.problems]
     problems = [problem for problem in (*source.problems, *problems) if problem.fatal]
     parts = []
     counts = source.counts

@@ -116,8 +116,8 @@ def settings_of(
     """
     given: dict[str, str] = {}
     names = [question.name for question in QUESTIONS]
-    for one in answers or []:
-        name, equals, value = one.partition("=")
+    for answer in answers or []:
+        name, equals, value = answer.partition("=")
         if not equals or name not in names:
             raise UsageError(f"--answer {name}: FIELD=VALUE, FIELD = {', '.join(names)}")
         given[name] = value

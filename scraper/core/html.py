@@ -62,12 +62,12 @@ class Page:
         if found is None:
             return None
         fields = {}
-        for one in found.css("input, select, textarea"):
-            kind, name = (one.attributes.get("type") or "text").lower(), one.attributes.get("name") or ""
+        for node in found.css("input, select, textarea"):
+            kind, name = (node.attributes.get("type") or "text").lower(), node.attributes.get("name") or ""
             if name and (
-                kind not in ("radio", "checkbox", "submit", "button", "image") or "checked" in one.attributes
+                kind not in ("radio", "checkbox", "submit", "button", "image") or "checked" in node.attributes
             ):
-                fields[name] = one.attributes.get("value") or ""
+                fields[name] = node.attributes.get("value") or ""
         action = urljoin(self.url, found.attributes.get("action") or self.url)
         return Form(action, (found.attributes.get("method") or "get").lower(), fields)
 

@@ -51,9 +51,15 @@ class Reply(BaseModel):
             if not isinstance(value, Mapping):
                 raise
             wrong = {
-                one["loc"][0] for one in err.errors(include_input=False, include_url=False) if one["loc"]
+                error["loc"][0]
+                for error in err.errors(include_input=False, include_url=False)
+                if error["loc"]
             }
-            optional = {one.alias or name for name, one in cls.model_fields.items() if not one.is_required()}
+            optional = {
+                field_info.alias or name
+                for name, field_info in cls.model_fields.items()
+                if not field_info.is_required()
+            }
             empty = {name for name in wrong & optional if _is_empty(value.get(name))}
             if not empty:
                 raise
@@ -62,7 +68,7 @@ class Reply(BaseModel):
 
 def _is_empty(value: object) -> bool:
     if isinstance(value, Mapping):
-        return all(_is_empty(one) for one in value.values())
+        return all(_is_empty(item) for item in value.values())
     return value is None or value is False or value in ("", [])
 
 

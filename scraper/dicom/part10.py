@@ -143,7 +143,7 @@ def numbers(ds: Dataset, keyword: str, count: int | None = None) -> tuple[float,
     try:
         value = ds.get(keyword)
         values = value if isinstance(value, MultiValue | list | tuple) else [value]
-        found = tuple(float(one) for one in values if one is not None and one != "")
+        found = tuple(float(item) for item in values if item is not None and item != "")
     except PYDICOM_ERRORS:
         return None
     if not found or not all(map(math.isfinite, found)) or (count is not None and len(found) != count):

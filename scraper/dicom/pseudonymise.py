@@ -103,9 +103,11 @@ def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
     leaves = _Leaves(layout)
     leaves.run()
     declared = declared_charset(layout)
-    raw = [data[one.offset : one.offset + one.length] for one in leaves.found if one.vr in TEXTS]
+    raw = [data[leave.offset : leave.offset + leave.length] for leave in leaves.found if leave.vr in TEXTS]
     guessed = charset.suspect(raw, declared)
-    meta = (_Leaf(one.tag, one.vr, one.offset, one.length) for one in layout.meta.values())
+    meta = (
+        _Leaf(element.tag, element.vr, element.offset, element.length) for element in layout.meta.values()
+    )
     for leaf in (*meta, *leaves.found):
         if leaf.tag not in structure.PIXEL_TAGS:
             value = data[leaf.offset : leaf.offset + leaf.length]
@@ -145,10 +147,10 @@ def _replaced(leaf: _Leaf, value: bytes, names: Replacer, declared: list[str], g
 def _each(value: bytes, replace: object, padding: bytes) -> bytes:
     """Value by value, with each one's own padding and length."""
     shown = []
-    for one in value.split(b"\\"):
-        text = one.rstrip(b"\0 ").decode("latin-1")
+    for data in value.split(b"\\"):
+        text = data.rstrip(b"\0 ").decode("latin-1")
         new = replace(text).encode("latin-1", "replace") if text else b""  # type: ignore[operator]  # a Replacer's method
-        shown.append(new[: len(one)].ljust(len(one), padding))
+        shown.append(new[: len(data)].ljust(len(data), padding))
     return b"\\".join(shown)
 
 
@@ -247,7 +249,7 @@ def stream(old: bytes, syntax: str, names: Replacer, salt: str) -> bytes:
 def _frames(data: bytes, fragments: list[tuple[int, int]], count: int) -> list[list[tuple[int, int]]]:
     """Fragments by frame: one each, or all for one, else by the marks that a stream begins with."""
     if len(fragments) == count or count < 1:
-        return [[one] for one in fragments]
+        return [[fragment] for fragment in fragments]
     if count == 1:
         return [fragments]
     found: list[list[tuple[int, int]]] = []

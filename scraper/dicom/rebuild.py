@@ -125,7 +125,7 @@ def _element(
         )
     read = values.read(value, vr)
     if vr in values.TEXT_VRS and any(
-        charset.is_mojibake(str(one)) for one in (read if isinstance(read, list) else [read])
+        charset.is_mojibake(str(entry)) for entry in (read if isinstance(read, list) else [read])
     ):
         notes.mojibake.append(f"{tag:08X}")
     return DataElement(tag, vr, read)
@@ -164,13 +164,13 @@ def _texts(ds: Dataset) -> list[str]:
                 found += _texts(item)
         elif element.VR in values.TEXT_VRS:
             several = element.value if element.VM > 1 else [element.value]
-            found += [str(one) for one in several if one is not None]
+            found += [str(entry) for entry in several if entry is not None]
     return found
 
 
 def _set_charset(ds: Dataset) -> None:
     declared = ds.get("SpecificCharacterSet", "") or ""
-    listed = [declared] if isinstance(declared, str) else [str(one) for one in declared]
+    listed = [declared] if isinstance(declared, str) else [str(item) for item in declared]
     chosen = charset.fitting(_texts(ds), listed)
     if chosen:
         ds.SpecificCharacterSet = chosen

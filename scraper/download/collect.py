@@ -135,7 +135,7 @@ class Collector:
         Raises:
             StoreError: the disk refuses; what was saved is kept.
         """
-        self._queue = deque(_Job(one, instance) for one in series for instance in one.instances)
+        self._queue = deque(_Job(item, instance) for item in series for instance in item.instances)
         self._listed |= {job.instance.sop_instance_uid for job in self._queue}
         for job in self._queue:
             self.result.series_of[job.instance.name] = job.series.name

@@ -125,31 +125,31 @@ def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], 
     patients: dict[tuple[str, str], str] = {}  # Patient ID and name → the made-up ID of the copies
     profile.dictionary.clear()  # old UID to new: one mapping for one export
     series: dict[str, str] = {}
-    for number, one in enumerate(listed):
-        if one.header.sop_class_uid.startswith(_FREE_TEXT):
-            free_text.append(one.name)
+    for number, study in enumerate(listed):
+        if study.header.sop_class_uid.startswith(_FREE_TEXT):
+            free_text.append(study.name)
             continue
         path = folder / f"{number:06}.dcm"
         try:
             with quiet():
-                ds = read_file(one.path)
-                words, shown = _words(one.path), plain(ds, "BurnedInAnnotation")
+                ds = read_file(study.path)
+                words, shown = _words(study.path), plain(ds, "BurnedInAnnotation")
                 _clean(ds)
-                _key(ds, patients.setdefault((one.header.patient_id, one.header.patient_name), _new_id()))
+                _key(ds, patients.setdefault((study.header.patient_id, study.header.patient_name), _new_id()))
                 ds.save_as(path, enforce_file_format=True)
         except (CorruptInstance, *PYDICOM_ERRORS):
-            refused.append(one.name)
+            refused.append(study.name)
             path.unlink(missing_ok=True)
             continue
         tags = path.read_bytes()[: 1 << 20] if "PixelData" not in ds else _before_pixels(path)
         if any(word in tags for word in words):
-            refused.append(one.name)
+            refused.append(study.name)
             path.unlink()
             continue
-        if shown == "YES" or (shown != "NO" and one.header.modality in _MAY_SHOW_NAMES):
-            burnt.append(one.name)
-        name = series.setdefault(one.series, f"{len(series) + 1:03}")
-        kept.append(replace(one, path=path, header=dicom.header(path), series=name))
+        if shown == "YES" or (shown != "NO" and study.header.modality in _MAY_SHOW_NAMES):
+            burnt.append(study.name)
+        name = series.setdefault(study.series, f"{len(series) + 1:03}")
+        kept.append(replace(study, path=path, header=dicom.header(path), series=name))
     told = (
         ("reports-left-out", free_text, False),
         ("identity-not-removed", refused, True),

@@ -122,23 +122,23 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
     left_out: list[LeftOut] = []
     read: list[tuple[Listed, Described]] = []
     patient_of: dict[str, str] = {}  # Study Instance UID → Patient ID, for files of the study that lack it
-    for one in listed:
+    for item in listed:
         try:
-            source = described(one.path)
+            source = described(item.path)
         except (CorruptInstance, OSError) as err:
             why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
-            left_out.append(LeftOut(one.name, str(why or "an unreadable file")))
+            left_out.append(LeftOut(item.name, str(why or "an unreadable file")))
             continue
-        read.append((one, source))
+        read.append((item, source))
         if source.text("PatientID") and source.text("StudyInstanceUID"):
             patient_of.setdefault(source.text("StudyInstanceUID"), source.text("PatientID"))
     with quiet():
-        for one, source in read:
+        for item, source in read:
             own = source.text("PatientID") or patient_of.get(source.text("StudyInstanceUID"), "")
             try:
-                disc.add(one, source, own)
+                disc.add(item, source, own)
             except PYDICOM_ERRORS:
-                left_out.append(LeftOut(one.name, "a directory record that can't be written"))
+                left_out.append(LeftOut(item.name, "a directory record that can't be written"))
         made.mkdir(exist_ok=True)
         (made / "DICOMDIR").write_bytes(_directory(disc.root))
     problems = problems_of(left_out)

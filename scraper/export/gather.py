@@ -46,8 +46,8 @@ class LeftOut:
 def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
     """What is not in the export, by reason."""
     grouped: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    for one in left_out:
-        grouped[one.why, one.is_loss].append(one.name)
+    for item in left_out:
+        grouped[item.why, item.is_loss].append(item.name)
     return [
         Problem("export-skipped", tuple(names), {"why": why}, fatal=is_loss)
         for (why, is_loss), names in grouped.items()
@@ -57,8 +57,8 @@ def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
 def by_series(listed: Iterable[Listed]) -> dict[str, list[Listed]]:
     """Series folder → its instances."""
     found: dict[str, list[Listed]] = defaultdict(list)
-    for one in listed:
-        found[one.series].append(one)
+    for study in listed:
+        found[study.series].append(study)
     return found
 
 
@@ -121,7 +121,7 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
 def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[Listed]:
     listed: list[Listed] = []
     taken: set[str] = set()
-    for members in sorted(series, key=lambda each: (each[0][1].study_date, each[0][1].series_number or 0)):
+    for members in sorted(series, key=lambda item: (item[0][1].study_date, item[0][1].series_number or 0)):
         folder = _folder(members[0][1], taken)
         for index, place in enumerate(dicom.order([header for _, header, _ in members]), start=1):
             path, header, name = members[place]

@@ -15,8 +15,10 @@ def pack(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
     """A zip of series folders; pixels that are compressed already are stored as they are."""
     count = 0
     with zipfile.ZipFile(made, "w") as archive:
-        for one in listed:
+        for study in listed:
             count += 1
-            method = zipfile.ZIP_DEFLATED if one.header.transfer_syntax_uid in NATIVE else zipfile.ZIP_STORED
-            archive.write(one.path, f"{one.series}/{one.index:05}.dcm", compress_type=method)
+            method = (
+                zipfile.ZIP_DEFLATED if study.header.transfer_syntax_uid in NATIVE else zipfile.ZIP_STORED
+            )
+            archive.write(study.path, f"{study.series}/{study.index:05}.dcm", compress_type=method)
     return count, []

@@ -52,12 +52,14 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     left_out: list[LeftOut] = []
     made.mkdir()
     for name, members in by_series(listed).items():
-        pictured = [one for one in members if _is_volume(one)]
+        pictured = [member for member in members if _is_volume(member)]
         left_out += [
-            LeftOut(one.name, "no pixels in it", is_loss=False) for one in members if one not in pictured
+            LeftOut(member.name, "no pixels in it", is_loss=False)
+            for member in members
+            if member not in pictured
         ]
-        left_out += [LeftOut(one.name, "a damaged file") for one in pictured if one.name in damaged]
-        sound = [one for one in pictured if one.name not in damaged]
+        left_out += [LeftOut(item.name, "a damaged file") for item in pictured if item.name in damaged]
+        sound = [item for item in pictured if item.name not in damaged]
         if sound:
             left_out += _converted(program, sound, made / name)
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
@@ -70,8 +72,8 @@ def _is_volume(one: Listed) -> bool:
 def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftOut]:
     """Convert one series; gives what the converter did not take, or the whole series where it took none or too few."""
     with tempfile.TemporaryDirectory(dir=out.parent.parent) as inside:
-        for one in members:
-            _link(one.path, Path(inside) / f"{one.index:05}.dcm")
+        for listed in members:
+            _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
         out.mkdir()
         command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
         why, said = "the converter dcm2niix made no volume of it", ""
@@ -83,13 +85,15 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
             why = "the converter dcm2niix did not end in time"
     if not any(out.glob("*.nii.gz")):
         shutil.rmtree(out)
-        return [LeftOut(one.name, why) for one in members]
+        return [LeftOut(listed.name, why) for listed in members]
     taken = sum(int(count) for count in _TAKEN.findall(said))
     if taken >= len(members):
         return []
     refused = {int(number) for number in _REFUSED.findall(said) if number}
-    named = [one for one in members if one.index in refused] or members
-    return [LeftOut(one.name, f"the converter dcm2niix took {taken} of {len(members)}") for one in named]
+    named = [listed for listed in members if listed.index in refused] or members
+    return [
+        LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named
+    ]
 
 
 def _link(path: Path, link: Path) -> None:

@@ -235,20 +235,20 @@ async def draw(
         folder.mkdir(parents=True)
         answers = await asyncio.gather(
             *(
-                inspector.apart(draw_instance, str(one.path), str(folder / f"{one.index:05}"), suffix)
-                for one in members
+                inspector.apart(draw_instance, str(member.path), str(folder / f"{member.index:05}"), suffix)
+                for member in members
             )
         )
         drawn: list[str] = []
-        for one, answer in zip(members, answers, strict=True):
+        for member, answer in zip(members, answers, strict=True):
             if answer is None:  # what it had drawn of it may be cut off
-                for path in folder.glob(f"{one.index:05}*"):
+                for path in folder.glob(f"{member.index:05}*"):
                     path.unlink()
             why, *paths = answer or [ENDED]
             drawn += paths
             if why:
-                is_loss = why != NO_PIXELS or is_image(one.header.sop_class_uid)
-                left_out.append(LeftOut(one.name, why, is_loss))
+                is_loss = why != NO_PIXELS or is_image(member.header.sop_class_uid)
+                left_out.append(LeftOut(member.name, why, is_loss))
         count += len(drawn)
         if drawn:
             places = np.linspace(0, len(drawn) - 1, min(len(drawn), _ON_A_SHEET))

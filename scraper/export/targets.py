@@ -103,8 +103,15 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
 
 def _damaged(verdict: Result) -> frozenset[str]:
     """Paths of files whose pixels can't be used."""
-    problems = [one for study in verdict.studies for series in study.series for one in series.problems]
-    return frozenset(name for one in problems if one.fatal and one.code in _DAMAGE for name in one.instances)
+    problems = [
+        problem for study in verdict.studies for series in study.series for problem in series.problems
+    ]
+    return frozenset(
+        name
+        for problem in problems
+        if problem.fatal and problem.code in _DAMAGE
+        for name in problem.instances
+    )
 
 
 async def _made(

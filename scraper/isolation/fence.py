@@ -172,5 +172,5 @@ def _forbid_privileges() -> None:
 def _call(number: int, *given: bytes | int | None) -> int:
     """A system call; -1 where it fails."""
     library = ctypes.CDLL(None, use_errno=True)
-    words = [ctypes.c_char_p(one) if isinstance(one, bytes) else ctypes.c_long(one or 0) for one in given]
+    words = [ctypes.c_char_p(data) if isinstance(data, bytes) else ctypes.c_long(data or 0) for data in given]
     return int(library.syscall(ctypes.c_long(number), *words))

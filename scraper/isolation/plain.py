@@ -26,7 +26,7 @@ def to_plain(value: Any) -> Any:  # noqa: PLR0911  # a case for each kind of val
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(name): to_plain(inner) for name, inner in value.items()}
     if isinstance(value, (Sequence, set, frozenset)):
@@ -52,12 +52,12 @@ def from_plain(kind: Any, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  #
     if origin is tuple:
         return _tuple(inner, value)
     if origin in (list, set, frozenset):
-        return origin(from_plain(inner[0], one) for one in _expected(value, list))
+        return origin(from_plain(inner[0], item) for item in _expected(value, list))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         named = _expected(value, dict)
-        return {from_plain(inner[0], name): from_plain(inner[1], one) for name, one in named.items()}
+        return {from_plain(inner[0], name): from_plain(inner[1], item) for name, item in named.items()}
     if origin in (Iterable, Collection, Sequence):
-        return [from_plain(inner[0], one) for one in _expected(value, list)]
+        return [from_plain(inner[0], item) for item in _expected(value, list)]
     if kind is float and type(value) is int:
         return float(value)
     if kind in (bool, int, float, str):
@@ -73,7 +73,7 @@ def from_plain(kind: Any, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912  #
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         given = _expected(value, dict)
-        return kind(**{name: from_plain(hints[name], one) for name, one in given.items() if name in hints})
+        return kind(**{name: from_plain(hints[name], item) for name, item in given.items() if name in hints})
     raise TypeError(kind)
 
 
@@ -89,8 +89,8 @@ def _one_of(kinds: tuple[Any, ...], value: Any) -> Any:
 def _tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     given = _expected(value, list)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(from_plain(kinds[0], one) for one in given)
-    return tuple(from_plain(kind, one) for kind, one in zip(kinds, given, strict=True))
+        return tuple(from_plain(kinds[0], item) for item in given)
+    return tuple(from_plain(kind, item) for kind, item in zip(kinds, given, strict=True))
 
 
 def _expected(value: Any, kind: type) -> Any:

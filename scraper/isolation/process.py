@@ -85,10 +85,10 @@ def answered(message: bytes) -> bytes:
     hints = _hints(work)
     names = list(inspect.signature(work).parameters) if hints else []
     given = [
-        from_plain(hints.get(name, Any), one)
-        for name, one in zip([*names, *[""] * len(asked["arguments"])], asked["arguments"], strict=False)
+        from_plain(hints.get(name, Any), item)
+        for name, item in zip([*names, *[""] * len(asked["arguments"])], asked["arguments"], strict=False)
     ]
-    named = {name: from_plain(hints.get(name, Any), one) for name, one in asked["named"].items()}
+    named = {name: from_plain(hints.get(name, Any), item) for name, item in asked["named"].items()}
     fence.limit_memory(memory_for([*given, *named.values()]))
     return json.dumps(to_plain(work(*given, **named))).encode()
 
@@ -114,8 +114,8 @@ def _hints(work: Any) -> dict[str, Any]:
 def memory_for(given: Iterable[object]) -> int:
     """Bytes that a task with these arguments may take: by the files that they name."""
     size = 0
-    for one in given:
+    for item in given:
         with contextlib.suppress(OSError, ValueError):
-            size += Path(one).stat().st_size if isinstance(one, (Path, str)) else 0
+            size += Path(item).stat().st_size if isinstance(item, (Path, str)) else 0
     least = MEMORY_OF_SMALL if 0 < size <= SMALL else MEMORY
     return min(least + MEMORY_PER_BYTE * size, MOST_MEMORY)

@@ -46,11 +46,11 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
     """A study as its site describes it; nothing was fetched."""
     rows = tuple(
         SeriesResult(
-            one.name, one.number, one.description, one.modality,
-            one.expected if one.expected is not None else (len(one.instances) or None),
-            0, one.instances[0].origin if one.instances else Origin.ORIGINAL,
+            item.name, item.number, item.description, item.modality,
+            item.expected if item.expected is not None else (len(item.instances) or None),
+            0, item.instances[0].origin if item.instances else Origin.ORIGINAL,
         )
-        for one in series
+        for item in series
     )  # fmt: skip
     study = _told(series, told)
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
@@ -70,8 +70,8 @@ def study(
         told: what it says of the study.
         known: what earlier runs knew of it.
     """
-    checked = [one for _, one in collected.saved]
-    series = [each for one in series for each in _one_of_each(_only_seen(one, collected), collected)]
+    checked = [item for _, item in collected.saved]
+    series = [item for entry in series for item in _one_of_each(_only_seen(entry, collected), collected)]
     there = Counter(saved.header.series_instance_uid for saved, _ in collected.saved)
     merged = earlier.merge(known, series, _expected(collected, series), collected.uid_of_series, there)
     losses = _losses(collected, merged.series)
@@ -112,13 +112,13 @@ def _one_of_each(series: Series, collected: Collected) -> list[Series]:
 
 def _only_seen(series: Series, collected: Collected) -> Series:
     """A series that a recipe could not count, where the numbers of its images do not run from 1 without a gap."""
-    if series.evidence is not None or all(one.code != "count-unknown" for one in series.left_out):
+    if series.evidence is not None or all(problem.code != "count-unknown" for problem in series.left_out):
         return series
     uid = collected.uid_of_series.get(series.name, series.name)
     heads = [saved.header for saved, _ in collected.saved if saved.header.series_instance_uid == uid]
     if len(heads) > 1 and {head.instance_number for head in heads} == set(range(1, len(heads) + 1)):
         return series
-    rest = tuple(one for one in series.left_out if one.code != "count-unknown")
+    rest = tuple(problem for problem in series.left_out if problem.code != "count-unknown")
     return replace(series, left_out=rest, evidence=Evidence.SIGHT)
 
 
@@ -133,13 +133,13 @@ def _assembled(
     by_series: dict[str, list[Saved]] = {}
     for saved, _ in collected.saved:
         by_series.setdefault(saved.header.series_instance_uid, []).append(saved)
-    announced = {collected.uid_of_series.get(one.name, one.name): one for one in series}
+    announced = {collected.uid_of_series.get(item.name, item.name): item for item in series}
     rows: list[SeriesResult] = []
     layout: dict[str, Sequence[Saved]] = {}
     for uid in _in_order(by_series, announced):
         files = by_series.get(uid, [])
-        ordered = [files[place] for place in dicom.order([one.header for one in files])]
-        own = tuple(one for one in problems if one.series_instance_uid == uid)
+        ordered = [files[place] for place in dicom.order([file.header for file in files])]
+        own = tuple(problem for problem in problems if problem.series_instance_uid == uid)
         row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
         if row.evidence is None:
             row = replace(row, evidence=_evidence(collected, series, files))
@@ -147,7 +147,7 @@ def _assembled(
         if ordered:
             layout[_free(series_folder_name(row.number, row.description), layout)] = ordered
     known = {row.uid for row in rows}
-    rest = tuple(one for one in problems if one.series_instance_uid not in known)
+    rest = tuple(problem for problem in problems if problem.series_instance_uid not in known)
     reused = sum(saved.reused for saved, _ in collected.saved)
     meant = _sum(row.expected for row in rows)
     if collected.counted is not None:
@@ -169,7 +169,7 @@ def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Sa
         for saved in files[:1]
         for name in (saved.header.sop_instance_uid, saved.key.partition("/")[2])
     }
-    return next((one.evidence for one in series if one.name in names), None)
+    return next((item.evidence for item in series if item.name in names), None)
 
 
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
@@ -179,14 +179,14 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         return dict(Counter(saved.header.series_instance_uid for saved, _ in collected.saved))
     not_meant = (*collected.left_out, *collected.twice)
     left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
-    for one in series:
-        uid = collected.uid_of_series.get(one.name, one.name)
-        count = one.expected if one.expected is not None else None
+    for item in series:
+        uid = collected.uid_of_series.get(item.name, item.name)
+        count = item.expected if item.expected is not None else None
         if count is not None:
-            count -= left_out[one.name]
-        if one.key and count is not None:
+            count -= left_out[item.name]
+        if item.key and count is not None:
             # a list that does not say whose its instances are may hold several series
-            for other, came in _elsewhere(collected, one.name, uid).items():
+            for other, came in _elsewhere(collected, item.name, uid).items():
                 expected[other] = (expected.get(other) or 0) + came
                 count -= came
         before = expected.get(uid, 0)
@@ -220,19 +220,19 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     for name_of_series, names in _grouped(collected.left_out, collected.series_of).items():
         uid = collected.uid_of_series.get(name_of_series, name_of_series)
         found.append(Problem("left-out", tuple(names), {"what": "no pixels, or no DICOM"}, uid, fatal=False))
-    for one in series:
-        uid = collected.uid_of_series.get(one.name, one.name)
-        found.extend(replace(each, series_instance_uid=uid) for each in one.left_out)
-        if one.evidence is not None:
+    for item in series:
+        uid = collected.uid_of_series.get(item.name, item.name)
+        found.extend(replace(problem, series_instance_uid=uid) for problem in item.left_out)
+        if item.evidence is not None:
             there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
-            found.append(judged_by(one.evidence, uid, there))
+            found.append(judged_by(item.evidence, uid, there))
     if collected.twice:
         found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
     if collected.strangers:
         found.append(Problem("other-study", tuple(collected.strangers)))
-    if any(one.expected is None and one.evidence is None for one in series):
+    if any(item.expected is None and item.evidence is None for item in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
 
@@ -246,10 +246,12 @@ def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Pr
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
     """Problems that say the same of one instance each, told once."""
     grouped: dict[tuple[str, str, str, bool], list[Problem]] = {}
-    for one in problems:
-        grouped.setdefault((one.code, repr(one.values), one.series_instance_uid, one.fatal), []).append(one)
+    for problem in problems:
+        grouped.setdefault(
+            (problem.code, repr(problem.values), problem.series_instance_uid, problem.fatal), []
+        ).append(problem)
     return [
-        replace(group[0], instances=tuple(name for one in group for name in one.instances))
+        replace(group[0], instances=tuple(name for problem in group for name in problem.instances))
         for group in grouped.values()
     ]
 
@@ -260,18 +262,22 @@ def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Probl
     Gaps in a stack are worth saying and no more where the site itself leaves out as many objects of that series; of a
     series that is missing it is not said besides that its instances are.
     """
-    gone = {one.series_instance_uid for one in losses if one.code == "missing-series"}
-    across = [one for one in across if one.code != "missing-instances" or one.series_instance_uid not in gone]
+    gone = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
+    across = [
+        problem
+        for problem in across
+        if problem.code != "missing-instances" or problem.series_instance_uid not in gone
+    ]
     left_out: Counter[str] = Counter()
-    for one in losses:
-        if one.code == "left-out" and one.series_instance_uid:
-            left_out[one.series_instance_uid] += len(one.instances)
+    for problem in losses:
+        if problem.code == "left-out" and problem.series_instance_uid:
+            left_out[problem.series_instance_uid] += len(problem.instances)
     return [
-        replace(one, fatal=False)
-        if one.code == "missing-slices"
-        and int(str(one.values.get("slices", 0))) <= left_out[one.series_instance_uid]
-        else one
-        for one in across
+        replace(problem, fatal=False)
+        if problem.code == "missing-slices"
+        and int(str(problem.values.get("slices", 0))) <= left_out[problem.series_instance_uid]
+        else problem
+        for problem in across
     ]
 
 
@@ -290,11 +296,11 @@ def _series_row(
     description = (head.series_description if head else "") or (told.description if told else "")
     modality = (head.modality if head else "") or (told.modality if told else "")
     origin = Origin.ORIGINAL
-    if any(one.origin is Origin.REBUILT for one in files):
+    if any(saved.origin is Origin.REBUILT for saved in files):
         origin = Origin.REBUILT
     elif not files and told and told.instances:
         origin = told.instances[0].origin
-    images = [one.header for one in files if one.header.rows]
+    images = [saved.header for saved in files if saved.header.rows]
     frames = sum(head.frames or 1 for head in images)
     evidence = told.evidence if told else None
     return SeriesResult(
@@ -325,7 +331,7 @@ def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
     """A folder name that no other series has; file systems that ignore case count."""
-    lowered = {one.casefold() for one in taken}
+    lowered = {text.casefold() for text in taken}
     candidate, number = name, 1
     while candidate.casefold() in lowered:
         number += 1
@@ -363,8 +369,8 @@ def _modality(headers: Sequence[Header]) -> str:
 
 def _told(series: Sequence[Series], told: Study) -> Study:
     """What the site says of the study, its series' words where the study's own are missing."""
-    uid = told.uid or next((one.study_instance_uid for one in series if one.study_instance_uid), "")
-    pictures = Counter(one.modality for one in series if one.modality not in NOT_PICTURES)
+    uid = told.uid or next((item.study_instance_uid for item in series if item.study_instance_uid), "")
+    pictures = Counter(item.modality for item in series if item.modality not in NOT_PICTURES)
     modality = told.modality or (pictures.most_common(1)[0][0] if pictures else "")
     return Study(uid, told.date, modality, told.description, told.patient_name, told.key)
 
@@ -389,9 +395,9 @@ def _common_error(collected: Collected) -> CloudfilmError | None:
 
 def _by_instance(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
     found: dict[str, list[Problem]] = {}
-    for one in problems:
-        for uid in one.instances:
-            found.setdefault(uid, []).append(one)
+    for problem in problems:
+        for uid in problem.instances:
+            found.setdefault(uid, []).append(problem)
     return found
 
 
@@ -404,11 +410,11 @@ def _sum(numbers: object) -> int | None:
 def of_instances(checked: Sequence[Checked]) -> list[Problem]:
     """The problems of single instances, those of one kind in one series told once."""
     grouped: dict[tuple[str, str, bool, str], list[tuple[str, Problem]]] = {}
-    for one in checked:
-        uid = one.header.series_instance_uid if one.header else ""
-        for problem in one.problems:
+    for item in checked:
+        uid = item.header.series_instance_uid if item.header else ""
+        for problem in item.problems:
             what = str(problem.values.get("what", ""))
-            for name in problem.instances or (one.name,):
+            for name in problem.instances or (item.name,):
                 grouped.setdefault((uid, problem.code, problem.fatal, what), []).append((name, problem))
     return [
         Problem(code, tuple(name for name, _ in group), group[0][1].values, uid, fatal)
@@ -433,9 +439,11 @@ def of_files(
         expected: Series Instance UID → how many instances there must be.
     """
     collected = Collected()
-    for one in files:
-        if one.header is not None:
-            collected.saved.append((Saved(one.path, one.header, one.sha256, one.size, one.origin), one))
+    for checked in files:
+        if checked.header is not None:
+            collected.saved.append(
+                (Saved(checked.path, checked.header, checked.sha256, checked.size, checked.origin), checked)
+            )
     return _assembled(collected, announced, told, problems, expected).result
 
 

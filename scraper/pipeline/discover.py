@@ -138,7 +138,7 @@ class Opener:
         chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
         if ended is not None and not chosen:
             raise ended
-        if not any(isinstance(one, Package) or one.instances or one.left_out for one in found):
+        if not any(isinstance(series, Package) or series.instances or series.left_out for series in found):
             raise NoSuchStudy(host=host)
         if not chosen:
             raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
@@ -293,11 +293,11 @@ def _marked(found: Sequence[Found], error: NothingNew | None) -> list[Found]:
     if error is None:
         return list(found)
     marked, studies = list[Found](), set[str]()
-    for one in found:
-        uid = "" if isinstance(one, Package) else one.study_instance_uid
-        study = uid or one.study.uid or one.study.key
+    for item in found:
+        uid = "" if isinstance(item, Package) else item.study_instance_uid
+        study = uid or item.study.uid or item.study.key
         is_first = study not in studies
-        marked.append(replace(one, left_out=(*one.left_out, cut_short(error))) if is_first else one)
+        marked.append(replace(item, left_out=(*item.left_out, cut_short(error))) if is_first else item)
         studies.add(study)
     return marked
 
@@ -307,13 +307,15 @@ def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
 
     Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
     """
-    is_told = any(one.number is not None or one.description for one in found if isinstance(one, Series))
+    is_told = any(
+        series.number is not None or series.description for series in found if isinstance(series, Series)
+    )
     if not patterns or not is_told:
         return list(found)
     return [
-        one
-        for one in found
-        if isinstance(one, Package) or any(_matches(one, pattern) for pattern in patterns)
+        item
+        for item in found
+        if isinstance(item, Package) or any(_matches(item, pattern) for pattern in patterns)
     ]
 
 
@@ -330,8 +332,12 @@ def by_study(opened_link: Opened) -> Mapping[str, list[Found]]:
     """What was found, by the key that tells its study on the disk."""
     grouped: dict[str, list[Found]] = {}
     provider = opened_link.owner.provider.name
-    for one in opened_link.found:
-        uid = one.study.uid if isinstance(one, Package) else one.study_instance_uid or one.study.uid
+    for package in opened_link.found:
+        uid = (
+            package.study.uid
+            if isinstance(package, Package)
+            else package.study_instance_uid or package.study.uid
+        )
         link = hashlib.sha256(opened_link.owner.link.url.encode()).hexdigest()[:16]
-        grouped.setdefault(uid or f"{provider}:{one.study.key or link}", []).append(one)
+        grouped.setdefault(uid or f"{provider}:{package.study.key or link}", []).append(package)
     return grouped

@@ -30,8 +30,10 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
     studies = result.studies
     first = studies[0] if studies else None
     of_folder = result.of_folder
-    problems = [_problem(one, language, of_folder=of_folder) for one in result.problems]
-    problems += [_problem(one, language, of_folder=of_folder) for study in studies for one in study.problems]
+    problems = [_problem(problem, language, of_folder=of_folder) for problem in result.problems]
+    problems += [
+        _problem(problem, language, of_folder=of_folder) for study in studies for problem in study.problems
+    ]
     if isinstance(result.error, CloudfilmError):
         problems.append(
             {"code": result.error.code, "message": describe(result.error, language), "instances": []}
@@ -45,7 +47,9 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
         "link": result.link or None,
         "output": _path(first.output) if first else None,
         "study": _study(first.study) if first else None,
-        "series": [_series(one, language, of_folder=of_folder) for study in studies for one in study.series],
+        "series": [
+            _series(item, language, of_folder=of_folder) for study in studies for item in study.series
+        ],
         "instances": {
             "expected": result.counts.expected,
             "saved": result.counts.saved,
@@ -59,11 +63,11 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
     if len(studies) > 1:
         document["studies"] = [
             {
-                "study": _study(one.study),
-                "output": _path(one.output),
-                "series": [series.uid for series in one.series],
+                "study": _study(item.study),
+                "output": _path(item.output),
+                "series": [series.uid for series in item.series],
             }
-            for one in studies
+            for item in studies
         ]
     return {name: _writable(value) for name, value in document.items()}
 
@@ -95,11 +99,11 @@ def study_report(
     document = of(result)
     document["series"] = [
         {
-            **_series(one, Language.EN, of_folder=False),
-            "evidence": one.evidence.name.lower() if one.evidence else None,
+            **_series(series, Language.EN, of_folder=False),
+            "evidence": series.evidence.name.lower() if series.evidence else None,
         }
         for study in result.studies
-        for one in study.series
+        for series in study.series
     ]
     document["source"] = result.source if "://" in result.source else Path(result.source).name
     rows = []
@@ -115,7 +119,7 @@ def study_report(
                     "origin": saved.origin.value,
                     "transfer_syntax_uid": saved.header.transfer_syntax_uid,
                     "key": saved.key,
-                    "problems": [one.code for one in found.get(saved.header.sop_instance_uid, ())],
+                    "problems": [problem.code for problem in found.get(saved.header.sop_instance_uid, ())],
                 }
             )
     return {"schema": SCHEMA, "key": key, **document, "checks": list(CHECKS), "instances_saved": rows}
@@ -192,7 +196,7 @@ def saved_study(path: Path, name: str) -> SavedStudy | None:
         }
         problems = [
             *report.get("problems", ()),
-            *(one for row in report["series"] for one in row.get("problems", ())),
+            *(item for row in report["series"] for item in row.get("problems", ())),
         ]
         return SavedStudy(
             folder.as_posix(),
@@ -203,7 +207,7 @@ def saved_study(path: Path, name: str) -> SavedStudy | None:
             _count((report.get("instances") or {}).get("expected")),
             rows,
             files,
-            tuple(dict.fromkeys(str(one["code"]) for one in problems)),
+            tuple(dict.fromkeys(str(problem["code"]) for problem in problems)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -245,7 +249,7 @@ def _series(series: SeriesResult, language: Language, *, of_folder: bool) -> dic
         "saved": series.saved,
         "origin": series.origin.value,
         "status": series.status,
-        "problems": [_problem(one, language, of_folder=of_folder) for one in series.problems],
+        "problems": [_problem(problem, language, of_folder=of_folder) for problem in series.problems],
     }
 
 

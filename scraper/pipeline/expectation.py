@@ -19,11 +19,11 @@ DIFFERS: Final = "expect-differs"
 
 def counted(studies: Sequence[StudyResult]) -> set[int]:
     """What a viewer may have counted of all that came: instances, those with pixels, frames."""
-    series = [one for study in studies for one in study.series]
+    series = [item for study in studies for item in study.series]
     return {
-        sum(one.saved for one in series),
-        sum(one.images for one in series),
-        sum(one.frames for one in series),
+        sum(item.saved for item in series),
+        sum(item.images for item in series),
+        sum(item.frames for item in series),
     }
 
 
@@ -79,16 +79,16 @@ def _is_open(series: SeriesResult) -> bool:
 
 def _met(study: StudyResult) -> StudyResult:
     """The study with the person's count in the place of weaker evidence."""
-    series = tuple(_judged(one) if _is_open(one) else one for one in study.series)
-    problems = tuple(one for one in study.problems if one.code != "count-unknown")
-    expected = [one.expected for one in series]
-    total = None if None in expected or not expected else sum(one or 0 for one in expected)
+    series = tuple(_judged(item) if _is_open(item) else item for item in study.series)
+    problems = tuple(problem for problem in study.problems if problem.code != "count-unknown")
+    expected = [item.expected for item in series]
+    total = None if None in expected or not expected else sum(item or 0 for item in expected)
     counts = study.counts if study.counts.expected is not None else replace(study.counts, expected=total)
     return replace(study, series=series, problems=problems, counts=counts)
 
 
 def _judged(series: SeriesResult) -> SeriesResult:
-    rest = tuple(one for one in series.problems if one.code not in (*CODES, "count-unknown"))
+    rest = tuple(item for item in series.problems if item.code not in (*CODES, "count-unknown"))
     problem = Problem(Evidence.USER.code, series_instance_uid=series.uid, fatal=False)
     return replace(series, expected=series.saved, evidence=Evidence.USER, problems=(*rest, problem))
 

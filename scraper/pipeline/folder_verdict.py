@@ -102,7 +102,7 @@ async def _announced(files: Files, inspector: Inspector) -> Announced:
             unreadable.append(name)
         else:
             directories[name] = [ListedFile(*row) for row in rows]
-    return Announced(tuple(one for one in saved if one is not None), directories, tuple(unreadable))
+    return Announced(tuple(study for study in saved if study is not None), directories, tuple(unreadable))
 
 
 def _expected(announced: Announced) -> dict[str, int | None]:
@@ -149,7 +149,7 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
         report,
         announced,
         listed,
-        frozenset(report.names[one.path] for one in broken if one.path in report.names),
+        frozenset(report.names[item.path] for item in broken if item.path in report.names),
     )
     results = [
         judge_of.study(uid, members, is_first=place == 0)
@@ -193,7 +193,7 @@ class _Judge:
         self._listed = listed
         self._broken = broken
         self._expected = _expected(announced)
-        self._series = {one.header.series_instance_uid for one in report.checked if one.header}
+        self._series = {item.header.series_instance_uid for item in report.checked if item.header}
         self._paths: dict[str, list[str]] = {}
         for checked in report.checked:
             if checked.header is not None and checked.path in report.names:
@@ -202,9 +202,9 @@ class _Judge:
 
     def study(self, uid: str, files: Sequence[Checked], *, is_first: bool) -> StudyResult:
         """One study."""
-        saved = [one for one in self._announced.saved if _study_uid(one, self._report) == uid]
-        rows = self._listed_series(uid) | {series.uid: series for one in saved for series in one.series}
-        own_series = {one.header.series_instance_uid for one in files if one.header} | set(rows)
+        saved = [item for item in self._announced.saved if _study_uid(item, self._report) == uid]
+        rows = self._listed_series(uid) | {series.uid: series for item in saved for series in item.series}
+        own_series = {checked.header.series_instance_uid for checked in files if checked.header} | set(rows)
         across = [
             problem
             for problem in self._report.problems
@@ -247,31 +247,33 @@ class _Judge:
     ) -> list[Problem]:
         """What must be there and is not: by name where a list names it, else by count."""
         absent: dict[str, list[str]] = {}
-        for one in saved:
-            for instance, file in one.files.items():
+        for item in saved:
+            for instance, file in item.files.items():
                 if instance not in self._paths and file.name not in self._broken:
                     absent.setdefault(file.series_instance_uid, []).append(file.name)
         found = [
             Problem("missing-files", tuple(names), series_instance_uid=series)
             for series, names in absent.items()
         ]
-        here = {one.header.study_instance_uid for one in self._report.checked if one.header}
+        here = {checked.header.study_instance_uid for checked in self._report.checked if checked.header}
         listed = Listing(self._listed.missing, self._listed.strangers if is_first else ())
         # records of a study of which nothing is here are told with the first
         found += listed.problems(lambda study: study == uid or (is_first and study not in here))
         return [*found, *across]
 
     def _changed(self, saved: Sequence[SavedStudy], files: Sequence[Checked]) -> list[Problem]:
-        noted = {uid: file.sha256 for one in saved for uid, file in one.files.items()}
-        changed = [one.name for one in files if noted.get(one.name, one.sha256) != one.sha256]
+        noted = {uid: file.sha256 for study in saved for uid, file in study.files.items()}
+        changed = [
+            checked.name for checked in files if noted.get(checked.name, checked.sha256) != checked.sha256
+        ]
         return [Problem("changed-since-saved", tuple(changed))] if changed else []
 
     def _counted(self, result: StudyResult, saved: Sequence[SavedStudy]) -> StudyResult:
         """With the total that was announced, where the series' counts alone do not give one."""
-        totals = [one.total for one in saved if one.total is not None]
+        totals = [study.total for study in saved if study.total is not None]
         if not totals:
             return result
-        known = {series.uid for one in saved for series in one.series}
+        known = {series.uid for study in saved for series in study.series}
         surplus = sum(series.saved for series in result.series if series.uid not in known)
         expected = max(max(totals) + surplus, result.counts.expected or 0)
         counts = replace(result.counts, expected=expected)
@@ -286,14 +288,14 @@ class _Judge:
         self, result: StudyResult, saved: Sequence[SavedStudy], files: Sequence[Checked]
     ) -> list[Problem]:
         """A study that was incomplete when it was saved, and to which nothing was added, is so still."""
-        doubtful = [one for one in saved if one.status not in ("", Status.COMPLETE.value)]
+        doubtful = [study for study in saved if study.status not in ("", Status.COMPLETE.value)]
         if not doubtful or exit_code([result]) != ExitCode.COMPLETE:
             return []
-        noted = {uid for one in saved for uid in one.files}
+        noted = {uid for study in saved for uid in study.files}
         is_counted = result.counts.expected is not None and result.counts.saved >= result.counts.expected
-        if is_counted and any(one.name not in noted for one in files):
+        if is_counted and any(checked.name not in noted for checked in files):
             return []
-        codes = ", ".join(dict.fromkeys(code for one in doubtful for code in one.codes))
+        codes = ", ".join(dict.fromkeys(code for study in doubtful for code in study.codes))
         return [Problem("known-incomplete", values={"why": f" ({codes})" if codes else ""})]
 
     def _by_path(self, problem: Problem) -> Problem:

@@ -85,7 +85,9 @@ def only_error(studies: Sequence[StudyResult], host: str) -> CloudfilmError | No
     errors = [study.error for study in studies if isinstance(study.error, CloudfilmError)]
     if errors:
         return errors[0]
-    problems = [one for study in studies for one in study.problems]
-    problems += [one for study in studies for series in study.series for one in series.problems]
-    is_left_out = any(one.code == "left-out" for one in problems) and not any(one.fatal for one in problems)
+    problems = [problem for study in studies for problem in study.problems]
+    problems += [problem for study in studies for series in study.series for problem in series.problems]
+    is_left_out = any(problem.code == "left-out" for problem in problems) and not any(
+        problem.fatal for problem in problems
+    )
     return NotOriginalDicom(host=host) if is_left_out else None

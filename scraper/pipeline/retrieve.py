@@ -63,17 +63,17 @@ class Bringer:
             found: its series and packages.
             leave: awaited when the site is asked no more for this study, before it is placed.
         """
-        packages = [one for one in found if isinstance(one, Package)]
-        series = [one for one in found if isinstance(one, Series)]
+        packages = [item for item in found if isinstance(item, Package)]
+        series = [item for item in found if isinstance(item, Series)]
         settings = self._settings
         inspector = await self._equipment.inspector()
         for package in packages:
             await self._package(job, opened_link, key, package)
         if not series:
             return
-        for one in series:
+        for item in series:
             self._watcher.series(
-                one.name, _label(one), one.expected if one.expected is not None else len(one.instances)
+                item.name, _label(item), item.expected if item.expected is not None else len(item.instances)
             )
 
         def received(size: int) -> None:
@@ -122,12 +122,12 @@ class Bringer:
             wanted = {job.instance.name for job in left}
             again = [
                 replace(
-                    one, instances=tuple(instance for instance in one.instances if instance.name in wanted)
+                    item, instances=tuple(instance for instance in item.instances if instance.name in wanted)
                 )
-                for one in by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
-                if isinstance(one, Series)
+                for item in by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
+                if isinstance(item, Series)
             ]
-            offered = {instance.name for one in again for instance in one.instances}
+            offered = {instance.name for item in again for instance in item.instances}
             collector.give_up(
                 [job for job in left if job.instance.name not in offered], MissingInstances(why="not listed")
             )
@@ -173,8 +173,10 @@ class Bringer:
             ] + unreadable
             broken = [member.name for member in members if member.is_broken]
             groups: dict[str, list[tuple[str, Checked]]] = {}
-            for name, one in checked:
-                groups.setdefault(one.header.study_instance_uid if one.header else "", []).append((name, one))
+            for name, item in checked:
+                groups.setdefault(item.header.study_instance_uid if item.header else "", []).append(
+                    (name, item)
+                )
             if not groups and broken:
                 raise CorruptInstance(what="a broken zip")
             if not groups and any(member.is_picture for member in members):
@@ -190,15 +192,17 @@ class Bringer:
                     collector.result.counted = len(members_of_study) + len(broken)
                     missing = listed.problems(_of_this(uid, frozenset(groups), is_first=place == 0))
                     collector.result.problems += missing
-                    collector.result.counted += sum(len(one.instances) for one in missing if one.fatal)
+                    collector.result.counted += sum(
+                        len(problem.instances) for problem in missing if problem.fatal
+                    )
                     for name in broken:  # whose of several studies it is, nothing tells: named with each
                         collector.result.lost[name] = CorruptInstance(what="a broken zip")
                     if len(groups) == 1:
                         collector.result.problems += _short(package, members_of_study)
                         collector.result.counted = max(collector.result.counted, package.expected or 0)
                     self._watcher.series("zip", package.study.description, len(members_of_study))
-                    for name, one in members_of_study:
-                        collector.adopt(name, one)
+                    for name, item in members_of_study:
+                        collector.adopt(name, item)
                     await collector.keep_earlier()
                     await asyncio.to_thread(
                         _put_away, job, store, study_key, _Arrival(collector.result, [], package.study)

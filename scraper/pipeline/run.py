@@ -166,7 +166,7 @@ class Run:
             async with AsyncExitStack() as stack:
                 opened_link = await self._opener.open(job, await self._opener.owner(job), stack)
                 for found in by_study(opened_link).values():
-                    series = [one for one in found if isinstance(one, Series)]
+                    series = [item for item in found if isinstance(item, Series)]
                     study = assess.survey(series, found[0].study)
                     if ended := opened_link.session.patience.ended:
                         study = replace(study, problems=(*study.problems, cut_short(ended)))

@@ -19,9 +19,9 @@ def data_sets(value: object) -> list[DataSet] | None:
     """
     if isinstance(value, Mapping) and any(_TAG.fullmatch(str(name)) for name in value):
         value = [value]
-    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         return None
-    return [{str(tag).upper(): held for tag, held in one.items()} for one in value]
+    return [{str(tag).upper(): held for tag, held in item.items()} for item in value]
 
 
 def first(tags: DataSet, tag: str) -> Any:

@@ -26,7 +26,7 @@ def merged(*parts: Mapping[str, str] | None) -> dict[str, str]:
 
 def taken(headers: dict[str, str], name: str) -> str | None:
     """The value of a name, however it is spelt; it stands there no more."""
-    spelt = next((one for one in headers if one.lower() == name.lower()), None)
+    spelt = next((header for header in headers if header.lower() == name.lower()), None)
     return None if spelt is None else headers.pop(spelt)
 
 

@@ -124,7 +124,7 @@ class SeriesMetadata:
         async with self._turn:
             if url not in self._found:
                 found = await _listed(url, source, ask)
-                self._found[url] = {dicom_json.text(one, SOP_INSTANCE_UID): one for one in found}
+                self._found[url] = {dicom_json.text(item, SOP_INSTANCE_UID): item for item in found}
                 for oldest in list(self._found)[:-SERIES_KEPT]:
                     del self._found[oldest]
             return self._found[url]

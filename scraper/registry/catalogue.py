@@ -210,7 +210,7 @@ def saved_page(html: str) -> ShareLink | None:
 def universal() -> Provider:
     """The last resort, and with it the recipes that know a viewer by the calls it makes."""
     last = known().by_name[UNIVERSAL]()
-    last.listeners = tuple(one() for one in known().by_name.values() if one.calls)
+    last.listeners = tuple(item() for item in known().by_name.values() if item.calls)
     return last
 
 
@@ -252,8 +252,8 @@ def _told() -> tuple[tuple[Shape, ...], bool]:
 def owner_of(link: ShareLink) -> str | None:
     """The name of the provider that ``find`` gives, without loading it."""
     every = shapes()
-    ours = (one.name for one in every if one.owns(link) is not None)
-    marked = (one.name for one in every if one.recognises(link) is not None)
+    ours = (shape.name for shape in every if shape.owns(link) is not None)
+    marked = (shape.name for shape in every if shape.recognises(link) is not None)
     return next(chain(ours, marked), None)
 
 
@@ -261,7 +261,7 @@ def meaning(text: str, symbology: str = "") -> Meaning:
     """What one payload is, by the best of the addresses in it; never raises."""
     return min(
         meanings(text, symbology),
-        key=lambda one: one.rank,
+        key=lambda item: item.rank,
         default=Meaning(kind_of(text, symbology), None, None),
     )
 

@@ -56,4 +56,4 @@ def _known(path: Path) -> list[str]:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return []
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []

@@ -74,7 +74,7 @@ def _plugged_in(place: str) -> bytes:
             rows.append(str(os.stat(place).st_mtime_ns))  # noqa: PTH116
         else:
             with os.scandir(place) as entries:
-                names = sorted(one.name for one in entries if one.name.endswith(_PLUGGED))
+                names = sorted(dir_entry.name for dir_entry in entries if dir_entry.name.endswith(_PLUGGED))
             for name in names:
                 with suppress(OSError):
                     stat = os.stat(f"{place}/{name}/entry_points.txt")  # noqa: PTH116
@@ -109,7 +109,7 @@ def _write(folder: Path, key: str, kept: tuple[Shape, ...]) -> None:
     """Whole or not at all; another process may be doing the same."""
     import tempfile
 
-    rows = [[one.name, one.schemes, one.route, one.marks, one.hosts] for one in kept]
+    rows = [[shape.name, shape.schemes, shape.route, shape.marks, shape.hosts] for shape in kept]
     folder.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:

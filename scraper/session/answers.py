@@ -99,5 +99,5 @@ class Answers:
         was_just_asked, self._was_just_asked = self._was_just_asked, False
         if not self.so_far:
             return False
-        shown = any(quote(one, safe="") in request.url for one in self.so_far.values())
+        shown = any(quote(text, safe="") in request.url for text in self.so_far.values())
         return was_just_asked or shown or request.method != "GET"

@@ -269,8 +269,10 @@ class Session:
         """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
         if self._window is None:
             return
-        fresh = {(one.name, one.domain, one.path): one for one in await self._window.cookies()}
-        self._http.add_cookies([one for key, one in fresh.items() if self._window_cookies.get(key) != one])
+        fresh = {(cookie.name, cookie.domain, cookie.path): cookie for cookie in await self._window.cookies()}
+        self._http.add_cookies(
+            [cookie for key, cookie in fresh.items() if self._window_cookies.get(key) != cookie]
+        )
         self._window_cookies = fresh
 
     def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:

@@ -212,13 +212,15 @@ def cookie_header(cookies: Iterable[Cookie], url: str) -> str:
     parts = urlsplit(url)
     host, path = parts.hostname or "", parts.path or "/"
     fitting = [
-        one
-        for one in cookies
-        if _is_domain(one.domain, host)
-        and (path == one.path or path.startswith(one.path.rstrip("/") + "/"))
-        and (not one.secure or parts.scheme in ("wss", "https"))
+        cookie
+        for cookie in cookies
+        if _is_domain(cookie.domain, host)
+        and (path == cookie.path or path.startswith(cookie.path.rstrip("/") + "/"))
+        and (not cookie.secure or parts.scheme in ("wss", "https"))
     ]
-    return "; ".join(f"{one.name}={one.value}" for one in sorted(fitting, key=lambda one: -len(one.path)))
+    return "; ".join(
+        f"{cookie.name}={cookie.value}" for cookie in sorted(fitting, key=lambda item: -len(item.path))
+    )
 
 
 def _is_domain(domain: str, host: str) -> bool:

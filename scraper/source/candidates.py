@@ -78,16 +78,23 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
         suspects: places that look like a code and gave none.
     """
     candidates = _candidates(codes)
-    for tier in ([one for one in candidates if one.is_owned], [one for one in candidates if one.is_viewer]):
+    for tier in (
+        [candidate for candidate in candidates if candidate.is_owned],
+        [candidate for candidate in candidates if candidate.is_viewer],
+    ):
         if tier:
-            return Choice(films=tuple(dict.fromkeys(one.link for one in tier)))
-    likely = _distinct(one for one in candidates if one.value >= UNLIKELY and one.score.may_open_a_film)
+            return Choice(films=tuple(dict.fromkeys(candidate.link for candidate in tier)))
+    likely = _distinct(
+        candidate
+        for candidate in candidates
+        if candidate.value >= UNLIKELY and candidate.score.may_open_a_film
+    )
     if not likely:
         return Choice()
     first = likely[0]
-    rivals = [one for one in likely[1:] if _lead(first, one, codes) < MARGIN]
+    rivals = [candidate for candidate in likely[1:] if _lead(first, candidate, codes) < MARGIN]
     if rivals:
-        return Choice(equal=tuple(one.link for one in (first, *rivals)))
+        return Choice(equal=tuple(candidate.link for candidate in (first, *rivals)))
     if any(_may_be_a_code(suspect, first) for suspect in suspects):
         return Choice(doubtful=first.link)
     return Choice(films=(first.link,))
@@ -128,7 +135,7 @@ def _order(one: _Candidate) -> tuple[bool, bool, float, int, tuple[int, int]]:
 
 
 def _distinct(candidates: Iterable[_Candidate]) -> list[_Candidate]:
-    return list({one.link: one for one in reversed(list(candidates))}.values())[::-1]
+    return list({candidate.link: candidate for candidate in reversed(list(candidates))}.values())[::-1]
 
 
 def _beside(text: str, address: str) -> str:

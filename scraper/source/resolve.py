@@ -88,7 +88,9 @@ class Decoded:
         """Each film's share link, with the code or the password that its own payload names beside it."""
         found = []
         for address in self.links:
-            texts = [code.text for code, one in self.codes if one.link == address and not one.alone]
+            texts = [
+                code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone
+            ]
             said = link.said_beside(address, texts[0]) if texts else {}
             found.append(replace(link.parse(address, source=self.path.name), said=said))
         return tuple(found)

@@ -70,7 +70,7 @@ def read(report: Path) -> Known:
         total = document["instances"]["expected"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Known()
-    known = sum(max(one.expected or 0, one.saved) for one in series)
+    known = sum(max(item.expected or 0, item.saved) for item in series)
     is_more = isinstance(total, int) and total > known
     return Known(series, total if is_more else None)
 
@@ -80,7 +80,7 @@ def _read(row: Mapping[str, Any]) -> KnownSeries:
     evidence = named(row.get("evidence"))
     if evidence is None:
         codes = {problem["code"] for problem in row["problems"]}
-        evidence = next((one for one in Evidence if one.code in codes), None)
+        evidence = next((item for item in Evidence if item.code in codes), None)
     if evidence is None and expected is not None:
         evidence = Evidence.SERVICE  # a recipe's own list
     number = row["number"] if isinstance(row["number"], int) else None
@@ -106,23 +106,25 @@ def merge(
         saved: Series Instance UID -> how many instances are there, those of earlier runs among them.
     """
     found, counts = list(series), dict(expected)
-    place_of = {uid_of.get(one.name, one.name): place for place, one in enumerate(found)}
-    study = next((one.study_instance_uid for one in found if one.study_instance_uid), "")
-    weakest = min((_strength(one, expected) for one in series), default=0)
-    for one in known.series:
-        if not one.is_named:
+    place_of = {uid_of.get(item.name, item.name): place for place, item in enumerate(found)}
+    study = next((item.study_instance_uid for item in found if item.study_instance_uid), "")
+    weakest = min((_strength(item, expected) for item in series), default=0)
+    for item in known.series:
+        if not item.is_named:
             continue
-        place, there = place_of.get(one.uid), saved.get(one.uid, 0)
+        place, there = place_of.get(item.uid), saved.get(item.uid, 0)
         now = _strength(found[place], expected) if place is not None else 0
-        if one.uid in counts and place is None and counts[one.uid] is not None:
+        if item.uid in counts and place is None and counts[item.uid] is not None:
             now = weakest  # a list that does not say whose its instances are
-        if not _rules(one, counts.get(one.uid), now, there) or (not there and weakest > (one.evidence or 0)):
+        if not _rules(item, counts.get(item.uid), now, there) or (
+            not there and weakest > (item.evidence or 0)
+        ):
             continue
-        counts[one.uid] = one.expected
+        counts[item.uid] = item.expected
         if place is None:
-            found.append(one.as_series(study, there))
+            found.append(item.as_series(study, there))
         else:
-            found[place] = replace(found[place], evidence=one.evidence)
+            found[place] = replace(found[place], evidence=item.evidence)
     found += _unnamed(known, study, counts, saved, weakest)
     now_known = sum(max(counts.get(uid) or 0, saved.get(uid, 0)) for uid in {*counts, *saved})
     is_stated = known.stated is not None and known.stated > now_known and weakest <= Evidence.USER
@@ -158,22 +160,25 @@ def _unnamed(
     weakest: int,
 ) -> list[Series]:
     """Series that were only counted, as far as what is known by now does not reach their sum."""
-    total = sum(max(one.expected or 0, one.saved) for one in known.series)
+    total = sum(max(series.expected or 0, series.saved) for series in known.series)
     left = total - sum(max(counts.get(uid) or 0, saved.get(uid, 0)) for uid in {*counts, *saved})
     found = []
-    for one in sorted(known.series, key=lambda each: each.expected or 0, reverse=True):
+    for series in sorted(known.series, key=lambda item: item.expected or 0, reverse=True):
         is_open = (
-            not one.is_named and one.uid not in counts and one.expected and weakest <= int(one.evidence or 0)
+            not series.is_named
+            and series.uid not in counts
+            and series.expected
+            and weakest <= int(series.evidence or 0)
         )
-        if is_open and (one.expected or 0) <= left:
-            left -= one.expected or 0
-            found.append(one.as_series(study, 0))
+        if is_open and (series.expected or 0) <= left:
+            left -= series.expected or 0
+            found.append(series.as_series(study, 0))
     return found
 
 
 def seen_only(known: Known) -> Iterable[str]:
     """UIDs of the series of which nobody said how many instances they have."""
-    return [one.uid for one in known.series if one.evidence is Evidence.SIGHT]
+    return [series.uid for series in known.series if series.evidence is Evidence.SIGHT]
 
 
 __all__ = ["Known", "KnownSeries", "Merged", "merge", "read", "seen_only"]

@@ -83,7 +83,7 @@ def is_only_seen(result: Result) -> bool:
     """Whether nothing is known to be missing, and yet nobody says that it is all."""
     fatal = {problem.code for problem in result.problems if problem.fatal}
     for study in result.studies:
-        problems = (*study.problems, *(one for series in study.series for one in series.problems))
+        problems = (*study.problems, *(item for series in study.series for item in series.problems))
         fatal |= {problem.code for problem in problems if problem.fatal}
     return result.error is None and fatal == {Evidence.SIGHT.code}
 
@@ -110,9 +110,13 @@ def show_folder(result: Result, console: Console, language: Language) -> None:
 
 def _damaged(result: Result) -> set[str]:
     """Files that are there and can't be used as they are."""
-    problems = [one for study in result.studies for one in study.problems]
-    problems += [one for study in result.studies for series in study.series for one in series.problems]
-    return {name for one in problems if one.fatal and one.code in DAMAGE for name in one.instances}
+    problems = [problem for study in result.studies for problem in study.problems]
+    problems += [
+        problem for study in result.studies for series in study.series for problem in series.problems
+    ]
+    return {
+        name for problem in problems if problem.fatal and problem.code in DAMAGE for name in problem.instances
+    }
 
 
 def _show_problem(

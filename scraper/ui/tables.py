@@ -91,7 +91,7 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
     known = catalogue.known()
     rows: list[dict[str, object]] = []
     for provider in sorted(
-        known.by_name.values(), key=lambda one: (one.name == catalogue.UNIVERSAL, one.name)
+        known.by_name.values(), key=lambda item: (item.name == catalogue.UNIVERSAL, item.name)
     ):
         if name and provider.name != name:
             continue
@@ -110,7 +110,9 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
                 "browser": provider.has_viewer(),
             }
         )
-    rows.extend({"name": one.name, "broken": one.reason} for one in known.broken if name in ("", one.name))
+    rows.extend(
+        {"name": broken.name, "broken": broken.reason} for broken in known.broken if name in ("", broken.name)
+    )
     return rows
 
 

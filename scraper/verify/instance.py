@@ -144,7 +144,7 @@ def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
 def _is_frame(orientation: Vector) -> bool:
     """Two unit vectors at a right angle (PS3.3 C.7.6.2.1.1), as far as 6 digits carry."""
     row, column = orientation[:3], orientation[3:]
-    lengths = sum(one * one for one in row), sum(one * one for one in column)
+    lengths = sum(item * item for item in row), sum(item * item for item in column)
     return (
         all(abs(length - 1) < 0.02 for length in lengths)
         and abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.02

@@ -56,7 +56,7 @@ def compare(
         checked: path → the checked instance.
     """
     there = {_plain(name): name for name in names}
-    by_uid = {one.header.sop_instance_uid: path for path, one in checked.items() if one.header}
+    by_uid = {item.header.sop_instance_uid: path for path, item in checked.items() if item.header}
     missing: dict[str, ListedFile] = {}
     owners: list[tuple[str, str, str]] = []  # path, Patient ID, Patient's Name
     for directory, records in directories.items():
@@ -93,7 +93,9 @@ def _plain(path: str) -> str:
 
 def _strangers(owners: Sequence[tuple[str, str, str]], checked: Mapping[str, Checked]) -> tuple[str, ...]:
     """Paths of what is another patient's than most of what is there: another ID, and another name as far as both are known."""
-    patients = [(one.header.patient_id, one.header.patient_name) for one in checked.values() if one.header]
+    patients = [
+        (item.header.patient_id, item.header.patient_name) for item in checked.values() if item.header
+    ]
     known = [patient for patient in patients if any(patient)]
     known = known or [(patient_id, name) for _, patient_id, name in owners]
     if not known:

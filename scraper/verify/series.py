@@ -23,26 +23,26 @@ _SHOWN: Final = 30
 
 
 def _read(checked: Iterable[Checked]) -> list[tuple[Checked, Header]]:
-    return [(one, one.header) for one in checked if one.header is not None]
+    return [(item, item.header) for item in checked if item.header is not None]
 
 
 def _unique(checked: Sequence[Checked]) -> list[tuple[Checked, Header]]:
     """One of each SOP Instance UID."""
     seen: set[str] = set()
     found = []
-    for one, header in _read(checked):
+    for item, header in _read(checked):
         if header.sop_instance_uid not in seen or not header.sop_instance_uid:
             seen.add(header.sop_instance_uid)
-            found.append((one, header))
+            found.append((item, header))
     return found
 
 
 def _duplicates(checked: Sequence[Checked]) -> list[Problem]:
     """One SOP Instance UID, several files: equal bytes are a copy, different bytes a fault (PS3.5 9)."""
     digests: dict[str, list[str]] = defaultdict(list)
-    for one, header in _read(checked):
+    for item, header in _read(checked):
         if header.sop_instance_uid:
-            digests[header.sop_instance_uid].append(one.sha256)
+            digests[header.sop_instance_uid].append(item.sha256)
     copies = [uid for uid, found in digests.items() if len(found) > 1 and len(set(found)) == 1]
     clashes = [uid for uid, found in digests.items() if len(set(found)) > 1]
     found = []
@@ -110,18 +110,18 @@ def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> l
 
 
 def _is_localizer(found: Sequence[Stack], unique: Sequence[tuple[Checked, Header]]) -> bool:
-    kinds = {part.upper() for one, _ in unique for part in one.facts.image_type}
+    kinds = {part.upper() for checked, _ in unique for part in checked.facts.image_type}
     return bool(kinds & _LOCALIZER) or all(stack.images <= _FEW for stack in found)
 
 
 def _planes(unique: Sequence[tuple[Checked, Header]]) -> list[Plane]:
     return [
-        Plane(one.name, header.position, header.orientation)
-        for one, header in unique
+        Plane(checked.name, header.position, header.orientation)
+        for checked, header in unique
         if header.position is not None
         and header.orientation is not None
-        and not one.facts.planes
-        and one.facts.has_pixels
+        and not checked.facts.planes
+        and checked.facts.has_pixels
     ]
 
 
@@ -145,20 +145,27 @@ def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> 
 
 def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Sizes, spacings and frames of reference within the slices of one series."""
-    sliced = [(one, header) for one, header in unique if header.position is not None and one.facts.has_pixels]
+    sliced = [
+        (checked, header)
+        for checked, header in unique
+        if header.position is not None and checked.facts.has_pixels
+    ]
     found = []
     told: tuple[tuple[str, list[object]], ...] = (
         ("mixed-sizes", [(header.rows, header.columns) for _, header in sliced]),
-        ("mixed-spacings", [tuple(round(side, 4) for side in one.facts.spacing or ()) for one, _ in sliced]),
-        ("mixed-frames-of-reference", [one.facts.frame_of_reference_uid for one, _ in sliced]),
+        (
+            "mixed-spacings",
+            [tuple(round(side, 4) for side in checked.facts.spacing or ()) for checked, _ in sliced],
+        ),
+        ("mixed-frames-of-reference", [checked.facts.frame_of_reference_uid for checked, _ in sliced]),
     )
     for code, keys in told:
         if len(set(keys)) > 1:
             usual = max(set(keys), key=keys.count)
-            odd = tuple(one.name for (one, _), key in zip(sliced, keys, strict=True) if key != usual)
+            odd = tuple(checked.name for (checked, _), key in zip(sliced, keys, strict=True) if key != usual)
             found.append(Problem(code, odd, fatal=False))
-    lossy = tuple(one.name for one, _ in unique if one.facts.is_lossy)
-    if 0 < len(lossy) < sum(one.facts.has_pixels for one, _ in unique):
+    lossy = tuple(checked.name for checked, _ in unique if checked.facts.is_lossy)
+    if 0 < len(lossy) < sum(checked.facts.has_pixels for checked, _ in unique):
         found.append(Problem("mixed-compression", lossy, fatal=False))
     return found
 
@@ -166,16 +173,16 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """The same for the frames of each enhanced multi-frame image; frames are there by number, so a gap is only told."""
     found = []
-    for one, _ in unique:
+    for checked, _ in unique:
         planes = [
             Plane(f"{index + 1}", position, orientation)
-            for index, (position, orientation) in enumerate(one.facts.planes)
+            for index, (position, orientation) in enumerate(checked.facts.planes)
             if position and orientation
         ]
         for stack in stacks(planes) if len(planes) > 3 else []:
             if stack.gaps:
                 found.append(
-                    Problem("uneven-spacing", (one.name,), {"step": f"{stack.step_mm:.3g}"}, fatal=False)
+                    Problem("uneven-spacing", (checked.name,), {"step": f"{stack.step_mm:.3g}"}, fatal=False)
                 )
     return found
 
@@ -193,9 +200,9 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
     if expected is not None and len(unique) < expected:
         found.append(Problem("missing-instances", values={"saved": len(unique), "expected": expected}))
     images = [
-        (one, header)
-        for one, header in unique
-        if one.facts.has_pixels or objects.is_image(header.sop_class_uid)
+        (item, header)
+        for item, header in unique
+        if item.facts.has_pixels or objects.is_image(header.sop_class_uid)
     ]
     is_counted = expected is not None and len(unique) >= expected
     of_stacks, has_stacks = _geometry(images, is_counted=is_counted)
@@ -219,12 +226,12 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
 def lost_between(checked: Sequence[Checked]) -> frozenset[str]:
     """SOP Instance UIDs of images, of any series, that show nothing (or whose frames do) although their neighbours do."""
     by_series: dict[str, list[tuple[Checked, Header]]] = defaultdict(list)
-    for one, header in _unique(checked):
-        if one.facts.has_pixels:
-            by_series[header.series_instance_uid].append((one, header))
+    for item, header in _unique(checked):
+        if item.facts.has_pixels:
+            by_series[header.series_instance_uid].append((item, header))
     found: set[str] = set()
     for images in by_series.values():
-        if any(one.facts.constant_frames for one, _ in images):
+        if any(image.facts.constant_frames for image, _ in images):
             planes = _planes(images)
             for problem in lost_images(images, stacks(planes) if planes else []):
                 found.update(problem.instances)
@@ -234,9 +241,9 @@ def lost_between(checked: Sequence[Checked]) -> frozenset[str]:
 def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Patient IDs within one study (PS3.3 A.1.2: a study has one patient)."""
     by_study: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for one, header in read:
+    for checked, header in read:
         if header.patient_id:
-            by_study[header.study_instance_uid][header.patient_id].append(one.name)
+            by_study[header.study_instance_uid][header.patient_id].append(checked.name)
     found = []
     for patients in by_study.values():
         if len(patients) > 1:
@@ -250,14 +257,16 @@ def _studies(read: Sequence[tuple[Checked, Header]], study_instance_uid: str) ->
     uids = [header.study_instance_uid for _, header in read]
     if study_instance_uid:
         odd = tuple(
-            one.name for one, header in read if header.study_instance_uid not in {"", study_instance_uid}
+            checked.name
+            for checked, header in read
+            if header.study_instance_uid not in {"", study_instance_uid}
         )
         return [Problem("several-studies", odd)] if odd else []
     named = set(uids) - {""}
     if len(named) < 2:
         return []
     usual = max(named, key=uids.count)
-    odd = tuple(one.name for one, header in read if header.study_instance_uid not in {"", usual})
+    odd = tuple(checked.name for checked, header in read if header.study_instance_uid not in {"", usual})
     return [Problem("several-studies", odd, fatal=False)]
 
 
@@ -285,7 +294,7 @@ def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 def _references(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Instances that key objects or presentation states of the same study are about, and that are not there (PS3.3 C.17.6.2)."""
     there = {header.sop_instance_uid for _, header in read}
-    absent = dict.fromkeys(uid for one, _ in read for uid in one.facts.references if uid not in there)
+    absent = dict.fromkeys(uid for checked, _ in read for uid in checked.facts.references if uid not in there)
     return [Problem("references-absent", tuple(absent), fatal=False)] if absent else []
 
 
@@ -301,8 +310,8 @@ def study(
     """
     read = _read(checked)
     by_series: dict[str, list[Checked]] = defaultdict(list)
-    for one, header in read:
-        by_series[header.series_instance_uid].append(one)
+    for item, header in read:
+        by_series[header.series_instance_uid].append(item)
     found: list[Problem] = []
     for uid, members in by_series.items():
         found += series(members, expected.get(uid))

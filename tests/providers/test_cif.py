@@ -12,7 +12,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 ANSWERS = {"access_code": CODE}
-SERIES = {one.uid: len(one.images) for one in CifSite().study.series if one.images}
+SERIES = {series.uid: len(series.images) for series in CifSite().study.series if series.images}
 OPENS = Case("opens", SHARE, answers=ANSWERS, series=SERIES, origin=Origin.REBUILT, left_out=3)
 CASES = (
     OPENS,

@@ -191,8 +191,13 @@ async def test_a_service_of_other_manners(case, tmp_path):
         else:
             result = await run(DicomWeb, case, world, tmp_path)
             assert result.exit_code == ExitCode.COMPLETE, result
-            saved = {one.uid: one.saved for study in result.studies for one in study.series if one.saved}
-            images = {one.uid: len(one.images) for one in other.FRAMES.series if one.images}
+            saved = {
+                series.uid: series.saved
+                for study in result.studies
+                for series in study.series
+                if series.saved
+            }
+            images = {series.uid: len(series.images) for series in other.FRAMES.series if series.images}
             assert saved == counts(other.FILES) | images
         assert world.unexpected == []
 
@@ -207,4 +212,4 @@ async def test_an_object_without_pixels_that_is_lost_is_missing(series, tmp_path
         result = await run(DicomWeb, Case("lost", emulated.viewer(FILES)), world, tmp_path, series=series)
     assert result.exit_code == ExitCode.INCOMPLETE
     assert result.counts.failed == 1
-    assert not [one for study in result.studies for one in study.series if one.origin is Origin.REBUILT]
+    assert not [item for study in result.studies for item in study.series if item.origin is Origin.REBUILT]

@@ -189,7 +189,7 @@ async def test_verdicts_20_metadata_that_is_here_is_not_asked_for_again(tmp_path
     service = AwkwardService(STUDY, manners)
     result = await grabbed(service, tmp_path)
     assert result.counts.saved == ALL
-    assert service.asked.count("metadata") == len([one for one in STUDY.series if one.images])
+    assert service.asked.count("metadata") == len([series for series in STUDY.series if series.images])
     assert service.asked.count("instance-metadata") < IMAGES
 
 

@@ -14,7 +14,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.EfilmcloudSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("a short link", site.short(site.OPEN), series=SERIES, ways=BOTH),
@@ -62,7 +62,7 @@ async def test_images_come_in_the_order_of_their_numbers(tmp_path):
     with World(SITE) as world:
         result = await check(Efilmcloud, Case("", site.short(site.OPEN), series=SERIES), world, tmp_path)
     assert [series.number for series in result.studies[0].series] == sorted(
-        one.number for one in SITE.study.series
+        item.number for item in SITE.study.series
     )
 
 

@@ -19,8 +19,8 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.FssalonSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
-SERVED = {one.uid: len(one.instances) for one in SITE.study.series[:2]}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
+SERVED = {series.uid: len(series.instances) for series in SITE.study.series[:2]}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "000000"}
 CASES = (

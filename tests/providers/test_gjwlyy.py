@@ -14,7 +14,7 @@ from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.testing import Case, check
 
-SERIES = {one.uid: len(one.images) for one in GjwlyySite().study.series if one.images}
+SERIES = {series.uid: len(series.images) for series in GjwlyySite().study.series if series.images}
 OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1)
 CASES = (
     OPENS,
@@ -35,7 +35,7 @@ async def test_case(case, tmp_path):
 async def test_another_version(tmp_path):
     with World(GjwlyySite(gray=True)) as world:
         await check(Gjwlyy, OPENS, world, tmp_path, Via.BROWSER)
-    windows = {str(dcmread(one, stop_before_pixels=True).WindowWidth) for one in tmp_path.rglob("*.dcm")}
+    windows = {str(dcmread(item, stop_before_pixels=True).WindowWidth) for item in tmp_path.rglob("*.dcm")}
     assert windows == {"400"}
 
 
@@ -71,17 +71,17 @@ def test_the_highest_level_is_put_together(size):
 
 
 def test_tiles_without_a_place_stand_in_rows():
-    tiles = tuple(Tile(one.width, 0, 0, one.w, one.h, 1, one.data) for one in FULL)
+    tiles = tuple(Tile(item.width, 0, 0, item.w, item.h, 1, item.data) for item in FULL)
     assert image(Decoded((LOWER, *tiles), (4, 3), (), ())) == (4, 3, PICTURE)
 
 
 def test_a_width_that_is_the_tiles_own_does_not_mislead():
-    tiles = tuple(Tile(one.w, one.x, one.y, one.w, one.h, 1, one.data) for one in (LOWER, *FULL))
+    tiles = tuple(Tile(item.w, item.x, item.y, item.w, item.h, 1, item.data) for item in (LOWER, *FULL))
     assert image(Decoded(tiles, (4, 3), (), ())) == (4, 3, PICTURE)
 
 
 @pytest.mark.parametrize("missing", range(4))
 def test_what_does_not_cover_the_image_is_none(missing):
-    tiles = tuple(one for at, one in enumerate(FULL) if at != missing)
+    tiles = tuple(item for at, item in enumerate(FULL) if at != missing)
     assert image(Decoded((LOWER, *tiles), (4, 3), (), ())) is None
     assert image(Decoded((LOWER,), (4, 3), (), ())) is None

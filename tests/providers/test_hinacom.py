@@ -154,7 +154,7 @@ async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):
         result = await check(Hinacom, case, world, tmp_path)
     assert len({study.output for study in result.studies}) == 2
     assert {study.study.uid for study in result.studies} == {
-        one.study_instance_uid for one in (HinacomSite().study, HinacomSite().second)
+        item.study_instance_uid for item in (HinacomSite().study, HinacomSite().second)
     }
 
 
@@ -165,7 +165,7 @@ def problems(result):
     return [
         problem
         for study in result.studies
-        for problem in (*study.problems, *(one for series in study.series for one in series.problems))
+        for problem in (*study.problems, *(item for series in study.series for item in series.problems))
     ]
 
 
@@ -173,7 +173,7 @@ async def test_a_document_in_the_list_of_studies_is_named(tmp_path):
     with World(HinacomSite(document=True)) as world:
         result = await run(Hinacom, LISTED, world, tmp_path)
     assert (result.exit_code, len(result.studies)) == (0, 2)
-    (said,) = (one for one in problems(result) if one.values == {"what": "without images"})
+    (said,) = (problem for problem in problems(result) if problem.values == {"what": "without images"})
     assert "会诊意见" in said.instances[0]
 
 
@@ -182,7 +182,7 @@ async def test_one_study_of_a_list_that_fails_is_named_and_the_other_kept(tmp_pa
         world.faults.plan(rf"GetImageSet.*studyId={site.GUID}", Fault.HTML, times=9999)
         result = await run(Hinacom, LISTED, world, tmp_path)
     assert (result.exit_code, result.counts.saved) == (7, len(HinacomSite().second.images))
-    assert [one.code for one in problems(result) if one.fatal] == ["fetch-failed"]
+    assert [problem.code for problem in problems(result) if problem.fatal] == ["fetch-failed"]
 
 
 async def test_a_share_that_ends_while_it_is_opened(tmp_path):

@@ -33,8 +33,8 @@ from scraper.testing import Case, check, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 SITE = HospitalPortal()
-CHEST = {one.uid: len(one.instances) for one in SITE.study.series}
-HEAD = {one.uid: len(one.instances) for one in SITE.other.series}
+CHEST = {series.uid: len(series.instances) for series in SITE.study.series}
+HEAD = {series.uid: len(series.instances) for series in SITE.other.series}
 KNOWN = {"account": ACCOUNT, "password": PASSWORD, "captcha": FIRST}
 NO_CAPTCHA, WRONG = {**KNOWN, "captcha": ""}, {**KNOWN, "captcha": "XXXX"}
 WRONG_PASSWORD = {**KNOWN, "password": "x"}
@@ -107,5 +107,5 @@ def test_known_by_its_login_page_alone():
 def test_a_day_however_a_list_writes_it(shown, date):
     head = "<tr><th>检查时间<th>类型<th>部位<th>操作"
     row = f"<tr><td>{shown}<td>CT<td>胸部<td><a href=detail.jsp?id=1>查看</a>"
-    (one,) = Sheet(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
-    assert one.date == date
+    (examination,) = Sheet(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
+    assert examination.date == date

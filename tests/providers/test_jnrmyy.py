@@ -11,7 +11,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = JnrmyySite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
     Case("a share", SITE.link(), series=SERIES),
     Case("expired", SITE.link(OLD), raises=LinkExpired),
@@ -35,9 +35,17 @@ async def test_what_the_server_has_lost_is_named_and_the_rest_is_kept(tmp_path):
     with World(site) as world:
         result = await run(Jnrmyy, CASES[0], world, tmp_path, Via.BROWSER)
     assert (result.exit_code, result.counts.saved) == (7, len(site.originals) - 3)
-    fatal = [one for study in result.studies for row in study.series for one in row.problems if one.fatal]
-    assert {one.code for one in fatal} == {"missing-instances", "missing-series"}
-    assert next(one for one in fatal if one.code == "missing-series").instances == (report.sop_instance_uid,)
+    fatal = [
+        problem
+        for study in result.studies
+        for row in study.series
+        for problem in row.problems
+        if problem.fatal
+    ]
+    assert {problem.code for problem in fatal} == {"missing-instances", "missing-series"}
+    assert next(problem for problem in fatal if problem.code == "missing-series").instances == (
+        report.sop_instance_uid,
+    )
 
 
 def test_the_product_elsewhere():

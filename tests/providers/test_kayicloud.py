@@ -12,7 +12,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = KayicloudSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("absolute addresses", SITE.link("A1"), series=SERIES, ways=BOTH),
@@ -50,7 +50,9 @@ async def test_case(case, via, world, tmp_path):
 async def test_a_busy_server_gives_no_copies(world, tmp_path):
     SITE.busy = 1
     result = await check(Kayicloud, CASES[2], world, tmp_path)
-    assert not [one for study in result.studies for one in study.problems if one.code == "listed-twice"]
+    assert not [
+        problem for study in result.studies for problem in study.problems if problem.code == "listed-twice"
+    ]
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

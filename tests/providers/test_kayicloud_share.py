@@ -27,7 +27,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = KayicloudShareSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 KNOWN = {"password": PASSWORD}
 CASES = (
@@ -89,7 +89,9 @@ async def test_a_page_of_other_manners(case, via, tmp_path):
     with World(site) as up:
         await check(KayicloudShare, case, up, tmp_path, via)
         if case.raises is CredentialsRefused:
-            asked = [one for one in up.requests(path="GetShareInfo") if "password=9999" in one.query]
+            asked = [
+                request for request in up.requests(path="GetShareInfo") if "password=9999" in request.query
+            ]
             assert len(asked) == 1
 
 

@@ -14,7 +14,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)
-SERIES = {one.uid: len(one.instances) for one in site.LjjkSite().study.series}
+SERIES = {series.uid: len(series.instances) for series in site.LjjkSite().study.series}
 CASES = (
     Case("opens a link", site.OPEN, series=SERIES, ways=BOTH),
     Case("passes the link's bType on", site.OTHER_TYPE, series=SERIES),

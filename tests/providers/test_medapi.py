@@ -13,7 +13,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.MedapiSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("sealed", site.share(site.SEALED), series=SERIES, ways=BOTH),

@@ -12,7 +12,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.MtywcloudSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 OWN_COPY = site.share(site.BY_URL, address=site.ELSEWHERE, app="SXiCCWebClient")
 CASES = (

@@ -12,7 +12,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = NeusoftSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("opens", SITE.link(), series=SERIES, left_out=3, ways=BOTH),

@@ -12,7 +12,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = NyfySite()
-SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+SERIES = {item.uid: len(item.images) for item in SITE.study.series if item.images}
 REBUILT = Origin.REBUILT
 CASES = (
     Case("a share", SITE.link(), series=SERIES, origin=REBUILT),
@@ -41,7 +41,8 @@ async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
         result = await run(Nyfy, Case("", site.link(BARE)), world, tmp_path, Via.BROWSER)
     (study,) = result.studies
     codes = {
-        one.code for one in (*study.problems, *(each for series in study.series for each in series.problems))
+        item.code
+        for item in (*study.problems, *(problem for series in study.series for problem in series.problems))
     }
     assert result.counts.saved == sum(SERIES.values())
     assert "rescale-unknown" in codes

@@ -42,8 +42,8 @@ COMPRESSED = chest_ct(slices=12, thin=6, size=128, seed=141, syntax=JPEG_LS, thi
 PLAIN = chest_ct(slices=24, size=64, seed=142, syntax=IMPLICIT, charset="ISO_IR 192", dose_report=False)
 SAME_PATIENT = PLAIN.patient_id
 LATER = chest_ct(slices=3, size=64, seed=143, localizers=0, dose_report=False)
-for one in LATER.instances:
-    LATER = LATER.with_data(one.sop_instance_uid, retagged(one, PatientID=SAME_PATIENT))
+for instance in LATER.instances:
+    LATER = LATER.with_data(instance.sop_instance_uid, retagged(instance, PatientID=SAME_PATIENT))
 UID = f"StudyInstanceUID={PLAIN.study_instance_uid}"
 BOTH_WAYS = pytest.mark.parametrize("way", ["get", "move"])
 
@@ -69,7 +69,7 @@ def assert_whole(result: Result, output: Path, *studies: object) -> None:
     """Every instance of the studies is on the disk, its data set bit for bit what the archive holds."""
     assert result.error is None, result.error
     assert result.status is Status.COMPLETE, result.studies
-    held = {one.sop_instance_uid: one.data for study in studies for one in study.instances}
+    held = {instance.sop_instance_uid: instance.data for study in studies for instance in study.instances}
     saved = {}
     for path in output.rglob("*.dcm"):
         saved[str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)] = data_set(
@@ -92,7 +92,7 @@ def real(listen: int) -> Iterator[Orthanc]:
         pytest.skip(orthanc.MISSING)
     titles = {"CLOUDFILM": ("127.0.0.1", listen), "OTHER": ("127.0.0.1", 1)}
     with Orthanc(titles, {"DefaultEncoding": "Utf8"}) as running:  # of its answers
-        running.upload(one.data for study in (COMPRESSED, PLAIN, LATER) for one in study.instances)
+        running.upload(instance.data for study in (COMPRESSED, PLAIN, LATER) for instance in study.instances)
         yield running
 
 
@@ -106,7 +106,9 @@ async def test_orthanc_sends_what_it_stores(real, listen, way, study, tmp_path):
     query = f"StudyInstanceUID={study.study_instance_uid}&get={way}&listen={listen}"
     result = await grabbed(at(real, query), tmp_path)
     assert_whole(result, tmp_path, study)
-    assert {one.expected for one in result.studies[0].series} == {len(one.instances) for one in study.series}
+    assert {series.expected for series in result.studies[0].series} == {
+        len(series.instances) for series in study.series
+    }
 
 
 async def test_every_study_of_a_patient_comes(real, tmp_path):
@@ -130,8 +132,8 @@ async def test_one_of_a_patients_studies(real, query, tmp_path):
 async def test_a_study_is_listed(real, tmp_path):
     address = at(real, f"StudyInstanceUID={COMPRESSED.study_instance_uid}")
     result = await grabbed(address, tmp_path, listing=True)
-    assert [(one.number, one.expected) for one in result.studies[0].series] == [
-        (one.number, len(one.instances)) for one in COMPRESSED.series
+    assert [(series.number, series.expected) for series in result.studies[0].series] == [
+        (series.number, len(series.instances)) for series in COMPRESSED.series
     ]
     assert result.studies[0].study.description == COMPRESSED.description
     assert not list(tmp_path.iterdir())
@@ -286,7 +288,7 @@ def test_a_batch_of_addresses(tmp_path):
         links.write_text("\n".join(map(archive.link, wanted)))
         done = cloudfilm("batch", links, "-o", tmp_path / "out", "--json")
     ended = [
-        (one["exit_code"], one["instances"]["saved"]) for one in map(json.loads, done.stdout.splitlines())
+        (load["exit_code"], load["instances"]["saved"]) for load in map(json.loads, done.stdout.splitlines())
     ]
     assert sorted(ended) == [(0, len(LATER.instances)), (0, len(PLAIN.instances)), (6, 0)], done.stderr
     kept = (tmp_path / "out" / ".cloudfilm" / "batch.sqlite3").read_bytes()

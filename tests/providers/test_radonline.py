@@ -60,7 +60,7 @@ async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
     site = RadonlineSite(stumbles=stumbles, new_tab=True)
     with World(site) as world:
         await check(Radonline, CASES[0], world, tmp_path, Via.BROWSER)
-    assert not [one for one in site.asked if one.startswith("9")]
+    assert not [text for text in site.asked if text.startswith("9")]
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

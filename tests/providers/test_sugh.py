@@ -13,7 +13,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check
 
 SITE = site.SughSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "0000"}
 CASES = (
@@ -51,7 +51,7 @@ async def test_case(case, via, tmp_path):
 async def test_a_refused_code_is_not_tried_again(tmp_path):
     with World(SITE) as world:
         await check(Sugh, CASES[3], world, tmp_path)
-        assert len([one for one in world.seen if "shareCode=0000" in one.query]) == 1
+        assert len([item for item in world.seen if "shareCode=0000" in item.query]) == 1
 
 
 @pytest.mark.parametrize("url", NOT_OURS)

@@ -11,7 +11,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = SzjudianyunSite()
-SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("opens; the film's picture is left out", SITE.link(), series=SERIES, left_out=1, ways=BOTH),

@@ -13,7 +13,7 @@ from scraper.core.model import Origin, Via
 from scraper.testing import Case, check
 
 SITE = TdcloudSite()
-SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images}
+SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images}
 BROWSER, REBUILT = (Via.BROWSER,), Origin.REBUILT
 KNOWN = {"captcha": CODE}
 CASES = (

@@ -14,7 +14,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check, run
 
 SITE = TjmucihSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("phone", SITE.mobile_link(), series=SERIES, ways=BROWSER),

@@ -19,7 +19,7 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
 SITE = site.TokenApiSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 GIVEN = {"token": site.TOKEN}
 CASES = (
     Case("brings the zip", site.OPEN, answers=GIVEN, series=SERIES),
@@ -83,8 +83,13 @@ async def test_of_a_zip_that_stays_damaged_what_is_sound_is_kept_and_the_rest_na
         result = await run(TokenApi, CASES[0], world, tmp_path)
         assert result.status is Status.INCOMPLETE
         assert result.counts == Counts(sum(SERIES.values()), sum(SERIES.values()) - 1, 0, 1)
-        problems = [one for study in result.studies for one in study.problems if one.code == "fetch-failed"]
-        assert [len(one.instances) for one in problems] == [1]
+        problems = [
+            problem
+            for study in result.studies
+            for problem in study.problems
+            if problem.code == "fetch-failed"
+        ]
+        assert [len(problem.instances) for problem in problems] == [1]
     with World(site.TokenApiSite()) as world:
         again = await check(TokenApi, CASES[0], world, tmp_path)
     assert again.counts.expected == sum(SERIES.values())

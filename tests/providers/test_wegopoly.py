@@ -14,7 +14,7 @@ from scraper.testing import Case, check, compare, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 SITE = site.WegopolySite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 CASES = (
     Case("opens a link", site.OPEN, series=SERIES, ways=BOTH),
     Case("opens a link without the slash", site.NO_SLASH, series=SERIES),

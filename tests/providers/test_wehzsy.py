@@ -14,7 +14,7 @@ from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 SITE = site.WehzsySite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
     Case("opens a link", site.OPEN, series=SERIES, left_out=1, ways=BOTH),
     Case("opens a link with its parameters in the query", site.IN_QUERY, series=SERIES, left_out=1),

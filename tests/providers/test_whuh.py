@@ -24,8 +24,8 @@ from scraper.testing import Case, check, run
 BOTH = (Via.DIRECT, Via.BROWSER)
 IN_PAGE = (Via.BROWSER,)
 STUDIES = site.WhuhSite().studies
-FIRST = {one.uid: len(one.instances) for one in STUDIES["EXAM1"].series}
-ALL = {one.uid: len(one.instances) for study in STUDIES.values() for one in study.series}
+FIRST = {series.uid: len(series.instances) for series in STUDIES["EXAM1"].series}
+ALL = {series.uid: len(series.instances) for study in STUDIES.values() for series in study.series}
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
     Case("opens one examination", site.OPEN, series=FIRST, left_out=2, ways=BOTH),
@@ -74,7 +74,7 @@ async def test_case(case, via, tmp_path):
 async def test_two_examinations_have_a_folder_each(tmp_path):
     with World(site.WhuhSite(polls=3)) as world:
         result = await check(Whuh, CASES[2], world, tmp_path)
-    folders = {one.output for one in result.studies}
+    folders = {study.output for study in result.studies}
     assert len(folders) == 2
 
 

@@ -12,7 +12,9 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = WlycloudSite()
-SERIES = {one.uid: len(one.images) for one in SITE.study.series if one.images} | {f"{SITE.loop_uid}.1": 1}
+SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images} | {
+    f"{SITE.loop_uid}.1": 1
+}
 CASES = (
     Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT),
     Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT),

@@ -16,7 +16,7 @@ from scraper.testing import Case, check, run
 BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
 CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
     Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, ways=BOTH),
     Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, ways=BOTH),

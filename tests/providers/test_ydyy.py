@@ -13,7 +13,7 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = YdyySite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 KNOWN = {"id_last4": ID_LAST4}
 CASES = (

@@ -13,7 +13,7 @@ from scraper.testing import Case, check
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 SITE = site.YzhcloudSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
+SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
     Case("opens a viewer link", SITE.link, series=SERIES, left_out=1, ways=BOTH),
     Case("opens a landing page", site.LANDING, series=SERIES, left_out=1, ways=BOTH),

@@ -13,8 +13,8 @@ from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
 SITE = ZscloudSite()
-SERIES = {one.uid: len(one.instances) for one in SITE.study.series}
-BOTH_STUDIES = SERIES | {one.uid: len(one.instances) for one in SITE.second.series}
+SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
+BOTH_STUDIES = SERIES | {item.uid: len(item.instances) for item in SITE.second.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("by the study's UID", share("AbC123xyz"), series=SERIES, ways=BOTH),
@@ -68,10 +68,10 @@ async def test_a_study_that_is_named_and_not_there_is_missing_and_the_rest_is_ke
         result = await run(Zscloud, Case("", share(code)), world, tmp_path)
     assert (result.exit_code, result.counts.saved) == (7, sum(SERIES.values()))
     fatal = [
-        one.code
+        item.code
         for study in result.studies
-        for one in (*study.problems, *(each for series in study.series for each in series.problems))
-        if one.fatal
+        for item in (*study.problems, *(problem for series in study.series for problem in series.problems))
+        if item.fatal
     ]
     assert fatal == ["fetch-failed"]
 

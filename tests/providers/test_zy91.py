@@ -23,8 +23,10 @@ IN_PAGE = (Via.BROWSER,)
 GIVEN = {"id_last6": site.ID_LAST6, "captcha": site.CAPTCHA}
 SITE = site.Zy91Site()
 SERIES = {
-    one.uid: len([each for each in one.instances if each.sop_instance_uid in SITE.originals])
-    for one in SITE.study.series
+    series.uid: len(
+        [instance for instance in series.instances if instance.sop_instance_uid in SITE.originals]
+    )
+    for series in SITE.study.series
 }
 CASES = (
     Case("passes the check in the page", site.OPEN, answers=GIVEN, series=SERIES, left_out=2, ways=IN_PAGE),

@@ -17,7 +17,9 @@ class Played:
 
     def __init__(self, names: Mapping[str, Sequence[str] | Sequence[Sequence[str]]]) -> None:
         self._names = {
-            name: [list(one) for one in found] if found and not isinstance(found[0], str) else [list(found)]
+            name: [list(sequence) for sequence in found]
+            if found and not isinstance(found[0], str)
+            else [list(found)]
             for name, found in names.items()
         }
         self.asked: list[str] = []

@@ -45,7 +45,7 @@ class Proxy:
     async def _http(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, *fields = head.decode("latin-1").rstrip().split("\r\n")
         self.asked.append(line)
-        given = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}
+        given = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
         pair = "Basic " + base64.b64encode(":".join(PAIR).encode()).decode()
         if self.wants_password and given.get("proxy-authorization") != pair:
             writer.write(WHO)
@@ -64,7 +64,7 @@ class Proxy:
         if place not in self.sites:
             writer.write(REFUSED)
             return
-        sent = [one for one in fields if not one.lower().startswith("proxy-")]
+        sent = [text for text in fields if not text.lower().startswith("proxy-")]
         start = "\r\n".join([f"{method} {slash}{path} HTTP/1.1", *sent, "", ""]).encode("latin-1")
         await self._join(place, start, b"", reader, writer)
 

@@ -56,8 +56,8 @@ def expressions() -> list[Found]:  # noqa: C901, PLR0912  # a case for each way 
     everything = list(modules())
 
     def add(place: str, pattern: re.Pattern[Any], *used: str) -> None:
-        one = found.setdefault((pattern.pattern, pattern.flags), Found(place, pattern))
-        one.methods |= set(used)
+        item = found.setdefault((pattern.pattern, pattern.flags), Found(place, pattern))
+        item.methods |= set(used)
 
     for module, tree in everything:
         for name, value in vars(module).items():
@@ -84,8 +84,8 @@ def expressions() -> list[Found]:  # noqa: C901, PLR0912  # a case for each way 
                 value = _value(module, node.func.value)
                 for inner in _patterns_in(value):
                     methods.setdefault(id(inner), set()).add(node.func.attr)
-    for one in found.values():
-        one.methods |= methods.get(id(one.pattern), set())
+    for item in found.values():
+        item.methods |= methods.get(id(item.pattern), set())
     expressions.unresolved = unresolved  # type: ignore[attr-defined]
     return list(found.values())
 
@@ -201,11 +201,11 @@ def _samples(nodes: list[Any]) -> Iterator[str]:
     if not options:
         yield ""
         return
-    first = [one[0] if one else "" for one in options]
+    first = [option[0] if option else "" for option in options]
     yield "".join(first)
     for place, several in enumerate(options):
-        for one in several[1:]:
-            yield "".join([*first[:place], one, *first[place + 1 :]])
+        for text in several[1:]:
+            yield "".join([*first[:place], text, *first[place + 1 :]])
 
 
 def _of_node(code: Any, given: Any) -> Iterator[str]:
@@ -219,8 +219,8 @@ def _of_node(code: Any, given: Any) -> Iterator[str]:
         yield from _of_set(given)
     elif code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         least, _, inner = given
-        for one in itertools.islice(_samples(list(inner)), 6):
-            yield one * max(1, least)
+        for itertool in itertools.islice(_samples(list(inner)), 6):
+            yield itertool * max(1, least)
     elif code is codes.SUBPATTERN:
         yield from _samples(list(given[3]))
     elif code is codes.BRANCH:

@@ -36,9 +36,9 @@ def platforms() -> dict[str, tuple[list, list[Case]]]:
         spec.loader.exec_module(module)
         values = list(vars(module).values())
         sites = [
-            one
-            for one in values
-            if hasattr(one, "addresses") and hasattr(one, "app") and not isinstance(one, type)
+            item
+            for item in values
+            if hasattr(item, "addresses") and hasattr(item, "app") and not isinstance(item, type)
         ]
         cases = [
             case

@@ -105,7 +105,7 @@ def test_hostile_13_nothing_reads_pickles():
         ROOT / "scraper" / "batch" / "workers" / "cluster.py"
     }:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {"pickle", "marshal", "shelve", "dill", "multiprocessing"} & set(names), path
 

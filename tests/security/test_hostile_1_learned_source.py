@@ -48,7 +48,7 @@ KNOWN_CALLS = {
 def hostile_texts(count: int, seed: int = 16) -> list[str]:
     """Seeded texts that try to leave the literal, the comment, the name or the line that they stand in."""
     rng = random.Random(seed)
-    texts = [*WHOLE, *(one + RUNS + other for one in BREAKS for other in ("", *BREAKS[:8]))]
+    texts = [*WHOLE, *(text + RUNS + other for text in BREAKS for other in ("", *BREAKS[:8]))]
     while len(texts) < count:
         pieces = [rng.choice((*BREAKS, RUNS, "a", "patientId", "x=1")) for _ in range(rng.randint(1, 9))]
         texts.append("".join(pieces))

@@ -33,7 +33,7 @@ def refused(data: bytes, tmp_path: Path) -> str:
     path.write_bytes(data)
     with processor_time(5.0), pytest.raises(CorruptInstance) as caught:
         list(zip_archive.unpack(path, tmp_path / "out"))
-    size = sum(one.stat().st_size for one in (tmp_path / "out").rglob("*") if one.is_file())
+    size = sum(item.stat().st_size for item in (tmp_path / "out").rglob("*") if item.is_file())
     assert size < 300 * MB
     return str(caught.value.values["what"])
 
@@ -74,12 +74,12 @@ def test_hostile_9_ordinary_archives_are_unpacked_as_before(tmp_path):
     path = tmp_path / "a.zip"
     path.write_bytes(
         packed(
-            *((f"影像/{n}", one.data) for n, one in enumerate(study.images)),
+            *((f"影像/{n}", image.data) for n, image in enumerate(study.images)),
             ("blank.dcm", DICOM + bytes(40 * MB)),
         )
     )
     members = list(zip_archive.unpack(path, tmp_path / "out"))
-    assert len([one for one in members if one.path is not None]) == len(study.images) + 1
+    assert len([member for member in members if member.path is not None]) == len(study.images) + 1
 
 
 def test_hostile_9_a_deflated_data_set_is_bounded():

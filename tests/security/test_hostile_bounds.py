@@ -44,7 +44,7 @@ class Hostile(Site):
     """A site that serves all but one instance well; ``attack`` names what it does with that one."""
 
     def __init__(self, study: SyntheticStudy, attack: str) -> None:
-        series = {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
+        series = {item.uid: {i.sop_instance_uid: i.data for i in item.instances} for item in study.series}
         super().__init__(str(study.study_instance_uid), series)
         self.attack = attack
         self.victim = next(iter(next(iter(series.values()))))
@@ -118,8 +118,13 @@ async def test_hostile_8_a_long_pause_is_said(study, tmp_path):
     async with serving(site):
         result = await grab(site, tmp_path)
     assert isinstance(result.error, AsksToWait) or "1000000" in json.dumps(
-        [dict(one.values) for study in result.studies for series in study.series for one in series.problems]
-        + [dict(one.values) for study in result.studies for one in study.problems]
+        [
+            dict(problem.values)
+            for study in result.studies
+            for series in study.series
+            for problem in series.problems
+        ]
+        + [dict(problem.values) for study in result.studies for problem in study.problems]
     )
 
 

@@ -28,10 +28,16 @@ def study() -> SyntheticStudy:
 
 
 def codes(result: Result) -> set[str]:
-    own = [one.code for study in result.studies for one in study.problems if one.fatal]
+    own = [problem.code for study in result.studies for problem in study.problems if problem.fatal]
     return {
         *own,
-        *(one.code for study in result.studies for row in study.series for one in row.problems if one.fatal),
+        *(
+            problem.code
+            for study in result.studies
+            for row in study.series
+            for problem in row.problems
+            if problem.fatal
+        ),
     }
 
 
@@ -50,11 +56,11 @@ def endless(plugged_in, monkeypatch) -> dict[str, int]:
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         left = keeps["series"]
-        async for one in original(self, link, session):
+        async for item in original(self, link, session):
             if left == 0:
                 break
             left -= 1
-            yield one
+            yield item
         while True:
             await session.get(link.join("/api/study?page=2"))
 
@@ -63,7 +69,7 @@ def endless(plugged_in, monkeypatch) -> dict[str, int]:
 
 
 def site_of(study: SyntheticStudy) -> tuple[Site, tuple[ConnectTo, ...]]:
-    series = {one.uid: {i.sop_instance_uid: i.data for i in one.instances} for one in study.series}
+    series = {item.uid: {i.sop_instance_uid: i.data for i in item.instances} for item in study.series}
     return Site(str(study.study_instance_uid), series), ()
 
 
@@ -100,7 +106,7 @@ async def test_hostile_8_a_list_that_was_ended_is_not_said_to_be_whole(study, tm
         async with asyncio.timeout(ENDS_S), Run(settings, Silent(), nobody) as pipeline:
             result = await pipeline.survey(LINK)
     assert (result.status, result.exit_code) == (Status.INCOMPLETE, ExitCode.INCOMPLETE)
-    assert [one.code for study in result.studies for one in study.problems] == ["given-up"]
+    assert [problem.code for study in result.studies for problem in study.problems] == ["given-up"]
 
 
 PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></canvas><p>loading ...</p><script>
@@ -117,8 +123,10 @@ PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></can
 )
 async def test_hostile_8_a_viewer_without_end_keeps_what_was_captured(study, tmp_path, images):
     files = {
-        f"{n}": one.data
-        for n, one in enumerate(max(study.series, key=lambda one: len(one.instances)).instances[:images])
+        f"{n}": item.data
+        for n, item in enumerate(
+            max(study.series, key=lambda series: len(series.instances)).instances[:images]
+        )
     }
 
     async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:

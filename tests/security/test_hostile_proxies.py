@@ -177,12 +177,12 @@ async def test_hostile_3_where_a_proxy_tunnels_to_443_alone_plain_requests_are_f
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
             door = Door(Settings(proxy=address(scheme, at, password=password), insecure=True))
             async with by_relay(door) as http:
-                one = await http.send(Request("http://film.test/large?a=1", headers={"Cookie": "a=b"}))
+                response = await http.send(Request("http://film.test/large?a=1", headers={"Cookie": "a=b"}))
                 two = await http.send(Request("http://film.test:8080/posted", "POST", {}, LARGE))
                 three = await http.send(Request("http://film.test/large"))
                 with pytest.raises(CloudfilmError):
                     await http.send(Request("https://film.test:8080/x"))
-    assert (one.body, two.body, three.body) == (LARGE, b"%d" % len(LARGE), LARGE)
+    assert (response.body, two.body, three.body) == (LARGE, b"%d" % len(LARGE), LARGE)
     assert "GET http://film.test/large?a=1 HTTP/1.1" in proxy.asked
     assert "POST http://film.test:8080/posted HTTP/1.1" in proxy.asked
     assert heads[0].startswith(b"GET /large?a=1 HTTP/1.1\r\n")

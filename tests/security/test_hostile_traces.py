@@ -174,7 +174,7 @@ def home(tmp_path, study):
         str(header.get("AccessionNumber", "")),
         str(header.get("PatientBirthDate", "")),
     )
-    made.of_the_patient = (NAME, *(one for one in numbers if len(one) > 5))
+    made.of_the_patient = (NAME, *(number for number in numbers if len(number) > 5))
     return made
 
 

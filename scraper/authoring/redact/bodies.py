@@ -131,12 +131,12 @@ class Bodies:
                 return self._element(value, vr, key, depth)
             return {
                 name if is_field(name) else self._texts.text(name): self.value(
-                    one, name if is_field(name) else key, depth
+                    item, name if is_field(name) else key, depth
                 )
-                for name, one in value.items()
+                for name, item in value.items()
             }
         if isinstance(value, list):
-            return [self.value(one, key, depth) for one in value]
+            return [self.value(item, key, depth) for item in value]
         if isinstance(value, str):
             packed = self._packed(value, depth)
             return packed if packed is not None else self._inner(value, key, depth)
@@ -165,12 +165,12 @@ class Bodies:
                 vr, self._texts.free
             )
             out["Value"] = (
-                [_deep(one, replace) for one in element["Value"]]
+                [_deep(item, replace) for item in element["Value"]]
                 if isinstance(element["Value"], list)
                 else []
             )
             if vr == "SQ":
-                out["Value"] = [self.value(one, key, depth) for one in element["Value"]]
+                out["Value"] = [self.value(item, key, depth) for item in element["Value"]]
         if isinstance(element.get("BulkDataURI"), str):
             out["BulkDataURI"] = self._texts.url(element["BulkDataURI"])
         if isinstance(element.get("InlineBinary"), str):
@@ -280,14 +280,16 @@ def _programs_in(page: str) -> list[str]:
     found = scripts_in(page)
     handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
     addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
-    lower = [f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", one))}"' for one in addresses]
-    return [*found, *(html.unescape(one or other) for one, other in handlers), *lower]
+    lower = [
+        f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", address))}"' for address in addresses
+    ]
+    return [*found, *(html.unescape(handler or other) for handler, other in handlers), *lower]
 
 
 def _deep(value: Any, replace: Any) -> Any:
     """A value of DICOM JSON: a text, a number, or a name in its groups."""
     if isinstance(value, dict):
-        return {name: _deep(one, replace) for name, one in value.items()}
+        return {name: _deep(item, replace) for name, item in value.items()}
     if isinstance(value, str):
         return replace(value) if value else value
     if isinstance(value, bool) or value is None:

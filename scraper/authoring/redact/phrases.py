@@ -45,5 +45,5 @@ class Phrases:
             if text[place] not in node:
                 break
             node = node[text[place]]
-            found = next((one for one in node.get("", ()) if text.startswith(one, at)), found)
+            found = next((item for item in node.get("", ()) if text.startswith(item, at)), found)
         return found

@@ -201,7 +201,9 @@ class Scripts:
             of_one = PATIENT_KEY.search(key) or _NUMBER_OF_ONE.search(key)
             return self._texts.text(piece, key) if of_one else self._texts.known(piece)
         inside = piece[1:-1]
-        plain = _ESCAPE.sub(lambda one: chr(int(one[1] or one[2], 16)), inside) if "\\" in inside else inside
+        plain = (
+            _ESCAPE.sub(lambda item: chr(int(item[1] or item[2], 16)), inside) if "\\" in inside else inside
+        )
         personal = bool(key) and PATIENT_KEY.search(key) is not None and _is_a_value(plain)
         shown = self._texts.known(self._texts.text(plain, key if personal else "", lenient=True))
         return piece if shown == plain else piece[0] + shown + piece[-1]

@@ -288,9 +288,9 @@ class Texts:
         """A text that stays, with every value replaced that was replaced elsewhere."""
         given = self.names.given
         if not text.isascii() and self._known_size != len(given):
-            wanted = [one for one in given if _is_telling(one, self.names)]
+            wanted = [item for item in given if _is_telling(item, self.names)]
             self._known_size = len(given)
-            chinese = [one for one in wanted if not one.isascii()]
+            chinese = [item for item in wanted if not item.isascii()]
             self._known = Phrases(chinese) if chinese else None
         if self._known is not None and not text.isascii():
             text = self._known.replaced(text, given.__getitem__)

@@ -150,7 +150,7 @@ def _photos(folder: Path) -> Iterator[Row]:
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in PHOTOS
         ]
-    for number, path in enumerate(sorted(found, key=lambda one: str(one).casefold()), start=1):
+    for number, path in enumerate(sorted(found, key=lambda item: str(item).casefold()), start=1):
         yield Row(number, str(path), str(path.relative_to(folder)))
 
 

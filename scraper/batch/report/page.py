@@ -65,7 +65,7 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
         f"<h1>{words('title')}</h1>\n<p class=note>{words('made', list=title, time=made)} {words('not-for-diagnosis')}</p>\n"
     )
     yield "<table class=sums>\n"
-    for (status, code), count in sorted(counted(entries).items(), key=lambda each: each[0][1]):
+    for (status, code), count in sorted(counted(entries).items(), key=lambda item: item[0][1]):
         yield (
             f"<tr><td class='state {status}'>{count}</td><td class={status}>{words(status)}</td>"
             f"<td>{_text(meaning(code, language)) if code else ''}</td></tr>\n"
@@ -106,7 +106,9 @@ def _row(
         f"<td>{_study(entry, study)}</td>",
     ]
     pictures, used = _series(study, entry.pictures() if left > 0 else {}, left) if study else ("", 0)
-    problems = "".join(f"<li>{_text(one)}</li>" for one in (problem_words(outcome, study) if outcome else []))
+    problems = "".join(
+        f"<li>{_text(word)}</li>" for word in (problem_words(outcome, study) if outcome else [])
+    )
     cells += [f"<td>{pictures}</td>", f"<td>{f'<ul>{problems}</ul>' if problems else ''}</td>"]
     return f"<tr>{''.join(cells)}</tr>\n", used
 
@@ -115,7 +117,7 @@ def _study(entry: Entry, study: StudyRow | None) -> str:
     parts = [f"<strong>{_text(entry.label)}</strong>"] if entry.label else []
     if study:
         named = [study.study.get(name) for name in ("patient_name", "date", "modality", "description")]
-        parts.append(_text("  ".join(str(one) for one in named if one)))
+        parts.append(_text("  ".join(str(item) for item in named if item)))
         if "://" in study.folder:
             parts.append(f"<code>{_text(study.folder)}</code>")
         elif study.folder:  # from the page's own place; a name that looks like a scheme stays a name
@@ -127,18 +129,18 @@ def _study(entry: Entry, study: StudyRow | None) -> str:
 def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tuple[str, int]:
     """A picture and the counts of each series, and the bytes that the pictures take."""
     made, used = [], 0
-    for one in study.series[:SERIES_SHOWN]:
-        jpeg = thumbnails.get(str(one["uid"]), b"")
+    for series in study.series[:SERIES_SHOWN]:
+        jpeg = thumbnails.get(str(series["uid"]), b"")
         picture = "<span class=none></span>"
         used += len(jpeg)
         if jpeg and used <= left:
             data = base64.b64encode(jpeg).decode()
-            picture = f'<img alt="{_text(_name(one))}" src="data:image/jpeg;base64,{data}">'
-        expected = "?" if one["expected"] is None else int(one["expected"])
-        short = "" if one["status"] == "ok" else f" class={_shortness(one)}"
+            picture = f'<img alt="{_text(_name(series))}" src="data:image/jpeg;base64,{data}">'
+        expected = "?" if series["expected"] is None else int(series["expected"])
+        short = "" if series["status"] == "ok" else f" class={_shortness(series)}"
         made.append(
-            f"<figure>{picture}<figcaption{short}>{_text(_name(one))}<br>"
-            f"{one['saved']}/{expected}</figcaption></figure>"
+            f"<figure>{picture}<figcaption{short}>{_text(_name(series))}<br>"
+            f"{series['saved']}/{expected}</figcaption></figure>"
         )
     more = len(study.series) - SERIES_SHOWN
     return "".join(made) + (f"<span class=small>+{more}</span>" if more > 0 else ""), used

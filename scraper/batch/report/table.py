@@ -60,13 +60,13 @@ def of_refused(refused: Refused, path: Path, language: Language) -> Outcome:
 def studies(outcome: Outcome) -> list[StudyRow]:
     """The studies of a document: the one it is about, or each of several."""
     told: Mapping[str, Any] = outcome.document
-    series = {str(one["uid"]): one for one in told["series"]}
+    series = {str(item["uid"]): item for item in told["series"]}
     if told.get("studies"):
         return [
             StudyRow(
-                one["study"], _name(one["output"]), [series[uid] for uid in one["series"] if uid in series]
+                item["study"], _name(item["output"]), [series[uid] for uid in item["series"] if uid in series]
             )
-            for one in told["studies"]
+            for item in told["studies"]
         ]
     if told.get("study") is None:
         return []
@@ -96,8 +96,8 @@ def problem_words(outcome: Outcome, study: StudyRow | None = None) -> list[str]:
     """What is wrong, in words: with the source, then with the study's series."""
     told: Mapping[str, Any] = outcome.document
     series = told["series"] if study is None else study.series
-    listed = [*told["problems"], *(one for row in series for one in row["problems"])]
-    return list(dict.fromkeys(str(one["message"]) for one in listed))
+    listed = [*told["problems"], *(item for row in series for item in row["problems"])]
+    return list(dict.fromkeys(str(item["message"]) for item in listed))
 
 
 def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
@@ -125,10 +125,10 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
             "",
             *end,
         ]
-    expected = [one["expected"] for one in study.series]
-    failed = sum(max(0, (one["expected"] or one["saved"]) - one["saved"]) for one in study.series)
+    expected = [series["expected"] for series in study.series]
+    failed = sum(max(0, (series["expected"] or series["saved"]) - series["saved"]) for series in study.series)
     counts = [
-        len(study.series), "" if None in expected else sum(expected), sum(one["saved"] for one in study.series), failed,
+        len(study.series), "" if None in expected else sum(expected), sum(series["saved"] for series in study.series), failed,
     ]  # fmt: skip
     named = [study.study[name] for name in ("patient_name", "date", "modality", "description", "uid")]
     return [*head, *named, *counts, told["bytes"], told["seconds"], study.folder, *end]

@@ -234,7 +234,7 @@ class ClusterWorker:
             raise WorkersUnfit(host=self._scheduler, version=__version__)
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         self._processes = max(1, len(workers))
-        self._slots = max(1, sum(int(one["nthreads"]) for one in workers))
+        self._slots = max(1, sum(int(worker["nthreads"]) for worker in workers))
         self._client.subscribe_topic(self._host.name, self._begun)
 
     async def __aexit__(

@@ -80,7 +80,7 @@ def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
         **documents[0],
         "status": status.value,
         "exit_code": max(int(outcome.exit_code) for outcome in every),
-        "problems": [problem for one in documents for problem in _list(one, "problems")],
+        "problems": [problem for item in documents for problem in _list(item, "problems")],
         "results": [{"link_key": key, "document": outcome.document, "words": outcome.words,
                      "diagnostic": outcome.diagnostic} for key, outcome in outcomes],
     }  # fmt: skip

@@ -90,7 +90,7 @@ class Packager:
         if first is None:
             return 0
         self._before = frozenset((await self._text()).splitlines())
-        known = {(one.mark, one.words) for one in there}
+        known = {(mark.mark, mark.words) for mark in there}
         if not await self._click(first):
             return 0
         self._window.traffic.touch()  # a dialog opens without asking the site anything
@@ -115,19 +115,19 @@ class Packager:
     async def _next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: Mark) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
         there = await self._marks()
-        fresh = [one for one in there if (one.mark, one.words) not in known]
-        one = _chosen(fresh, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
-        if one is None and CHOOSE_FIRST.search("\n".join(await self._fresh_lines())):
-            one = _chosen(there, (ALL,), never)
-            if one is not None and (one.mark, "") not in known:
-                known.add((one.mark, ""))
-                return await self._click(one) and await self._click(first)
+        fresh = [mark for mark in there if (mark.mark, mark.words) not in known]
+        item = _chosen(fresh, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
+        if item is None and CHOOSE_FIRST.search("\n".join(await self._fresh_lines())):
+            item = _chosen(there, (ALL,), never)
+            if item is not None and (item.mark, "") not in known:
+                known.add((item.mark, ""))
+                return await self._click(item) and await self._click(first)
             return False
-        if one is None:
+        if item is None:
             return False
-        known.add((one.mark, one.words))
+        known.add((item.mark, item.words))
         self._window.traffic.touch()
-        return await self._click(one)
+        return await self._click(item)
 
     async def _fresh_lines(self) -> list[str]:
         lines = (line.strip() for line in (await self._text()).splitlines() if line not in self._before)
@@ -150,11 +150,13 @@ def _chosen(
 ) -> Mark | None:
     """The first mark of the first wording that any has; the shortest text first."""
     for wording in wordings:
-        for one in sorted(marks, key=lambda mark: len(mark.words)):
-            words = one.words
-            refused = one.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(one.around)
+        for item in sorted(marks, key=lambda mark: len(mark.words)):
+            words = item.words
+            refused = (
+                item.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(item.around)
+            )
             if words and len(words) <= 30 and wording.search(words) and not refused:
-                return one
+                return item
     return None
 
 

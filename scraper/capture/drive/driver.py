@@ -145,7 +145,7 @@ class Driver:
             if await self._window.traffic.after(seen, timeout_s=LOOK_S):
                 return True
             if self._is_held and any(
-                not one.held and ENTRY.search(one.text.strip()) for one in await self._marks("words")
+                not mark.held and ENTRY.search(mark.text.strip()) for mark in await self._marks("words")
             ):
                 return True
             is_still = await still.lasts_s() >= self._session.settings.still_s
@@ -185,14 +185,14 @@ class Driver:
     def _was_sent(self, before: int) -> bool:
         """Whether the page asked for something that it had not asked for before: an answer is never sent twice."""
         exchanges = self._window.traffic.exchanges
-        asked = [(one.method, one.url.partition("?")[0]) for one in exchanges]
-        if any(one[0] and one not in asked[:before] for one in asked[before:]):
+        asked = [(exchange.method, exchange.url.partition("?")[0]) for exchange in exchanges]
+        if any(item[0] and item not in asked[:before] for item in asked[before:]):
             return True
         said = [
-            unquote(one.url) + (one.request_body or b"").decode("utf-8", "replace")
-            for one in exchanges[before:]
+            unquote(exchange.url) + (exchange.request_body or b"").decode("utf-8", "replace")
+            for exchange in exchanges[before:]
         ]
-        return any(answer and answer in one for answer in self._form.given for one in said)
+        return any(answer and answer in text for answer in self._form.given for text in said)
 
     # ---- what can be pressed
 
@@ -205,26 +205,26 @@ class Driver:
 
     async def _choose(self) -> bool:
         """Press what leads to the images; where a list has several such entries, the one whose turn it is."""
-        shown = [one for one in await self._marks("words") if len(one.text.strip()) <= LONGEST_WORDING]
-        self._is_held = any(one.held and ENTRY.search(one.text.strip()) for one in shown)
-        shown = [one for one in shown if not one.held]
+        shown = [item for item in await self._marks("words") if len(item.text.strip()) <= LONGEST_WORDING]
+        self._is_held = any(item.held and ENTRY.search(item.text.strip()) for item in shown)
+        shown = [item for item in shown if not item.held]
         for wording in (ENTRY, CHOICE):
-            for one in sorted(shown, key=lambda mark: len(mark.text)):
-                text = one.text.strip()
+            for entry in sorted(shown, key=lambda mark: len(mark.text)):
+                text = entry.text.strip()
                 if not wording.search(text) or NEVER.search(text) or text in self._clicked:
                     continue
                 alike = [
-                    each for each in shown if each.text.strip() == text and not HISTORY.search(each.around)
+                    item for item in shown if item.text.strip() == text and not HISTORY.search(item.around)
                 ]
-                if wording is CHOICE and not any(_DATE.search(each.around) for each in alike):
+                if wording is CHOICE and not any(_DATE.search(item.around) for item in alike):
                     continue
-                if len({each.who for each in alike}) > 1:
+                if len({item.who for item in alike}) > 1:
                     alike = alike[:1]  # a list of several people's
                 if self.choices < 2 <= len(alike):
                     self.choices = len(alike)
                     chosen = alike[min(self._turn, len(alike) - 1)]
                 else:
-                    chosen = one
+                    chosen = entry
                 self._clicked.add(text)
                 if await self._click(chosen):
                     return True
@@ -232,8 +232,8 @@ class Driver:
 
     async def _press(self, wording: re.Pattern[str], never: re.Pattern[str] = NEVER) -> bool:
         """Click the first thing of that wording that was not clicked before; False where there is none."""
-        for one in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):
-            text = one.text.strip()
+        for item in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):
+            text = item.text.strip()
             if (
                 len(text) > LONGEST_WORDING
                 or not wording.search(text)
@@ -242,7 +242,7 @@ class Driver:
             ):
                 continue
             self._clicked.add(text)
-            if await self._click(one):
+            if await self._click(item):
                 return True
         return False
 
@@ -285,7 +285,7 @@ class Driver:
         opened = entries.Opened()
         first: Mark | None = None
         for _ in range(MAX_SERIES):
-            fresh = opened.fresh(one for one in await self._series() if not one.away)
+            fresh = opened.fresh(series for series in await self._series() if not series.away)
             if not fresh or time.monotonic() > self._until:
                 break
             before, face = self._catch.size, await self._face()
@@ -307,16 +307,16 @@ class Driver:
     async def _play_chosen(self) -> bool:
         """The series of a drop-down list; one whose entries bring nothing is another kind of list."""
         vain: Counter[str] = Counter()
-        for one in await elements.choices(self._window):
-            if vain[one.mark] >= VAIN or time.monotonic() > self._until:
+        for choice in await elements.choices(self._window):
+            if vain[choice.mark] >= VAIN or time.monotonic() > self._until:
                 continue
             before = self._catch.size
-            if await elements.choose(self._window, one) and await self._came():
+            if await elements.choose(self._window, choice) and await self._came():
                 return True
             if self._catch.size == before:
-                vain[one.mark] += 1
+                vain[choice.mark] += 1
             else:
-                vain[one.mark] = 0
+                vain[choice.mark] = 0
                 if await self._scroll():
                     return True
         return False
@@ -326,7 +326,9 @@ class Driver:
         vain = 0
         while vain < VAIN and time.monotonic() < self._until:
             before = self._catch.size
-            button = next((one for one in await self._words() if NEXT_SERIES.search(one.text.strip())), None)
+            button = next(
+                (mark for mark in await self._words() if NEXT_SERIES.search(mark.text.strip())), None
+            )
             if button is None or not await self._click(button) or await self._came():
                 return
             if self._catch.size == before:
@@ -392,19 +394,19 @@ class Driver:
     def _shown(self, before: set[str]) -> str:
         """The Series Instance UID of the series that is shown: that of what came since, else of what came last."""
         objects = self._catch.objects
-        fresh = {one.header.series_instance_uid for uid, one in objects.items() if uid not in before}
+        fresh = {item.header.series_instance_uid for uid, item in objects.items() if uid not in before}
         if not fresh and objects:
             fresh = {next(reversed(objects.values())).header.series_instance_uid}
         return fresh.pop() if len(fresh) == 1 else ""
 
     def _begins_at_one(self, before: set[str]) -> bool:
         """Whether what was just shown bears the numbers from 1 on without a gap."""
-        fresh = [one.header for uid, one in self._catch.objects.items() if uid not in before]
+        fresh = [item.header for uid, item in self._catch.objects.items() if uid not in before]
         shown = {head.series_instance_uid for head in fresh}
         if len(shown) != 1:
             return False
         everything = [
-            one.header for one in self._catch.objects.values() if one.header.series_instance_uid in shown
+            item.header for item in self._catch.objects.values() if item.header.series_instance_uid in shown
         ]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
@@ -420,7 +422,7 @@ class Driver:
     async def _series(self) -> list[Mark]:
         """The entries of the viewer's series list, whatever their tags."""
         found = await elements.found(self._window, "series", entries.names(self._catch))
-        return [one for one in found if not is_never(one.text)]
+        return [mark for mark in found if not is_never(mark.text)]
 
     async def _note_entries(self) -> None:
         """The counts that stand with the series in the viewer's own list; those of other studies do not count."""

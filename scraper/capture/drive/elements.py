@@ -202,8 +202,10 @@ async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[
     for frame in window.page.frames:
         with window.quietly():
             marks += [
-                Mark(frame, one["mark"], one["text"], one["away"], one["around"], one["who"], one["held"])
-                for one in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
+                Mark(
+                    frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"]
+                )
+                for name in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
             ]
     return marks
 
@@ -224,8 +226,8 @@ async def drag(window: Window, mark: Mark, x: float, y: float) -> bool:
     """Draw a mark to a place of the page (CSS pixels) and let it go there."""
     mouse = window.page.mouse
     with window.quietly():
-        one = await mark.frame.wait_for_selector(f'[data-cloudfilm="{mark.mark}"]', timeout=CLICK_MS)
-        box = await one.bounding_box()
+        item = await mark.frame.wait_for_selector(f'[data-cloudfilm="{mark.mark}"]', timeout=CLICK_MS)
+        box = await item.bounding_box()
         if box is not None:
             await mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             await mouse.down()
@@ -248,7 +250,8 @@ async def choices(window: Window) -> list[Choice]:
     for frame in window.page.frames:
         with window.quietly():
             found += [
-                Choice(frame, one["mark"], one["at"]) for one in await frame.evaluate(_CHOICES, _EARLIER)
+                Choice(frame, choice["mark"], choice["at"])
+                for choice in await frame.evaluate(_CHOICES, _EARLIER)
             ]
     return found
 

@@ -24,14 +24,14 @@ _LENGTH: Final = range(2, 65)  # characters of a name
 def names(catch: Catch) -> list[str]:
     """What the received data calls its series: a description in a header or in tags, a text of a list of series."""
     found: dict[str, None] = {}
-    for one in catch.objects.values():
-        found[one.header.series_description.strip()] = None
+    for item in catch.objects.values():
+        found[item.header.series_description.strip()] = None
     for tags in catch.tags.values():
         found[text(tags, "0008103E").strip()] = None
     for manifest in catch.manifests:
         for said in _of_lists(manifest.value):
             found[said.strip()] = None
-    sound = [one for one in found if len(one) in _LENGTH and not one.isdecimal() and not is_never(one)]
+    sound = [item for item in found if len(item) in _LENGTH and not item.isdecimal() and not is_never(item)]
     return sound[:MAX_NAMES]
 
 
@@ -39,12 +39,12 @@ def _of_lists(value: Any) -> Iterator[str]:
     """The names of a JSON value's arrays whose entries bear a name beside an id, a count or a list of their own."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            waiting += [inner for inner in one.values() if isinstance(inner, (Mapping, list))]
-        elif isinstance(one, list):
-            rows = [row for row in one if isinstance(row, Mapping)]
-            waiting += [row for row in one if isinstance(row, (Mapping, list))]
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            waiting += [inner for inner in item.values() if isinstance(inner, (Mapping, list))]
+        elif isinstance(item, list):
+            rows = [row for row in item if isinstance(row, Mapping)]
+            waiting += [row for row in item if isinstance(row, (Mapping, list))]
             if 0 < len(rows) <= MAX_LISTED and all(map(_is_of_something, rows)):
                 yield from (said for row in rows for said in _names_in(row))
 
@@ -100,11 +100,11 @@ class Opened:
     def fresh(self, marks: Iterable[Mark]) -> list[tuple[Mark, int]]:
         """Those that had none yet, each with its place among those of its wording."""
         found, alike = [], Counter[str]()
-        for one in marks:
-            place = alike[one.text]
-            alike[one.text] += 1
-            if (id(one.frame), one.mark) not in self._marks and (one.text, place) not in self._places:
-                found.append((one, place))
+        for mark in marks:
+            place = alike[mark.text]
+            alike[mark.text] += 1
+            if (id(mark.frame), mark.mark) not in self._marks and (mark.text, place) not in self._places:
+                found.append((mark, place))
         return found
 
     def note(self, mark: Mark, place: int) -> None:

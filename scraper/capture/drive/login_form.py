@@ -134,14 +134,14 @@ class Form:
     async def is_there(self, field: Field) -> bool:
         """Whether a field is still shown."""
         return any(
-            one["mark"] == field[1]["mark"] and one["name"] == field[1]["name"]
-            for _, one in await self._fields()
+            item["mark"] == field[1]["mark"] and item["name"] == field[1]["name"]
+            for _, item in await self._fields()
         )
 
     def _refused(self, asked: Sequence[tuple[Field, Question]]) -> Question:
         """What was refused is most likely the secret."""
         kinds = [question for _, question in asked]
-        return next((one for one in kinds if one in (PASSWORD, ACCESS_CODE)), kinds[0])
+        return next((kind for kind in kinds if kind in (PASSWORD, ACCESS_CODE)), kinds[0])
 
     async def _fields(self) -> list[Field]:
         found = []
@@ -153,17 +153,17 @@ class Form:
     async def _asked(self) -> list[tuple[Field, Question]]:
         """The fields that ask something, and what."""
         fields = await self._fields()
-        asked = [(one, question) for one in fields if (question := _question(one[1]))]
+        asked = [(field, question) for field in fields if (question := _question(field[1]))]
         if asked:
             return asked
-        singles = [one for one in fields if one[1]["single"]]
+        singles = [field for field in fields if field[1]["single"]]
         is_lone = len(fields) == 1 and not fields[0][1]["number"] and not SEARCH.search(_words(fields[0][1]))
         lone = fields if is_lone else []
         if len(singles) >= FEWEST_BOXES or (lone and await self._can_be_sent()):
             question = (
                 _by_words(await self._text()) or PASSWORD
             )  # what nothing is said of is the link's password
-            return [(one, question) for one in (singles if len(singles) >= FEWEST_BOXES else lone)]
+            return [(single, question) for single in (singles if len(singles) >= FEWEST_BOXES else lone)]
         return []
 
     async def _can_be_sent(self) -> bool:

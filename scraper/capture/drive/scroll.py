@@ -168,7 +168,7 @@ class Leafer:
             count is not None or self._unmoved > 1
         )
         self._swiped += swipes
-        return tuple(one for one in Means if swipes or one not in SWIPES)
+        return tuple(means for means in Means if swipes or means not in SWIPES)
 
     @property
     def works(self) -> bool:

@@ -32,7 +32,7 @@ def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
         value: the list.
         asked: the viewer's requests; a list none of whose places stands in any of them gives nothing.
     """
-    said = {int(digits) for one in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", one)}
+    said = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
     left = MAX_PLACES
     for record in _entries(value):
         for name in sorted(record.own):
@@ -55,17 +55,18 @@ def _entries(value: Any) -> Iterator[Record]:
 def _tables(value: Any) -> Iterator[list[dict[str, str]]]:
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            inner = [each for each in one.values() if isinstance(each, (Mapping, list))]
+        entry = waiting.pop()
+        if isinstance(entry, Mapping):
+            inner = [item for item in entry.values() if isinstance(item, (Mapping, list))]
             waiting += inner
-            counts = [_as_number(each) for each in one.values()]
-            if one and not inner and all(counts) and all(_ID.fullmatch(str(name)) for name in one):
+            counts = [_as_number(item) for item in entry.values()]
+            if entry and not inner and all(counts) and all(_ID.fullmatch(str(name)) for name in entry):
                 yield [
-                    {"name": str(name), "count": str(count)} for name, count in zip(one, counts, strict=True)
+                    {"name": str(name), "count": str(count)}
+                    for name, count in zip(entry, counts, strict=True)
                 ]
-        elif isinstance(one, list):
-            waiting += [each for each in one if isinstance(each, (Mapping, list))]
+        elif isinstance(entry, list):
+            waiting += [item for item in entry if isinstance(item, (Mapping, list))]
 
 
 def _as_number(value: Any) -> int:

@@ -34,7 +34,7 @@ class Explained:
         """Whether the rule is of addresses alone, and of what a list names: such a one can be written down."""
         literals, blanks = self.rule.template.literals, self.rule.template.blanks
         is_named = not any(name in counted.PLACES or name.startswith(templates.OUTER) for name, _ in blanks)
-        return is_named and not self.fresh and not any(SENT in one for one in literals)
+        return is_named and not self.fresh and not any(SENT in literal for literal in literals)
 
 
 def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explained]:
@@ -44,7 +44,11 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
         catch: what came, with the manifests.
         exchanges: everything that the window received, in order.
     """
-    by_http = {key: one for one in exchanges if one.ok and (key := asked_by(one)) in catch.sources}
+    by_http = {
+        key: exchange
+        for exchange in exchanges
+        if exchange.ok and (key := asked_by(exchange)) in catch.sources
+    }
     asked = [*by_http, *socket_replay.said(exchanges, catch)]
     yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
     if fresh := Fresh(asked):
@@ -55,8 +59,8 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
 def _of_one_request(catch: Catch, by_http: Mapping[str, Exchange]) -> Iterator[Explained]:
     """What a single request suggests; to be tried."""
     for rule in single_request.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
-        seen = [one for one in rule.records if one in by_http]
-        brought = {one: catch.sources[one] for one in seen}
+        seen = [record for record in rule.records if record in by_http]
+        brought = {text: catch.sources[text] for text in seen}
         if seen and _is_sound(rule, brought, catch):
             trials = tuple(single_request.trials(rule, seen[-1]))
             yield Explained(rule, brought, Fresh(()), by_http[seen[-1]], trials)
@@ -70,17 +74,17 @@ def _of_kind(
     fresh: Fresh,
 ) -> Iterator[Explained]:
     sources: dict[str, str] = {}
-    for one, uid in ((one, catch.sources[one]) for one in by_http):
-        if sources.setdefault(fresh.blanked(one), uid) != uid:
+    for source, uid in ((text, catch.sources[text]) for text in by_http):
+        if sources.setdefault(fresh.blanked(source), uid) != uid:
             return  # what looked made up tells images apart
-    samples = {fresh.blanked(one): exchange for one, exchange in by_http.items()}
+    samples = {fresh.blanked(text): exchange for text, exchange in by_http.items()}
     requests = list(dict.fromkeys(map(fresh.blanked, asked)))
     counts = partial(counted.places, asked=requests)
     found = templates.rules(catch.manifests, requests)[:MAX_TRIED]
     found += templates.rules(catch.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
     for rule in found:
-        sample = next((samples[one] for one in rule.records if one in samples), None)
-        brought = {one: sources[one] for one in rule.records if one in sources}
+        sample = next((samples[record] for record in rule.records if record in samples), None)
+        brought = {record: sources[record] for record in rule.records if record in sources}
         if sample is None:
             brought, _ = socket_replay.answered(exchanges, catch, rule, fresh)
         if _is_sound(rule, brought, catch):
@@ -97,12 +101,12 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
         return False
     several = False
     for addresses in rule.addresses.values():
-        came = [catch.objects.get(brought.get(one, "")) for one in addresses]
-        series = [one.header.series_instance_uid for one in came if one is not None]
+        came = [catch.objects.get(brought.get(address, "")) for address in addresses]
+        series = [item.header.series_instance_uid for item in came if item is not None]
         if is_counted and len(set(series)) > 1 and not rule.is_flat:
             return False
         if len(rule.addresses) > 1 and any(
-            one in text for one in series if one for text in rule.template.literals
+            item in text for item in series if item for text in rule.template.literals
         ):
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))

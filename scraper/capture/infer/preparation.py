@@ -57,7 +57,11 @@ class Staging:
 
 def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
-    gone = {fresh.blanked(asked_by(one)) for one in exchanges if one.method and one.status in NOT_THERE}
+    gone = {
+        fresh.blanked(asked_by(exchange))
+        for exchange in exchanges
+        if exchange.method and exchange.status in NOT_THERE
+    }
     return Staging(tuple(preparations(exchanges, rule, brought, fresh)), not gone.isdisjoint(brought))
 
 
@@ -73,33 +77,37 @@ def preparations(
         fresh: blanks what a page writes anew each time.
     """
     first: dict[str, int] = {}
-    for place, one in enumerate(exchanges):
-        if one.method:
-            first.setdefault(fresh.blanked(asked_by(one)), place)
+    for place, exchange in enumerate(exchanges):
+        if exchange.method:
+            first.setdefault(fresh.blanked(asked_by(exchange)), place)
     seen = [key for key in rule.records if key in brought and key in first]
     if not seen:
         return []
     constant = _constant(rule)
     found: dict[Template, Preparation] = {}
     record = rule.records[seen[0]]
-    for one in _calls(exchanges[: first[seen[0]]], rule):
+    for exchange in _calls(exchanges[: first[seen[0]]], rule):
         values = {
             name: value
             for name, value in record.fields.items()
             if name not in constant and len(value) >= SHORTEST
         }
-        template = templates.filled_by(values, fresh.blanked(asked_by(one)))
+        template = templates.filled_by(values, fresh.blanked(asked_by(exchange)))
         if template is not None and template not in found and _precedes_all(template, seen, rule, first):
-            found[template] = Preparation(template, one)
+            found[template] = Preparation(template, exchange)
     return list(found.values())[:MAX_PREPARATIONS]
 
 
 def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
     """Calls of a page that brought neither the list nor an image."""
-    for one in exchanges:
-        is_call = one.ok and one.method in ("GET", "POST", "PUT") and one.kind not in NO_CALLS
-        if is_call and one.url.partition("?")[0] != rule.source and asked_by(one) not in rule.records:
-            yield one
+    for exchange in exchanges:
+        is_call = exchange.ok and exchange.method in ("GET", "POST", "PUT") and exchange.kind not in NO_CALLS
+        if (
+            is_call
+            and exchange.url.partition("?")[0] != rule.source
+            and asked_by(exchange) not in rule.records
+        ):
+            yield exchange
 
 
 def _constant(rule: Rule) -> set[str]:

@@ -57,7 +57,9 @@ class Expected:
 def images(exchanges: Sequence[Exchange], catch: Catch, study: str) -> list[Image]:
     """The images of a study that came, each with its request and with what its answer says of it."""
     found = []
-    heads = {uid: one.header for uid, one in catch.objects.items() if one.header.study_instance_uid == study}
+    heads = {
+        uid: item.header for uid, item in catch.objects.items() if item.header.study_instance_uid == study
+    }
     said = {uid: [asked] for asked, uid in catch.sources.items() if uid in heads}
     for place, uid in catch.heard:
         if uid in heads and exchanges[place].kind == WEBSOCKET_IN:
@@ -89,9 +91,9 @@ def expected(
     for image in found:
         inner, outer = index.entries(image)
         for number, place in inner | outer:
-            one = lists.setdefault(number, _List(index.groups[number]))
-            one.linked[place].add(image.name)
-            one.is_of_series = one.is_of_series or (number, place) in outer
+            item = lists.setdefault(number, _List(index.groups[number]))
+            item.linked[place].add(image.name)
+            item.is_of_series = item.is_of_series or (number, place) in outer
         for number, place in inner:
             for above, at in inner | outer:
                 name = (
@@ -103,9 +105,9 @@ def expected(
     series_of = {image.name: image.series for image in found}
     known = {word for image in found for word in (*_words(image.said), *image.said.split())}
     best = Expected()
-    for _, one in sorted(lists.items()):
-        if not _is_of_studies(one.group):
-            _add(best, one.expected(series_of, known, study))
+    for _, item in sorted(lists.items()):
+        if not _is_of_studies(item.group):
+            _add(best, item.expected(series_of, known, study))
     return best
 
 
@@ -131,19 +133,23 @@ class _List:
         """What they make expected; ``known``: what stands in the requests and answers of images: such an entry is not absent."""
         ours = [self.group[number] for number in self.linked]
         alike = {
-            number: one
-            for number, one in enumerate(self.group)
-            if number in self.linked or _is_alike(one, ours, study)
+            number: record
+            for number, record in enumerate(self.group)
+            if number in self.linked or _is_alike(record, ours, study)
         }
         if self._lists_series(series_of):
             rest = [
-                one for number, one in alike.items() if number not in self.linked and not _is_in(one, known)
+                record
+                for number, record in alike.items()
+                if number not in self.linked and not _is_in(record, known)
             ]
-            return Expected({}, [(_label(one), count) for one in rest if (count := _count(one)) != 0])
+            return Expected(
+                {}, [(_label(record), count) for record in rest if (count := _count(record)) != 0]
+            )
         found = Expected()
         arrays: dict[tuple[Path, str], list[int]] = defaultdict(list)
-        for number, one in alike.items():
-            arrays[one.array, one.fields.get(self.key, "") if self.key else ""].append(number)
+        for number, record in alike.items():
+            arrays[record.array, record.fields.get(self.key, "") if self.key else ""].append(number)
         for numbers in arrays.values():
             series = {series_of[name] for number in numbers for name in self.linked.get(number, ())}
             if not series and any(_is_in(alike[number], known) for number in numbers):
@@ -214,7 +220,7 @@ def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
     ):
         return False
     for name, value in record.fields.items():
-        mine = {one.fields[name] for one in ours if name in one.fields}
+        mine = {item.fields[name] for item in ours if name in item.fields}
         if len(mine) == 1 and value not in mine and (mine == {study} or _STUDY_FIELD.search(name)):
             return False
     return True
@@ -222,7 +228,9 @@ def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
 
 def _counts_images(group: Sequence[Record]) -> bool:
     """Whether each entry says how many images it has."""
-    return len(group) > 1 and all(any(_is_count(name, one.fields[name]) for name in one.own) for one in group)
+    return len(group) > 1 and all(
+        any(_is_count(name, record.fields[name]) for name in record.own) for record in group
+    )
 
 
 def _is_count(name: str, value: str) -> bool:
@@ -274,7 +282,7 @@ class _Index:
             is_name = (
                 len(column) == len(group)
                 and _NAME.search(name) is not None
-                and all(len(one.own) > 1 for one in group)
+                and all(len(item.own) > 1 for item in group)
             )
             for place, record in enumerate(group):
                 value = record.fields.get(name, "") if name in record.own else ""
@@ -296,7 +304,7 @@ class _Index:
             record = self.groups[number][place]
             for value in record.fields.values():  # what stands around it, or is named by it
                 above = self._places.get(value, set())
-                outer |= {one for one in above if one[0] != number and _named_by(self._at(one), record)}
+                outer |= {item for item in above if item[0] != number and _named_by(self._at(item), record)}
             answer = record.place[0]
             for word in self._asked.get((self._urls[number], answer), ()):
                 outer |= self._places.get(word, set())
@@ -312,9 +320,9 @@ def _asked_with(
 ) -> dict[tuple[str, int | str], set[str]]:
     """The words of the request that each list was asked for with: call, and place among its answers → words."""
     requests: dict[str, list[Exchange]] = defaultdict(list)
-    for one in exchanges:
-        if one.ok and one.method:
-            requests[one.url].append(one)
+    for exchange in exchanges:
+        if exchange.ok and exchange.method:
+            requests[exchange.url].append(exchange)
     numbers: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     found: dict[tuple[str, int | str], set[str]] = {}
@@ -331,9 +339,9 @@ def _asked_with(
 def _said_before(call: str, exchanges: Sequence[Exchange]) -> set[str]:
     """Words of the requests that were made before a call was answered, and of its own: it is not what told them."""
     found: set[str] = set()
-    for one in exchanges:
-        found |= _words(asked_by(one) if one.method else one.url)
-        if one.url.partition("?")[0] == call:
+    for exchange in exchanges:
+        found |= _words(asked_by(exchange) if exchange.method else exchange.url)
+        if exchange.url.partition("?")[0] == call:
             break
     return found
 
@@ -342,9 +350,9 @@ def _pairs(value: Any) -> Iterator[tuple[str, str]]:
     """Addresses in a JSON value, each with what stands beside it: its key, the other values of its object."""
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            texts = {str(name): inner for name, inner in one.items() if isinstance(inner, str)}
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            texts = {str(name): inner for name, inner in item.items() if isinstance(inner, str)}
             for name, inner in texts.items():
                 if "/" in inner:
                     yield inner, name
@@ -353,9 +361,9 @@ def _pairs(value: Any) -> Iterator[tuple[str, str]]:
                         for other in texts.values()
                         if other != inner and len(other) >= SHORTEST
                     )
-            waiting += [inner for inner in one.values() if isinstance(inner, (Mapping, list))]
-        elif isinstance(one, list):
-            waiting += [inner for inner in one if isinstance(inner, (Mapping, list))]
+            waiting += [inner for inner in item.values() if isinstance(inner, (Mapping, list))]
+        elif isinstance(item, list):
+            waiting += [inner for inner in item if isinstance(inner, (Mapping, list))]
 
 
 def _words(text: str) -> set[str]:

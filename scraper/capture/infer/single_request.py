@@ -32,7 +32,7 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
     )
     for read, is_strict in kinds:
         some = _rules(manifests, requested, read, is_strict=is_strict)
-        for rule in sorted(some, key=lambda one: one.count, reverse=True):
+        for rule in sorted(some, key=lambda item: item.count, reverse=True):
             found.setdefault(tuple(rule.records), rule)
     return list(found.values())
 
@@ -62,10 +62,10 @@ def _once(group: Sequence[Record]) -> dict[str, frozenset[str]]:
     found = {}
     for name in names:
         entries: dict[str, set[Path]] = defaultdict(set)
-        for one in group:
-            if name in one.own:
-                entries[one.fields[name]].add(
-                    one.place[:-2] if counted.PLACES.issubset(one.own) else one.place
+        for item in group:
+            if name in item.own:
+                entries[item.fields[name]].add(
+                    item.place[:-2] if counted.PLACES.issubset(item.own) else item.place
                 )
         found[name] = frozenset(
             value for value, places in entries.items() if len(places) == 1 and len(value) >= SHORTEST_ID

@@ -157,7 +157,7 @@ def rules(
         rule = _rule(group, url, requested, must)
         if rule is not None:
             rule = replace(rule, source=url, shape=group[0].shape)
-            found.setdefault(frozenset(one for some in rule.addresses.values() for one in some), rule)
+            found.setdefault(frozenset(text for some in rule.addresses.values() for text in some), rule)
     return sorted(found.values(), key=lambda rule: rule.count, reverse=True)
 
 
@@ -183,11 +183,11 @@ def records(value: Any) -> Iterator[Record]:
     waiting: list[tuple[Any, Path, dict[str, str]]] = [(value, (), {})]
     count = 0
     while waiting and count < MAX_RECORDS:
-        one, place, around = waiting.pop()
+        item, place, around = waiting.pop()
         if len(place) > MAX_DEPTH:
             continue
-        if isinstance(one, Mapping):
-            own = {str(name): text for name, inner in one.items() if (text := _plain(inner)) is not None}
+        if isinstance(item, Mapping):
+            own = {str(name): text for name, inner in item.items() if (text := _plain(inner)) is not None}
             hidden = {f"{OUTER}{name}": text for name, text in around.items() if name in own}
             fields = around | hidden | own
             if any(isinstance(step, int) for step in place):
@@ -196,13 +196,13 @@ def records(value: Any) -> Iterator[Record]:
             waiting += reversed(
                 [
                     (inner, (*place, str(name)), fields)
-                    for name, inner in one.items()
+                    for name, inner in item.items()
                     if isinstance(inner, (Mapping, list))
                 ]
             )
-        elif isinstance(one, list):
+        elif isinstance(item, list):
             later: list[tuple[Any, Path, dict[str, str]]] = []
-            for index, inner in enumerate(one):
+            for index, inner in enumerate(item):
                 text = _plain(inner)
                 if text is not None:
                     count += 1
@@ -323,9 +323,11 @@ def proven(template: Template, group: Sequence[Record], requested: Sequence[str]
             return None
         addresses[record.array].append(address)
         given[address] = record
-    made = {one for some in addresses.values() for one in some}
+    made = {text for some in addresses.values() for text in some}
     proofs = made & set(requested)
-    against = [one for one in requested if one not in made and template.literals[0] and template.fits(one)]
+    against = [
+        text for text in requested if text not in made and template.literals[0] and template.fits(text)
+    ]
     once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
     is_shared = least > MIN_PROOFS and sum(map(len, once.values())) > len(
         made

@@ -41,8 +41,8 @@ class Fresh:
         self._next = 1
         self._slots: dict[str, dict[int, str]] = {}  # what a request looks like -> which piece of it is what
         groups: dict[str, list[list[re.Match[str]]]] = defaultdict(list)
-        for one in dict.fromkeys(asked):
-            groups[_look(one)].append(list(_PIECE.finditer(one)))
+        for text in dict.fromkeys(asked):
+            groups[_look(text)].append(list(_PIECE.finditer(text)))
         for look, pieces in groups.items():
             self._slots[look] = {}
             for place, column in enumerate(zip(*pieces, strict=True)):
@@ -67,7 +67,7 @@ class Fresh:
             return kind if made_up else ""
         if kind == "random":
             return kind
-        numbers = [int(one) for one in said]
+        numbers = [int(text) for text in said]
         now = time.time()
         for name, unit in (("seconds", 1), ("clock", 1000)):
             if all(abs(number / unit - now) < DAY_S for number in numbers):

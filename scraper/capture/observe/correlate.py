@@ -34,13 +34,13 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
         exchanges: everything that came, in order.
         place: the answer's.
     """
-    one = exchanges[place]
-    if one.is_text:
-        return _of_text(one)
-    found = _of_json(one)
-    head = one.read(MAX_HEADER)
-    texts = [match.span() for match in _TEXT_RUN.finditer(one.read(MAX_TEXT)) if any(map(_tells, match[0]))]
-    for number, word in enumerate(_WORD.findall(one.read(MAX_NAMED).decode("latin-1"))):
+    item = exchanges[place]
+    if item.is_text:
+        return _of_text(item)
+    found = _of_json(item)
+    head = item.read(MAX_HEADER)
+    texts = [match.span() for match in _TEXT_RUN.finditer(item.read(MAX_TEXT)) if any(map(_tells, match[0]))]
+    for number, word in enumerate(_WORD.findall(item.read(MAX_NAMED).decode("latin-1"))):
         found["word", number, ""] = word
     for width, name in ((1, "byte"), (2, "short"), (4, "long")):
         for at in range(len(head) - width + 1):
@@ -50,7 +50,11 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
                 number = int.from_bytes(head[at : at + width], "little" if order == "little" else "big")
                 found["header", at, f"{name} {order}"] = str(number)
     before = next(
-        (each for each in reversed(exchanges[:place]) if each.kind == WEBSOCKET_IN and each.url == one.url),
+        (
+            exchange
+            for exchange in reversed(exchanges[:place])
+            if exchange.kind == WEBSOCKET_IN and exchange.url == item.url
+        ),
         None,
     )
     return found | _of_text(before) if before is not None and before.is_text else found
@@ -71,7 +75,7 @@ def _of_json(one: Exchange) -> dict[Slot, str]:
     while waiting:
         name, inner = waiting.pop()
         if isinstance(inner, Mapping):
-            waiting += [(f"{name}/{key}", each) for key, each in inner.items()]
+            waiting += [(f"{name}/{key}", item) for key, item in inner.items()]
         elif isinstance(inner, (str, int)) and not isinstance(inner, bool):
             found["json", 0, name] = str(inner)
     return found

@@ -80,23 +80,23 @@ def contexts(value: Any) -> Iterator[dict[str, Any]]:
     waiting: list[tuple[Any, dict[str, Any], int]] = [(value, {}, 0)]
     count = 0
     while waiting and count < MAX_CONTEXTS:
-        one, around, depth = waiting.pop()
+        entry, around, depth = waiting.pop()
         if depth > MAX_DEPTH:
             continue
-        if isinstance(one, list):
-            waiting += [(inner, around, depth + 1) for inner in one if isinstance(inner, (Mapping, list))]
-        elif isinstance(one, Mapping):
+        if isinstance(entry, list):
+            waiting += [(inner, around, depth + 1) for inner in entry if isinstance(inner, (Mapping, list))]
+        elif isinstance(entry, Mapping):
             count += 1
-            own = {str(name): inner for name, inner in one.items() if _is_value(inner)}
+            own = {str(name): inner for name, inner in entry.items() if _is_value(inner)}
             inside: dict[str, Any] = {}
-            for inner in one.values():
+            for inner in entry.values():
                 if isinstance(inner, Mapping) and not _is_element(inner):
-                    inside |= {str(name): each for name, each in inner.items() if _is_value(each)}
+                    inside |= {str(name): item for name, item in inner.items() if _is_value(item)}
             merged = {**around, **inside, **own}
             yield merged
             waiting += [
                 (inner, {**around, **own}, depth + 1)
-                for inner in one.values()
+                for inner in entry.values()
                 if isinstance(inner, (Mapping, list)) and not _is_value(inner)
             ]
 
@@ -144,7 +144,7 @@ def dicom_json(fields: Mapping[str, Any]) -> dict[str, Any]:
         listed = (
             value if isinstance(value, list) else value.split("\\") if isinstance(value, str) else [value]
         )
-        plain = [int(one) if isinstance(one, bool) else one for one in listed]
+        plain = [int(item) if isinstance(item, bool) else item for item in listed]
         if len(plain) != _GEOMETRY.get(keyword or "", len(plain)) or (
             keyword in _GEOMETRY and not all(map(_is_number, plain))
         ):

@@ -63,15 +63,15 @@ class Pairing:
     def note(self, one: Exchange) -> None:
         """A text message: tags of the pixels that come next, perhaps."""
         for value in _values(one):
-            found = [each for each in dicom_names.contexts(value) if _has_size(each) or _uid(each)]
-            if len({_uid(each) for each in found}) == 1:  # a list of many is no head
+            found = [name for name in dicom_names.contexts(value) if _has_size(name) or _uid(name)]
+            if len({_uid(item) for item in found}) == 1:  # a list of many is no head
                 self._heads[one.url].append(max(found, key=len))
 
     def offer(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
         """A binary message that is no DICOM object; gives the frame where it is known at once whose it is."""
-        one = exchanges[place]
+        exchange = exchanges[place]
         self._learn(lists)
-        heads = self._heads[one.url]
+        heads = self._heads[exchange.url]
         for head in list(heads):
             if dicom_names.is_thumbnail(head):
                 if head is heads[-1]:
@@ -79,11 +79,11 @@ class Pairing:
                     return None
                 continue
             uid = _uid(head)
-            if uid and (paired := self._fitting(uid, head, one)):
+            if uid and (paired := self._fitting(uid, head, exchange)):
                 heads.remove(head)
                 return paired
         if len(self._loose) < MAX_WAITING:
-            self._loose.append(_Loose(place, one, heads[-1] if heads else {}))
+            self._loose.append(_Loose(place, exchange, heads[-1] if heads else {}))
         return None
 
     def settle(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
@@ -97,17 +97,17 @@ class Pairing:
             return
         slot, values = self._scheme
         waiting, self._loose = self._loose, []
-        for each in waiting:
-            uid = values.get(correlate.slots(exchanges, each.place).get(slot, ""), "")
-            paired = self._fitting(uid, each.head, each.message) if uid else None
+        for loose in waiting:
+            uid = values.get(correlate.slots(exchanges, loose.place).get(slot, ""), "")
+            paired = self._fitting(uid, loose.head, loose.message) if uid else None
             if paired is not None:
                 yield paired
 
     def _learn(self, lists: Sequence[Any]) -> None:
         for value in lists[self._lists :]:
-            for each in dicom_names.contexts(value):
-                if uid := _uid(each):
-                    self._listed.setdefault(uid, {}).update(each)
+            for name in dicom_names.contexts(value):
+                if uid := _uid(name):
+                    self._listed.setdefault(uid, {}).update(name)
         self._lists = len(lists)
 
     def _fitting(self, uid: str, head: Fields, one: Exchange) -> Paired | None:
@@ -131,31 +131,31 @@ class Pairing:
         if len(self._loose) < 2 or len(self._listed) < 2:
             return None
         sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
-        read = [correlate.slots(exchanges, each.place) for each in sample]
+        read = [correlate.slots(exchanges, loose.place) for loose in sample]
         columns = {
-            slot: [one[slot] for one in read] for slot in set.intersection(*(set(one) for one in read))
+            slot: [item[slot] for item in read] for slot in set.intersection(*(set(item) for item in read))
         }
         moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
         found: dict[tuple[str, ...], tuple[correlate.Slot, dict[str, str]]] = {}
         for values in self._names():
             for slot in sorted(moving):
-                if all(one in values for one in moving[slot]):
-                    meant = tuple(values[one] for one in moving[slot])
+                if all(text in values for text in moving[slot]):
+                    meant = tuple(values[text] for text in moving[slot])
                     fits = [
-                        self._fitting(uid, each.head, each.message)
-                        for uid, each in zip(meant, sample, strict=True)
+                        self._fitting(uid, loose.head, loose.message)
+                        for uid, loose in zip(meant, sample, strict=True)
                     ]
-                    if meant not in found and sum(one is not None for one in fits) >= 2:
+                    if meant not in found and sum(paired is not None for paired in fits) >= 2:
                         found[meant] = slot, values
         return next(iter(found.values())) if len(found) == 1 else None
 
     def _names(self) -> Iterator[dict[str, str]]:
         """For each field that tells all listed instances apart: its value → SOP Instance UID."""
-        for name in sorted({name for one in self._listed.values() for name in one}):
+        for name in sorted({name for item in self._listed.values() for name in item}):
             values = {
-                str(one[name]): uid
-                for uid, one in self._listed.items()
-                if isinstance(one.get(name), (str, int)) and not isinstance(one.get(name), bool)
+                str(item[name]): uid
+                for uid, item in self._listed.items()
+                if isinstance(item.get(name), (str, int)) and not isinstance(item.get(name), bool)
             }
             if len(values) == len(self._listed):
                 yield values
@@ -174,7 +174,7 @@ def _uid(fields: Fields) -> str:
     if isinstance(value, Mapping):
         return _text({UID: value}, UID)
     return next(
-        (str(each) for name, each in fields.items() if dicom_names.keyword_of(name) == "SOPInstanceUID"), ""
+        (str(field) for name, field in fields.items() if dicom_names.keyword_of(name) == "SOPInstanceUID"), ""
     )
 
 

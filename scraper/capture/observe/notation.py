@@ -234,11 +234,11 @@ def _unquoted(literal: str) -> str:
 def _lists_something(value: Any) -> bool:
     waiting = [value]
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, list) and one:
+        item = waiting.pop()
+        if isinstance(item, list) and item:
             return True
-        if isinstance(one, Mapping):
-            waiting.extend(one.values())
+        if isinstance(item, Mapping):
+            waiting.extend(item.values())
     return False
 
 

@@ -59,13 +59,13 @@ class _Ranges:
         """The answers in order, once they cover everything."""
         at, chain = 0, []
         for start in sorted(self.pieces):
-            one = self.pieces[start]
-            if start + one.size <= at:
+            exchange = self.pieces[start]
+            if start + exchange.size <= at:
                 continue
             if start != at:
                 return None
-            chain.append(one)
-            at = start + one.size
+            chain.append(exchange)
+            at = start + exchange.size
         return chain if at == self.total else None
 
 
@@ -118,13 +118,13 @@ class Catch:
             exchanges: all of the window's, from its beginning.
         """
         before = self.size
-        for one in exchanges[self.taken :]:
+        for exchange in exchanges[self.taken :]:
             self.taken += 1
-            if one.kind != WEBSOCKET_OUT and one.ok and one.size:
+            if exchange.kind != WEBSOCKET_OUT and exchange.ok and exchange.size:
                 # What is begun is brought to its end, also where the capture itself is ended.
-                self._taking = asyncio.create_task(asyncio.to_thread(self._take, one))
+                self._taking = asyncio.create_task(asyncio.to_thread(self._take, exchange))
                 await asyncio.shield(self._taking)
-                if one.kind == WEBSOCKET_IN:
+                if exchange.kind == WEBSOCKET_IN:
                     await asyncio.to_thread(self._pair, exchanges)
         return self.size - before
 
@@ -168,9 +168,9 @@ class Catch:
 
     def _pair(self, exchanges: list[Exchange]) -> None:
         """Pixels of a socket, to the tags that came beside them."""
-        one, lists = exchanges[self.taken - 1], [manifest.value for manifest in self.manifests]
-        if one.is_text:
-            self._pairing.note(one)
+        exchange, lists = exchanges[self.taken - 1], [manifest.value for manifest in self.manifests]
+        if exchange.is_text:
+            self._pairing.note(exchange)
         elif self._is_loose and (paired := self._pairing.offer(exchanges, self.taken - 1, lists)):
             self._keep_paired(paired)
         for paired in self._pairing.settle(exchanges, lists):
@@ -298,8 +298,8 @@ class Catch:
     def studies(self) -> dict[str, int]:
         """Study Instance UID → how many of its instances were caught."""
         found: dict[str, int] = defaultdict(int)
-        for one in self.objects.values():
-            found[one.header.study_instance_uid] += 1
+        for item in self.objects.values():
+            found[item.header.study_instance_uid] += 1
         for _, tags, _ in self.whole_frames():
             found[text(tags, "0020000D")] += 1
         return dict(found)
@@ -308,11 +308,11 @@ class Catch:
         """The instances of one study that were caught, by series."""
         instances: dict[str, list[Instance]] = defaultdict(list)
         about: dict[str, Series] = {}
-        for uid, one in self.objects.items():
-            head = one.header
+        for uid, item in self.objects.items():
+            head = item.header
             if head.study_instance_uid == study:
                 instances[head.series_instance_uid].append(
-                    Instance(uid, Captured(one.path), number=head.instance_number)
+                    Instance(uid, Captured(item.path), number=head.instance_number)
                 )
                 about[head.series_instance_uid] = Series(
                     study,
@@ -339,7 +339,7 @@ def _is_package(one: Exchange) -> bool:
 
 def with_instances(series: Series, instances: list[Instance], expected: int | None = None) -> Series:
     """The series with its instances; each once."""
-    once = {one.name: one for one in reversed(instances)}
+    once = {instance.name: instance for instance in reversed(instances)}
     return Series(
         series.study_instance_uid, series.series_instance_uid, tuple(reversed(once.values())), expected, series.number,
         series.description, series.modality, series.key, series.study, series.left_out,

@@ -226,9 +226,9 @@ class Recogniser:
         try:
             said = part.headers.get("content-type", "").lower()
             found = False
-            for one in self.look(path, said, depth + 1):
+            for item in self.look(path, said, depth + 1):
                 found = True
-                yield one
+                yield item
             if not found and not said.startswith(("text/", "application/json", "application/dicom")):
                 yield Pixels(path.read_bytes())
         finally:
@@ -245,8 +245,8 @@ class Recogniser:
             if packed is not None:
                 yield from self.look(packed, "", depth + 1)
             elif framed := notation.from_envelope(decode_text(data)):
-                for one in framed:
-                    yield from self._value(one, depth)
+                for item in framed:
+                    yield from self._value(item, depth)
             else:
                 yield from _documents(Kind.TEXT, decode_text(data))
             return
@@ -259,11 +259,11 @@ class Recogniser:
         if isinstance(value, (list, dict)):
             value = notation.unfolded(value)
             yield Document(value)
-        for one in _values(value):
-            if isinstance(one, Mapping):
-                if isinstance(one.get(SOP_INSTANCE), Mapping) and "vr" in one[SOP_INSTANCE]:
-                    yield Metadata(one)
-            elif (packed := _from_base64(one)) is not None:
+        for item in _values(value):
+            if isinstance(item, Mapping):
+                if isinstance(item.get(SOP_INSTANCE), Mapping) and "vr" in item[SOP_INSTANCE]:
+                    yield Metadata(item)
+            elif (packed := _from_base64(item)) is not None:
                 yield from self.look(packed, "", depth + 1)
 
 
@@ -319,16 +319,16 @@ def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
     for _ in range(MAX_NODES):
         if not waiting:
             return
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            yield one
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            yield item
             waiting.extend(
-                reversed([inner for inner in one.values() if isinstance(inner, (Mapping, list, str))])
+                reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))])
             )
-        elif isinstance(one, list):
-            waiting.extend(reversed([inner for inner in one if isinstance(inner, (Mapping, list, str))]))
-        elif len(one) >= SHORTEST_BASE64:
-            yield one
+        elif isinstance(item, list):
+            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str))]))
+        elif len(item) >= SHORTEST_BASE64:
+            yield item
 
 
 def _from_base64(text: str) -> bytes | None:

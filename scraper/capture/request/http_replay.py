@@ -134,8 +134,12 @@ class Asker:
     async def _is_prepared(self, asked: str) -> bool:
         """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
         record = self._records.get(asked)
-        requests = [one.request(record, self._fresh) for one in self._staging.preparations] if record else []
-        known = [one for one in requests if one is not None]
+        requests = (
+            [preparation.request(record, self._fresh) for preparation in self._staging.preparations]
+            if record
+            else []
+        )
+        known = [item for item in requests if item is not None]
         for request in known:
             key = (request.url, request.body)
             if key not in self._prepared:

@@ -54,8 +54,8 @@ MAX_TEXT: Final = 64 * 2**20
 
 def named_studies(address: str) -> list[str]:
     """The studies that a viewer's address names, in its order: one, several in one parameter, or the parameter several times."""
-    values = re.split(r"[,\\;]", ",".join(unquote(one) for one in _NAMED.findall(address)))
-    return list(dict.fromkeys(one for one in values if _UID.fullmatch(one)))
+    values = re.split(r"[,\\;]", ",".join(unquote(item) for item in _NAMED.findall(address)))
+    return list(dict.fromkeys(item for item in values if _UID.fullmatch(item)))
 
 
 def own_headers(exchange: Exchange) -> dict[str, str]:
@@ -83,11 +83,11 @@ class Root:
 def root(exchanges: Sequence[Exchange]) -> Root | None:
     """The DICOMweb service that the viewer speaks to, by its addresses; the one that was used most."""
     seen: dict[str, list[tuple[Exchange, str]]] = defaultdict(list)
-    for one in exchanges:
-        match = _RS.match(one.url) if one.ok and one.kind != WEBSOCKET_OUT else None
-        if match and _is_dicomweb(one):
-            study = match["study"] or next(iter(_STUDY_ASKED.findall(one.url)), "")
-            seen[match["root"]].append((one, study))
+    for exchange in exchanges:
+        match = _RS.match(exchange.url) if exchange.ok and exchange.kind != WEBSOCKET_OUT else None
+        if match and _is_dicomweb(exchange):
+            study = match["study"] or next(iter(_STUDY_ASKED.findall(exchange.url)), "")
+            seen[match["root"]].append((exchange, study))
     if not seen:
         return None
     address = max(seen, key=lambda name: len(seen[name]))
@@ -148,15 +148,17 @@ class DicomWeb:
             about = described(
                 {"0020000D": {"Value": [study]}, **(instances[0] if instances else {}), **_filled(listed)}
             )
-            tags = [one for one in instances if text(one, "00080018")]
+            tags = [instance for instance in instances if text(instance, "00080018")]
             addresses = [
-                self._url(f"{base}/{uid}/instances/{quote(text(one, '00080018'), safe='')}") for one in tags
+                self._url(f"{base}/{uid}/instances/{quote(text(tag, '00080018'), safe='')}") for tag in tags
             ]
             if tags and not found:
                 self._gives_whole = await self._is_whole(addresses[0])
-            sources = [self._instance(one, url) for one, url in zip(tags, addresses, strict=True)]
-            found.append(with_instances(about, sources, len({one.sop_instance_uid for one in sources})))
-        if not any(one.instances for one in found):
+            sources = [self._instance(tag, url) for tag, url in zip(tags, addresses, strict=True)]
+            found.append(
+                with_instances(about, sources, len({instance.sop_instance_uid for instance in sources}))
+            )
+        if not any(item.instances for item in found):
             raise SiteChanged(host=urlsplit(self._service.url).hostname, what="no list of the study's series")
         return found
 
@@ -201,8 +203,8 @@ class DicomWeb:
         found: dict[str, Mapping[str, Any]] = {}
         while True:
             page = await self._json(self._url(path, **({"offset": str(len(found))} if found else {})))
-            fresh = [one for one in page if _name(one) not in found]
-            found |= {_name(one): one for one in fresh}
+            fresh = [item for item in page if _name(item) not in found]
+            found |= {_name(item): item for item in fresh}
             if not fresh or not (self._told_more or len(page) >= _PAGE):
                 return list(found.values())
 
@@ -217,7 +219,7 @@ class DicomWeb:
                 host=urlsplit(url).hostname, what=f"{urlsplit(url).path} answers HTTP {response.status}"
             )
         value = response.json()
-        return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+        return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
     async def _ask(self, request: Request) -> Response:
         """Directly; where that is refused, from inside the page, and from then on always so."""
@@ -285,7 +287,9 @@ def wado_uris(
 ) -> dict[tuple[str, str], list[Instance]]:
     """(study, series) → instances, from every WADO-URI address that was asked for, stands in a text, or follows from a list."""
     found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
-    headers = next((own_headers(one) for one in reversed(exchanges) if "requestType=WADO" in one.url), {})
+    headers = next(
+        (own_headers(exchange) for exchange in reversed(exchanges) if "requestType=WADO" in exchange.url), {}
+    )
     for address in (*_addresses(exchanges), *_of_lists(lists)):
         for study, series, uid, url in _wado(address, page_url):
             found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
@@ -294,14 +298,14 @@ def wado_uris(
 
 def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
     budget = MAX_TEXT
-    for one in exchanges:
-        if one.kind == WEBSOCKET_OUT or not one.ok:
+    for exchange in exchanges:
+        if exchange.kind == WEBSOCKET_OUT or not exchange.ok:
             continue
-        if "requesttype=wado" in one.url.lower():
-            yield one.url
-        if one.size > budget or sniff.sniff(one.read(sniff.HEAD)) not in _TEXTS:
+        if "requesttype=wado" in exchange.url.lower():
+            yield exchange.url
+        if exchange.size > budget or sniff.sniff(exchange.read(sniff.HEAD)) not in _TEXTS:
             continue
-        body = decode_text(one.read())
+        body = decode_text(exchange.read())
         budget -= len(body)
         if "requesttype=wado" in body.lower():
             plain = html.unescape(body.replace("\\/", "/").replace("\\u0026", "&"))
@@ -316,27 +320,27 @@ def _wado_in(text: str) -> Iterator[str]:
             continue
         if text[run.end() : run.end() + 1] in ("{", "`"):
             address = address[:-1]  # the mark of a template's blank, or its last letter
-        loader = next((one for one in _LOADERS if address.lower().startswith(one)), "")
+        loader = next((literal for literal in _LOADERS if address.lower().startswith(literal)), "")
         yield address[len(loader) :]
 
 
 def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
     """Whether some list or text names WADO-URI objects, rather than the viewer's own requests alone."""
-    asked = {one.url for one in exchanges}
-    named = (one for one in (*_addresses(exchanges), *_of_lists(lists)) if _OBJECT.search(one))
+    asked = {exchange.url for exchange in exchanges}
+    named = (item for item in (*_addresses(exchanges), *_of_lists(lists)) if _OBJECT.search(item))
     return any(address not in asked for address in named)
 
 
 def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[str]:
     """SOP Instance UIDs that a text or a list names by their WADO-URI address; what was only asked for is not among them."""
-    asked = {one.url for one in exchanges}
-    addresses = (*(one for one in _addresses(exchanges) if one not in asked), *_of_lists(lists))
+    asked = {exchange.url for exchange in exchanges}
+    addresses = (*(item for item in _addresses(exchanges) if item not in asked), *_of_lists(lists))
     return {uid for address in addresses for _, _, uid, _ in _wado(html.unescape(address), "")}
 
 
 def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
     """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
-    for fields in (each for value in lists for each in dicom_names.contexts(value)):
+    for fields in (item for value in lists for item in dicom_names.contexts(value)):
         service = next((str(value) for name, value in fields.items() if _SERVICE.fullmatch(name)), "")
         said = {dicom_names.keyword_of(name): str(value) for name, value in fields.items()}
         uids = [said.get(name, "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
@@ -376,8 +380,8 @@ async def listed_by_wado_uri(
         with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
         for (study, uid), instances in found.items()
     ]
-    for one in series[:1]:
-        source = one.instances[0].source
+    for item in series[:1]:
+        source = item.instances[0].source
         if isinstance(source, WadoUri) and not await is_dicom(session, source):
             return []
     return series
@@ -395,6 +399,6 @@ async def is_dicom(session: Session, source: WadoUri) -> bool:
 def numbered(series: Sequence[Series]) -> list[Series]:
     """Series without a UID get keys that tell them apart, the same on the next run."""
     return [
-        one if one.series_instance_uid else replace(one, key=f"series-{place}")
-        for place, one in enumerate(series, 1)
+        item if item.series_instance_uid else replace(item, key=f"series-{place}")
+        for place, item in enumerate(series, 1)
     ]

@@ -39,7 +39,9 @@ def said(exchanges: Sequence[Exchange], catch: Catch) -> list[str]:
     """What was sent, as text, on the sockets that brought images: each with its address, as ``asked_by`` has it."""
     brought = {exchanges[place].url for place, _ in catch.heard}
     return [
-        _key(one) for one in exchanges if one.kind == WEBSOCKET_OUT and one.is_text and one.url in brought
+        _key(exchange)
+        for exchange in exchanges
+        if exchange.kind == WEBSOCKET_OUT and exchange.is_text and exchange.url in brought
     ]
 
 
@@ -59,8 +61,12 @@ def answered(
     waiting: list[str] = []
     found: dict[str, str] = {}
     most = 1
-    for place, one in enumerate(exchanges):
-        if one.kind == WEBSOCKET_OUT and one.is_text and (asked := fresh.blanked(_key(one))) in rule.records:
+    for place, exchange in enumerate(exchanges):
+        if (
+            exchange.kind == WEBSOCKET_OUT
+            and exchange.is_text
+            and (asked := fresh.blanked(_key(exchange))) in rule.records
+        ):
             waiting.append(asked)
         elif place in heard and waiting:
             most = max(most, len(waiting))
@@ -178,12 +184,14 @@ class Talker:
     async def _our_own(self) -> AsyncIterator[Line | None]:
         """A socket at the same address; what it hears joins the window's traffic."""
         first = next(
-            place for place, one in enumerate(self._exchanges)
-            if one.kind == WEBSOCKET_OUT and self._fresh.blanked(_key(one)) in self._rule.records
+            place for place, exchange in enumerate(self._exchanges)
+            if exchange.kind == WEBSOCKET_OUT and self._fresh.blanked(_key(exchange)) in self._rule.records
         )  # fmt: skip
         url = self._exchanges[first].url
         greetings = [
-            one.read() for one in self._exchanges[:first] if one.kind == WEBSOCKET_OUT and one.url == url
+            exchange.read()
+            for exchange in self._exchanges[:first]
+            if exchange.kind == WEBSOCKET_OUT and exchange.url == url
         ]
         async with AsyncExitStack() as stack:
             try:
@@ -201,7 +209,7 @@ class Talker:
                 line = _Own(socket.send)
                 yield (
                     line
-                    if all([await line.send(one.decode("utf-8", "replace")) for one in greetings])
+                    if all([await line.send(greeting.decode("utf-8", "replace")) for greeting in greetings])
                     else None
                 )
             finally:

@@ -88,9 +88,9 @@ async def _in(session: CDPSession, url: str) -> str | None:
             "functionDeclaration": FIND,
             "arguments": [{"value": url}],
         }
-        one = (await session.send("Runtime.callFunctionOn", call))["result"].get("objectId")
-        if one is not None:
-            return str(one)
+        item = (await session.send("Runtime.callFunctionOn", call))["result"].get("objectId")
+        if item is not None:
+            return str(item)
     return None
 
 

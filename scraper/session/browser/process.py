@@ -249,7 +249,7 @@ class Browser:
         with ours(""):
             session: CDPSession = await process.new_browser_cdp_session()
             told = await session.send("SystemInfo.getProcessInfo")
-        self._pid = next((one["id"] for one in told["processInfo"] if one["type"] == "browser"), 0)
+        self._pid = next((item["id"] for item in told["processInfo"] if item["type"] == "browser"), 0)
 
         async def send(method: str, params: dict[str, Any]) -> dict[str, Any]:
             from playwright.async_api import Error

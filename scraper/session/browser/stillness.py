@@ -46,7 +46,7 @@ class Stillness:
 
     @staticmethod
     def _is_loaded(state: Any) -> bool:
-        return bool(state) and all(one[0] == "complete" for one in state)
+        return bool(state) and all(item[0] == "complete" for item in state)
 
 
 __all__ = ["Stillness"]

@@ -227,7 +227,7 @@ class Tap:
             traffic.add(_exchange(event, headers, body, size, traffic.now))
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
-        told = any(one["name"].lower() == "content-length" for one in event.get("responseHeaders") or [])
+        told = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
         async with asyncio.timeout(None if told else ENDLESS_S):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
@@ -270,7 +270,7 @@ class Tap:
         """Have the page ask the site once more, past us."""
         url = event["request"]["url"]
         self._again.add(url)
-        headers = [one for one in event["responseHeaders"] if one["name"].lower() != "location"]
+        headers = [item for item in event["responseHeaders"] if item["name"].lower() != "location"]
         await self._fulfil(event, 307, [*headers, {"name": "Location", "value": url}], b"moved")
 
     async def _drain(self, handle: str, traffic: Traffic) -> tuple[Path, int]:
@@ -308,7 +308,9 @@ class Tap:
         answer = {
             "requestId": event["requestId"],
             "responseCode": status,
-            "responseHeaders": [one for one in headers if one["name"].lower() not in NOT_OF_THE_NEW_BODY],
+            "responseHeaders": [
+                header for header in headers if header["name"].lower() not in NOT_OF_THE_NEW_BODY
+            ],
             "body": base64.b64encode(body).decode(),
         }
         with suppress(Gone):

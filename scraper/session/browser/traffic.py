@@ -219,7 +219,9 @@ class Traffic:
     def matching(self, pattern: str) -> list[Exchange]:
         """Every exchange whose address the expression is found in, in order; messages sent to the site are left out."""
         search = re.compile(pattern).search
-        return [one for one in self.exchanges if one.kind != WEBSOCKET_OUT and search(one.url)]
+        return [
+            exchange for exchange in self.exchanges if exchange.kind != WEBSOCKET_OUT and search(exchange.url)
+        ]
 
     async def wait_for(self, pattern: str, *, timeout_s: float) -> Exchange:
         """The first good exchange whose address the expression is found in; also one that was seen already.
@@ -235,13 +237,13 @@ class Traffic:
         at = 0
         while True:
             while at < len(self.exchanges):
-                one = self.exchanges[at]
+                exchange = self.exchanges[at]
                 at += 1
-                if one.kind == WEBSOCKET_OUT or not search(one.url) or 300 <= one.status < 400:
+                if exchange.kind == WEBSOCKET_OUT or not search(exchange.url) or 300 <= exchange.status < 400:
                     continue
-                if one.ok:
-                    return one
-                refused = refused or one
+                if exchange.ok:
+                    return exchange
+                refused = refused or exchange
             if not await self._more(give_up - time.monotonic()):
                 break
         if refused is not None:

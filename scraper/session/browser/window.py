@@ -98,7 +98,7 @@ class Window:
     @property
     def is_waiting(self) -> bool:
         """Has a page asked its site for data that has not come yet."""
-        return any(one.resource_type in DATA for one in self._asked)
+        return any(item.resource_type in DATA for item in self._asked)
 
     async def latest(self) -> Page:
         """The newest page, once its document is there."""
@@ -204,14 +204,14 @@ class Window:
             found = await self._context.cookies()
         return [
             Cookie(
-                one.get("name", ""),
-                one.get("value", ""),
-                one.get("domain", ""),
-                one.get("path", "/"),
-                one.get("secure", False),
-                one.get("expires", -1),
+                item.get("name", ""),
+                item.get("value", ""),
+                item.get("domain", ""),
+                item.get("path", "/"),
+                item.get("secure", False),
+                item.get("expires", -1),
             )
-            for one in found
+            for item in found
         ]
 
     async def add_cookies(self, cookies: list[Cookie]) -> None:
@@ -250,10 +250,10 @@ class Window:
         patience = LOADED_S if url else UNREADABLE_S
         wanted = ((url or request.url).partition("#")[0], request.method)
         while fresh := await self.traffic.after(seen, timeout_s=patience):
-            for one in fresh:
+            for exchange in fresh:
                 seen += 1
-                if (one.url, one.method) == wanted:
-                    return Response(one.status, one.headers, one.read(), one.url)
+                if (exchange.url, exchange.method) == wanted:
+                    return Response(exchange.status, exchange.headers, exchange.read(), exchange.url)
         raise SiteUnreachable(host=host, why="no answer in time" if url else "the page can't ask there")
 
     async def socket(self, url: str) -> PageSocket | None:

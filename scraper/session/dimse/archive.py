@@ -143,7 +143,9 @@ class Archive:
         asked = {"QueryRetrieveLevel": level, **keys}
         async with self._pace.turn(self._peer.host):
             rows = await self._in_thread(self._dimse.find, asked, limit)
-        fitting = [row for row in rows if all(_agrees(row[one], keys[one]) for one in _UNIQUE if one in keys)]
+        fitting = [
+            row for row in rows if all(_agrees(row[text], keys[text]) for text in _UNIQUE if text in keys)
+        ]
         own = UIDS[level]
         return list({row[own]: row for row in reversed(fitting) if UID.fullmatch(row[own])}.values())[::-1]
 
@@ -170,7 +172,7 @@ class Archive:
 
     async def _fetch(self) -> None:
         """Work until nothing is awaited; what is awaited in vain gets the error."""
-        while shelves := [one for one in self._shelves.values() if one.awaited]:
+        while shelves := [shelve for shelve in self._shelves.values() if shelve.awaited]:
             await asyncio.sleep(0)  # all that ask in this turn of the loop are one list
             for shelf in shelves:
                 try:
@@ -365,4 +367,4 @@ def _put(shelf: _Shelf, uid: str, path: Path) -> None:
 
 def _agrees(told: str, asked: str) -> bool:
     """Is a value that an archive gave one of those asked for; what it does not tell is not held against it."""
-    return not told or not asked or told.casefold() in (one.strip().casefold() for one in asked.split("\\"))
+    return not told or not asked or told.casefold() in (text.strip().casefold() for text in asked.split("\\"))

@@ -300,7 +300,11 @@ class Dimse:
         """Raises where the archive did not accept a service: for us, or at all."""
         if uid in _accepted(association):
             return
-        results = [one.result for one in association.rejected_contexts if one.abstract_syntax == uid]
+        results = [
+            presentation_context.result
+            for presentation_context in association.rejected_contexts
+            if presentation_context.abstract_syntax == uid
+        ]
         self._release()
         if 3 in results:  # abstract syntax not supported; PS3.8 9.3.3.2
             raise SiteChanged(host=self._peer.host, what=f"{what} is not offered")
@@ -351,15 +355,15 @@ def _dataset(keys: Mapping[str, str], charset: str = "") -> Dataset:
 
 def _accepted(association: Association) -> set[str]:
     contexts: list[PresentationContext] = association.accepted_contexts
-    return {str(one.abstract_syntax) for one in contexts}
+    return {str(presentation_context.abstract_syntax) for presentation_context in contexts}
 
 
 def _row(match: Dataset, keys: Mapping[str, str]) -> dict[str, str]:
     """One match as texts; what is no text by itself (several values) is joined by backslashes."""
     raw = {keyword: _bytes(match, keyword) for keyword in keys}
     charsets = _bytes(match, "SpecificCharacterSet").decode("ascii", "replace").split("\\")
-    declared = [one.strip() for one in charsets if one.strip()]
-    guessed = suspect([raw[one] for one in _TEXTS if one in raw], declared)
+    declared = [charset.strip() for charset in charsets if charset.strip()]
+    guessed = suspect([raw[text] for text in _TEXTS if text in raw], declared)
     return {keyword: decode(value, declared, guessed).strip() for keyword, value in raw.items()}
 
 

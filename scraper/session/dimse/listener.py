@@ -74,7 +74,7 @@ def _supported(proposed: Iterable[PresentationContext], first: Sequence[str]) ->
             continue
         syntaxes.setdefault(uid, []).extend(str(syntax) for syntax in context.transfer_syntax)
     return [
-        build_context(uid, list(dict.fromkeys((*(one for one in first if one in offered), *offered))))
+        build_context(uid, list(dict.fromkeys((*(text for text in first if text in offered), *offered))))
         for uid, offered in syntaxes.items()
     ]
 

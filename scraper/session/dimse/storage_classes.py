@@ -84,7 +84,7 @@ def turns(
         usual = (*OF_A_MODALITY.get(modality.upper(), ()), *USUAL_IMAGES, *MULTI_FRAME_CAPTURES)
         images += [ROOT + tail for tail in usual]
         plain += [*images, *every]
-    compressed = [one for one in dict.fromkeys((*syntaxes, *COMPRESSED)) if one not in PLAIN]
+    compressed = [text for text in dict.fromkeys((*syntaxes, *COMPRESSED)) if text not in PLAIN]
     singly: list[list[Context]] = [[(uid, PLAIN_PAIR) for uid in plain]]
     singly += [[(uid, (syntax,)) for uid in images] for syntax in compressed]
     made = [list(dict.fromkeys(first))[:most]]

@@ -187,7 +187,7 @@ class Door:
                 host, port, await self._judged(host, port) if is_asked_by_address else (), None, proxy
             )
         allowed = await self._judged(host, port)
-        return Route(host, port, tuple(self._network.place(one) for one in allowed), to_port)
+        return Route(host, port, tuple(self._network.place(text) for text in allowed), to_port)
 
     async def _judged(self, host: str, port: int) -> tuple[str, ...]:
         """A host's addresses that are within reach.
@@ -197,7 +197,7 @@ class Door:
         """
         reach = WITHIN_REACH[await self._home_zone()]
         found = await self._addresses(host, port)
-        allowed = tuple(one for one in found if _zone(one) in reach)
+        allowed = tuple(text for text in found if _zone(text) in reach)
         if not allowed and self._is_home(host) and _zone(found[0]) is self._zone:
             allowed = found
         if not allowed:
@@ -249,7 +249,7 @@ class Door:
         if (row is not None and row.address) or self.proxy_for(parts.scheme, host):
             address = address_of(host)
             return zone_of(address) if address else zone_of_name(host)
-        zones = [_zone(one) for one in await self._addresses(host, port)]
+        zones = [_zone(text) for text in await self._addresses(host, port)]
         return Zone.PUBLIC if Zone.PUBLIC in zones else zones[0]
 
     def _is_home(self, host: str) -> bool:

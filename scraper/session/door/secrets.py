@@ -61,7 +61,7 @@ def _digests(secret: str) -> list[bytes]:
     made = [hashlib.new(name, raw, usedforsecurity=False) for name in ("md5", "sha1", "sha256", "sha512")]
     if hashlib.algorithms_available & {"sm3"}:
         made.append(hashlib.new("sm3", raw, usedforsecurity=False))
-    texts = [one.hexdigest().encode() for one in made]
+    texts = [item.hexdigest().encode() for item in made]
     return [
         *texts,
         *(text[8:24] for text in texts[:1]),

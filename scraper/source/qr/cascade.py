@@ -222,8 +222,8 @@ def _each(views: Views, look: Look, most: int | None = None) -> Seen:
     """One look at each patch that may hold a code, of the ``most`` likeliest."""
     seen = [step() for step in _patch_by_patch(views, look, most)]
     return Seen(
-        tuple(found for one in seen for found in one.found),
-        tuple(suspect for one in seen for suspect in one.suspects),
+        tuple(found for item in seen for found in item.found),
+        tuple(suspect for item in seen for suspect in item.suspects),
     )
 
 
@@ -235,7 +235,7 @@ def _patch_by_patch(views: Views, look: Look, most: int | None) -> Iterator[Step
             return Seen()
         patch, left, top, times = views.patches[number]
         seen = look(patch)
-        if any(_extent(one.polygon) > FILLED * patch.size for one in seen.found):
+        if any(_extent(item.polygon) > FILLED * patch.size for item in seen.found):
             views.settled.add(number)
         return _moved(seen, (left, top), times, views.page.scale)
 
@@ -295,6 +295,6 @@ def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> S
         )
 
     return Seen(
-        tuple(Found(one.text, one.symbology, move(one.polygon)) for one in seen.found),
+        tuple(Found(item.text, item.symbology, move(item.polygon)) for item in seen.found),
         tuple(move(polygon) for polygon in seen.suspects),
     )

@@ -107,11 +107,11 @@ class _Search:
     def take(self, page: int, seen: Seen) -> None:
         self.pages = max(self.pages, page)
         self.looked_at.add(page)
-        for one in seen.found:
-            key = (one.text, one.symbology, page)
-            if key not in self.codes and not self._is_known(page, one):
-                self.codes[key] = Code(one.text, one.symbology, one.polygon, page)
-                self.done = self.done or self.certain(one.text)
+        for item in seen.found:
+            key = (item.text, item.symbology, page)
+            if key not in self.codes and not self._is_known(page, item):
+                self.codes[key] = Code(item.text, item.symbology, item.polygon, page)
+                self.done = self.done or self.certain(item.text)
         self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
 
     def _is_known(self, page: int, one: Found) -> bool:
@@ -140,10 +140,10 @@ class _Search:
         from scraper.source.qr.suspects import Known
 
         def on(page: int) -> Known:
-            squares = [one for one in self.codes.values() if one.page == page and "QR" in one.symbology]
+            squares = [code for code in self.codes.values() if code.page == page and "QR" in code.symbology]
             return Known(
-                tuple(one.polygon for one in squares),
-                tuple(one.polygon for one in self.open_suspects if one.page == page),
+                tuple(code.polygon for code in squares),
+                tuple(suspect.polygon for suspect in self.open_suspects if suspect.page == page),
             )
 
         return {page: on(page) for page in range(1, self.pages + 1)}

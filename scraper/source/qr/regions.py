@@ -73,8 +73,8 @@ def _manifold(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.floa
         grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     x, y = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=3) for dx in (1, 0))
     xx, xy, yy = (
-        cv2.blur(cv2.resize(one * other, size, interpolation=cv2.INTER_AREA), (7, 7))
-        for one, other in ((x, x), (x, y), (y, y))
+        cv2.blur(cv2.resize(item * other, size, interpolation=cv2.INTER_AREA), (7, 7))
+        for item, other in ((x, x), (x, y), (y, y))
     )
     half = (xx + yy) / 2
     least = half - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)

@@ -48,20 +48,20 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
 
     every = max(1, round(max(grey.shape) / _SOUGHT_EDGE))
     thin = np.ascontiguousarray(grey[::every, ::every])
-    suspected = [_around(one, scale, grey.shape) for one in known.suspects if _is_square(one)]
+    suspected = [_around(suspect, scale, grey.shape) for suspect in known.suspects if _is_square(suspect)]
     boxes: list[Box] = []
     for box in [*_joined(known.suspects, scale, grey.shape), *suspected]:
-        if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, one) for one in boxes):
+        if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST and not any(_same(box, item) for item in boxes):
             boxes.append(box)
     boxes = boxes[: MOST_SUSPECTS + (len(known.suspects) > 1)]
     first = len(boxes)
-    read = [_around(one, scale, grey.shape, 0.0) for one in known.read]
+    read = [_around(item, scale, grey.shape, 0.0) for item in known.read]
     for left, top, right, bottom in _lively(thin):
         box = left * every, top * every, right * every, bottom * every
-        is_of_suspect = any(_same(box, one, _ROOM_AROUND_SUSPECT) for one in boxes[:first])
+        is_of_suspect = any(_same(box, item, _ROOM_AROUND_SUSPECT) for item in boxes[:first])
         if (
             not is_of_suspect
-            and not any(_same(box, one) for one in boxes[first:])
+            and not any(_same(box, item) for item in boxes[first:])
             and not any(_is_of(box, code) for code in read)
         ):
             boxes.append(box)
@@ -79,7 +79,7 @@ def _joined(suspects: tuple[Polygon, ...], scale: float, shape: tuple[int, ...])
     """The box around suspects side by side: where a finder pattern is hidden, engines take the others for codes."""
     if len(suspects) < 2:
         return []
-    boxes = [_around(one, scale, shape) for one in suspects]
+    boxes = [_around(suspect, scale, shape) for suspect in suspects]
     largest = max(boxes, key=_area)
     near = [box for box in boxes if _common(box, _around_box(largest, shape)) > 0]
     joined = (

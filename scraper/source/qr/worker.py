@@ -124,7 +124,7 @@ class Worker:
             "models": str(self._models),
             "glanced": glanced,
             "password": self._password,
-            "known": [(page, one.read, one.suspects) for page, one in known.items()],
+            "known": [(page, item.read, item.suspects) for page, item in known.items()],
         }
         done = 0
         page = 1
@@ -285,14 +285,14 @@ def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade
 def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
     """The first look, and what it tells the next ones."""
     seen = zxing(page.grey, scale=page.scale)
-    known[page.number] = Known(tuple(one.polygon for one in seen.found), seen.suspects)
+    known[page.number] = Known(tuple(item.polygon for item in seen.found), seen.suspects)
     links = tuple(Found(address, HYPERLINK, polygon) for address, polygon in page.links)
     return Seen((*seen.found, *links), seen.suspects)
 
 
 def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
     """Tells what was seen on one of the pages and asks whether to go on."""
-    found = [(one.text, one.symbology, one.polygon) for one in seen.found]
+    found = [(item.text, item.symbology, item.polygon) for item in seen.found]
     _say(page=page, pages=pages, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
     answer = json.loads(sys.stdin.readline() or '{"go": false}')
     return bool(answer.get("go"))

@@ -60,9 +60,11 @@ def binary(grey: NDArray[np.uint8], window: int, soft: float) -> NDArray[np.uint
 def finders(*darks: NDArray[np.uint8]) -> list[Finder]:
     """The finder patterns on a page of 0 (light) and 1 (dark), the surest first; in several versions of the page."""
     kept: list[Finder] = []
-    for one in sorted((one for dark in darks for one in _finders(dark)), key=lambda one: -one.weight):
-        if all(abs(one.x - other.x) + abs(one.y - other.y) > 2 * other.run for other in kept):
-            kept.append(one)
+    for entry in sorted(
+        (finder for dark in darks for finder in _finders(dark)), key=lambda item: -item.weight
+    ):
+        if all(abs(entry.x - other.x) + abs(entry.y - other.y) > 2 * other.run for other in kept):
+            kept.append(entry)
     return kept[:MOST]
 
 
@@ -98,8 +100,8 @@ def _finders(dark: NDArray[np.uint8]) -> list[Finder]:
         weight = min(votes_a[k] / run_b[k], 3.0) + min(votes_b[k] / run_a[k], 3.0)
         found.append(Finder(x_a[k], y_b[k], (run_a[k] + run_b[k]) / 2, float(weight)))
     _, blobs, stats, middles = cv2.connectedComponentsWithStats(dark, connectivity=4)
-    found = [replace(one, weight=one.weight + _blob(one, blobs, stats, middles)) for one in found]
-    found.sort(key=lambda one: -one.weight)
+    found = [replace(finder, weight=finder.weight + _blob(finder, blobs, stats, middles)) for finder in found]
+    found.sort(key=lambda finder: -finder.weight)
     return found[:MOST]
 
 
@@ -164,7 +166,7 @@ def corners(found: list[Finder]) -> Iterator[Corner]:
         return
     three = np.array(list(combinations(range(len(found)), 3)))
     turned = np.stack([np.roll(three, -turn, axis=1) for turn in range(3)], axis=1)
-    x, y, run, weight = np.array([(one.x, one.y, one.run, one.weight) for one in found]).T
+    x, y, run, weight = np.array([(finder.x, finder.y, finder.run, finder.weight) for finder in found]).T
     origin, right, down = np.moveaxis(turned, -1, 0)
     ax, ay, bx, by = x[right] - x[origin], y[right] - y[origin], x[down] - x[origin], y[down] - y[origin]
     is_mirrored = ax * by - ay * bx < 0
@@ -180,7 +182,7 @@ def corners(found: list[Finder]) -> Iterator[Corner]:
     fits = (sizes <= 2.0) & (least < 1.6) & (modules >= _FEWEST_BETWEEN) & (modules <= _MOST_BETWEEN)
     worth = least - 0.15 * weight[three].sum(1)
     for k in np.flatnonzero(fits)[np.argsort(worth[fits], kind="stable")]:
-        first, second, third = (found[int(one[k, best[k]])] for one in (origin, right, down))
+        first, second, third = (found[int(item[k, best[k]])] for item in (origin, right, down))
         yield Corner(first, second, third, float(least[k]), float(modules[k]) + 7)
 
 

@@ -49,10 +49,10 @@ def grids_with_one_hidden(grey: NDArray[np.uint8], patterns: list[Finder]) -> It
     """Readings of codes that have two of the patterns, the third one's place marked as covered."""
     sure = [finder for finder in patterns if finder.weight >= _SURE][:_MOST_SURE]
     given = 0
-    for one, other in combinations(sure, 2):
-        if max(one.run, other.run) > _ODDEST_SIZES * min(one.run, other.run):
+    for combination, other in combinations(sure, 2):
+        if max(combination.run, other.run) > _ODDEST_SIZES * min(combination.run, other.run):
             continue
-        pair = _pair(grey, one, other)
+        pair = _pair(grey, combination, other)
         if pair is None:
             continue
         for frames, hidden in _guesses(pair):

@@ -95,7 +95,7 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
     import numpy as np
 
     modules, pixels = known_places(frames, version)
-    middles = sorted(symbol.alignment(version), key=lambda one: -(one[0] + one[1]))
+    middles = sorted(symbol.alignment(version), key=lambda item: -(item[0] + item[1]))
     if not middles:
         yield []
         return
@@ -107,8 +107,8 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
         for row, column in middles[1:]:
             place = np.array([column + 0.5, row + 0.5], np.float32)
             guess = Flat(
-                np.vstack([modules, *([one[0]] * 3 for one in anchors)]),
-                np.vstack([pixels, *([one[1]] * 3 for one in anchors)]), 1e-3,
+                np.vstack([modules, *([anchor[0]] * 3 for anchor in anchors)]),
+                np.vstack([pixels, *([anchor[1]] * 3 for anchor in anchors)]), 1e-3,
             )  # fmt: skip
             found = _alignment(patch, guess, place, 2.0)
             if found and found[0][0] > 0.6:

@@ -63,9 +63,9 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
     if used:
         return _completed(grey, patterns, seen, scale)
     known = _sure(patterns)
-    faint = [other for one in known for other in alike(grey, one)]
+    faint = [other for finder in known for other in alike(grey, finder)]
     new = {other for k, other in enumerate(faint) if _is_new(other, known + faint[:k])}
-    more = (one for one in corners([*known, *new]) if {one.origin, one.right, one.down} & new)
+    more = (corner for corner in corners([*known, *new]) if {corner.origin, corner.right, corner.down} & new)
     if new:
         seen, used = _followed(grey, more, scale)
     return seen if seen.found else _completed(grey, patterns, seen, scale)
@@ -109,7 +109,7 @@ def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -
 
 
 def _sure(patterns: list[Finder]) -> list[Finder]:
-    return [one for one in patterns if one.weight >= _SURE][:_SUREST]
+    return [finder for finder in patterns if finder.weight >= _SURE][:_SUREST]
 
 
 def _is_new(one: Finder, known: list[Finder]) -> bool:
@@ -118,7 +118,7 @@ def _is_new(one: Finder, known: list[Finder]) -> bool:
 
 def _patterns(grey: NDArray[np.uint8], sight: Sight) -> list[Finder]:
     found = finders(*(binary(grey, window, soft) for window, soft in sight.thresholds))
-    return [one for one in found if one.weight >= sight.least]
+    return [finder for finder in found if finder.weight >= sight.least]
 
 
 def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
@@ -142,7 +142,7 @@ def _text(grid: Grid, darkness: NDArray[np.float32]) -> str:
     whole = symbol.mended(darkness)
     if whole is None:
         return ""
-    texts = [one.text for one in zxing(_drawing(whole), pure=True).found]
+    texts = [item.text for item in zxing(_drawing(whole), pure=True).found]
     return texts[0] if texts and texts[0].isprintable() else ""
 
 

@@ -46,7 +46,7 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
     axes = _axes(corner)
     frames: dict[Finder, Floats] = {}
     three = (corner.origin, corner.right, corner.down)
-    for finder in sorted(three, key=lambda one: one.weight):  # the faintest is the likeliest to be none
+    for finder in sorted(three, key=lambda item: item.weight):  # the faintest is the likeliest to be none
         middle = ((finder.x - patch.left) * patch.factor, (finder.y - patch.top) * patch.factor)
         start = np.array(
             [[axes[0][0], axes[1][0], middle[0]], [axes[0][1], axes[1][1], middle[1]]], np.float32
@@ -56,7 +56,7 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
         for size in (0.72, 1.35):  # the distance between them tells a module's size badly in a steep view
             if score < A_FINDER:
                 resized = np.column_stack([start[:, :2] * np.float32(size), start[:, 2]])
-                frame, score = max((frame, score), settled(patch.pixels, resized), key=lambda one: one[1])
+                frame, score = max((frame, score), settled(patch.pixels, resized), key=lambda item: item[1])
         if score < _LIKE_A_FINDER:
             return
         frames[finder] = frame
@@ -90,8 +90,8 @@ def _axes(corner: Corner) -> tuple[Floats, Floats]:
 
 def _cut_out(grey: NDArray[np.uint8], corner: Corner) -> Patch:
     three: tuple[Finder, ...] = (corner.origin, corner.right, corner.down)
-    xs = [one.x for one in three] + [corner.right.x + corner.down.x - corner.origin.x]
-    ys = [one.y for one in three] + [corner.right.y + corner.down.y - corner.origin.y]
-    reach = 12 * max(one.run for one in three)
+    xs = [finder.x for finder in three] + [corner.right.x + corner.down.x - corner.origin.x]
+    ys = [finder.y for finder in three] + [corner.right.y + corner.down.y - corner.origin.y]
+    reach = 12 * max(finder.run for finder in three)
     box = (min(xs) - reach, min(ys) - reach, max(xs) + reach, max(ys) + reach)
-    return levelled(grey, box, sum(one.run for one in three) / 3)
+    return levelled(grey, box, sum(finder.run for finder in three) / 3)

@@ -206,7 +206,7 @@ def _spread(samples: tuple[Floats, ...], trust: Floats, window: float) -> Floats
     """Values of samples → their trusted sums around each module, one for each of ``samples``."""
     import numpy as np
 
-    modules = np.stack([_coarser(one) for one in samples], -1)
+    modules = np.stack([_coarser(sample) for sample in samples], -1)
     return np.moveaxis(soft_of(modules * trust[..., None], window), -1, 0)
 
 
