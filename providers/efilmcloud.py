@@ -186,9 +186,14 @@ async def _through(link: ShareLink, session: Session, entrance: Entrance) -> lis
     """
     base = entrance.base
     asked = {
-        "accNum": base.accession or "", "hospitalID": base.hospital or "", "isUrlForNote": "false",
-        "patientID": base.patient or "", "ssystemID": base.system or "", "studyKey": base.key or "", "stamp": "3",
-    }  # fmt: skip
+        "accNum": base.accession or "",
+        "hospitalID": base.hospital or "",
+        "isUrlForNote": "false",
+        "patientID": base.patient or "",
+        "ssystemID": base.system or "",
+        "studyKey": base.key or "",
+        "stamp": "3",
+    }
     headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json", **_from(link)}
     answer = await session.get(_entrance(link, DOCUMENTS), params=asked, headers=headers)
     told = envelope.told(answer, Documents)
@@ -211,9 +216,12 @@ async def _studied(viewer: ShareLink, session: Session, accession: str) -> list[
     if known := params.get("accNum") or accession:
         asked["accNum"] = known
     headers = {
-        "Authorization": f"Bearer {params.get('token', '')}", "Accept": "application/json", "Content-Type": "application/json",
-        "Origin": viewer.origin, "Referer": f"{viewer.origin}/",
-    }  # fmt: skip
+        "Authorization": f"Bearer {params.get('token', '')}",
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "Origin": viewer.origin,
+        "Referer": f"{viewer.origin}/",
+    }
     answer = await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers)
     return _described(viewer, answer, answer.url)
 
@@ -244,10 +252,16 @@ def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
             instances.append(Instance(image.uid or "", source, key, whole(image.number)))
         left_out = Problem("left-out", tuple(unserved), {"what": "no address"}, fatal=False)
         series = Series(
-            study_instance_uid=told.uid or "", series_instance_uid=listed.uid or "", instances=tuple(instances),
-            expected=len(images), number=whole(listed.number), description=listed.description or "", key=str(place), study=study,
+            study_instance_uid=told.uid or "",
+            series_instance_uid=listed.uid or "",
+            instances=tuple(instances),
+            expected=len(images),
+            number=whole(listed.number),
+            description=listed.description or "",
+            key=str(place),
+            study=study,
             left_out=(left_out,) if unserved else (),
-        )  # fmt: skip
+        )
         found.append(series)
     return found
 

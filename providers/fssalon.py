@@ -128,9 +128,11 @@ class Fssalon(Provider):
 async def _ask(link: ShareLink, session: Session, code: str) -> Detail:
     given = {name.lower(): value for name, value in link.params.items()}
     asked = {
-        "hospitalCode": given["hospitalcode"], "reportNo": given.get("barcode") or given["reportid"], "authenCode": code,
+        "hospitalCode": given["hospitalcode"],
+        "reportNo": given.get("barcode") or given["reportid"],
+        "authenCode": code,
         "autuType": "0",
-    }  # fmt: skip
+    }
     return envelope.entered(await session.get(DETAIL, params=asked, headers=_from(link)), Detail)
 
 
@@ -146,9 +148,7 @@ async def _listed(link: ShareLink, session: Session, detail: Detail) -> AsyncIte
     if report.has_film is False or not report.service:
         raise DownloadNotPermitted(detail.message or "", host=link.host)
     service, query = report.service.rstrip("/"), _query(report)
-    listed = envelope.told(
-        await session.get(f"{service}/GetStudyInfo", params=query, headers=_from(link)), StudyInfo
-    )
+    listed = envelope.told(await session.get(f"{service}/GetStudyInfo", params=query, headers=_from(link)), StudyInfo)
     if not listed.success:
         raise gone(listed.msg or "", host=link.host)
     refusal = ""
@@ -198,9 +198,19 @@ def _query(report: Report) -> dict[str, str]:
     """The service takes several spellings of one thing, and the page sends them all."""
     org, uid = report.org or "", report.uid or ""
     return {
-        "hospID": org, "hospid": org, "hospId": org, "hospitalid": org, "imageType": "1", "isDcm": "1", "studyUID": uid,
-        "studyuid": uid, "departCode": report.department or "", "hasDesensitize": "0", "isInternal": "0", "isKeyImage": "0",
-    }  # fmt: skip
+        "hospID": org,
+        "hospid": org,
+        "hospId": org,
+        "hospitalid": org,
+        "imageType": "1",
+        "isDcm": "1",
+        "studyUID": uid,
+        "studyuid": uid,
+        "departCode": report.department or "",
+        "hasDesensitize": "0",
+        "isInternal": "0",
+        "isKeyImage": "0",
+    }
 
 
 def _from(link: ShareLink) -> dict[str, str]:

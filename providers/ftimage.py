@@ -32,7 +32,9 @@ from scraper.contract import (
 )
 
 VIEWER = ".title > small, .patientInfo, li[data-seriesuuid]"
-IMAGE = r"^https?://[^/]+(?:/[^/?]+){3}/(?P<series>[^/?]+)/[^/?]+/[^/?]+\.dcm(?:\?|$)"  # six segments, the fourth a series
+IMAGE = (
+    r"^https?://[^/]+(?:/[^/?]+){3}/(?P<series>[^/?]+)/[^/?]+/[^/?]+\.dcm(?:\?|$)"  # six segments, the fourth a series
+)
 TOTALS = re.compile(r"序列\D{0,40}(\d{1,9})\D{0,40}影像\D{0,40}(\d{1,9})")
 QUIET_S = 3.0  # without an image, before a series that is short of some is opened
 GIVE_UP_S = 12.0
@@ -102,9 +104,7 @@ class Arrived:
                 continue
             images, path = self.images.setdefault(match["series"], {}), urlsplit(exchange.url).path
             if not exchange.ok:
-                images.setdefault(
-                    path, Instance("", WadoUri(exchange.url, {"Referer": session.page.url}), path)
-                )
+                images.setdefault(path, Instance("", WadoUri(exchange.url, {"Referer": session.page.url}), path))
             elif path not in images or isinstance(images[path].source, WadoUri):
                 captured, header = session.captured(exchange)
                 images[path] = Instance(header.sop_instance_uid if header else "", captured, path)
@@ -116,18 +116,11 @@ class Arrived:
 
     def short(self, told: Told) -> list[str]:
         """The series of which the page shows more images than came."""
-        return [
-            listed.key for listed in told.series if len(self.images.get(listed.key, {})) < (listed.count or 1)
-        ]
+        return [listed.key for listed in told.series if len(self.images.get(listed.key, {})) < (listed.count or 1)]
 
     def is_whole(self, told: Told) -> bool:
         totals = told.totals
-        return (
-            totals is not None
-            and len(told.series) >= totals[0]
-            and self.count >= totals[1]
-            and not self.short(told)
-        )
+        return totals is not None and len(told.series) >= totals[0] and self.count >= totals[1] and not self.short(told)
 
 
 class Ftimage(Provider):
@@ -180,16 +173,12 @@ async def _play(session: Session, key: str, arrived: Arrived, told: Told) -> Non
 
 def _described(told: Told, arrived: Arrived) -> list[Series]:
     digits = "".join(filter(str.isdigit, told.moment))
-    study = Study(
-        date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name
-    )
+    study = Study(date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name)
     found, images = [], dict(arrived.images)
     for listed in told.series:
         instances = tuple(images.pop(listed.key, {}).values())
         expected = max(listed.count, len(instances)) if listed.count is not None else None
-        found.append(
-            Series("", "", instances, expected, description=listed.description, key=listed.key, study=study)
-        )
+        found.append(Series("", "", instances, expected, description=listed.description, key=listed.key, study=study))
     for key, others in images.items():  # series that came and that the page's list does not show
         found.append(Series("", "", tuple(others.values()), len(others), key=key, study=study))
     announced = told.totals[1] if told.totals else 0

@@ -98,9 +98,12 @@ class Hinacom(Provider):
         Deployment("cloudpacs.jdyfy.com", "jdyfy"),
     )
     marks = (
-        r"/{1,2}t/[0-9a-fA-F]{8,40}", r".*/(?:Study/(?:ViewImage|StudyView|StandAloneReport)|ImageViewer/StudyView)\?.*",
-        r"/r/[^/?#]+/accessionnumber/?", r".*/Account/ViewListLoginFree/.*", r"[^?#]*/h5/(?:\?[^#]*)?#/share/detail\?.*",
-    )  # fmt: skip
+        r"/{1,2}t/[0-9a-fA-F]{8,40}",
+        r".*/(?:Study/(?:ViewImage|StudyView|StandAloneReport)|ImageViewer/StudyView)\?.*",
+        r"/r/[^/?#]+/accessionnumber/?",
+        r".*/Account/ViewListLoginFree/.*",
+        r"[^?#]*/h5/(?:\?[^#]*)?#/share/detail\?.*",
+    )
     calls = zfp.LISTED
     example = "https://demo.medicalimagecloud.com:10808/t/0a1b2c3d4e5f"
 
@@ -115,9 +118,12 @@ class Hinacom(Provider):
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         face = await session.which(
-            login="input[type=password]", check="input[name=AuthorityCode]", viewer="canvas", report="a[href*=ViewImage]",
+            login="input[type=password]",
+            check="input[name=AuthorityCode]",
+            viewer="canvas",
+            report="a[href*=ViewImage]",
             cancelled="text=/取消|失效|过期|不存在/",
-        )  # fmt: skip
+        )
         if face == "cancelled":
             raise ShareCancelled(host=link.host)
         page = session.page
@@ -135,9 +141,7 @@ class Hinacom(Provider):
                 r"(?<![\w./-])[\w.-]*+(/[\w./-]*/?Study/ViewImage\?studyId=[^\"'<>\s]+)", await page.content()
             )
             if match is None:
-                raise CredentialsRefused(
-                    PASSWORD.name if face == "login" else PHONE_LAST4.name, host=link.host
-                )
+                raise CredentialsRefused(PASSWORD.name if face == "login" else PHONE_LAST4.name, host=link.host)
             await session.open(ShareLink(page.url).join(unescaped(match.group(1))))
         await session.which(viewer="canvas")
 
@@ -253,15 +257,15 @@ async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Lis
         listed = await session.post(
             ShareLink(answer.url).join(f"{link['prefix']}/Study/SearchStudies"),
             form={
-                "PageIndex": str(page_index), **LIST_FORM, "Keyword": identifier if is_accession else "",
+                "PageIndex": str(page_index),
+                **LIST_FORM,
+                "Keyword": identifier if is_accession else "",
             },
             headers={"X-Requested-With": "XMLHttpRequest", "Referer": answer.url},
             reply=ItemsReply,
-        )  # fmt: skip
+        )
         fresh = {item.id: item for item in listed.items if item.id not in wanted}
-        wanted |= {
-            id_: item for id_, item in fresh.items() if not is_accession or item.accession == identifier
-        }
+        wanted |= {id_: item for id_, item in fresh.items() if not is_accession or item.accession == identifier}
         if len(listed.items) < AT_ONCE or not fresh:
             break
     if not wanted:

@@ -106,7 +106,9 @@ class Kayicloud(Provider):
     deployments = (Deployment("*.kayicloud.com", "卡易 无极云影像（dicomviewer.*）", "全国"),)
     marks = (r"(?i:(?=.*[?&]serverAddr=)(?=.*[?&]HospitalCode=)(?=.*[?&]Token=).*)",)
     behind = (r"dicomviewer\.[^/]*kayicloud\.com/.*",)
-    example = "https://dicomviewer.demo.kayicloud.com/?HospitalCode=H1&AccessionNo=A1&serverAddr=cHVibGlj&Token=eyJ0&Anony=2"
+    example = (
+        "https://dicomviewer.demo.kayicloud.com/?HospitalCode=H1&AccessionNo=A1&serverAddr=cHVibGlj&Token=eyJ0&Anony=2"
+    )
 
     def __init__(self) -> None:
         self._visitor = str(uuid.uuid4())
@@ -202,9 +204,13 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
     """One study's series; multi-frame objects with one instance a frame."""
     digits = "".join(filter(str.isdigit, study.moment or study.date or ""))
     told = Study(
-        study.uid or "", digits[:8], study.modality or "", study.description or "",
-        study.names or study.name or "", key=f"{study.hospital or ''}/{study.accession or ''}",
-    )  # fmt: skip
+        study.uid or "",
+        digits[:8],
+        study.modality or "",
+        study.description or "",
+        study.names or study.name or "",
+        key=f"{study.hospital or ''}/{study.accession or ''}",
+    )
     found = []
     for place, series in enumerate(study.series):
         images = [image for image in series.images or () if image.path]
@@ -220,9 +226,16 @@ def _described(study: StudyReply, link: ShareLink, token: str, headers: Mapping[
         said = whole(series.count) or 0
         count = len(images) if said == len(instances) else max(said, len(images))  # some count frames
         described = Series(
-            told.uid, "", instances, count, whole(series.number), series.description or "",
-            series.modality or told.modality, f"{told.key}/{place}", told,
-        )  # fmt: skip
+            told.uid,
+            "",
+            instances,
+            count,
+            whole(series.number),
+            series.description or "",
+            series.modality or told.modality,
+            f"{told.key}/{place}",
+            told,
+        )
         found.append(described)
     return found
 

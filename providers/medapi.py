@@ -106,13 +106,7 @@ async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
         raise gone(answer.said, host=link.host) if answer.said else LinkExpired(host=link.host)
     extras = imagecloud.parsed(named.extras, link.url) if named.extras else {}
     inner = envelope.nested(extras, Extras, link.url)
-    exam = (
-        named.observation_id
-        or inner.observation
-        or inner.observation_id
-        or inner.business
-        or inner.business_id
-    )
+    exam = named.observation_id or inner.observation or inner.observation_id or inner.business or inner.business_id
     if not exam:
         raise NoSuchStudy(host=link.host)
     return named.hash_id, exam
@@ -121,10 +115,15 @@ async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
 async def _token(link: ShareLink, session: Session, share: str) -> dict[str, str]:
     """The visitor's token; it travels only in the fragment of a redirect, which no request carries."""
     asked = {
-        "client_id": CLIENT, "redirect_uri": f"{link.origin}/oidc/login-callback.html", "response_type": "id_token token",
-        "scope": SCOPE, "state": secrets.token_hex(16), "nonce": secrets.token_hex(16), "indicator": "sharevisit",
+        "client_id": CLIENT,
+        "redirect_uri": f"{link.origin}/oidc/login-callback.html",
+        "response_type": "id_token token",
+        "scope": SCOPE,
+        "state": secrets.token_hex(16),
+        "nonce": secrets.token_hex(16),
+        "indicator": "sharevisit",
         "sid": share,
-    }  # fmt: skip
+    }
     here = with_query(link.join("/oauth/connect/authorize"), asked)
     for _ in range(MAX_HOPS):
         answer = await session.request(Request(here), hops=0)
@@ -165,9 +164,10 @@ def _described(link: ShareLink, answer: Response, asked: str, bearer: Mapping[st
 
     def source(study: imagecloud.Told, image: imagecloud.Image) -> WadoUri:
         asked = {
-            "ImagePath": image.path, "DeviceID": image.device or study.device or "",
+            "ImagePath": image.path,
+            "DeviceID": image.device or study.device or "",
             "TenancyID": image.tenancy or study.tenancy or params.get("tenancy_id", ""),
-        }  # fmt: skip
+        }
         return WadoUri(with_query(link.join("/api/api-imaging/Dicom/File"), asked), bearer)
 
     key = params.get("BusinessId", "") or params.get("AccessionNumber", "")

@@ -79,10 +79,14 @@ def _described(link: ShareLink, answer: Response) -> list[Series]:
 
     def source(_: imagecloud.Told, image: imagecloud.Image) -> WadoUri:
         asked = {
-            "sopInstanceUID": image.uid or "", "seriesInstanceUID": image.series_uid or "",
-            "studyInstanceUID": image.study_uid or "", "imagePath": image.path, "httpPath": "null", "retrieveAE": "",
+            "sopInstanceUID": image.uid or "",
+            "seriesInstanceUID": image.series_uid or "",
+            "studyInstanceUID": image.study_uid or "",
+            "imagePath": image.path,
+            "httpPath": "null",
+            "retrieveAE": "",
             "OrganizationID": organization,
-        }  # fmt: skip
+        }
         call = with_query(link.join(f"{link['app']}/api/Dicom/File"), asked)
         return WadoUri(call, {"Referer": _address(link)})
 

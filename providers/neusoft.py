@@ -127,9 +127,7 @@ def _claims(sign: str, page: ShareLink) -> Claims:
     """What the link's JWT says; its signature is the site's to check."""
     payload = [*sign.split("."), ""][1]
     try:
-        return Claims.model_validate(
-            json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        )
+        return Claims.model_validate(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))
     except (binascii.Error, ValueError):
         raise UnusableLink("sign", link=page.redacted) from None
 
@@ -144,9 +142,7 @@ async def _offers_download(page: ShareLink, session: Session) -> bool:
         return True  # no settings: the page then offers it
 
 
-def _packing(
-    page: ShareLink, session: Session, number: str, *, is_offered: bool
-) -> Callable[[], Awaitable[Request]]:
+def _packing(page: ShareLink, session: Session, number: str, *, is_offered: bool) -> Callable[[], Awaitable[Request]]:
     """The page's own download: the hospital packs the study, then tells where the zip lies."""
 
     async def pack() -> Request:

@@ -86,13 +86,8 @@ class Told:
             self._grown(data)
 
     def _grown(self, data: Json) -> None:
-        study, series, image = (
-            item if isinstance(item := data.get(key), dict) else {} for key in ("sdy", "srs", "ii")
-        )
-        uid = (
-            study_uid(study)
-            or (self.series.get(text(series, "srsuid")) or (next(iter(self.studies), ""), {}))[0]
-        )
+        study, series, image = (item if isinstance(item := data.get(key), dict) else {} for key in ("sdy", "srs", "ii"))
+        uid = study_uid(study) or (self.series.get(text(series, "srsuid")) or (next(iter(self.studies), ""), {}))[0]
         self.studies[uid] = self.studies.get(uid, {}) | study
         if of_series := text(series, "srsuid"):
             self.series[of_series] = (uid, self.series.get(of_series, ("", {}))[1] | series)
@@ -166,9 +161,7 @@ class Nyfy(Provider):
                     await session.page.locator(FIELD).first.fill(session.answer(PASSWORD))
                     await session.page.locator(CONFIRM).first.click()
                 submitted = time.monotonic()
-            elif (
-                face == "dialog" and not session.settings.headed and time.monotonic() - submitted > REFUSED_S
-            ):
+            elif face == "dialog" and not session.settings.headed and time.monotonic() - submitted > REFUSED_S:
                 said = " ".join((await session.page.locator(DIALOG).first.inner_text()).split())
                 raise CredentialsRefused(PASSWORD.name, said[: drive_page.LONGEST_SAID], host=link.host)
             elif face == "viewer":
@@ -191,17 +184,20 @@ class Nyfy(Provider):
         for uid, (of_study, series) in told.series.items():
             images = told.of(uid)
             if not images:  # named by the tree, and never opened up in it
-                yield Series(
-                    of_study, uid, number=number(series, "num"), left_out=(Problem("missing-series"),)
-                )
+                yield Series(of_study, uid, number=number(series, "num"), left_out=(Problem("missing-series"),))
                 continue
             study, is_counted = told.studies[of_study], uid == shown and count is not None
             yield Series(
-                of_study, uid, tuple(self._instance(link, session, image) for image in images),
-                max(count or 0, len(images)) if is_counted else None, number(series, "num"), text(series, "des"),
-                text(series, "modality"), study=described(study, series),
+                of_study,
+                uid,
+                tuple(self._instance(link, session, image) for image in images),
+                max(count or 0, len(images)) if is_counted else None,
+                number(series, "num"),
+                text(series, "des"),
+                text(series, "modality"),
+                study=described(study, series),
                 left_out=() if is_counted else (Problem("count-unknown", fatal=False),),
-            )  # fmt: skip
+            )
 
     async def _leafed(self, session: Session, frame: Any) -> int | None:
         """Show every image of the current series, at the viewer's own pace; gives how many it has, None: it does not say."""
@@ -273,9 +269,7 @@ class Nyfy(Provider):
         named = plain + SUFFIX.format(frame)
         forms = [named] if frame else [address, plain if address == named else named]
         for url in forms:
-            answer = await session.request(
-                Request(ShareLink(link.url).join(url), headers={"Referer": link.url})
-            )
+            answer = await session.request(Request(ShareLink(link.url).join(url), headers={"Referer": link.url}))
             if answer.ok and answer.body:
                 return answer.body
             if answer.status in (401, 403, 429) or answer.status >= 500:

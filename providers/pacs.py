@@ -90,9 +90,7 @@ class Pacs(Provider):
             for found in sorted(series, key=lambda item: _number(item["SeriesNumber"]) or 0):
                 above = {"StudyInstanceUID": uid, "SeriesInstanceUID": found["SeriesInstanceUID"]}
                 keys = {**above, **dict.fromkeys(OF_AN_INSTANCE, "")}
-                yield _series(
-                    archive.instance, study, found, await archive.find("IMAGE", keys, MOST_INSTANCES)
-                )
+                yield _series(archive.instance, study, found, await archive.find("IMAGE", keys, MOST_INSTANCES))
 
 
 def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Series:

@@ -112,9 +112,7 @@ class Shdc(Provider):
             await session.page.fill(CODE_FIELD, session.answer(ACCESS_CODE))
             await session.page.press(CODE_FIELD, "Enter")
             if await session.which(viewer="canvas", said=SAID) == "said":
-                raise CredentialsRefused(
-                    ACCESS_CODE.name, await session.page.inner_text(SAID), host=link.host
-                )
+                raise CredentialsRefused(ACCESS_CODE.name, await session.page.inner_text(SAID), host=link.host)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         detail = await session.seen(r"/api001/study/detail\?", DetailReply)
@@ -173,9 +171,7 @@ async def _opened(link: ShareLink, session: Session) -> dict[str, str]:
     verified = await session.post(_signed(link, "share_verify", ""), form=form, reply=Verified)
     if verified.code not in ("0", EXPIRED) and "安全码" in mended(verified.msg or ""):
         session.answer(ACCESS_CODE)  # asked for before a browser is started for it
-        raise SiteChanged(
-            mended(verified.msg or ""), host=link.host, what="only its page knows how a 安全码 is sent"
-        )
+        raise SiteChanged(mended(verified.msg or ""), host=link.host, what="only its page knows how a 安全码 is sent")
     _check(verified, link)
     return ShareLink(verified.url_link).params
 

@@ -165,9 +165,7 @@ async def _listed(link: ShareLink, session: Session, shared: Shared) -> list[Ser
     ]
 
 
-def described(
-    link: ShareLink, told: Told, uid: str, one: Listed, patient: str, headers: dict[str, str]
-) -> Series:
+def described(link: ShareLink, told: Told, uid: str, one: Listed, patient: str, headers: dict[str, str]) -> Series:
     """One series of the index."""
     root = link.join(f"{IMAGES}/{told.study.uid}/series/{uid}/instances/")
     images = [image.uid or key for key, image in (one.images or {}).items()]

@@ -191,8 +191,12 @@ class _Lines:
             line = _Line(socket, told.ping_interval / 1000, self._session.settings.timeout_s)
             stack.push_async_callback(line.stop_pinging)
             params = self._link.params
-            asked = {"type": "saveC", "hospital_id": params["a"], "study": params["b"],
-                     "password": params.get("c") or self._session.answer(PASSWORD)}  # fmt: skip
+            asked = {
+                "type": "saveC",
+                "hospital_id": params["a"],
+                "study": params["b"],
+                "password": params.get("c") or self._session.answer(PASSWORD),
+            }
             line.opened = _opened(await line.entered(asked), self._link)
             line.ending = stack.pop_all()
             return line
@@ -235,8 +239,16 @@ class _Line:
     async def image(self, series: str, at: int) -> bytes:
         """The ``at``-th DICOM file of a series, from 1."""
         hospital, _, study = self.opened.ids.partition(GLUE)
-        asked = {"hospital_id": hospital, "study": study, "tag": TAGS, "type": "hangC", "ww": "", "wl": "",
-                 "series": series, "series_in": str(at)}  # fmt: skip
+        asked = {
+            "hospital_id": hospital,
+            "study": study,
+            "tag": TAGS,
+            "type": "hangC",
+            "ww": "",
+            "wl": "",
+            "series": series,
+            "series_in": str(at),
+        }
         header = await self.ask(asked)
         if not header.startswith(BINARY_EVENT):
             raise CorruptInstance(what="an answer without an image")

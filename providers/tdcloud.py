@@ -51,9 +51,7 @@ class Tdcloud(Provider):
             said = await drive_page.words(session)
             is_answered = CAPTCHA.name in session.answers
             raise (
-                CredentialsRefused(CAPTCHA.name, said, host=link.host)
-                if is_answered
-                else gone(said, host=link.host)
+                CredentialsRefused(CAPTCHA.name, said, host=link.host) if is_answered else gone(said, host=link.host)
             )
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -63,9 +61,7 @@ class Tdcloud(Provider):
             return await zfp.cache_key(session) or None
 
         cache_key = ""
-        with contextlib.suppress(
-            SiteBusy
-        ):  # a key that stays empty: the images will say whether it is needed
+        with contextlib.suppress(SiteBusy):  # a key that stays empty: the images will say whether it is needed
             cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)
         viewer = Response(opened.status, opened.headers, opened.read(), opened.url)
         if self._is_read:  # asked once more on the way: the share's page would want another code
@@ -84,10 +80,7 @@ async def _press(session: Session) -> None:
         await control.click()
         session.traffic.touch()  # the page's silence counts from here
         seen = partial(session.traffic.matching, VIEWER)
-        if (
-            CAPTCHA.name in session.answers
-            or await drive_page.comes(session, seen, field=drive_page.FIELD) != "field"
-        ):
+        if CAPTCHA.name in session.answers or await drive_page.comes(session, seen, field=drive_page.FIELD) != "field":
             return
         await drive_page.answer(session, CAPTCHA)
     else:

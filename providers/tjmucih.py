@@ -88,9 +88,7 @@ class Arrived:
     series: dict[str, dict[str, Instance]] = field(default_factory=dict)
     study_instance_uid: str = ""
     at: int = 0
-    pending: set[str] = field(
-        default_factory=set
-    )  # addresses that the page asked for and has no answer to yet
+    pending: set[str] = field(default_factory=set)  # addresses that the page asked for and has no answer to yet
 
     def listen(self, session: Session) -> None:
         """Follow the page's own requests for images, from now on."""
@@ -151,9 +149,7 @@ class Tjmucih(Provider):
         rows = await _rows(session, arrived)
         for pace in PACES:
             for place, row in enumerate(rows):
-                is_due = (
-                    pace is UNCOUNTED_PACE if row.count is None else _is_short(place, rows, owners, arrived)
-                )
+                is_due = pace is UNCOUNTED_PACE if row.count is None else _is_short(place, rows, owners, arrived)
                 if is_due:
                     await _leaf(session, place, row, pace, arrived, owners)
         for series in _described(rows, owners, arrived):
@@ -184,9 +180,7 @@ async def _list(session: Session) -> str:
     return PHONE_ITEM
 
 
-async def _leaf(
-    session: Session, place: int, row: Row, pace: Pace, arrived: Arrived, owners: dict[int, str]
-) -> None:
+async def _leaf(session: Session, place: int, row: Row, pace: Pace, arrived: Arrived, owners: dict[int, str]) -> None:
     """Open a series at its first image and leaf to its end; ``owners`` learns which Series Instance UID it is."""
     arrived.take(session)
     selector = await _list(session)

@@ -47,10 +47,7 @@ class TokenApi(Provider):
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         token = (
-            session.given(TOKEN)
-            or link.params.get("access_token")
-            or link.params.get("token")
-            or session.answer(TOKEN)
+            session.given(TOKEN) or link.params.get("access_token") or link.params.get("token") or session.answer(TOKEN)
         )
         door = _Door(link, session, token)
         study = Study(key=link.params.get("studyId", ""))
@@ -70,9 +67,7 @@ class _Door:
                 self._token = self._session.answer(TOKEN, anew=True)
             except CredentialsRequired:  # nobody is there
                 raise self._refusal from None
-        return Request(
-            address(self._link), headers={"Authorization": f"Bearer {self._token}", "Accept": ACCEPT}
-        )
+        return Request(address(self._link), headers={"Authorization": f"Bearer {self._token}", "Accept": ACCEPT})
 
     def refused(self, status: int, body: bytes) -> Exception | None:
         meant = _refused(self._link, status, body)
@@ -85,11 +80,7 @@ class _Door:
 def address(link: ShareLink) -> str:
     """The link without the token that it may carry (a secret goes in the header only), and with its format."""
     gone = ("access_token=", "token=")
-    pairs = [
-        part
-        for part in link.parts.query.split("&")
-        if part and part != "format=" and not part.startswith(gone)
-    ]
+    pairs = [part for part in link.parts.query.split("&") if part and part != "format=" and not part.startswith(gone)]
     if not any(pair.startswith("format=") for pair in pairs):
         pairs.append("format=dicom")
     return link.join(link.path) + "?" + "&".join(pairs)

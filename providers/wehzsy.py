@@ -44,9 +44,14 @@ PREFIX = "image_down$"
 API_PORT, SOCKET_PORT = 9005, 9004
 PACKING_S = 1800.0  # packing takes minutes
 ASKED = {
-    "resultsIndex": "rid", "phoneNum": "tel", "patientsId": "pid", "download": "download", "forward": "forward",
-    "Expires": "expires", "Signature": "signature",
-}  # fmt: skip
+    "resultsIndex": "rid",
+    "phoneNum": "tel",
+    "patientsId": "pid",
+    "download": "download",
+    "forward": "forward",
+    "Expires": "expires",
+    "Signature": "signature",
+}
 
 
 class PackedReply(Reply):
@@ -67,9 +72,7 @@ class Wehzsy(Provider):
         link = _plain(link)
         told = radinfo.params(link)
         asked = "&".join(f"{name}={quote(told.get(own, ''), safe='')}" for name, own in ASKED.items())
-        answer = await session.get(
-            f"{_at(link, API_PORT)}{radinfo.REPORT}?{asked}", headers=radinfo.site(link)
-        )
+        answer = await session.get(f"{_at(link, API_PORT)}{radinfo.REPORT}?{asked}", headers=radinfo.site(link))
         yield _described(link, session, answer)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
@@ -123,9 +126,7 @@ async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply
 def _why(said: str, link: ShareLink) -> CloudfilmError:
     meant = gone(said, host=link.host)
     return (
-        meant
-        if type(meant) is not StudyGone
-        else SiteBusy(said, host=link.host, why="the study could not be packed")
+        meant if type(meant) is not StudyGone else SiteBusy(said, host=link.host, why="the study could not be packed")
     )
 
 

@@ -59,9 +59,15 @@ CLOCK = "%Y-%m-%d %H:%M:%S"
 SERVICE = "/ElectronicFilmService/"
 REPORTS = "GetCloudImageReportInfoByThirdVistParm"  # spelt so
 NAMES = {
-    "e": "ExaminationID", "p": "PatientID", "r": "ReportID", "t": "VistType", "s": "TelePhone", "c": "CertificateCode",
-    "m": "OutpatientNO", "z": "HospitalizationNO",
-}  # fmt: skip
+    "e": "ExaminationID",
+    "p": "PatientID",
+    "r": "ReportID",
+    "t": "VistType",
+    "s": "TelePhone",
+    "c": "CertificateCode",
+    "m": "OutpatientNO",
+    "z": "HospitalizationNO",
+}
 NOT_SENT = {"h", "isEncryption", "dateTime", "isShare", "id"}
 BY_PATIENT, AS_DICOM = 5, 0
 DONE, FAILED = 4, 5
@@ -118,11 +124,7 @@ class Whuh(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         _check_time(link)
         told = {name: value.replace(" ", "+") for name, value in link.params.items()}
-        asked = [
-            {"Key": NAMES.get(name, name), "Value": value}
-            for name, value in told.items()
-            if name not in NOT_SENT
-        ]
+        asked = [{"Key": NAMES.get(name, name), "Value": value} for name, value in told.items() if name not in NOT_SENT]
         body = {
             "HospitalNumber": told.get("h", ""),
             "VistParms": [*asked, {"Key": "Url", "Value": link.url}],
@@ -210,10 +212,16 @@ async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Req
     ):
         raise NotThereYet(host=link.host)
     info = {
-        "ExaminationID": report.examination, "ReportID": report.report, "PatientID": report.patient, "SeriesInstanceUID": "",
-        "PatientName": report.name, "StudyTypeName": report.modality, "StudyDate": report.date, "DownloadSource": BY_PATIENT,
+        "ExaminationID": report.examination,
+        "ReportID": report.report,
+        "PatientID": report.patient,
+        "SeriesInstanceUID": "",
+        "PatientName": report.name,
+        "StudyTypeName": report.modality,
+        "StudyDate": report.date,
+        "DownloadSource": BY_PATIENT,
         "ImageDownloadExtentions": AS_DICOM,
-    }  # fmt: skip  # spelt so
+    }  # spelt so
     asked = {
         "hospitalID": report.hospital,
         "hospitalNumber": report.number or link.params.get("h", ""),
@@ -226,11 +234,7 @@ async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Req
         job = _job(link, await _call(link, session, "GetDownloadStatus", again))
         return job if job.state >= DONE else None
 
-    done = (
-        begun
-        if begun.state >= DONE
-        else await session.poll(state, every_s=EVERY_S, up_to_s=UP_TO_S, what="packing")
-    )
+    done = begun if begun.state >= DONE else await session.poll(state, every_s=EVERY_S, up_to_s=UP_TO_S, what="packing")
     if done.state == FAILED or not done.url:
         raise SiteBusy(host=link.host, why="the images could not be packed; ask again later")
     record = {
@@ -274,9 +278,7 @@ def _result(link: ShareLink, path: str, body: bytes) -> object:
     if not text.startswith(b"{"):
         packed = re.sub(rb"[^A-Za-z0-9+/]", b"", text)
         try:
-            text = _cipher(
-                TripleDES(KEY * 3), IV, base64.b64decode(packed + b"=" * (-len(packed) % 4)), seal=False
-            )
+            text = _cipher(TripleDES(KEY * 3), IV, base64.b64decode(packed + b"=" * (-len(packed) % 4)), seal=False)
         except ValueError:
             raise SiteChanged(host=link.host, what=f"{path} gives no JSON") from None
     answer = read(text, Answer, link.join(path))

@@ -84,18 +84,18 @@ class Wlycloud(Provider):
             return
         uid = unquote(link.named.get("share") or link["query"])
         told = await session.post(
-            f"{PAGE}/cfilm/getReportDetail", form={"uid": uid}, reply=Report,
+            f"{PAGE}/cfilm/getReportDetail",
+            form={"uid": uid},
+            reply=Report,
             headers={"Origin": PAGE, "Referer": link.url},
-        )  # fmt: skip
+        )
         said = told.errMsg or told.message or ""
         if told.code != "0":
             raise gone(said, host=link.host)
         path = told.val.imgPath if told.val else ""
         if not path:
             raise NoSuchStudy(said, host=link.host)
-        await self._shown(
-            link, session, f"http:{path}" if path.startswith("//") else ShareLink(VIEWER).join(path)
-        )
+        await self._shown(link, session, f"http:{path}" if path.startswith("//") else ShareLink(VIEWER).join(path))
 
     async def _shown(self, link: ShareLink, session: Session, url: str) -> None:
         """Open the viewer; a refusal may come without a page."""

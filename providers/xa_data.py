@@ -79,11 +79,7 @@ class XaData(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        faces = (
-            {"images": TO_IMAGES}
-            if session.settings.headed
-            else {"check": drive_page.FIELD, "images": TO_IMAGES}
-        )
+        faces = {"images": TO_IMAGES} if session.settings.headed else {"check": drive_page.FIELD, "images": TO_IMAGES}
         asked: tuple[Question, ...] = ()
         while face := await drive_page.comes(session, partial(neuview.is_listed, session), **faces):
             if face == "called":

@@ -105,9 +105,7 @@ class Ydyy(Provider):
         page = ShareLink(session.page.url)
         if asked := _check(page, session):
             body = json.dumps(asked, ensure_ascii=False).encode()
-            _judge(
-                await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body)), page
-            )
+            _judge(await _in_page(session, Request(page.join(CHECK), "POST", {"Content-Type": JSON}, body)), page)
         listed = await _in_page(session, Request(_list_address(page)))
         agent = str(await session.page.evaluate("navigator.userAgent"))
         for series in _described(listed, page, {"Referer": link.url, "User-Agent": agent}):
@@ -129,20 +127,14 @@ async def _in_page(session: Session, request: Request) -> Response:
         except (SiteChanged, SiteUnreachable):
             return None  # the firewall's script reloads the page meanwhile
         refused += answer.status == 400
-        return (
-            None
-            if answer.status == mviewer.FIREWALL or (answer.status == 400 and refused < REFUSALS)
-            else answer
-        )
+        return None if answer.status == mviewer.FIREWALL or (answer.status == 400 and refused < REFUSALS) else answer
 
     try:
         answer = await session.poll(ask, every_s=1.0, up_to_s=FIREWALL_UP_TO_S)
     except SiteBusy:
         answer = None
     if answer is None or answer.status == 400:
-        raise UnusableLink(
-            "只能在手机浏览器中打开 (opens in a phone's browser only)", link=session.link.redacted
-        )
+        raise UnusableLink("只能在手机浏览器中打开 (opens in a phone's browser only)", link=session.link.redacted)
     return answer
 
 
@@ -201,9 +193,7 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
             patient_name=item.get("patientname", ""),
             key=item.get("checkserialnum", ""),
         )
-        found += [
-            _series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))
-        ]
+        found += [_series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))]
     if not found:
         raise NoSuchStudy(host=page.host)
     return found

@@ -139,8 +139,10 @@ class Zscloud(Provider):
     deployments = (Deployment("zscloud.zs-hospital.sh.cn", "复旦大学附属中山医院", "上海"),)
     marks = (r"/film/(?:index\.html)?(?:\?[^#]*)?#/shared\?(?:.*&)?code=[^&]+.*",)
     behind = (
-        r"[^/]+/film/web/[^#]*#/.*sharedStudy.*", r"[^/]+/viewer/2d/.*", r"[^/]+/viewer/(?:[\w.-]+/)+Viewer/Index.*",
-    )  # fmt: skip
+        r"[^/]+/film/web/[^#]*#/.*sharedStudy.*",
+        r"[^/]+/viewer/2d/.*",
+        r"[^/]+/viewer/(?:[\w.-]+/)+Viewer/Index.*",
+    )
     example = "https://zscloud.zs-hospital.sh.cn/film/#/shared?code=AbC123xyz"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
@@ -182,17 +184,13 @@ async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Ser
         return found + [Series(uid, "", left_out=(_not_listed(uid),)) for uid in lost]
 
     records = _opened_records(entered.records, link)
-    names = [
-        f"{item.office or ''} {item.accession or ''} {place}".strip() for place, item in enumerate(records, 1)
-    ]
+    names = [f"{item.office or ''} {item.accession or ''} {place}".strip() for place, item in enumerate(records, 1)]
     found = await choose_study.listed(
         {name: partial(series_of, record) for name, record in zip(names, records, strict=True)}
     )
     unlike: dict[str, Series] = {}
     for item in found:
-        unlike.setdefault(
-            item.series_instance_uid or item.study_instance_uid, item
-        )  # records may lead to one study
+        unlike.setdefault(item.series_instance_uid or item.study_instance_uid, item)  # records may lead to one study
     return list(unlike.values())
 
 
@@ -214,8 +212,10 @@ async def _trees(
     except CloudfilmError as err:  # the archive does not list here; it may yet do so by accession number
         refusal = err
     asked = {
-        "imageType": record.office or "RAD", "locationCode": record.org or "", "accessionNo": record.accession or "",
-    }  # fmt: skip
+        "imageType": record.office or "RAD",
+        "locationCode": record.org or "",
+        "accessionNo": record.accession or "",
+    }
     for way in ({"source": "CloudFilm"}, {"appendTags": "PI-film-include"}):
         answer = await _signed(link, session, HIERARCHY, {**asked, **way}, token)
         if answer.code == GOOD and answer.data:
@@ -240,19 +240,20 @@ async def _trees(
     return trees
 
 
-async def _by_uid(
-    link: ShareLink, session: Session, record: Record, levels: list[Level], viewer: str
-) -> list[Tree]:
+async def _by_uid(link: ShareLink, session: Session, record: Record, levels: list[Level], viewer: str) -> list[Tree]:
     trees = []
     for level in levels:
         asked = {
-            "CommandType": "GetHierachy", "StudyUID": level.uid or "", "UniqueID": level.unique or record.unique or "",
-            "LocationCode": level.org or record.org or "", "UserId": "UIH", "appendTags": "PI-film-include",
-            "includeDeleted": "false", "randnum": _chance(),
-        }  # fmt: skip
-        trees.append(
-            await session.get(link.join(ARCHIVE), params=asked, headers=_archive(link, viewer), reply=Tree)
-        )
+            "CommandType": "GetHierachy",
+            "StudyUID": level.uid or "",
+            "UniqueID": level.unique or record.unique or "",
+            "LocationCode": level.org or record.org or "",
+            "UserId": "UIH",
+            "appendTags": "PI-film-include",
+            "includeDeleted": "false",
+            "randnum": _chance(),
+        }
+        trees.append(await session.get(link.join(ARCHIVE), params=asked, headers=_archive(link, viewer), reply=Tree))
     return [tree for tree in trees if tree.patient.studies]
 
 
@@ -265,9 +266,12 @@ async def _signed(
     compact = json.dumps(sent, ensure_ascii=False, separators=(",", ":"))
     signed = token + SALT + quote(compact, safe="-_.!~*'()") + stamp
     headers = {
-        **_film(link), "X-List": ",".join(sent), "X-Request": stamp, "Authorization": authorization or token,
+        **_film(link),
+        "X-List": ",".join(sent),
+        "X-Request": stamp,
+        "Authorization": authorization or token,
         "X-Source": hashlib.sha256(signed.encode()).hexdigest(),
-    }  # fmt: skip
+    }
     return envelope.told(await session.get(link.join(path), params=sent, headers=headers), Answer)
 
 
@@ -277,9 +281,7 @@ async def _shown(link: ShareLink, session: Session) -> list[Series]:
     if answer is None:
         return []
     is_films = HIERARCHY in answer.url
-    tree = (
-        envelope.nested(_data(link, answer.read(Answer)), Tree, link.url) if is_films else answer.read(Tree)
-    )
+    tree = envelope.nested(_data(link, answer.read(Answer)), Tree, link.url) if is_films else answer.read(Tree)
     return described(link, tree, await _viewer(link, session), Record.model_validate({}))
 
 
@@ -319,9 +321,14 @@ def described(link: ShareLink, tree: Tree, viewer: str, record: Record) -> list[
 
 def _instance(link: ShareLink, viewer: str, study: str, series: str, uid: str) -> Instance:
     asked = {
-        "CommandType": "GetImage", "ContentType": "application/dicom", "ObjectUID": uid, "StudyUID": study,
-        "SeriesUID": series, "includeDeleted": "false", "randnum": _chance(),
-    }  # fmt: skip
+        "CommandType": "GetImage",
+        "ContentType": "application/dicom",
+        "ObjectUID": uid,
+        "StudyUID": study,
+        "SeriesUID": series,
+        "includeDeleted": "false",
+        "randnum": _chance(),
+    }
     return Instance(uid, WadoUri(with_query(link.join(ARCHIVE), asked), _archive(link, viewer)))
 
 
@@ -344,9 +351,7 @@ def _data(link: ShareLink, answer: Answer) -> object:
 
 
 def _refusal(link: ShareLink, answer: Answer) -> StudyGone:
-    return gone(
-        (answer.data if isinstance(answer.data, str) else "") or answer.msg or answer.code, host=link.host
-    )
+    return gone((answer.data if isinstance(answer.data, str) else "") or answer.msg or answer.code, host=link.host)
 
 
 def _opened_token(sealed: str, link: ShareLink) -> str:

@@ -44,8 +44,12 @@ ASKED = {
 }
 REFUSED = "text=/错误|不正确|有误|不匹配|不一致/"
 SENT = {
-    "accessionNumber": "sid", "phoneNum": "tel", "patientsId": "pid", "Expires": "expires", "Signature": "signature",
-}  # fmt: skip
+    "accessionNumber": "sid",
+    "phoneNum": "tel",
+    "patientsId": "pid",
+    "Expires": "expires",
+    "Signature": "signature",
+}
 CHECKED = r"验证码|校验码|身份证|证件|后六位"
 OVERLAY_S = 1.5  # for a check to be laid over a report that has come already
 
@@ -60,9 +64,7 @@ class Zy91(Provider):
     saved_from = "https://yyx.zy91.com:6443/PC/#/saved"
     calls = radinfo.REPORTED
     behind = (r"yyx\.zy91\.com/PC\b.*",)
-    example = (
-        "https://yyx.zy91.com:6443/PC/#/share_report?tel=&pid=P1&sid=A1&Expires=1900000000&Signature=abc%3D"
-    )
+    example = "https://yyx.zy91.com:6443/PC/#/share_report?tel=&pid=P1&sid=A1&Expires=1900000000&Signature=abc%3D"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         """A saved page is read; a link's page has a check that nobody knows how to submit but the page itself."""
@@ -108,9 +110,7 @@ class Zy91(Provider):
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         answers = _good(session) or _reports(session)
-        if (
-            not answers and CAPTCHA.name in session.answers
-        ):  # passed, and shown in another way: go on from that session
+        if not answers and CAPTCHA.name in session.answers:  # passed, and shown in another way: go on from that session
             told = radinfo.params(link)
             asked = {name: told.get(own, "") for name, own in SENT.items()}
             answers = [await session.get(API + radinfo.REPORT, params=asked, headers=radinfo.site(link))]

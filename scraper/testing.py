@@ -100,9 +100,7 @@ async def run(
         return await pipeline.grab(case.link)
 
 
-async def check(
-    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT
-) -> Result:
+async def check(provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT) -> Result:
     """Run a case and hold what came against what the site has.
 
     Raises:
@@ -115,13 +113,9 @@ async def check(
         assert not list(output.rglob("*.dcm")), "files although the case fails"
         return result
     problems = [problem for study in result.studies for problem in study.problems]
-    problems += [
-        problem for study in result.studies for series in study.series for problem in series.problems
-    ]
+    problems += [problem for study in result.studies for series in study.series for problem in series.problems]
     assert result.error is None, f"{result.error!r}"
-    assert result.status is (Status.INCOMPLETE if case.lacks else Status.COMPLETE), (
-        f"{result.status}: {problems}"
-    )
+    assert result.status is (Status.INCOMPLETE if case.lacks else Status.COMPLETE), f"{result.status}: {problems}"
     assert {item.code for item in problems if item.fatal} == ({case.lacks} if case.lacks else set())
     assert result.via is via, f"came {result.via}"
     saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
@@ -148,9 +142,7 @@ def compare(output: Path, originals: Mapping[str, bytes], origin: Origin) -> Non
         uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
         assert uid in originals, f"{path.name}: {uid} is no instance of the site's"
         if origin is Origin.ORIGINAL:
-            assert _sha256(path.read_bytes()) == _sha256(originals[uid]), (
-                f"{path.name} is not what the site served"
-            )
+            assert _sha256(path.read_bytes()) == _sha256(originals[uid]), f"{path.name} is not what the site served"
         else:
             rebuilt, original = pydicom.dcmread(path), pydicom.dcmread(io.BytesIO(originals[uid]))
             same = np.array_equal(rebuilt.pixel_array, original.pixel_array)

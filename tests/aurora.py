@@ -108,11 +108,7 @@ class Site:
         if data is None:
             return await self._plain(writer, 404, b"unknown")
         planned = self.faults.get(uid)
-        return (
-            await self._fail(planned.pop(0), uid, data, writer)
-            if planned
-            else await self._image(writer, data)
-        )
+        return await self._fail(planned.pop(0), uid, data, writer) if planned else await self._image(writer, data)
 
     def _enter(self, asked: Mapping[str, str]) -> dict[str, object]:
         match asked["code"]:
@@ -178,8 +174,7 @@ class Site:
 
                 packed = gzip.compress(data)[:-20]
                 writer.write(
-                    b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
-                    + packed
+                    b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed) + packed
                 )
             case Fault.HTML:
                 return await self._plain(

@@ -22,17 +22,47 @@ ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
     "test_what_a_package_lacks_is_told": ("badcrc",),
     "test_what_completeness_is_judged_by_is_said": ("package",),
     "test_every_way_to_the_images": (
-        "post", "xml", "wado", "socket", "blocks", "cards", "dropdown", "frame", "login-CredentialsRefused", "boxes",
-        "package", "others", "pictures-NotOriginalDicom",
+        "post",
+        "xml",
+        "wado",
+        "socket",
+        "blocks",
+        "cards",
+        "dropdown",
+        "frame",
+        "login-CredentialsRefused",
+        "boxes",
+        "package",
+        "others",
+        "pictures-NotOriginalDicom",
     ),
-}  # fmt: skip
+}
 
 
 SLOW = (  # modules of programs and browsers, the slowest first
-    "test_universal", "test_batch", "test_tjmucih", "test_cli", "test_universal_pages", "test_gjwlyy", "test_browser",
-    "test_jnrmyy", "test_decode", "test_rjh", "test_zy91", "test_learn", "test_distributed", "test_survival", "test_leaks",
-    "test_record", "test_radonline", "test_nyfy", "test_wlycloud", "test_demo", "test_cif", "test_zscloud",
-)  # fmt: skip
+    "test_universal",
+    "test_batch",
+    "test_tjmucih",
+    "test_cli",
+    "test_universal_pages",
+    "test_gjwlyy",
+    "test_browser",
+    "test_jnrmyy",
+    "test_decode",
+    "test_rjh",
+    "test_zy91",
+    "test_learn",
+    "test_distributed",
+    "test_survival",
+    "test_leaks",
+    "test_record",
+    "test_radonline",
+    "test_nyfy",
+    "test_wlycloud",
+    "test_demo",
+    "test_cif",
+    "test_zscloud",
+)
 
 
 def _spread(items: list[pytest.Item]) -> None:
@@ -85,9 +115,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 def _needs_its_page(item: pytest.Item) -> bool:
     """Is it a test of a recipe that can't speak to its site directly."""
     found = [entry for entry in vars(getattr(item, "module", None)).values() if isinstance(entry, type)]
-    recipes = [
-        entry for entry in found if issubclass(entry, Provider) and entry.name and entry.name != "universal"
-    ]
+    recipes = [entry for entry in found if issubclass(entry, Provider) and entry.name and entry.name != "universal"]
     return bool(recipes) and not any(recipe.speaks_directly() for recipe in recipes)
 
 

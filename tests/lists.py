@@ -116,20 +116,12 @@ class Lists:
         if request.cookies.get("JSESSIONID") != self._token or request.path_params["code"] != CODE:
             return Response(status_code=401)
         return JSONResponse(
-            [
-                {"url": f"/plain/{name}", "sopUid": self._names[name]}
-                for _, names in self._groups()
-                for name in names
-            ]
+            [{"url": f"/plain/{name}", "sopUid": self._names[name]} for _, names in self._groups() for name in names]
         )
 
     async def log_in(self, request: Request) -> Response:
         form = parse_qs((await request.body()).decode())
-        return (
-            JSONResponse({"ticket": self._token})
-            if form.get("pwd") == [PASSWORD]
-            else Response(status_code=403)
-        )
+        return JSONResponse({"ticket": self._token}) if form.get("pwd") == [PASSWORD] else Response(status_code=403)
 
     async def files(self, request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {self._token}":
@@ -159,11 +151,7 @@ class Lists:
         return self._object(request)
 
     async def by_cookie(self, request: Request) -> Response:
-        return (
-            self._object(request)
-            if request.cookies.get("JSESSIONID") == self._token
-            else Response(status_code=401)
-        )
+        return self._object(request) if request.cookies.get("JSESSIONID") == self._token else Response(status_code=401)
 
     def _object(self, request: Request) -> Response:
         uid = self._names.get(request.path_params["name"])

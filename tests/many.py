@@ -151,9 +151,7 @@ class Many:
         finally:
             writer.close()
 
-    async def _answer(
-        self, path: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _answer(self, path: str, headers: Mapping[str, str], body: bytes, writer: asyncio.StreamWriter) -> bool:
         if path == "/api/enter":
             number = int(json.loads(body)["code"][1:])
             self.entered[number] += 1

@@ -13,9 +13,7 @@ def test_gcm_as_published():
     assert ciphers.gcm_opened(bytes(12) + ZEROS_192, bytes(24)) == "\0" * 16
 
 
-@pytest.mark.parametrize(
-    "sealed", [b"", bytes(27), bytes(12) + ZEROS_192[:-1], bytes(11) + b"\1" + ZEROS_192]
-)
+@pytest.mark.parametrize("sealed", [b"", bytes(27), bytes(12) + ZEROS_192[:-1], bytes(11) + b"\1" + ZEROS_192])
 def test_gcm_refuses_what_was_changed(sealed):
     with pytest.raises(ciphers.WrongKey):
         ciphers.gcm_opened(sealed, bytes(24))

@@ -44,10 +44,19 @@ def test_every_kind(data, value):
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"\x06", b"\x06\x09ab", b"\x05\x00", b"\x0d\x01", b"\x11", b"\x09\xff\xff\xff\xff\x01", b"\x06\x02",
-        b"\x0a\x07\x07abc\x01", b"\x09\x03\x01" * 200, b"\x06\x05\xff\xfe",
+        b"",
+        b"\x06",
+        b"\x06\x09ab",
+        b"\x05\x00",
+        b"\x0d\x01",
+        b"\x11",
+        b"\x09\xff\xff\xff\xff\x01",
+        b"\x06\x02",
+        b"\x0a\x07\x07abc\x01",
+        b"\x09\x03\x01" * 200,
+        b"\x06\x05\xff\xfe",
     ],
-)  # fmt: skip
+)
 def test_what_is_none_is_refused(data):
     with pytest.raises(CorruptInstance):
         amf3.read(data)

@@ -258,10 +258,19 @@ def test_lossy_pixels_that_the_site_calls_lossy_keep_their_uid():
 COLOUR = np.random.default_rng(3).integers(0, 255, (40, 50, 3)).astype(np.uint8)
 COLOUR[:, :, 1] = np.arange(50)
 COLOUR_TAGS = {
-    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "SOPInstanceUID": "1.2.3.4", "StudyInstanceUID": "1.2.3",
-    "SeriesInstanceUID": "1.2.3.1", "Modality": "OT", "Rows": 40, "Columns": "50", "SamplesPerPixel": 3, "BitsAllocated": 8,
-    "BitsStored": 8, "PhotometricInterpretation": "RGB", "PixelRepresentation": 0,
-}  # fmt: skip
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7",
+    "SOPInstanceUID": "1.2.3.4",
+    "StudyInstanceUID": "1.2.3",
+    "SeriesInstanceUID": "1.2.3.1",
+    "Modality": "OT",
+    "Rows": 40,
+    "Columns": "50",
+    "SamplesPerPixel": 3,
+    "BitsAllocated": 8,
+    "BitsStored": 8,
+    "PhotometricInterpretation": "RGB",
+    "PixelRepresentation": 0,
+}
 
 
 @pytest.mark.parametrize("planar", [0, 1])
@@ -274,9 +283,7 @@ def test_raw_colour_by_pixel_and_by_plane(planar):
 @pytest.mark.parametrize("mct, photometric", [(True, "YBR_RCT"), (False, "RGB")])
 def test_colour_codestreams_are_called_by_their_transform(mct, photometric):
     stream = bytes(openjpeg.encode(COLOUR, photometric_interpretation=1, use_mct=mct))
-    ds = read(
-        rebuild(PixelParts({**COLOUR_TAGS, "PhotometricInterpretation": "YBR_FULL_422"}, (stream,))).data
-    )
+    ds = read(rebuild(PixelParts({**COLOUR_TAGS, "PhotometricInterpretation": "YBR_FULL_422"}, (stream,))).data)
     assert ds.PhotometricInterpretation == photometric
     assert np.array_equal(ds.pixel_array, COLOUR)
 
@@ -367,9 +374,15 @@ def test_what_is_missing_is_not_invented():
 
 def test_values_that_dicom_can_t_say_are_left_out_and_named():
     ds, problems = build(
-        ContentTime="08:21:80", ContentDate="2026-13-01", WindowCenter="auto", StudyDate="2026-01-02", StudyTime="08:01:02.5",
-        SliceLocation="-100.00000000000000123", ReferencedImageSequence="[]", NoSuchKeyword="1",
-    )  # fmt: skip
+        ContentTime="08:21:80",
+        ContentDate="2026-13-01",
+        WindowCenter="auto",
+        StudyDate="2026-01-02",
+        StudyTime="08:01:02.5",
+        SliceLocation="-100.00000000000000123",
+        ReferencedImageSequence="[]",
+        NoSuchKeyword="1",
+    )
     assert "ContentTime" not in ds
     assert "WindowCenter" not in ds
     assert (ds.StudyDate, ds.StudyTime) == ("20260102", "080102.5")
@@ -379,10 +392,15 @@ def test_values_that_dicom_can_t_say_are_left_out_and_named():
 
 
 def test_private_tags_go_by_their_creators():
-    ds, problems = build(**{
-        "00290010": "SIEMENS CSA HEADER", "00291008": "IMAGE NUM 4", "00290011": "NO SUCH VENDOR", "00291101": "a value",
-        "00991001": "an orphan",
-    })  # fmt: skip
+    ds, problems = build(
+        **{
+            "00290010": "SIEMENS CSA HEADER",
+            "00291008": "IMAGE NUM 4",
+            "00290011": "NO SUCH VENDOR",
+            "00291101": "a value",
+            "00991001": "an orphan",
+        }
+    )
     assert (ds[0x00291008].VR, ds[0x00291008].value) == ("CS", "IMAGE NUM 4")
     assert (ds[0x00291101].VR, ds[0x00291101].value.rstrip(b"\0")) == ("UN", b"a value")
     assert 0x00991001 not in ds
@@ -403,9 +421,7 @@ def test_private_tags_go_by_their_creators():
     ],
 )
 def test_the_character_set_carries_the_text(declared, text, written):
-    ds, problems = build(
-        **{"00080005": declared, "00100010": text, "00081030": "", "0008103E": "", "00080080": ""}
-    )
+    ds, problems = build(**{"00080005": declared, "00100010": text, "00081030": "", "0008103E": "", "00080080": ""})
     assert ds.SpecificCharacterSet == written
     assert str(ds.PatientName) == text
     assert problems == {}
@@ -475,9 +491,7 @@ def test_real_images_survive_being_taken_apart(case):
             continue
         count = int(ds.get("NumberOfFrames", 1))
         pixels = ds.PixelData
-        frames = (
-            tuple(generate_frames(pixels, number_of_frames=count)) if syntax.is_encapsulated else (pixels,)
-        )
+        frames = tuple(generate_frames(pixels, number_of_frames=count)) if syntax.is_encapsulated else (pixels,)
         try:
             rebuilt = rebuild(PixelParts(tags_of(path.read_bytes()), frames))
         except CorruptInstance as err:
@@ -508,9 +522,7 @@ def test_order_is_by_position_then_time_then_number():
             orientation=axial,
             order=(echo,),
         )
-        for number, (z, echo) in enumerate(
-            [(z, echo) for z in (10.0, -5.0, 2.5) for echo in (2.0, 1.0)], start=1
-        )
+        for number, (z, echo) in enumerate([(z, echo) for z in (10.0, -5.0, 2.5) for echo in (2.0, 1.0)], start=1)
     ]
     random.Random(1).shuffle(made)  # noqa: S311 - seeded on purpose
     found = [(made[index].position[2], made[index].order[0]) for index in order(made)]

@@ -40,17 +40,20 @@ from tests.test_cli import up as aurora_up
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and rights are POSIX")
 
 
-def batch(
-    many: Many, links: Path, output: Path, *words: object, **more: str
-) -> subprocess.CompletedProcess[str]:
+def batch(many: Many, links: Path, output: Path, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
     return cloudfilm("batch", links, "-o", output, *many.options, *words, **more)
 
 
 def started(many: Many, links: Path, output: Path, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command("batch", links, "-o", output, *many.options, *words), env=environment(), text=True, encoding="utf-8",
-        cwd=Path(__file__).parent.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        command("batch", links, "-o", output, *many.options, *words),
+        env=environment(),
+        text=True,
+        encoding="utf-8",
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def listed(folder: Path, *lines: str, name: str = "links.txt") -> Path:
@@ -81,15 +84,19 @@ def test_a_list_becomes_studies_and_a_report(tmp_path):
     many = Many(4)
     many.ends[2] = Ends.EXPIRED
     links = listed(
-        tmp_path, "# old links", many.link(0), f"您的影像：{many.link(1)} 安全码：S3CRET", many.link(2), "missing.jpg",
-        many.link(0), "张三的片子",
-    )  # fmt: skip
+        tmp_path,
+        "# old links",
+        many.link(0),
+        f"您的影像：{many.link(1)} 安全码：S3CRET",
+        many.link(2),
+        "missing.jpg",
+        many.link(0),
+        "张三的片子",
+    )
     with up(many):
         done = batch(many, links, tmp_path / "out", "--json")
         assert done.returncode == ExitCode.GONE, done.stderr
-        assert sorted(many.entered.items()) == [(0, 1), (1, 1), (2, 1)], (
-            "a link that stands there twice is done once"
-        )
+        assert sorted(many.entered.items()) == [(0, 1), (1, 1), (2, 1)], "a link that stands there twice is done once"
         many.entered.clear()
         again = batch(many, links, tmp_path / "out", "--json")
         assert not many.entered, "what has ended is not asked for again"
@@ -138,8 +145,9 @@ def test_a_rehearsal_asks_nobody_and_makes_nothing(tmp_path):
         assert not many.entered
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(row["lines"], row["state"], row["would_run"]) for row in told] == [
-        ([1, 3], "queued", True), ([2], "queued", True),
-    ]  # fmt: skip
+        ([1, 3], "queued", True),
+        ([2], "queued", True),
+    ]
     assert "A0000000" not in done.stdout + done.stderr
 
 
@@ -303,9 +311,14 @@ def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tm
         near, far = pty.openpty()
         words = ("batch", links, "-o", tmp_path / "out", "--browser", "never", "--parallel", 1)
         running = subprocess.Popen(
-            command(*words, "--connect-to", site.connect_to[0]), env=environment(), stdin=far, stderr=far, stdout=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent, start_new_session=True,
-        )  # fmt: skip
+            command(*words, "--connect-to", site.connect_to[0]),
+            env=environment(),
+            stdin=far,
+            stderr=far,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent,
+            start_new_session=True,
+        )
         os.close(far)
         said = b""
         while "手机号后四位".encode() not in said:
@@ -336,14 +349,20 @@ def test_a_browser_that_dies_costs_its_own_source_only(tmp_path):
     with World(kayi, report) as world:
         words = ("batch", links, "-o", tmp_path / "out", "--browser", "always", *world.options)
         running = subprocess.Popen(
-            command(*words, "--json", "-q"), env=environment(), text=True, encoding="utf-8", stdout=subprocess.PIPE,
-            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            command(*words, "--json", "-q"),
+            env=environment(),
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent,
+            stderr=subprocess.PIPE,
+        )
         until(lambda: len(world.seen) > 0)
         killed = [
-            child for child in psutil.Process(running.pid).children(recursive=True)
+            child
+            for child in psutil.Process(running.pid).children(recursive=True)
             if "chrom" in child.name() and not any(word.startswith("--type=") for word in child.cmdline())
-        ]  # fmt: skip
+        ]
         killed[0].kill()
         out, talk = running.communicate(timeout=150)
         assert running.returncode == ExitCode.SITE, talk
@@ -450,9 +469,7 @@ def test_a_ledger_of_a_newer_version_and_a_broken_one_are_left_alone(tmp_path):
 
 
 def outcome(code: int = 0) -> Outcome:
-    return Outcome(
-        {"status": "complete" if not code else "failed", "exit_code": code}, "words", "", {"1.2": b"jpeg"}
-    )
+    return Outcome({"status": "complete" if not code else "failed", "exit_code": code}, "words", "", {"1.2": b"jpeg"})
 
 
 def test_a_source_has_one_owner_until_that_is_gone(tmp_path):

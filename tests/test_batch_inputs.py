@@ -34,9 +34,7 @@ def refused(listing: inputs.Listing) -> list[tuple[int, str]]:
 
 
 def test_text_one_source_a_line(tmp_path):
-    listing = read(
-        tmp_path, "links.txt", f"# old links\n\n  {ONE}  \n{MESSAGE}\n{TWO}  # second hospital\n#{ONE}\n"
-    )
+    listing = read(tmp_path, "links.txt", f"# old links\n\n  {ONE}  \n{MESSAGE}\n{TWO}  # second hospital\n#{ONE}\n")
     assert sources(listing) == [(3, ONE), (4, MESSAGE), (5, TWO)]
     assert refused(listing) == []
 
@@ -62,8 +60,10 @@ def test_a_photo_is_looked_for_beside_the_list_first_then_in_the_working_folder(
     monkeypatch.chdir(here)
     listing = read(lists, "l.txt", f"both.jpg\nonly here.PNG\n{here / 'both.jpg'}\n")
     assert [Path(row.source).absolute() for row in listing.rows] == [
-        lists / "both.jpg", here / "only here.PNG", here / "both.jpg",
-    ]  # fmt: skip
+        lists / "both.jpg",
+        here / "only here.PNG",
+        here / "both.jpg",
+    ]
     assert all(row.is_file for row in listing.rows)
 
 
@@ -84,13 +84,17 @@ def test_csv_with_answers_and_labels(tmp_path, delimiter):
 
 def test_csv_rows_that_cannot_be_read_take_no_other_along(tmp_path):
     listing = read(
-        tmp_path, "links.csv",
+        tmp_path,
+        "links.csv",
         f'source,password\n{ONE},a,b\n,secret\n"{ONE},x\n{TWO},y\n\n"a share\nmessage {ONE}",z\n{TWO},"q""w"\n{ONE},5"\n',
-    )  # fmt: skip
+    )
     assert refused(listing) == [(2, "too-many-cells"), (3, "no-source"), (4, "open-quote")]
     assert [(row.line, dict(row.answers)) for row in listing.rows] == [
-        (5, {"password": "y"}), (7, {"password": "z"}), (9, {"password": 'q"w'}), (10, {"password": '5"'}),
-    ]  # fmt: skip
+        (5, {"password": "y"}),
+        (7, {"password": "z"}),
+        (9, {"password": 'q"w'}),
+        (10, {"password": '5"'}),
+    ]
     assert listing.rows[1].source == f"a share\nmessage {ONE}"
 
 
@@ -120,11 +124,17 @@ def test_json_lines(tmp_path):
     ]
     listing = read(tmp_path, "links.jsonl", "\n".join(rows))
     assert listing.rows == (
-        Row(1, ONE, "甲", {"password": "p"}), Row(2, TWO, "", {"phone_last4": "1234"}), Row(3, ONE),
-    )  # fmt: skip
+        Row(1, ONE, "甲", {"password": "p"}),
+        Row(2, TWO, "", {"phone_last4": "1234"}),
+        Row(3, ONE),
+    )
     assert refused(listing) == [
-        (5, "no-json"), (6, "no-json"), (7, "no-source"), (8, "no-answer"), (9, "no-answer"),
-    ]  # fmt: skip
+        (5, "no-json"),
+        (6, "no-json"),
+        (7, "no-source"),
+        (8, "no-answer"),
+        (9, "no-answer"),
+    ]
 
 
 def test_a_folder_stands_for_its_photos_and_pdfs(tmp_path):
@@ -133,27 +143,43 @@ def test_a_folder_stands_for_its_photos_and_pdfs(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     listing = inputs.read(tmp_path)
     assert [(row.line, row.label.replace("\\", "/")) for row in listing.rows] == [
-        (1, "a.pdf"), (2, "b.JPG"), (3, "deep/c.heic"),
-    ]  # fmt: skip
+        (1, "a.pdf"),
+        (2, "b.JPG"),
+        (3, "deep/c.heic"),
+    ]
 
 
 @pytest.mark.parametrize(
     "encoded",
     [
-        lambda s: s.encode(), lambda s: codecs.BOM_UTF8 + s.encode(), lambda s: s.encode("utf-16"),
-        lambda s: s.encode("utf-16-le"), lambda s: s.encode("utf-16-be"), lambda s: s.encode("utf-32"),
-        lambda s: s.encode("gb18030"), lambda s: s.replace("\n", "\r\n").encode("gb18030"),
+        lambda s: s.encode(),
+        lambda s: codecs.BOM_UTF8 + s.encode(),
+        lambda s: s.encode("utf-16"),
+        lambda s: s.encode("utf-16-le"),
+        lambda s: s.encode("utf-16-be"),
+        lambda s: s.encode("utf-32"),
+        lambda s: s.encode("gb18030"),
+        lambda s: s.replace("\n", "\r\n").encode("gb18030"),
         lambda s: s.replace("\n", "\r").encode(),
     ],
-    ids=["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gb18030-crlf", "utf-8-cr"],
-)  # fmt: skip
+    ids=[
+        "utf-8",
+        "utf-8-sig",
+        "utf-16",
+        "utf-16-le",
+        "utf-16-be",
+        "utf-32",
+        "gb18030",
+        "gb18030-crlf",
+        "utf-8-cr",
+    ],
+)
 def test_every_encoding_that_spreadsheets_export(tmp_path, encoded):
-    listing = read(
-        tmp_path, "links.csv", encoded(f"source,label,password\n{ONE},张三丰,密码\n{TWO},联通,x\n")
-    )
+    listing = read(tmp_path, "links.csv", encoded(f"source,label,password\n{ONE},张三丰,密码\n{TWO},联通,x\n"))
     assert listing.rows == (
-        Row(2, ONE, "张三丰", {"password": "密码"}), Row(3, TWO, "联通", {"password": "x"}),
-    )  # fmt: skip
+        Row(2, ONE, "张三丰", {"password": "密码"}),
+        Row(3, TWO, "联通", {"password": "x"}),
+    )
 
 
 def test_a_line_that_is_no_text_is_not_guessed(tmp_path):
@@ -175,8 +201,10 @@ def test_a_huge_line_costs_only_itself(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"PK\x03\x04" + bytes(90), b"\xff\xd8\xff\xe0", b"%PDF-1.7", b"\0\1" * 400], ids=["xlsx", "jpeg", "pdf", "binary"]
-)  # fmt: skip
+    "content",
+    [b"PK\x03\x04" + bytes(90), b"\xff\xd8\xff\xe0", b"%PDF-1.7", b"\0\1" * 400],
+    ids=["xlsx", "jpeg", "pdf", "binary"],
+)
 def test_what_is_no_text_is_refused_as_a_whole(tmp_path, content):
     with pytest.raises(ListUnreadable):
         read(tmp_path, "links.txt", content)
@@ -203,11 +231,16 @@ def test_an_empty_list_is_empty(tmp_path, content):
 @pytest.mark.parametrize(
     "first, second, same",
     [
-        (ONE, ONE, True), (ONE, MESSAGE, True), (ONE, TWO, False), (ONE, ONE.replace("https", "HTTPS"), True),
-        (ONE, ONE.replace(".test/", ".test:443/"), True), (ONE, ONE + "#x", False), (ONE, ONE.lower(), False),
+        (ONE, ONE, True),
+        (ONE, MESSAGE, True),
+        (ONE, TWO, False),
+        (ONE, ONE.replace("https", "HTTPS"), True),
+        (ONE, ONE.replace(".test/", ".test:443/"), True),
+        (ONE, ONE + "#x", False),
+        (ONE, ONE.lower(), False),
         ("photo.jpg", "./photo.jpg", True),
     ],
-)  # fmt: skip
+)
 def test_one_link_however_it_is_written(first, second, same):
     assert (Row(1, first).identity == Row(2, second).identity) is same
 

@@ -40,9 +40,7 @@ def settings(port):
 def mapped(port: int, **options) -> Settings:
     names = (site.MAIN, site.OTHER, "10.11.12.13")
     options = {"timeout_s": 20.0, **options}
-    return Settings(
-        connect_to=tuple(ConnectTo.parse(f"{name}:80:127.0.0.1:{port}") for name in names), **options
-    )
+    return Settings(connect_to=tuple(ConnectTo.parse(f"{name}:80:127.0.0.1:{port}") for name in names), **options)
 
 
 async def wait_until(claim, timeout_s=20.0):
@@ -81,9 +79,9 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
         assert lost == set()
         asked = window.traffic.matching("/body/post")[0]
         assert (asked.method, asked.request_body, asked.kind) == ("POST", b"asked=1", "xhr")
-        assert [
-            exchange.read() for exchange in window.traffic.exchanges if exchange.kind == "websocket-out"
-        ] == [b"give"] * 5
+        assert [exchange.read() for exchange in window.traffic.exchanges if exchange.kind == "websocket-out"] == [
+            b"give"
+        ] * 5
         assert len(window.pages) == 2
 
 
@@ -113,9 +111,7 @@ async def test_nothing_is_left_behind(settings, tmp_path):
     await browser.window()
     await browser.close()
     await browser.close()
-    assert {
-        child.pid for child in psutil.Process().children(recursive=True) if child.is_running()
-    } - before == set()
+    assert {child.pid for child in psutil.Process().children(recursive=True) if child.is_running()} - before == set()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -203,9 +199,7 @@ async def test_a_bad_certificate_and_insecure(tmp_path):
             window = await browser.window()
             with pytest.raises(BadCertificate):
                 await window.open("https://film.test/arrived")
-        async with Browser(
-            Settings(connect_to=rows, timeout_s=20, insecure=True), tmp_path / "lax"
-        ) as browser:
+        async with Browser(Settings(connect_to=rows, timeout_s=20, insecure=True), tmp_path / "lax") as browser:
             window = await browser.window()
             await window.open("https://film.test/arrived")
             assert await window.page.title() == "arrived"
@@ -319,7 +313,9 @@ def test_where_browsers_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "chromium").touch(0o700)
     assert [path.relative_to(tmp_path).parts[:2] for path in installed()][:3] == [
-        ("ms", "chromium-1200"), ("ms", "chromium-999"), ("chromium",),
-    ]  # fmt: skip
+        ("ms", "chromium-1200"),
+        ("ms", "chromium-999"),
+        ("chromium",),
+    ]
     assert find_browser(str(tmp_path / "absent")) is None
     assert find_browser("chromium") == tmp_path / "chromium"

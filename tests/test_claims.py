@@ -48,9 +48,7 @@ def test_verdicts_1_one_image_of_a_list_of_three_series(kind):
     sources = {IMAGE + "a1b2c3": ONE.sop_instance_uid}
     counts, absent = claimed({"data": {"list": LISTS[kind]}}, sources, [ONE])
     assert absent == [12, 8]
-    assert counts == (
-        {SCOUT: 1} if kind in ("counts", "texts") else {}
-    )  # a single entry is no proof of its own
+    assert counts == ({SCOUT: 1} if kind in ("counts", "texts") else {})  # a single entry is no proof of its own
 
 
 def test_verdicts_1_a_list_of_which_other_images_came_than_it_names_is_of_something_else():
@@ -125,9 +123,10 @@ def test_verdicts_1_lists_of_something_else_claim_nothing(value):
 def test_verdicts_1_what_came_of_all_entries_is_not_missing():
     heads = [ONE, head(f"{AXIAL}.1", AXIAL), head(f"{AXIAL}.2", AXIAL)]
     sources = {
-        f"{IMAGE}a1b2c3": heads[0].sop_instance_uid, f"{IMAGE}d4e5f6&n=1": heads[1].sop_instance_uid,
+        f"{IMAGE}a1b2c3": heads[0].sop_instance_uid,
+        f"{IMAGE}d4e5f6&n=1": heads[1].sop_instance_uid,
         f"{IMAGE}d4e5f6&n=2": heads[2].sop_instance_uid,
-    }  # fmt: skip
+    }
     value = [
         {"id": "a1b2c3", "imageCount": 1},
         {"id": "d4e5f6", "imageCount": 2},
@@ -157,12 +156,7 @@ def test_verdicts_1_a_count_below_what_came_is_another_kind_of_count():
 )
 def test_verdicts_1_a_rule_that_gives_one_image_of_each_series_is_none(rows, short):
     records = {
-        f"https://film.test/{row['id']}": Record(
-            {k: str(v) for k, v in row.items()}, frozenset(row), ("list", at)
-        )
+        f"https://film.test/{row['id']}": Record({k: str(v) for k, v in row.items()}, frozenset(row), ("list", at))
         for at, row in enumerate(rows)
     }
-    assert (
-        falls_short(Rule(Template(("", ""), (("id", 0),)), {("list",): tuple(records)}, 2, records=records))
-        is short
-    )
+    assert falls_short(Rule(Template(("", ""), (("id", 0),)), {("list",): tuple(records)}, 2, records=records)) is short

@@ -27,8 +27,19 @@ RESULT = {
     "type": "object",
     "additionalProperties": False,
     "required": [
-        "source", "status", "exit_code", "provider", "via", "link", "output", "study", "series", "instances", "bytes",
-        "seconds", "problems",
+        "source",
+        "status",
+        "exit_code",
+        "provider",
+        "via",
+        "link",
+        "output",
+        "study",
+        "series",
+        "instances",
+        "bytes",
+        "seconds",
+        "problems",
     ],
     "properties": {
         "source": {"type": "string"},
@@ -48,7 +59,15 @@ RESULT = {
                 "type": "object",
                 "additionalProperties": False,
                 "required": [
-                    "uid", "number", "description", "modality", "expected", "saved", "origin", "status", "problems",
+                    "uid",
+                    "number",
+                    "description",
+                    "modality",
+                    "expected",
+                    "saved",
+                    "origin",
+                    "status",
+                    "problems",
                 ],
                 "properties": {
                     "uid": {"type": "string"},
@@ -94,7 +113,7 @@ RESULT = {
             },
         }
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -131,11 +150,7 @@ def up(site: Site) -> Iterator[Site]:
 
 def environment(**more: str) -> dict[str, str]:
     plugins = Path(__file__).parent / "plugins"
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))}
     return {**kept, "PYTHONPATH": str(plugins), "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", **more}
 
 
@@ -145,9 +160,15 @@ def command(*words: object) -> list[str]:
 
 def cloudfilm(*words: object, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), input=text, capture_output=True, text=True, encoding="utf-8", timeout=120,
-        env=environment(**more), cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+        command(*words),
+        input=text,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        env=environment(**more),
+        cwd=Path(__file__).parent.parent,
+    )
 
 
 def grab(site: Site, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
@@ -188,10 +209,15 @@ def test_exit_0_a_photo_becomes_a_verified_study(study, tmp_path):
 
 def test_exit_1_a_bug_leaves_a_diagnostic_without_the_link(tmp_path):
     done = subprocess.run(
-        command("grab", "http://film.dusk.test/dusk/s3cr3tt0ken"), capture_output=True, text=True, timeout=60,
-        env=environment(PYTHONPATH=os.pathsep.join(map(str, (Path(__file__).parent / "plugins", Path(__file__).parents[1])))),
+        command("grab", "http://film.dusk.test/dusk/s3cr3tt0ken"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(
+            PYTHONPATH=os.pathsep.join(map(str, (Path(__file__).parent / "plugins", Path(__file__).parents[1])))
+        ),
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == ExitCode.BUG
     (diagnostic,) = tmp_path.rglob("cloudfilm-diagnostic-*.json")
     assert diagnostic.name in done.stderr
@@ -202,11 +228,19 @@ def test_exit_1_a_bug_leaves_a_diagnostic_without_the_link(tmp_path):
 
 @pytest.mark.parametrize(
     "words",
-    [("grab", "missing.jpg"), ("grab", aurora.LINK, "--no-such-option"), ("grab",), ("verify", "nowhere/at/all"),
-     ("grab", aurora.LINK, "--answer", "shoe_size=44"), ("grab", aurora.LINK, "--connect-to", "x"),
-     ("grab", aurora.LINK, "--provider", "nobody"), ("nonsense",), ("grab", aurora.LINK, "--jobs", "17")],
+    [
+        ("grab", "missing.jpg"),
+        ("grab", aurora.LINK, "--no-such-option"),
+        ("grab",),
+        ("verify", "nowhere/at/all"),
+        ("grab", aurora.LINK, "--answer", "shoe_size=44"),
+        ("grab", aurora.LINK, "--connect-to", "x"),
+        ("grab", aurora.LINK, "--provider", "nobody"),
+        ("nonsense",),
+        ("grab", aurora.LINK, "--jobs", "17"),
+    ],
     ids=lambda words: " ".join(words[:3])[:40],
-)  # fmt: skip
+)
 def test_exit_2_wrong_usage(words, tmp_path):
     done = cloudfilm(*words)
     assert done.returncode == ExitCode.USAGE, done.stderr
@@ -236,8 +270,14 @@ def test_exit_4_a_code_that_only_wechat_opens(tmp_path):
 
 def test_exit_4_an_unknown_viewer_without_a_browser(study):
     with up(site_of(study)) as site:
-        done = cloudfilm("grab", "http://film.nobody.test/x/1", "--browser", "never",
-                         "--connect-to", f"film.nobody.test:80:127.0.0.1:{site.port}")  # fmt: skip
+        done = cloudfilm(
+            "grab",
+            "http://film.nobody.test/x/1",
+            "--browser",
+            "never",
+            "--connect-to",
+            f"film.nobody.test:80:127.0.0.1:{site.port}",
+        )
     assert done.returncode in (ExitCode.UNUSABLE_LINK, ExitCode.SITE)
 
 
@@ -335,9 +375,13 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
             site.connect_to[0],
         ]
         done = subprocess.run(
-            [sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=60, env=environment(),
+            [sys.executable, "-c", limited, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment(),
             cwd=Path(__file__).parent.parent,
-        )  # fmt: skip
+        )
         assert done.returncode == ExitCode.STORE, done.stdout + done.stderr
         again = grab(site, aurora.LINK, "-o", tmp_path, "--json")
     assert again.returncode == 0
@@ -352,16 +396,23 @@ def test_several_sources_the_highest_code_wins_and_each_has_its_line(study, tmp_
 
 def test_a_share_text_on_standard_input(study, tmp_path):
     with up(site_of(study)) as site:
-        done = cloudfilm("grab", "-", "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0],
-                         text=f"请查看影像 {aurora.LINK} ，7天有效")  # fmt: skip
+        done = cloudfilm(
+            "grab",
+            "-",
+            "-o",
+            tmp_path,
+            "--browser",
+            "never",
+            "--connect-to",
+            site.connect_to[0],
+            text=f"请查看影像 {aurora.LINK} ，7天有效",
+        )
     assert done.returncode == 0, done.stderr
 
 
 def test_list_downloads_nothing(study, tmp_path):
     with up(site_of(study)) as site:
-        done = cloudfilm(
-            "list", aurora.LINK, "--json", "--browser", "never", "--connect-to", site.connect_to[0]
-        )
+        done = cloudfilm("list", aurora.LINK, "--json", "--browser", "never", "--connect-to", site.connect_to[0])
     (document,) = documents(done)
     assert done.returncode == 0
     assert [row["expected"] for row in document["series"]] == [2, 10, 1]
@@ -420,14 +471,15 @@ def test_killed_in_the_middle_and_run_again(study, tmp_path, after):
             "--connect-to",
             site.connect_to[0],
         )
-        running = subprocess.Popen(words, env=environment(), cwd=Path(__file__).parent.parent,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        running = subprocess.Popen(
+            words,
+            env=environment(),
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         give_up = time.monotonic() + 60
-        while (
-            len(list(tmp_path.rglob("*.dcm"))) < after
-            and time.monotonic() < give_up
-            and running.poll() is None
-        ):
+        while len(list(tmp_path.rglob("*.dcm"))) < after and time.monotonic() < give_up and running.poll() is None:
             time.sleep(0.01)
         running.send_signal(signal.SIGKILL)
         running.wait()

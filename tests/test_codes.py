@@ -94,9 +94,7 @@ def test_codes_1_a_stranger_alone_is_no_film(stranger):
 
 
 def test_codes_1_only_an_owned_link_ends_the_search():
-    examples = [
-        item.example for item in catalogue.known().by_name.values() if item.example.startswith("http")
-    ]
+    examples = [item.example for item in catalogue.known().by_name.values() if item.example.startswith("http")]
     assert all(map(candidates.is_certain, examples))
     assert not any(candidates.is_certain(film) for film in FILMS.values() if film != KNOWN)
 

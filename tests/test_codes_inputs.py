@@ -267,9 +267,7 @@ def test_codes_6_the_pictures_of_a_docx(film_of, tmp_path):
 
 def test_codes_6_the_links_of_a_docx(film_of, tmp_path):
     target = FILM.replace("&", "&amp;")
-    relation = (
-        f'<Relationships><Relationship Id="r1" TargetMode="External" Target="{target}"/></Relationships>'
-    )
+    relation = f'<Relationships><Relationship Id="r1" TargetMode="External" Target="{target}"/></Relationships>'
     docx(tmp_path / "a.docx", {"word/_rels/document.xml.rels": relation.encode()})
     assert film_of(tmp_path / "a.docx") == FILM
     words = f'<w:document xmlns:w="w"><w:t>影像 </w:t><w:t>{target}</w:t><w:t> 张三</w:t></w:document>'

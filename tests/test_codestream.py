@@ -17,9 +17,7 @@ from scraper.protocols.sniff import Kind, describe, sniff
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 RAMP = (np.add.outer(np.arange(48), np.arange(64)) * 20).astype(np.uint16)
-COLOUR = np.stack([RAMP[:40, :50] % 256, RAMP[:40, 5:55] % 256, RAMP[3:43, :50] % 256], axis=-1).astype(
-    np.uint8
-)
+COLOUR = np.stack([RAMP[:40, :50] % 256, RAMP[:40, 5:55] % 256, RAMP[3:43, :50] % 256], axis=-1).astype(np.uint8)
 
 
 def picture(kind: str, mode: str = "L", **options: object) -> bytes:
@@ -30,9 +28,7 @@ def picture(kind: str, mode: str = "L", **options: object) -> bytes:
 
 
 def j2k(pixels: np.ndarray = RAMP, **options: object) -> bytes:
-    return bytes(
-        openjpeg.encode(pixels, **{"photometric_interpretation": 1 if pixels.ndim == 3 else 2, **options})
-    )
+    return bytes(openjpeg.encode(pixels, **{"photometric_interpretation": 1 if pixels.ndim == 3 else 2, **options}))
 
 
 def boxed(stream: bytes) -> bytes:
@@ -84,9 +80,7 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize(
-    "name, data, expected", CASES, ids=lambda value: value if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize("name, data, expected", CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_picture_says_what_it_is(name, data, expected):
     found = codestream.read(data)
     read = (
@@ -102,9 +96,7 @@ def test_a_picture_says_what_it_is(name, data, expected):
     assert found.is_whole
 
 
-@pytest.mark.parametrize(
-    "name, data, expected", CASES, ids=lambda value: value if isinstance(value, str) else ""
-)
+@pytest.mark.parametrize("name, data, expected", CASES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_picture_cut_anywhere_is_not_whole_or_is_refused(name, data, expected):
     for keep in range(4, len(data) - 2, max(1, len(data) // 60)):
         try:
@@ -157,12 +149,12 @@ def test_real_streams_show_their_transfer_syntax(syntax):
         (b"\xff\xd8\xff\xf7\x00\x0b\x10", Kind.JPEG_LS),
         (b"%PDF-1.7\n", Kind.PDF),
         ("\ufeff<!DOCTYPE html><p>会话已过期".encode(), Kind.HTML),
-        (b"  {\"code\": 401}", Kind.JSON),
+        (b'  {"code": 401}', Kind.JSON),
         (b"<?xml version='1.0'?><Error/>", Kind.XML),
         ("请重新登录".encode(), Kind.TEXT),
         (bytes(range(256)), Kind.UNKNOWN),
     ],
-)  # fmt: skip
+)
 def test_bytes_are_told_by_their_first(data, kind):
     assert sniff(data) is kind
     assert describe(data)

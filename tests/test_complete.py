@@ -103,9 +103,7 @@ def test_verdicts_1_numbers_prove_nothing_where_the_list_has_more_series():
 )
 def test_verdicts_1_numbers_count_only_in_a_scrolled_stack(numbers, is_scrolled, evidence):
     instances = tuple(Instance(f"1.{n}", Captured(None), number=n) for n in numbers)
-    found = completeness.judged(
-        Series("1.2", "s0", instances), None, None, is_packed=False, is_scrolled=is_scrolled
-    )
+    found = completeness.judged(Series("1.2", "s0", instances), None, None, is_packed=False, is_scrolled=is_scrolled)
     assert (found.evidence, found.expected) == (evidence, None)
 
 
@@ -121,9 +119,7 @@ def caught(folder, *came: tuple[str, str]) -> Catch:
     """Objects, each by its own UID and its series'."""
     found = Catch(folder)
     for uid, series_uid in came:
-        found.objects[uid] = Object(
-            folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, "")
-        )
+        found.objects[uid] = Object(folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, ""))
     return found
 
 
@@ -134,13 +130,20 @@ def caught(folder, *came: tuple[str, str]) -> Catch:
         ({"series": [{"images": uids(1, 3)}, {"images": uids(1, 2)}]}, {}),
         ({"series": [{"images": [*uids(1, 3), OURS, STUDY, "1.2.840.10008.5.1.4.1.1.2"]}]}, {}),
         ({"priors": [{"images": uids(1, 1)}, {"images": REPORTS}]}, {}),
-        ({"studies": [{"studyUid": STUDY, "images": uids(1, 3)},
-                      {"studyUid": f"{STUDY}.8", "images": REPORTS}]}, {}),
+        (
+            {
+                "studies": [
+                    {"studyUid": STUDY, "images": uids(1, 3)},
+                    {"studyUid": f"{STUDY}.8", "images": REPORTS},
+                ]
+            },
+            {},
+        ),
         ({"series": [{"images": uids(1, 3), "frameOfReference": f"{OURS}.5"}]}, {}),
         ({"series": [{"images": []}, {"images": uids(1, 3)}]}, {}),
     ],
     ids=["a whole series", "twice", "other UIDs", "priors", "another study", "frame of reference", "empty"],
-)  # fmt: skip
+)
 def test_instances_that_are_listed_without_their_series(value, absent, tmp_path):
     there = caught(tmp_path, *((uid, OURS) for uid in uids(1, 3)))
     listed = completeness.lists([Manifest("https://film.test/list", value)], there, STUDY)
@@ -163,12 +166,18 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     [
         ("StudyInstanceUIDs=1.2.840.1.7.1", ["1.2.840.1.7.1"]),
         ("StudyInstanceUIDs=1.2.840.1.7.1,1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
-        ("a=1&studyInstanceUID=1.2.840.1.7.1&StudyInstanceUID=1.2.840.1.7.2", ["1.2.840.1.7.1", "1.2.840.1.7.2"]),
-        ("StudyInstanceUIDs=1.2.840.1.7.1%2C1.2.840.1.7.1%5C1.2.840.1.7.3", ["1.2.840.1.7.1", "1.2.840.1.7.3"]),
+        (
+            "a=1&studyInstanceUID=1.2.840.1.7.1&StudyInstanceUID=1.2.840.1.7.2",
+            ["1.2.840.1.7.1", "1.2.840.1.7.2"],
+        ),
+        (
+            "StudyInstanceUIDs=1.2.840.1.7.1%2C1.2.840.1.7.1%5C1.2.840.1.7.3",
+            ["1.2.840.1.7.1", "1.2.840.1.7.3"],
+        ),
         ("SeriesInstanceUID=1.2.840.1.7.1&StudyInstanceUIDs=all", []),
     ],
     ids=["one", "several", "twice", "escaped", "none"],
-)  # fmt: skip
+)
 def test_the_studies_that_an_address_names(query, named):
     assert known_protocols.named_studies(f"https://film.test/viewer?{query}#/x") == named
 

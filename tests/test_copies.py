@@ -122,8 +122,7 @@ async def test_verdicts_1_pictures_in_json_are_pictures(prefix, tmp_path):
         (b"IEND", b""),
     ]
     png = b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in chunks
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
     text = f'{{"data": {{"image": "{prefix}{base64.b64encode(png).decode()}"}}}}'.encode()
     found = Catch(tmp_path)

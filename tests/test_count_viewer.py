@@ -23,9 +23,7 @@ def world(request):
 
 async def grab(kind, world, tmp_path, **options):
     link = f"https://{HOST}/v/{kind}"
-    return await run(
-        Universal, Case(kind, link, ways=(Via.BROWSER,)), world, tmp_path, Via.BROWSER, **options
-    )
+    return await run(Universal, Case(kind, link, ways=(Via.BROWSER,)), world, tmp_path, Via.BROWSER, **options)
 
 
 def codes(result) -> set[str]:
@@ -92,9 +90,7 @@ async def test_verdicts_1_series_that_a_list_names_without_counts_are_missing(wo
 @thorough
 async def test_verdicts_1_no_preview_is_called_an_original(world, tmp_path):
     result = await grab("previews", world, tmp_path)
-    sizes = {
-        load["size"] for load in json.loads(next(tmp_path.rglob("study.json")).read_text())["instances_saved"]
-    }
+    sizes = {load["size"] for load in json.loads(next(tmp_path.rglob("study.json")).read_text())["instances_saved"]}
     full = {len(instance.data) for instance in world.sites[0].study.series[1].instances}
     assert (result.exit_code == 0) == (result.counts.saved == 12 and sizes <= full)
     assert "lesser-copies" in codes(result)

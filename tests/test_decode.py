@@ -24,12 +24,8 @@ MODELS = Path(__file__).parents[2] / "shared/models/wechat_qrcode"
 def sheet(*payloads: str) -> Image.Image:
     page = Image.new("L", (700, 300 * max(1, len(payloads)) + 40), 255)
     for place, payload in enumerate(payloads):
-        rows = [
-            bytes(0 if dark else 255 for dark in row) for row in segno.make(payload).matrix_iter(border=4)
-        ]
-        drawn = Image.frombytes("L", (len(rows[0]), len(rows)), b"".join(rows)).resize(
-            (260, 260), Image.Resampling.BOX
-        )
+        rows = [bytes(0 if dark else 255 for dark in row) for row in segno.make(payload).matrix_iter(border=4)]
+        drawn = Image.frombytes("L", (len(rows[0]), len(rows)), b"".join(rows)).resize((260, 260), Image.Resampling.BOX)
         page.paste(drawn, (40, 20 + 300 * place))
     return page
 
@@ -162,9 +158,7 @@ def test_a_page_of_absurd_size_is_drawn_small(tmp_path):
         assert page.grey.size <= 2 * documents.MAX_PDF_PAGE_PIXELS
 
 
-@pytest.mark.parametrize(
-    "stratum", ["turned", "close", "inverted", "many codes", "odd", "screen", "bright", "small"]
-)
+@pytest.mark.parametrize("stratum", ["turned", "close", "inverted", "many codes", "odd", "screen", "bright", "small"])
 def test_photographs_of_every_kind(tmp_path, stratum):
     item = scene(stratum, 5)
     path = tmp_path / "photo.jpg"

@@ -53,16 +53,31 @@ def cluster(folder: Path, workers: int = 2, **more: str) -> Iterator[Cluster]:
 
     try:
         start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
-            "--scheduler-file", str(address_file),
-        )  # fmt: skip
+            "scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            "--scheduler-file",
+            str(address_file),
+        )
         until(lambda: address_file.is_file() and address_file.read_text().rstrip().endswith("}"))
         address = json.loads(address_file.read_text())["address"]
         for number in range(workers):
             start(
-                f"worker{number}", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1",
-                "--local-directory", str(folder / f"scratch{number}"),
-            )  # fmt: skip
+                f"worker{number}",
+                address,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+                "--host",
+                "127.0.0.1",
+                "--local-directory",
+                str(folder / f"scratch{number}"),
+            )
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=60)
         yield Cluster(address, folder, running[1:])
@@ -79,9 +94,12 @@ def s3() -> Iterator[dict[str, str]]:
     server.start()
     host, port = server.get_host_and_port()
     reached = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "invented", "AWS_SECRET_ACCESS_KEY": "invented",
-        "AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
-    }  # fmt: skip
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "invented",
+        "AWS_SECRET_ACCESS_KEY": "invented",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     try:
         yield reached
     finally:
@@ -90,9 +108,13 @@ def s3() -> Iterator[dict[str, str]]:
 
 def place(s3: dict[str, str]):
     files = fsspec.filesystem(
-        "s3", key="invented", secret="invented", endpoint_url=s3["AWS_ENDPOINT_URL"], skip_instance_cache=True,
+        "s3",
+        key="invented",
+        secret="invented",
+        endpoint_url=s3["AWS_ENDPOINT_URL"],
+        skip_instance_cache=True,
         client_kwargs={"region_name": "eu-west-1"},
-    )  # fmt: skip
+    )
     files.invalidate_cache()
     return files
 
@@ -154,9 +176,7 @@ def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
                 client.log_event(topic, keys[0])
             _, said = run.communicate(timeout=60)
             assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
-            assert topic not in client.run_on_scheduler(
-                lambda dask_scheduler: list(dask_scheduler.worker_plugins)
-            )
+            assert topic not in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
     assert run.returncode == ExitCode.SITE, said
     assert states(output) == {"failed": 1}
 
@@ -273,9 +293,7 @@ def test_a_place_that_can_not_be_written(tmp_path):
         Target((tmp_path / "far").as_uri()).bring(study(tmp_path / "a", a=b"1"), "film")
 
 
-@pytest.mark.parametrize(
-    ("url", "error"), [("carrier-pigeon://x/y", UsageError), ("gs://bucket/x", ExtraMissing)]
-)
+@pytest.mark.parametrize(("url", "error"), [("carrier-pigeon://x/y", UsageError), ("gs://bucket/x", ExtraMissing)])
 def test_a_place_of_no_kind_that_is_known(url, error):
     with pytest.raises(error):
         Target(url)

@@ -16,9 +16,15 @@ from tools import readme
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 LINKING = (
-    "README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "tests/benchmarks/README.md",
-    "tests/benchmarks/decode.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
-)  # fmt: skip
+    "README.md",
+    "README.zh-CN.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "tests/benchmarks/README.md",
+    "tests/benchmarks/decode.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
 EN, ZH = (path.read_text(encoding="utf-8") for path in readme.READMES.values())
 CONTRACT = """
 -o --output --answer --password --provider --browser --headed --series --jobs --rate --timeout --insecure --connect-to
@@ -37,9 +43,7 @@ def help_of(*command: str) -> str:
     told = {**os.environ, "COLUMNS": "240", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     code = "import sys; from scraper.cli.commands import main; sys.argv[0] = 'cloudfilm'; main()"
     words = [sys.executable, "-c", code, *command, "--help"]
-    done = subprocess.run(
-        words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=told
-    )
+    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=told)
     assert done.returncode == 0, done.stderr
     return words_of_help(done.stdout)
 
@@ -52,9 +56,7 @@ def commands_of_help() -> set[str]:
 def typed(text: str) -> list[str]:
     """What a reader may type: each line of the shell blocks that calls the tool, and the table of commands."""
     lines = [
-        line
-        for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
-        for line in block.splitlines()
+        line for block in re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
     ]
     calls = [line.partition("  #")[0].removeprefix("$ ") for line in lines]
     calls += re.findall(r"`(cloudfilm [^`]+)`", text)
@@ -163,9 +165,7 @@ def leads_somewhere(page: Path, target: str) -> bool:
     if not path.exists() or not path.resolve().is_relative_to(ROOT):
         return False
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
-    return not anchor or anchor in {
-        re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings
-    }
+    return not anchor or anchor in {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in headings}
 
 
 def test_the_glossary_is_in_order_and_names_each_word_once():

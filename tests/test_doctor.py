@@ -40,10 +40,7 @@ def test_what_is_there_costs_nothing_and_what_is_missing_says_so(tmp_path, monke
 
 def test_both_languages(tmp_path, monkeypatch):
     monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path))
-    costs = {
-        language: by_name(Settings(output=tmp_path, language=language))["wechat"].costs
-        for language in Language
-    }
+    costs = {language: by_name(Settings(output=tmp_path, language=language))["wechat"].costs for language in Language}
     assert "微信" in costs[Language.ZH]
     assert "WeChat" in costs[Language.EN]
 

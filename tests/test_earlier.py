@@ -104,9 +104,7 @@ def test_verdicts_2_a_persons_count_is_kept():
     assert merge(earlier, [series(A, 5, Evidence.MANIFEST, 5)], {A: 5}, {}, {A: 5}).stated is None
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"series": 1}', '{"series": [{}], "instances": {}}', "no json"]
-)
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"series": 1}', '{"series": [{}], "instances": {}}', "no json"])
 def test_verdicts_2_a_report_that_says_nothing(text, tmp_path):
     path = tmp_path / "study.json"
     path.write_text(text)

@@ -119,15 +119,21 @@ def test_verdicts_2_a_site_that_lists_less_is_judged_by_what_was_known(study, tm
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("l.csv", "source,expect\nhttps://film.aurora.test/s/Ab12Cd34,21\nhttps://film.aurora.test/s/Ab12Cd35,\n"
-                  "https://film.aurora.test/s/Ab12Cd36,many\nhttps://film.aurora.test/s/Ab12Cd37,0\n"),
-        ("l.jsonl", '{"source": "https://film.aurora.test/s/Ab12Cd34", "expect": 21}\n'
-                    '{"source": "https://film.aurora.test/s/Ab12Cd35"}\n'
-                    '{"source": "https://film.aurora.test/s/Ab12Cd36", "expect": true}\n'
-                    '{"source": "https://film.aurora.test/s/Ab12Cd37", "expect": -3}\n'),
+        (
+            "l.csv",
+            "source,expect\nhttps://film.aurora.test/s/Ab12Cd34,21\nhttps://film.aurora.test/s/Ab12Cd35,\n"
+            "https://film.aurora.test/s/Ab12Cd36,many\nhttps://film.aurora.test/s/Ab12Cd37,0\n",
+        ),
+        (
+            "l.jsonl",
+            '{"source": "https://film.aurora.test/s/Ab12Cd34", "expect": 21}\n'
+            '{"source": "https://film.aurora.test/s/Ab12Cd35"}\n'
+            '{"source": "https://film.aurora.test/s/Ab12Cd36", "expect": true}\n'
+            '{"source": "https://film.aurora.test/s/Ab12Cd37", "expect": -3}\n',
+        ),
     ],
     ids=["csv", "jsonl"],
-)  # fmt: skip
+)
 def test_verdicts_1_a_column_says_how_many_there_are(name, text, tmp_path):
     (tmp_path / name).write_text(text)
     listing = inputs.read(tmp_path / name)
@@ -163,11 +169,28 @@ def test_verdicts_1_a_batch_counts_by_its_column(study, tmp_path):
 @pytest.mark.parametrize("language", list(Language))
 def test_verdicts_1_only_seen_is_amber_in_the_report(language):
     problem = {"code": "judged-by-sight", "message": "收到 1 幅", "instances": []}
-    row = {"uid": "1.2", "number": 1, "description": "", "modality": "CT", "expected": None, "saved": 1,
-           "origin": "original", "status": "incomplete", "problems": [problem]}  # fmt: skip
+    row = {
+        "uid": "1.2",
+        "number": 1,
+        "description": "",
+        "modality": "CT",
+        "expected": None,
+        "saved": 1,
+        "origin": "original",
+        "status": "incomplete",
+        "problems": [problem],
+    }
     study = {"uid": "1", "date": "", "modality": "", "description": "", "patient_name": ""}
-    document = {"source": "x", "status": "incomplete", "exit_code": 7, "provider": "universal", "series": [row],
-                "problems": [], "output": None, "study": study}  # fmt: skip
+    document = {
+        "source": "x",
+        "status": "incomplete",
+        "exit_code": 7,
+        "provider": "universal",
+        "series": [row],
+        "problems": [],
+        "output": None,
+        "study": study,
+    }
     page = "".join(report_page.page("l", [Entry((1,), "", "x", lambda: Outcome(document))], language))
     assert "<figcaption class=seen>" in page
     assert "class='state incomplete'" in page

@@ -61,9 +61,7 @@ async def test_a_cd_has_a_dicomdir_that_names_every_file(folder, tmp_path):
     ]
     assert all(len(part) <= 8 and part == part.upper() for parts in named for part in parts)
     if shutil.which("dcmdump"):
-        shown = ran(
-            ["dcmdump", "+U8", "-q", made.path / "DICOMDIR"], capture_output=True, text=True, check=True
-        )
+        shown = ran(["dcmdump", "+U8", "-q", made.path / "DICOMDIR"], capture_output=True, text=True, check=True)
         assert "测试^甲" in shown.stdout
         assert shown.stdout.count("(0004,1430) CS [IMAGE]") == len(STUDY.images)
 
@@ -77,9 +75,7 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
         (folder / f"{number}.dcm").write_bytes(instance.data)
     made = await export(folder, Target.DICOMDIR, tmp_path / "cd")
     files = [
-        str(path.relative_to(made.path))
-        for path in made.path.rglob("*")
-        if path.is_file() and path.name != "DICOMDIR"
+        str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file() and path.name != "DICOMDIR"
     ]
     said = ran(
         ["dcmmkdir", "+D", tmp_path / "again", "-Pgp", "+I", *files],
@@ -92,9 +88,7 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     ours, theirs = (
         pydicom.dcmread(path).DirectoryRecordSequence for path in (made.path / "DICOMDIR", tmp_path / "again")
     )
-    assert sorted(item.DirectoryRecordType for item in ours) == sorted(
-        their.DirectoryRecordType for their in theirs
-    )
+    assert sorted(item.DirectoryRecordType for item in ours) == sorted(their.DirectoryRecordType for their in theirs)
 
 
 @pytest.mark.parametrize("target", [Target.PNG, Target.JPG])

@@ -73,9 +73,7 @@ async def test_a_fault_that_stays_is_named_and_the_rest_is_kept(study, tmp_path,
         assert result.status is Status.INCOMPLETE
         assert result.exit_code == 7
         assert result.counts.saved >= len(site.originals) - 1
-        named = {
-            name for row in result.studies[0].series for problem in row.problems for name in problem.instances
-        }
+        named = {name for row in result.studies[0].series for problem in row.problems for name in problem.instances}
         assert uid in named
         site.faults.clear()
         site.requests.clear()

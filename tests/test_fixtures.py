@@ -89,9 +89,7 @@ def test_a_study_can_be_broken():
 def test_another_hands_validator_finds_no_error(place, tmp_path):
     path = tmp_path / "one.dcm"
     path.write_bytes(STUDY.series[place].instances[0].data)
-    said = subprocess.run(
-        ["dciodvfy", str(path)], capture_output=True, text=True, check=False, errors="replace"
-    )
+    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False, errors="replace")
     assert "Error" not in said.stdout + said.stderr
 
 

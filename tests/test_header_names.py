@@ -30,10 +30,18 @@ from scraper.session.http.pace import Pace
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PAGES_OWN = {  # as the browser's traffic has them
-    "accept": "*/*", "user-agent": "Mozilla/5.0 (Page)", "origin": "http://127.0.0.1", "referer": "http://127.0.0.1/v",
-    "content-type": "application/json", "cookie": "a=1", "host": "127.0.0.1", "x-token": "t-1", "content-length": "2",
-    "sec-fetch-mode": "cors", "accept-language": "zh-CN",
-}  # fmt: skip
+    "accept": "*/*",
+    "user-agent": "Mozilla/5.0 (Page)",
+    "origin": "http://127.0.0.1",
+    "referer": "http://127.0.0.1/v",
+    "content-type": "application/json",
+    "cookie": "a=1",
+    "host": "127.0.0.1",
+    "x-token": "t-1",
+    "content-length": "2",
+    "sec-fetch-mode": "cors",
+    "accept-language": "zh-CN",
+}
 
 
 class Recorder:
@@ -64,10 +72,7 @@ class Recorder:
         try:
             while True:
                 raw = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                head = [
-                    (name.strip(), value.strip())
-                    for name, _, value in (x.partition(":") for x in raw[1:] if x)
-                ]
+                head = [(name.strip(), value.strip()) for name, _, value in (x.partition(":") for x in raw[1:] if x)]
                 self.heads.append(head)
                 said = {name.lower(): value for name, value in head}
                 await reader.readexactly(int(said.get("content-length", 0)))
@@ -83,7 +88,9 @@ class Recorder:
                 if self.redirect and raw[0].split()[1] == "/first":
                     answer = f"302 Found\r\nLocation: {self.redirect}\r\nContent-Length: 0\r\n\r\n"
                 else:
-                    answer = "200 OK\r\nContent-Type: text/html\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 2\r\n\r\n{}"
+                    answer = (
+                        "200 OK\r\nContent-Type: text/html\r\nSet-Cookie: b=2; Path=/\r\nContent-Length: 2\r\n\r\n{}"
+                    )
                 writer.write(b"HTTP/1.1 " + answer.encode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -106,9 +113,13 @@ async def recording() -> AsyncIterator[Recorder]:
 async def session_at(recorder: Recorder, folder: Path, start_window=None) -> AsyncIterator[Session]:
     settings = Settings(timeout_s=5)
     session = Session(
-        of(f"{recorder.origin}/s/Ab12Cd34"), settings, Http(settings, Pace(4, None)), start_window=start_window,
-        ask=lambda *_: None, spool=folder,
-    )  # fmt: skip
+        of(f"{recorder.origin}/s/Ab12Cd34"),
+        settings,
+        Http(settings, Pace(4, None)),
+        start_window=start_window,
+        ask=lambda *_: None,
+        spool=folder,
+    )
     session.http.add_cookies([Cookie("a", "0", "127.0.0.1")])
     try:
         yield session
@@ -140,9 +151,7 @@ async def dicomweb(session: Session, recorder: Recorder) -> None:
 
 
 async def wado_rs(session: Session, recorder: Recorder) -> None:
-    source = WadoRs(
-        f"{recorder.origin}/studies/1/series/2/instances/3", {"accept": "x/y", "AUTHORIZATION": "t"}
-    )
+    source = WadoRs(f"{recorder.origin}/studies/1/series/2/instances/3", {"accept": "x/y", "AUTHORIZATION": "t"})
     with pytest.raises(CloudfilmError):
         await Fetcher(session, lambda _: None)._once(Instance("1", source), session.spool / "x")
 

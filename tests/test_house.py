@@ -109,9 +109,7 @@ def test_the_environment_is_read_in_one_place():
         "scraper/session/browser/process.py",
         "scraper/cli/interrupt_words.py",
     )
-    assert (set(calls("os.environ")) | set(calls("os.getenv"))) - set(handed_on) == {
-        "scraper/core/settings.py"
-    }
+    assert (set(calls("os.environ")) | set(calls("os.getenv"))) - set(handed_on) == {"scraper/core/settings.py"}
 
 
 def test_every_module_has_its_layer():
@@ -128,9 +126,7 @@ def test_no_recipe_imports_another():
         if path.name not in ("__init__.py", "products", "toolkit", "__pycache__", "py.typed")
     ]
     recipes = {path.stem for path in platforms}
-    for path in (
-        file for entry in platforms for file in ([entry] if entry.is_file() else entry.glob("*.py"))
-    ):
+    for path in (file for entry in platforms for file in ([entry] if entry.is_file() else entry.glob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("providers"):
                 module = (node.module or "").split(".")
@@ -141,8 +137,14 @@ def test_no_recipe_imports_another():
 
 def test_exported_names():
     assert scraper.__all__ == [
-        "grab", "Settings", "Result", "Status", "Problem", "CloudfilmError", "__version__",
-    ]  # fmt: skip
+        "grab",
+        "Settings",
+        "Result",
+        "Status",
+        "Problem",
+        "CloudfilmError",
+        "__version__",
+    ]
     assert all(getattr(scraper, name) for name in scraper.__all__)
     with pytest.raises(AttributeError):
         scraper.nothing_of_that_name  # noqa: B018  the access itself is what is tried
@@ -156,9 +158,7 @@ async def test_other_programs_call_grab(tmp_path):
 
 def test_import_is_cheap():
     code = "import sys, scraper; print(*(name.partition('.')[0] for name in sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not set(loaded.split()) & {*DOORS, "numpy", "rich", "asyncio"}
 
 
@@ -236,9 +236,7 @@ def test_no_message_without_a_use():
     unused = {
         name
         for name in catalogue()
-        if not (
-            {name, name.partition(".")[2]} & texts or name in codes or name[: name.rfind(".") + 1] in begun
-        )
+        if not ({name, name.partition(".")[2]} & texts or name in codes or name[: name.rfind(".") + 1] in begun)
     }
     assert unused == set()
 

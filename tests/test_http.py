@@ -250,10 +250,7 @@ async def test_http_2_is_spoken_where_it_is_offered(tmp_path):
     try:
         async with client(f"film.test:443:127.0.0.1:{port}", insecure=True) as http:
             answers = await asyncio.gather(
-                *(
-                    http.send(Request(f"https://film.test/{name}"), into=tmp_path / name)
-                    for name in "abcdefgh"
-                )
+                *(http.send(Request(f"https://film.test/{name}"), into=tmp_path / name) for name in "abcdefgh")
             )
     finally:
         over.set()
@@ -303,9 +300,13 @@ async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_pa
     async with server(handler) as port:
         settings = Settings(answers={"password": "s3cret"}, timeout_s=2)
         session = Session(
-            of(f"http://127.0.0.1:{port}/"), settings, Http(settings, Pace(4, None)), start_window=no_window,
-            ask=lambda *_: None, spool=tmp_path,
-        )  # fmt: skip
+            of(f"http://127.0.0.1:{port}/"),
+            settings,
+            Http(settings, Pace(4, None)),
+            start_window=no_window,
+            ask=lambda *_: None,
+            spool=tmp_path,
+        )
         response = await send(session, f"http://127.0.0.1:{port}/list")
         assert response.status == 503
         assert len(heads) == times

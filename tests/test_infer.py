@@ -38,10 +38,13 @@ def test_a_viewer_that_counts_from_one():
 
 
 def test_fields_of_one_name_on_several_levels_are_told_apart():
-    value = {"uid": "1.2.1", "series": [
-        {"uid": "1.2.1.1", "no": "1", "images": [{"uid": "1.2.1.1.1"}, {"uid": "1.2.1.1.2"}]},
-        {"uid": "1.2.1.2", "no": "2", "images": [{"uid": "1.2.1.2.1"}]},
-    ]}  # fmt: skip
+    value = {
+        "uid": "1.2.1",
+        "series": [
+            {"uid": "1.2.1.1", "no": "1", "images": [{"uid": "1.2.1.1.1"}, {"uid": "1.2.1.1.2"}]},
+            {"uid": "1.2.1.2", "no": "2", "images": [{"uid": "1.2.1.2.1"}]},
+        ],
+    }
     asked = [f"{HOST}/i?series=1.2.1.1&o=1.2.1.1.{n}" for n in (1, 2)]
     (rule, *_) = templates.rules([Manifest(f"{HOST}/list", value)], asked)
     assert set(rule.records) == {*asked, f"{HOST}/i?series=1.2.1.2&o=1.2.1.2.1"}
@@ -72,10 +75,7 @@ def test_what_is_no_place_below_a_count(asked):
         ([f'{HOST}/p{SENT}{{"n":{n},"image":"x{n}7"}}' for n in (3, 1, 2)], '"n":\1running\2'),
         ([f"{HOST}/a{n}9.dcm?_=0.{n}2345678901234" for n in (1, 2)], "?_=\1random\2"),
         (
-            [
-                f'{HOST}/p{SENT}{{"reqId":"0000000{n}-89ab-cdef-0123-456789abcdef","u":"k{n}1"}}'
-                for n in (1, 2)
-            ],
+            [f'{HOST}/p{SENT}{{"reqId":"0000000{n}-89ab-cdef-0123-456789abcdef","u":"k{n}1"}}' for n in (1, 2)],
             '"reqId":"\1uuid\2"',
         ),
     ],
@@ -100,9 +100,7 @@ def test_running_numbers_go_on():
 @pytest.mark.parametrize(
     "asked",
     [
-        [
-            f"{HOST}/image/0000000{n}-89ab-cdef-0123-456789abcdef" for n in (1, 2)
-        ],  # it may be the image's own name
+        [f"{HOST}/image/0000000{n}-89ab-cdef-0123-456789abcdef" for n in (1, 2)],  # it may be the image's own name
         [f"{HOST}/i?n={n}" for n in (4, 9, 2)],
         [f"{HOST}/same?n=1", f"{HOST}/same?n=1"],
     ],

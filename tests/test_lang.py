@@ -14,9 +14,23 @@ from scraper.session.http.client import _WHY
 
 ROOT = Path(__file__).parent.parent
 NO_WORDS = frozenset(  # names of the sites' own, and of the standard
-    {"", "HTTP {}", "HTTP 404", "GetShareInfo, data", "downloadZipImage, returnResult", "share/check/time, data.extend",
-     "{} 0x{}", "{}, {}: {}", "JSON", "XML", "what", "network error ", "packing", "lost"}
-)  # fmt: skip
+    {
+        "",
+        "HTTP {}",
+        "HTTP 404",
+        "GetShareInfo, data",
+        "downloadZipImage, returnResult",
+        "share/check/time, data.extend",
+        "{} 0x{}",
+        "{}, {}: {}",
+        "JSON",
+        "XML",
+        "what",
+        "network error ",
+        "packing",
+        "lost",
+    }
+)
 
 
 def template(node: ast.expr) -> str | None:

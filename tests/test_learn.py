@@ -51,9 +51,7 @@ async def test_what_is_written_works(name, world, tmp_path):
     path.write_text(written.source, encoding="utf-8")
     assert written.instances == len(site.study.by_uid)
     sound(path)
-    chosen = settings_in(
-        world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers
-    )
+    chosen = settings_in(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
     async with Run(chosen, Silent(), nobody) as run:
         result = await run.grab(link)
     assert result.status is Status.COMPLETE, result
@@ -73,9 +71,20 @@ def sound(path: Path) -> None:
     root = Path(__file__).parent.parent
     for words in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *words, "--config", root / "pyproject.toml", "--no-cache", folder / path.name],
-            capture_output=True, text=True, cwd=path.parent,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *words,
+                "--config",
+                root / "pyproject.toml",
+                "--no-cache",
+                folder / path.name,
+            ],
+            capture_output=True,
+            text=True,
+            cwd=path.parent,
+        )
         assert done.returncode == 0, done.stdout + source
     for secret in {*SITE.originals, *LISTS.secrets}:
         assert secret not in source

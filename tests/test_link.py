@@ -156,10 +156,7 @@ def test_the_addresses_in_a_payload(payload, found):
 def test_the_oauth_wrapper_names_where_it_leads():
     wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=1&redirect_uri=https%3A%2F%2Fa.test%2Fx%3Fy%3D1#wechat_redirect"
     assert link.unwrapped(wrapped) == "https://a.test/x?y=1"
-    assert (
-        link.unwrapped("https://open.weixin.qq.com/connect/oauth2/authorize?redirect_uri=javascript%3A1")
-        is None
-    )
+    assert link.unwrapped("https://open.weixin.qq.com/connect/oauth2/authorize?redirect_uri=javascript%3A1") is None
 
 
 @pytest.mark.parametrize(

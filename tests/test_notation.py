@@ -16,9 +16,7 @@ LIST = {
 }
 WRITTEN = json.dumps(LIST)
 PACKED = base64.b64encode(gzip.compress(WRITTEN.encode())).decode()
-UNQUOTED = (
-    "{series: [{uid: '1.2.840.1.1', images: ['/a/1.dcm', '/a/2.dcm',],}, {uid: \"1.2.840.1.2\", images: []}]}"
-)
+UNQUOTED = "{series: [{uid: '1.2.840.1.1', images: ['/a/1.dcm', '/a/2.dcm',],}, {uid: \"1.2.840.1.2\", images: []}]}"
 
 
 @pytest.mark.parametrize(

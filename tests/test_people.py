@@ -96,9 +96,11 @@ def urls(held: resolve.Held) -> list[str]:
 
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_two_films_on_one_photo_in_reading_order(tmp_path):
-    sheet(("http://weixin.qq.com/r/AbC", LAKE), (aurora.EXPIRED, aurora.LINK), ("https://hospital.test/", "barcode 1")).save(
-        tmp_path / "photo.png"
-    )  # fmt: skip
+    sheet(
+        ("http://weixin.qq.com/r/AbC", LAKE),
+        (aurora.EXPIRED, aurora.LINK),
+        ("https://hospital.test/", "barcode 1"),
+    ).save(tmp_path / "photo.png")
     assert urls(resolve.read_all(str(tmp_path / "photo.png"), SETTINGS, nothing)) == [
         LAKE,
         aurora.EXPIRED,
@@ -158,7 +160,7 @@ def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
         (f"{OTHER}1 和 {OTHER}2", [(None, f"{OTHER}1"), (None, f"{OTHER}2")]),
         ("https://hospital.test/ http://other.test/v?a=1", [(None, "http://other.test/v?a=1")]),
     ],
-)  # fmt: skip
+)
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_every_link_of_a_message_with_its_own_password(text, expected):
     held = resolve.read_all(text, SETTINGS, nothing)
@@ -218,13 +220,22 @@ def test_verdicts_6_decode_prints_a_line_for_every_file(tmp_path):
 
 
 COMMANDS = (
-    (["decode", "{tmp}/good.png"], 0), (["decode", "{tmp}/gone.png"], 2), (["list", "{link}"], 0),
+    (["decode", "{tmp}/good.png"], 0),
+    (["decode", "{tmp}/gone.png"], 2),
+    (["list", "{link}"], 0),
     (["grab", "{link}", "-o", "{tmp}/out"], 0),
-    (["grab", "{expired}", "-o", "{tmp}/out"], 6), (["verify", "{tmp}/out"], 0),
-    (["batch", "{tmp}/links.txt", "-o", "{tmp}/b"], 6), (["batch", "{tmp}/links.txt", "-o", "{tmp}/b", "--dry-run"], 0),
-    (["export", "{tmp}/out", "--to", "zip", "-o", "{tmp}/x.zip"], 0), (["providers"], 0), (["doctor"], 0), (["--help"], 0),
-    (["grab", "--help"], 0), (["learn", "{tmp}/gone.png"], 2), (["record", "{tmp}/gone.png", "-o", "{tmp}/r.zip"], 2),
-)  # fmt: skip
+    (["grab", "{expired}", "-o", "{tmp}/out"], 6),
+    (["verify", "{tmp}/out"], 0),
+    (["batch", "{tmp}/links.txt", "-o", "{tmp}/b"], 6),
+    (["batch", "{tmp}/links.txt", "-o", "{tmp}/b", "--dry-run"], 0),
+    (["export", "{tmp}/out", "--to", "zip", "-o", "{tmp}/x.zip"], 0),
+    (["providers"], 0),
+    (["doctor"], 0),
+    (["--help"], 0),
+    (["grab", "--help"], 0),
+    (["learn", "{tmp}/gone.png"], 2),
+    (["record", "{tmp}/gone.png", "-o", "{tmp}/r.zip"], 2),
+)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +253,12 @@ def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encod
                 given += ["--browser", "never", "--connect-to", site.connect_to[0]]
             chinese = [] if "--help" in given else ["--lang", "zh"]
             done = subprocess.run(
-                command(*given, *chinese), capture_output=True, cwd=ROOT, timeout=120,
+                command(*given, *chinese),
+                capture_output=True,
+                cwd=ROOT,
+                timeout=120,
                 env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", PYTHONWARNDEFAULTENCODING="0"),
-            )  # fmt: skip
+            )
             assert done.returncode == expected, (given, done.stderr)
             done.stdout.decode(encoding)
             done.stderr.decode(encoding)
@@ -260,12 +274,18 @@ def test_verdicts_29_json_is_utf8_whatever_the_code_page(study, tmp_path, encodi
         for words in (["grab", aurora.LINK, "-o", tmp_path / "检查"], ["list", aurora.LINK]):
             done = subprocess.run(
                 command(*words, "--json", "--browser", "never", "--connect-to", site.connect_to[0]),
-                capture_output=True, cwd=ROOT, env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
-            )  # fmt: skip
+                capture_output=True,
+                cwd=ROOT,
+                env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
+            )
             assert done.returncode == 0
             assert json.loads(done.stdout.decode("utf-8"))["exit_code"] == 0
-    done = subprocess.run(command("verify", tmp_path / "检查", "--json"), capture_output=True, cwd=ROOT,
-                          env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"))  # fmt: skip
+    done = subprocess.run(
+        command("verify", tmp_path / "检查", "--json"),
+        capture_output=True,
+        cwd=ROOT,
+        env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0"),
+    )
     assert "检查" in done.stdout.decode("utf-8")
 
 
@@ -278,8 +298,12 @@ def test_verdicts_29_text_falls_back_to_signs_that_can_be_written():
 
 def test_verdicts_29_english_where_chinese_cannot_be_written():
     for encoding, words in (("cp1252", "There is no file"), ("gbk", "找不到文件"), ("utf-8", "找不到文件")):
-        done = subprocess.run(command("grab", "gone.jpg"), capture_output=True, cwd=ROOT,
-                              env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", LANG="zh_CN.GBK"))  # fmt: skip
+        done = subprocess.run(
+            command("grab", "gone.jpg"),
+            capture_output=True,
+            cwd=ROOT,
+            env=environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", LANG="zh_CN.GBK"),
+        )
         assert words in done.stderr.decode(encoding)
 
 
@@ -327,9 +351,13 @@ class Silence:
 def started(*words: object, **more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", "from scraper.cli.start import main; main()", *map(str, words)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**more), cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**more),
+        cwd=ROOT,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def interrupted(running: subprocess.Popen[bytes], *, times: int = 1) -> str:
@@ -401,10 +429,28 @@ def test_verdicts_30_at_a_password_prompt(study, tmp_path):
     leader, follower = pty.openpty()
     with up(site):
         running = subprocess.Popen(
-            [sys.executable, "-c", OWN_TERMINAL, "grab", aurora.ASKS, "-o", str(tmp_path), "--lang",
-             "zh", "--browser", "never", "--connect-to", site.connect_to[0]],
-            stdin=follower, stdout=follower, stderr=follower, env=environment(), cwd=ROOT, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                OWN_TERMINAL,
+                "grab",
+                aurora.ASKS,
+                "-o",
+                str(tmp_path),
+                "--lang",
+                "zh",
+                "--browser",
+                "never",
+                "--connect-to",
+                site.connect_to[0],
+            ],
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env=environment(),
+            cwd=ROOT,
+            start_new_session=True,
+        )
         os.close(follower)
         seen = b""
         while "要求输入".encode() not in seen:
@@ -456,23 +502,19 @@ def test_verdicts_30_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         site.reached.clear()
         third = started(*words, TMPDIR=str(temporary))
         assert site.reached.wait(60)
-        assert (
-            len([folder for folder in temporary.glob("cloudfilm-*") if (folder / leftovers.LOCK).exists()])
-            == 1
-        )
+        assert len([folder for folder in temporary.glob("cloudfilm-*") if (folder / leftovers.LOCK).exists()]) == 1
         interrupted(third)
     assert not left.exists()
     assert sorted(path.name for path in temporary.iterdir() if path.name in ("cloudfilm-of-another", "other")) == [
-        "cloudfilm-of-another", "other",
-    ]  # fmt: skip
+        "cloudfilm-of-another",
+        "other",
+    ]
 
 
 # ---- rows 31 and 32: what is not installed
 
 
-@pytest.mark.parametrize(
-    "error", [OSError("libzbar.so.0: cannot open"), RuntimeError("x"), AttributeError("y")]
-)
+@pytest.mark.parametrize("error", [OSError("libzbar.so.0: cannot open"), RuntimeError("x"), AttributeError("y")])
 @pytest.mark.parametrize("name", ["_python", "_browser", "_decoders", "_codecs", "_space"])
 def test_verdicts_31_a_check_that_fails_is_a_line(monkeypatch, error, name):
     def fails(*_: object) -> None:
@@ -504,9 +546,16 @@ def test_verdicts_32_no_browser_is_named_with_a_command_that_works(tmp_path):
     link = "http://viewer.unknown.test/v/abc?d=1"
     with Silence() as site:
         done = cloudfilm(
-            "grab", link, "-o", tmp_path, "--timeout", "1", "--connect-to", f":80:127.0.0.1:{site.port}",
+            "grab",
+            link,
+            "-o",
+            tmp_path,
+            "--timeout",
+            "1",
+            "--connect-to",
+            f":80:127.0.0.1:{site.port}",
             CLOUDFILM_BROWSER="/nowhere/chrome",
-        )  # fmt: skip
+        )
     assert done.returncode == 9
     assert "cloudfilm doctor --install-browser" in done.stderr
     assert "browser is needed" in done.stderr
@@ -574,7 +623,10 @@ def image(uid: str = "", key: str = "") -> Instance:
             "Tiny: instance 3 of series 2 has neither a UID nor a key",
         ),
         ([of(image("1"), uid=""), of(image("2"), uid="")], "Tiny: series 2 has neither a UID nor a key"),
-        ([of(image(key="a"), image(key="a"))], "Tiny: instance 2 of series 1 has the key of one before it: a"),
+        (
+            [of(image(key="a"), image(key="a"))],
+            "Tiny: instance 2 of series 1 has the key of one before it: a",
+        ),
         (
             [of(image(key="a")), of(image(key="b"), image(key="a"))],
             "Tiny: instance 2 of series 2 has the key of one before it: a",
@@ -582,7 +634,7 @@ def image(uid: str = "", key: str = "") -> Instance:
         ([None], "Tiny: a NoneType is neither a Series nor a Package"),
         ([of(None)], "Tiny: instance 1 of series 1 is a NoneType, no Instance"),
     ],
-)  # fmt: skip
+)
 def test_verdicts_33_what_a_provider_yields_is_looked_over(found, words):
     with pytest.raises(RecipeFault) as fault:
         checked(Tiny(), found)
@@ -647,9 +699,7 @@ def test_verdicts_35_a_closed_pipe_is_no_bug(tmp_path, words):
     given = [word.format(good=tmp_path / "good.png") for word in words]
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        command(*given), stdout=writing, stderr=subprocess.PIPE, env=environment(), cwd=ROOT
-    )
+    done = subprocess.run(command(*given), stdout=writing, stderr=subprocess.PIPE, env=environment(), cwd=ROOT)
     os.close(writing)
     assert done.returncode in (0, 141), done.stderr
     assert b"bug" not in done.stderr
@@ -662,9 +712,22 @@ def test_verdicts_35_a_study_is_brought_home_though_nobody_reads(study, tmp_path
         reading, writing = os.pipe()
         os.close(reading)
         done = subprocess.run(
-            command("grab", aurora.LINK, aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0]),
-            stdout=writing, stderr=subprocess.PIPE, env=environment(), cwd=ROOT,
-        )  # fmt: skip
+            command(
+                "grab",
+                aurora.LINK,
+                aurora.LINK,
+                "-o",
+                tmp_path,
+                "--browser",
+                "never",
+                "--connect-to",
+                site.connect_to[0],
+            ),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            cwd=ROOT,
+        )
         os.close(writing)
     assert done.returncode == 0
     assert len(list(tmp_path.rglob("*.dcm"))) == len(site.originals)
@@ -679,9 +742,7 @@ def test_verdicts_35_a_full_disk_behind_standard_output_is_10(tmp_path, words):
     code(aurora.LINK).save(tmp_path / "good.png")
     given = [word.format(good=tmp_path / "good.png") for word in words]
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = subprocess.run(
-            command(*given), stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=ROOT
-        )
+        done = subprocess.run(command(*given), stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=ROOT)
     assert done.returncode == 10, done.stderr
 
 
@@ -689,15 +750,21 @@ def test_verdicts_35_an_unwritable_output_is_noticed_before_the_site_is_entered(
     (tmp_path / "file").touch()
     site = site_of(study)
     with up(site):
-        done = cloudfilm("grab", aurora.LINK, "-o", tmp_path / "file" / "below", "--browser", "never",
-                         "--connect-to", site.connect_to[0])  # fmt: skip
+        done = cloudfilm(
+            "grab",
+            aurora.LINK,
+            "-o",
+            tmp_path / "file" / "below",
+            "--browser",
+            "never",
+            "--connect-to",
+            site.connect_to[0],
+        )
     assert done.returncode == 10
     assert not site.requests
 
 
-@pytest.mark.parametrize(
-    "proxy", ["foo://x", "http://", "socks9://a:1", "http://a:99999", "ftp://user:secret@h:1"]
-)
+@pytest.mark.parametrize("proxy", ["foo://x", "http://", "socks9://a:1", "http://a:99999", "ftp://user:secret@h:1"])
 def test_verdicts_35_a_proxy_of_an_unknown_scheme_is_wrong_usage(proxy):
     with pytest.raises(MalformedProxy) as wrong:
         check_proxy(proxy)
@@ -755,10 +822,15 @@ def test_verdicts_35_a_folder_that_takes_no_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "error"),
-    [("htps://film.aurora.test/s/Ab12Cd34", MisspeltLink),
-     ("看 http//film.aurora.test/s/1", MisspeltLink), ("{tmp}", FolderGiven),
-     ("{tmp}/empty.pdf", EmptyFile), ("{tmp}/empty.txt", EmptyFile), ("photo.jpg", NoSuchFile)],
-)  # fmt: skip
+    [
+        ("htps://film.aurora.test/s/Ab12Cd34", MisspeltLink),
+        ("看 http//film.aurora.test/s/1", MisspeltLink),
+        ("{tmp}", FolderGiven),
+        ("{tmp}/empty.pdf", EmptyFile),
+        ("{tmp}/empty.txt", EmptyFile),
+        ("photo.jpg", NoSuchFile),
+    ],
+)
 def test_verdicts_35_what_is_wrong_with_a_source_is_named(tmp_path, given, error):
     for name in ("empty.pdf", "empty.txt"):
         (tmp_path / name).touch()

@@ -38,9 +38,7 @@ def png(width: int, height: int, rows: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize(
-    "name", ["a.jpg", "a.jpeg", "a.png", "a.webp", "a.bmp", "a.tif", "a.heic", "a.gif", "a.pdf"]
-)
+@pytest.mark.parametrize("name", ["a.jpg", "a.jpeg", "a.png", "a.webp", "a.bmp", "a.tif", "a.heic", "a.gif", "a.pdf"])
 def test_a_code_in_every_kind_of_file(tmp_path: Path, name: str) -> None:
     pillow_heif.register_heif_opener()
     path = tmp_path / f"胶片 й {name}"

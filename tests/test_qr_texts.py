@@ -76,9 +76,7 @@ def test_what_is_no_text_is_given_byte_for_byte():
         assert as_text(payload).encode("latin-1") == payload
 
 
-@pytest.mark.parametrize(
-    ("encoding", "text"), [("shift_jis", "ﾌﾟﾘﾝ"), ("iso-8859-5", "Мир"), ("gb18030", "一")]
-)
+@pytest.mark.parametrize(("encoding", "text"), [("shift_jis", "ﾌﾟﾘﾝ"), ("iso-8859-5", "Мир"), ("gb18030", "一")])
 def test_an_announced_script_is_believed(tmp_path, encoding, text):
     path = tmp_path / "code.png"
     segno.make(text, eci=True, encoding=encoding, micro=False).save(str(path), scale=6)
@@ -86,9 +84,7 @@ def test_an_announced_script_is_believed(tmp_path, encoding, text):
 
 
 def test_a_broken_code_beside_one_in_chinese(tmp_path):
-    whole, broken = (
-        Image.open(io.BytesIO(drawn("检查号：2026".encode("gb18030")))).convert("L") for _ in range(2)
-    )
+    whole, broken = (Image.open(io.BytesIO(drawn("检查号：2026".encode("gb18030")))).convert("L") for _ in range(2))
     broken.paste(255, (72, 72, 152, 152))
     sheet = Image.new("L", (whole.width * 2, whole.height), 255)
     sheet.paste(whole, (0, 0))

@@ -49,9 +49,7 @@ def taken_apart() -> dict[str, tuple[bytes, PixelParts]]:
     for name, syntax in (("native", NATIVE), ("J2K", JPEG_2000), ("JPEG-LS", JPEG_LS)):
         data = chest_ct(slices=5, size=64, localizers=0, dose_report=False, syntax=syntax).images[2].data
         ds = pydicom.dcmread(io.BytesIO(data))
-        frames = (
-            (ds.PixelData,) if syntax == NATIVE else tuple(generate_frames(ds.PixelData, number_of_frames=1))
-        )
+        frames = (ds.PixelData,) if syntax == NATIVE else tuple(generate_frames(ds.PixelData, number_of_frames=1))
         made[name] = (data, PixelParts(tags_of(ds), frames))
     original = STUDY.images[2]
     ds = pydicom.dcmread(io.BytesIO(original.data))
@@ -140,9 +138,7 @@ def test_a_settled_data_set_opens_everywhere(tmp_path, syntax):
 @needs_dcmtk
 @pytest.mark.parametrize(
     "case",
-    sorted(
-        path.name for path in SHARED.iterdir() if path.is_dir() and path.name not in {"LICENSES", "malformed"}
-    )
+    sorted(path.name for path in SHARED.iterdir() if path.is_dir() and path.name not in {"LICENSES", "malformed"})
     if SHARED.is_dir()
     else [],
 )
@@ -172,9 +168,7 @@ def test_real_images_rebuilt_are_read_by_dcmtk_and_no_worse(case, tmp_path):
             continue
         count = int(ds.get("NumberOfFrames", 1))
         frames = (
-            tuple(generate_frames(ds.PixelData, number_of_frames=count))
-            if syntax.is_encapsulated
-            else (ds.PixelData,)
+            tuple(generate_frames(ds.PixelData, number_of_frames=count)) if syntax.is_encapsulated else (ds.PixelData,)
         )
         try:
             data = rebuild(PixelParts(tags_of(ds), frames)).data

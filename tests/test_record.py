@@ -97,16 +97,21 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
             str(ds.SeriesInstanceUID).encode(),
             str(ds.StudyInstanceUID).encode(),
         }
-        for name in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber", "StudyDescription",
-                     "SeriesDescription", "InstitutionName", "StudyTime"):  # fmt: skip
+        for name in (
+            "PatientName",
+            "PatientID",
+            "PatientBirthDate",
+            "StudyDate",
+            "AccessionNumber",
+            "StudyDescription",
+            "SeriesDescription",
+            "InstitutionName",
+            "StudyTime",
+        ):
             text = str(ds.get(name, ""))
             found |= {text.encode(), text.encode("gb18030", "ignore")} if len(text) > 2 else set()
         pixels = bytes(ds.PixelData)
-        found |= {
-            pixels[at : at + 64]
-            for at in range(0, len(pixels) - 64, 512)
-            if len(set(pixels[at : at + 64])) > 8
-        }
+        found |= {pixels[at : at + 64] for at in range(0, len(pixels) - 64, 512) if len(set(pixels[at : at + 64])) > 8}
         found.add(_sign(str(ds.SOPInstanceUID)).encode())
     return {item for item in found if len(item) > 2}
 
@@ -118,9 +123,7 @@ SECRETS = secrets_of(SITE)
 async def test_recorded_and_shown_again(name, world, tmp_path):
     link, site, answers = LINKS[name]
     path = tmp_path / "bundle.zip"
-    async with Run(
-        settings_in(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody
-    ) as run:
+    async with Run(settings_in(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody) as run:
         recorded = await record.record_link(run, link, path)
     assert recorded.error is None
     assert recorded.values > 10

@@ -59,12 +59,21 @@ def told(data: bytes) -> list[str]:
 
 
 MANIFEST = {
-    "code": 0, "total": 40, "status": "success",
-    "patient": {"name": NAME, "pinyin": PINYIN, "idCard": ID_CARD, "phone": PHONE, "birthday": "1990-03-07", "sex": "M",
-                "age": 36},
+    "code": 0,
+    "total": 40,
+    "status": "success",
+    "patient": {
+        "name": NAME,
+        "pinyin": PINYIN,
+        "idCard": ID_CARD,
+        "phone": PHONE,
+        "birthday": "1990-03-07",
+        "sex": "M",
+        "age": 36,
+    },
     "study": {"uid": STUDY, "date": "2026-01-12 09:30:15", "accession": "ACC0099887", "desc": "胸部CT平扫"},
     "series": [{"uid": UID, "rows": 512, "spacing": 0.625, "images": [f"/img/{UID}.dcm?t={TOKEN}"]}],
-}  # fmt: skip
+}
 PAGE = f"""<!DOCTYPE html><html><head><title>{NAME}的影像</title><script src="/static/js/app.js"></script></head>
 <body onload="start('{UID}')" data-patient="{PINYIN}"><!-- {NAME} --><button class="btn">查看影像</button>
 <p title="{ID_CARD}">姓名：{NAME} 1990-03-07 &#27431;&#38451;&#27979;&#35797;</p>
@@ -93,18 +102,28 @@ CASES = {
     "base64 in json": (json.dumps({"data": base64.b64encode(JSON).decode()}).encode(), ""),
     "page": (PAGE.encode(), "text/html"),
     "xml": (XML.encode(), "text/xml"),
-    "form": (f"name={quote(NAME)}&idCard={ID_CARD}&uid={UID}&token={TOKEN}&day=2026-01-12".encode(),
-             "application/x-www-form-urlencoded"),
-    "script": (f"var DATA = {{name: '{NAME}', no: {PHONE}, card: '{ID_CARD}', t: \"{TOKEN}\"}};".encode(),
-               "application/javascript"),
-    "sentence": (f"{NAME}，{BIRTH}，{PHONE} {PINYIN} {UID} {ID_CARD} {TOKEN} 2026-01-12 ACC0099887".encode(), "text/plain"),
+    "form": (
+        f"name={quote(NAME)}&idCard={ID_CARD}&uid={UID}&token={TOKEN}&day=2026-01-12".encode(),
+        "application/x-www-form-urlencoded",
+    ),
+    "script": (
+        f"var DATA = {{name: '{NAME}', no: {PHONE}, card: '{ID_CARD}', t: \"{TOKEN}\"}};".encode(),
+        "application/javascript",
+    ),
+    "sentence": (
+        f"{NAME}，{BIRTH}，{PHONE} {PINYIN} {UID} {ID_CARD} {TOKEN} 2026-01-12 ACC0099887".encode(),
+        "text/plain",
+    ),
     "gzip": (gzip.compress(JSON), ""),
     "zlib": (zlib.compress(JSON), ""),
     "zip": (zipped(JSON), "application/zip"),
-    "multipart": (b"--b\r\nContent-Disposition: form-data; name=\"patientName\"\r\n\r\n" + NAME.encode() + b"\r\n--b\r\n"
-                  b"Content-Type: application/json\r\n\r\n" + JSON + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+    "multipart": (
+        b'--b\r\nContent-Disposition: form-data; name="patientName"\r\n\r\n' + NAME.encode() + b"\r\n--b\r\n"
+        b"Content-Type: application/json\r\n\r\n" + JSON + b"\r\n--b--\r\n",
+        "multipart/form-data; boundary=b",
+    ),
     "binary": (bytes(range(128, 256)) * 20 + UID.encode(), "application/octet-stream"),
-}  # fmt: skip
+}
 
 
 def unpacked(data: bytes) -> bytes:
@@ -123,9 +142,7 @@ def unpacked(data: bytes) -> bytes:
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_told(bodies, name):
     data, content_type = CASES[name]
-    assert name in ("binary", "escaped", "json in json") or told(unpacked(data)), (
-        "the case tells nothing itself"
-    )
+    assert name in ("binary", "escaped", "json in json") or told(unpacked(data)), "the case tells nothing itself"
     for _ in range(2):  # what one body tells of a person is known for the next
         shown = bodies.body(data, content_type)
         assert told(unpacked(shown)) == []
@@ -142,9 +159,7 @@ def test_what_it_is_stays_and_what_belongs_together_does(bodies):
     assert len(uid) == len(UID)
     assert pydicom.uid.UID(uid).is_valid
     assert re.fullmatch(rf"/img/{re.escape(uid)}\.dcm\?t=[^/?&]+", shown["series"][0]["images"][0])
-    assert (
-        shown["series"][0]["images"][0].partition("=")[2] in bodies.body(f"token={TOKEN}".encode()).decode()
-    )
+    assert shown["series"][0]["images"][0].partition("=")[2] in bodies.body(f"token={TOKEN}".encode()).decode()
     assert uid in bodies.body(XML.encode()).decode()
     assert quote(shown["patient"]["name"]) in bodies.body(f"name={quote(NAME)}".encode()).decode()
     page = bodies.body(PAGE.encode(), "text/html").decode()
@@ -209,10 +224,15 @@ def test_another_bundle_has_other_replacements():
 def test_headers_and_cookies(bodies):
     texts = bodies._texts
     given = {
-        "authorization": f"Bearer {TOKEN}", "cookie": f"sid={TOKEN}; lang=zh", "set-cookie": f"sid={TOKEN}; Path=/; HttpOnly",
-        "content-type": "application/json", "content-length": "99", "referer": f"https://film.test/s?uid={UID}",
-        "content-disposition": f"attachment; filename*=UTF-8''{quote(NAME)}.zip", "x-patient-id": ID_CARD,
-    }  # fmt: skip
+        "authorization": f"Bearer {TOKEN}",
+        "cookie": f"sid={TOKEN}; lang=zh",
+        "set-cookie": f"sid={TOKEN}; Path=/; HttpOnly",
+        "content-type": "application/json",
+        "content-length": "99",
+        "referer": f"https://film.test/s?uid={UID}",
+        "content-disposition": f"attachment; filename*=UTF-8''{quote(NAME)}.zip",
+        "x-patient-id": ID_CARD,
+    }
     shown = headers(texts, given)
     assert told(json.dumps(shown, ensure_ascii=False).encode()) == []
     assert shown["authorization"].startswith("Bearer ")
@@ -276,9 +296,17 @@ def test_lossless_jpeg_is_read_by_others(bits):
 def test_a_compressed_frame_becomes_another(bodies, syntax):
     samples = np.random.default_rng(1).integers(0, 4096, (64, 64)).astype(np.uint16)
     stream = get_encoder(syntax).encode(
-        samples, rows=64, columns=64, samples_per_pixel=1, number_of_frames=1, bits_allocated=16, bits_stored=12,
-        pixel_representation=0, photometric_interpretation="MONOCHROME2", planar_configuration=0,
-    )  # fmt: skip
+        samples,
+        rows=64,
+        columns=64,
+        samples_per_pixel=1,
+        number_of_frames=1,
+        bits_allocated=16,
+        bits_stored=12,
+        pixel_representation=0,
+        photometric_interpretation="MONOCHROME2",
+        planar_configuration=0,
+    )
     shown = bodies.body(stream)
     assert len(shown) == len(stream)
     was, now = codestream.read(stream), codestream.read(shown)

@@ -66,7 +66,7 @@ def test_what_is_kept_tells_the_same_owner_as_the_recipes(kept_anew, monkeypatch
         lambda path: path.write_bytes(bytes(index.MAX_BYTES + 1)),
         lambda path: (path.unlink(), path.mkdir()),
     ],
-)  # fmt: skip
+)
 def test_what_can_not_be_read_is_made_anew(tmp_path, spoil):
     index.shapes(tmp_path, lambda: (ONE, True))
     spoil(tmp_path / index.NAME)

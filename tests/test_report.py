@@ -23,14 +23,17 @@ def session(settings: Settings, folder: Path, **more) -> Session:
         raise AssertionError
 
     return Session(
-        of("https://film.aurora.test/s/Ab12Cd34"), settings, Http(settings, Pace(1, None)),
-        start_window=no_window, ask=nobody, spool=folder, **more,
-    )  # fmt: skip
+        of("https://film.aurora.test/s/Ab12Cd34"),
+        settings,
+        Http(settings, Pace(1, None)),
+        start_window=no_window,
+        ask=nobody,
+        spool=folder,
+        **more,
+    )
 
 
-@pytest.mark.parametrize(
-    ("language", "words"), [(Language.EN, "preparing the images"), (Language.ZH, "正在准备影像")]
-)
+@pytest.mark.parametrize(("language", "words"), [(Language.EN, "preparing the images"), (Language.ZH, "正在准备影像")])
 async def test_a_hospital_that_prepares_its_images_is_said_to(language, words, tmp_path):
     page = io.StringIO()
     display = Display(Console(file=page, width=200), language, quiet=False)

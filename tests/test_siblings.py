@@ -22,14 +22,13 @@ def ids(series: str) -> list[str]:
 
 NESTED = {
     "study": "st-99",
-    "series": [
-        {"id": text, "count": len(ids(text)), "images": [{"id": item} for item in ids(text)]}
-        for text in SIZES
-    ],
+    "series": [{"id": text, "count": len(ids(text)), "images": [{"id": item} for item in ids(text)]} for text in SIZES],
 }
 PLAIN = {"series": [{"id": text, "images": ids(text)} for text in SIZES]}
-FLAT = {"series": [{"id": text, "name": text[::-1]} for text in SIZES],
-        "images": [{"id": text, "series": item} for item in SIZES for text in ids(item)]}  # fmt: skip
+FLAT = {
+    "series": [{"id": text, "name": text[::-1]} for text in SIZES],
+    "images": [{"id": text, "series": item} for item in SIZES for text in ids(item)],
+}
 NAMES = {"series": [{"id": text, "seriesName": f"序列 {text[-2:]}"} for text in SIZES]}
 PRIORS = {
     "series": NESTED["series"],
@@ -45,10 +44,7 @@ def traffic(*lists: tuple[str, object]) -> tuple[list[Manifest], list[Exchange]]
 
 
 def came(series: str, *numbers: int, path: str = "/i?t=9f&id={}", name: str = "") -> list[siblings.Image]:
-    return [
-        siblings.Image(ids(series)[n], f"1.2.{series}", SITE + path.format(ids(series)[n]), name)
-        for n in numbers
-    ]
+    return [siblings.Image(ids(series)[n], f"1.2.{series}", SITE + path.format(ids(series)[n]), name) for n in numbers]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +90,11 @@ def test_verdicts_a1_siblings_by_a_series_name_and_by_signed_addresses():
 
 
 def test_verdicts_a1_lists_of_other_things_expect_nothing():
-    others = {"hospitals": [{"code": "H00001"}, {"code": "H00002"}], "exams": [{"id": A, "date": "1"}, {"id": B, "date": "2"}],
-              "windows": [{"name": "肺窗", "ww": 1500}, {"name": "骨窗", "ww": 2500}]}  # fmt: skip
+    others = {
+        "hospitals": [{"code": "H00001"}, {"code": "H00002"}],
+        "exams": [{"id": A, "date": "1"}, {"id": B, "date": "2"}],
+        "windows": [{"name": "肺窗", "ww": 1500}, {"name": "骨窗", "ww": 2500}],
+    }
     manifests, exchanges = traffic(("/H00002/config", others))
     told = siblings.expected(manifests, exchanges, came(A, 0, path=f"/H00002/{A}/{{}}.dcm"))
     assert told == siblings.Expected()
@@ -117,9 +116,7 @@ def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
     asked = f"{SITE}/i?id={A}&no=1&token=t"
     (rule, *_) = single_request.rules([Manifest(f"{SITE}/list", counts)], [asked])
     assert rule.count == 21
-    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(
-        single_request.trials(rule, asked)
-    )
+    assert {f"{SITE}/i?id={B}&no={n}&token=t" for n in (1, 2, 11, 12)} <= set(single_request.trials(rule, asked))
 
 
 def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
@@ -136,9 +133,7 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
     for number, url in enumerate(asked):
         if each or not number:
             sent = json.dumps({"image": ids(B)[number]} if each else {"series": B}).encode()
-            exchanges.append(
-                Exchange(f"{SITE}/prepare", "fetch", "POST", {"content-type": "application/json"}, sent)
-            )
+            exchanges.append(Exchange(f"{SITE}/prepare", "fetch", "POST", {"content-type": "application/json"}, sent))
         exchanges += [
             Exchange(f"{SITE}/beat?n={number}", "fetch"),
             Exchange(url, "fetch", status=404),

@@ -43,9 +43,7 @@ class Client(Session):  # type: ignore[type-arg]
         self._rows = ffi.NULL
         for row in world.connect_to:
             self._rows = lib.curl_slist_append(self._rows, row.encode())
-        super().__init__(
-            curl_options={CurlOpt.CONNECT_TO: self._rows}, verify=False, timeout=30, trust_env=False
-        )
+        super().__init__(curl_options={CurlOpt.CONNECT_TO: self._rows}, verify=False, timeout=30, trust_env=False)
 
     def close(self) -> None:
         super().close()
@@ -231,9 +229,7 @@ def into_viewer(client: Client, url: str) -> tuple[str, dict[str, str]]:
     parts = urlsplit(entry[1])
     base = f"{parts.scheme}://{parts.netloc}"
     page = client.get(base + target[1]).text
-    return base, dict(
-        re.findall(r'(STUDY_ID|ACCESSION_NUMBER|STUDY_EXAM_UID|LOAD_IMAGE_CACHE_KEY) = "([^"]*)"', page)
-    )
+    return base, dict(re.findall(r'(STUDY_ID|ACCESSION_NUMBER|STUDY_EXAM_UID|LOAD_IMAGE_CACHE_KEY) = "([^"]*)"', page))
 
 
 def image_set(client: Client, base: str, values: dict[str, str]) -> dict[str, object]:
@@ -247,17 +243,13 @@ def image_set(client: Client, base: str, values: dict[str, str]) -> dict[str, ob
 
 
 @pytest.fixture
-def hospital() -> Iterator[
-    tuple[hinacom.HinacomSite, World, Client, str, dict[str, str], list[dict[str, str]]]
-]:
+def hospital() -> Iterator[tuple[hinacom.HinacomSite, World, Client, str, dict[str, str], list[dict[str, str]]]]:
     """A client that is in the viewer already, by door C."""
     site = hinacom.HinacomSite()
     with World(site) as world:
         client = Client(world)
         base, values = into_viewer(client, hinacom.VIEW_IMAGE)
-        images = [
-            entry for item in image_set(client, base, values)["displaySets"] for entry in item["images"]
-        ]
+        images = [entry for item in image_set(client, base, values)["displaySets"] for entry in item["images"]]
         yield site, world, client, base, values, images
         client.close()
 

@@ -56,9 +56,13 @@ async def talking(echo: Echo, *, insecure: bool = True) -> AsyncIterator[Session
             raise AssertionError
 
         session = Session(
-            of(LINK), settings, Http(settings, Pace(4, None), "agent/1"), start_window=no_window, ask=lambda *_: None,
+            of(LINK),
+            settings,
+            Http(settings, Pace(4, None), "agent/1"),
+            start_window=no_window,
+            ask=lambda *_: None,
             spool=Path(),
-        )  # fmt: skip
+        )
         try:
             yield session
         finally:
@@ -68,9 +72,7 @@ async def talking(echo: Echo, *, insecure: bool = True) -> AsyncIterator[Session
 async def test_the_handshake_is_a_browsers():
     echo = Echo()
     async with talking(echo) as session:
-        session.http.add_cookies(
-            [Cookie("k", "v", "film.aurora.test"), Cookie("other", "x", "elsewhere.test")]
-        )
+        session.http.add_cookies([Cookie("k", "v", "film.aurora.test"), Cookie("other", "x", "elsewhere.test")])
         async with session.websocket("wss://film.aurora.test/socket", headers={"X-Extra": "1"}) as socket:
             await socket.send("hello")
             assert await socket.receive() == "hello"

@@ -50,9 +50,7 @@ def test_a_photo_gives_the_films_link_whatever_stands_beside_it(tmp_path):
 
 
 def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
-    found = resolve.decode(
-        photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS
-    )
+    found = resolve.decode(photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS)
     assert found.link == "https://film.aurora.test/s/Ab12Cd34"
 
 

@@ -67,8 +67,13 @@ async def shown(kind, folder, **options):
     with served(pages.app) as port:
         link = of(f"http://127.0.0.1:{port}/v/{kind}")
         session = Session(
-            link, settings, Http(settings, Pace(4, None)), start_window=browser.window, ask=lambda *_: None, spool=folder / "s",
-        )  # fmt: skip
+            link,
+            settings,
+            Http(settings, Pace(4, None)),
+            start_window=browser.window,
+            ask=lambda *_: None,
+            spool=folder / "s",
+        )
         try:
             async with asyncio.timeout(HANGS_S):
                 await session.open(link.url)

@@ -51,9 +51,7 @@ def report(place: StudyStore, placed: dict[str, list[Saved]], status: str = "com
         for folder, files in placed.items()
         for saved in files
     ]
-    place.write_report(
-        {"key": place.key, "status": status, "study": {"uid": "1.2.3"}, "instances_saved": rows}
-    )
+    place.write_report({"key": place.key, "status": status, "study": {"uid": "1.2.3"}, "instances_saved": rows})
 
 
 @pytest.mark.parametrize(
@@ -188,8 +186,17 @@ def test_killed_at_any_rename_while_placing(tmp_path, monkeypatch, stop_after):
     _, placed = place.place(STUDY, {"001": [keep(place, number) for number in (1, 3, 4)]})
     report(place, placed, "incomplete")
     again = opened(tmp_path)
-    entries = {n: Saved(again.have(f"1.2.3.{n}", "")[0], header(n), hashlib.sha256(f"slice {n:03d}".encode()).hexdigest(), 9,
-                        Origin.ORIGINAL, f"s/k{n}") for n in (1, 3, 4)}  # fmt: skip
+    entries = {
+        n: Saved(
+            again.have(f"1.2.3.{n}", "")[0],
+            header(n),
+            hashlib.sha256(f"slice {n:03d}".encode()).hexdigest(),
+            9,
+            Origin.ORIGINAL,
+            f"s/k{n}",
+        )
+        for n in (1, 3, 4)
+    }
     layout = {"001": [entries[1], keep(again, 2), entries[3], entries[4]]}
     real, count = Path.replace, iter(range(100))
 
@@ -242,9 +249,7 @@ def test_a_strangers_file_is_moved_aside_not_overwritten(tmp_path):
     folder = tmp_path / "20260108_CT_张三_胸部CT平扫"
     (folder / "001").mkdir(parents=True)
     (folder / "001" / "00001.dcm").write_bytes(b"not ours")
-    (folder / "study.json").write_text(
-        json.dumps({"key": "1.2.3", "study": {"uid": "1.2.3"}, "instances_saved": []})
-    )
+    (folder / "study.json").write_text(json.dumps({"key": "1.2.3", "study": {"uid": "1.2.3"}, "instances_saved": []}))
     place.place(STUDY, {"001": [keep(place, 1)]})
     assert (folder / "001" / "00001.other").read_bytes() == b"not ours"
     assert (folder / "001" / "00001.dcm").read_bytes() == b"slice 001"

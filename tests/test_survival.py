@@ -78,9 +78,7 @@ class Line:
             writer.close()
             back.close()
 
-    async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
-    ) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
         while piece := await reader.read(2**14):
             if counts:
                 self.carried += len(piece)
@@ -143,9 +141,7 @@ async def test_a_network_that_stays_gone_keeps_what_came(study, tmp_path, monkey
         result = await grab(tmp_path, **through(line))
         assert (result.status, result.exit_code) == (Status.INCOMPLETE, 7)
         assert 0 < result.counts.saved < len(site.originals)
-        lost = {
-            name for row in result.studies[0].series for problem in row.problems for name in problem.instances
-        }
+        lost = {name for row in result.studies[0].series for problem in row.problems for name in problem.instances}
         assert len(lost) == len(site.originals) - result.counts.saved
         await line.mend()
         site.requests.clear()
@@ -202,9 +198,12 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
         while killed < 20:
             output = tmp_path / str(round_)
             running = subprocess.Popen(
-                command(*words, "-o", output, "--connect-to", site.connect_to[0]), env=environment(),
-                cwd=Path(__file__).parent.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                command(*words, "-o", output, "--connect-to", site.connect_to[0]),
+                env=environment(),
+                cwd=Path(__file__).parent.parent,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             try:
                 assert running.wait(dice.uniform(0.3, 2.5)) == 0
                 round_ += 1  # it was faster than the kill: the next one starts a new study
@@ -213,9 +212,7 @@ def test_killed_at_twenty_random_moments(study, tmp_path):
                 running.wait()
                 killed += 1
             for path in output.rglob("*.dcm"):
-                assert hashlib.sha256(path.read_bytes()).hexdigest() in whole, (
-                    "a torn file under its final name"
-                )
+                assert hashlib.sha256(path.read_bytes()).hexdigest() in whole, "a torn file under its final name"
         site.latency_s = 0.0
         final = command(*words, "-o", output, "--connect-to", site.connect_to[0])
         done = subprocess.run(

@@ -91,10 +91,12 @@ def test_the_disk_says_no(number, error, tmp_path):
 
 def paused(url="http://film.test/x", status: int | None = 200, kind="XHR", method="GET", **headers):
     return {
-        "requestId": "r1", "resourceType": kind, "responseStatusCode": status,
+        "requestId": "r1",
+        "resourceType": kind,
+        "responseStatusCode": status,
         "request": {"url": url, "method": method, "headers": {"X-Token": "t"}},
         "responseHeaders": [{"name": name.replace("_", "-"), "value": value} for name, value in headers.items()],
-    }  # fmt: skip
+    }
 
 
 class DevTools:
@@ -161,9 +163,7 @@ async def test_answers_without_a_body_are_remembered(event, empty):
         paused(kind="Script", content_type="text/javascript", content_length="90"),
         paused(kind="Document", content_type="text/html; charset=gbk"),
         paused(kind="Image", content_type="image/jpeg", content_length="90"),
-        paused(
-            content_length="9", content_encoding="br", set_cookie="a=1", Set_Cookie="b=2", vary="x", Vary="y"
-        ),
+        paused(content_length="9", content_encoding="br", set_cookie="a=1", Set_Cookie="b=2", vary="x", Vary="y"),
     ],
 )
 async def test_bodies_are_copied_and_let_go(event, empty):

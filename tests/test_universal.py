@@ -78,9 +78,7 @@ def world():
         yield running
 
 
-@pytest.mark.parametrize(
-    "row", CASES, ids=lambda row: row.name + (f"-{row.raises.__name__}" if row.raises else "")
-)
+@pytest.mark.parametrize("row", CASES, ids=lambda row: row.name + (f"-{row.raises.__name__}" if row.raises else ""))
 async def test_every_way_to_the_images(row, world, tmp_path):
     await check(Universal, row, world, tmp_path, Via.BROWSER)
     assert world.unexpected == []
@@ -160,9 +158,7 @@ async def test_every_examination_that_the_link_is_for_is_brought(world, tmp_path
     result = await check(Universal, case("two", series=both), world, tmp_path, Via.BROWSER)
     assert len({study.output for study in result.studies}) == 2
     assert not [
-        item
-        for item in world.seen
-        if "exam-2" in item.path or any(uid in item.path for uid in SITE.prior.by_uid)
+        item for item in world.seen if "exam-2" in item.path or any(uid in item.path for uid in SITE.prior.by_uid)
     ]
 
 

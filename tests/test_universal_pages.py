@@ -20,25 +20,29 @@ FILM, VIEW = f"https://{packages.HOST}/film/", f"https://{sockets.HOST}/view/"
 
 def opens(name: str, site, link: str, origin: str = "original") -> Case:
     """A page that gives all of its site's study."""
-    return Case(
-        name, link, series={series.uid: len(series.instances) for series in site.study.series}, origin=origin
-    )
+    return Case(name, link, series={series.uid: len(series.instances) for series in site.study.series}, origin=origin)
 
 
 CASES = (
-    *(opens(f"package {kind}", PACKAGES, FILM + kind)
-      for kind in ("icon", "menu", "blob", "link", "tab", "lapsed", "counted")),
+    *(
+        opens(f"package {kind}", PACKAGES, FILM + kind)
+        for kind in ("icon", "menu", "blob", "link", "tab", "lapsed", "counted")
+    ),
     Case("package quota", FILM + "quota", raises=DownloadNotPermitted, says=packages.QUOTA),
     Case("package failed", FILM + "failed", raises=SiteBusy, says=packages.FAILED),
     Case("package cut", FILM + "cut", raises=CorruptInstance),
     *(opens(f"socket {kind}", SOCKETS, VIEW + kind) for kind in ("header16", "zstd", "sio", "signalr", "split")),
-    *(opens(f"socket {kind}", SOCKETS, VIEW + kind, "rebuilt")
-      for kind in ("tagsraw", "gzraw", "dicomjson", "idraw", "sioraw")),
+    *(
+        opens(f"socket {kind}", SOCKETS, VIEW + kind, "rebuilt")
+        for kind in ("tagsraw", "gzraw", "dicomjson", "idraw", "sioraw")
+    ),
     Case("socket pictures", VIEW + "pictures", raises=NotOriginalDicom),
     Case("socket spent", VIEW + "spent", raises=LinkExpired),
-    *(opens(f"list {kind}", LISTS, f"{wado.LINK}/viewer/{kind}/index.html")
-      for kind in ("local", "bare", "escaped", "pictures", "weasis", "uids")),
-)  # fmt: skip
+    *(
+        opens(f"list {kind}", LISTS, f"{wado.LINK}/viewer/{kind}/index.html")
+        for kind in ("local", "bare", "escaped", "pictures", "weasis", "uids")
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +59,12 @@ async def test_every_protocol_page(case, world, tmp_path):
 
 @pytest.mark.parametrize(
     "kind, saved, code",
-    [("badcrc", len(PACKAGES.originals) - 1, "package-broken"),
-     ("short", len(PACKAGES.originals) - 4, "missing-instances")],
+    [
+        ("badcrc", len(PACKAGES.originals) - 1, "package-broken"),
+        ("short", len(PACKAGES.originals) - 4, "missing-instances"),
+    ],
     ids=["badcrc", "short"],
-)  # fmt: skip
+)
 async def test_what_a_package_lacks_is_told(kind, saved, code, world, tmp_path):
     result = await run(Universal, Case(kind, FILM + kind), world, tmp_path, Via.BROWSER)
     said = {problem.code for row in result.studies[0].series for problem in row.problems if problem.fatal}

@@ -74,9 +74,7 @@ def with_blanks(folder: Path, *places: int, **changed: object) -> list[Checked]:
     for place, item in enumerate(AXIAL):
         data = blank(item) if place in places else item.data
         if changed:
-            data = retagged(
-                SyntheticInstance(item.sop_instance_uid, item.sop_class_uid, place, data), **changed
-            )
+            data = retagged(SyntheticInstance(item.sop_instance_uid, item.sop_class_uid, place, data), **changed)
         path = folder / f"{place}.dcm"
         path.write_bytes(data)
         checked.append(instance(path, Origin.ORIGINAL))
@@ -98,9 +96,7 @@ def test_verdicts_a7_a_constant_image_between_others_is_lost(tmp_path, places):
 def test_verdicts_a7_at_the_end_of_a_stack_it_is_a_warning(tmp_path, places):
     checked = with_blanks(tmp_path, *places)
     assert fatal(checked) == {}
-    assert sum(problem.code == "constant-frame" for item in checked for problem in item.problems) == len(
-        places
-    )
+    assert sum(problem.code == "constant-frame" for item in checked for problem in item.problems) == len(places)
 
 
 def test_verdicts_a7_without_positions_the_numbers_tell(tmp_path):
@@ -285,9 +281,7 @@ def test_verdicts_c24_what_only_begins_like_a_data_set_is_left_out(tmp_path):
 
 async def test_verdicts_c24_verify_looks_into_a_zip_inside_a_zip(tmp_path):
     inner = packed(*((f"{place}.dcm", item.data) for place, item in enumerate(AXIAL[:5])))
-    middle = packed(
-        ("inner.zip", inner), *((f"{place}", bare_of(item.data)) for place, item in enumerate(AXIAL[5:]))
-    )
+    middle = packed(("inner.zip", inner), *((f"{place}", bare_of(item.data)) for place, item in enumerate(AXIAL[5:])))
     (tmp_path / "all.zip").write_bytes(packed(("data/middle.zip", middle), ("note.txt", b"text")))
     report = await check_folder(tmp_path / "all.zip", {STUDY.series[0].uid: 10}, processes=1)
     assert len(report.checked) == 10
@@ -327,9 +321,12 @@ async def disc_of(study: SyntheticStudy, folder: Path) -> Path:
 
 def zipped(disc: Path, *without: Path) -> bytes:
     return packed(
-        *((f"CD/{path.relative_to(disc).as_posix()}", path.read_bytes()) for path in sorted(disc.rglob("*"))
-          if path.is_file() and path not in without)
-    )  # fmt: skip
+        *(
+            (f"CD/{path.relative_to(disc).as_posix()}", path.read_bytes())
+            for path in sorted(disc.rglob("*"))
+            if path.is_file() and path not in without
+        )
+    )
 
 
 async def test_verdicts_c23_a_package_s_directory_is_a_list_of_what_must_be_there(tmp_path):
@@ -368,26 +365,14 @@ def raw_zip(*entries: tuple[bytes, int, bytes, bytes]) -> bytes:
     out, directory = io.BytesIO(), io.BytesIO()
     for name, flags, extra, data in entries:
         at, crc = out.tell(), zlib.crc32(data)
-        common = struct.pack(
-            "<HHHHHIIIHH", 20, flags, 0, 0, 33, crc, len(data), len(data), len(name), len(extra)
-        )
+        common = struct.pack("<HHHHHIIIHH", 20, flags, 0, 0, 33, crc, len(data), len(data), len(name), len(extra))
         out.write(b"PK\x03\x04" + common + name + extra + data)
         directory.write(
-            b"PK\x01\x02"
-            + struct.pack("<H", 20)
-            + common
-            + struct.pack("<HHHII", 0, 0, 0, 0, at)
-            + name
-            + extra
+            b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, at) + name + extra
         )
     start, listed = out.tell(), directory.getvalue()
     count = len(entries)
-    return (
-        out.getvalue()
-        + listed
-        + b"PK\x05\x06"
-        + struct.pack("<HHHHIIH", 0, 0, count, count, len(listed), start, 0)
-    )
+    return out.getvalue() + listed + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, count, count, len(listed), start, 0)
 
 
 def unicode_path(raw: bytes, name: str) -> bytes:
@@ -570,8 +555,6 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [item.name for item in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            if any(
-                module == codec or module.startswith(codec + ".") for module in modules for codec in codecs
-            ):
+            if any(module == codec or module.startswith(codec + ".") for module in modules for codec in codecs):
                 found.add(name)
     assert {name for name in found if not name.startswith(reading_codes)} <= apart

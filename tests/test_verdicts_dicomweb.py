@@ -17,9 +17,7 @@ SIBLING = Address("api.dicomweb.test")
 
 
 def configuration(root: str) -> str:
-    return (
-        f"window.config = {{dataSources: [{{configuration: {{qidoRoot: '{root}', wadoRoot: '{root}'}}}}]}};"
-    )
+    return f"window.config = {{dataSources: [{{configuration: {{qidoRoot: '{root}', wadoRoot: '{root}'}}}}]}};"
 
 
 class Stranger:
@@ -56,9 +54,7 @@ class Viewer(other.OtherService):
                 "/ohif/conf/app-config.js",
                 lambda _: Response(configuration(loaded), media_type="text/javascript"),
             ),
-            Route(
-                "/ohif/app-config.js", lambda _: Response(configuration(beside), media_type="text/javascript")
-            ),
+            Route("/ohif/app-config.js", lambda _: Response(configuration(beside), media_type="text/javascript")),
             Route("/app-config.js", lambda _: Response(configuration(beside), media_type="text/javascript")),
         ]
         service, pages = self.app, application(*first)
@@ -91,9 +87,7 @@ async def test_verdicts_b19_no_token_goes_to_a_host_that_a_configuration_names(t
     stranger = Stranger()
     with World(Viewer(f"{STRANGER.origin}/rs"), stranger) as world:
         result = await run(DicomWeb, Case("a stranger", other.link(other.FILES)), world, tmp_path)
-    assert isinstance(
-        result.error, SiteChanged
-    )  # no refusal: with --browser auto the viewer itself is watched
+    assert isinstance(result.error, SiteChanged)  # no refusal: with --browser auto the viewer itself is watched
     assert stranger.heads
     assert not any("t0k" in head or "authorization" in head or "Bearer" in head for head in stranger.heads)
 

@@ -33,22 +33,50 @@ def saved(folder: Path, study: SyntheticStudy = STUDY, **changed: object) -> Pat
         place.mkdir(parents=True)
         for index, instance in enumerate(series.instances, start=1):
             (place / f"{index:05}.dcm").write_bytes(instance.data)
-            files.append({
-                "sop_instance_uid": instance.sop_instance_uid, "series_instance_uid": series.uid,
-                "file": f"{place.name}/{index:05}.dcm", "sha256": hashlib.sha256(instance.data).hexdigest(),
-                "size": len(instance.data), "origin": "original", "transfer_syntax_uid": "", "key": "", "problems": [],
-            })  # fmt: skip
-        rows.append({
-            "uid": series.uid, "number": series.number, "description": series.description, "modality": series.modality,
-            "expected": len(series.instances), "saved": len(series.instances), "origin": "original", "status": "ok",
-            "problems": [],
-        })  # fmt: skip
+            files.append(
+                {
+                    "sop_instance_uid": instance.sop_instance_uid,
+                    "series_instance_uid": series.uid,
+                    "file": f"{place.name}/{index:05}.dcm",
+                    "sha256": hashlib.sha256(instance.data).hexdigest(),
+                    "size": len(instance.data),
+                    "origin": "original",
+                    "transfer_syntax_uid": "",
+                    "key": "",
+                    "problems": [],
+                }
+            )
+        rows.append(
+            {
+                "uid": series.uid,
+                "number": series.number,
+                "description": series.description,
+                "modality": series.modality,
+                "expected": len(series.instances),
+                "saved": len(series.instances),
+                "origin": "original",
+                "status": "ok",
+                "problems": [],
+            }
+        )
     report = {
-        "schema": 1, "key": "key", "status": "complete", "exit_code": 0, "series": rows, "problems": [],
-        "study": {"uid": study.study_instance_uid, "date": study.date, "modality": "CT", "description": "", "patient_name": ""},
-        "instances": {"expected": len(files), "saved": len(files), "reused": 0, "failed": 0}, "instances_saved": files,
+        "schema": 1,
+        "key": "key",
+        "status": "complete",
+        "exit_code": 0,
+        "series": rows,
+        "problems": [],
+        "study": {
+            "uid": study.study_instance_uid,
+            "date": study.date,
+            "modality": "CT",
+            "description": "",
+            "patient_name": "",
+        },
+        "instances": {"expected": len(files), "saved": len(files), "reused": 0, "failed": 0},
+        "instances_saved": files,
         **changed,
-    }  # fmt: skip
+    }
     (folder / "study.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
 
@@ -183,9 +211,11 @@ def test_verdicts_a5_a_series_that_is_gone_stays_expected(folder, run):
 
 def test_verdicts_a5_a_study_that_was_incomplete_when_saved_is_not_called_complete(tmp_path, run):
     report = {
-        "status": "incomplete", "exit_code": 7, "instances": {"expected": None, "saved": 13, "reused": 0, "failed": 0},
+        "status": "incomplete",
+        "exit_code": 7,
+        "instances": {"expected": None, "saved": 13, "reused": 0, "failed": 0},
         "problems": [{"code": "judged-by-sight", "message": "…", "instances": []}],
-    }  # fmt: skip
+    }
     folder = saved(tmp_path / "study", **report)
     document = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     for row in document["series"]:
@@ -308,9 +338,7 @@ def odd_files(folder: Path) -> dict[str, bytes]:
 
 def on_the_disc(disc: Path) -> dict[Path, Dataset]:
     records = pydicom.dcmread(disc / "DICOMDIR").DirectoryRecordSequence
-    return {
-        disc.joinpath(*record.ReferencedFileID): record for record in records if "ReferencedFileID" in record
-    }
+    return {disc.joinpath(*record.ReferencedFileID): record for record in records if "ReferencedFileID" in record}
 
 
 def test_verdicts_a4_files_that_lack_keys_or_share_a_uid_go_onto_a_disc(tmp_path, run):
@@ -322,13 +350,15 @@ def test_verdicts_a4_files_that_lack_keys_or_share_a_uid_go_onto_a_disc(tmp_path
     found = on_the_disc(tmp_path / "disc")
     assert sorted(path.read_bytes() for path in found) == sorted(made.values()), "no file is changed"
     assert all(
-        re.fullmatch(r"[A-Z0-9_]{1,8}", part)
-        for path in found
-        for part in path.relative_to(tmp_path / "disc").parts
+        re.fullmatch(r"[A-Z0-9_]{1,8}", part) for path in found for part in path.relative_to(tmp_path / "disc").parts
     )
     records = pydicom.dcmread(tmp_path / "disc" / "DICOMDIR").DirectoryRecordSequence
-    must = {"PATIENT": ("PatientID",), "STUDY": ("StudyDate", "StudyTime", "StudyInstanceUID", "StudyID"),
-            "SERIES": ("Modality", "SeriesInstanceUID", "SeriesNumber"), "IMAGE": ("InstanceNumber",)}  # fmt: skip
+    must = {
+        "PATIENT": ("PatientID",),
+        "STUDY": ("StudyDate", "StudyTime", "StudyInstanceUID", "StudyID"),
+        "SERIES": ("Modality", "SeriesInstanceUID", "SeriesNumber"),
+        "IMAGE": ("InstanceNumber",),
+    }
     for record in records:
         for keyword in must.get(record.DirectoryRecordType, ()):
             assert str(record[keyword].value), (record.DirectoryRecordType, keyword)
@@ -380,13 +410,9 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
     request.AccessionNumber = STUDY.accession_number
     (tmp_path / "study").mkdir()
     for number, instance in enumerate(STUDY.series[0].instances):
-        data = retagged(
-            instance, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request]
-        )
+        data = retagged(instance, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request])
         (tmp_path / "study" / f"{number}.dcm").write_bytes(data)
-    said = run(
-        "export", tmp_path / "study", "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json"
-    )
+    said = run("export", tmp_path / "study", "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
     assert (said.code, said.json["files"]) == (0, 12)
     assert not any(STUDY.patient_id.encode() in path.read_bytes() for path in on_the_disc(tmp_path / "disc"))
 
@@ -413,9 +439,7 @@ def test_verdicts_a4_a_data_set_without_file_meta_gets_it_on_the_disc(tmp_path, 
 
 
 @needs_shared
-@pytest.mark.parametrize(
-    "case", ["mr-axial-128", "mr-multiecho-ge", "sr-seg", "ts-ct", "charset-pydicom", "sc-rgb"]
-)
+@pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "sr-seg", "ts-ct", "charset-pydicom", "sc-rgb"])
 def test_verdicts_a4_real_series_go_onto_a_disc(case, tmp_path, run):
     said = run("export", SHARED / case, "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())
@@ -425,13 +449,9 @@ def test_verdicts_a4_real_series_go_onto_a_disc(case, tmp_path, run):
 
 @needs_shared
 def test_verdicts_a4_what_can_t_go_onto_a_disc_is_named(tmp_path, run):
-    said = run(
-        "export", SHARED / "malformed", "--to", "dicomdir", "-o", tmp_path / "disc", "--json", "--lang", "en"
-    )
+    said = run("export", SHARED / "malformed", "--to", "dicomdir", "-o", tmp_path / "disc", "--json", "--lang", "en")
     count = sum(path.is_file() for path in (SHARED / "malformed").iterdir())
-    left_out = [
-        item for row in said.json["problems"] if row["code"] == "export-skipped" for item in row["instances"]
-    ]
+    left_out = [item for row in said.json["problems"] if row["code"] == "export-skipped" for item in row["instances"]]
     assert said.json["files"] + len(left_out) == count
     assert said.code == 7
     readers(tmp_path / "disc", said.json["files"])

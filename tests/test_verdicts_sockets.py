@@ -18,9 +18,12 @@ from scraper.session.websocket import lenient_context, opened
 from tests.security.test_hostile_addresses import answer
 
 OLD = [
-    (ssl.TLSVersion.TLSv1, "ECDHE-RSA-AES128-SHA"), (ssl.TLSVersion.TLSv1, "AES128-SHA"), (ssl.TLSVersion.TLSv1_1, "AES256-SHA"),
-    (ssl.TLSVersion.TLSv1_2, "AES128-GCM-SHA256"), (ssl.TLSVersion.TLSv1_3, ""),
-]  # fmt: skip
+    (ssl.TLSVersion.TLSv1, "ECDHE-RSA-AES128-SHA"),
+    (ssl.TLSVersion.TLSv1, "AES128-SHA"),
+    (ssl.TLSVersion.TLSv1_1, "AES256-SHA"),
+    (ssl.TLSVersion.TLSv1_2, "AES128-GCM-SHA256"),
+    (ssl.TLSVersion.TLSv1_3, ""),
+]
 
 
 def old_context(authority: trustme.CA, version: ssl.TLSVersion, ciphers: str) -> ssl.SSLContext:

@@ -76,11 +76,24 @@ def test_a_sound_study_is_not_accused(tmp_path, syntax, charset):
 
 
 SOUND = (
-    "ct-philips-study", "ct-3slice", "mr-orientation-mix", "mr-axial-128", "mr-multiecho-ge", "mr-fmri-ge", "mr-uih-dwi",
+    "ct-philips-study",
+    "ct-3slice",
+    "mr-orientation-mix",
+    "mr-axial-128",
+    "mr-multiecho-ge",
+    "mr-fmri-ge",
+    "mr-uih-dwi",
     "ct-enhanced",
-    "us-cine", "dx", "dicomdir", "sr-seg", "synthetic-ct-80", "synthetic-charset", "synthetic-ko-pr-pdf", "synthetic-pet-24",
+    "us-cine",
+    "dx",
+    "dicomdir",
+    "sr-seg",
+    "synthetic-ct-80",
+    "synthetic-charset",
+    "synthetic-ko-pr-pdf",
+    "synthetic-pet-24",
     "synthetic-xa-cine",
-)  # fmt: skip
+)
 
 
 @needs_shared
@@ -125,9 +138,7 @@ def test_single_files_are_told_only_what_is_true(case):
     ],
 )
 def test_malformed_files_are_named(name, code):
-    assert code in {
-        problem.code for problem in instance(SHARED / "malformed" / name, Origin.ORIGINAL).problems
-    }
+    assert code in {problem.code for problem in instance(SHARED / "malformed" / name, Origin.ORIGINAL).problems}
 
 
 @needs_shared
@@ -151,9 +162,7 @@ def test_mislabelled_text_is_told_with_what_it_is(name, real):
 
 
 def compressed() -> pydicom.FileDataset:
-    return pydicom.dcmread(
-        io.BytesIO(chest_ct(slices=6, size=64, syntax=JPEG_2000).series[1].instances[2].data)
-    )
+    return pydicom.dcmread(io.BytesIO(chest_ct(slices=6, size=64, syntax=JPEG_2000).series[1].instances[2].data))
 
 
 def written(ds: pydicom.FileDataset) -> bytes:
@@ -218,14 +227,26 @@ FAULTS = {
     "a reduced codestream under a full-size header": (with_stream(lambda _: j2k(HALF)), "codestream-size"),
     "twice the pixels": (with_pixels(SLICE.pixels.tobytes() * 2), "pixel-length"),
     "a cut codestream": (with_stream(lambda stream: stream[: len(stream) // 2]), "truncated-frame"),
-    "a spoilt codestream": (with_stream(lambda stream: stream[:2] + b"\0" * 60 + stream[62:]), "does-not-decode"),
+    "a spoilt codestream": (
+        with_stream(lambda stream: stream[:2] + b"\0" * 60 + stream[62:]),
+        "does-not-decode",
+    ),
     "a JP2 file": (with_stream(boxed), "jp2-boxes"),
     "a lossy stream called lossless": (LOSSY, "transfer-syntax-disagrees"),
-    "a stream under a native syntax": (syntax_changed(with_stream(bytes), NATIVE), "transfer-syntax-disagrees"),
+    "a stream under a native syntax": (
+        syntax_changed(with_stream(bytes), NATIVE),
+        "transfer-syntax-disagrees",
+    ),
     "another codec's syntax": (syntax_changed(with_stream(bytes), JPEG_LS), "transfer-syntax-disagrees"),
-    "native pixels under a codec's syntax": (syntax_changed(SLICE.data, JPEG_2000), "transfer-syntax-disagrees"),
+    "native pixels under a codec's syntax": (
+        syntax_changed(SLICE.data, JPEG_2000),
+        "transfer-syntax-disagrees",
+    ),
     "lossy and silent": (syntax_changed(LOSSY, "1.2.840.10008.1.2.4.91"), "lossy-undeclared"),
-    "a syntax that no one reads": (syntax_changed(with_stream(bytes), "1.2.840.10008.1.2.4.102"), "no-decoder"),
+    "a syntax that no one reads": (
+        syntax_changed(with_stream(bytes), "1.2.840.10008.1.2.4.102"),
+        "no-decoder",
+    ),
     "a constant frame": (with_pixels(np.full((64, 64), 24, np.uint16).tobytes()), "constant-frame"),
     "frames missing": (with_pixels(SLICE.pixels.tobytes() * 2, NumberOfFrames=3), "frames-missing"),
     "no UIDs": (without("StudyInstanceUID", "SeriesInstanceUID"), "missing-identity"),
@@ -236,12 +257,22 @@ FAULTS = {
     "no Rows": (without("Rows"), "pixel-description"),
     "more bits than room": (retagged(SLICE, BitsStored=20), "bits-disagree"),
     "no pixels": (without("PixelData"), "object-incomplete"),
-    "GBK under Latin-1": (retagged(SLICE, SpecificCharacterSet="GB18030").replace(b"GB18030 ", b"ISO_IR 6"), "character-set"),
-}  # fmt: skip
+    "GBK under Latin-1": (
+        retagged(SLICE, SpecificCharacterSet="GB18030").replace(b"GB18030 ", b"ISO_IR 6"),
+        "character-set",
+    ),
+}
 TOLD_ONLY = {
-    "jp2-boxes", "lossy-undeclared", "no-decoder", "constant-frame", "meta-disagrees", "malformed-uid", "missing-geometry",
-    "orientation-senseless", "character-set",
-}  # fmt: skip
+    "jp2-boxes",
+    "lossy-undeclared",
+    "no-decoder",
+    "constant-frame",
+    "meta-disagrees",
+    "malformed-uid",
+    "missing-geometry",
+    "orientation-senseless",
+    "character-set",
+}
 
 
 @needs_shared
@@ -258,10 +289,7 @@ def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
         assert structure.part10((SHARED / name).read_bytes()).fault is None
     ds = pydicom.dcmread(SHARED / "small-singles/MR_small_RLE.dcm")
     ds.PixelData = encapsulate(
-        [
-            frame_[:64] + b"\x83" * (len(frame_) - 64)
-            for frame_ in generate_frames(ds.PixelData, number_of_frames=1)
-        ]
+        [frame_[:64] + b"\x83" * (len(frame_) - 64) for frame_ in generate_frames(ds.PixelData, number_of_frames=1)]
     )
     assert of(written(ds), tmp_path) == {"does-not-decode": True}
 
@@ -292,9 +320,7 @@ def test_objects_that_are_no_images_are_checked_for_what_they_are(name, tmp_path
         "sr": (SHARED / "sr-seg", "1.2.840.10008.5.1.4.1.1.66.4", "SegmentSequence"),
     }
     folder, sop_class, keyword = damaged[name]
-    path = next(
-        p for p in sorted(folder.iterdir()) if pydicom.dcmread(p, force=True).get("SOPClassUID") == sop_class
-    )
+    path = next(p for p in sorted(folder.iterdir()) if pydicom.dcmread(p, force=True).get("SOPClassUID") == sop_class)
     assert of(path.read_bytes(), tmp_path) == {}
     ds = pydicom.dcmread(path)
     if name == "pdf":
@@ -316,29 +342,48 @@ UIDS = [item.sop_instance_uid for item in AXIAL.instances]
 FIRST = [item.sop_instance_uid for item in STUDY.series[0].instances]
 EXPECTED = {item.uid: len(item.instances) for item in STUDY.series}
 SERIES_FAULTS = {
-    "a slice lost, count known": (STUDY.without(UIDS[4]), EXPECTED, {"missing-instances": True, "missing-slices": True}),
+    "a slice lost, count known": (
+        STUDY.without(UIDS[4]),
+        EXPECTED,
+        {"missing-instances": True, "missing-slices": True},
+    ),
     "a slice lost, count unknown": (STUDY.without(UIDS[4]), {}, {"missing-slices": True}),
     "three lost in a row": (STUDY.without(*UIDS[3:6]), {}, {"missing-slices": True}),
     "the last lost, count known": (STUDY.without(UIDS[-1]), EXPECTED, {"missing-instances": True}),
     "a series lost": (STUDY.without(*FIRST), EXPECTED, {"missing-instances": True}),
     "a number changed": (changed(UIDS[4], InstanceNumber=300), {}, {}),
-    "a slice moved": (changed(UIDS[4], ImagePositionPatient=[-180, -180, -121.5]), {}, {"uneven-spacing": False}),
+    "a slice moved": (
+        changed(UIDS[4], ImagePositionPatient=[-180, -180, -121.5]),
+        {},
+        {"uneven-spacing": False},
+    ),
     "a slice turned": (
-        changed(UIDS[4], ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), {}, {"mixed-orientations": False, "uneven-spacing": False},
+        changed(UIDS[4], ImageOrientationPatient=[1, 0, 0, 0, 0, -1]),
+        {},
+        {"mixed-orientations": False, "uneven-spacing": False},
     ),
     "another patient": (changed(UIDS[4], PatientID="SOMEONE ELSE"), {}, {"several-patients": True}),
-    "another study": (changed(UIDS[4], StudyInstanceUID="1.2.3.4"), {}, {"several-studies": True, "series-across-studies": True}),
+    "another study": (
+        changed(UIDS[4], StudyInstanceUID="1.2.3.4"),
+        {},
+        {"several-studies": True, "series-across-studies": True},
+    ),
     "another series": (
-        changed(UIDS[4], SeriesInstanceUID=STUDY.series[2].uid), {},
+        changed(UIDS[4], SeriesInstanceUID=STUDY.series[2].uid),
+        {},
         {"missing-slices": True, "mixed-orientations": False, "mixed-sizes": False, "mixed-spacings": False},
     ),
     "another size": (
-        changed(UIDS[4], Rows=32, PixelData=SLICE.pixels[:32].tobytes()), {}, {"mixed-sizes": False},
+        changed(UIDS[4], Rows=32, PixelData=SLICE.pixels[:32].tobytes()),
+        {},
+        {"mixed-sizes": False},
     ),
     "one UID, two contents": (
-        changed(UIDS[4], SOPInstanceUID=UIDS[5]), {}, {"conflicting-instances": True, "missing-slices": True},
+        changed(UIDS[4], SOPInstanceUID=UIDS[5]),
+        {},
+        {"conflicting-instances": True, "missing-slices": True},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SERIES_FAULTS)
@@ -403,9 +448,7 @@ def stacked(depth: int, places: int) -> list[bytes]:
             base = AXIAL.instances[place]
             uid = f"{base.sop_instance_uid[:40]}.{place}.{echo}"
             made.append(
-                retagged(
-                    base, SOPInstanceUID=uid, EchoNumbers=echo + 1, InstanceNumber=place * depth + echo + 1
-                )
+                retagged(base, SOPInstanceUID=uid, EchoNumbers=echo + 1, InstanceNumber=place * depth + echo + 1)
             )
     return made
 
@@ -433,9 +476,7 @@ def test_one_lossy_image_among_originals_is_told(tmp_path):
     )
     ds.ImagePositionPatient, ds.InstanceNumber = AXIAL.instances[2].tags.ImagePositionPatient, 3
     ds.FrameOfReferenceUID = AXIAL.instances[2].tags.FrameOfReferenceUID
-    next(path for path in folder.iterdir() if path.read_bytes() == AXIAL.instances[2].data).write_bytes(
-        written(ds)
-    )
+    next(path for path in folder.iterdir() if path.read_bytes() == AXIAL.instances[2].data).write_bytes(written(ds))
     assert found_in(folder) == {"mixed-compression": False}
 
 
@@ -475,9 +516,7 @@ async def test_a_folder_and_its_zip_say_the_same(tmp_path):
         await check_folder(packed, EXPECTED, processes=2),
     )
     assert entry.left_out == {"a PDF": 1}
-    assert [item.sha256 for item in entry.checked] == [item.sha256 for item in two.checked][
-        : len(entry.checked)
-    ]
+    assert [item.sha256 for item in entry.checked] == [item.sha256 for item in two.checked][: len(entry.checked)]
     assert [problem.code for problem in entry.problems] == [problem.code for problem in two.problems]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study", "study.zip"]
 
@@ -527,9 +566,9 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         assert await inspector.apart(os._exit, 3) is None
         assert await inspector.apart(os.path.basename, "a/b") == "b"
     async with Inspector(1, timeout_s=0.5) as inspector:
-        assert [
-            p.code for p in (await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)).problems
-        ] == ["check-timed-out"]
+        assert [p.code for p in (await inspector.inspect(tmp_path / "hangs.dcm", Origin.ORIGINAL)).problems] == [
+            "check-timed-out"
+        ]
         assert await inspector.apart(time.sleep, 60) is None
     assert not workers()
 
@@ -581,8 +620,7 @@ async def test_mutations_crash_nothing_and_hang_nothing(tmp_path):
     """2,000 of them with CLOUDFILM_MUTATIONS=2000; the seed is fixed."""
     rng = random.Random(20261123)  # noqa: S311 - seeded on purpose
     sources = [
-        chest_ct(slices=2, size=64, syntax=syntax).images[2].data
-        for syntax in (NATIVE, IMPLICIT, JPEG_2000, JPEG_LS)
+        chest_ct(slices=2, size=64, syntax=syntax).images[2].data for syntax in (NATIVE, IMPLICIT, JPEG_2000, JPEG_LS)
     ]
     sources.append(STUDY.series[-1].instances[0].data)
     if SHARED.is_dir():

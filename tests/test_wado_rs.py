@@ -14,9 +14,7 @@ INSTANCE = "http://pacs.test/rs/studies/1.2/series/1.2.3/instances/1.2.3.4"
 SLICE = chest_ct(size=32, slices=2).images[-1].data
 
 
-def framed(
-    *bodies: bytes, boundary: bytes = b"b1", head: bytes = b"", tail: bytes = b"", kind: str = ""
-) -> bytes:
+def framed(*bodies: bytes, boundary: bytes = b"b1", head: bytes = b"", tail: bytes = b"", kind: str = "") -> bytes:
     lines = f"Content-Type: {kind}\r\n".encode() if kind else b""
     whole = b"".join(b"\r\n--" + boundary + b"\r\n" + lines + b"\r\n" + body for body in bodies)
     return head + whole[0 if head else 2 :] + b"\r\n--" + boundary + b"--" + tail
@@ -57,9 +55,7 @@ def test_delimiters_across_pieces(piece, monkeypatch):
     monkeypatch.setattr(multipart, "PIECE", piece)
     body = framed(b"one\r\n--b2", b"", b"three\r\n", kind="application/dicom", head=b"--b1 no")
     found = [(part.headers, part.read(100)) for part in multipart.parts(io.BytesIO(body), b"b1")]
-    assert found == [
-        ({"content-type": "application/dicom"}, data) for data in (b"one\r\n--b2", b"", b"three\r\n")
-    ]
+    assert found == [({"content-type": "application/dicom"}, data) for data in (b"one\r\n--b2", b"", b"three\r\n")]
 
 
 def test_parts_may_be_passed_over():
@@ -186,18 +182,14 @@ async def test_frames_come_in_order(pacs, requests):
 async def test_metadata_is_asked_for_where_it_is_not_known():
     pacs = Pacs(FRAMES)
     pacs.metadata = b'[{"00280010": {"vr": "US", "Value": [8]}}]'
-    parts = await wado_rs.from_frames(
-        WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata()
-    )
+    parts = await wado_rs.from_frames(WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata())
     assert (parts.tags, parts.frames) == ({"00280010": {"vr": "US", "Value": [8]}}, (FRAMES[0],))
 
 
 async def test_metadata_of_a_series_is_asked_for_once():
     """A service that gives none of an instance's own."""
     uids = ["1.2.3.1", "1.2.3.2", "1.2.3.3"]
-    whole = [
-        {"00080018": {"vr": "UI", "Value": [uid]}, "00280010": {"vr": "US", "Value": [8]}} for uid in uids
-    ]
+    whole = [{"00080018": {"vr": "UI", "Value": [uid]}, "00280010": {"vr": "US", "Value": [8]}} for uid in uids]
     series, asked = "https://pacs.test/studies/1.2/series/1.2.3", []
 
     async def pacs(request):
@@ -218,16 +210,12 @@ async def test_metadata_of_a_series_is_asked_for_once():
         await wado_rs.from_frames(WadoRs(f"{series}/instances/1.2.3.9"), pacs, kept)
 
 
-@pytest.mark.parametrize(
-    "metadata, error", [(b"<html>", SiteChanged), (b"[]", SiteChanged), (b"[{}]", NotAnImage)]
-)
+@pytest.mark.parametrize("metadata, error", [(b"<html>", SiteChanged), (b"[]", SiteChanged), (b"[{}]", NotAnImage)])
 async def test_metadata_that_helps_nobody(metadata, error):
     pacs = Pacs(FRAMES)
     pacs.metadata = metadata
     with pytest.raises(error):
-        await wado_rs.from_frames(
-            WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata()
-        )
+        await wado_rs.from_frames(WadoRs(INSTANCE, {"Authorization": "Bearer t"}), pacs, wado_rs.SeriesMetadata())
 
 
 @pytest.mark.parametrize(

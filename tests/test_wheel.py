@@ -62,9 +62,7 @@ def test_what_is_in_the_wheel(wheel):
     } <= set(names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     here = {
-        path.relative_to(ROOT).as_posix()
-        for top in ("scraper", "providers")
-        for path in (ROOT / top).rglob("*.py")
+        path.relative_to(ROOT).as_posix() for top in ("scraper", "providers") for path in (ROOT / top).rglob("*.py")
     }
     assert here <= set(names)
 
@@ -76,9 +74,7 @@ def test_what_is_in_the_wheel(wheel):
 )
 def test_it_runs_from_anywhere(installed, tmp_path, arguments):
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = run(
-        installed / "cloudfilm", *arguments, cwd=tmp_path, env={**clean, "CLOUDFILM_DATA": str(tmp_path)}
-    )
+    done = run(installed / "cloudfilm", *arguments, cwd=tmp_path, env={**clean, "CLOUDFILM_DATA": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     if "--json" in arguments:

@@ -103,16 +103,17 @@ def environment() -> bool:
     uv = shutil.which("uv") or "uv"
     python = interpreter()
     plain = [python, "-m", "venv", "--clear", VENV]
-    package = python and subprocess.run(
-        [python, "-c", "import sys; print('python3.%d-venv' % sys.version_info[1])"],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    ).stdout.strip()  # fmt: skip
+    package = (
+        python
+        and subprocess.run(
+            [python, "-c", "import sys; print('python3.%d-venv' % sys.version_info[1])"],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    )
     script = VENV / "get-pip.py"
-    ways: list[Callable[[], bool]] = [
-        lambda: run([uv, "venv", "--seed", "--clear", "--python", ">=3.11", VENV])
-    ]
+    ways: list[Callable[[], bool]] = [lambda: run([uv, "venv", "--seed", "--clear", "--python", ">=3.11", VENV])]
     if python:
         ways = [
             lambda: run(plain),
@@ -129,9 +130,7 @@ def environment() -> bool:
     if any(way() for way in ways):
         return True
     package = package or f"Python {OLDEST[0]}.{OLDEST[1]} or newer"
-    say(
-        f"No virtual environment could be made. Install {package} (apt install {package}) and run this again."
-    )
+    say(f"No virtual environment could be made. Install {package} (apt install {package}) and run this again.")
     return False
 
 
@@ -141,12 +140,16 @@ def packages() -> bool:
     pip = [PYTHON, "-m", "pip"]
     if run([*pip, "install", "-q", "uv>=0.7"], timeout_s=300):
         options: list[object] = []
-        index = subprocess.run(
-            [str(word) for word in (*pip, "config", "get", "global.index-url")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        ).stdout.decode().strip()  # fmt: skip
+        index = (
+            subprocess.run(
+                [str(word) for word in (*pip, "config", "get", "global.index-url")],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+            .stdout.decode()
+            .strip()
+        )
         if index and not os.environ.get("UV_DEFAULT_INDEX"):
             options = ["--default-index", index]  # pip's mirror serves uv too
         uv = [PYTHON, "-m", "uv", "pip", "install", "-q", "--python", PYTHON, *options]

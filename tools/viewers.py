@@ -58,9 +58,11 @@ def npm_package(name: str, sha512: str, wanted: str, folder: Path) -> bool:
         members = [
             member
             for member in tar.getmembers()
-            if member.isfile() and ".." not in member.name and member.name.startswith(wanted)
+            if member.isfile()
+            and ".." not in member.name
+            and member.name.startswith(wanted)
             and not member.name.endswith(".map")
-        ]  # fmt: skip
+        ]
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.2 has none
         tar.extractall(unpacking, members=members, **safe)  # noqa: S202  its SHA-512 is pinned, and names are checked above
     shutil.rmtree(folder / "package", ignore_errors=True)

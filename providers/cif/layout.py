@@ -26,9 +26,7 @@ class PersonName(Reply):
 
     def __str__(self) -> str:
         """As DICOM writes it (PS3.5 6.2.1)."""
-        parts = [
-            f"{name.family or ''}^{name.given or ''}".strip("^") if name else "" for name in self._groups
-        ]
+        parts = [f"{name.family or ''}^{name.given or ''}".strip("^") if name else "" for name in self._groups]
         return self.whole or "=".join(parts).rstrip("=")
 
     @property

@@ -67,9 +67,7 @@ class Cif(Provider):
 
 async def _viewer(link: ShareLink, session: Session) -> str:
     """The address of the viewer, by way of the code that is printed on the report."""
-    opened = _good(
-        await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]})
-    )
+    opened = _good(await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]}))
     if not isinstance(opened.data, str):
         raise SiteChanged(host=link.host, what="getAESDecrypt, data")
     ids = dict(parse_qsl(opened.data, keep_blank_values=True))

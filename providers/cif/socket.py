@@ -84,11 +84,7 @@ async def prepare(session: Session) -> None:
 
 async def opened(session: Session) -> list[Line]:
     """Sockets of our own, where the site takes what the page said on its socket a second time; else the page's."""
-    said = [
-        exchange
-        for exchange in session.traffic.exchanges
-        if exchange.kind == "websocket-out" and exchange.is_text
-    ]
+    said = [exchange for exchange in session.traffic.exchanges if exchange.kind == "websocket-out" and exchange.is_text]
     at = next((at for at, exchange in enumerate(said) if STUDY in decode_text(exchange.read())), None)
     if at is None:
         return [_Pages(session)]
@@ -128,9 +124,7 @@ class _Own:
             layout = None
             while layout is None:
                 told = await socket.receive(timeout_s=IMAGE_S / 3)
-                layout = of_message(
-                    told.encode() if isinstance(told, str) else told, self._url, self._session
-                )
+                layout = of_message(told.encode() if isinstance(told, str) else told, self._url, self._session)
         except CloudfilmError:
             await self.close()
             raise

@@ -32,17 +32,43 @@ NO_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{literal}" for literal in ("88.", "1
 """Reports, documents, presentation states, raw data: their "pixels" are text, or none (PS3.4 B.5)."""
 
 HEADER = {  # DICOM's keyword → the header's name of it
-    **{name: name for name in (
-        "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit",
-        "PixelRepresentation", "PlanarConfiguration", "PixelSpacing", "SliceThickness", "SliceLocation", "ImageType",
-        "WindowCenter", "WindowWidth", "RescaleIntercept", "RescaleSlope", "RescaleType", "ExposureTime",
-        "ReconstructionDiameter",
-    )},
-    "ImagePositionPatient": "ImagePosition", "ImageOrientationPatient": "ImageOrientation",
-    "SpacingBetweenSlices": "SliceSpacing", "InstanceNumber": "ImageNumber", "FrameOfReferenceUID": "FrameOfReferenceUid",
-    "KVP": "Kvp", "XRayTubeCurrent": "XrayTubeCurrent", "ContentDate": "ImageDate", "ContentTime": "ImageTime",
-    "SOPClassUID": "SopClassUid", "SOPInstanceUID": "SopInstanceUid",
-}  # fmt: skip
+    **{
+        name: name
+        for name in (
+            "Rows",
+            "Columns",
+            "SamplesPerPixel",
+            "PhotometricInterpretation",
+            "BitsAllocated",
+            "BitsStored",
+            "HighBit",
+            "PixelRepresentation",
+            "PlanarConfiguration",
+            "PixelSpacing",
+            "SliceThickness",
+            "SliceLocation",
+            "ImageType",
+            "WindowCenter",
+            "WindowWidth",
+            "RescaleIntercept",
+            "RescaleSlope",
+            "RescaleType",
+            "ExposureTime",
+            "ReconstructionDiameter",
+        )
+    },
+    "ImagePositionPatient": "ImagePosition",
+    "ImageOrientationPatient": "ImageOrientation",
+    "SpacingBetweenSlices": "SliceSpacing",
+    "InstanceNumber": "ImageNumber",
+    "FrameOfReferenceUID": "FrameOfReferenceUid",
+    "KVP": "Kvp",
+    "XRayTubeCurrent": "XrayTubeCurrent",
+    "ContentDate": "ImageDate",
+    "ContentTime": "ImageTime",
+    "SOPClassUID": "SopClassUid",
+    "SOPInstanceUID": "SopInstanceUid",
+}
 
 
 async def series(session: Session) -> AsyncIterator[Series]:
@@ -56,9 +82,11 @@ async def series(session: Session) -> AsyncIterator[Series]:
     for line in await opened(session):
         lines.put_nowait(line)
     study = Study(
-        uid=layout.uid, date=_digits(layout.date)[:8], description=(layout.description or "").strip(),
+        uid=layout.uid,
+        date=_digits(layout.date)[:8],
+        description=(layout.description or "").strip(),
         patient_name=str(layout.name or ""),
-    )  # fmt: skip
+    )
     for item in layout.series:
         if whole(item.count) == 0:
             continue
@@ -77,13 +105,14 @@ async def series(session: Session) -> AsyncIterator[Series]:
             study=study,
             instances=tuple(
                 Instance(
-                    sop.uid, Asked(partial(_image, lines, layout, item, sop), Origin.REBUILT),
+                    sop.uid,
+                    Asked(partial(_image, lines, layout, item, sop), Origin.REBUILT),
                     number=whole(sop.number),
                 )
                 for sop in images
             ),
             left_out=(Problem("left-out", other, fatal=False),) if other else (),
-        )  # fmt: skip
+        )
 
 
 # ---- the layout
@@ -106,9 +135,7 @@ async def _layout(session: Session) -> Layout:
 # ---- an image
 
 
-async def _image(
-    lines: asyncio.LifoQueue[Line], layout: Layout, told: SeriesReply, sop: SopReply
-) -> PixelParts:
+async def _image(lines: asyncio.LifoQueue[Line], layout: Layout, told: SeriesReply, sop: SopReply) -> PixelParts:
     """One object, of as many frames as it has."""
     frames = []
     header: Mapping[str, object] = {}
@@ -131,9 +158,7 @@ async def _image(
 
 def _cut(header: Mapping[str, object], pixels: bytes) -> bytes:
     """The pixels without what some servers send after them."""
-    numbers = [
-        whole(_text(header, name)) or 0 for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
-    ]
+    numbers = [whole(_text(header, name)) or 0 for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
     rows, columns, samples, bits = numbers
     wanted = rows * columns * (samples or 1) * -(-bits // 8)
     if not wanted or len(pixels) < wanted:
@@ -148,15 +173,24 @@ def _tags(
     for keyword in ("ContentDate", "ContentTime"):
         tags[keyword] = _digits(tags[keyword].partition(".")[0])[: 8 if keyword == "ContentDate" else 6]
     tags |= {
-        "SOPInstanceUID": sop.uid, "SOPClassUID": sop.sop_class or tags["SOPClassUID"],
-        "SeriesInstanceUID": told.uid, "StudyInstanceUID": layout.uid, "Modality": told.modality or "",
-        "SeriesNumber": told.number or "", "SeriesDescription": told.description or "",
+        "SOPInstanceUID": sop.uid,
+        "SOPClassUID": sop.sop_class or tags["SOPClassUID"],
+        "SeriesInstanceUID": told.uid,
+        "StudyInstanceUID": layout.uid,
+        "Modality": told.modality or "",
+        "SeriesNumber": told.number or "",
+        "SeriesDescription": told.description or "",
         "InstanceNumber": tags["InstanceNumber"] or sop.number or "",
-        "PatientName": str(layout.name or ""), "PatientID": layout.patient or "", "PatientSex": layout.sex or "",
-        "PatientBirthDate": _digits(layout.born)[:8], "AccessionNumber": layout.accession or "",
-        "StudyDate": _digits(layout.date)[:8], "StudyTime": _digits(layout.time)[:6],
-        "StudyDescription": layout.description or "", "NumberOfFrames": str(frames) if frames > 1 else "",
-    }  # fmt: skip
+        "PatientName": str(layout.name or ""),
+        "PatientID": layout.patient or "",
+        "PatientSex": layout.sex or "",
+        "PatientBirthDate": _digits(layout.born)[:8],
+        "AccessionNumber": layout.accession or "",
+        "StudyDate": _digits(layout.date)[:8],
+        "StudyTime": _digits(layout.time)[:6],
+        "StudyDescription": layout.description or "",
+        "NumberOfFrames": str(frames) if frames > 1 else "",
+    }
     return {keyword: value for keyword, value in tags.items() if value}
 
 

@@ -89,9 +89,7 @@ async def _service(link: ShareLink, session: Session, study: str) -> server.Serv
     given, params = session.given(TOKEN), link.params
     name = next((literal for literal in ("token", "access_token") if params.get(literal)), "")
     token = given or params.get(name, "")
-    ways: list[tuple[dict[str, str], dict[str, str]]] = [
-        ({"Authorization": f"Bearer {token}"} if token else {}, {})
-    ]
+    ways: list[tuple[dict[str, str], dict[str, str]]] = [({"Authorization": f"Bearer {token}"} if token else {}, {})]
     if name and not given:
         ways.append(({}, {name: token}))
     refusal: CloudfilmError | None = None
@@ -137,9 +135,7 @@ async def _configurations(link: ShareLink, session: Session) -> AsyncIterator[tu
     """Each configuration, with the address that what it names is relative to: first the one that the page itself loads."""
     here = link.url.partition("#")[0]
     page = await session.get(here)
-    asked = dict.fromkeys(
-        [*_loaded(page.text, page.url), link.join(CONFIGURATION), link.join(f"/{CONFIGURATION}")]
-    )
+    asked = dict.fromkeys([*_loaded(page.text, page.url), link.join(CONFIGURATION), link.join(f"/{CONFIGURATION}")])
     for address in asked:
         with contextlib.suppress(CloudfilmError):
             config = await session.get(address)
@@ -152,11 +148,7 @@ def _loaded(text: str, url: str) -> list[str]:
     page = Page(text, url)
     base = urljoin(url, page.attribute("base[href]", "href"))
     scripts = [script.attributes.get("src") or "" for script in page.all("script[src]")]
-    return [
-        urljoin(base, script)
-        for script in scripts
-        if script.partition("?")[0].rpartition("/")[2] == CONFIGURATION
-    ]
+    return [urljoin(base, script) for script in scripts if script.partition("?")[0].rpartition("/")[2] == CONFIGURATION]
 
 
 async def _configured(session: Session, study: str, service: server.Service) -> server.Service:

@@ -36,14 +36,15 @@ PAGE = 500  # asked for at a time; a server may give fewer
 MOST_PAGES = 400
 BEYOND = (400, 404, 416)  # what some servers say to a page past the last
 MOST_LISTED = 200_000  # rows of one list; no study has more instances
-HIDDEN = (
-    1  # objects of a series that a service may count and not list (a rejection note), where its list is whole
-)
+HIDDEN = 1  # objects of a series that a service may count and not list (a rejection note), where its list is whole
 STUDY_UID, SERIES_UID, SOP_UID = "0020000D", "0020000E", "00080018"
 SERIES_OF_STUDY, OF_STUDY, OF_SERIES = "00201206", "00201208", "00201209"  # NumberOf…Related…
 _MEANT: Mapping[int, type[CloudfilmError]] = {
-    401: LinkExpired, 403: DownloadNotPermitted, 404: NoSuchStudy, 410: LinkExpired,
-}  # fmt: skip
+    401: LinkExpired,
+    403: DownloadNotPermitted,
+    404: NoSuchStudy,
+    410: LinkExpired,
+}
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,7 @@ class StudyListing:
         rows = await self._series_rows()
         listings = [await self._listing(row) for row in rows.values()]
         counted = dicom_json.number(self._about, OF_STUDY)
-        if (
-            counted is not None
-            and counted > sum(listing.meant for listing in listings) + len(listings) * HIDDEN
-        ):
+        if counted is not None and counted > sum(listing.meant for listing in listings) + len(listings) * HIDDEN:
             await self._add_from_study(listings)
         return self._described(listings, counted)
 
@@ -148,9 +146,7 @@ class StudyListing:
         except (SiteChanged, NoSuchStudy, DownloadNotPermitted) as err:
             refusal = err
         ways = [self._add_from_list, self._add_from_metadata]
-        for add in (
-            ways if refusal is None else reversed(ways)
-        ):  # who lists none of one series lists none of a study
+        for add in ways if refusal is None else reversed(ways):  # who lists none of one series lists none of a study
             if made.is_short:
                 refusal = await add(made) or refusal
         if not made.objects and refusal is not None:
@@ -186,16 +182,12 @@ class StudyListing:
     async def _instances_of_study(self) -> _Rows:
         if self._across is None:
             listed = await self._try_list(f"{self._at}/instances")
-            self._across = _Rows(
-                list(self._of_this_study(listed.found, SOP_UID).values()), is_whole=listed.is_whole
-            )
+            self._across = _Rows(list(self._of_this_study(listed.found, SOP_UID).values()), is_whole=listed.is_whole)
         return self._across
 
     def _of_this_study(self, rows: Sequence[DataSet], tag: str) -> dict[str, DataSet]:
         """UID → row, of this study alone: not every service matches by what was asked for."""
-        return {
-            text(row, tag): row for row in rows if text(row, tag) and text(row, STUDY_UID) in ("", self._uid)
-        }
+        return {text(row, tag): row for row in rows if text(row, tag) and text(row, STUDY_UID) in ("", self._uid)}
 
     async def _list(self, path: str, asked: Mapping[str, str] | None = None) -> _Rows:
         return await _listed(self._session, self._service, path, asked)
@@ -210,8 +202,12 @@ class StudyListing:
     def _described(self, listings: list[_Listing], counted: int | None) -> list[Series]:
         about = self._about
         study = Study(
-            self._uid, text(about, "00080020"), "", text(about, "00081030"), dicom_json.person(about, "00100010"),
-        )  # fmt: skip
+            self._uid,
+            text(about, "00080020"),
+            "",
+            text(about, "00081030"),
+            dicom_json.person(about, "00100010"),
+        )
         if counted is not None and counted == sum(len(listing.objects) for listing in listings):
             for listing in listings:
                 listing.is_whole = True
@@ -320,9 +316,7 @@ async def answers(session: Session, service: Service, study_uid: str) -> bool:
     return bool(found)
 
 
-async def _listed(
-    session: Session, service: Service, path: str, asked: Mapping[str, str] | None = None
-) -> _Rows:
+async def _listed(session: Session, service: Service, path: str, asked: Mapping[str, str] | None = None) -> _Rows:
     """One QIDO-RS query, all its pages (PS3.18 8.3.4.4: ``limit``, ``offset``, and a Warning where more exist).
 
     A page that repeats what was there comes from a server that knows no pages; whether it gave all, its counts tell.

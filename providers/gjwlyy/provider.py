@@ -121,9 +121,13 @@ def _known(report: ReportData | None) -> dict[str, str]:
     if report is None:
         return {}
     tags = {
-        "PatientName": report.name, "PatientID": report.patient, "PatientSex": report.sex,
-        "PatientBirthDate": re.sub(r"\D", "", report.born or "")[:8], "AccessionNumber": report.accession,
-        "StudyInstanceUID": report.studies, "StudyDescription": report.item,
+        "PatientName": report.name,
+        "PatientID": report.patient,
+        "PatientSex": report.sex,
+        "PatientBirthDate": re.sub(r"\D", "", report.born or "")[:8],
+        "AccessionNumber": report.accession,
+        "StudyInstanceUID": report.studies,
+        "StudyDescription": report.item,
         "Modality": (report.modalities or "").split(",")[0].strip(),
-    }  # fmt: skip
+    }
     return {name: value for name, value in tags.items() if value}

@@ -32,8 +32,16 @@ IMAGES = r"/e/CustomImageServlet"
 WRAPPER = b"CLOHEADERZ01"  # then four reserved bytes and zlib
 MAX_WRAPPER = 16 * 2**20
 CLASSES = {
-    "CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1", "NM": "20", "XA": "12.1",
-}  # fmt: skip
+    "CT": "2",
+    "MR": "4",
+    "CR": "1",
+    "DX": "1.1",
+    "MG": "1.2",
+    "PT": "128",
+    "US": "6.1",
+    "NM": "20",
+    "XA": "12.1",
+}
 SEEN = (
     "Rows",
     "Columns",
@@ -85,19 +93,22 @@ def described(
                 modality=told.get("Modality", ""),
                 expected=len(instances),
                 study=Study(
-                    uid=study_uid, description=known.get("StudyDescription") or (study.description if study else "") or "",
-                    patient_name=_name(state, known), date=told.get("StudyDate", ""),
+                    uid=study_uid,
+                    description=known.get("StudyDescription") or (study.description if study else "") or "",
+                    patient_name=_name(state, known),
+                    date=told.get("StudyDate", ""),
                 ),
                 left_out=(Problem("left-out", absent, fatal=False),) if absent and not found else (),
                 instances=tuple(
                     Instance(
-                        name, Asked(partial(_parts, state, known, frames, told_of.get(name, {})), Origin.REBUILT),
+                        name,
+                        Asked(partial(_parts, state, known, frames, told_of.get(name, {})), Origin.REBUILT),
                         number=whole(frames[0].selected.number),
                     )
                     for name, frames in instances.items()
                 ),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -113,9 +124,7 @@ async def _parts(
     return PixelParts(_tags(state, known, frames, wrapper), tuple(samples))
 
 
-def _tags(
-    state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Mapping[str, object]
-) -> dict[str, str]:
+def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Mapping[str, object]) -> dict[str, str]:
     first, told = frames[0], _plain(wrapper)
     patient = state.patient
     sex = known.get("PatientSex") or (patient.gender if patient else "") or ""
@@ -123,25 +132,36 @@ def _tags(
     tile = decoded.tiles[-1] if decoded and decoded.tiles else None
     lut = decoded.lut if decoded else ()
     bits = 8 * (tile.sample if tile else 2)
-    stored = told.get("BitsStored") or (
-        str(int(lut[2])) if len(lut) > 2 and 0 < lut[2] <= bits else str(bits)
-    )
+    stored = told.get("BitsStored") or (str(int(lut[2])) if len(lut) > 2 and 0 < lut[2] <= bits else str(bits))
     signed = tile.signed if tile and tile.signed is not None else bool(lut[1]) if len(lut) > 1 else False
     modality = told.get("Modality") or known.get("Modality", "")
     rescale = decoded.rescale if decoded else ()
     tags = {
         **known,
-        "ImageType": "DERIVED\\PRIMARY", "SOPInstanceUID": first.selected.instance, "SeriesInstanceUID": first.selected.series,
+        "ImageType": "DERIVED\\PRIMARY",
+        "SOPInstanceUID": first.selected.instance,
+        "SeriesInstanceUID": first.selected.series,
         "StudyInstanceUID": first.selected.study or known.get("StudyInstanceUID", ""),
-        "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"), "Modality": modality,
-        "PatientName": _name(state, known), "PatientID": (patient.patient if patient else "") or known.get("PatientID", ""),
-        "PatientSex": sex if sex in ("M", "F", "O") else "", "InstanceNumber": first.selected.number or "",
-        "Rows": str(first.rows), "Columns": str(first.columns), "BitsAllocated": str(bits), "BitsStored": stored,
-        "HighBit": str((whole(stored) or 1) - 1), "PixelRepresentation": str(int(signed)), "SamplesPerPixel": "1",
-        "PhotometricInterpretation": "MONOCHROME2", "NumberOfFrames": str(len(frames)) if len(frames) > 1 else "",
-        "RescaleSlope": _number(rescale, 0), "RescaleIntercept": _number(rescale, 1),
-        "WindowCenter": _number(lut, 3), "WindowWidth": _number(lut, 4),
-    }  # fmt: skip
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
+        "Modality": modality,
+        "PatientName": _name(state, known),
+        "PatientID": (patient.patient if patient else "") or known.get("PatientID", ""),
+        "PatientSex": sex if sex in ("M", "F", "O") else "",
+        "InstanceNumber": first.selected.number or "",
+        "Rows": str(first.rows),
+        "Columns": str(first.columns),
+        "BitsAllocated": str(bits),
+        "BitsStored": stored,
+        "HighBit": str((whole(stored) or 1) - 1),
+        "PixelRepresentation": str(int(signed)),
+        "SamplesPerPixel": "1",
+        "PhotometricInterpretation": "MONOCHROME2",
+        "NumberOfFrames": str(len(frames)) if len(frames) > 1 else "",
+        "RescaleSlope": _number(rescale, 0),
+        "RescaleIntercept": _number(rescale, 1),
+        "WindowCenter": _number(lut, 3),
+        "WindowWidth": _number(lut, 4),
+    }
     tags |= {name: value for name, value in told.items() if value and name not in SEEN}
     return {name: value for name, value in tags.items() if value}
 
@@ -153,9 +173,14 @@ def _number(values: tuple[float, ...], place: int) -> str:
 def _plain(wrapper: Mapping[str, object]) -> dict[str, str]:
     """The wrapper's own names as DICOM's keywords; the extra ones bear these names already."""
     names = {
-        "modality": "Modality", "bitsAllocated": "BitsAllocated", "bitsStored": "BitsStored", "windowCenter": "WindowCenter",
-        "windowWidth": "WindowWidth", "rescaleSlope": "RescaleSlope", "rescaleIntercept": "RescaleIntercept",
-    }  # fmt: skip
+        "modality": "Modality",
+        "bitsAllocated": "BitsAllocated",
+        "bitsStored": "BitsStored",
+        "windowCenter": "WindowCenter",
+        "windowWidth": "WindowWidth",
+        "rescaleSlope": "RescaleSlope",
+        "rescaleIntercept": "RescaleIntercept",
+    }
     found = {keyword: _word(wrapper.get(name)) for name, keyword in names.items()}
     if isinstance(signed := wrapper.get("isSigned"), bool):
         found["PixelRepresentation"] = str(int(signed))

@@ -94,11 +94,7 @@ def resumed(session: Session) -> tuple[Login, Sheet, tuple[str, ...]] | None:
         sheet = Sheet(kept.text, kept.url, kept.encoding)
         if 0 <= time.time() - kept.at < PATIENCE_S and sheet.login is not None:
             session.http.add_cookies(
-                [
-                    Cookie(cookie[0], cookie[1], cookie[2], cookie[3])
-                    for cookie in kept.cookies
-                    if len(cookie) == 4
-                ]
+                [Cookie(cookie[0], cookie[1], cookie[2], cookie[3]) for cookie in kept.cookies if len(cookie) == 4]
             )
             return sheet.login, sheet, sheet.said
     return None

@@ -47,9 +47,7 @@ class Form:
     is_post: bool
     controls: list[Control] = field(default_factory=list)
 
-    def request(
-        self, filled: dict[str, str], pressed: Control | None, encoding: str, referer: str
-    ) -> Request:
+    def request(self, filled: dict[str, str], pressed: Control | None, encoding: str, referer: str) -> Request:
         """The form as a browser submits it: fields as found, ``filled`` over them, the button that was pressed."""
         pairs: list[tuple[str, str]] = []
         for control in self.controls:
@@ -64,9 +62,7 @@ class Form:
                     pairs.append((control.name, control.value))
             elif control.kind == "select":
                 chosen = [value for value, _, is_chosen in control.choices if is_chosen]
-                pairs += [
-                    (control.name, value) for value in chosen or [control.choices[0][0]] if control.choices
-                ]
+                pairs += [(control.name, value) for value in chosen or [control.choices[0][0]] if control.choices]
             elif control.kind not in ("radio", "checkbox", "reset", "file") or control.choices:
                 pairs.append((control.name, control.value))
         body = "&".join(f"{_quoted(name, encoding)}={_quoted(value, encoding)}" for name, value in pairs)
@@ -129,9 +125,15 @@ def read_control(  # noqa: PLR0913, PLR0917  # all that stands around it
     if kind in ("radio", "checkbox") and "checked" in attributes:
         choices = ((value, label, True),)
     return Control(
-        kind, attributes.get("name") or "", value, label.strip(), place, "disabled" in attributes,
-        urljoin(url, link) if link else "", choices,
-    )  # fmt: skip
+        kind,
+        attributes.get("name") or "",
+        value,
+        label.strip(),
+        place,
+        "disabled" in attributes,
+        urljoin(url, link) if link else "",
+        choices,
+    )
 
 
 def chosen_format(form: Form) -> Form | None:

@@ -219,9 +219,7 @@ class Sheet:
             is_plain = not (DICOM_WORDS.search(own) or PICTURE_WORDS.search(own))
             words = f"{own} {control.label}" if is_plain else own
             hidden = (
-                " ".join(f"{item.name} {item.value}" for item in form.controls if item.kind == "hidden")
-                if form
-                else ""
+                " ".join(f"{item.name} {item.value}" for item in form.controls if item.kind == "hidden") if form else ""
             )
             chosen = chosen_format(form) if form else None
             if chosen is not None and (DICOM_WORDS.search(words) or PACKAGE_WORDS.search(words)):
@@ -272,9 +270,7 @@ class Sheet:
         found = []
         for node in self.page.all("a[href]"):
             text, href = node.text().strip(), node.attributes.get("href") or ""
-            is_page = re.fullmatch(
-                r"(?:下一?页|后一?页|末页|尾页|next)?\s*[>\u203a\xbb]*|\[?\d{1,3}\]?", text, re.I
-            )
+            is_page = re.fullmatch(r"(?:下一?页|后一?页|末页|尾页|next)?\s*[>\u203a\xbb]*|\[?\d{1,3}\]?", text, re.I)
             if (
                 text
                 and is_page
@@ -310,8 +306,7 @@ class Sheet:
         torn: Form | None = None
         words, place = "", 0
         labels = {
-            item.attributes.get("for") or "": " ".join(item.text().split())
-            for item in self.page.all("label[for]")
+            item.attributes.get("for") or "": " ".join(item.text().split()) for item in self.page.all("label[for]")
         }
         for node in root.traverse(include_text=True):
             tag, attributes = node.tag or "", dict(node.attributes)
@@ -344,9 +339,7 @@ def _link_of(row: Any, url: str) -> str:
     """The detail page of a row: the link that says so, else its only link."""
     links = []
     for item in row.css("a, input[onclick], button[onclick]"):
-        script = SCRIPT_LINK.search(
-            f"{item.attributes.get('onclick') or ''} {item.attributes.get('href') or ''}"
-        )
+        script = SCRIPT_LINK.search(f"{item.attributes.get('onclick') or ''} {item.attributes.get('href') or ''}")
         href = (item.attributes.get("href") or "").strip()
         address = script[1] if script else "" if href.lower().startswith(("javascript:", "#")) else href
         if address:
@@ -389,9 +382,7 @@ def _first(words: str, text: str) -> str:
 
 def _day(text: str) -> str:
     """The first day in a text, as DICOM writes it: of 2026-01-12, 2026/1/12, 2026年1月12日, 20260112."""
-    match = re.search(
-        r"(?<!\d)((?:19|20)\d\d)(?:\D{1,2}(\d\d?)\D{1,2}(\d\d?)|(\d\d)(\d\d)(?:\d{6})?(?!\d))", text
-    )
+    match = re.search(r"(?<!\d)((?:19|20)\d\d)(?:\D{1,2}(\d\d?)\D{1,2}(\d\d?)|(\d\d)(\d\d)(?:\d{6})?(?!\d))", text)
     if match is None:
         return ""
     return f"{match[1]}{match[2] or match[4]:0>2}{match[3] or match[5]:0>2}"

@@ -100,9 +100,7 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) 
                 examination.part,
                 key=f"{link.host_and_port} {examination.key or _key(examination.url)}",
             )
-            found.append(
-                Package(partial(_packed, link, session, way, examination.url), study, examination.count)
-            )
+            found.append(Package(partial(_packed, link, session, way, examination.url), study, examination.count))
         elif sheet.gives_pictures:
             pictures.append(examination)
         elif sheet.says(ARCHIVED):
@@ -123,11 +121,7 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) 
 
 async def _start(link: ShareLink, way: Way, landed: Sheet) -> Sheet:
     """The page that the link is about: where the login led, else the link's own address once more."""
-    if (
-        not landed.offers
-        and entry.is_deep(link)
-        and landed.url.partition("#")[0] != link.url.partition("#")[0]
-    ):
+    if not landed.offers and entry.is_deep(link) and landed.url.partition("#")[0] != link.url.partition("#")[0]:
         landed = await way.open(link.url)
     for _ in range(3):
         if landed.login is not None:
@@ -255,11 +249,7 @@ def _named(what: str, listed: list[Examination]) -> list[Problem]:
 def _key(url: str) -> str:
     """What tells an examination by its address alone."""
     return next(
-        (
-            value
-            for name, value in ShareLink(url).params.items()
-            if "id" in name.lower() or "no" in name.lower()
-        ),
+        (value for name, value in ShareLink(url).params.items() if "id" in name.lower() or "no" in name.lower()),
         "",
     )
 

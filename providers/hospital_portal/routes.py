@@ -56,13 +56,7 @@ class Direct:
             sheet = _sheet(response)
             goes = sheet.goes_to
             self._referer = response.url
-            if (
-                goes is None
-                or goes[0] > LEAD_S
-                or goes[1] == response.url
-                or sheet.offers
-                or sheet.examinations
-            ):
+            if goes is None or goes[0] > LEAD_S or goes[1] == response.url or sheet.offers or sheet.examinations:
                 return sheet
             response = await self._session.get(goes[1], headers={"Referer": response.url})
         return _sheet(response)
@@ -138,9 +132,7 @@ class InWindow:
                     if exchange.kind == "download":
                         return traffic.spooled(exchange)
                 with window.quietly():
-                    if not traffic.busy and not await session.page.evaluate(
-                        "stamp => window[stamp] === true", stamp
-                    ):
+                    if not traffic.busy and not await session.page.evaluate("stamp => window[stamp] === true", stamp):
                         await session.page.wait_for_load_state("domcontentloaded")
                         return await self.here()
                 await traffic.after(len(traffic.exchanges), timeout_s=0.2)

@@ -77,14 +77,10 @@ class KayicloudShare(Provider):
             async for found in self.discover(link, session):
                 yield found
             return
-        for series in self._described(
-            link, session, envelope.told(answer, StudiesReply), _vendor(session, link)
-        ):
+        for series in self._described(link, session, envelope.told(answer, StudiesReply), _vendor(session, link)):
             yield series
 
-    def _described(
-        self, link: ShareLink, session: Session, listed: StudiesReply, vendor: str
-    ) -> list[Series]:
+    def _described(self, link: ShareLink, session: Session, listed: StudiesReply, vendor: str) -> list[Series]:
         if listed.code != GOOD:
             raise gone(listed.message or "", host=link.host)
         if not listed.data:
@@ -109,9 +105,7 @@ class KayicloudShare(Provider):
                     series.uid,
                     tuple(serving.instance(at) for at in range(len(series.images))),
                     max(count, len(series.images)),
-                    whole(series.number)
-                    if whole(series.number) is not None
-                    else whole(series.index) or place,
+                    whole(series.number) if whole(series.number) is not None else whole(series.index) or place,
                     series.description or "",
                     series.modality or "",
                     study=study,
@@ -161,9 +155,7 @@ async def _is_sent(sent: list[str]) -> bool:
 def _said(session: Session) -> InfoReply | None:
     """The newest answer to the page's own question for the share; it may have asked without a password first."""
     asked = [
-        exchange
-        for exchange in session.traffic.exchanges
-        if re.search(INFO, exchange.url) and exchange.method == "GET"
+        exchange for exchange in session.traffic.exchanges if re.search(INFO, exchange.url) and exchange.method == "GET"
     ]
     if not asked:
         return None

@@ -170,9 +170,7 @@ class Serving:
         address = f"{self._server}StudyData/GetDicomSeriesInfo"
         if self._is_other:
             named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
-            return with_query(
-                address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"}
-            )
+            return with_query(address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"})
         query = {
             "vendorCode": self._vendor,
             "ds": "rest",

@@ -136,9 +136,12 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
         raise NoSuchStudy(host=link.host)
     viewer = _Viewer(link, session, study.guid)
     told = Study(
-        date="".join(filter(str.isdigit, (study.time or "").partition(" ")[0]))[:8], modality=study.modality or "",
-        description=study.description or "", patient_name=study.patient or "", key=study.guid,
-    )  # fmt: skip
+        date="".join(filter(str.isdigit, (study.time or "").partition(" ")[0]))[:8],
+        modality=study.modality or "",
+        description=study.description or "",
+        patient_name=study.patient or "",
+        key=study.guid,
+    )
     for place, (item, count) in enumerate(zip(state.listed, counts, strict=True)):
         if not count:  # no images: nothing to fetch
             continue
@@ -221,9 +224,7 @@ class _Viewer:
         """
         async with self._one:
             paths = self._packed[series].paths if series in self._packed else []
-            if not paths or (
-                image < len(paths) and not paths[image].exists()
-            ):  # taken away, and asked for once more
+            if not paths or (image < len(paths) and not paths[image].exists()):  # taken away, and asked for once more
                 self._packed[series] = await self._download(series, total)
                 paths = self._packed[series].paths
         if image >= len(paths):

@@ -32,9 +32,13 @@ RECALL_S = 120.0  # the control stays disabled while the study is fetched from t
 RECALLED_S = 60.0  # by then it should be free; words about an end are believed from here on
 LOOK_S = 0.25
 QUESTIONS: Mapping[Question, str] = {
-    ID_LAST4: "身份证(?!.{0,6}[后末].?[六6])", ID_LAST6: "身份证", PHONE_LAST4: "(?:手机|电话).{0,4}[后末].?[四4]",
-    PHONE: "手机|电话", NAME: "姓名", CAPTCHA: "验证码",
-}  # fmt: skip
+    ID_LAST4: "身份证(?!.{0,6}[后末].?[六6])",
+    ID_LAST6: "身份证",
+    PHONE_LAST4: "(?:手机|电话).{0,4}[后末].?[四4]",
+    PHONE: "手机|电话",
+    NAME: "姓名",
+    CAPTCHA: "验证码",
+}
 CONTROL = """([name]) => {
   if (document.querySelector(".image_main")) return "there";
   const shown = one => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== "hidden";

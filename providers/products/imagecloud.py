@@ -98,9 +98,7 @@ def opened(text: object, host: str) -> str:
     try:
         return ciphers.cbc_opened(ciphers.from_hex(str(text)), KEY, IV)
     except ciphers.WrongKey as err:
-        raise SiteChanged(
-            host=host, what="its key: what it seals no longer opens with that of 2026-03"
-        ) from err
+        raise SiteChanged(host=host, what="its key: what it seals no longer opens with that of 2026-03") from err
 
 
 def told(answer: Response) -> Answer:
@@ -164,9 +162,7 @@ def described(listed: list[Told], source: Callable[[Told, Image], WadoUri], key:
                         key=f"{key}/{place}" if place else key,
                     ),
                     instances=tuple(
-                        Instance(
-                            image.uid or "", source(study, image), key=image.path, number=whole(image.number)
-                        )
+                        Instance(image.uid or "", source(study, image), key=image.path, number=whole(image.number))
                         for image in images
                     ),
                 )

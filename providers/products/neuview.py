@@ -82,9 +82,7 @@ async def shown(session: Session) -> Response:
     Raises:
         StudyGone: the page came to rest without such a call; carries the words that it shows.
     """
-    if not await drive_page.comes(session, partial(is_listed, session)) and not session.traffic.matching(
-        CALLED
-    ):
+    if not await drive_page.comes(session, partial(is_listed, session)) and not session.traffic.matching(CALLED):
         raise gone(await drive_page.words(session), host=session.link.host)
     answers = _answers(session)
     return next(filter(_is_done, answers), answers[-1])
@@ -118,9 +116,7 @@ def described(link: ShareLink, answer: Response) -> list[Series]:
     if told.code != DONE:
         said = told.msg or told.message or told.code
         raise (
-            CaptchaRequired(CAPTCHA.name, said, host=link.host)
-            if CHECK.search(said)
-            else gone(said, host=link.host)
+            CaptchaRequired(CAPTCHA.name, said, host=link.host) if CHECK.search(said) else gone(said, host=link.host)
         )
     data = told.data
     if data is None or not data.series:
@@ -162,9 +158,7 @@ def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Ser
         own = whole(str(entry.get("instanceNumber"))) if isinstance(entry, Mapping) else None
         number = own or numbers.get(path.rpartition("/")[2]) or position
         instances[path] = Instance("", ZipMember(url), key=path, number=number)
-    nowhere = Problem(
-        "left-out", tuple(f"{place}/{n}" for n in range(nameless)), {"what": "no address"}, fatal=False
-    )
+    nowhere = Problem("left-out", tuple(f"{place}/{n}" for n in range(nameless)), {"what": "no address"}, fatal=False)
     return Series(
         study_instance_uid=study.uid,
         series_instance_uid=told.instance_uid or told.unique_id or "",

@@ -44,9 +44,12 @@ def study_uid(study: Json) -> str:
 def described(study: Json, series: Json) -> Study:
     """The study for people."""
     return Study(
-        uid=study_uid(study), date=_date(text(study, "date")), description=text(study, "des"),
-        patient_name=text(study, "name"), modality=text(series, "modality"),
-    )  # fmt: skip
+        uid=study_uid(study),
+        date=_date(text(study, "date")),
+        description=text(study, "des"),
+        patient_name=text(study, "name"),
+        modality=text(series, "modality"),
+    )
 
 
 def shape(image: Json) -> tuple[int, int, int, int]:
@@ -71,31 +74,53 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
     signed = text(image, "pixel_pre") or ("1" if modality == "CT" and item == 2 else "0")
     sex, acquired = text(study, "sex"), re.split("[ T]", text(image, "date"))
     found = {
-        "SpecificCharacterSet": "ISO_IR 192", "ImageType": "DERIVED\\SECONDARY",
-        "SOPInstanceUID": text(image, "uid"), "SeriesInstanceUID": text(series, "srsuid"),
+        "SpecificCharacterSet": "ISO_IR 192",
+        "ImageType": "DERIVED\\SECONDARY",
+        "SOPInstanceUID": text(image, "uid"),
+        "SeriesInstanceUID": text(series, "srsuid"),
         "StudyInstanceUID": study_uid(study),
         "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
-        "PatientName": text(study, "name"), "PatientID": text(study, "patid"), "PatientSex": SEXES.get(sex, sex),
-        "PatientAge": text(study, "age"), "PatientBirthDate": _date(text(study, "birthday")),
-        "StudyDate": _date(text(study, "date")), "StudyTime": _time(text(study, "time")),
-        "AccessionNumber": text(study, "access"), "StudyDescription": text(study, "des"),
-        "Modality": modality, "SeriesNumber": text(series, "num"), "SeriesDescription": text(series, "des"),
-        "SeriesDate": _date(text(series, "date")), "SeriesTime": _time(text(series, "time")),
-        "Laterality": text(series, "laterality"), "BodyPartExamined": text(series, "bodypart"),
-        "PatientPosition": text(series, "pos"), "InstanceNumber": text(image, "num"),
-        "AcquisitionDate": _date(acquired[0]), "AcquisitionTime": _time(acquired[-1]),
-        "NumberOfFrames": str(frames) if frames > 1 else "", "PatientOrientation": text(image, "patOrientation"),
-        "Rows": str(rows or ""), "Columns": str(columns or ""), "BitsAllocated": str(8 * item),
-        "BitsStored": str(stored), "HighBit": str(stored - 1), "SamplesPerPixel": str(samples),
-        "PixelRepresentation": signed, "PlanarConfiguration": "0" if samples == 3 else "",
+        "PatientName": text(study, "name"),
+        "PatientID": text(study, "patid"),
+        "PatientSex": SEXES.get(sex, sex),
+        "PatientAge": text(study, "age"),
+        "PatientBirthDate": _date(text(study, "birthday")),
+        "StudyDate": _date(text(study, "date")),
+        "StudyTime": _time(text(study, "time")),
+        "AccessionNumber": text(study, "access"),
+        "StudyDescription": text(study, "des"),
+        "Modality": modality,
+        "SeriesNumber": text(series, "num"),
+        "SeriesDescription": text(series, "des"),
+        "SeriesDate": _date(text(series, "date")),
+        "SeriesTime": _time(text(series, "time")),
+        "Laterality": text(series, "laterality"),
+        "BodyPartExamined": text(series, "bodypart"),
+        "PatientPosition": text(series, "pos"),
+        "InstanceNumber": text(image, "num"),
+        "AcquisitionDate": _date(acquired[0]),
+        "AcquisitionTime": _time(acquired[-1]),
+        "NumberOfFrames": str(frames) if frames > 1 else "",
+        "PatientOrientation": text(image, "patOrientation"),
+        "Rows": str(rows or ""),
+        "Columns": str(columns or ""),
+        "BitsAllocated": str(8 * item),
+        "BitsStored": str(stored),
+        "HighBit": str(stored - 1),
+        "SamplesPerPixel": str(samples),
+        "PixelRepresentation": signed,
+        "PlanarConfiguration": "0" if samples == 3 else "",
         "PhotometricInterpretation": "RGB" if samples == 3 else "MONOCHROME1" if inverted else "MONOCHROME2",
         "PixelSpacing": _joined(image, "rowPixelSpacing", "columnPixelSpacing", positive=True),
         "ImagePositionPatient": _joined(image, "posX", "posY", "posZ"),
         "ImageOrientationPatient": _orientation(image),
-        "SliceLocation": _decimal(image, "sliceLoc"), "SliceThickness": _decimal(image, "slicethickness", positive=True),
-        "WindowCenter": _decimal(image, "windowCenter"), "WindowWidth": _decimal(image, "windowWidth", positive=True),
-        "RescaleSlope": _decimal(image, "slope"), "RescaleIntercept": _decimal(image, "intercept"),
-    }  # fmt: skip
+        "SliceLocation": _decimal(image, "sliceLoc"),
+        "SliceThickness": _decimal(image, "slicethickness", positive=True),
+        "WindowCenter": _decimal(image, "windowCenter"),
+        "WindowWidth": _decimal(image, "windowWidth", positive=True),
+        "RescaleSlope": _decimal(image, "slope"),
+        "RescaleIntercept": _decimal(image, "intercept"),
+    }
     if not (found["RescaleSlope"] and found["RescaleIntercept"]):
         found["RescaleSlope"] = found["RescaleIntercept"] = ""
     if not found["ImageOrientationPatient"]:
@@ -120,15 +145,11 @@ def _orientation(image: Json) -> str:
 
 def _date(said: str) -> str:
     digits = re.sub(r"[-/.]", "", said)
-    sound = (
-        len(digits) == 8 and digits.isdigit() and "01" <= digits[4:6] <= "12" and "01" <= digits[6:] <= "31"
-    )
+    sound = len(digits) == 8 and digits.isdigit() and "01" <= digits[4:6] <= "12" and "01" <= digits[6:] <= "31"
     return digits if sound else ""
 
 
 def _time(said: str) -> str:
     digits, _, fraction = said.replace(":", "").partition(".")
-    sound = (
-        len(digits) == 6 and digits.isdigit() and digits < "240000" and digits[2] < "6" and digits[4] < "6"
-    )
+    sound = len(digits) == 6 and digits.isdigit() and digits < "240000" and digits[2] < "6" and digits[4] < "6"
     return (digits + (f".{fraction[:6]}" if fraction.isdigit() else "")) if sound else ""

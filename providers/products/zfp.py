@@ -37,9 +37,7 @@ VARIABLES = ("STUDY_ID", "ACCESSION_NUMBER", "STUDY_EXAM_UID", "LOAD_IMAGE_CACHE
 KEY = "() => typeof LOAD_IMAGE_CACHE_KEY === 'string' ? LOAD_IMAGE_CACHE_KEY : ''"
 RENEW = "/ImageViewer/renewcacauth"
 RENEW_S = 60.0  # as often as the page renews its short-lived cookie
-CONSTANT_PAUSE_S = (
-    1.2  # before a constant frame is asked for again, then twice that (protocol page hinacom-levels)
-)
+CONSTANT_PAUSE_S = 1.2  # before a constant frame is asked for again, then twice that (protocol page hinacom-levels)
 J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page hinacom-levels)
 
 
@@ -78,11 +76,7 @@ async def enter(session: Session, view_image: str) -> Response:
         if VIEWER in page.url.partition("?")[0]:
             return page
         scripts = Page(page.text, page.url)
-        target = (
-            scripts.variable("location.href")
-            or scripts.variable("TARGET_PATH")
-            or scripts.variable("TARGET_URL")
-        )
+        target = scripts.variable("location.href") or scripts.variable("TARGET_PATH") or scripts.variable("TARGET_URL")
         if not target:
             break
         page = await session.get(urljoin(page.url, target))
@@ -171,9 +165,7 @@ def _instance(base: str, node: str, cache_key: str, image: ImageReply) -> Instan
     return Instance("", source, key=image.image_id, number=whole(image.instance_number))
 
 
-def _frames(
-    base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int
-) -> Iterator[Request]:
+def _frames(base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int) -> Iterator[Request]:
     """One request a frame; a single-frame image keeps the frame number that the list gives it."""
     count = frame_count(image.frames)
     numbers = range(count) if count > 1 else [whole(image.frame) or 0]

@@ -38,9 +38,7 @@ WORDS_OF = """selector => [...document.querySelectorAll(selector)].map(one => {
 })"""  # what tells a person, and a program, what each field is for: its own words, and those around it
 SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看", "进入", "下一步")
 BUTTON = "button, a, [role=button], [class*=btn i], [class*=button i]"
-PICTURE = (
-    "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
-)
+PICTURE = "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
 LOOK_S = 0.5  # between two looks at the page
 QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has said what it has to say
 PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)

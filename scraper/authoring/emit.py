@@ -55,7 +55,7 @@ RESERVED: Final = frozenset(
         "session",
     )
 )  # of the written functions
-LINE: Final = 110
+LINE: Final = 120
 QUOTED: Final = '''
 
 def quoted(text: str) -> str:
@@ -97,9 +97,7 @@ class _Model:
     """A Reply class: its fields by the site's key."""
 
     name: str
-    fields: dict[str, str] = field(
-        default_factory=dict
-    )  # key -> the rest of the line after the attribute's name
+    fields: dict[str, str] = field(default_factory=dict)  # key -> the rest of the line after the attribute's name
 
     def attribute(self, key: str) -> str:
         """The key as a Python name."""
@@ -133,8 +131,17 @@ class Writer:
     def __init__(self, learnt: Learnt) -> None:
         self._learnt = learnt
         self._models: list[_Model] = []
-        self._names = {"AsyncIterator", "Deployment", "Instance", "Provider", "Reply", "Series", "Session", "ShareLink",
-                       "WadoUri"}  # fmt: skip
+        self._names = {
+            "AsyncIterator",
+            "Deployment",
+            "Instance",
+            "Provider",
+            "Reply",
+            "Series",
+            "Session",
+            "ShareLink",
+            "WadoUri",
+        }
         self._replies: dict[int, _Model] = {}  # call -> the model of its answer
         self._wrapped = isinstance(learnt.sample, list)
 
@@ -155,8 +162,7 @@ class Writer:
         lines = [
             self._header(),
             "from __future__ import annotations\n",
-            fitted("from scraper.contract import ", "(", sorted(self._names, key=_import_order), ")", 0)
-            + "\n",
+            fitted("from scraper.contract import ", "(", sorted(self._names, key=_import_order), ")", 0) + "\n",
             *(f"\n{model.text}\n" for model in self._models),
             f"\nclass {self._provider_name()}(Provider):",
             f"    name = {literal(learnt.name)}",
@@ -205,9 +211,7 @@ class Writer:
         plain = re.sub(r"\(\?P<\w+>[^)]*\)", "", self._learnt.route)
         words = re.findall(r"[A-Za-z]{3,}", plain)
         if len(words) < 3:
-            return [
-                "    # assumed: no marks; the link's shape is too plain to betray the platform on another host"
-            ]
+            return ["    # assumed: no marks; the link's shape is too plain to betray the platform on another host"]
         return ["    marks = (route,)  # assumed: nobody else's links look like this"]
 
     def _questions(self) -> list[str]:
@@ -296,9 +300,7 @@ class Writer:
             if step == "*":
                 variable = walk.variable(place)
                 counters.append(f"place{len(counters) or ''}")
-                lines.append(
-                    f"{indent}for {counters[-1]}, {variable} in enumerate({walk.expression(place)}, 1):"
-                )
+                lines.append(f"{indent}for {counters[-1]}, {variable} in enumerate({walk.expression(place)}, 1):")
                 indent += "    "
         record = walk.variable(last)
         address = walk.address()
@@ -307,9 +309,7 @@ class Writer:
         wanted = [address, *(["headers"] if learnt.headers else [])]
         source = fitted("WadoUri", "(", wanted, ")", len(indent) + 16, after=1)
         if learnt.headers:
-            lines.insert(
-                0, "headers = " + mapping({name: self._value(text) for name, text in learnt.headers}, 8)
-            )
+            lines.insert(0, "headers = " + mapping({name: self._value(text) for name, text in learnt.headers}, 8))
         deep = len(indent) + 8
         made = [uid or '""', source, f'key=f"{key}"', "number=number"]
         lines += [
@@ -356,9 +356,7 @@ class Writer:
                 expression += "." + model.add(step, "str" if last else "list[str]")
             else:
                 inner = self._inner(f"{model.name.removesuffix('Reply')}{class_name(step)}")
-                expression += "." + model.add(
-                    step, f"list[{inner.name}]" if isinstance(following, int) else inner.name
-                )
+                expression += "." + model.add(step, f"list[{inner.name}]" if isinstance(following, int) else inner.name)
                 model = inner
         return expression
 
@@ -415,9 +413,7 @@ class _Walk:
         levels: for each step that is a place of an object: what it holds there, in a sample.
     """
 
-    def __init__(
-        self, writer: Writer, steps: Sequence[str | int], levels: Mapping[int, Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, writer: Writer, steps: Sequence[str | int], levels: Mapping[int, Mapping[str, Any]]) -> None:
         self._writer = writer
         self._steps = steps
         self._levels = levels
@@ -559,9 +555,7 @@ def _texts(call: Call) -> Iterator[Text]:
         yield call.body
 
 
-def fitted(
-    head: str, opening: str, items: Sequence[str], closing: str, indent: int, *, after: int = 0
-) -> str:  # fmt: skip
+def fitted(head: str, opening: str, items: Sequence[str], closing: str, indent: int, *, after: int = 0) -> str:
     """A call or a list on one line where it fits, else one item a line, as the formatter has it.
 
     Args:

@@ -116,9 +116,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
     return _described(link, session, capture, rule, visits=bool(cookies))
 
 
-def _described(
-    link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool
-) -> _Seen:  # fmt: skip
+def _described(link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool) -> _Seen:
     """What a provider is written from.
 
     Raises:
@@ -136,9 +134,7 @@ def _described(
         raise NotLearnt(host=link.host, what="its list comes in several answers")
     catch, listing = capture.catch, lists[0]
     images = [exchange for exchange in exchanges if exchange.url in catch.sources]
-    headers_of = {
-        url: catch.objects[uid].header for url, uid in catch.sources.items() if uid in catch.objects
-    }
+    headers_of = {url: catch.objects[uid].header for url, uid in catch.sources.items() if uid in catch.objects}
     if len({head.study_instance_uid for head in headers_of.values()}) > 1:
         raise NotLearnt(host=link.host, what="its list names other studies as well")
     route, groups = groups_of(link)
@@ -154,9 +150,19 @@ def _described(
         if name in ("authorization", "token", "x-token", "x-access-token")
     )
     learnt = Learnt(
-        link, route, _name(link), tracer, number, rule, literals, headers, sample, _identity(rule, sample, headers_of),
-        visits=visits, month=time.strftime("%Y-%m"),
-    )  # fmt: skip
+        link,
+        route,
+        _name(link),
+        tracer,
+        number,
+        rule,
+        literals,
+        headers,
+        sample,
+        _identity(rule, sample, headers_of),
+        visits=visits,
+        month=time.strftime("%Y-%m"),
+    )
     lengths = tuple(len(address) for address in rule.addresses.values())
     return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)
 
@@ -181,38 +187,43 @@ def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) 
         if head is None:
             continue
         for attribute in Identity.__dataclass_fields__:
-            same = {
-                name for name, value in record.fields.items() if name and value == getattr(head, attribute)
-            }
+            same = {name for name, value in record.fields.items() if name and value == getattr(head, attribute)}
             names[attribute] = names.get(attribute, same) & same
     return Identity(**{attribute: min(found) for attribute, found in names.items() if found})
 
 
 def _forbidden(
-    link: ShareLink, groups: Mapping[str, str], answers: Mapping[str, str], headers: Mapping[str, Header], sample: Any,
+    link: ShareLink,
+    groups: Mapping[str, str],
+    answers: Mapping[str, str],
+    headers: Mapping[str, Header],
+    sample: Any,
     learnt: Learnt,
-) -> frozenset[str]:  # fmt: skip
+) -> frozenset[str]:
     """Values that belong to this link, this patient or this session."""
     values = {*groups.values(), *answers.values()}
     for head in headers.values():
-        values |= {head.patient_id, head.patient_name, head.sop_instance_uid, head.series_instance_uid,
-                   head.study_instance_uid, head.study_date, head.study_description}  # fmt: skip
+        values |= {
+            head.patient_id,
+            head.patient_name,
+            head.sop_instance_uid,
+            head.series_instance_uid,
+            head.study_instance_uid,
+            head.study_date,
+            head.study_description,
+        }
     for record in templates.records([sample]):
         values |= {word for name in record.own for word in opaque(record.fields[name], name)}
     known = {learnt.name, link.host, learnt.month, *re.findall(r"\w+", learnt.route)}
     return frozenset(
-        text
-        for text in values
-        if len(text) >= SHORTEST_SECRET and text not in known and text not in link.origin
+        text for text in values if len(text) >= SHORTEST_SECRET and text not in known and text not in link.origin
     )
 
 
 def _name(link: ShareLink) -> str:
     """A name for the platform, from its host; unlike those that there are."""
     labels = [
-        text
-        for text in link.host.split(".")
-        if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
+        text for text in link.host.split(".") if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
     ]
     plain = re.sub(
         r"[^a-z0-9]+", "_", "_".join(labels[-1:] if labels and not labels[-1].isdigit() else labels) or "site"
@@ -269,9 +280,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         if sorted(len(item.instances) for item in series) != sorted(seen.series):
             raise NotLearnt(host=link.host, what="asked directly, it lists other images than in the browser")
         for instance in (series[0].instances[0], series[-1].instances[-1]):
-            if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(
-                session, instance.source
-            ):
+            if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(session, instance.source):
                 raise NotLearnt(host=link.host, what="asked directly, it does not give an image")
         return sum(len(item.instances) for item in series)
 

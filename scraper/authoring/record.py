@@ -67,9 +67,7 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        exchanges = [
-            exchange for exchange in [*session.traffic.exchanges, *session.kept] if _is_kept(exchange)
-        ]
+        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.kept] if _is_kept(exchange)]
         return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
 
     return await run.watched(given, work)
@@ -122,11 +120,14 @@ class Bundle:
             with disk(path), zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 entries = list(self._entries(archive))
                 document = {
-                    "format": FORMAT, "version": VERSION, "cloudfilm": version("cloudfilm"),
+                    "format": FORMAT,
+                    "version": VERSION,
+                    "cloudfilm": version("cloudfilm"),
                     "link": self._texts.url(self._link.url),
                     "answers": {name: self._texts.text(value, "password") for name, value in self._answers.items()},
-                    "error": error.code if error else "", "entries": entries,
-                }  # fmt: skip
+                    "error": error.code if error else "",
+                    "entries": entries,
+                }
                 archive.writestr("bundle.json", json.dumps(document, ensure_ascii=False, indent=1))
             with disk(path):
                 draft.replace(path)
@@ -134,9 +135,13 @@ class Bundle:
             draft.unlink(missing_ok=True)
         sockets = [entry for entry in entries if "messages" in entry]
         return Recorded(
-            path, len(entries) - len(sockets), sum(len(socket["messages"]) for socket in sockets), len(self._names.given),
-            dict(self._kinds), error,
-        )  # fmt: skip
+            path,
+            len(entries) - len(sockets),
+            sum(len(socket["messages"]) for socket in sockets),
+            len(self._names.given),
+            dict(self._kinds),
+            error,
+        )
 
     def _rehearse(self) -> None:
         """Go through everything once, so that what one answer tells of a person is known when the others are written."""
@@ -165,22 +170,35 @@ class Bundle:
             self._kinds[exchange.kind] += 1
             sent = exchange.request_body or b""
             yield {
-                "method": exchange.method or "GET", "url": self._texts.url(exchange.url), "kind": exchange.kind, "status": exchange.status,
-                "time": round(exchange.when, 2), "request_headers": headers(self._texts, exchange.request_headers),
-                "request_body": self._file(archive, self._bodies.body(sent, exchange.request_headers.get("content-type", ""))),
-                "headers": headers(self._texts, exchange.headers), "body": self._file(archive, body),
-            }  # fmt: skip
+                "method": exchange.method or "GET",
+                "url": self._texts.url(exchange.url),
+                "kind": exchange.kind,
+                "status": exchange.status,
+                "time": round(exchange.when, 2),
+                "request_headers": headers(self._texts, exchange.request_headers),
+                "request_body": self._file(
+                    archive, self._bodies.body(sent, exchange.request_headers.get("content-type", ""))
+                ),
+                "headers": headers(self._texts, exchange.headers),
+                "body": self._file(archive, body),
+            }
         for url, messages in sockets.items():
             shown = self._messages(messages)
             self._kinds["websocket"] += len(messages)
             yield {
-                "url": self._texts.url(url), "kind": "websocket", "time": round(messages[0].when, 2),
+                "url": self._texts.url(url),
+                "kind": "websocket",
+                "time": round(messages[0].when, 2),
                 "messages": [
-                    {"direction": "in" if exchange.kind == WEBSOCKET_IN else "out", "text": exchange.is_text, "time": round(exchange.when, 2),
-                     "body": self._file(archive, data)}
+                    {
+                        "direction": "in" if exchange.kind == WEBSOCKET_IN else "out",
+                        "text": exchange.is_text,
+                        "time": round(exchange.when, 2),
+                        "body": self._file(archive, data),
+                    }
                     for exchange, data in zip(messages, shown, strict=True)
                 ],
-            }  # fmt: skip
+            }
 
     def _file(self, archive: zipfile.ZipFile | None, body: bytes) -> str:
         """Where a body lies in the bundle; nothing for an empty one."""

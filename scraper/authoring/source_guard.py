@@ -14,34 +14,93 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-MAX_LITERAL: Final = (
-    4096  # characters; an address, a header or a key of a viewer is shorter, a body may be as long
-)
+MAX_LITERAL: Final = 4096  # characters; an address, a header or a key of a viewer is shorter, a body may be as long
 MAX_SOURCE: Final = 256 * 1024  # characters; what is learnt of one viewer takes some 4 KB
 MAX_NODES: Final = 50_000
 MAX_NAME: Final = 64
 
 CONTRACT_NAMES: Final = frozenset(
     (
-        "ACCESS_CODE", "ACCOUNT", "CAPTCHA", "ID_LAST4", "ID_LAST6", "NAME", "PASSWORD", "PHONE", "PHONE_LAST4", "SMS_CODE",
-        "TOKEN", "AsyncIterator", "Deployment", "Field", "Instance", "Provider", "Reply", "Series", "Session", "ShareLink",
-        "WadoUri", "encode_query", "read",
+        "ACCESS_CODE",
+        "ACCOUNT",
+        "CAPTCHA",
+        "ID_LAST4",
+        "ID_LAST6",
+        "NAME",
+        "PASSWORD",
+        "PHONE",
+        "PHONE_LAST4",
+        "SMS_CODE",
+        "TOKEN",
+        "AsyncIterator",
+        "Deployment",
+        "Field",
+        "Instance",
+        "Provider",
+        "Reply",
+        "Series",
+        "Session",
+        "ShareLink",
+        "WadoUri",
+        "encode_query",
+        "read",
     )
-)  # fmt: skip
+)
 _CALLED_NAMES: Final = frozenset(
-    ("Deployment", "Field", "Instance", "Series", "WadoUri", "encode_query", "enumerate", "len", "quoted", "read", "tuple")
-)  # fmt: skip
+    (
+        "Deployment",
+        "Field",
+        "Instance",
+        "Series",
+        "WadoUri",
+        "encode_query",
+        "enumerate",
+        "len",
+        "quoted",
+        "read",
+        "tuple",
+    )
+)
 _CALLED_METHODS: Final = {
     "session": frozenset(("answer", "get", "post")),
     "link": frozenset(("join",)),
 }
 _KNOWN_TO_CONTRACT: Final = {"__future__": frozenset(("annotations",)), "scraper.contract": CONTRACT_NAMES}
 _NODES: Final = (
-    ast.Module, ast.Expr, ast.Constant, ast.ImportFrom, ast.alias, ast.ClassDef, ast.AnnAssign, ast.Assign, ast.Name,
-    ast.Load, ast.Store, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.AsyncFunctionDef, ast.FunctionDef,
-    ast.arguments, ast.arg, ast.Await, ast.For, ast.Tuple, ast.GeneratorExp, ast.comprehension, ast.JoinedStr,
-    ast.FormattedValue, ast.Dict, ast.Yield, ast.Return, ast.BinOp, ast.Add, ast.UnaryOp, ast.USub,
-)  # fmt: skip
+    ast.Module,
+    ast.Expr,
+    ast.Constant,
+    ast.ImportFrom,
+    ast.alias,
+    ast.ClassDef,
+    ast.AnnAssign,
+    ast.Assign,
+    ast.Name,
+    ast.Load,
+    ast.Store,
+    ast.Call,
+    ast.keyword,
+    ast.Attribute,
+    ast.Subscript,
+    ast.AsyncFunctionDef,
+    ast.FunctionDef,
+    ast.arguments,
+    ast.arg,
+    ast.Await,
+    ast.For,
+    ast.Tuple,
+    ast.GeneratorExp,
+    ast.comprehension,
+    ast.JoinedStr,
+    ast.FormattedValue,
+    ast.Dict,
+    ast.Yield,
+    ast.Return,
+    ast.BinOp,
+    ast.Add,
+    ast.UnaryOp,
+    ast.USub,
+)
 _BUILT_IN: Final = frozenset(("bytes", "enumerate", "len", "list", "str", "tuple"))
 _HELPER: Final = "quoted"
 
@@ -83,11 +142,7 @@ def template(pieces: Sequence[tuple[str, str]]) -> str:
         if kind == "literal":
             literal(text)
             inner += (
-                text.encode("unicode_escape")
-                .decode("ascii")
-                .replace('"', '\\"')
-                .replace("{", "{{")
-                .replace("}", "}}")
+                text.encode("unicode_escape").decode("ascii").replace('"', '\\"').replace("{", "{{").replace("}", "}}")
             )
         else:
             inner += "{" + text + "}"
@@ -170,11 +225,7 @@ def check_source(source: str) -> None:
 
 def _check_statement(node: ast.stmt) -> None:
     """What may stand at the module's own level."""
-    if (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    ):
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return
     if isinstance(node, ast.FunctionDef) and node.name == _HELPER:
         return
@@ -212,11 +263,7 @@ def _check_node(node: ast.AST) -> None:
                 raise UnsafeSource("an import of something else stands in the file")
         case ast.Name(id=name) | ast.arg(arg=name):
             _check_name(name)
-            if (
-                isinstance(node, ast.Name)
-                and isinstance(node.ctx, ast.Store)
-                and name in CONTRACT_NAMES | _BUILT_IN
-            ):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and name in CONTRACT_NAMES | _BUILT_IN:
                 raise UnsafeSource("a known name gets another meaning")
         case ast.Attribute(attr=name):
             _check_name(name)
@@ -255,9 +302,7 @@ def _called(node: ast.Call) -> str:
             return name
         case ast.Attribute(value=ast.Name(id=base), attr=name) if name in _CALLED_METHODS.get(base, ()):
             return name
-        case ast.Attribute(
-            value=ast.JoinedStr() | ast.Constant() | ast.Name() | ast.Attribute(), attr="encode"
-        ):
+        case ast.Attribute(value=ast.JoinedStr() | ast.Constant() | ast.Name() | ast.Attribute(), attr="encode"):
             return "encode" if not node.args and not node.keywords else ""
         case ast.Attribute(value=ast.Call(func=ast.Name(id="encode_query")), attr="partition"):
             return "partition"

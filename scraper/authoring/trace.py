@@ -31,9 +31,7 @@ MAX_NAME: Final = 128  # characters of a parameter's name that are looked at
 _PLAIN: Final = re.compile(
     r"[A-Za-z]{1,32}(?:[_.-][A-Za-z]{1,32})*[_.-]?\d{0,2}(?:\.[A-Za-z]{1,5}\d?)?|\d{1,4}(?:\.\d{1,4}){0,2}|\W+"
 )
-_CLOCK: Final = re.compile(
-    r"1[5-9]\d{8}(?:\d{3})?"
-)  # seconds or milliseconds since 1970, in this half of the century
+_CLOCK: Final = re.compile(r"1[5-9]\d{8}(?:\d{3})?")  # seconds or milliseconds since 1970, in this half of the century
 _TECHNICAL: Final = (
     "user-agent",
     "referer",
@@ -162,19 +160,21 @@ class Tracer:
         if isinstance(value, dict) and all(
             isinstance(item, (str, int, float, bool, type(None))) for item in value.values()
         ):
-            return {
-                name: self.text(text, exchange, f"the field {name}", key=name) if isinstance(text, str)
-                else self._number(text, exchange, name)
-                for name, text in value.items()
-            }, None, None  # fmt: skip
+            return (
+                {
+                    name: self.text(text, exchange, f"the field {name}", key=name)
+                    if isinstance(text, str)
+                    else self._number(text, exchange, name)
+                    for name, text in value.items()
+                },
+                None,
+                None,
+            )
         if "urlencoded" in exchange.request_headers.get("content-type", ""):
             pairs = dict(parse_qsl(said, keep_blank_values=True))
             return (
                 None,
-                {
-                    name: self.text(pair, exchange, f"the field {name}", key=name)
-                    for name, pair in pairs.items()
-                },
+                {name: self.text(pair, exchange, f"the field {name}", key=name) for name, pair in pairs.items()},
                 None,
             )
         return None, None, self.text(said, exchange, "the body")
@@ -261,17 +261,13 @@ def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
         out = []
         for pair in query.split("&"):
             name, equals, value = pair.partition("=")
-            out.append(
-                re.escape(name) + "=" + group(name, value, kind) if equals else group("code", pair, kind)
-            )
+            out.append(re.escape(name) + "=" + group(name, value, kind) if equals else group("code", pair, kind))
         return "&".join(out)
 
     def path(text: str, kind: str) -> str:
         segments = text.split("/")
         return "/".join(
-            re.escape(segment)
-            if is_plain(segment, last=place == len(segments) - 1)
-            else group("code", segment, kind)
+            re.escape(segment) if is_plain(segment, last=place == len(segments) - 1) else group("code", segment, kind)
             for place, segment in enumerate(segments)
         )
 
@@ -331,9 +327,7 @@ def _find(value: Any, wanted: str) -> tuple[str | int, ...] | None:
     """Where a text or number stands in a JSON value, the shallowest place of several; of arrays only the first entry counts."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     for item, path in waiting:
-        inner = (
-            item.items() if isinstance(item, dict) else enumerate(item[:1]) if isinstance(item, list) else ()
-        )
+        inner = item.items() if isinstance(item, dict) else enumerate(item[:1]) if isinstance(item, list) else ()
         for step, below in inner:
             if isinstance(below, (dict, list)):
                 if len(path) < templates.MAX_DEPTH:
@@ -351,9 +345,7 @@ def _put(parts: Sequence[str | Part], value: str, reference: Reference) -> list[
             out.append(part)
             continue
         rest = part
-        for text, quoted in dict.fromkeys(
-            ((value, False), (quote(value, safe=""), quote(value, safe="") != value))
-        ):
+        for text, quoted in dict.fromkeys(((value, False), (quote(value, safe=""), quote(value, safe="") != value))):
             at = next(templates.places(rest, text), None)
             if at is not None:
                 before, after = rest[:at], rest[at + len(text) :]

@@ -267,11 +267,17 @@ class Ledger:
                 "UPDATE sources SET state = ?, owner = '', answers = ?, exit_code = ?, document = ?, words = ?, diagnostic = ?,"
                 " ended_at = ? WHERE key = ? AND owner = ?",
                 (
-                    OF_STATUS[outcome.status], answers if is_refused else "", int(outcome.exit_code),
+                    OF_STATUS[outcome.status],
+                    answers if is_refused else "",
+                    int(outcome.exit_code),
                     json.dumps(outcome.document, ensure_ascii=False),
-                    outcome.words, outcome.diagnostic, time.time(), key, self._me,
+                    outcome.words,
+                    outcome.diagnostic,
+                    time.time(),
+                    key,
+                    self._me,
                 ),
-            )  # fmt: skip
+            )
             if ended.rowcount == 0:  # no longer ours
                 return
             self._db.execute("DELETE FROM thumbnails WHERE key = ?", (key,))
@@ -334,9 +340,19 @@ class Ledger:
 
 def _record(row: sqlite3.Row) -> Record:
     return Record(
-        row["key"], row["shown"], row["label"], State(row["state"]), row["owner"], row["attempts"], row["answers"],
-        row["document"] or "", row["words"], row["diagnostic"], row["started_at"], row["ended_at"],
-    )  # fmt: skip
+        row["key"],
+        row["shown"],
+        row["label"],
+        State(row["state"]),
+        row["owner"],
+        row["attempts"],
+        row["answers"],
+        row["document"] or "",
+        row["words"],
+        row["diagnostic"],
+        row["started_at"],
+        row["ended_at"],
+    )
 
 
 def _made_private(path: Path) -> None:

@@ -95,12 +95,7 @@ def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> t
     if state is State.DONE:
         is_settled = _lies_there(record.outcome, output) and _is_as_expected(record.outcome, item)
         return None if choice.only_failed or is_settled else (state,)
-    if (
-        choice.retry_failed
-        or choice.only_failed
-        or state is State.INCOMPLETE
-        or _may_end_otherwise(record, item)
-    ):
+    if choice.retry_failed or choice.only_failed or state is State.INCOMPLETE or _may_end_otherwise(record, item):
         return (state,)
     return None
 
@@ -154,9 +149,7 @@ def placed(outcome: Outcome, output: Path) -> Outcome:
 
     def moved(row: Mapping[str, object]) -> dict[str, object]:
         place = str(row.get("output") or "")
-        return dict(row) | (
-            {"output": str(output / Path(place).name)} if place and "://" not in place else {}
-        )
+        return dict(row) | ({"output": str(output / Path(place).name)} if place and "://" not in place else {})
 
     parts = outcome.document.get("results")
     if isinstance(parts, list):

@@ -42,9 +42,14 @@ class Board:
         self._total = total
         self._quiet = quiet
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, transient=True, disable=quiet or not console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
         self._overall: TaskID | None = None
         self._of: dict[str, TaskID] = {}
         self._ended = dict.fromkeys(Status, 0)
@@ -68,10 +73,12 @@ class Board:
 
     def _words(self) -> str:
         return say(
-            "batch.overall", self._language, done=self._ended[Status.COMPLETE],
+            "batch.overall",
+            self._language,
+            done=self._ended[Status.COMPLETE],
             failed=self._ended[Status.INCOMPLETE] + self._ended[Status.FAILED],
             left=self._total - sum(self._ended.values()),
-        )  # fmt: skip
+        )
 
     def begun(self, item: Item) -> None:
         """A bar for a source; its length is known once its site has said it."""
@@ -91,8 +98,9 @@ class Board:
         place = f"[{sum(self._ended.values())}/{self._total}]"
         self._console.print(
             f"{_MARKS[outcome.status]} {markup(place)} {markup(_name(item))} {markup(outcome.words)}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            highlight=False,
+            soft_wrap=True,
+        )
 
     def watcher(self, job: Job) -> Watching:
         """Who is told how one source goes."""

@@ -68,11 +68,7 @@ class Runner:
         self._ledger.take_up()
         for item in todo.left:
             record = todo.before.get(item.job.key)
-            if (
-                record is not None
-                and record.outcome is not None
-                and record.state not in (State.QUEUED, State.RUNNING)
-            ):
+            if record is not None and record.outcome is not None and record.state not in (State.QUEUED, State.RUNNING):
                 self._settle(item, record.outcome, now=False)
         waiting, elsewhere = list(todo.todo), list[Item]()
         async with self._worker:
@@ -126,9 +122,7 @@ class Runner:
             outcome = task.result()
             self._ledger.finish(item.job.key, outcome, item.answers)
             self._settle(item, outcome, now=True)
-            self._stopped = self._stopped or next(
-                iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), ""
-            )
+            self._stopped = self._stopped or next(iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), "")
         self._some_left.clear()
 
     def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
@@ -189,9 +183,7 @@ class Runner:
                 return await self._worker.do(job, lambda: self._left(item))
             except WorkerLost:
                 continue
-        return refused(
-            job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started
-        )
+        return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)
 
     async def _same_link(self, item: Item, identity: str) -> Outcome | None:
         """What became of another source of the ledger that leads to the same link, where that is done."""

@@ -156,9 +156,7 @@ class Delivering:
         earlier: the URLs that an earlier run brought a job's studies to.
     """
 
-    def __init__(
-        self, worker: Worker, target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()
-    ) -> None:
+    def __init__(self, worker: Worker, target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()) -> None:
         self._worker = worker
         self._target = target
         self._earlier = earlier

@@ -81,9 +81,7 @@ def _around(head: Header) -> tuple[str, str, str]:
 
 def _header(uid: str, tags: Mapping[str, Any], frames: int) -> Header:
     """What tags that came apart from their pixels say."""
-    return Header(
-        uid, text(tags, "00080016"), text(tags, "0020000E"), text(tags, "0020000D"), "", frames=frames
-    )
+    return Header(uid, text(tags, "00080016"), text(tags, "0020000E"), text(tags, "0020000D"), "", frames=frames)
 
 
 def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
@@ -101,9 +99,7 @@ def without_others(found: Collection[Record], ours: Sequence[Record], study: str
     return [record for record in found if not of_another(record, ours, study)]
 
 
-def judged(
-    series: Series, listed: Listed | None, total: int | None, *, is_packed: bool, is_scrolled: bool
-) -> Series:
+def judged(series: Series, listed: Listed | None, total: int | None, *, is_packed: bool, is_scrolled: bool) -> Series:
     """A series that was watched, with how many instances it should have, and what that was judged by.
 
     Args:
@@ -150,8 +146,7 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     if len(rest) < len(unsure) or any(len(found[place].instances) > counted[place] for place in unsure):
         return list(found)
     judged_by_list = [
-        replace(series, expected=counted[place], evidence=Evidence.VIEWER)
-        for place, series in enumerate(found)
+        replace(series, expected=counted[place], evidence=Evidence.VIEWER) for place, series in enumerate(found)
     ]
     lost = (Problem("missing-series"),)
     absent = [
@@ -162,8 +157,12 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
 
 
 def unmet(
-    found: Sequence[Series], counts: Sequence[int], stated: int, rows: int, tallies: Sequence[Sequence[int]] = ()
-) -> list[Series]:  # fmt: skip
+    found: Sequence[Series],
+    counts: Sequence[int],
+    stated: int,
+    rows: int,
+    tallies: Sequence[Sequence[int]] = (),
+) -> list[Series]:
     """Series that the page's counts could not be matched with: what they state and did not come is named with the first.
 
     Args:
@@ -176,8 +175,7 @@ def unmet(
     series = list(found)
     if rows > len(series):
         series = [
-            replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item
-            for item in series
+            replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item for item in series
         ]
     known = sum(max(item.expected or 0, len(item.instances)) for item in series)
     most = max(sum(_of_series(counts)), stated)
@@ -219,10 +217,14 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
         lost = Problem("missing-series", tuple(sorted(gone)))
         absent.append(
             Series(
-                study, series.uid, expected=series.expected if series.uid else len(gone), key="" if series.uid else name,
-                left_out=(lost,), evidence=Evidence.MANIFEST,
+                study,
+                series.uid,
+                expected=series.expected if series.uid else len(gone),
+                key="" if series.uid else name,
+                left_out=(lost,),
+                evidence=Evidence.MANIFEST,
             )
-        )  # fmt: skip
+        )
     return absent
 
 
@@ -239,9 +241,7 @@ def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]
         if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
             seen |= values
             key = f"claimed-{len(found) + 1}"
-            found.append(
-                Series(study, "", key=key, expected=count, left_out=lost, evidence=Evidence.MANIFEST)
-            )
+            found.append(Series(study, "", key=key, expected=count, left_out=lost, evidence=Evidence.MANIFEST))
     return found
 
 
@@ -277,9 +277,7 @@ def _read(
         column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
         mine = [record for record in column if record.fields[name] in ours]
         if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
-            kept = [
-                other for other in without_others(column, mine, study) if other.fields[name] not in others
-            ]
+            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
             for record in kept:
                 found.setdefault(record.fields[name], Listed(record.fields[name]))
             _count(kept, name, heads, found)
@@ -292,9 +290,7 @@ def _read(
                 yield from unnamed
 
 
-def _count(
-    column: Sequence[Record], name: str, heads: Mapping[str, Header], found: dict[str, Listed]
-) -> None:
+def _count(column: Sequence[Record], name: str, heads: Mapping[str, Header], found: dict[str, Listed]) -> None:
     """How many instances the list says a series has; a field that what came speaks against is no such count."""
     came: dict[str, int] = defaultdict(int)
     frames: dict[str, int] = defaultdict(int)
@@ -339,9 +335,7 @@ def _instances(
         near = {series_of[item.fields[name]] for item in array if item.fields[name] in series_of}
         for record in array:
             named = next((record.fields[key] for key in sorted(fields) if key in record.fields), "")
-            series = (
-                series_of.get(record.fields[name]) or named or (next(iter(near)) if len(near) == 1 else "")
-            )
+            series = series_of.get(record.fields[name]) or named or (next(iter(near)) if len(near) == 1 else "")
             if series:
                 found.setdefault(series, Listed(series)).instances.add(record.fields[name])
             else:

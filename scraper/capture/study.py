@@ -43,9 +43,7 @@ from scraper.session.browser.traffic import Exchange
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 RECIPE_S: Final = 120.0  # for a recipe to read, or leaf through, what it knows
 TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
-MAX_TRIALS: Final = (
-    4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
-)
+MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
 MAX_STUDIES: Final = 20  # behind one link
 PHONE_SCREEN: Final = (390, 844)  # CSS pixels
 STAGE_PIXELS: Final = 200 * 200  # a picture shown smaller than this is no film
@@ -85,13 +83,16 @@ class Capture:
     """
 
     def __init__(
-        self, link: ShareLink, session: Session, ways: Collection[By] = tuple(By), phone: str = "",
-        recipes: Sequence[Recipe] = (), turn: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        link: ShareLink,
+        session: Session,
+        ways: Collection[By] = tuple(By),
+        phone: str = "",
+        recipes: Sequence[Recipe] = (),
+        turn: int = 0,
+    ) -> None:
         self._turn = turn
-        self._begun = (
-            len(session.traffic.exchanges) if turn else 0
-        )  # what came before is another examination's
+        self._begun = len(session.traffic.exchanges) if turn else 0  # what came before is another examination's
         self._ways = ways
         self._recipes = recipes
         self._phone = phone
@@ -166,9 +167,7 @@ class Capture:
             for page in window.pages[:-1]:
                 await page.close()
         with window.quietly():
-            await window.page.goto(
-                "about:blank"
-            )  # the same address again, but for its fragment, would load nothing
+            await window.page.goto("about:blank")  # the same address again, but for its fragment, would load nothing
         await window.open(self._link.url)
 
     def _person(self) -> str:
@@ -230,8 +229,7 @@ class Capture:
         """Whether the page says that it is for phones, refuses a computer, or shows it nothing at all."""
         said = (await driver.text()).strip()
         refused = any(
-            exchange.kind == "document" and exchange.status == 403
-            for exchange in self._session.traffic.exchanges
+            exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(said) and (not said or refused or PHONE_ONLY.search(said) is not None)
 
@@ -323,9 +321,7 @@ class Capture:
         lists = [manifest.value for manifest in self._catch.manifests]
         if not self._is_played and not known_protocols.names_objects(exchanges, lists):
             return []  # what was asked for so far is no list
-        found = await known_protocols.listed_by_wado_uri(
-            self._session, exchanges, self._session.page.url, lists
-        )
+        found = await known_protocols.listed_by_wado_uri(self._session, exchanges, self._session.page.url, lists)
         study = self._study({series.study_instance_uid: len(series.instances) for series in found})
         return [series for series in found if series.study_instance_uid == study]
 
@@ -344,9 +340,7 @@ class Capture:
                 self._dropped.add(guess.rule.template)
                 continue
             try:
-                series = await (
-                    self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample)
-                )
+                series = await (self._talked(guess) if guess.sample is None else self._asked(guess, guess.sample))
             except CloudfilmError:
                 self._failed[template] += 1
                 self._failed[None] += bool(guess.trials)
@@ -385,9 +379,7 @@ class Capture:
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"
                 found += [
-                    siblings.Image(
-                        address, series, " ".join((address, *rule.records[address].fields.values()))
-                    )
+                    siblings.Image(address, series, " ".join((address, *rule.records[address].fields.values())))
                     for address in addresses
                 ]
         told = siblings.expected(self._catch.manifests, exchanges, found, study)
@@ -423,9 +415,7 @@ class Capture:
     async def _talked(self, guess: Explained) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""
         window = await self._session.window()
-        brought = await socket_replay.Talker(
-            self._session, window, self._catch, guess.rule, guess.fresh
-        ).bring()
+        brought = await socket_replay.Talker(self._session, window, self._catch, guess.rule, guess.fresh).bring()
         if len(brought) <= len(guess.brought) < len(guess.rule.records):
             return []  # the site does not answer us
 
@@ -434,9 +424,7 @@ class Capture:
 
         return self._explained(guess, brought, lambda _: Asked(fails))
 
-    def _explained(
-        self, guess: Explained, brought: Mapping[str, str], source: Callable[[str], Source]
-    ) -> list[Series]:
+    def _explained(self, guess: Explained, brought: Mapping[str, str], source: Callable[[str], Source]) -> list[Series]:
         """The series that a rule gives; those of another study, by the list or by what came, are left out."""
         rule, objects = guess.rule, self._catch.objects
         study = self._study(self._catch.studies())
@@ -465,9 +453,7 @@ class Capture:
             about = Series(study, next(iter(_values(rule, addresses, fields)), ""), key=f"list-{place}")
             if known:
                 uid = known[0].series_instance_uid
-                about = next(
-                    series for series in self._catch.series(study) if series.series_instance_uid == uid
-                )
+                about = next(series for series in self._catch.series(study) if series.series_instance_uid == uid)
             # one list of everything may hold several series: then its length is no series' count
             count = None if rule.is_flat else len(instances)
             found.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
@@ -491,9 +477,7 @@ class Capture:
 
     def _found(self, driver: Driver) -> list[Series]:
         """Every series, with what is to be said of the copies of its images."""
-        return [
-            self._catch.copies.named(series, self._catch.objects) for series in self._series(driver.totals)
-        ]
+        return [self._catch.copies.named(series, self._catch.objects) for series in self._series(driver.totals)]
 
     def _series(self, totals: dict[str, int]) -> list[Series]:
         """What was listed, with what was caught already taken from there; else what was caught. Each says how it was judged."""
@@ -529,11 +513,13 @@ class Capture:
         by = Evidence.SERVICE if self.by is By.DICOMWEB else Evidence.MANIFEST
         merged = [
             replace(
-                series, instances=tuple(map(self._nearest, series.instances)), evidence=by,
+                series,
+                instances=tuple(map(self._nearest, series.instances)),
+                evidence=by,
                 expected=_most(series.expected, lists.get(series.series_instance_uid)),
             )
             for series in self._listed
-        ]  # fmt: skip
+        ]
         names = {instance.sop_instance_uid for item in merged for instance in item.instances}
         rest = [] if self.by is By.MANIFEST else [replace(name, evidence=by) for name in _left(caught, names)]
         if self.by is By.WADO_URI:
@@ -576,9 +562,7 @@ class Capture:
         if self.by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
             return claims.Claims()
         ours = {
-            uid: item.header
-            for uid, item in self._catch.objects.items()
-            if item.header.study_instance_uid == study
+            uid: item.header for uid, item in self._catch.objects.items() if item.header.study_instance_uid == study
         }
         return claims.claims(self._catch.manifests, self._catch.sources, ours)
 
@@ -589,9 +573,7 @@ class Capture:
             return sum(len(series.instances) for series in merged) < sum(counts)
         return len(merged) < len(claimed.counts) + len(claimed.absent)
 
-    def _judged(
-        self, series: Series, lists: Mapping[str, completeness.Listed], totals: Mapping[str, int]
-    ) -> Series:
+    def _judged(self, series: Series, lists: Mapping[str, completeness.Listed], totals: Mapping[str, int]) -> Series:
         uid = series.series_instance_uid
         scrolled = self._driver.scrolled if self._driver is not None else set()
         return completeness.judged(
@@ -602,13 +584,9 @@ class Capture:
             is_scrolled=uid in scrolled,
         )
 
-    def _as_asked(
-        self, series: Series, lists: Mapping[str, completeness.Listed], totals: Mapping[str, int]
-    ) -> Series:
+    def _as_asked(self, series: Series, lists: Mapping[str, completeness.Listed], totals: Mapping[str, int]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
-        named = known_protocols.named_objects(
-            self._exchanges, [manifest.value for manifest in self._catch.manifests]
-        )
+        named = known_protocols.named_objects(self._exchanges, [manifest.value for manifest in self._catch.manifests])
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
         heads = {uid: item.header for uid, item in self._catch.objects.items()}
@@ -655,22 +633,22 @@ def _not_had(name: str, err: CloudfilmError) -> Problem:
     return Problem("fetch-failed", (name,), {"why": why})
 
 
-def _absent(
-    study: str, told: siblings.Expected, found: Sequence[Series], there: Collection[str]
-) -> list[Series]:
+def _absent(study: str, told: siblings.Expected, found: Sequence[Series], there: Collection[str]) -> list[Series]:
     """The entries of a list of which nothing came, beyond those that are missing already."""
     missing = sum(not series.instances for series in found)
     # what is listed by its UID is read by ``complete.lists``, which knows another study's
-    absent = [
-        (label, count) for label, count in told.absent if label not in there and not _UID.fullmatch(label)
-    ]
+    absent = [(label, count) for label, count in told.absent if label not in there and not _UID.fullmatch(label)]
     return [
         Series(
-            study, "", key=f"sibling-{place}", expected=count,
-            left_out=(Problem("missing-series", (label,) if label else ()),), evidence=Evidence.MANIFEST,
+            study,
+            "",
+            key=f"sibling-{place}",
+            expected=count,
+            left_out=(Problem("missing-series", (label,) if label else ()),),
+            evidence=Evidence.MANIFEST,
         )
         for place, (label, count) in enumerate(absent, 1)
-    ][missing:]  # fmt: skip
+    ][missing:]
 
 
 def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
@@ -684,9 +662,7 @@ def _of_records(rule: Rule) -> set[str]:
 
 def _values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:
     """What some fields say of the instances of one list, where they agree."""
-    found = {
-        rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields
-    }
+    found = {rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields}
     return found if len(found) == 1 else set()
 
 
@@ -702,9 +678,7 @@ def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:
     rest = [
         replace(
             series,
-            instances=tuple(
-                instance for instance in series.instances if instance.sop_instance_uid not in names
-            ),
+            instances=tuple(instance for instance in series.instances if instance.sop_instance_uid not in names),
         )
         for series in caught
     ]

@@ -40,32 +40,65 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
 
     @app.command()
     def learn(
-        source: OneSource, output: Learnt = None, answer: Answer = None, password: Password = None, headed: Headed = False,
-        timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-        quiet: Quiet = False, lang: Lang = None,
-    ) -> int:  # fmt: skip
+        source: OneSource,
+        output: Learnt = None,
+        answer: Answer = None,
+        password: Password = None,
+        headed: Headed = False,
+        timeout: Timeout = None,
+        insecure: Insecure = False,
+        connect_to: ConnectToOption = None,
+        proxy: Proxy = "",
+        quiet: Quiet = False,
+        lang: Lang = None,
+    ) -> int:
         """Watch an unknown viewer once, and write a small provider for it."""
         settings = settings_of(
-            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=False,
-            browser=BrowserUse.AUTO, headed=headed, timeout_s=timeout or 60.0, insecure=insecure, proxy=proxy,
+            answers=answer,
+            password=password,
+            connect_to=connect_to,
+            language=lang,
+            as_json=False,
+            browser=BrowserUse.AUTO,
+            headed=headed,
+            timeout_s=timeout or 60.0,
+            insecure=insecure,
+            proxy=proxy,
             verbosity=-1 if quiet else 0,
-        )  # fmt: skip
+        )
         if output is not None and output.exists():
             raise UsageError(f"-o {output}: it is there already")
         return int(run(_learn(source, output, settings)))
 
     @app.command()
     def record(
-        source: OneSource, output: Bundle, answer: Answer = None, password: Password = None, headed: Headed = False,
-        timeout: Timeout = None, insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "",
-        quiet: Quiet = False, lang: Lang = None,
-    ) -> int:  # fmt: skip
+        source: OneSource,
+        output: Bundle,
+        answer: Answer = None,
+        password: Password = None,
+        headed: Headed = False,
+        timeout: Timeout = None,
+        insecure: Insecure = False,
+        connect_to: ConnectToOption = None,
+        proxy: Proxy = "",
+        quiet: Quiet = False,
+        lang: Lang = None,
+    ) -> int:
         """Keep a link's traffic with every person's value, token and pixel replaced: for a bug report or a new recipe."""
         settings = settings_of(
-            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=False,
-            browser=BrowserUse.ALWAYS, headed=headed, timeout_s=timeout or 60.0, insecure=insecure, proxy=proxy,
-            verbosity=-1 if quiet else 0, keep_programs=True,
-        )  # fmt: skip
+            answers=answer,
+            password=password,
+            connect_to=connect_to,
+            language=lang,
+            as_json=False,
+            browser=BrowserUse.ALWAYS,
+            headed=headed,
+            timeout_s=timeout or 60.0,
+            insecure=insecure,
+            proxy=proxy,
+            verbosity=-1 if quiet else 0,
+            keep_programs=True,
+        )
         return int(run(_record(source, output, settings)))
 
 

@@ -55,21 +55,24 @@ Links = Annotated[
     typer.Argument(metavar="LINKS", help="A .txt, .csv or .jsonl file of sources, or a folder of photos."),
 ]
 Place = Annotated[
-    str, typer.Option("-o", "--output", metavar="DIR", help="Where studies go: a folder, or a URL like s3://bucket/prefix.")
-]  # fmt: skip
+    str,
+    typer.Option("-o", "--output", metavar="DIR", help="Where studies go: a folder, or a URL like s3://bucket/prefix."),
+]
 Parallel = Annotated[
     int | None,
     typer.Option(min=1, max=MOST_AT_ONCE, help="Sources at once; 2 by default, with --scheduler as many as it takes."),
-]  # fmt: skip
+]
 Scheduler = Annotated[
     str, typer.Option(metavar="URL", help="Do the work on a Dask cluster: tcp://host:port of its scheduler.")
 ]
 LedgerFolder = Annotated[
     Path | None,
     typer.Option(
-        "--ledger", metavar="DIR", help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm."
+        "--ledger",
+        metavar="DIR",
+        help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm.",
     ),
-]  # fmt: skip
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try those that failed once more, too.")]
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Try only those that failed.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; ask no site.")]
@@ -77,10 +80,11 @@ Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Do at most 
 GiveUp = Annotated[
     float | None,
     typer.Option(
-        min=1, metavar="SECONDS",
+        min=1,
+        metavar="SECONDS",
         help="Give up on a source without a sign of life for this long; by default 30 times --timeout.",
     ),
-]  # fmt: skip
+]
 
 
 def register(app: typer.Typer, run: Runs) -> None:
@@ -88,25 +92,56 @@ def register(app: typer.Typer, run: Runs) -> None:
 
     @app.command()
     def batch(
-        links: Links, output: Place = "cloudfilm", parallel: Parallel = None, retry_failed: RetryFailed = False,
-        only_failed: OnlyFailed = False, dry_run: DryRun = False, limit: Limit = None, answer: Answer = None,
-        password: Password = None, provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False,
-        series: SeriesPattern = None, jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None,
-        scheduler: Scheduler = "", ledger: LedgerFolder = None,
-        insecure: Insecure = False, connect_to: ConnectToOption = None, proxy: Proxy = "", as_json: Json = False,
-        quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
-    ) -> int:  # fmt: skip
+        links: Links,
+        output: Place = "cloudfilm",
+        parallel: Parallel = None,
+        retry_failed: RetryFailed = False,
+        only_failed: OnlyFailed = False,
+        dry_run: DryRun = False,
+        limit: Limit = None,
+        answer: Answer = None,
+        password: Password = None,
+        provider: ProviderName = "",
+        browser: Browser = BrowserUse.AUTO,
+        headed: Headed = False,
+        series: SeriesPattern = None,
+        jobs: Jobs = 6,
+        rate: Rate = None,
+        timeout: Timeout = None,
+        give_up: GiveUp = None,
+        scheduler: Scheduler = "",
+        ledger: LedgerFolder = None,
+        insecure: Insecure = False,
+        connect_to: ConnectToOption = None,
+        proxy: Proxy = "",
+        as_json: Json = False,
+        quiet: Quiet = False,
+        verbose: Verbose = 0,
+        lang: Lang = None,
+    ) -> int:
         """Many sources from a file or a folder of photos; resumable; one report."""
         from scraper.batch.plan import Choice
 
         settings = settings_of(
-            answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json,
+            answers=answer,
+            password=password,
+            connect_to=connect_to,
+            language=lang,
+            as_json=as_json,
             output=_folder(output, ledger),
-            provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
-            timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy,
+            provider=provider,
+            browser=browser,
+            headed=headed,
+            series=tuple(series or ()),
+            jobs=jobs,
+            rate=rate,
+            timeout_s=timeout or 60.0,
+            decode_timeout_s=timeout or 20.0,
+            insecure=insecure,
+            proxy=proxy,
             give_up_s=give_up or GIVE_UP_S,
             verbosity=-1 if quiet else verbose,
-        )  # fmt: skip
+        )
         choice = Choice(retry_failed, only_failed, limit)
         at_once = parallel or (MOST_AT_ONCE if scheduler else AT_ONCE)
         places = _Places(output if "://" in output else "", ledger or settings.output, scheduler)

@@ -145,52 +145,106 @@ def _stdin_text() -> str:
 
 @app.command()
 def grab(
-    source: Source, output: Output = Path("cloudfilm"), answer: Answer = None, password: Password = None,
-    provider: ProviderName = "", browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None,
-    jobs: Jobs = 6, rate: Rate = None, timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False,
-    connect_to: ConnectToOption = None, proxy: Proxy = "", only: Only = None, expect: Expect = None, as_json: Json = False,
-    quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
-) -> int:  # fmt: skip
+    source: Source,
+    output: Output = Path("cloudfilm"),
+    answer: Answer = None,
+    password: Password = None,
+    provider: ProviderName = "",
+    browser: Browser = BrowserUse.AUTO,
+    headed: Headed = False,
+    series: SeriesPattern = None,
+    jobs: Jobs = 6,
+    rate: Rate = None,
+    timeout: Timeout = None,
+    give_up: GiveUp = None,
+    insecure: Insecure = False,
+    connect_to: ConnectToOption = None,
+    proxy: Proxy = "",
+    only: Only = None,
+    expect: Expect = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    lang: Lang = None,
+) -> int:
     """Photo, scan, PDF, share text or link in; a verified study on disk out."""
     settings = settings_of(
-        answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, output=output,
-        provider=provider, browser=browser, headed=headed, series=tuple(series or ()), jobs=jobs, rate=rate,
-        timeout_s=timeout or 60.0, decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, expect=expect,
-        give_up_s=give_up or GIVE_UP_S, verbosity=-1 if quiet else verbose,
-    )  # fmt: skip
+        answers=answer,
+        password=password,
+        connect_to=connect_to,
+        language=lang,
+        as_json=as_json,
+        output=output,
+        provider=provider,
+        browser=browser,
+        headed=headed,
+        series=tuple(series or ()),
+        jobs=jobs,
+        rate=rate,
+        timeout_s=timeout or 60.0,
+        decode_timeout_s=timeout or 20.0,
+        insecure=insecure,
+        proxy=proxy,
+        expect=expect,
+        give_up_s=give_up or GIVE_UP_S,
+        verbosity=-1 if quiet else verbose,
+    )
     return _sources(source, settings, as_json=as_json, listing=False, only=only)
 
 
 @app.command(name="list")
 def list_(
-    source: OneSource, answer: Answer = None, password: Password = None, provider: ProviderName = "",
-    browser: Browser = BrowserUse.AUTO, headed: Headed = False, series: SeriesPattern = None, rate: Rate = None,
-    timeout: Timeout = None, give_up: GiveUp = None, insecure: Insecure = False, connect_to: ConnectToOption = None,
-    proxy: Proxy = "", only: Only = None, expect: Expect = None, as_json: Json = False, quiet: Quiet = False,
-    verbose: Verbose = 0, lang: Lang = None,
-) -> int:  # fmt: skip
+    source: OneSource,
+    answer: Answer = None,
+    password: Password = None,
+    provider: ProviderName = "",
+    browser: Browser = BrowserUse.AUTO,
+    headed: Headed = False,
+    series: SeriesPattern = None,
+    rate: Rate = None,
+    timeout: Timeout = None,
+    give_up: GiveUp = None,
+    insecure: Insecure = False,
+    connect_to: ConnectToOption = None,
+    proxy: Proxy = "",
+    only: Only = None,
+    expect: Expect = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    lang: Lang = None,
+) -> int:
     """Open the link and print the study's series and counts; download nothing."""
     settings = settings_of(
-        answers=answer, password=password, connect_to=connect_to, language=lang, as_json=as_json, provider=provider,
-        browser=browser, headed=headed, series=tuple(series or ()), rate=rate, timeout_s=timeout or 60.0,
-        decode_timeout_s=timeout or 20.0, insecure=insecure, proxy=proxy, give_up_s=give_up or GIVE_UP_S, expect=expect,
+        answers=answer,
+        password=password,
+        connect_to=connect_to,
+        language=lang,
+        as_json=as_json,
+        provider=provider,
+        browser=browser,
+        headed=headed,
+        series=tuple(series or ()),
+        rate=rate,
+        timeout_s=timeout or 60.0,
+        decode_timeout_s=timeout or 20.0,
+        insecure=insecure,
+        proxy=proxy,
+        give_up_s=give_up or GIVE_UP_S,
+        expect=expect,
         verbosity=-1 if quiet else verbose,
-    )  # fmt: skip
+    )
     return _sources([source], settings, as_json=as_json, listing=True, only=only)
 
 
-def _sources(
-    sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int | None
-) -> int:
+def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: bool, only: int | None) -> int:
     """Work through sources one after another; the highest exit code wins."""
     from scraper.cli.sources import SourceRunner
 
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
     announce_code(settings)
-    runner = SourceRunner(
-        settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0
-    )
+    runner = SourceRunner(settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0)
     return interrupt.run(runner.run(sources))
 
 
@@ -202,8 +256,11 @@ authoring.register(app, interrupt.run)
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or a zip of one.")],
-    as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
-) -> int:  # fmt: skip
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = 0,
+    lang: Lang = None,
+) -> int:
     """Check any folder of DICOM files, downloaded by this tool or not."""
     from scraper.pipeline import document
     from scraper.pipeline.run import verify_folder
@@ -234,10 +291,13 @@ class ExportTarget(StrEnum):
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
     to: Annotated[ExportTarget, typer.Option("--to", help="What to make.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
+    ] = None,
     deidentify: Annotated[bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15).")] = False,
-    as_json: Json = False, lang: Lang = None,
-) -> int:  # fmt: skip
+    as_json: Json = False,
+    lang: Lang = None,
+) -> int:
     """What other people and programs ask for, from a folder on disk."""
     from scraper.cli.export import show_export
     from scraper.core.errors import NoSuchFile

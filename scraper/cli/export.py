@@ -30,9 +30,7 @@ def show_export(made: Exported, language: Language, *, as_json: bool) -> None:
     elif made.files:
         echo(say("export.done", language, path=made.path, files=made.files))
     for problem in made.problems:
-        complain(
-            f"{describe_problem(problem, language, of_folder=True)} {_named(problem.instances)}".rstrip()
-        )
+        complain(f"{describe_problem(problem, language, of_folder=True)} {_named(problem.instances)}".rstrip())
     if not made.files:
         complain(say("export.nothing", language))
     if whole:
@@ -75,7 +73,6 @@ def _incomplete(source: Result, language: Language) -> dict[str, object] | None:
 def _sentence(problem: Problem, language: Language) -> str:
     """What was found, without the advice and the full stop."""
     values = {
-        name: phrase(value, language) if isinstance(value, str) else value
-        for name, value in problem.values.items()
+        name: phrase(value, language) if isinstance(value, str) else value for name, value in problem.values.items()
     }
     return say(f"problem.{problem.code}", language, count=len(problem.instances), **values).rstrip(".。")

@@ -34,9 +34,7 @@ OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]
 Answer = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="FIELD=VALUE", help="What the site will ask: " + ", ".join(q.name for q in QUESTIONS) + "."
-    ),
+    typer.Option(metavar="FIELD=VALUE", help="What the site will ask: " + ", ".join(q.name for q in QUESTIONS) + "."),
 ]
 Password = Annotated[
     str | None,
@@ -50,9 +48,7 @@ ProviderName = Annotated[
         help="Use this recipe; `universal` forces capture; FILE.py is code that runs as you.",
     ),
 ]
-Browser = Annotated[
-    BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")
-]
+Browser = Annotated[BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")]
 Headed = Annotated[bool, typer.Option("--headed", help="Show the browser window.")]
 SeriesPattern = Annotated[
     list[str] | None,
@@ -61,10 +57,12 @@ SeriesPattern = Annotated[
 Expect = Annotated[
     int | None,
     typer.Option(
-        "--expect", min=1, metavar="N",
+        "--expect",
+        min=1,
+        metavar="N",
         help="How many images the viewer or the paper says there are; with --series, of those series.",
     ),
-]  # fmt: skip
+]
 Jobs = Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Instances in flight at once.")]
 Rate = Annotated[float | None, typer.Option(min=0.01, help="At most so many requests a second to one host.")]
 Timeout = Annotated[
@@ -92,9 +90,7 @@ Only = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]
-Lang = Annotated[
-    Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")
-]
+Lang = Annotated[Language | None, typer.Option("--lang", help="Language of messages; by default the locale's.")]
 
 
 def announce_code(settings: Settings) -> None:
@@ -106,9 +102,14 @@ def announce_code(settings: Settings) -> None:
 
 
 def settings_of(
-    *, answers: list[str] | None, password: str | None, connect_to: list[str] | None, language: Language | None,
-    as_json: bool, **rest: Any,
-) -> Settings:  # fmt: skip
+    *,
+    answers: list[str] | None,
+    password: str | None,
+    connect_to: list[str] | None,
+    language: Language | None,
+    as_json: bool,
+    **rest: Any,
+) -> Settings:
     """The options as Settings.
 
     Raises:
@@ -169,9 +170,7 @@ def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | No
     def ask(question: Question, host: str, picture: Path | None) -> str | None:
         if not settings.interactive:
             return None
-        words = say(
-            "ask", settings.language, host=host, label=question_label(question.name, settings.language)
-        )
+        words = say("ask", settings.language, host=host, label=question_label(question.name, settings.language))
         if picture is not None:
             complain(say("ask.picture", settings.language, path=picture))
         return _hidden_input(f"{words}: ") or None

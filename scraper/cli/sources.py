@@ -74,9 +74,7 @@ class SourceRunner:
                             return
                         films += self._chosen(source, found)
                     film = films.pop(0)
-                    result = await (
-                        run.survey(source, film=film) if self._listing else run.grab(source, film=film)
-                    )
+                    result = await (run.survey(source, film=film) if self._listing else run.grab(source, film=film))
             if not self._listing and run.may_ask(result):
                 count = ask_for_count(self._settings, result.counts.saved)
                 result = run.expected(result, count) if count else result

@@ -48,20 +48,25 @@ def register(app: typer.Typer, run: Runs) -> None:
     @app.command(cls=Quick)
     def decode(
         file: Annotated[list[Path], typer.Argument(help="Photo, scan, screenshot or PDF.")],
-        annotate: Annotated[
-            Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")
-        ] = None,
-        timeout: Annotated[
-            float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")
-        ] = 20.0,
-        answer: Answer = None, password: Password = None,
-        as_json: Json = False, quiet: Quiet = False, verbose: Verbose = 0, lang: Lang = None,
-    ) -> int:  # fmt: skip
+        annotate: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw every code found.")] = None,
+        timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time for one image.")] = 20.0,
+        answer: Answer = None,
+        password: Password = None,
+        as_json: Json = False,
+        quiet: Quiet = False,
+        verbose: Verbose = 0,
+        lang: Lang = None,
+    ) -> int:
         """Only read the codes on a photo, scan, screenshot or PDF, and say which is the film's link."""
         settings = settings_of(
-            answers=answer, password=password, connect_to=None, language=lang, as_json=as_json, decode_timeout_s=timeout,
+            answers=answer,
+            password=password,
+            connect_to=None,
+            language=lang,
+            as_json=as_json,
+            decode_timeout_s=timeout,
             verbosity=-1 if quiet else verbose,
-        )  # fmt: skip
+        )
         return _decode(file, settings, annotate, as_json=as_json)
 
     @app.command()
@@ -86,10 +91,17 @@ def register(app: typer.Typer, run: Runs) -> None:
 
     @app.command()
     def doctor(
-        fetch_models: Annotated[bool, typer.Option("--fetch-models", help="Download the WeChat detector's model files.")] = False,
-        install_browser: Annotated[bool, typer.Option("--install-browser", help="Download Playwright's Chromium.")] = False,
-        output: Output = Path("cloudfilm"), proxy: Proxy = "", as_json: Json = False, lang: Lang = None,
-    ) -> int:  # fmt: skip
+        fetch_models: Annotated[
+            bool, typer.Option("--fetch-models", help="Download the WeChat detector's model files.")
+        ] = False,
+        install_browser: Annotated[
+            bool, typer.Option("--install-browser", help="Download Playwright's Chromium.")
+        ] = False,
+        output: Output = Path("cloudfilm"),
+        proxy: Proxy = "",
+        as_json: Json = False,
+        lang: Lang = None,
+    ) -> int:
         """What is installed and what is missing, with the command that mends it."""
         check_proxy(proxy)
         settings = Settings(

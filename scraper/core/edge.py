@@ -11,9 +11,18 @@ from typing import Final
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteChanged
 
 UNREADABLE: Final = (
-    LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, EOFError, AssertionError,
-    struct.error, zlib.error,
-)  # fmt: skip
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+)
 
 
 @contextmanager

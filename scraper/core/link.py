@@ -16,9 +16,7 @@ from scraper.core.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText
 CJK = "\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
 # A Chinese word belongs to a link only as a parameter's value (``title=…``), never glued to its end (``…/abc密码：1``).
 _LINK = re.compile(rf"(?i:https?)://(?:[!-;=?-~]|(?<==)[{CJK}]+|[{CJK}]+(?=[!-~]*&[\w-]+=))+")
-_BARE_LINK = re.compile(
-    r"(?:[\w-]+\.)+[a-z]{2,}(?::\d{1,5})?/[!-~]*|(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[!-~]*", re.I
-)
+_BARE_LINK = re.compile(r"(?:[\w-]+\.)+[a-z]{2,}(?::\d{1,5})?/[!-~]*|(?:\d{1,3}\.){3}\d{1,3}(?::\d{1,5})?/[!-~]*", re.I)
 _GAP = r"\s*+(?:(?:是|为|is)\s*+)?(?:[:：=]\s*+)?"
 _ACCESS_CODE = re.compile(
     rf"(?:安全码|提取码|访问码|分享码|授权码|查看码|access\s*code){_GAP}[「“\"'【\[]?([0-9A-Za-z]{{3,12}})",
@@ -49,9 +47,7 @@ _PLAIN_LAST = frozenset(
         "app",
     ]
 )
-_GOES_ON = re.compile(
-    r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$"
-)  # what follows a blank within an address
+_GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$")  # what follows a blank within an address
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 # PS3.5 6.2, VR AE: no backslash, no control characters
 _AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
@@ -164,9 +160,7 @@ class ShareLink:
         match = re.fullmatch(route, self.target)
         if match is None:
             return None
-        return replace(
-            self, named={name: value for name, value in match.groupdict().items() if value is not None}
-        )
+        return replace(self, named={name: value for name, value in match.groupdict().items() if value is not None})
 
     @property
     def redacted(self) -> str:
@@ -176,9 +170,7 @@ class ShareLink:
             segment if _is_plain(segment, last=place == len(segments) - 1) else "…"
             for place, segment in enumerate(segments)
         ]
-        query = "&".join(
-            pair.partition("=")[0] + "=…" if "=" in pair else "…" for pair in self.parts.query.split("&")
-        )
+        query = "&".join(pair.partition("=")[0] + "=…" if "=" in pair else "…" for pair in self.parts.query.split("&"))
         # an archive's name is no secret
         called = f"://{self.parts.username}@" if self.parts.username else "://"
         return (
@@ -226,9 +218,7 @@ def of(url: str) -> ShareLink:
     except (ValueError, UnicodeError):
         sound = False
     if not sound or len(url) > MAX_LINK or parts.username is not None or not _is_host(parts.hostname or ""):
-        raise UnusableLink(
-            link="…" if len(url) > 80 or "@" in url else url.partition("?")[0].partition("#")[0]
-        )
+        raise UnusableLink(link="…" if len(url) > 80 or "@" in url else url.partition("?")[0].partition("#")[0])
     return ShareLink(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower()).geturl())
 
 

@@ -35,9 +35,7 @@ def _phrases() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
     table = tomllib.loads(files("scraper.core").joinpath("phrases.toml").read_text(encoding="utf-8"))
     plain = {en: zh for en, zh in table.items() if "{}" not in en}
     filled = sorted((en for en in table if "{}" in en), key=len, reverse=True)
-    return plain, [
-        (re.compile("(.+)".join(map(re.escape, en.split("{}"))), re.DOTALL), table[en]) for en in filled
-    ]
+    return plain, [(re.compile("(.+)".join(map(re.escape, en.split("{}"))), re.DOTALL), table[en]) for en in filled]
 
 
 def phrase(text: str, language: Language) -> str:

@@ -55,8 +55,19 @@ SMS_CODE = Question("sms_code", "短信验证码", "code sent by SMS")
 TOKEN = Question("token", "访问令牌", "access token")
 FILM_LINK = Question("film_link", "影像链接的编号", "number of the film's link")
 QUESTIONS = (
-    PASSWORD, ACCESS_CODE, PHONE, PHONE_LAST4, ID_LAST4, ID_LAST6, NAME, ACCOUNT, CAPTCHA, SMS_CODE, TOKEN, FILM_LINK,
-)  # fmt: skip
+    PASSWORD,
+    ACCESS_CODE,
+    PHONE,
+    PHONE_LAST4,
+    ID_LAST4,
+    ID_LAST6,
+    NAME,
+    ACCOUNT,
+    CAPTCHA,
+    SMS_CODE,
+    TOKEN,
+    FILM_LINK,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,9 +320,7 @@ class Header:
     frames: int | None = None
     position: tuple[float, float, float] | None = None  # Image Position (Patient)
     orientation: tuple[float, float, float, float, float, float] | None = None  # row cosines, column cosines
-    order: tuple[
-        float, ...
-    ] = ()  # acquisition, echo, temporal position …, after position and before instance number
+    order: tuple[float, ...] = ()  # acquisition, echo, temporal position …, after position and before instance number
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,7 @@ def visible(text: object, *, keep: str = "") -> str:
         shown,
     )
     if not keep and any(
-        unicodedata.bidirectional(char) in _RIGHT_TO_LEFT and not covered[place]
-        for place, char in enumerate(shown)
+        unicodedata.bidirectional(char) in _RIGHT_TO_LEFT and not covered[place] for place, char in enumerate(shown)
     ):
         return FIRST_STRONG_ISOLATE + marked + POP_ISOLATE
     return marked

@@ -22,8 +22,17 @@ from scraper.core.errors import SiteChanged
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 
 __all__ = [
-    "Field", "Reply", "at_most", "decode_text", "frame_count", "mended", "parse_json", "read", "read_json", "whole",
-]  # fmt: skip
+    "Field",
+    "Reply",
+    "at_most",
+    "decode_text",
+    "frame_count",
+    "mended",
+    "parse_json",
+    "read",
+    "read_json",
+    "whole",
+]
 
 
 class Reply(BaseModel):
@@ -50,11 +59,7 @@ class Reply(BaseModel):
         except ValidationError as err:
             if not isinstance(value, Mapping):
                 raise
-            wrong = {
-                error["loc"][0]
-                for error in err.errors(include_input=False, include_url=False)
-                if error["loc"]
-            }
+            wrong = {error["loc"][0] for error in err.errors(include_input=False, include_url=False) if error["loc"]}
             optional = {
                 field_info.alias or name
                 for name, field_info in cls.model_fields.items()
@@ -160,6 +165,4 @@ def read(body: bytes, reply: type[R], url: str) -> R:
     except ValidationError as err:
         first = err.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(step) for step in first["loc"]) or "(root)"
-        raise SiteChanged(
-            host=urlsplit(url).hostname, what=f"{urlsplit(url).path}, {key}: {first['type']}"
-        ) from None
+        raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path}, {key}: {first['type']}") from None

@@ -30,36 +30,30 @@ class Language(StrEnum):
 
 # What a site may make of a text before it counts as an attack; a real study of 10,000 images lists some 3 million nodes.
 MAX_JSON_BYTES = 128 << 20  # of one list; its texts take up to four times as much
-MAX_JSON_NODES = (
-    6_000_000  # arrays, objects and entries; an empty array takes 64 bytes, an object with a field 240
-)
+MAX_JSON_NODES = 6_000_000  # arrays, objects and entries; an empty array takes 64 bytes, an object with a field 240
 MAX_FRAMES = 100_000  # of one object; slide microscopy has some 50,000
 MAX_INSTANCES = 200_000  # that a list may describe by a number alone, without naming each
 TIMEOUT_S = 60.0  # what --timeout is where the user gives none
-GIVE_UP_S = 300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
+GIVE_UP_S = (
+    300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
+)
 # ---- bounds against a site that means harm, or is broken; each is far above what an honest one needs
 SLOWEST_BYTES_S = 256  # over --timeout: a telephone line of 1995 brings ten times as much
 LONGEST_RETRY_AFTER_S = 300.0  # a host that asks for a longer pause is not waited for: a person can come back
 MOST_LIST_BYTES = 64 * 2**20  # of one list or page: 100,000 instances in DICOM JSON are 30 MB
-MOST_PART_BYTES = (
-    256 * 2**20
-)  # of one frame, or another answer that is not written to a file: it is held in memory
+MOST_PART_BYTES = 256 * 2**20  # of one frame, or another answer that is not written to a file: it is held in memory
 MOST_INSTANCE_BYTES = (
     2 * 2**30
 )  # of one instance: pixel data of a defined length ends at 4 GB, the largest seen have 1 GB
 MOST_PACKAGE_BYTES = 16 * 2**30  # of one zip: the largest study seen had 6 GB
-RESERVE_BYTES = (
-    500 * 2**20
-)  # of the disk that stay free: a computer whose disk is full is of no use to anybody
+RESERVE_BYTES = 500 * 2**20  # of the disk that stay free: a computer whose disk is full is of no use to anybody
 RESERVE_EVERY_BYTES = 16 * 2**20  # written between two looks at the disk
 MOST_DIALOGS = 50  # that one window's pages may show: an honest page shows three
 MOST_BROWSER_BYTES = (
     1000 * 2**20
 )  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
 MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside them, and count with the above
-NEWS_BYTES = (
-    2 * 2**10
-)  # of an answer in the browser that counts as something new; a page's own polling is shorter
+NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +87,7 @@ class ConnectTo:
             if len(parts) > 4:
                 break
         ports_are_sound = len(parts) == 4 and all(
-            not port or (port.isascii() and port.isdigit() and int(port) < 65536)
-            for port in (parts[1], parts[3])
+            not port or (port.isascii() and port.isdigit() and int(port) < 65536) for port in (parts[1], parts[3])
         )
         if not ports_are_sound or not (parts[2] or parts[3]):
             raise UsageError(f"--connect-to {text}: HOST:PORT:ADDRESS:PORT")
@@ -127,9 +120,7 @@ class Settings:
     connect_to: tuple[ConnectTo, ...] = ()
     proxy: str = field(default="", repr=False)  # may hold a password
     language: Language = Language.EN
-    expect: int | None = (
-        None  # images that the viewer or the paper says there are, of all that a source gives
-    )
+    expect: int | None = None  # images that the viewer or the paper says there are, of all that a source gives
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too

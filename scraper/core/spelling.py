@@ -6,9 +6,7 @@ import re
 import unicodedata
 
 # The letters and signs of a scheme, full width or not
-_WIDE_SCHEME = re.compile(
-    "[h\uff48][t\uff54]{2}[p\uff50][s\uff53]?\\s?[:\uff1a]\\s?[/\uff0f]{2}", re.IGNORECASE
-)
+_WIDE_SCHEME = re.compile("[h\uff48][t\uff54]{2}[p\uff50][s\uff53]?\\s?[:\uff1a]\\s?[/\uff0f]{2}", re.IGNORECASE)
 # h, t, t, p, one of them missing, doubled or in the wrong place; or the colon or a slash missing
 _MISSPELT = re.compile(
     r"\b(?!https?://)(h?t{1,3}p{1,2}s{0,2}|hptts?|hxxps?)(:/{1,3}|//|;//)(?=[\w-]+\.)", re.IGNORECASE
@@ -17,9 +15,7 @@ _MISSPELT = re.compile(
 
 def mended(text: str) -> str:
     """A text whose schemes were typed in full-width letters or signs with them put right."""
-    return _WIDE_SCHEME.sub(
-        lambda found: unicodedata.normalize("NFKC", "".join(found.group().split())).lower(), text
-    )
+    return _WIDE_SCHEME.sub(lambda found: unicodedata.normalize("NFKC", "".join(found.group().split())).lower(), text)
 
 
 def corrected(text: str) -> str:

@@ -111,9 +111,7 @@ def serve() -> None:
 
         msvcrt.setmode(0, os.O_BINARY)
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches us too; when we end is for our parent to say
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
     warnings.simplefilter("ignore")
     works = {"encode": encode_samples, "png": read_samples}
     while True:

@@ -40,8 +40,11 @@ def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None
         syntax: the Transfer Syntax UID that it stood under.
     """
     values = {
-        "shape": samples.shape, "dtype": samples.dtype.str, "syntax": syntax, "about": asdict(about),
-    }  # fmt: skip
+        "shape": samples.shape,
+        "dtype": samples.dtype.str,
+        "syntax": syntax,
+        "about": asdict(about),
+    }
     return codec_process.SHARED.ask("encode", values, np.ascontiguousarray(samples).tobytes())
 
 
@@ -78,10 +81,16 @@ def _encoded_here(samples: np.ndarray, about: Codestream, syntax: str) -> bytes 
 def _by_pydicom(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None:
     allocated = 8 if about.bits <= 8 else 16
     options: dict[str, Any] = {
-        "rows": about.rows, "columns": about.columns, "samples_per_pixel": about.components, "number_of_frames": 1,
-        "bits_allocated": allocated, "bits_stored": about.bits, "pixel_representation": int(about.is_signed),
-        "photometric_interpretation": "MONOCHROME2" if about.components == 1 else "RGB", "planar_configuration": 0,
-    }  # fmt: skip
+        "rows": about.rows,
+        "columns": about.columns,
+        "samples_per_pixel": about.components,
+        "number_of_frames": 1,
+        "bits_allocated": allocated,
+        "bits_stored": about.bits,
+        "pixel_representation": int(about.is_signed),
+        "photometric_interpretation": "MONOCHROME2" if about.components == 1 else "RGB",
+        "planar_configuration": 0,
+    }
     kind = f"{'i' if about.is_signed else 'u'}{allocated // 8}"
     try:
         with quiet():

@@ -72,9 +72,7 @@ def order(headers: Sequence[Header]) -> list[int]:
         members = [index for index, own in enumerate(groups) if own == group]
         leader = headers[members[0]].orientation
         along = normal(leader) if leader is not None else np.zeros(3)
-        places |= _places(
-            [(index, float(np.dot(along, headers[index].position or (0, 0, 0)))) for index in members]
-        )
+        places |= _places([(index, float(np.dot(along, headers[index].position or (0, 0, 0)))) for index in members])
 
     def key(index: int) -> tuple[object, ...]:
         header = headers[index]

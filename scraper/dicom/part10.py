@@ -38,10 +38,22 @@ logging.getLogger("pydicom").addHandler(logging.NullHandler())
 logging.getLogger("pydicom").propagate = False
 
 PYDICOM_ERRORS: Final = (
-    BytesLengthException, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError,
-    ArithmeticError, NotImplementedError, RecursionError, AssertionError, MemoryError, struct.error,
+    BytesLengthException,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    OSError,
+    ArithmeticError,
+    NotImplementedError,
+    RecursionError,
+    AssertionError,
+    MemoryError,
+    struct.error,
     zlib.error,
-)  # fmt: skip
+)
 """What pydicom raises over broken bytes."""
 
 _QUIET: Final = threading.RLock()
@@ -60,12 +72,35 @@ IMPLEMENTATION_NAME: Final = "CLOUDFILM"
 MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _HEADER_TAGS: Final[list[int | str | tuple[int, int]]] = [
-    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID",
-    "PatientName", "StudyDate", "StudyDescription", "SeriesNumber", "SeriesDescription", "InstanceNumber", "Rows", "Columns",
-    "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "AcquisitionNumber", "EchoNumbers", "EchoTime",
-    "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue", "AcquisitionTime", "ImageType",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "PatientID",
+    "PatientName",
+    "StudyDate",
+    "StudyDescription",
+    "SeriesNumber",
+    "SeriesDescription",
+    "InstanceNumber",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "AcquisitionNumber",
+    "EchoNumbers",
+    "EchoTime",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "DiffusionBValue",
+    "AcquisitionTime",
+    "ImageType",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+]
 
 
 def describe_fault(fault: structure.Fault) -> str:
@@ -92,9 +127,7 @@ def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | 
     view = io.BytesIO(bytes(layout.data[start : max(start, end)]))
     try:
         with quiet():
-            return pydicom.filereader.read_dataset(
-                view, layout.implicit, layout.little, specific_tags=_tags(tags)
-            )  # fmt: skip
+            return pydicom.filereader.read_dataset(view, layout.implicit, layout.little, specific_tags=_tags(tags))
     except PYDICOM_ERRORS as err:
         raise CorruptInstance(what="a DICOM file whose values can't be read") from err
 
@@ -204,9 +237,14 @@ def _order(ds: Dataset) -> tuple[float, ...]:
     ordered = [
         (numbers(ds, keyword) or (-1.0,))[0]
         for keyword in (
-            "TemporalPositionIdentifier", "AcquisitionNumber", "EchoNumbers", "EchoTime", "TriggerTime", "DiffusionBValue",
+            "TemporalPositionIdentifier",
+            "AcquisitionNumber",
+            "EchoNumbers",
+            "EchoTime",
+            "TriggerTime",
+            "DiffusionBValue",
         )
-    ]  # fmt: skip
+    ]
     return (*ordered, _clock(plain(ds, "AcquisitionTime")))
 
 

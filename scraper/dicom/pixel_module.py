@@ -24,10 +24,18 @@ _LOSSY_METHOD: Final = {
     Kind.J2K: "ISO_15444_1",
     Kind.JP2: "ISO_15444_1",
 }
-_LOSSLESS_SYNTAXES: Final = frozenset({
-    *structure.NATIVE, codestream.RLE_LOSSLESS, codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1, codestream.JPEG_LS,
-    codestream.J2K_LOSSLESS, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL,
-})  # fmt: skip
+_LOSSLESS_SYNTAXES: Final = frozenset(
+    {
+        *structure.NATIVE,
+        codestream.RLE_LOSSLESS,
+        codestream.JPEG_LOSSLESS,
+        codestream.JPEG_LOSSLESS_SV1,
+        codestream.JPEG_LS,
+        codestream.J2K_LOSSLESS,
+        codestream.HTJ2K_LOSSLESS,
+        codestream.HTJ2K_LOSSLESS_RPCL,
+    }
+)
 
 
 def _photometric(said: str, stream: codestream.Codestream | None, samples: int) -> str:
@@ -69,9 +77,7 @@ def pixel_module(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
         ds.PixelRepresentation = int(str(said_sign))
     else:
         ds.PixelRepresentation = int(stream.is_signed) if stream else 0
-    ds.PhotometricInterpretation = _photometric(
-        plain(ds, "PhotometricInterpretation").upper(), stream, samples
-    )
+    ds.PhotometricInterpretation = _photometric(plain(ds, "PhotometricInterpretation").upper(), stream, samples)
     if samples == 1:
         if "PlanarConfiguration" in ds:
             del ds.PlanarConfiguration
@@ -109,9 +115,7 @@ def loss(ds: Dataset, tags: Tags, frames: list[Frame]) -> Problem | None:
         native = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsStored / 8 * len(frames)
         ds.LossyImageCompressionRatio = f"{native / max(1, sum(len(frame.data) for frame in frames)):.2f}"
         is_high_throughput = lossy[0].transfer_syntax_uid == codestream.HTJ2K
-        ds.LossyImageCompressionMethod = (
-            "ISO_15444_15" if is_high_throughput else _LOSSY_METHOD[lossy[0].kind]
-        )
+        ds.LossyImageCompressionMethod = "ISO_15444_15" if is_high_throughput else _LOSSY_METHOD[lossy[0].kind]
     if claimed:
         return None
     said = ds.get("ImageType", None) or ["DERIVED", "SECONDARY"]

@@ -19,14 +19,24 @@ from scraper.protocols.sniff import NAMES, Kind, sniff
 
 _CONSTANT_SHARE: Final = 256  # pixels a byte: no real slice compresses better, an empty one does
 _SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant pictures
-_UNPACKED: Final = (
-    1 << 28
-)  # bytes of one frame; a mammogram has 50 MB, a radiograph of 16,384 × 8,192 all of it
+_UNPACKED: Final = 1 << 28  # bytes of one frame; a mammogram has 50 MB, a radiograph of 16,384 × 8,192 all of it
 
 
-_NO_PIXELS: Final = frozenset({
-    Kind.PART10, Kind.ZIP, Kind.GIF, Kind.TIFF, Kind.WEBP, Kind.PDF, Kind.HTML, Kind.JSON, Kind.XML, Kind.TEXT, Kind.EMPTY,
-})  # fmt: skip
+_NO_PIXELS: Final = frozenset(
+    {
+        Kind.PART10,
+        Kind.ZIP,
+        Kind.GIF,
+        Kind.TIFF,
+        Kind.WEBP,
+        Kind.PDF,
+        Kind.HTML,
+        Kind.JSON,
+        Kind.XML,
+        Kind.TEXT,
+        Kind.EMPTY,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +121,7 @@ def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
         shape.samples or stream.components,
         1 if shape.samples is None else shape.samples,
     ):
-        raise CorruptInstance(
-            what=f"a picture of {stream.components} components where the tags say {shape.samples}"
-        )
+        raise CorruptInstance(what=f"a picture of {stream.components} components where the tags say {shape.samples}")
     if stream.components not in {1, 3, 4}:
         raise CorruptInstance(what=f"a picture of {stream.components} components")
     if shape.stored is not None and stream.bits <= 8 < shape.stored:
@@ -186,9 +194,7 @@ def syntax(frames: list[Frame]) -> str:
         CorruptInstance: frames of different kinds.
     """
     found = {
-        codestream.RLE_LOSSLESS
-        if frame.is_rle
-        else (frame.stream.transfer_syntax_uid if frame.stream else "")
+        codestream.RLE_LOSSLESS if frame.is_rle else (frame.stream.transfer_syntax_uid if frame.stream else "")
         for frame in frames
     }
     if found <= {""}:

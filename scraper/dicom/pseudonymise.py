@@ -105,9 +105,7 @@ def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
     declared = declared_charset(layout)
     raw = [data[leave.offset : leave.offset + leave.length] for leave in leaves.found if leave.vr in TEXTS]
     guessed = charset.suspect(raw, declared)
-    meta = (
-        _Leaf(element.tag, element.vr, element.offset, element.length) for element in layout.meta.values()
-    )
+    meta = (_Leaf(element.tag, element.vr, element.offset, element.length) for element in layout.meta.values())
     for leaf in (*meta, *leaves.found):
         if leaf.tag not in structure.PIXEL_TAGS:
             value = data[leaf.offset : leaf.offset + leaf.length]
@@ -133,9 +131,7 @@ def _replaced(leaf: _Leaf, value: bytes, names: Replacer, declared: list[str], g
     if vr == "UI":
         return _each(value, names.uid, b"\0")
     if vr in ("DA", "TM", "DT"):
-        return _each(
-            value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" "
-        )
+        return _each(value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" ")
     if vr in TEXTS:
         shown = names.free(charset.decode(value, declared, guessed))
         return _fitted(shown, value, declared, guessed)

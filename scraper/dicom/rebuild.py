@@ -89,9 +89,7 @@ def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
     return found
 
 
-def _element(
-    tag: int, value: TagValue, creator: str, notes: _Notes, depth: int, *, signed: bool
-) -> DataElement:
+def _element(tag: int, value: TagValue, creator: str, notes: _Notes, depth: int, *, signed: bool) -> DataElement:
     """One element.
 
     Raises:
@@ -114,15 +112,9 @@ def _element(
     if vr == "SQ":
         if value in (None, "", []):
             return DataElement(tag, vr, Sequence())
-        if (
-            not isinstance(value, list)
-            or depth >= _DEEPEST
-            or not all(isinstance(item, Mapping) for item in value)
-        ):
+        if not isinstance(value, list) or depth >= _DEEPEST or not all(isinstance(item, Mapping) for item in value):
             raise values.Unusable
-        return DataElement(
-            tag, vr, Sequence([_fill(item, notes, depth + 1, signed=signed) for item in value])
-        )
+        return DataElement(tag, vr, Sequence([_fill(item, notes, depth + 1, signed=signed) for item in value]))
     read = values.read(value, vr)
     if vr in values.TEXT_VRS and any(
         charset.is_mojibake(str(entry)) for entry in (read if isinstance(read, list) else [read])
@@ -205,9 +197,7 @@ def _pixel_data(ds: Dataset, frames: list[Frame], transfer_syntax: str) -> DataE
         samples = b"".join(pixels.png_samples(frame) if frame.stream else frame.data for frame in frames)
         vr = "OW" if ds.BitsAllocated > 8 else "OB"
         return DataElement(structure.PIXEL_DATA, vr, samples + b"\0" * (len(samples) % 2))
-    element = DataElement(
-        structure.PIXEL_DATA, "OB", encapsulate([frame.data for frame in frames], has_bot=True)
-    )
+    element = DataElement(structure.PIXEL_DATA, "OB", encapsulate([frame.data for frame in frames], has_bot=True))
     element.is_undefined_length = True
     return element
 
@@ -265,9 +255,7 @@ def rebuild(parts: PixelParts) -> Rebuilt:
         transfer_syntax = codestream.J2K
     sign = values.lookup(tags, "PixelRepresentation")
     notes = _Notes()
-    ds = _fill(
-        tags, notes, 0, signed=str(sign[0] if isinstance(sign, list) and sign else sign).strip() == "1"
-    )
+    ds = _fill(tags, notes, 0, signed=str(sign[0] if isinstance(sign, list) and sign else sign).strip() == "1")
     pixel_module.pixel_module(ds, tags, shape, frames[0])
     loss = pixel_module.loss(ds, tags, frames)
     _set_charset(ds)

@@ -28,9 +28,7 @@ EXPLICIT_BIG: Final = "1.2.840.10008.1.2.2"
 NATIVE: Final = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED, EXPLICIT_BIG})
 
 DEEPEST: Final = 48  # sequences within sequences; the deepest standard object (SR) stays below 20
-MOST_STEPS: Final = (
-    10_000_000  # elements and items of one file; an enhanced image of 10,000 frames has a tenth of it
-)
+MOST_STEPS: Final = 10_000_000  # elements and items of one file; an enhanced image of 10,000 frames has a tenth of it
 INFLATED_AT_MOST: Final = 1 << 29  # bytes a deflated data set may grow to
 
 PIXEL_DATA: Final = 0x7FE00010
@@ -71,9 +69,7 @@ class Layout:
     meta: dict[int, Element] = field(default_factory=dict)
     elements: dict[int, Element] = field(default_factory=dict)
     fragments: list[tuple[int, int]] | None = None  # of encapsulated Pixel Data, the offset table first
-    is_unterminated: bool = (
-        False  # these fragments are whole, and the file ends without the item that closes them
-    )
+    is_unterminated: bool = False  # these fragments are whole, and the file ends without the item that closes them
     fault: Fault | None = None
     fault_tag: int = 0
     end: int = 0
@@ -220,9 +216,7 @@ class Walker:
         top = len(self.levels) == 1
         if end > level.end:
             if top:
-                self.layout.elements.setdefault(
-                    tag, Element(tag, vr.decode("latin-1"), start, level.end - start)
-                )
+                self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, level.end - start))
                 if tag == 0xFFFCFFFC:  # Data Set Trailing Padding: nothing is lost
                     self.pos = level.end
                     return
@@ -244,9 +238,7 @@ class Walker:
             fragments = self.read_fragments(level.end)
             if top:
                 self.layout.fragments = fragments
-                self.layout.elements.setdefault(
-                    tag, Element(tag, vr.decode("latin-1"), start, self.pos - start)
-                )
+                self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, self.pos - start))
             return
         if top:
             self.layout.elements.setdefault(tag, Element(tag, "SQ", self.pos, 0))

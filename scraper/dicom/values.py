@@ -22,9 +22,13 @@ from scraper.core.model import Tags, TagValue
 TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _WHOLE_TEXT: Final = frozenset({"LT", "ST", "UT", "UR"})  # a backslash is a sign like any other (PS3.5 6.4)
 _INTEGERS: Final = {
-    "US": (0, 0xFFFF), "SS": (-0x8000, 0x7FFF), "UL": (0, 0xFFFFFFFF), "SL": (-0x80000000, 0x7FFFFFFF),
-    "UV": (0, (1 << 64) - 1), "SV": (-(1 << 63), (1 << 63) - 1),
-}  # fmt: skip
+    "US": (0, 0xFFFF),
+    "SS": (-0x8000, 0x7FFF),
+    "UL": (0, 0xFFFFFFFF),
+    "SL": (-0x80000000, 0x7FFFFFFF),
+    "UV": (0, (1 << 64) - 1),
+    "SV": (-(1 << 63), (1 << 63) - 1),
+}
 BYTES_VRS: Final = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
@@ -100,9 +104,7 @@ def _decimal(text: object) -> str:
     if not math.isfinite(number):
         raise Unusable
     return (
-        written
-        if len(written) <= 16 and re.fullmatch(r"[0-9+\-.eE]+", written)
-        else str(format_number_as_ds(number))
+        written if len(written) <= 16 and re.fullmatch(r"[0-9+\-.eE]+", written) else str(format_number_as_ds(number))
     )
 
 
@@ -208,11 +210,7 @@ def read(value: TagValue, vr: str) -> object:
     if value is None or value == []:
         return ""
     found = [_one(part, vr) for part in _split(value, vr)]
-    if (
-        vr not in {"DS", "IS"}
-        and vr not in TEXT_VRS
-        and vr not in {"CS", "AS", "UI", "DA", "TM", "DT", "UR", "AE"}
-    ):
+    if vr not in {"DS", "IS"} and vr not in TEXT_VRS and vr not in {"CS", "AS", "UI", "DA", "TM", "DT", "UR", "AE"}:
         found = [part for part in found if part != ""]
     return found[0] if len(found) == 1 else (found or "")
 

@@ -110,9 +110,7 @@ class Collector:
         jobs: instances in flight at once.
     """
 
-    def __init__(
-        self, store: StudyStore, fetcher: Fetcher, inspector: Inspector, watcher: Watcher, jobs: int
-    ) -> None:
+    def __init__(self, store: StudyStore, fetcher: Fetcher, inspector: Inspector, watcher: Watcher, jobs: int) -> None:
         self._store = store
         self._fetcher = fetcher
         self._inspector = inspector
@@ -124,9 +122,7 @@ class Collector:
         self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
-        self._blank: dict[
-            str, _Job
-        ] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
+        self._blank: dict[str, _Job] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
         self.result = Collected()
 
     async def take(self, series: Iterable[Series]) -> list[_Job]:
@@ -282,9 +278,7 @@ class Collector:
             checked.path.unlink(missing_ok=True)
             return True
         self._store.forget_file(before.path)
-        saved = self._store.keep(
-            checked.path, header, checked.sha256, checked.size, checked.origin, before.key
-        )
+        saved = self._store.keep(checked.path, header, checked.sha256, checked.size, checked.origin, before.key)
         self.result.saved[place] = (saved, checked)
         return True
 
@@ -335,9 +329,7 @@ class Collector:
         self._here.add(header.sop_instance_uid)
         if job.instance.sop_instance_uid and job.instance.sop_instance_uid != header.sop_instance_uid:
             values = {"said": job.instance.sop_instance_uid}
-            self.result.problems.append(
-                Problem("uid-not-as-listed", (header.sop_instance_uid,), values, fatal=False)
-            )
+            self.result.problems.append(Problem("uid-not-as-listed", (header.sop_instance_uid,), values, fatal=False))
         self.result.problems.extend(problems)
         self.result.uid_of_series.setdefault(job.series.name, header.series_instance_uid)
         self.result.saved.append((saved, checked))

@@ -225,11 +225,7 @@ class Fetcher:
             self._session.patience.wait(float(told))
             return min(float(told), LAST_RESORT_PAUSE_S)
         source = instance.source if instance else None
-        if (
-            isinstance(err, CorruptInstance)
-            and isinstance(source, TagsAndPixels)
-            and source.pause_s is not None
-        ):
+        if isinstance(err, CorruptInstance) and isinstance(source, TagsAndPixels) and source.pause_s is not None:
             return source.pause_s * float(2 ** (attempt - 1))
         return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
@@ -241,9 +237,7 @@ class Fetcher:
                 except MissingInstances:
                     if not source.fallback:
                         raise
-                    await self._download(
-                        Request(source.fallback, headers=source.headers, sign=source.sign), into
-                    )
+                    await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
                 await asyncio.to_thread(dicom.admit, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)

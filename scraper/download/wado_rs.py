@@ -62,9 +62,7 @@ class WadoRsFetch:
         self._gives_files = False  # then an object without pixels that does not come is lost, not left out
         self._shows_pictures: dict[str, bool] = {}  # host → does it render what it does not give out
 
-    async def fetch(
-        self, source: WadoRs, into: Path, rebuild: Callable[[PixelParts], Awaitable[None]]
-    ) -> bool:
+    async def fetch(self, source: WadoRs, into: Path, rebuild: Callable[[PixelParts], Awaitable[None]]) -> bool:
         """Fetch one instance; says whether it is the service's own file.
 
         Args:
@@ -113,11 +111,7 @@ class WadoRsFetch:
                     break
                 if response.status in REFUSED:
                     host = urlsplit(source.url).hostname
-                    return (
-                        MissingInstances(why="HTTP 404")
-                        if response.status == 404
-                        else SessionLapsed(host=host)
-                    )
+                    return MissingInstances(why="HTTP 404") if response.status == 404 else SessionLapsed(host=host)
                 self._sending.judge(response, answer)
                 kind = response.headers.get("content-type", "")
                 try:

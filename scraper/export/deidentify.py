@@ -33,9 +33,12 @@ _FREE_TEXT: Final = (_ROOT + "88.", _ROOT + "104.", _ROOT + "11.", _ROOT + "9.")
 
 
 _OF_A_PERSON: Final = (  # PS3.15 E.1-1, action X: sequences that the library's list lacks
-    "SourcePatientGroupIdentificationSequence", "GroupOfPatientsIdentificationSequence", "OtherPatientIDsSequence",
-    "ReferencedPatientSequence", "ReferencedPatientPhotoSequence",
-)  # fmt: skip
+    "SourcePatientGroupIdentificationSequence",
+    "GroupOfPatientsIdentificationSequence",
+    "OtherPatientIDsSequence",
+    "ReferencedPatientSequence",
+    "ReferencedPatientPhotoSequence",
+)
 _INSIDE: Final = (
     "PatientName",
     "PatientID",

@@ -190,9 +190,7 @@ def _directory(root: _Node) -> bytes:
     top = list(root.below.values())
     first, last = (offsets[id(top[0])], offsets[id(top[-1])]) if top else (0, 0)
     head = struct.pack("<HH2sH", 4, 0x1130, b"CS", len(_FILE_SET_ID)) + _FILE_SET_ID
-    head += struct.pack("<HH2sHI", 4, 0x1200, b"UL", 4, first) + struct.pack(
-        "<HH2sHI", 4, 0x1202, b"UL", 4, last
-    )
+    head += struct.pack("<HH2sHI", 4, 0x1200, b"UL", 4, first) + struct.pack("<HH2sHI", 4, 0x1202, b"UL", 4, last)
     head += struct.pack("<HH2sHH", 4, 0x1212, b"US", 2, 0)
     head += struct.pack("<HH2sHI", 4, 0x1220, b"SQ", 0, len(items))
     return front + head + bytes(items)

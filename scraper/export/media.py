@@ -17,8 +17,6 @@ def pack(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
     with zipfile.ZipFile(made, "w") as archive:
         for study in listed:
             count += 1
-            method = (
-                zipfile.ZIP_DEFLATED if study.header.transfer_syntax_uid in NATIVE else zipfile.ZIP_STORED
-            )
+            method = zipfile.ZIP_DEFLATED if study.header.transfer_syntax_uid in NATIVE else zipfile.ZIP_STORED
             archive.write(study.path, f"{study.series}/{study.index:05}.dcm", compress_type=method)
     return count, []

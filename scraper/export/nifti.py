@@ -54,9 +54,7 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     for name, members in by_series(listed).items():
         pictured = [member for member in members if _is_volume(member)]
         left_out += [
-            LeftOut(member.name, "no pixels in it", is_loss=False)
-            for member in members
-            if member not in pictured
+            LeftOut(member.name, "no pixels in it", is_loss=False) for member in members if member not in pictured
         ]
         left_out += [LeftOut(item.name, "a damaged file") for item in pictured if item.name in damaged]
         sound = [item for item in pictured if item.name not in damaged]
@@ -91,9 +89,7 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
         return []
     refused = {int(number) for number in _REFUSED.findall(said) if number}
     named = [listed for listed in members if listed.index in refused] or members
-    return [
-        LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named
-    ]
+    return [LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named]
 
 
 def _link(path: Path, link: Path) -> None:

@@ -220,9 +220,7 @@ def draw_sheet(pictures: list[str], title: str, path: str) -> str:
     return path
 
 
-async def draw(
-    listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector
-) -> tuple[int, list[Problem]]:
+async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector) -> tuple[int, list[Problem]]:
     """Pictures of all instances, one folder a series; every file is decoded in a process that may die over it.
 
     Returns:

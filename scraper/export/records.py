@@ -30,24 +30,61 @@ _TIMES: Final = ("StudyTime", "SeriesTime", "AcquisitionTime", "ContentTime", "I
 
 # SOP Class (or its root, with a dot at the end) → Directory Record Type; the first that fits (PS3.3 F.4).
 _KINDS: Final = (
-    ("88.59", "KEY OBJECT DOC"), ("88.", "SR DOCUMENT"), ("104.", "ENCAP DOC"), ("11.", "PRESENTATION"), ("9.", "WAVEFORM"),
-    ("481.2", "RT DOSE"), ("481.3", "RT STRUCTURE SET"), ("481.5", "RT PLAN"), ("481.8", "RT PLAN"),
-    ("481.4", "RT TREAT RECORD"), ("481.6", "RT TREAT RECORD"), ("481.7", "RT TREAT RECORD"), ("481.9", "RT TREAT RECORD"),
-    ("66.1", "REGISTRATION"), ("66.3", "REGISTRATION"), ("66.2", "FIDUCIAL"), ("66.5", "SURFACE"), ("66.6", "TRACT"),
-    ("66", "RAW DATA"), ("67", "VALUE MAP"), ("4.2", "SPECTROSCOPY"), ("68.", "SURFACE SCAN"), ("77.1.5.3", "STEREOMETRIC"),
-    ("78.", "MEASUREMENT"), ("79.", "MEASUREMENT"), ("80.", "MEASUREMENT"), ("81.", "MEASUREMENT"), ("90.", "ASSESSMENT"),
-)  # fmt: skip
+    ("88.59", "KEY OBJECT DOC"),
+    ("88.", "SR DOCUMENT"),
+    ("104.", "ENCAP DOC"),
+    ("11.", "PRESENTATION"),
+    ("9.", "WAVEFORM"),
+    ("481.2", "RT DOSE"),
+    ("481.3", "RT STRUCTURE SET"),
+    ("481.5", "RT PLAN"),
+    ("481.8", "RT PLAN"),
+    ("481.4", "RT TREAT RECORD"),
+    ("481.6", "RT TREAT RECORD"),
+    ("481.7", "RT TREAT RECORD"),
+    ("481.9", "RT TREAT RECORD"),
+    ("66.1", "REGISTRATION"),
+    ("66.3", "REGISTRATION"),
+    ("66.2", "FIDUCIAL"),
+    ("66.5", "SURFACE"),
+    ("66.6", "TRACT"),
+    ("66", "RAW DATA"),
+    ("67", "VALUE MAP"),
+    ("4.2", "SPECTROSCOPY"),
+    ("68.", "SURFACE SCAN"),
+    ("77.1.5.3", "STEREOMETRIC"),
+    ("78.", "MEASUREMENT"),
+    ("79.", "MEASUREMENT"),
+    ("80.", "MEASUREMENT"),
+    ("81.", "MEASUREMENT"),
+    ("90.", "ASSESSMENT"),
+)
 
 _CONTENT_ID: Final = ("ContentLabel", "ContentDescription", "ContentCreatorName")
 # Directory Record Type → keys beside Instance Number and the reference to the file (PS3.3 F.5.4 and after).
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "IMAGE": ("ImageType",),
-    "SR DOCUMENT": ("CompletionFlag", "VerificationFlag", "ContentDate", "ContentTime", "ConceptNameCodeSequence"),
+    "SR DOCUMENT": (
+        "CompletionFlag",
+        "VerificationFlag",
+        "ContentDate",
+        "ContentTime",
+        "ConceptNameCodeSequence",
+    ),
     "KEY OBJECT DOC": ("ContentDate", "ContentTime", "ConceptNameCodeSequence"),
     "ENCAP DOC": (
-        "ContentDate", "ContentTime", "DocumentTitle", "ConceptNameCodeSequence", "MIMETypeOfEncapsulatedDocument",
+        "ContentDate",
+        "ContentTime",
+        "DocumentTitle",
+        "ConceptNameCodeSequence",
+        "MIMETypeOfEncapsulatedDocument",
     ),
-    "PRESENTATION": ("PresentationCreationDate", "PresentationCreationTime", "ReferencedSeriesSequence", *_CONTENT_ID),
+    "PRESENTATION": (
+        "PresentationCreationDate",
+        "PresentationCreationTime",
+        "ReferencedSeriesSequence",
+        *_CONTENT_ID,
+    ),
     "WAVEFORM": ("ContentDate", "ContentTime"),
     "RT DOSE": ("DoseSummationType",),
     "RT STRUCTURE SET": ("StructureSetLabel", "StructureSetDate", "StructureSetTime"),
@@ -63,27 +100,74 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "MEASUREMENT": ("ContentDate", "ContentTime"),
     "ASSESSMENT": ("InstanceCreationDate", "InstanceCreationTime"),
     "SPECTROSCOPY": (
-        "ImageType", "ContentDate", "ContentTime", "NumberOfFrames", "Rows", "Columns", "DataPointRows", "DataPointColumns",
+        "ImageType",
+        "ContentDate",
+        "ContentTime",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+        "DataPointRows",
+        "DataPointColumns",
     ),
-}  # fmt: skip
-_MAY_BE_EMPTY: Final = frozenset({
-    "ContentDescription", "ContentCreatorName", "DocumentTitle", "StructureSetDate", "StructureSetTime", "RTPlanDate",
-    "RTPlanTime", "TreatmentDate", "TreatmentTime", "PatientName", "StudyDescription", "AccessionNumber",
-})  # fmt: skip
+}
+_MAY_BE_EMPTY: Final = frozenset(
+    {
+        "ContentDescription",
+        "ContentCreatorName",
+        "DocumentTitle",
+        "StructureSetDate",
+        "StructureSetTime",
+        "RTPlanDate",
+        "RTPlanTime",
+        "TreatmentDate",
+        "TreatmentTime",
+        "PatientName",
+        "StudyDescription",
+        "AccessionNumber",
+    }
+)
 _MAY_BE_ABSENT: Final = frozenset({"ImageType", "ReferencedSeriesSequence", "SeriesDescription"})
 _MADE_UP: Final = {
-    "CompletionFlag": "PARTIAL", "VerificationFlag": "UNVERIFIED", "DoseSummationType": "PLAN", "StructureSetLabel": "RTSTRUCT",
-    "RTPlanLabel": "RTPLAN", "ContentLabel": "CONTENT", "MIMETypeOfEncapsulatedDocument": "application/octet-stream",
-    "Modality": "OT", "NumberOfFrames": "1", "Rows": 1, "Columns": 1, "DataPointRows": 1, "DataPointColumns": 1,
-}  # fmt: skip
+    "CompletionFlag": "PARTIAL",
+    "VerificationFlag": "UNVERIFIED",
+    "DoseSummationType": "PLAN",
+    "StructureSetLabel": "RTSTRUCT",
+    "RTPlanLabel": "RTPLAN",
+    "ContentLabel": "CONTENT",
+    "MIMETypeOfEncapsulatedDocument": "application/octet-stream",
+    "Modality": "OT",
+    "NumberOfFrames": "1",
+    "Rows": 1,
+    "Columns": 1,
+    "DataPointRows": 1,
+    "DataPointColumns": 1,
+}
 _UPPER: Final = (
-    "PatientID", "PatientName", "StudyInstanceUID", "StudyID", "StudyDescription", "AccessionNumber", "SeriesInstanceUID",
-    "SeriesNumber", "SeriesDescription", "Modality",
-)  # fmt: skip
-_WANTED: Final = tuple(dict.fromkeys((
-    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "InstanceNumber", *_UPPER, *_DATES, *_TIMES,
-    *(keyword for keywords in _KEYS.values() for keyword in keywords),
-)))  # fmt: skip
+    "PatientID",
+    "PatientName",
+    "StudyInstanceUID",
+    "StudyID",
+    "StudyDescription",
+    "AccessionNumber",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "Modality",
+)
+_WANTED: Final = tuple(
+    dict.fromkeys(
+        (
+            "SpecificCharacterSet",
+            "SOPClassUID",
+            "SOPInstanceUID",
+            "InstanceNumber",
+            *_UPPER,
+            *_DATES,
+            *_TIMES,
+            *(keyword for keywords in _KEYS.values() for keyword in keywords),
+        )
+    )
+)
 
 
 def made_up_uid(*words: str) -> str:

@@ -103,14 +103,9 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
 
 def _damaged(verdict: Result) -> frozenset[str]:
     """Paths of files whose pixels can't be used."""
-    problems = [
-        problem for study in verdict.studies for series in study.series for problem in series.problems
-    ]
+    problems = [problem for study in verdict.studies for series in study.series for problem in series.problems]
     return frozenset(
-        name
-        for problem in problems
-        if problem.fatal and problem.code in _DAMAGE
-        for name in problem.instances
+        name for problem in problems if problem.fatal and problem.code in _DAMAGE for name in problem.instances
     )
 
 

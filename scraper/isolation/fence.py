@@ -31,16 +31,47 @@ _MACHINES: Final = {  # audit architecture, seccomp(2)'s number, then the calls 
     "aarch64": (0xC00000B7, 277, "arm"),
 }
 _REFUSED: Final = {  # what no reader of pictures, archives or texts has to call; (x86-64, aarch64)
-    "socket": (41, 198), "socketpair": (53, 199), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "connect": (42, 203), "accept4": (288, 242), "execve": (59, 221), "execveat": (322, 281), "fork": (57, None),
-    "vfork": (58, None), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "kill": (62, 129), "tkill": (200, 130), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
-    "pidfd_getfd": (438, 438), "mount": (165, 40), "umount2": (166, 39), "chroot": (161, 51), "unshare": (272, 97),
-    "setns": (308, 268), "pivot_root": (155, 41), "bpf": (321, 280), "keyctl": (250, 219), "add_key": (248, 217),
-    "request_key": (249, 218), "userfaultfd": (323, 282), "perf_event_open": (298, 241), "io_uring_setup": (425, 425),
-    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
-    "open_by_handle_at": (304, 265), "shmget": (29, 194), "setuid": (105, 146), "setgid": (106, 144),
-}  # fmt: skip
+    "socket": (41, 198),
+    "socketpair": (53, 199),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "accept": (43, 202),
+    "connect": (42, 203),
+    "accept4": (288, 242),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "fork": (57, None),
+    "vfork": (58, None),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "kill": (62, 129),
+    "tkill": (200, 130),
+    "pidfd_open": (434, 434),
+    "pidfd_send_signal": (424, 424),
+    "pidfd_getfd": (438, 438),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "chroot": (161, 51),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "pivot_root": (155, 41),
+    "bpf": (321, 280),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "userfaultfd": (323, 282),
+    "perf_event_open": (298, 241),
+    "io_uring_setup": (425, 425),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "open_by_handle_at": (304, 265),
+    "shmget": (29, 194),
+    "setuid": (105, 146),
+    "setgid": (106, 144),
+}
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # the call fails with EPERM
 _UNKNOWN: Final = 0x00050000 | 38  # the call fails with ENOSYS
 _CLONE3: Final = 435
@@ -164,9 +195,7 @@ def _filter(audit: int, refused: Sequence[int], *, is_x86: bool) -> bytes:
 
 def _forbid_privileges() -> None:
     library = ctypes.CDLL(None, use_errno=True)
-    library.prctl(
-        _NO_NEW_PRIVILEGES, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)
-    )
+    library.prctl(_NO_NEW_PRIVILEGES, ctypes.c_ulong(1), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def _call(number: int, *given: bytes | int | None) -> int:

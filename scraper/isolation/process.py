@@ -25,17 +25,22 @@ from scraper.isolation.plain import from_plain, to_plain
 HOME: Final = str(Path(__file__).parents[2])
 MOST_MEMORY: Final = 4 << 30  # bytes that no task gets more than
 MEMORY: Final = 512 << 20  # bytes for any task; the codecs' buffers for 20 megapixels take some 400 MB
-MEMORY_OF_SMALL: Final = (
-    320 << 20
-)  # bytes for a small file: measured, 230 MB for 20 megapixels that pack to nothing
+MEMORY_OF_SMALL: Final = 320 << 20  # bytes for a small file: measured, 230 MB for 20 megapixels that pack to nothing
 SMALL: Final = 1 << 20  # bytes of a file
 MEMORY_PER_BYTE: Final = 4  # of the file: its bytes, a decoded frame, its floats
-LONGEST_ANSWER: Final = (
-    64 << 20
-)  # bytes; thumbnails of 40 series take some 200 KB, a file of 50,000 frames some 10 MB
+LONGEST_ANSWER: Final = 64 << 20  # bytes; thumbnails of 40 series take some 200 KB, a file of 50,000 frames some 10 MB
 _PASSED_ON: Final = (
-    "LANG", "LC_ALL", "LC_CTYPE", "PATH", "SYSTEMROOT", "SYSTEMDRIVE", "TEMP", "TMP", "TMPDIR", "WINDIR",
-)  # fmt: skip
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "PATH",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "TEMP",
+    "TMP",
+    "TMPDIR",
+    "WINDIR",
+)
 
 
 def bare_environment() -> dict[str, str]:

@@ -28,9 +28,7 @@ from scraper.store.place import series_folder_name
 from scraper.verify import Checked
 
 _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
-NOT_PICTURES = frozenset(
-    ("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", "")
-)
+NOT_PICTURES = frozenset(("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +44,16 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
     """A study as its site describes it; nothing was fetched."""
     rows = tuple(
         SeriesResult(
-            item.name, item.number, item.description, item.modality,
+            item.name,
+            item.number,
+            item.description,
+            item.modality,
             item.expected if item.expected is not None else (len(item.instances) or None),
-            0, item.instances[0].origin if item.instances else Origin.ORIGINAL,
+            0,
+            item.instances[0].origin if item.instances else Origin.ORIGINAL,
         )
         for item in series
-    )  # fmt: skip
+    )
     study = _told(series, told)
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
 
@@ -154,9 +156,14 @@ def _assembled(
         meant = max(collected.counted - len(collected.twice), meant or 0)
     counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
     result = StudyResult(
-        _described(collected, series, told), None, tuple(rows), rest, counts,
-        sum(saved.size for saved, _ in collected.saved), _common_error(collected),
-    )  # fmt: skip
+        _described(collected, series, told),
+        None,
+        tuple(rows),
+        rest,
+        counts,
+        sum(saved.size for saved, _ in collected.saved),
+        _common_error(collected),
+    )
     return Judged(result, layout, _by_instance(problems))
 
 
@@ -210,9 +217,7 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     found: list[Problem] = []
     reasons: dict[tuple[str, str, str], list[str]] = {}
     for name, err in collected.lost.items():
-        uid = collected.uid_of_series.get(
-            collected.series_of.get(name, ""), collected.series_of.get(name, "")
-        )
+        uid = collected.uid_of_series.get(collected.series_of.get(name, ""), collected.series_of.get(name, ""))
         why = without_addresses(str(err.values.get("why") or err.values.get("what") or err.code))
         reasons.setdefault((uid, err.code, why), []).append(name)
     for (uid, _code, why), names in reasons.items():
@@ -247,9 +252,9 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
     """Problems that say the same of one instance each, told once."""
     grouped: dict[tuple[str, str, str, bool], list[Problem]] = {}
     for problem in problems:
-        grouped.setdefault(
-            (problem.code, repr(problem.values), problem.series_instance_uid, problem.fatal), []
-        ).append(problem)
+        grouped.setdefault((problem.code, repr(problem.values), problem.series_instance_uid, problem.fatal), []).append(
+            problem
+        )
     return [
         replace(group[0], instances=tuple(name for problem in group for name in problem.instances))
         for group in grouped.values()
@@ -264,9 +269,7 @@ def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Probl
     """
     gone = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
     across = [
-        problem
-        for problem in across
-        if problem.code != "missing-instances" or problem.series_instance_uid not in gone
+        problem for problem in across if problem.code != "missing-instances" or problem.series_instance_uid not in gone
     ]
     left_out: Counter[str] = Counter()
     for problem in losses:

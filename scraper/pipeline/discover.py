@@ -184,9 +184,7 @@ class Opener:
 
         async def start_window() -> Window:
             browser = await self._equipment.browser()
-            window = await browser.window(
-                user_agent=provider.user_agent, mobile=provider.mobile, door=http.door
-            )
+            window = await browser.window(user_agent=provider.user_agent, mobile=provider.mobile, door=http.door)
             if browser.unfenced_why and not self._warned_of_sandbox:
                 self._warned_of_sandbox = True
                 self._watcher.say(f"no-sandbox-{browser.unfenced_why}")
@@ -196,9 +194,15 @@ class Opener:
         door = Door(self._settings, self._equipment.network)
         http = Http(self._settings, self._equipment.pace, provider.user_agent, door)
         session = Session(
-            owner.link, self._settings, http, start_window=start_window, ask=self._ask, spool=spool,
-            tell=self._watcher.say, hosts=(*provider.shape().hosts, *provider.hosts),
-        )  # fmt: skip
+            owner.link,
+            self._settings,
+            http,
+            start_window=start_window,
+            ask=self._ask,
+            spool=spool,
+            tell=self._watcher.say,
+            hosts=(*provider.shape().hosts, *provider.hosts),
+        )
         stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)
         return session
@@ -307,25 +311,15 @@ def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
 
     Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
     """
-    is_told = any(
-        series.number is not None or series.description for series in found if isinstance(series, Series)
-    )
+    is_told = any(series.number is not None or series.description for series in found if isinstance(series, Series))
     if not patterns or not is_told:
         return list(found)
-    return [
-        item
-        for item in found
-        if isinstance(item, Package) or any(_matches(item, pattern) for pattern in patterns)
-    ]
+    return [item for item in found if isinstance(item, Package) or any(_matches(item, pattern) for pattern in patterns)]
 
 
 def _matches(series: Series, pattern: str) -> bool:
     lowered, description = pattern.lower(), series.description.lower()
-    return (
-        str(series.number) == pattern
-        or fnmatch(description, lowered)
-        or (lowered in description and lowered != "")
-    )
+    return str(series.number) == pattern or fnmatch(description, lowered) or (lowered in description and lowered != "")
 
 
 def by_study(opened_link: Opened) -> Mapping[str, list[Found]]:
@@ -333,11 +327,7 @@ def by_study(opened_link: Opened) -> Mapping[str, list[Found]]:
     grouped: dict[str, list[Found]] = {}
     provider = opened_link.owner.provider.name
     for package in opened_link.found:
-        uid = (
-            package.study.uid
-            if isinstance(package, Package)
-            else package.study_instance_uid or package.study.uid
-        )
+        uid = package.study.uid if isinstance(package, Package) else package.study_instance_uid or package.study.uid
         link = hashlib.sha256(opened_link.owner.link.url.encode()).hexdigest()[:16]
         grouped.setdefault(uid or f"{provider}:{package.study.key or link}", []).append(package)
     return grouped

@@ -31,13 +31,9 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
     first = studies[0] if studies else None
     of_folder = result.of_folder
     problems = [_problem(problem, language, of_folder=of_folder) for problem in result.problems]
-    problems += [
-        _problem(problem, language, of_folder=of_folder) for study in studies for problem in study.problems
-    ]
+    problems += [_problem(problem, language, of_folder=of_folder) for study in studies for problem in study.problems]
     if isinstance(result.error, CloudfilmError):
-        problems.append(
-            {"code": result.error.code, "message": describe(result.error, language), "instances": []}
-        )
+        problems.append({"code": result.error.code, "message": describe(result.error, language), "instances": []})
     document: dict[str, object] = {
         "source": result.source,
         "status": result.status.value,
@@ -47,9 +43,7 @@ def of(result: Result, language: Language = Language.EN) -> dict[str, Any]:
         "link": result.link or None,
         "output": _path(first.output) if first else None,
         "study": _study(first.study) if first else None,
-        "series": [
-            _series(item, language, of_folder=of_folder) for study in studies for item in study.series
-        ],
+        "series": [_series(item, language, of_folder=of_folder) for study in studies for item in study.series],
         "instances": {
             "expected": result.counts.expected,
             "saved": result.counts.saved,
@@ -200,9 +194,7 @@ def saved_study(path: Path, name: str) -> SavedStudy | None:
         ]
         return SavedStudy(
             folder.as_posix(),
-            Study(
-                *(study.get(key, "") for key in ("uid", "date", "modality", "description", "patient_name"))
-            ),
+            Study(*(study.get(key, "") for key in ("uid", "date", "modality", "description", "patient_name"))),
             str(report.get("status") or ""),
             _count((report.get("instances") or {}).get("expected")),
             rows,

@@ -56,9 +56,7 @@ async def verify_folder(path: Path, watcher: Watcher) -> Result:
     watcher.series("verify", "DICOM", None)
     with opened(path) as files:
         async with Inspector() as inspector:
-            return await judge_files(
-                str(path), files, inspector, lambda _: watcher.arrived("verify", reused=False)
-            )
+            return await judge_files(str(path), files, inspector, lambda _: watcher.arrived("verify", reused=False))
 
 
 async def judge_files(
@@ -86,10 +84,16 @@ async def judge_files(
     code = exit_code(studies) if studies else ExitCode.INCOMPLETE
     status = Status.COMPLETE if code == ExitCode.COMPLETE else Status.INCOMPLETE
     return Result(
-        source, status, int(code), studies=studies, counts=counts, size=size,
-        seconds=round(time.monotonic() - started, 1), problems=tuple(_of_folder(report, announced, studies)),
+        source,
+        status,
+        int(code),
+        studies=studies,
+        counts=counts,
+        size=size,
+        seconds=round(time.monotonic() - started, 1),
+        problems=tuple(_of_folder(report, announced, studies)),
         of_folder=True,
-    )  # fmt: skip
+    )
 
 
 async def _announced(files: Files, inspector: Inspector) -> Announced:
@@ -141,9 +145,7 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
         groups[""] = nameless
     for saved in announced.saved:
         groups.setdefault(_study_uid(saved, report), [])
-    by_name = {
-        report.names[checked.path]: checked for checked in report.checked if checked.path in report.names
-    }
+    by_name = {report.names[checked.path]: checked for checked in report.checked if checked.path in report.names}
     listed = listing.compare(announced.directories, files.names, by_name)
     judge_of = _Judge(
         report,
@@ -152,14 +154,11 @@ def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyR
         frozenset(report.names[item.path] for item in broken if item.path in report.names),
     )
     results = [
-        judge_of.study(uid, members, is_first=place == 0)
-        for place, (uid, members) in enumerate(sorted(groups.items()))
+        judge_of.study(uid, members, is_first=place == 0) for place, (uid, members) in enumerate(sorted(groups.items()))
     ]
     if broken:
         problems = tuple(assess.of_instances(broken))
-        counted = (
-            0 if announced.saved or announced.directories else None
-        )  # the lists count them with their series
+        counted = 0 if announced.saved or announced.directories else None  # the lists count them with their series
         results.append(StudyResult(Study(), None, (), problems, Counts(counted, 0, 0, len(broken))))
     return tuple(results)
 
@@ -215,10 +214,16 @@ class _Judge:
         problems += assess.of_instances(files)
         problems = [self._by_path(problem) for problem in problems]
         announced = [
-            Series(uid, row.uid, number=row.number, description=row.description, modality=row.modality,
-                   expected=row.expected)
+            Series(
+                uid,
+                row.uid,
+                number=row.number,
+                description=row.description,
+                modality=row.modality,
+                expected=row.expected,
+            )
             for row in rows.values()
-        ]  # fmt: skip
+        ]
         told = saved[0].study if saved else Study(uid)
         result = assess.of_files(files, announced, told, problems, self._expected)
         result = self._counted(result, saved)
@@ -228,13 +233,18 @@ class _Judge:
         """The series of a study that a DICOMDIR names."""
         return {
             record.series_instance_uid: SeriesResult(
-                record.series_instance_uid, None, "", record.modality,
-                self._expected.get(record.series_instance_uid), 0, Origin.ORIGINAL,
+                record.series_instance_uid,
+                None,
+                "",
+                record.modality,
+                self._expected.get(record.series_instance_uid),
+                0,
+                Origin.ORIGINAL,
             )
             for records in self._announced.directories.values()
             for record in records
             if record.study_instance_uid == uid and record.series_instance_uid
-        }  # fmt: skip
+        }
 
     def _is_owned(self, series: str) -> bool:
         """Whether a series belongs to some study of the folder; what belongs to none is told with the first."""
@@ -251,10 +261,7 @@ class _Judge:
             for instance, file in item.files.items():
                 if instance not in self._paths and file.name not in self._broken:
                     absent.setdefault(file.series_instance_uid, []).append(file.name)
-        found = [
-            Problem("missing-files", tuple(names), series_instance_uid=series)
-            for series, names in absent.items()
-        ]
+        found = [Problem("missing-files", tuple(names), series_instance_uid=series) for series, names in absent.items()]
         here = {checked.header.study_instance_uid for checked in self._report.checked if checked.header}
         listed = Listing(self._listed.missing, self._listed.strangers if is_first else ())
         # records of a study of which nothing is here are told with the first
@@ -263,9 +270,7 @@ class _Judge:
 
     def _changed(self, saved: Sequence[SavedStudy], files: Sequence[Checked]) -> list[Problem]:
         noted = {uid: file.sha256 for study in saved for uid, file in study.files.items()}
-        changed = [
-            checked.name for checked in files if noted.get(checked.name, checked.sha256) != checked.sha256
-        ]
+        changed = [checked.name for checked in files if noted.get(checked.name, checked.sha256) != checked.sha256]
         return [Problem("changed-since-saved", tuple(changed))] if changed else []
 
     def _counted(self, result: StudyResult, saved: Sequence[SavedStudy]) -> StudyResult:
@@ -284,9 +289,7 @@ class _Judge:
         short = Problem("missing-instances", values={"saved": counts.saved, "expected": expected})
         return replace(result, counts=counts, problems=(*result.problems, short))
 
-    def _known(
-        self, result: StudyResult, saved: Sequence[SavedStudy], files: Sequence[Checked]
-    ) -> list[Problem]:
+    def _known(self, result: StudyResult, saved: Sequence[SavedStudy], files: Sequence[Checked]) -> list[Problem]:
         """A study that was incomplete when it was saved, and to which nothing was added, is so still."""
         doubtful = [study for study in saved if study.status not in ("", Status.COMPLETE.value)]
         if not doubtful or exit_code([result]) != ExitCode.COMPLETE:

@@ -54,9 +54,19 @@ class Job:
         short = Status.INCOMPLETE if counts.saved else Status.FAILED
         status = Status.COMPLETE if code == ExitCode.COMPLETE else short
         return Result(
-            self.source, status, int(code), self.provider, self.via, self.link, tuple(self.studies), counts, size,
-            round(time.monotonic() - self.started, 1), self._problems(), error,
-        )  # fmt: skip
+            self.source,
+            status,
+            int(code),
+            self.provider,
+            self.via,
+            self.link,
+            tuple(self.studies),
+            counts,
+            size,
+            round(time.monotonic() - self.started, 1),
+            self._problems(),
+            error,
+        )
 
     def _problems(self) -> tuple[Problem, ...]:
         if self.film is None or not self.film.unread:
@@ -71,8 +81,7 @@ def exit_code(studies: Sequence[StudyResult]) -> ExitCode:
     if "conflicting-bytes" in codes:
         return ExitCode.STORE
     whole = all(
-        not any(problem.fatal for problem in study.problems)
-        and all(series.status == "ok" for series in study.series)
+        not any(problem.fatal for problem in study.problems) and all(series.status == "ok" for series in study.series)
         for study in studies
     )
     return ExitCode.COMPLETE if whole and studies else ExitCode.INCOMPLETE

@@ -36,9 +36,7 @@ class Equipment:
         network: how names are resolved and addresses reached; by default the system's.
     """
 
-    def __init__(
-        self, settings: Settings, *, pace: Pace | None = None, network: Network | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, pace: Pace | None = None, network: Network | None = None) -> None:
         self.network = network
         self.pace = pace or Pace(settings.jobs, settings.rate)
         self.spool = Path()

@@ -80,9 +80,7 @@ class Bringer:
             job.received += size
             self._watcher.received(size)
 
-        async with opened(
-            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
-        ) as store:
+        async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
             fetcher = Fetcher(opened_link.session, received)
             collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
             if settings.expect is not None:  # a person's new count is in the place of an earlier one
@@ -107,9 +105,7 @@ class Bringer:
             if stopped is not None:
                 raise stopped
 
-    async def _take_all(
-        self, collector: Collector, opened_link: Opened, key: str, series: Sequence[Series]
-    ) -> None:
+    async def _take_all(self, collector: Collector, opened_link: Opened, key: str, series: Sequence[Series]) -> None:
         """Fetch; where the session lapses, ask the site anew and go on, as long as that brings anything."""
         left = await collector.take(series)
         while left:
@@ -121,9 +117,7 @@ class Bringer:
                 return
             wanted = {job.instance.name for job in left}
             again = [
-                replace(
-                    item, instances=tuple(instance for instance in item.instances if instance.name in wanted)
-                )
+                replace(item, instances=tuple(instance for instance in item.instances if instance.name in wanted))
                 for item in by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
                 if isinstance(item, Series)
             ]
@@ -145,25 +139,17 @@ class Bringer:
             self._watcher.received(size)
 
         fetcher = Fetcher(opened_link.session, received)
-        async with opened(
-            settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")
-        ) as store:
+        async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
             if store.was_complete:
                 collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
                 if await collector.reuse_all():
-                    await asyncio.to_thread(
-                        _put_away, job, store, key, _Arrival(collector.result, [], package.study)
-                    )
+                    await asyncio.to_thread(_put_away, job, store, key, _Arrival(collector.result, [], package.study))
                     return
         folder = opened_link.session.spool / "package"
         members = await fetcher.package(package, folder)
         try:
             checked = await asyncio.gather(
-                *(
-                    _inspected(inspector, member.name, member.path)
-                    for member in members
-                    if member.path is not None
-                )
+                *(_inspected(inspector, member.name, member.path) for member in members if member.path is not None)
             )
             listed, unreadable = await _listed(inspector, members, checked)
             left_out = [
@@ -174,9 +160,7 @@ class Bringer:
             broken = [member.name for member in members if member.is_broken]
             groups: dict[str, list[tuple[str, Checked]]] = {}
             for name, item in checked:
-                groups.setdefault(item.header.study_instance_uid if item.header else "", []).append(
-                    (name, item)
-                )
+                groups.setdefault(item.header.study_instance_uid if item.header else "", []).append((name, item))
             if not groups and broken:
                 raise CorruptInstance(what="a broken zip")
             if not groups and any(member.is_picture for member in members):
@@ -192,9 +176,7 @@ class Bringer:
                     collector.result.counted = len(members_of_study) + len(broken)
                     missing = listed.problems(_of_this(uid, frozenset(groups), is_first=place == 0))
                     collector.result.problems += missing
-                    collector.result.counted += sum(
-                        len(problem.instances) for problem in missing if problem.fatal
-                    )
+                    collector.result.counted += sum(len(problem.instances) for problem in missing if problem.fatal)
                     for name in broken:  # whose of several studies it is, nothing tells: named with each
                         collector.result.lost[name] = CorruptInstance(what="a broken zip")
                     if len(groups) == 1:
@@ -214,9 +196,12 @@ class Bringer:
 def _copied(collected: Collected) -> Collected:
     """What came so far; what is added to the original later is not in it."""
     return replace(
-        collected, saved=[*collected.saved], problems=[*collected.problems], series_of={**collected.series_of},
+        collected,
+        saved=[*collected.saved],
+        problems=[*collected.problems],
+        series_of={**collected.series_of},
         uid_of_series={**collected.uid_of_series},
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,7 @@ class Run:
         is_shown = resolve.is_file(given) or "://" not in given
         return Job(given if is_shown else redact(given)).result(error)
 
-    async def grab(
-        self, given: str, left: Callable[[], None] = lambda: None, *, film: Film | None = None
-    ) -> Result:
+    async def grab(self, given: str, left: Callable[[], None] = lambda: None, *, film: Film | None = None) -> Result:
         """Bring home every study behind one source; never raises a CloudfilmError.
 
         Args:
@@ -180,9 +178,7 @@ class Run:
         finally:
             self.log = job.log
         is_whole = not any(problem.fatal for study in job.studies for problem in study.problems)
-        status = (
-            (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
-        )
+        status = (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
         return replace(job.result(), status=status[0], exit_code=int(status[1]))
 
     async def watched(self, given: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:

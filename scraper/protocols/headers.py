@@ -9,9 +9,16 @@ from collections.abc import Mapping
 from typing import Final
 
 OF_THE_HANDSHAKE: Final = (  # written by the WebSocket client itself (RFC 6455 4.1)
-    "host", "connection", "upgrade", "content-length", "transfer-encoding", "sec-websocket-key", "sec-websocket-version",
-    "sec-websocket-extensions", "sec-websocket-protocol",
-)  # fmt: skip
+    "host",
+    "connection",
+    "upgrade",
+    "content-length",
+    "transfer-encoding",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+)
 
 
 def merged(*parts: Mapping[str, str] | None) -> dict[str, str]:

@@ -146,10 +146,7 @@ def _text(head: bytes) -> Kind | None:
     if not stripped:
         return Kind.TEXT
     lowered = stripped[:512].lower()
-    if (
-        lowered.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script"))
-        or b"<html" in lowered
-    ):
+    if lowered.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")) or b"<html" in lowered:
         return Kind.HTML
     is_text = _is_text(stripped[:512])
     if is_text and re.match(rb"<[?!a-z]", lowered):

@@ -134,9 +134,7 @@ class SeriesMetadata:
         return self._found.get(url, {}).get(uid)
 
 
-async def from_frames(
-    source: WadoRs, ask: Ask, series: SeriesMetadata, ask_partly: Ask | None = None
-) -> PixelParts:
+async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata, ask_partly: Ask | None = None) -> PixelParts:
     """An instance that the server refuses as a whole: its metadata, and its frames untouched.
 
     Args:
@@ -202,9 +200,7 @@ async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[s
         return of_series[uid]
     if len(found) == 1:
         return found[0]
-    raise SiteChanged(
-        host=urlsplit(source.url).hostname, what="an instance's metadata is no list of one object"
-    )
+    raise SiteChanged(host=urlsplit(source.url).hostname, what="an instance's metadata is no list of one object")
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:

@@ -8,7 +8,9 @@ from typing import Final
 
 from scraper.core.errors import CorruptInstance
 
-MAX_RATIO: Final = 400  # of one entry, unpacked over packed: pixels of a blank film reach some 200, bombs a thousand and more
+MAX_RATIO: Final = (
+    400  # of one entry, unpacked over packed: pixels of a blank film reach some 200, bombs a thousand and more
+)
 SMALL: Final = 64 << 20  # bytes; an entry below may be of any ratio (an empty mask, a blank frame)
 MAX_RATIO_OF_ALL: Final = 200
 SMALL_OF_ALL: Final = 256 << 20  # bytes of all entries; below any ratio

@@ -163,9 +163,7 @@ def refuse_page_behind_link(link: ShareLink) -> None:
         PageBehindLink: it is.
     """
     address = f"{link.host}{link.target}"
-    if any(
-        re.fullmatch(shown, address) for provider in known().by_name.values() for shown in provider.behind
-    ):
+    if any(re.fullmatch(shown, address) for provider in known().by_name.values() for shown in provider.behind):
         raise PageBehindLink(link=link.redacted)
 
 

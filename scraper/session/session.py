@@ -107,11 +107,25 @@ class Session:
     # ---- speaking to the site directly
 
     @overload
-    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-                  reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        reply: type[R],
+        hops: int = ...,
+    ) -> R: ...
     @overload
-    async def get(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-                  reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def get(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        reply: None = None,
+        hops: int = ...,
+    ) -> Response: ...
     async def get(
         self,
         url: str,
@@ -131,13 +145,31 @@ class Session:
         return response if reply is None else _read(response, reply)
 
     @overload
-    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
-                   reply: type[R], hops: int = ...) -> R: ...  # fmt: skip
+    async def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        reply: type[R],
+        hops: int = ...,
+    ) -> R: ...
     @overload
-    async def post(self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
-                   json: object = None, form: Mapping[str, str] | None = None, data: bytes | None = None,
-                   reply: None = None, hops: int = ...) -> Response: ...  # fmt: skip
+    async def post(
+        self,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        reply: None = None,
+        hops: int = ...,
+    ) -> Response: ...
     async def post(  # noqa: PLR0913  # what a POST may carry, all by keyword
         self,
         url: str,
@@ -180,8 +212,15 @@ class Session:
             self.patience.wait(told_s or 0.0)
         return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
 
-    async def request(self, request: Request, *, hops: int = 12, into: Path | None = None,
-                      on_bytes: Callable[[int], None] | None = None, limit: int = 0) -> Response:  # fmt: skip
+    async def request(
+        self,
+        request: Request,
+        *,
+        hops: int = 12,
+        into: Path | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+        limit: int = 0,
+    ) -> Response:
         """Send one request with this link's cookies; see ``Http.send``.
 
         Raises:
@@ -208,8 +247,9 @@ class Session:
         return response
 
     @asynccontextmanager
-    async def websocket(self, url: str, *, headers: Mapping[str, str] | None = None,
-                        subprotocols: tuple[str, ...] = ()) -> AsyncIterator[sockets.Socket]:  # fmt: skip
+    async def websocket(
+        self, url: str, *, headers: Mapping[str, str] | None = None, subprotocols: tuple[str, ...] = ()
+    ) -> AsyncIterator[sockets.Socket]:
         """A WebSocket (``ws://``, ``wss://``) with this link's cookies, closed at the end.
 
         Args:
@@ -270,17 +310,13 @@ class Session:
         if self._window is None:
             return
         fresh = {(cookie.name, cookie.domain, cookie.path): cookie for cookie in await self._window.cookies()}
-        self._http.add_cookies(
-            [cookie for key, cookie in fresh.items() if self._window_cookies.get(key) != cookie]
-        )
+        self._http.add_cookies([cookie for key, cookie in fresh.items() if self._window_cookies.get(key) != cookie])
         self._window_cookies = fresh
 
     def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
         """Remember one exchange for the diagnostic, without its secrets."""
         if len(self.log) < 400:
-            self.log.append(
-                {"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size}
-            )
+            self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE = 256 * 2**20  # bytes of one message
 OPEN_TIMEOUT_S = 20.0
 LEGACY_SERVER = 0x4  # SSL_OP_LEGACY_SERVER_CONNECT: a server without RFC 5746
-CIPHERS = (
-    "ALL:!aNULL:!eNULL:!EXPORT:!LOW:!RC4:@SECLEVEL=0"  # level 1 and up leave TLS 1.0 and SHA-1 signatures out
-)
+CIPHERS = "ALL:!aNULL:!eNULL:!EXPORT:!LOW:!RC4:@SECLEVEL=0"  # level 1 and up leave TLS 1.0 and SHA-1 signatures out
 
 Check = Callable[["str | bytes"], None]
 """Raises where a message may not be sent."""
@@ -131,9 +129,7 @@ async def opened(
     except InvalidStatus as err:
         raise _refused(err.response.status_code, host) from err
     except ssl.SSLError as err:
-        raise SiteUnreachable(
-            host=host, why=f"no TLS connection ({err.reason or type(err).__name__})"
-        ) from err
+        raise SiteUnreachable(host=host, why=f"no TLS connection ({err.reason or type(err).__name__})") from err
     except (OSError, WebSocketException) as err:
         raise SiteUnreachable(host=host, why=reason_of(err)) from err
     try:
@@ -218,9 +214,7 @@ def cookie_header(cookies: Iterable[Cookie], url: str) -> str:
         and (path == cookie.path or path.startswith(cookie.path.rstrip("/") + "/"))
         and (not cookie.secure or parts.scheme in ("wss", "https"))
     ]
-    return "; ".join(
-        f"{cookie.name}={cookie.value}" for cookie in sorted(fitting, key=lambda item: -len(item.path))
-    )
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in sorted(fitting, key=lambda item: -len(item.path)))
 
 
 def _is_domain(domain: str, host: str) -> bool:

@@ -85,9 +85,7 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
         if tier:
             return Choice(films=tuple(dict.fromkeys(candidate.link for candidate in tier)))
     likely = _distinct(
-        candidate
-        for candidate in candidates
-        if candidate.value >= UNLIKELY and candidate.score.may_open_a_film
+        candidate for candidate in candidates if candidate.value >= UNLIKELY and candidate.score.may_open_a_film
     )
     if not likely:
         return Choice()

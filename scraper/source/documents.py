@@ -26,9 +26,7 @@ MAX_MEMBER = 64 * 2**20  # bytes of one picture in a document
 MAX_MEMBERS = 60
 MAX_LINKS = 200
 _WRONG_PASSWORD = 4  # FPDF_ERR_PASSWORD of PDFium's fpdfview.h
-_PICTURES = re.compile(
-    r"(?:word|ppt|xl|Pictures|media)/(?:.*/)?[^/]+\.(?:png|jpe?g|gif|bmp|tiff?|webp)", re.I
-)
+_PICTURES = re.compile(r"(?:word|ppt|xl|Pictures|media)/(?:.*/)?[^/]+\.(?:png|jpe?g|gif|bmp|tiff?|webp)", re.I)
 _RELATIONS = re.compile(r"\A.*/_rels/[^/]+\.rels")
 _TEXTS = re.compile(r"word/document\.xml|content\.xml|ppt/slides/slide\d+\.xml")
 _ADDRESS = re.compile(r"https?://[!#-;=?-~]+", re.I)
@@ -51,9 +49,7 @@ def pdf_page_count(path: Path, password: str = "") -> int:
 
     data = path.read_bytes()
     try:
-        with closing(
-            pypdfium2.PdfDocument(data[max(data.find(b"%PDF-"), 0) :], password=password or None)
-        ) as document:
+        with closing(pypdfium2.PdfDocument(data[max(data.find(b"%PDF-"), 0) :], password=password or None)) as document:
             return max(len(document), 1)
     except pypdfium2.PdfiumError:
         return 1
@@ -206,10 +202,7 @@ def _dicom_frame(path: Path, data_set: Any, number: int) -> Image.Image:
         values = pixel_array(data_set, index=number)
         meaning = str(data_set.get("PhotometricInterpretation", ""))
         if values.ndim == 3:
-            if (
-                meaning.startswith("YBR_FULL")
-                and data_set.file_meta.TransferSyntaxUID.is_encapsulated is False
-            ):
+            if meaning.startswith("YBR_FULL") and data_set.file_meta.TransferSyntaxUID.is_encapsulated is False:
                 values = convert_color_space(values, meaning, "RGB")
             return Image.fromarray(values.astype(np.uint8))
     except (ValueError, RuntimeError, AttributeError, NotImplementedError, KeyError, TypeError) as err:

@@ -49,9 +49,7 @@ class Score:
     @property
     def is_viewer_shaped(self) -> bool:
         """Whether the address is clearly a viewer's, a report's or a share's, with a token of its own."""
-        return (
-            not self.never and self.value >= CLEAR and self.token > 0 and self.for_film + self.against >= 2.0
-        )
+        return not self.never and self.value >= CLEAR and self.token > 0 and self.for_film + self.against >= 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +104,7 @@ def host_kind(host: str) -> str:
 
 def is_home_page(found: ShareLink) -> bool:
     """Whether an address names a site's first page: no path worth the name, no parameter, no fragment."""
-    return (
-        bool(_BARE_PAGE.fullmatch(found.path))
-        and not found.parts.query
-        and not found.parts.fragment.strip("/!")
-    )
+    return bool(_BARE_PAGE.fullmatch(found.path)) and not found.parts.query and not found.parts.fragment.strip("/!")
 
 
 def _is_of(host: str, domain: str) -> bool:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 120_000_000  # an A3 page at 600 dpi is 70 million; 120 million grey pixels are 120 MB
 MAX_BYTES = 256 * 2**20  # no photo or scan within the pixel limit needs more
-MAX_JPEG_PIXELS = (
-    260_000_000  # a phone's 200 megapixels; of more than MAX_PIXELS every other row and column is decoded
-)
+MAX_JPEG_PIXELS = 260_000_000  # a phone's 200 megapixels; of more than MAX_PIXELS every other row and column is decoded
 MAX_FRAMES = 4  # of an animation that are searched at length: a screen recording repeats itself
 MAX_GLANCED_FRAMES = 64  # that have a first look
 _SNIFFED = 4096
@@ -290,9 +288,7 @@ def _open(path: Path, kind: Kind, content: bytes = b"") -> Image.Image:
         pillow_heif.register_heif_opener(thumbnails=False)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # the limit is judged here, with a sentence
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is judged here, with a sentence
             file = io.BytesIO(content or path.read_bytes())
             image = _jpeg(file) if kind is Kind.JPEG else Image.open(file, formats=[kind.value])
     except Image.DecompressionBombError as err:
@@ -322,9 +318,7 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
         raise UnreadableFile(path=path)
 
 
-def _decoded(
-    path: Path, image: Image.Image, kind: Kind, *, colour: bool, content: bytes = b""
-) -> Image.Image:
+def _decoded(path: Path, image: Image.Image, kind: Kind, *, colour: bool, content: bytes = b"") -> Image.Image:
     """The frame with its pixels; of a JPEG or PNG that breaks off, what arrived."""
     if kind is Kind.JPEG and not colour:
         image.draft("L", image.size)  # luma only: a third of the memory and most of the time saved
@@ -350,9 +344,7 @@ def _load_what_is_there(image: Image.Image) -> None:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def page(
-    number: int, image: Image.Image, *, colour: bool, scale: float = 1.0, links: tuple[Link, ...] = ()
-) -> Page:
+def page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0, links: tuple[Link, ...] = ()) -> Page:
     """One page from its picture."""
     import numpy as np
 

@@ -88,9 +88,7 @@ class Decoded:
         """Each film's share link, with the code or the password that its own payload names beside it."""
         found = []
         for address in self.links:
-            texts = [
-                code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone
-            ]
+            texts = [code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone]
             said = link.said_beside(address, texts[0]) if texts else {}
             found.append(replace(link.parse(address, source=self.path.name), said=said))
         return tuple(found)
@@ -250,12 +248,8 @@ def read_all(source: str, settings: Settings, stdin: Callable[[], str], ask: Cho
         return _in_file(path, settings, ask)
     if is_folder(source):
         raise FolderGiven(path=source[:120])
-    if "://" not in source and (
-        path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[A-Za-z0-9_./\\~-]+", source)
-    ):
-        looks_like_host = (
-            re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?/.*", source) and path.suffix.lower() not in IMAGES
-        )
+    if "://" not in source and (path.suffix.lower() in IMAGES | TEXTS or re.fullmatch(r"[A-Za-z0-9_./\\~-]+", source)):
+        looks_like_host = re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?/.*", source) and path.suffix.lower() not in IMAGES
         if not looks_like_host:
             raise NoSuchFile(path=source[:120])
     return _in_text(source, "", settings, ask)
@@ -323,9 +317,7 @@ def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
     for address in found:
         starts.append(text.index(address, starts[-1] + 1 if starts else 0))
     ends = [start + len(address) for start, address in zip(starts, found, strict=True)]
-    behind = [
-        link.said_beside(a, text[e:s]) for a, e, s in zip(found, ends, [*starts[1:], len(text)], strict=True)
-    ]
+    behind = [link.said_beside(a, text[e:s]) for a, e, s in zip(found, ends, [*starts[1:], len(text)], strict=True)]
     before = [link.said_beside(a, text[e:s]) for a, e, s in zip(found, [0, *ends[:-1]], starts, strict=True)]
     parts = before if before[0] and not behind[-1] else behind
     every = [said for said in {frozenset(said.items()) for said in (*before, *behind)} if said]

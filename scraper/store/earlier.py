@@ -39,10 +39,16 @@ class KnownSeries:
         """As a site would describe it; missing where nothing of it is there."""
         lost = () if saved or self.expected == 0 else (Problem("missing-series"),)
         return Series(
-            study_instance_uid, self.uid if self.is_named else "", expected=self.expected, number=self.number,
-            description=self.description, modality=self.modality, key="" if self.is_named else self.uid, left_out=lost,
+            study_instance_uid,
+            self.uid if self.is_named else "",
+            expected=self.expected,
+            number=self.number,
+            description=self.description,
+            modality=self.modality,
+            key="" if self.is_named else self.uid,
+            left_out=lost,
             evidence=self.evidence,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +91,14 @@ def _read(row: Mapping[str, Any]) -> KnownSeries:
         evidence = Evidence.SERVICE  # a recipe's own list
     number = row["number"] if isinstance(row["number"], int) else None
     return KnownSeries(
-        str(row["uid"]), number, str(row["description"]), str(row["modality"]), expected, int(row["saved"]), evidence
-    )  # fmt: skip
+        str(row["uid"]),
+        number,
+        str(row["description"]),
+        str(row["modality"]),
+        expected,
+        int(row["saved"]),
+        evidence,
+    )
 
 
 def merge(
@@ -116,9 +128,7 @@ def merge(
         now = _strength(found[place], expected) if place is not None else 0
         if item.uid in counts and place is None and counts[item.uid] is not None:
             now = weakest  # a list that does not say whose its instances are
-        if not _rules(item, counts.get(item.uid), now, there) or (
-            not there and weakest > (item.evidence or 0)
-        ):
+        if not _rules(item, counts.get(item.uid), now, there) or (not there and weakest > (item.evidence or 0)):
             continue
         counts[item.uid] = item.expected
         if place is None:

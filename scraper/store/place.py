@@ -56,9 +56,7 @@ def safe_name(text: str, fallback: str = "") -> str:
     Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
     """
     text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
-    kept = "".join(
-        "_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text
-    )
+    kept = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
     kept = re.sub(r"\s+", " ", kept).strip(" .")
     while len(kept.encode()) > 3 * LONGEST_NAME or len(kept) > LONGEST_NAME:
         kept = kept[:-1].rstrip(" .")
@@ -233,9 +231,7 @@ class StudyStore:
 
     # ---- placing
 
-    def place(
-        self, study: Study, layout: Mapping[str, Sequence[Saved]]
-    ) -> tuple[Path, dict[str, list[Saved]]]:
+    def place(self, study: Study, layout: Mapping[str, Sequence[Saved]]) -> tuple[Path, dict[str, list[Saved]]]:
         """Move what was saved to its final names: ``layout`` has each series' folder name and its files in order.
 
         Returns:
@@ -251,15 +247,12 @@ class StudyStore:
             self._free_names([target for _, target in targets], {saved.path for saved, _ in targets})
             # Until the last file that must move is back in the state folder, the old report is true of those that stay.
             targets = [
-                (self._back_to_state(saved) if saved.path != target else saved, target)
-                for saved, target in targets
+                (self._back_to_state(saved) if saved.path != target else saved, target) for saved, target in targets
             ]
             self._journal(*(self._entry(saved) for saved, target in targets if saved.path == target))
             self._write_plan({self._entry(saved).file: target for saved, target in targets})
             if (folder / REPORT).exists():
-                (folder / REPORT).replace(
-                    self._state / REPORT
-                )  # what it knows is not lost with a run that is killed
+                (folder / REPORT).replace(self._state / REPORT)  # what it knows is not lost with a run that is killed
             placed: dict[str, list[Saved]] = {}
             for saved, target in targets:
                 target.parent.mkdir(mode=0o700, exist_ok=True)

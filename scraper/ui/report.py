@@ -35,19 +35,37 @@ from scraper.core.safe_text import escaped_json
 from scraper.core.settings import Language
 
 NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
-DAMAGE = frozenset((
-    "unreadable", "truncated", "truncated-frame", "does-not-decode", "check-crashed", "check-timed-out", "pixel-length",
-    "frames-missing", "changed-since-saved", "object-incomplete", "constant-between", "constant-frame-between",
-    "codestream-size", "codestream-components", "codestream-bits", "offset-table-broken", "pixel-description",
-    "bits-disagree", "transfer-syntax-disagrees", "missing-transfer-syntax", "missing-identity", "frames-undescribed",
-))  # fmt: skip
+DAMAGE = frozenset(
+    (
+        "unreadable",
+        "truncated",
+        "truncated-frame",
+        "does-not-decode",
+        "check-crashed",
+        "check-timed-out",
+        "pixel-length",
+        "frames-missing",
+        "changed-since-saved",
+        "object-incomplete",
+        "constant-between",
+        "constant-frame-between",
+        "codestream-size",
+        "codestream-components",
+        "codestream-bits",
+        "offset-table-broken",
+        "pixel-description",
+        "bits-disagree",
+        "transfer-syntax-disagrees",
+        "missing-transfer-syntax",
+        "missing-identity",
+        "frames-undescribed",
+    )
+)
 """Problems of single files, after which a file can't be used as it is."""
 FILES_NAMED_AT_MOST = 20  # files of a folder: a path is what a person needs to find them
 
 
-def show(
-    result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False
-) -> None:
+def show(result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False) -> None:
     """A result for people: what was saved, where it lies, what is wrong.
 
     Args:
@@ -72,10 +90,14 @@ def show(
     expected = result.counts.expected
     ending = "only-seen" if is_only_seen(result) else result.status.value
     words = say(
-        f"report.{ending}", language,
-        saved=result.counts.saved, expected="?" if expected is None else expected, reused=result.counts.reused,
-        size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
-    )  # fmt: skip
+        f"report.{ending}",
+        language,
+        saved=result.counts.saved,
+        expected="?" if expected is None else expected,
+        reused=result.counts.reused,
+        size=f"{result.size / 1e6:.1f} MB",
+        seconds=f"{result.seconds:.1f}",
+    )
     console.print(f"{mark} {markup(words)}")
 
 
@@ -102,26 +124,25 @@ def show_folder(result: Result, console: Console, language: Language) -> None:
     else:
         mark, name = "[yellow]![/]", "faulty" if expected is None else "incomplete"
     words = say(
-        f"verify.{name}", language, saved=result.counts.saved, expected=expected, broken=len(_damaged(result)),
-        size=f"{result.size / 1e6:.1f} MB", seconds=f"{result.seconds:.1f}",
-    )  # fmt: skip
+        f"verify.{name}",
+        language,
+        saved=result.counts.saved,
+        expected=expected,
+        broken=len(_damaged(result)),
+        size=f"{result.size / 1e6:.1f} MB",
+        seconds=f"{result.seconds:.1f}",
+    )
     console.print(f"{mark} {markup(words)}", soft_wrap=True)
 
 
 def _damaged(result: Result) -> set[str]:
     """Files that are there and can't be used as they are."""
     problems = [problem for study in result.studies for problem in study.problems]
-    problems += [
-        problem for study in result.studies for series in study.series for problem in series.problems
-    ]
-    return {
-        name for problem in problems if problem.fatal and problem.code in DAMAGE for name in problem.instances
-    }
+    problems += [problem for study in result.studies for series in study.series for problem in series.problems]
+    return {name for problem in problems if problem.fatal and problem.code in DAMAGE for name in problem.instances}
 
 
-def _show_problem(
-    problem: Problem, console: Console, language: Language, *, of_folder: bool, times: int = 1
-) -> None:
+def _show_problem(problem: Problem, console: Console, language: Language, *, of_folder: bool, times: int = 1) -> None:
     most = FILES_NAMED_AT_MOST if of_folder else NAMED_AT_MOST
     named = ", ".join(problem.instances[:most])
     more = f" … (+{len(problem.instances) - most})" if len(problem.instances) > most else ""
@@ -146,14 +167,16 @@ def _show_study(
     table.add_column(say("report.column.origin", language))
     for series in study.series:
         expected = "?" if series.expected is None else str(series.expected)
-        count = (
-            expected if listing else f"{series.saved}/{expected}" if expected != "?" else str(series.saved)
-        )
+        count = expected if listing else f"{series.saved}/{expected}" if expected != "?" else str(series.saved)
         style = "" if listing or series.status == "ok" else "yellow"
         table.add_row(
-            "" if series.number is None else str(series.number), series.modality, markup(series.description), count,
-            say(f"report.origin.{series.origin.value}", language), style=style,
-        )  # fmt: skip
+            "" if series.number is None else str(series.number),
+            series.modality,
+            markup(series.description),
+            count,
+            say(f"report.origin.{series.origin.value}", language),
+            style=style,
+        )
     if study.series:
         console.print(table)
     problems = (*study.problems, *(problem for series in study.series for problem in series.problems))
@@ -192,9 +215,15 @@ class Display:
         self._language = language
         self._quiet = quiet
         self._bars = Progress(
-            TextColumn("{task.description}", table_column=None), BarColumn(bar_width=28), MofNCompleteColumn(), _Rate(),
-            TimeRemainingColumn(), console=console, transient=True, disable=quiet or not console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}", table_column=None),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=quiet or not console.is_terminal,
+        )
         self._of: dict[str, TaskID] = {}
         self._overall: TaskID | None = None
         self._bytes = 0
@@ -234,9 +263,7 @@ class Display:
         if self._overall is not None:
             rate = self._bytes / max(time.monotonic() - self._began, 0.1) / 1e6
             words = say("report.overall", self._language)
-            self._bars.update(
-                self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s"
-            )
+            self._bars.update(self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s")
 
     def say(self, name: str, **values: object) -> None:
         """A short line; a message's name is put in the user's language."""
@@ -285,12 +312,19 @@ def write_diagnostic(
     """
     frames = [*_frames(error), *(_frames(error.__cause__) if error.__cause__ is not None else [])]
     content = {
-        "cloudfilm": version("cloudfilm"), "python": platform.python_version(), "system": platform.platform(),
-        "error": type(error).__name__, "inner": _inner(error), "provider": provider, "link": link,
+        "cloudfilm": version("cloudfilm"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "error": type(error).__name__,
+        "inner": _inner(error),
+        "provider": provider,
+        "link": link,
         "values": {name: str(value) for name, value in error.values.items() if name in ("host", "what", "why", "field")}
-        if isinstance(error, CloudfilmError) else {},
-        "frames": frames, "traffic": list(log),
-    }  # fmt: skip
+        if isinstance(error, CloudfilmError)
+        else {},
+        "frames": frames,
+        "traffic": list(log),
+    }
     name = f"cloudfilm-diagnostic-{time.strftime('%Y%m%d-%H%M%S')}"
     text = escaped_json(json.dumps(content, ensure_ascii=False, indent=1))
     for place in (folder, Path()):
@@ -298,9 +332,7 @@ def write_diagnostic(
             path = place / (f"{name}.json" if number == 1 else f"{name}-{number}.json")
             try:
                 place.mkdir(parents=True, exist_ok=True, mode=0o700)
-                with open(
-                    path, "x", encoding="utf-8", opener=_private
-                ) as out:  # with its mode from the start
+                with open(path, "x", encoding="utf-8", opener=_private) as out:  # with its mode from the start
                     out.write(text)
             except FileExistsError:
                 continue

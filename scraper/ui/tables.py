@@ -90,9 +90,7 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
     """One row a provider, from its recipe's header and attributes; plug-ins that failed come last, with their reason."""
     known = catalogue.known()
     rows: list[dict[str, object]] = []
-    for provider in sorted(
-        known.by_name.values(), key=lambda item: (item.name == catalogue.UNIVERSAL, item.name)
-    ):
+    for provider in sorted(known.by_name.values(), key=lambda item: (item.name == catalogue.UNIVERSAL, item.name)):
         if name and provider.name != name:
             continue
         header = catalogue.header(provider)
@@ -110,9 +108,7 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
                 "browser": provider.has_viewer(),
             }
         )
-    rows.extend(
-        {"name": broken.name, "broken": broken.reason} for broken in known.broken if name in ("", broken.name)
-    )
+    rows.extend({"name": broken.name, "broken": broken.reason} for broken in known.broken if name in ("", broken.name))
     return rows
 
 

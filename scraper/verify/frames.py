@@ -26,23 +26,51 @@ from scraper.protocols.codestream import Codestream
 from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.protocols.sniff import Kind, sniff
 
-_JPEG: Final = frozenset({
-    codestream.JPEG_BASELINE, codestream.JPEG_EXTENDED, "1.2.840.10008.1.2.4.52", codestream.JPEG_SPECTRAL,
-    "1.2.840.10008.1.2.4.54", codestream.JPEG_PROGRESSIVE, "1.2.840.10008.1.2.4.56", codestream.JPEG_LOSSLESS,
-    "1.2.840.10008.1.2.4.58", codestream.JPEG_LOSSLESS_SV1,
-})  # fmt: skip
+_JPEG: Final = frozenset(
+    {
+        codestream.JPEG_BASELINE,
+        codestream.JPEG_EXTENDED,
+        "1.2.840.10008.1.2.4.52",
+        codestream.JPEG_SPECTRAL,
+        "1.2.840.10008.1.2.4.54",
+        codestream.JPEG_PROGRESSIVE,
+        "1.2.840.10008.1.2.4.56",
+        codestream.JPEG_LOSSLESS,
+        "1.2.840.10008.1.2.4.58",
+        codestream.JPEG_LOSSLESS_SV1,
+    }
+)
 _JPEG_LS: Final = frozenset({codestream.JPEG_LS, codestream.JPEG_LS_NEAR})
-_J2K: Final = frozenset({
-    codestream.J2K_LOSSLESS, codestream.J2K, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL, codestream.HTJ2K,
-})  # fmt: skip
-_MUST_BE_LOSSLESS: Final = frozenset({
-    codestream.J2K_LOSSLESS, codestream.HTJ2K_LOSSLESS, codestream.HTJ2K_LOSSLESS_RPCL, codestream.JPEG_LS,
-    codestream.JPEG_LOSSLESS, codestream.JPEG_LOSSLESS_SV1,
-})  # fmt: skip
-_LOSSY: Final = frozenset({
-    codestream.JPEG_BASELINE, codestream.JPEG_EXTENDED, "1.2.840.10008.1.2.4.52", codestream.JPEG_SPECTRAL,
-    "1.2.840.10008.1.2.4.54", codestream.JPEG_PROGRESSIVE, "1.2.840.10008.1.2.4.56",
-})  # fmt: skip
+_J2K: Final = frozenset(
+    {
+        codestream.J2K_LOSSLESS,
+        codestream.J2K,
+        codestream.HTJ2K_LOSSLESS,
+        codestream.HTJ2K_LOSSLESS_RPCL,
+        codestream.HTJ2K,
+    }
+)
+_MUST_BE_LOSSLESS: Final = frozenset(
+    {
+        codestream.J2K_LOSSLESS,
+        codestream.HTJ2K_LOSSLESS,
+        codestream.HTJ2K_LOSSLESS_RPCL,
+        codestream.JPEG_LS,
+        codestream.JPEG_LOSSLESS,
+        codestream.JPEG_LOSSLESS_SV1,
+    }
+)
+_LOSSY: Final = frozenset(
+    {
+        codestream.JPEG_BASELINE,
+        codestream.JPEG_EXTENDED,
+        "1.2.840.10008.1.2.4.52",
+        codestream.JPEG_SPECTRAL,
+        "1.2.840.10008.1.2.4.54",
+        codestream.JPEG_PROGRESSIVE,
+        "1.2.840.10008.1.2.4.56",
+    }
+)
 DECODABLE: Final = _JPEG | _JPEG_LS | _J2K | {codestream.RLE_LOSSLESS}
 _DECODER_ERRORS: Final = (
     RuntimeError,
@@ -132,9 +160,7 @@ def _native(layout: structure.Layout, element: structure.Element, said: Descript
             found.add("pixel-length", expected=wanted, present=have)
         return
     if have > wanted + wanted % 2:
-        found.add(
-            "pixel-length", fatal=have >= 2 * wanted and said.frames == 1, expected=wanted, present=have
-        )
+        found.add("pixel-length", fatal=have >= 2 * wanted and said.frames == 1, expected=wanted, present=have)
     if said.allocated not in {8, 16, 32, 64}:
         found.checked = said.frames
         return
@@ -194,9 +220,7 @@ def _fragments_by_frame(layout: structure.Layout, frames: int) -> list[list[tupl
 def _check_header(stream: Codestream, said: Description, transfer_syntax: str, found: Pixels) -> None:
     """The stream's own header against the data set's (PS3.5 8.2.1-8.2.4) and the Transfer Syntax (annex A)."""
     if (stream.rows, stream.columns) != (said.rows, said.columns):
-        found.add(
-            "codestream-size", said=f"{said.columns}x{said.rows}", real=f"{stream.columns}x{stream.rows}"
-        )
+        found.add("codestream-size", said=f"{said.columns}x{said.rows}", real=f"{stream.columns}x{stream.rows}")
     if stream.components != said.samples:
         found.add("codestream-components", said=said.samples, real=stream.components)
     if stream.bits > said.allocated and said.allocated != 1:
@@ -210,7 +234,7 @@ def _check_header(stream: Codestream, said: Description, transfer_syntax: str, f
     found.is_lossy = found.is_lossy or not stream.is_lossless
     family_fits = any(
         transfer_syntax in family and stream.transfer_syntax_uid in family for family in (_JPEG, _JPEG_LS, _J2K)
-    )  # fmt: skip
+    )
     if not family_fits or (transfer_syntax in _MUST_BE_LOSSLESS and not stream.is_lossless):
         found.add(
             "transfer-syntax-disagrees",
@@ -252,9 +276,7 @@ def _rle(data: bytes, said: Description) -> NDArray[np.generic]:
     offsets = (*struct.unpack_from(f"<{count}I", data, 4), len(data))
     if count != width * said.samples or wanted * count > _FRAME_AT_MOST:
         raise ValueError("not the segments of this image")
-    planes = [
-        np.frombuffer(_rle_segment(data[low:high], wanted), np.uint8) for low, high in pairwise(offsets)
-    ]
+    planes = [np.frombuffer(_rle_segment(data[low:high], wanted), np.uint8) for low, high in pairwise(offsets)]
     # most significant byte first (PS3.5 G.2)
     samples = [np.stack(planes[n * width : (n + 1) * width][::-1], axis=-1) for n in range(said.samples)]
     values = [sample.reshape(-1).view(f"<u{width}").reshape(said.rows, said.columns) for sample in samples]
@@ -357,9 +379,7 @@ def _refused(data: bytes, stream: Codestream | None, said: Description) -> NDArr
 
 def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
     if samples.ndim == 3 and samples.shape[-1] in {1, 3, 4}:
-        return all(
-            _is_constant(np.ascontiguousarray(samples[..., plane])) for plane in range(samples.shape[-1])
-        )
+        return all(_is_constant(np.ascontiguousarray(samples[..., plane])) for plane in range(samples.shape[-1]))
     return _is_constant(samples)
 
 

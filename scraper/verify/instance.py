@@ -49,9 +49,7 @@ class Facts:
     image_type: tuple[str, ...] = ()
     spacing: Vector | None = None  # Pixel Spacing: between rows, between columns
     frame_of_reference_uid: str = ""
-    planes: tuple[
-        tuple[Vector | None, Vector | None], ...
-    ] = ()  # (position, orientation) of each frame, enhanced only
+    planes: tuple[tuple[Vector | None, Vector | None], ...] = ()  # (position, orientation) of each frame, enhanced only
     has_pixels: bool = False
     is_lossy: bool = False
     frames_decoded: int = 0
@@ -135,9 +133,7 @@ def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
         and len(facts.planes) != header.frames
         and "PerFrameFunctionalGroupsSequence" in ds
     ):
-        found.append(
-            Problem("frames-undescribed", values={"expected": header.frames, "present": len(facts.planes)})
-        )
+        found.append(Problem("frames-undescribed", values={"expected": header.frames, "present": len(facts.planes)}))
     return found
 
 

@@ -93,9 +93,7 @@ def _plain(path: str) -> str:
 
 def _strangers(owners: Sequence[tuple[str, str, str]], checked: Mapping[str, Checked]) -> tuple[str, ...]:
     """Paths of what is another patient's than most of what is there: another ID, and another name as far as both are known."""
-    patients = [
-        (item.header.patient_id, item.header.patient_name) for item in checked.values() if item.header
-    ]
+    patients = [(item.header.patient_id, item.header.patient_name) for item in checked.values() if item.header]
     known = [patient for patient in patients if any(patient)]
     known = known or [(patient_id, name) for _, patient_id, name in owners]
     if not known:

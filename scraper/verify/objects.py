@@ -49,11 +49,7 @@ def lacking(sop_class_uid: str, ds: Dataset, layout: structure.Layout) -> tuple[
             absent = [keyword for keyword in keywords if keyword not in ds]
             if not absent and kind == "encapsulated document" and not document_is_whole(ds):
                 absent = ["EncapsulatedDocument"]
-            if (
-                not absent
-                and "." + sop_class_uid.rsplit(".", 1)[1] == ".59"
-                and not sequence(ds, "ContentSequence")
-            ):
+            if not absent and "." + sop_class_uid.rsplit(".", 1)[1] == ".59" and not sequence(ds, "ContentSequence"):
                 absent = ["ContentSequence"]
             return (kind, ", ".join(absent)) if absent else None
     if is_image(sop_class_uid) and not any(tag in layout.elements for tag in structure.PIXEL_TAGS):

@@ -92,15 +92,11 @@ def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> l
         found.append(Problem("uneven-spacing", names, {"step": f"{stack.step_mm:.3g}"}, fatal=False))
     depth = stack.depth
     if depth > 1 and len(stack.places) > 1:
-        found.append(
-            Problem("several-stacks", (), {"places": len(stack.places), "stacks": depth}, fatal=False)
-        )
+        found.append(Problem("several-stacks", (), {"places": len(stack.places), "stacks": depth}, fatal=False))
         if stack.thin:
             names = tuple(name for index in stack.thin for name in stack.places[index])
             found.append(
-                Problem(
-                    "stack-incomplete", names, {"places": len(stack.thin), "stacks": depth}, fatal=evident
-                )
+                Problem("stack-incomplete", names, {"places": len(stack.thin), "stacks": depth}, fatal=evident)
             )
     elif depth == 1 and len(stack.places) > 2:
         repeated = tuple(name for names in stack.places if len(names) > 1 for name in names)
@@ -146,9 +142,7 @@ def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> 
 def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
     """Sizes, spacings and frames of reference within the slices of one series."""
     sliced = [
-        (checked, header)
-        for checked, header in unique
-        if header.position is not None and checked.facts.has_pixels
+        (checked, header) for checked, header in unique if header.position is not None and checked.facts.has_pixels
     ]
     found = []
     told: tuple[tuple[str, list[object]], ...] = (
@@ -181,9 +175,7 @@ def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
         ]
         for stack in stacks(planes) if len(planes) > 3 else []:
             if stack.gaps:
-                found.append(
-                    Problem("uneven-spacing", (checked.name,), {"step": f"{stack.step_mm:.3g}"}, fatal=False)
-                )
+                found.append(Problem("uneven-spacing", (checked.name,), {"step": f"{stack.step_mm:.3g}"}, fatal=False))
     return found
 
 
@@ -200,9 +192,7 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
     if expected is not None and len(unique) < expected:
         found.append(Problem("missing-instances", values={"saved": len(unique), "expected": expected}))
     images = [
-        (item, header)
-        for item, header in unique
-        if item.facts.has_pixels or objects.is_image(header.sop_class_uid)
+        (item, header) for item, header in unique if item.facts.has_pixels or objects.is_image(header.sop_class_uid)
     ]
     is_counted = expected is not None and len(unique) >= expected
     of_stacks, has_stacks = _geometry(images, is_counted=is_counted)
@@ -216,9 +206,7 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
         dense = len(unique) >= 10 and len(absent) <= len(unique) // 10
         blind = expected is None and not has_stacks and dense
         found.append(
-            Problem(
-                "instance-number-gap", values={"numbers": _shorten(absent), "gaps": len(absent)}, fatal=blind
-            )
+            Problem("instance-number-gap", values={"numbers": _shorten(absent), "gaps": len(absent)}, fatal=blind)
         )
     return tuple(replace(problem, series_instance_uid=uid) for problem in found)
 
@@ -257,9 +245,7 @@ def _studies(read: Sequence[tuple[Checked, Header]], study_instance_uid: str) ->
     uids = [header.study_instance_uid for _, header in read]
     if study_instance_uid:
         odd = tuple(
-            checked.name
-            for checked, header in read
-            if header.study_instance_uid not in {"", study_instance_uid}
+            checked.name for checked, header in read if header.study_instance_uid not in {"", study_instance_uid}
         )
         return [Problem("several-studies", odd)] if odd else []
     named = set(uids) - {""}
@@ -285,9 +271,7 @@ def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
         found.append(Problem("duplicate-across-series", across))
     for uid, owners in studies_of.items():
         if len(owners) > 1:
-            found.append(
-                Problem("series-across-studies", values={"studies": len(owners)}, series_instance_uid=uid)
-            )
+            found.append(Problem("series-across-studies", values={"studies": len(owners)}, series_instance_uid=uid))
     return found
 
 
@@ -317,9 +301,7 @@ def study(
         found += series(members, expected.get(uid))
     for uid, count in expected.items():
         if count and uid not in by_series:
-            found.append(
-                Problem("missing-instances", values={"saved": 0, "expected": count}, series_instance_uid=uid)
-            )
+            found.append(Problem("missing-instances", values={"saved": 0, "expected": count}, series_instance_uid=uid))
     found += _studies(read, study_instance_uid)
     found += _patients(read)
     found += _split_series(read)

@@ -170,9 +170,7 @@ class Inspector:
 
     spare: ClassVar[list[_Worker] | None] = None
 
-    def __init__(
-        self, processes: int | None = None, timeout_s: float = 60.0, writable: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, processes: int | None = None, timeout_s: float = 60.0, writable: Sequence[Path] = ()) -> None:
         self._writable = tuple(writable)
         self._count = max(1, processes or min(os.cpu_count() or 1, MOST_PROCESSES))
         self.processes = self._count
@@ -259,11 +257,7 @@ class Inspector:
 
     def _has_too_few(self) -> bool:
         """Whether tasks wait, and enough were given to make up for what one more process costs."""
-        return (
-            len(self._workers) < self._count
-            and self._given > _PAYS * len(self._workers)
-            and not self._tasks.empty()
-        )
+        return len(self._workers) < self._count and self._given > _PAYS * len(self._workers) and not self._tasks.empty()
 
     async def _end_late_ones(self) -> None:
         while True:

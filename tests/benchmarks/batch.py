@@ -32,13 +32,9 @@ SETTLED = 100  # links after which memory must not grow
 MB = 2**20
 
 
-def started(
-    many: Many, links: Path, output: Path, parallel: int, *, json_lines: bool = False
-) -> subprocess.Popen[str]:
+def started(many: Many, links: Path, output: Path, parallel: int, *, json_lines: bool = False) -> subprocess.Popen[str]:
     """The command in a process of its own; what goes wrong with a passing fault is tried again at once."""
-    start = (
-        "from scraper import fetch; fetch.FIRST_PAUSE_S = 0.05; from scraper.cli.commands import main; main()"
-    )
+    start = "from scraper import fetch; fetch.FIRST_PAUSE_S = 0.05; from scraper.cli.commands import main; main()"
     words = command("batch", links, "-o", output, "--parallel", parallel, "-q", *many.options)
     words[2] = start
     out = subprocess.PIPE if json_lines else subprocess.DEVNULL
@@ -58,9 +54,7 @@ def settled(output: Path) -> int:
         return 0
     db = sqlite3.connect(path, timeout=30)
     try:
-        (count,) = db.execute(
-            "SELECT count(*) FROM sources WHERE state IN ('done', 'incomplete', 'failed')"
-        ).fetchone()
+        (count,) = db.execute("SELECT count(*) FROM sources WHERE state IN ('done', 'incomplete', 'failed')").fetchone()
     except sqlite3.OperationalError:  # its tables are being made
         return 0
     finally:
@@ -110,9 +104,7 @@ def judged(many: Many, output: Path) -> list[str]:
         faults.append(f"the report has {len(told)} sources of {many.links}")
     for number, row in told.items():
         if int(row["exit_code"] or -1) != many.outcome(number):
-            faults.append(
-                f"link {number} ended {row['exit_code']}, not {int(many.outcome(number))}: {row['problems']}"
-            )
+            faults.append(f"link {number} ended {row['exit_code']}, not {int(many.outcome(number))}: {row['problems']}")
         if many.outcome(number) in (Ends.COMPLETE, Ends.INCOMPLETE):
             wanted = {hashlib.sha256(data).hexdigest() for _, data in share(number).images}
             folder = output / row["folder"]
@@ -123,9 +115,7 @@ def judged(many: Many, output: Path) -> list[str]:
     folders = [row["folder"] for row in told.values() if row["folder"]]
     if len(set(folders)) != len(folders):
         faults.append("two links share a folder")
-    ended = [
-        number for number in told if many.outcome(number) is not Ends.INCOMPLETE
-    ]  # those are gone on with
+    ended = [number for number in told if many.outcome(number) is not Ends.INCOMPLETE]  # those are gone on with
     twice = [number for number in ended if int(told[number]["attempts"]) > 1]
     if len(twice) > (2 * PARALLEL - 1) * len(KILLED_AT):  # more than were being done when the run was killed
         faults.append(f"{len(twice)} links were done more than once")
@@ -180,9 +170,7 @@ def main() -> int:
                 curve = survive(many, links, folder / "out")
             faults = judged(many, folder / "out")
             took = time.monotonic() - began
-            print(
-                f"{many.links} links, {chosen.faulty:.0%} faulty, killed {len(KILLED_AT)} times, {took:.0f} s"
-            )
+            print(f"{many.links} links, {chosen.faulty:.0%} faulty, killed {len(KILLED_AT)} times, {took:.0f} s")
             print(f"  wrong: {len(faults)}", *faults[:20], sep="\n    ")
             missed |= bool(faults) | (grown(curve) > 50)
         if chosen.measured:

@@ -117,9 +117,7 @@ async def ask(port: int, count: int) -> float:
         async def lane() -> None:
             while rest:
                 number = rest.pop()
-                await client.send(
-                    Request(f"http://127.0.0.1:{port}/slow/{number}"), into=Path(folder) / str(number)
-                )
+                await client.send(Request(f"http://127.0.0.1:{port}/slow/{number}"), into=Path(folder) / str(number))
 
         started = time.monotonic()
         await asyncio.gather(*(lane() for _ in range(settings.jobs)))

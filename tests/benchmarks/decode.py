@@ -129,9 +129,7 @@ def _print(strata: list[str], table: Table) -> None:
     for stratum in [*strata, "all"]:
         cells = [_cell([row for name, _, row in rows if stratum in (name, "all")]) for rows in table.values()]
         print(f"| {stratum} | " + " | ".join(cells) + " |")
-    wrong = [
-        str(sum(row.wrong for _, _, row in rows)) if name in OURS else "–" for name, rows in table.items()
-    ]
+    wrong = [str(sum(row.wrong for _, _, row in rows)) if name in OURS else "–" for name, rows in table.items()]
     print("| another payload chosen | " + " | ".join(wrong) + " |")
 
 

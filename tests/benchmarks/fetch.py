@@ -38,9 +38,7 @@ def site_of(count: int) -> Site:
     for number in range(1, count + 1):
         uid = f"1.2.826.0.1.3680043.8.498.77.{number}"
         position = ["-180", "-180", f"{-100 - 1.25 * number:g}"]
-        images[uid] = retagged(
-            first, SOPInstanceUID=uid, InstanceNumber=number, ImagePositionPatient=position
-        )
+        images[uid] = retagged(first, SOPInstanceUID=uid, InstanceNumber=number, ImagePositionPatient=position)
     return Site(base.study_instance_uid, {base.series[0].uid: images}, latency_s=LATENCY_S, rate=RATE)
 
 
@@ -103,8 +101,11 @@ def measure(count: int) -> dict[str, float]:
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-m", "tests.benchmarks.fetch", "--child", site.connect_to[0], output],
-            capture_output=True, text=True, env=environment, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        )
         took = time.perf_counter() - started
     told = json.loads(done.stderr.splitlines()[-1])
     if told["code"] != 0:
@@ -150,9 +151,7 @@ def main() -> None:
             found["cpu"] / found["bytes"] * 1e9,
             found["peak"] / 1e6,
         )
-        print(
-            f"{count:>7} {row[0]:>8.1f} {row[1]:>8.2f} {row[2]:>8} {row[3]:>9.1f} {row[4]:>8.0f}", flush=True
-        )
+        print(f"{count:>7} {row[0]:>8.1f} {row[1]:>8.2f} {row[2]:>8} {row[3]:>9.1f} {row[4]:>8.0f}", flush=True)
 
 
 if __name__ == "__main__":

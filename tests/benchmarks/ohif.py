@@ -75,11 +75,7 @@ async def load(port: int, uid: str, slices: int, *, tapped: bool) -> float:
                     await asyncio.sleep(0.5)
             if tapped:
                 await window.traffic.settled(0.5, 30)
-                seen = {
-                    one.url
-                    for one in window.traffic.exchanges
-                    if "/frames/" in one.url and one.size > 512 * 512
-                }
+                seen = {one.url for one in window.traffic.exchanges if "/frames/" in one.url and one.size > 512 * 512}
                 if len(seen) < slices:
                     raise SystemExit(f"the tap has {len(seen)} of {slices} frames")
             return max(ends) / 1000
@@ -95,9 +91,7 @@ async def measure(port: int, uid: str, slices: int, runs: int) -> float:
         bare.append(await load(port, uid, slices, tapped=False))
         tapped.append(await load(port, uid, slices, tapped=True))
     base, with_tap = sorted(bare)[runs // 2], sorted(tapped)[runs // 2]
-    print(
-        f"OHIF: {slices} slices in {with_tap:.1f} s with the tap, {base:.1f} s without: ratio {with_tap / base:.2f}"
-    )
+    print(f"OHIF: {slices} slices in {with_tap:.1f} s with the tap, {base:.1f} s without: ratio {with_tap / base:.2f}")
     return with_tap / base
 
 

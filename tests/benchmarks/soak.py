@@ -59,9 +59,7 @@ def grab(site: Site, output: str, kill_after_s: float | None) -> int | None:
         "-q",
         "--json",
     ]
-    start = (
-        "from scraper import fetch; fetch.FIRST_PAUSE_S = 0.02; from scraper.cli.commands import main; main()"
-    )
+    start = "from scraper import fetch; fetch.FIRST_PAUSE_S = 0.02; from scraper.cli.commands import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-c", start, *words],
         env=environment,
@@ -86,11 +84,7 @@ def fault_of(site: Site, output: str) -> str:
     if found != wanted:
         return f"{len(wanted.keys() - found.keys())} lost, {sum(found[uid] != wanted.get(uid) for uid in found)} wrong"
     (report,) = Path(output).glob("*/study.json")
-    return (
-        ""
-        if json.loads(report.read_text(encoding="utf-8"))["status"] == "complete"
-        else "not called complete"
-    )
+    return "" if json.loads(report.read_text(encoding="utf-8"))["status"] == "complete" else "not called complete"
 
 
 def main() -> None:
@@ -116,9 +110,7 @@ def main() -> None:
                 print(f"seed {seed}: {fault}", flush=True)
         stop.set()
         thread.join()
-    print(
-        f"{chosen.seeds} seeds, {killed} runs killed, {bad} ended badly, {time.monotonic() - started:.0f} s"
-    )
+    print(f"{chosen.seeds} seeds, {killed} runs killed, {bad} ended badly, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,7 @@ def site_of(module):
         value
         for place in places
         for name, value in vars(place).items()
-        if isinstance(value, type)
-        and name.endswith("Site")
-        and value.__module__.startswith("fixtures.sites.")
+        if isinstance(value, type) and name.endswith("Site") and value.__module__.startswith("fixtures.sites.")
     ]
     return made[0](**OPTIONS.get(module.__name__.removeprefix("test_"), {})) if made else None
 
@@ -59,9 +57,7 @@ async def tried(module, row: Case, seconds: float) -> tuple[bool, str]:
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                result = await run(
-                    Universal, replace(row, ways=(Via.BROWSER,)), world, Path(folder), Via.BROWSER
-                )
+                result = await run(Universal, replace(row, ways=(Via.BROWSER,)), world, Path(folder), Via.BROWSER)
         except TimeoutError:
             return False, f"not done after {seconds:.0f} s"
         saved = {one.uid: one.saved for study in result.studies for one in study.series if one.saved}

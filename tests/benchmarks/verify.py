@@ -46,10 +46,7 @@ class Peak(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(0.05):
             try:
-                sizes = [
-                    each.memory_full_info().pss / 1e6
-                    for each in (self.root, *self.root.children(recursive=True))
-                ]
+                sizes = [each.memory_full_info().pss / 1e6 for each in (self.root, *self.root.children(recursive=True))]
             except psutil.Error:
                 continue
             self.peak, self.alone = max(self.peak, sum(sizes)), max(self.alone, sizes[0])

@@ -79,9 +79,7 @@ class Aurora(Provider):
                 series_instance_uid=series.uid,
                 number=series.number,
                 expected=series.count,
-                instances=tuple(
-                    Instance(uid, WadoUri(link.join(url), headers)) for uid, url in series.images.items()
-                ),
+                instances=tuple(Instance(uid, WadoUri(link.join(url), headers)) for uid, url in series.images.items()),
             )
 
 

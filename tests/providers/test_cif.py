@@ -18,9 +18,7 @@ CASES = (
     OPENS,
     Case("the film's own link", FILM_LINK, answers=ANSWERS, series=SERIES, origin=Origin.REBUILT, left_out=3),
     Case("no code", SHARE, raises=CredentialsRequired),
-    Case(
-        "a wrong code", SHARE, answers={"access_code": "XXXXXX"}, raises=CredentialsRefused, says="访问码错误"
-    ),
+    Case("a wrong code", SHARE, answers={"access_code": "XXXXXX"}, raises=CredentialsRefused, says="访问码错误"),
     Case("over", OLD, answers=ANSWERS, raises=LinkExpired, says="链接已失效"),
 )
 NOT_OURS = (

@@ -191,12 +191,7 @@ async def test_a_service_of_other_manners(case, tmp_path):
         else:
             result = await run(DicomWeb, case, world, tmp_path)
             assert result.exit_code == ExitCode.COMPLETE, result
-            saved = {
-                series.uid: series.saved
-                for study in result.studies
-                for series in study.series
-                if series.saved
-            }
+            saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
             images = {series.uid: len(series.images) for series in other.FRAMES.series if series.images}
             assert saved == counts(other.FILES) | images
         assert world.unexpected == []

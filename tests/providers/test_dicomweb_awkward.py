@@ -112,8 +112,7 @@ def many_frames(count: int = 40):
     ds = dcmread(BytesIO(instance.data))
     ds.NumberOfFrames = count
     ds.PixelData = b"".join(
-        (np.frombuffer(ds.PixelData, "<u2") % 4000 + number).astype("<u2").tobytes()
-        for number in range(count)
+        (np.frombuffer(ds.PixelData, "<u2") % 4000 + number).astype("<u2").tobytes() for number in range(count)
     )
     out = BytesIO()
     dcmwrite(out, ds, enforce_file_format=True)
@@ -122,9 +121,7 @@ def many_frames(count: int = 40):
 
 @pytest.mark.parametrize("breaks_off", ["cut", "206"])
 @pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
-async def test_verdicts_12_frames_that_came_are_used_and_the_rest_asked_for_singly(
-    breaks_off, named, tmp_path
-):
+async def test_verdicts_12_frames_that_came_are_used_and_the_rest_asked_for_singly(breaks_off, named, tmp_path):
     study = many_frames()
     manners = Manners(refuses=("file",), breaks_off=breaks_off, named=named)
     service = AwkwardService(study, manners)
@@ -239,9 +236,7 @@ def test_verdicts_20_equal_problems_without_instances_are_counted():
 # ---- numbers of a hostile list
 
 
-@pytest.mark.parametrize(
-    "frames", [10**9, "1000000000", "abc", "frames text", -1, [1], {"a": 1}, True, 1e300]
-)
+@pytest.mark.parametrize("frames", [10**9, "1000000000", "abc", "frames text", -1, [1], {"a": 1}, True, 1e300])
 async def test_hostile_7_frames_are_a_number_and_never_an_allocation(frames, tmp_path):
     manners = Manners(
         refuses=("file",),

@@ -51,9 +51,12 @@ async def test_an_image_without_an_address_is_missing(tmp_path):
     series = lacking.study.series[-2]
     lacking.nowhere = {series.instances[2].sop_instance_uid}
     row = Case(
-        "", site.short(site.OPEN), series=SERIES | {series.uid: len(series.instances) - 1}, left_out=1,
+        "",
+        site.short(site.OPEN),
+        series=SERIES | {series.uid: len(series.instances) - 1},
+        left_out=1,
         lacks="missing-instances",
-    )  # fmt: skip
+    )
     with World(lacking) as world:
         await check(Efilmcloud, row, world, tmp_path)
 
@@ -61,9 +64,7 @@ async def test_an_image_without_an_address_is_missing(tmp_path):
 async def test_images_come_in_the_order_of_their_numbers(tmp_path):
     with World(SITE) as world:
         result = await check(Efilmcloud, Case("", site.short(site.OPEN), series=SERIES), world, tmp_path)
-    assert [series.number for series in result.studies[0].series] == sorted(
-        item.number for item in SITE.study.series
-    )
+    assert [series.number for series in result.studies[0].series] == sorted(item.number for item in SITE.study.series)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)
@@ -74,9 +75,7 @@ def test_not_ours(url):
 
 def test_a_viewers_link_elsewhere_is_recognised():
     found = find(
-        of(
-            "https://film.hospital.test:8803/?token=V.T&webApiUrl=https%3A%2F%2Ffilm.hospital.test%3A8801&hID=1"
-        )
+        of("https://film.hospital.test:8803/?token=V.T&webApiUrl=https%3A%2F%2Ffilm.hospital.test%3A8801&hID=1")
     )
     assert found is not None
     assert (found.provider.name, found.listed) == ("efilmcloud", False)

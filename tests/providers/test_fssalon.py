@@ -29,9 +29,7 @@ CASES = (
     Case("a series that is not served", site.index_link(site.PARTLY), series=SERVED, lacks="fetch-failed"),
     Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
     Case("asks for a code", site.film_link(site.ASKS), raises=CredentialsRequired),
-    Case(
-        "a wrong code", site.film_link(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="验证码错误"
-    ),
+    Case("a wrong code", site.film_link(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="验证码错误"),
     Case("images not opened", site.index_link(site.CLOSED), raises=DownloadNotPermitted, ways=BOTH),
     Case("an unknown report", site.index_link("R9999"), raises=NoSuchStudy, says="报告不存在", ways=BOTH),
     Case("images cleared away", site.film_link(site.NO_IMAGES), raises=LinkExpired, says="影像已过期清除"),

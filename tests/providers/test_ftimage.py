@@ -20,11 +20,17 @@ CASES = (
     Case("a series that is not loaded by itself", SITE.app_link(LAZY), series=SERIES, ways=BROWSER),
     Case("a check, answered", SITE.link(CHECKED), {"captcha": CODE}, SERIES, ways=BROWSER),
     Case("a check, nobody there", SITE.link(CHECKED), raises=CaptchaRequired, ways=BROWSER),
-    Case("a check, answered wrongly", SITE.link(CHECKED), {"captcha": "0000"}, raises=CredentialsRefused, says="验证码错误",
-         ways=BROWSER),
+    Case(
+        "a check, answered wrongly",
+        SITE.link(CHECKED),
+        {"captcha": "0000"},
+        raises=CredentialsRefused,
+        says="验证码错误",
+        ways=BROWSER,
+    ),
     Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="链接已过期", ways=BROWSER),
     Case("unknown", SITE.app_link("ffff"), raises=StudyGone, says="未查询到影像", ways=BROWSER),
-)  # fmt: skip
+)
 NOT_OURS = (
     "https://yyx.ftimage.cn/dimage/index.html",
     "https://yyx.ftimage.cn/about?stm=1",

@@ -31,9 +31,7 @@ CASES = (
     Case("A: a doubled slash", site.SHARE_DOUBLE_SLASH, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: Beijing 114, its port kept", site.BEIJING_SHARE, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, ways=BOTH),
-    Case(
-        "A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH
-    ),
+    Case("A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH),
     Case("A: a cancelled share", site.CANCELLED, answers=OPEN, raises=ShareCancelled, ways=BOTH),
     Case("A: the address of a running session", site.SESSION_BOUND, raises=PageBehindLink),
     Case("A: the address of a report", site.REPORT_ADDRESS, raises=PageBehindLink),
@@ -147,9 +145,7 @@ async def test_a_study_that_is_staged_for_too_long_is_not_there_yet(tmp_path, mo
 
 
 async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):
-    case = Case(
-        "all", site.LIST_OF_ALL, answers={"phone_last4": site.PHONE_LAST4}, origin=REBUILT, left_out=1
-    )
+    case = Case("all", site.LIST_OF_ALL, answers={"phone_last4": site.PHONE_LAST4}, origin=REBUILT, left_out=1)
     with World(HinacomSite()) as world:
         result = await check(Hinacom, case, world, tmp_path)
     assert len({study.output for study in result.studies}) == 2

@@ -51,9 +51,22 @@ CASES = (
     Case("asks for the captcha", ROOT, NO_CAPTCHA, raises=CaptchaRequired, ways=BOTH),
     Case("a wrong captcha", ROOT, WRONG, raises=CredentialsRefused, says="验证码错误", ways=BOTH),
     Case("a wrong password", ROOT, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, ways=BOTH),
-    Case("a wrong password, in a dialog", OTHER, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, ways=BOTH),
-    Case("a locked account", ROOT, {**KNOWN, "account": LOCKED_ACCOUNT}, raises=CredentialsRefused, says="账号已锁定"),
-)  # fmt: skip
+    Case(
+        "a wrong password, in a dialog",
+        OTHER,
+        WRONG_PASSWORD,
+        raises=CredentialsRefused,
+        says=TRIES,
+        ways=BOTH,
+    ),
+    Case(
+        "a locked account",
+        ROOT,
+        {**KNOWN, "account": LOCKED_ACCOUNT},
+        raises=CredentialsRefused,
+        says="账号已锁定",
+    ),
+)
 
 
 @pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
@@ -101,9 +114,16 @@ def test_known_by_its_login_page_alone():
 
 @pytest.mark.parametrize(
     ("shown", "date"),
-    [("2026-01-12", "20260112"), ("2026/1/2 8:05", "20260102"), ("2026年1月12日", "20260112"), ("20260112", "20260112"),
-     ("20260112080500", "20260112"), ("202601120", ""), ("未检查", "")],
-)  # fmt: skip
+    [
+        ("2026-01-12", "20260112"),
+        ("2026/1/2 8:05", "20260102"),
+        ("2026年1月12日", "20260112"),
+        ("20260112", "20260112"),
+        ("20260112080500", "20260112"),
+        ("202601120", ""),
+        ("未检查", ""),
+    ],
+)
 def test_a_day_however_a_list_writes_it(shown, date):
     head = "<tr><th>检查时间<th>类型<th>部位<th>操作"
     row = f"<tr><td>{shown}<td>CT<td>胸部<td><a href=detail.jsp?id=1>查看</a>"

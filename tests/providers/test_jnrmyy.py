@@ -35,13 +35,7 @@ async def test_what_the_server_has_lost_is_named_and_the_rest_is_kept(tmp_path):
     with World(site) as world:
         result = await run(Jnrmyy, CASES[0], world, tmp_path, Via.BROWSER)
     assert (result.exit_code, result.counts.saved) == (7, len(site.originals) - 3)
-    fatal = [
-        problem
-        for study in result.studies
-        for row in study.series
-        for problem in row.problems
-        if problem.fatal
-    ]
+    fatal = [problem for study in result.studies for row in study.series for problem in row.problems if problem.fatal]
     assert {problem.code for problem in fatal} == {"missing-instances", "missing-series"}
     assert next(problem for problem in fatal if problem.code == "missing-series").instances == (
         report.sop_instance_uid,

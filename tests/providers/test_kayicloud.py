@@ -24,9 +24,7 @@ CASES = (
     Case("a host of its own", SITE.link("A3", host=ELSEWHERE), series=SERIES),
     Case("no tokens to exchange, addresses from the root", SITE.link("A6"), series=SERIES),
     Case("nothing listed", SITE.link("A5"), raises=LinkExpired, ways=BOTH),
-    Case(
-        "the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"
-    ),
+    Case("the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"),
 )
 NOT_OURS = (
     "https://dicomviewer.demo.kayicloud.com/help",
@@ -50,9 +48,7 @@ async def test_case(case, via, world, tmp_path):
 async def test_a_busy_server_gives_no_copies(world, tmp_path):
     SITE.busy = 1
     result = await check(Kayicloud, CASES[2], world, tmp_path)
-    assert not [
-        problem for study in result.studies for problem in study.problems if problem.code == "listed-twice"
-    ]
+    assert not [problem for study in result.studies for problem in study.problems if problem.code == "listed-twice"]
 
 
 @pytest.mark.parametrize("link", NOT_OURS)

@@ -76,9 +76,7 @@ MANNERS = (
     Case("one field", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
     Case("no field", SITE.link(FREE), series=SERIES, ways=BOTH),
     Case("another name", SITE.other_link(), series=SERIES),
-    Case(
-        "wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", ways=BOTH
-    ),
+    Case("wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", ways=BOTH),
     Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
 )
 
@@ -89,9 +87,7 @@ async def test_a_page_of_other_manners(case, via, tmp_path):
     with World(site) as up:
         await check(KayicloudShare, case, up, tmp_path, via)
         if case.raises is CredentialsRefused:
-            asked = [
-                request for request in up.requests(path="GetShareInfo") if "password=9999" in request.query
-            ]
+            asked = [request for request in up.requests(path="GetShareInfo") if "password=9999" in request.query]
             assert len(asked) == 1
 
 
@@ -115,20 +111,25 @@ def test_verdicts_9_the_emulation_refuses_an_empty_value(name):
     series, image = site.study.series[0], site.study.series[0].instances[0]
     site.woken.add(series.uid)
     query = {
-        "imageObjKey": b64(f"2026/01/测试/{image.sop_instance_uid}.dcm"), "vendorCode": "kayi", "patId": b64("P+1"),
-        "expires": "1790000000", "signature": site._signed(image.sop_instance_uid, 0),
-        "studyuid": site.study.study_instance_uid, "seriesuid": series.uid, "imageUid": image.sop_instance_uid,
-        "imageid": "0", "lossless": "1", "iq": "100",
-    }  # fmt: skip
+        "imageObjKey": b64(f"2026/01/测试/{image.sop_instance_uid}.dcm"),
+        "vendorCode": "kayi",
+        "patId": b64("P+1"),
+        "expires": "1790000000",
+        "signature": site._signed(image.sop_instance_uid, 0),
+        "studyuid": site.study.study_instance_uid,
+        "seriesuid": series.uid,
+        "imageUid": image.sop_instance_uid,
+        "imageid": "0",
+        "lossless": "1",
+        "iq": "100",
+    }
     with World(site) as world:
         port = hosts(world.connect_to)[f"{HOST}:{IMAGES}"]
         statuses = []
         for sent in (query, query | {name: ""}):
             unproven = ssl._create_unverified_context()  # noqa: S323  # the world's own authority
             connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=unproven)
-            connection.request(
-                "GET", f"/imageserver/dicomData/GetImage?{urlencode(sent)}", headers={"Host": HOST}
-            )
+            connection.request("GET", f"/imageserver/dicomData/GetImage?{urlencode(sent)}", headers={"Host": HOST})
             statuses.append(connection.getresponse().status)
             connection.close()
     assert statuses == [200, 403]

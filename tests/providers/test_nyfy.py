@@ -19,9 +19,7 @@ CASES = (
     Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT),
     Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT),
     Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired),
-    Case(
-        "a wrong password", SITE.link(LOCKED), {"password": "1"}, raises=CredentialsRefused, says="密码错误"
-    ),
+    Case("a wrong password", SITE.link(LOCKED), {"password": "1"}, raises=CredentialsRefused, says="密码错误"),
     Case("expired", SITE.link(OLD), raises=LinkExpired, says="已过期"),
 )
 
@@ -41,8 +39,7 @@ async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
         result = await run(Nyfy, Case("", site.link(BARE)), world, tmp_path, Via.BROWSER)
     (study,) = result.studies
     codes = {
-        item.code
-        for item in (*study.problems, *(problem for series in study.series for problem in series.problems))
+        item.code for item in (*study.problems, *(problem for series in study.series for problem in series.problems))
     }
     assert result.counts.saved == sum(SERIES.values())
     assert "rescale-unknown" in codes
@@ -53,8 +50,6 @@ async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
         assert tags.StudyInstanceUID == site.study.study_instance_uid
 
 
-@pytest.mark.parametrize(
-    "link", ["http://zhyl.nyfy.com.cn:50647/", "http://zhyl.nyfy.com.cn:50647/viewImage/#/help"]
-)
+@pytest.mark.parametrize("link", ["http://zhyl.nyfy.com.cn:50647/", "http://zhyl.nyfy.com.cn:50647/viewImage/#/help"])
 def test_not_ours(link):
     assert Nyfy.owns(of(link)) is None

@@ -72,9 +72,7 @@ def assert_whole(result: Result, output: Path, *studies: object) -> None:
     held = {instance.sop_instance_uid: instance.data for study in studies for instance in study.instances}
     saved = {}
     for path in output.rglob("*.dcm"):
-        saved[str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)] = data_set(
-            path.read_bytes()
-        )
+        saved[str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)] = data_set(path.read_bytes())
     assert saved == {uid: data_set(data) for uid, data in held.items()}
 
 
@@ -287,9 +285,7 @@ def test_a_batch_of_addresses(tmp_path):
         )
         links.write_text("\n".join(map(archive.link, wanted)))
         done = cloudfilm("batch", links, "-o", tmp_path / "out", "--json")
-    ended = [
-        (load["exit_code"], load["instances"]["saved"]) for load in map(json.loads, done.stdout.splitlines())
-    ]
+    ended = [(load["exit_code"], load["instances"]["saved"]) for load in map(json.loads, done.stdout.splitlines())]
     assert sorted(ended) == [(0, len(LATER.instances)), (0, len(PLAIN.instances)), (6, 0)], done.stderr
     kept = (tmp_path / "out" / ".cloudfilm" / "batch.sqlite3").read_bytes()
     for secret in (SAME_PATIENT, LATER.accession_number):

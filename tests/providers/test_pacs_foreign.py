@@ -93,9 +93,7 @@ async def test_verdicts_18_a_wrong_title_is_named(foreign, tmp_path):
 
 
 async def test_verdicts_18_a_station_that_it_does_not_know(foreign, tmp_path):
-    result = await grabbed(
-        foreign.link(f"{study(PLAIN)}&get=move&calling=NOBODY&listen={free_port()}"), tmp_path
-    )
+    result = await grabbed(foreign.link(f"{study(PLAIN)}&get=move&calling=NOBODY&listen={free_port()}"), tmp_path)
     assert type(result.error) is (UnknownCalledTitle if isinstance(foreign, DcmQrScp) else NotRegistered)
     assert "NOBODY" in describe(result.error, Language.ZH)
 

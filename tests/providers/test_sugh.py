@@ -20,9 +20,7 @@ CASES = (
     Case("open", site.share(site.OPEN), series=SERIES, ways=BOTH),
     Case("with the 提取码", site.share(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
     Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, ways=BOTH),
-    Case(
-        "a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"
-    ),
+    Case("a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"),
     Case("asks in other words", site.share(site.IN_WORDS), answers=CODE, series=SERIES),
     Case(
         "refuses in other words",

@@ -83,12 +83,7 @@ async def test_of_a_zip_that_stays_damaged_what_is_sound_is_kept_and_the_rest_na
         result = await run(TokenApi, CASES[0], world, tmp_path)
         assert result.status is Status.INCOMPLETE
         assert result.counts == Counts(sum(SERIES.values()), sum(SERIES.values()) - 1, 0, 1)
-        problems = [
-            problem
-            for study in result.studies
-            for problem in study.problems
-            if problem.code == "fetch-failed"
-        ]
+        problems = [problem for study in result.studies for problem in study.problems if problem.code == "fetch-failed"]
         assert [len(problem.instances) for problem in problems] == [1]
     with World(site.TokenApiSite()) as world:
         again = await check(TokenApi, CASES[0], world, tmp_path)

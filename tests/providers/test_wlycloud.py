@@ -12,18 +12,21 @@ from scraper.core.model import Via
 from scraper.testing import Case, check
 
 SITE = WlycloudSite()
-SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images} | {
-    f"{SITE.loop_uid}.1": 1
-}
+SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images} | {f"{SITE.loop_uid}.1": 1}
 CASES = (
     Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT),
     Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT),
-    Case("a relative address of the viewer", f"{PAGE.origin}/#/?uid=BARE1", series=SERIES, origin=Origin.REBUILT),
+    Case(
+        "a relative address of the viewer",
+        f"{PAGE.origin}/#/?uid=BARE1",
+        series=SERIES,
+        origin=Origin.REBUILT,
+    ),
     Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired),
     Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired),
     Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期"),
     Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

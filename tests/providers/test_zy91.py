@@ -23,9 +23,7 @@ IN_PAGE = (Via.BROWSER,)
 GIVEN = {"id_last6": site.ID_LAST6, "captcha": site.CAPTCHA}
 SITE = site.Zy91Site()
 SERIES = {
-    series.uid: len(
-        [instance for instance in series.instances if instance.sop_instance_uid in SITE.originals]
-    )
+    series.uid: len([instance for instance in series.instances if instance.sop_instance_uid in SITE.originals])
     for series in SITE.study.series
 }
 CASES = (
@@ -85,9 +83,7 @@ async def test_a_page_that_asks_for_nothing_is_read_at_once(tmp_path):
         await check(Zy91, Case("open", site.OPEN, series=SERIES, left_out=2), world, tmp_path, Via.BROWSER)
 
 
-@pytest.mark.parametrize(
-    "stray", [b"", b"\xff\xfe<!-- stray -->", b"\xb2\xe2"], ids=["clean", "stray", "gbk"]
-)
+@pytest.mark.parametrize("stray", [b"", b"\xff\xfe<!-- stray -->", b"\xb2\xe2"], ids=["clean", "stray", "gbk"])
 async def test_a_saved_viewer_page_is_a_source(tmp_path, stray):
     saved = tmp_path / "viewer.html"
     saved.write_bytes(SITE.viewer_page().encode().replace(b"<script>", stray + b"<script>", 1))
@@ -100,9 +96,7 @@ async def test_a_saved_page_of_the_literals_alone_names_each_images_series(tmp_p
     page = SITE.viewer_page()
     saved = tmp_path / "part.htm"
     saved.write_text(
-        "".join(
-            line for line in page.splitlines(keepends=True) if line.startswith(("var imgInfo", "var serInfo"))
-        )
+        "".join(line for line in page.splitlines(keepends=True) if line.startswith(("var imgInfo", "var serInfo")))
     )
     with World(SITE) as world:
         await check(Zy91, Case("saved", str(saved), series=SERIES, left_out=2), world, tmp_path / "out")

@@ -14,11 +14,51 @@ from fixtures.sites import ASGI, Address
 Message = MutableMapping[str, Any]
 GONE = object()
 VALUES: tuple[Any, ...] = (
-    GONE, None, "", " ", "NaN", "null", "text", "\ud800", "\0", "\u202e", "-1", "1e999", "0x10", "１２", "²", "a" * 70_000,
-    "9" * 5000,     "http://[", "//", "..", "%", "1.2.3", "\\",
-    True, False, 0, -1, 1, 10**9, 10**30, -(10**19), 1.5, -0.0, 1e308, float("nan"),
-    float("inf"), [], {}, [[]], [None], [{}], {"": ""}, {"Value": None}, [1, "a", None, {}, []],
-)  # fmt: skip
+    GONE,
+    None,
+    "",
+    " ",
+    "NaN",
+    "null",
+    "text",
+    "\ud800",
+    "\0",
+    "\u202e",
+    "-1",
+    "1e999",
+    "0x10",
+    "１２",
+    "²",
+    "a" * 70_000,
+    "9" * 5000,
+    "http://[",
+    "//",
+    "..",
+    "%",
+    "1.2.3",
+    "\\",
+    True,
+    False,
+    0,
+    -1,
+    1,
+    10**9,
+    10**30,
+    -(10**19),
+    1.5,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [[]],
+    [None],
+    [{}],
+    {"": ""},
+    {"Value": None},
+    [1, "a", None, {}, []],
+)
 
 
 def changed(body: bytes, rng: random.Random) -> bytes:
@@ -80,8 +120,7 @@ def _markup(body: bytes, rng: random.Random) -> bytes:
     text = body.decode("utf-8", "surrogateescape")
     for _ in range(rng.choice((1, 2, 5))):
         pieces = [
-            match.span()
-            for match in re.finditer(r"\"[^\"]{0,200}\"|'[^']{0,200}'|\d+|>[^<]{1,200}<|</?\w+", text)
+            match.span() for match in re.finditer(r"\"[^\"]{0,200}\"|'[^']{0,200}'|\d+|>[^<]{1,200}<|</?\w+", text)
         ]
         if not pieces:
             break

@@ -17,9 +17,7 @@ class Played:
 
     def __init__(self, names: Mapping[str, Sequence[str] | Sequence[Sequence[str]]]) -> None:
         self._names = {
-            name: [list(sequence) for sequence in found]
-            if found and not isinstance(found[0], str)
-            else [list(found)]
+            name: [list(sequence) for sequence in found] if found and not isinstance(found[0], str) else [list(found)]
             for name, found in names.items()
         }
         self.asked: list[str] = []
@@ -38,9 +36,7 @@ class Played:
         return PLACES.get(address, LAN)
 
 
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\nok"
-)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nAccess-Control-Allow-Origin: *\r\nConnection: close\r\n\r\nok"
 
 
 class Trap:

@@ -245,9 +245,13 @@ def _of_set(items: list[Any]) -> Iterator[str]:
 def _source_of(items: list[Any]) -> str:
     out = ""
     names = {
-        codes.CATEGORY_DIGIT: r"\d", codes.CATEGORY_NOT_DIGIT: r"\D", codes.CATEGORY_SPACE: r"\s",
-        codes.CATEGORY_NOT_SPACE: r"\S", codes.CATEGORY_WORD: r"\w", codes.CATEGORY_NOT_WORD: r"\W",
-    }  # fmt: skip
+        codes.CATEGORY_DIGIT: r"\d",
+        codes.CATEGORY_NOT_DIGIT: r"\D",
+        codes.CATEGORY_SPACE: r"\s",
+        codes.CATEGORY_NOT_SPACE: r"\S",
+        codes.CATEGORY_WORD: r"\w",
+        codes.CATEGORY_NOT_WORD: r"\W",
+    }
     for name, value in items:
         if name is codes.NEGATE:
             out = "^" + out

@@ -19,9 +19,14 @@ from tests.security.mutations import Mutated
 
 FOLDER = Path(__file__).parents[1] / "providers"
 ALLOWED = {
-    ExitCode.COMPLETE, ExitCode.UNUSABLE_LINK, ExitCode.CREDENTIALS, ExitCode.GONE, ExitCode.INCOMPLETE, ExitCode.NOT_ORIGINAL,
+    ExitCode.COMPLETE,
+    ExitCode.UNUSABLE_LINK,
+    ExitCode.CREDENTIALS,
+    ExitCode.GONE,
+    ExitCode.INCOMPLETE,
+    ExitCode.NOT_ORIGINAL,
     ExitCode.SITE,
-}  # fmt: skip
+}
 PATIENCE_S = 120.0  # nothing of this may last; the emulations answer at once
 
 
@@ -68,9 +73,7 @@ async def fuzz(name: str, folder: Path, seeds: range, *, fetching: bool = False)
             rng = random.Random(f"{name}/{seed}")
             for site in mutated:
                 site.rng, site.share = rng, rng.choice((0.15, 0.35, 1.0))
-            settings = settings_in(
-                world, folder / str(seed), answers=dict(case.answers), browser=BrowserUse.NEVER
-            )
+            settings = settings_in(world, folder / str(seed), answers=dict(case.answers), browser=BrowserUse.NEVER)
             async with Run(settings, Silent(), nobody) as run:
                 work = run.grab(case.link) if fetching and seed % 3 == 0 else run.survey(case.link)
                 try:

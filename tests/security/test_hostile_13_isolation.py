@@ -101,9 +101,7 @@ def test_hostile_13_an_answer_is_held_against_the_functions_type(tmp_path):
 
 def test_hostile_13_nothing_reads_pickles():
     """Beside the extra that works with Dask, whose own machines speak so; they are the user's."""
-    for path in set((ROOT / "scraper").rglob("*.py")) - {
-        ROOT / "scraper" / "batch" / "workers" / "cluster.py"
-    }:
+    for path in set((ROOT / "scraper").rglob("*.py")) - {ROOT / "scraper" / "batch" / "workers" / "cluster.py"}:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

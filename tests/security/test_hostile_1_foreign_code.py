@@ -27,7 +27,7 @@ def run(tmp_path: Path, *words: str, **more: str) -> str:
     }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, env=environment, cwd=tmp_path
-    )  # fmt: skip
+    )
     return done.stderr + done.stdout
 
 

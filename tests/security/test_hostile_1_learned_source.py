@@ -27,22 +27,117 @@ from scraper.session.browser.traffic import Exchange
 
 RUNS = "__import__('builtins').__dict__.__setitem__('PWNED', 1)"
 BREAKS = (
-    "\\", "\\\\", '"', "'", '"""', "'''", '\\"', "\\'", "\n", "\r", "\r\n", "\x0c", "\x0b", "\x85", "\u2028", "\u2029", "\0",
-    "{", "}", "{{", "}}", "\\N{", "\\x22", "\\u0022", "#", ")", "]", ",", ";", ":", "(", "f'", "b'", "\t", " ", "!r}", ":>{",
-    "\ud800", "\udfff", "\u202e", "\ufeff", "\u200b", "％", "＂", "𝐚", "ª", "²", "ﬁ", "_", "__class__", "_x__", "𝒆𝒙𝒆𝒄",
-)  # fmt: skip
+    "\\",
+    "\\\\",
+    '"',
+    "'",
+    '"""',
+    "'''",
+    '\\"',
+    "\\'",
+    "\n",
+    "\r",
+    "\r\n",
+    "\x0c",
+    "\x0b",
+    "\x85",
+    "\u2028",
+    "\u2029",
+    "\0",
+    "{",
+    "}",
+    "{{",
+    "}}",
+    "\\N{",
+    "\\x22",
+    "\\u0022",
+    "#",
+    ")",
+    "]",
+    ",",
+    ";",
+    ":",
+    "(",
+    "f'",
+    "b'",
+    "\t",
+    " ",
+    "!r}",
+    ":>{",
+    "\ud800",
+    "\udfff",
+    "\u202e",
+    "\ufeff",
+    "\u200b",
+    "％",
+    "＂",
+    "𝐚",
+    "ª",
+    "²",
+    "ﬁ",
+    "_",
+    "__class__",
+    "_x__",
+    "𝒆𝒙𝒆𝒄",
+)
 WHOLE = (
-    "class", "None", "True", "import", "match", "print", "eval", "__init__", "__class__", "model_config", "model_fields", "self",
-    "link", "session", "read", "quoted", "str", "list", "tuple", "Series", "Provider", "Reply", "Field", "json", "number",
+    "class",
+    "None",
+    "True",
+    "import",
+    "match",
+    "print",
+    "eval",
+    "__init__",
+    "__class__",
+    "model_config",
+    "model_fields",
+    "self",
+    "link",
+    "session",
+    "read",
+    "quoted",
+    "str",
+    "list",
+    "tuple",
+    "Series",
+    "Provider",
+    "Reply",
+    "Field",
+    "json",
+    "number",
     "place1",
-    "", "-1", "1e999", "nan", "lambda: 0", "# -*- coding: utf-7 -*-", "+ACI-+AA0-",
-    "a" * 5000, "测试", "名 称",
+    "",
+    "-1",
+    "1e999",
+    "nan",
+    "lambda: 0",
+    "# -*- coding: utf-7 -*-",
+    "+ACI-+AA0-",
+    "a" * 5000,
+    "测试",
+    "名 称",
     "x" * 63 + "\\",
-)  # fmt: skip
+)
 KNOWN_CALLS = {
-    "Deployment", "Field", "Instance", "Series", "WadoUri", "encode_query", "enumerate", "len", "quoted", "read", "tuple",
-    "get", "post", "answer", "join", "encode", "partition",
-}  # fmt: skip
+    "Deployment",
+    "Field",
+    "Instance",
+    "Series",
+    "WadoUri",
+    "encode_query",
+    "enumerate",
+    "len",
+    "quoted",
+    "read",
+    "tuple",
+    "get",
+    "post",
+    "answer",
+    "join",
+    "encode",
+    "partition",
+}
 
 
 def hostile_texts(count: int, seed: int = 16) -> list[str]:
@@ -84,11 +179,15 @@ def traced(link: ShareLink, words: list[str], keys: list[str]) -> Tracer:
     seen = Exchange("https://a.test/list", "xhr", method="POST")
     reply = Part(FromReply(0, (keys[0], 0, keys[1])), quoted=True)
     tracer.calls += [
-        Call(seen, (f"https://a.test/{words[0]}", Part(FromLink("code"))), ((words[1], (words[2],)),), json={
-            words[3]: (words[4], Part(FromLink("code"))), keys[2]: 1.5, "n": None}),
+        Call(
+            seen,
+            (f"https://a.test/{words[0]}", Part(FromLink("code"))),
+            ((words[1], (words[2],)),),
+            json={words[3]: (words[4], Part(FromLink("code"))), keys[2]: 1.5, "n": None},
+        ),
         Call(replace(seen), ("/x?y=", reply, words[5]), form={words[6]: (words[7],)}),
         Call(replace(seen), (link.origin, "/", words[8]), body=(words[9], reply)),
-    ]  # fmt: skip
+    ]
     return tracer
 
 
@@ -109,9 +208,19 @@ def hostile_learnt(words: list[str]) -> Learnt:
     tracer = traced(link, words, keys)
     tracer.assumed.append("where an answer lists several, the first is meant")
     return Learnt(
-        link, groups_of(link)[0], class_name(words[21]).lower(), tracer, 2, rule, literals, ((words[22], (words[23],)),), sample,
-        identity, visits=True, month="2026-01",
-    )  # fmt: skip
+        link,
+        groups_of(link)[0],
+        class_name(words[21]).lower(),
+        tracer,
+        2,
+        rule,
+        literals,
+        ((words[22], (words[23],)),),
+        sample,
+        identity,
+        visits=True,
+        month="2026-01",
+    )
 
 
 def assert_harmless(source: str) -> None:

@@ -19,37 +19,40 @@ from tests.security import pump
 
 KB = 1024
 UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of the constants that are tried where they stand
-    "scraper.capture.infer.templates", "scraper.core.messages", "scraper.core.link", "scraper.protocols.multipart",
+    "scraper.capture.infer.templates",
+    "scraper.core.messages",
+    "scraper.core.link",
+    "scraper.protocols.multipart",
     "scraper.authoring.redact.markup",
-    "scraper.registry.catalogue", "scraper.session.browser.traffic", "providers.toolkit.drive_page",
-    "providers.hospital_portal.page", "providers.pacs",
-}  # fmt: skip
+    "scraper.registry.catalogue",
+    "scraper.session.browser.traffic",
+    "providers.toolkit.drive_page",
+    "providers.hospital_portal.page",
+    "providers.pacs",
+}
 
 
 def test_hostile_6_the_pump_finds_what_takes_long():
     for source, flags in (
-        (r"(?:a+)+$", 0), (r"[\w.-]+@", 0), (r"<!--.*?-->", 16), (r"\s*,?\s*x", 0), (r"(a|aa)+$", 0), (r"x.*y.*z", 0),
-    ):  # fmt: skip
+        (r"(?:a+)+$", 0),
+        (r"[\w.-]+@", 0),
+        (r"<!--.*?-->", 16),
+        (r"\s*,?\s*x", 0),
+        (r"(a|aa)+$", 0),
+        (r"x.*y.*z", 0),
+    ):
         found = pump.Found("here", pump.re.compile(source, flags), {"search"})
-        assert any(pump.takes_longer(found, text, 0.2) for text in pump.hard_texts(found.pattern, 20_000)), (
-            source
-        )
+        assert any(pump.takes_longer(found, text, 0.2) for text in pump.hard_texts(found.pattern, 20_000)), source
 
 
 def test_hostile_6_every_expression_is_linear():
-    slow = [
-        f"{found.place} {found.pattern.pattern!r} {text[:40]!r}"
-        for found, text in pump.slow_ones(9_000, 0.15, 3)
-    ]
+    slow = [f"{found.place} {found.pattern.pattern!r} {text[:40]!r}" for found, text in pump.slow_ones(9_000, 0.15, 3)]
     assert slow == []
 
 
 @pytest.mark.thorough
 def test_hostile_6_every_expression_is_linear_on_every_pump():
-    slow = [
-        f"{found.place} {found.pattern.pattern!r} {text[:40]!r}"
-        for found, text in pump.slow_ones(24_000, 0.4)
-    ]
+    slow = [f"{found.place} {found.pattern.pattern!r} {text[:40]!r}" for found, text in pump.slow_ones(24_000, 0.4)]
     assert slow == []
 
 
@@ -61,9 +64,7 @@ def test_hostile_6_no_expression_escapes_the_search():
 
 def exchange(body: str) -> Exchange:
     data = body.encode()
-    return Exchange(
-        "https://a.test/list", "xhr", headers={"content-type": "text/plain"}, body=data, size=len(data)
-    )
+    return Exchange("https://a.test/list", "xhr", headers={"content-type": "text/plain"}, body=data, size=len(data))
 
 
 def bodies() -> Bodies:
@@ -76,8 +77,12 @@ def times(piece: str, size: int = 160 * KB) -> str:
 
 BUSY = {
     "wado": lambda: known_protocols.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
-    "wado with marks": lambda: known_protocols.wado_uris([exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"),
-    "wado, one long word": lambda: known_protocols.wado_uris([exchange(times("a?b&requestType=WADO"))], "https://a.test/"),
+    "wado with marks": lambda: known_protocols.wado_uris(
+        [exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"
+    ),
+    "wado, one long word": lambda: known_protocols.wado_uris(
+        [exchange(times("a?b&requestType=WADO"))], "https://a.test/"
+    ),
     "scripts": lambda: bodies().body(("<html>" + times("<script")).encode(), "text/html"),
     "opened scripts": lambda: bodies().body(("<html>" + times("<script>a")).encode(), "text/html"),
     "comments": lambda: bodies().body(("<html>" + times("<!-- ")).encode(), "text/html"),
@@ -97,27 +102,34 @@ BUSY = {
     "on screen": lambda: is_on_screen(times("患者姓名") + "某"),
     "field": lambda: is_field(times("a") + "!"),
     "markup": lambda: list(markup.tokens(times("<a '<b \"<!--<![CDATA[<script <style <!x"))),
-    "known phrases": lambda: Phrases([times("某", 3 * 60), *(f"某{n}" for n in range(2000))]).replaced(times("某"), str),
+    "known phrases": lambda: Phrases([times("某", 3 * 60), *(f"某{n}" for n in range(2000))]).replaced(
+        times("某"), str
+    ),
     "openings": lambda: list(notation.from_script(times("={/*"))),
     "openings with a comment": lambda: list(notation.from_script(times("={/*") + "*/")),
     "blanks": lambda: list(notation.from_script("=[" + times(" "))),
     "nested": lambda: list(notation.from_script(times("=[" + '"a",' * 9, 512 * KB))),
-    "strings": lambda: [*notation.from_script(times("=\"[\\")), *notation.from_script(times("JSON.parse( '\\"))],
+    "strings": lambda: [
+        *notation.from_script(times('="[\\')),
+        *notation.from_script(times("JSON.parse( '\\")),
+    ],
     "envelope": lambda: notation.from_envelope("42" + times("[")),
     "page": lambda: list(notation.from_html("<html>" + times("<p a='{[' b=\"[\">", 128 * KB))),
     "XML": lambda: notation.from_xml("<a>" + times("<b>") + "</a>"),
-    "variables": lambda: variables(times("var a = \"\\")),
+    "variables": lambda: variables(times('var a = "\\')),
     "form": lambda: Page("<form>" + times("<input name=a value=b>", 128 * KB)).form(),
     "labels": lambda: _GAP.sub("", times("名 \u3000") + times("\u3000")),
     "share text": lambda: said_beside("x", "密码" + times(" ") + "访问码" + times(" ")),
     "payload": lambda: addresses("https://a.test/ " + times("&a=b") + "\n:"),
     "link": lambda: parse("https://a.test/" + times("aaaaaaa1111/", 8000)).redacted,
-    "long segments": lambda: ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted,
+    "long segments": lambda: (
+        ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted
+    ),
     "requests": lambda: volatile.Fresh(
         [f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]
     ),
     "template": lambda: templates.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BUSY)
@@ -135,8 +147,18 @@ def test_hostile_6_what_is_cut_by_hand_is_cut_as_before():
     tokens = list(markup.tokens(page))
     assert "".join(token.piece for token in tokens) == page
     assert [token.kind for token in tokens if token.kind != "text"] == [
-        "declaration", "tag", "comment", "script", "style", "tag", "tag", "tag", "cdata", "tag", "declaration",
-    ]  # fmt: skip
+        "declaration",
+        "tag",
+        "comment",
+        "script",
+        "style",
+        "tag",
+        "tag",
+        "tag",
+        "cdata",
+        "tag",
+        "declaration",
+    ]
     script = next(token for token in tokens if token.kind == "script")
     assert (script.opening, script.code, script.closing) == (
         '<script type="x">',

@@ -46,9 +46,7 @@ def bomb(size: int) -> bytes:
 async def send_socket(head: bytes, writer: asyncio.StreamWriter, size: int) -> None:
     """One text message (RFC 6455 5.2) of that size, a piece at a time."""
     key = next(
-        line.partition(b":")[2].strip()
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key")
+        line.partition(b":")[2].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
     )
     accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()  # noqa: S324  # as the protocol asks
     writer.write(
@@ -88,9 +86,7 @@ def site(kind: str):
             writer.write(answer(SOCKET.encode(), "Content-Type: text/javascript"))
         elif path == "/page":
             writer.write(
-                answer(
-                    f"<title>page</title><script>{PAGES[kind]}</script>".encode(), "Content-Type: text/html"
-                )
+                answer(f"<title>page</title><script>{PAGES[kind]}</script>".encode(), "Content-Type: text/html")
             )
         else:
             writer.write(answer(b"<title>calm</title>", "Content-Type: text/html"))

@@ -35,11 +35,7 @@ def deflated(size: int) -> bytes:
 
 def local(name: bytes, packed: bytes, size: int) -> bytes:
     """An entry before its bytes (APPNOTE 4.3.7); the checksum is nobody's."""
-    return (
-        struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, 0, len(packed), size, len(name), 0)
-        + name
-        + packed
-    )
+    return struct.pack("<IHHHHHIIIHH", 0x04034B50, 20, 0, 8, 0, 0, 0, len(packed), size, len(name), 0) + name + packed
 
 
 def central(name: bytes, packed: bytes, size: int, at: int) -> bytes:
@@ -99,20 +95,26 @@ CATALOG, TREE = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3
 PAGE = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents 4 0 R /Resources << /XObject << /A 5 0 R >> >> >>"
 ZEROS = zlib.compress(zlib.compress(bytes(300 * MB), 9), 9)
 FLATE = b"/Filter [/FlateDecode /FlateDecode]"
-IMAGE = (
-    b"/Type /XObject /Subtype /Image /Width 60000 /Height 60000 /BitsPerComponent 8 /ColorSpace /DeviceGray "
-)
+IMAGE = b"/Type /XObject /Subtype /Image /Width 60000 /Height 60000 /BitsPerComponent 8 /ColorSpace /DeviceGray "
 DOCUMENTS = {
     "giant page": pdf(CATALOG, TREE, PAGE % (2_000_000, 2_000_000), stream(b"q Q"), stream(b"")),
-    "giant image": pdf(CATALOG, TREE, PAGE % (600, 800), stream(b"600 0 0 800 0 0 cm /A Do"), stream(ZEROS, IMAGE + FLATE)),
+    "giant image": pdf(
+        CATALOG, TREE, PAGE % (600, 800), stream(b"600 0 0 800 0 0 cm /A Do"), stream(ZEROS, IMAGE + FLATE)
+    ),
     "packed contents": pdf(CATALOG, TREE, PAGE % (600, 800), stream(ZEROS, FLATE), stream(b"")),
     "a form of itself": pdf(
-        CATALOG, TREE, PAGE % (600, 800), stream(b"/A Do"),
-        stream(b"/A Do /A Do", b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>"),
+        CATALOG,
+        TREE,
+        PAGE % (600, 800),
+        stream(b"/A Do"),
+        stream(
+            b"/A Do /A Do",
+            b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>",
+        ),
     ),
     "pages of themselves": pdf(CATALOG, b"<< /Type /Pages /Kids [2 0 R 2 0 R] /Count 1000000000 >>"),
     "deep arrays": pdf(CATALOG, TREE, b"[" * 100_000 + b"]" * 100_000),
-}  # fmt: skip
+}
 
 
 def read_document(path: str) -> str:
@@ -178,9 +180,7 @@ def deflated_data_set() -> bytes:
     data = pydicom.dcmread(io.BytesIO(chest_ct(slices=1, size=64).images[0].data))
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     whole = written(data)
-    begin = (
-        128 + 4 + 12 + int(struct.unpack_from("<I", whole, 140)[0])
-    )  # behind the group's length (PS3.10 7.1)
+    begin = 128 + 4 + 12 + int(struct.unpack_from("<I", whole, 140)[0])  # behind the group's length (PS3.10 7.1)
     plain = zlib.decompress(whole[begin:], -15)
     packing = zlib.compressobj(9, zlib.DEFLATED, -15)
     pieces = [packing.compress(plain)] + [packing.compress(bytes(MB)) for _ in range(600)]

@@ -19,17 +19,62 @@ from tests.security.played import LAN, OTHER, PUBLIC, Played, Trap
 
 Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 INSIDE = (
-    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "localhost", "LOCALHOST.",
-    "x.localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]",
-    "10.0.0.1", "172.16.0.1", "192.168.77.1", "192.168.77.1.", "192.168.19713", "3232255233", "0xc0a84d01", "0300.0250.0115.1",
-    "[::ffff:192.168.77.1]", "[64:ff9b::c0a8:4d01]", "[64:ff9b:1::c0a8:4d01]", "[2002:c0a8:4d01::1]",
-    "[2001:0:53aa:64c:0:0:3f57:b2fe]", "[fe80::5efe:c0a8:4d01]", "[2001:db8::1]",
-    "169.254.169.254", "[fe80::1]", "[fd00::1]", "[fc00::1]", "[fec0::1]", "100.64.0.1", "100.127.255.254", "224.0.0.1",
-    "239.255.255.250", "[ff02::1]", "255.255.255.255", "240.0.0.1",
-    "0.0.0.0", "0", "[::]", "198.18.0.1", "192.0.2.1",  # noqa: S104  # asked for, not bound
-    "１２７.0.0.1", "①②⑦.⓪.⓪.①", "192。168。77。1", "router.lan", "nas.local",
-    "metadata.google.internal", "box.home.arpa",
-)  # fmt: skip
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "017700000001",
+    "localhost",
+    "LOCALHOST.",
+    "x.localhost",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.77.1",
+    "192.168.77.1.",
+    "192.168.19713",
+    "3232255233",
+    "0xc0a84d01",
+    "0300.0250.0115.1",
+    "[::ffff:192.168.77.1]",
+    "[64:ff9b::c0a8:4d01]",
+    "[64:ff9b:1::c0a8:4d01]",
+    "[2002:c0a8:4d01::1]",
+    "[2001:0:53aa:64c:0:0:3f57:b2fe]",
+    "[fe80::5efe:c0a8:4d01]",
+    "[2001:db8::1]",
+    "169.254.169.254",
+    "[fe80::1]",
+    "[fd00::1]",
+    "[fc00::1]",
+    "[fec0::1]",
+    "100.64.0.1",
+    "100.127.255.254",
+    "224.0.0.1",
+    "239.255.255.250",
+    "[ff02::1]",
+    "255.255.255.255",
+    "240.0.0.1",
+    "0.0.0.0",  # noqa: S104  # asked for, not bound
+    "0",
+    "[::]",
+    "198.18.0.1",
+    "192.0.2.1",
+    "１２７.0.0.1",
+    "①②⑦.⓪.⓪.①",
+    "192。168。77。1",
+    "router.lan",
+    "nas.local",
+    "metadata.google.internal",
+    "box.home.arpa",
+)
 
 
 @asynccontextmanager
@@ -86,9 +131,7 @@ async def test_hostile_3_no_notation_of_an_inner_address_is_opened(host):
     assert isinstance(caught.value, UnsafeRedirect) or not host[-1].isdigit()
 
 
-@pytest.mark.parametrize(
-    "host", ["93.184.216.34", "0x5db8d822", "[2606:2800:220:1::1]", "[64:ff9b::5db8:d822]"]
-)
+@pytest.mark.parametrize("host", ["93.184.216.34", "0x5db8d822", "[2606:2800:220:1::1]", "[64:ff9b::5db8:d822]"])
 async def test_hostile_3_the_open_network_stays_open(host):
     door = Door(Settings(), Played({"film.test": [PUBLIC]}))
     door.belongs_to("http://film.test/")
@@ -213,11 +256,24 @@ async def test_hostile_3_a_private_link_reaches_no_further_than_its_own_kind():
 
 
 SCHEMES = (
-    "dict://film.test:{port}/d:x", "telnet://film.test:{port}/", "file:///etc/passwd", "ftp://film.test:{port}/x",
-    "gopher://film.test:{port}/_x", "ldap://film.test:{port}/x", "smb://film.test/x/y", "tftp://film.test:{port}/x",
-    "scp://film.test/x", "mqtt://film.test:{port}/x", "rtsp://film.test:{port}/x", "imap://film.test:{port}/x",
-    "data:text/plain,x", "javascript:1", "blob:http://film.test/x", "jar:http://film.test!/x", "view-source:http://film.test/",
-)  # fmt: skip
+    "dict://film.test:{port}/d:x",
+    "telnet://film.test:{port}/",
+    "file:///etc/passwd",
+    "ftp://film.test:{port}/x",
+    "gopher://film.test:{port}/_x",
+    "ldap://film.test:{port}/x",
+    "smb://film.test/x/y",
+    "tftp://film.test:{port}/x",
+    "scp://film.test/x",
+    "mqtt://film.test:{port}/x",
+    "rtsp://film.test:{port}/x",
+    "imap://film.test:{port}/x",
+    "data:text/plain,x",
+    "javascript:1",
+    "blob:http://film.test/x",
+    "jar:http://film.test!/x",
+    "view-source:http://film.test/",
+)
 
 
 @pytest.mark.parametrize("target", SCHEMES)

@@ -88,9 +88,7 @@ async def grab(site: Site, output: Path, **options: object) -> Result:
 
 
 @pytest.mark.parametrize("attack", ["trickle", "endless", "announced", "silent", "later", "date"])
-async def test_hostile_8_one_instance_that_never_ends_costs_no_more_than_itself(
-    study, tmp_path, monkeypatch, attack
-):
+async def test_hostile_8_one_instance_that_never_ends_costs_no_more_than_itself(study, tmp_path, monkeypatch, attack):
     monkeypatch.setattr(client, "MOST_INSTANCE_BYTES", 8 * 2**20)
     site = Hostile(study, attack)
     async with serving(site):
@@ -111,29 +109,29 @@ async def test_hostile_8_one_instance_that_never_ends_costs_no_more_than_itself(
 async def test_hostile_8_a_long_pause_is_said(study, tmp_path):
     site = Hostile(study, "later")
     site.series = {
-        uid: {site.victim: images[site.victim]}
-        for uid, images in site.series.items()
-        if site.victim in images
+        uid: {site.victim: images[site.victim]} for uid, images in site.series.items() if site.victim in images
     }
     async with serving(site):
         result = await grab(site, tmp_path)
     assert isinstance(result.error, AsksToWait) or "1000000" in json.dumps(
-        [
-            dict(problem.values)
-            for study in result.studies
-            for series in study.series
-            for problem in series.problems
-        ]
+        [dict(problem.values) for study in result.studies for series in study.series for problem in series.problems]
         + [dict(problem.values) for study in result.studies for problem in study.problems]
     )
 
 
 @pytest.mark.parametrize(
     ("value", "seconds", "kind"),
-    [("120", 120, SiteBusy), ("300", 300, SiteBusy), ("301", 301, AsksToWait), ("9" * 40, 1e11, AsksToWait),
-     ("-5", None, SiteBusy),
-     ("Thu, 01 Jan 1970 00:00:00 GMT", 0, SiteBusy), ("soon", None, SiteBusy), ("", None, SiteBusy)],
-)  # fmt: skip
+    [
+        ("120", 120, SiteBusy),
+        ("300", 300, SiteBusy),
+        ("301", 301, AsksToWait),
+        ("9" * 40, 1e11, AsksToWait),
+        ("-5", None, SiteBusy),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0, SiteBusy),
+        ("soon", None, SiteBusy),
+        ("", None, SiteBusy),
+    ],
+)
 def test_hostile_8_a_pause_is_read_in_both_forms(value, seconds, kind):
     busy = Response(429, {"retry-after": value}, b"", "http://film.test/")
     assert busy.retry_after_s == seconds or (seconds and busy.retry_after_s and busy.retry_after_s >= seconds)
@@ -171,9 +169,13 @@ async def talking(tmp_path: Path, port: int, **options: object) -> AsyncIterator
         raise AssertionError
 
     session = Session(
-        of("http://film.test/s/1"), chosen, Http(chosen, Pace(4, None)), start_window=no_window, ask=lambda *_: None,
+        of("http://film.test/s/1"),
+        chosen,
+        Http(chosen, Pace(4, None)),
+        start_window=no_window,
+        ask=lambda *_: None,
         spool=tmp_path / "spool",
-    )  # fmt: skip
+    )
     try:
         async with asyncio.timeout(ENDS_S):
             yield session
@@ -321,7 +323,9 @@ async def asking(window, url: str) -> None:
 async def test_hostile_8_a_download_that_never_ends_leaves_the_reserve(tmp_path, monkeypatch):
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         if b"GET /file" in head:
-            head_lines = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n\r\n"
+            head_lines = (
+                "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Disposition: attachment\r\n\r\n"
+            )
             writer.write(head_lines.encode())
             monkeypatch.setattr(settings, "RESERVE_BYTES", 2**60)
             while True:

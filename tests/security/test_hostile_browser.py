@@ -63,7 +63,9 @@ def pages(targets: list[str]) -> Handler:
 
             writer.write(answer(b"", f"Location: {unquote(path.partition('=')[2])}", status="302 Found"))
         elif path.startswith("/shared.js"):
-            script = b'fetch(decodeURIComponent(location.search.slice(4)) + "/shared", {mode: "no-cors"}).catch(() => 0)'
+            script = (
+                b'fetch(decodeURIComponent(location.search.slice(4)) + "/shared", {mode: "no-cors"}).catch(() => 0)'
+            )
             writer.write(answer(script, "Content-Type: text/javascript"))
         else:
             writer.write(answer(b"<title>home</title>", "Content-Type: text/html"))
@@ -110,9 +112,22 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
             await window.close()
         reached = {line.split()[1] for line in trap.lines}
         assert reached >= {
-            "/iframe", "/img", "/css", "/script", "/fetch", "/redirected", "/beacon", "/socket", "/events", "/xhr", "/worker",
-            "/worker-socket", "/shared", "/form", "/inner",
-        }  # fmt: skip
+            "/iframe",
+            "/img",
+            "/css",
+            "/script",
+            "/fetch",
+            "/redirected",
+            "/beacon",
+            "/socket",
+            "/events",
+            "/xhr",
+            "/worker",
+            "/worker-socket",
+            "/shared",
+            "/form",
+            "/inner",
+        }
 
 
 LOGIN = """<!doctype html><title>login</title><form id=f method={method} action="{action}">
@@ -142,9 +157,13 @@ async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_p
     async with server(handler) as port, Browser(settings, tmp_path / "spool") as browser:
         http = Http(settings, Pace(4, None), door=Door(settings, Played(NAMES)))
         session = Session(
-            of(f"http://film.test:{port}/s/1"), settings, http, start_window=lambda: browser.window(door=http.door),
-            ask=lambda *_: None, spool=tmp_path,
-        )  # fmt: skip
+            of(f"http://film.test:{port}/s/1"),
+            settings,
+            http,
+            start_window=lambda: browser.window(door=http.door),
+            ask=lambda *_: None,
+            spool=tmp_path,
+        )
         from scraper.core.model import PASSWORD
 
         window = await session.window()
@@ -181,9 +200,7 @@ async def test_hostile_12_the_browser_asks_for_nothing_of_its_own(tmp_path):
         await window.open(f"http://film.test:{port}/home")
         assert set(await window.page.evaluate(asked_for)) == {"denied"}
         assert await window.page.evaluate(file_ways) == ["refused", "http:"]
-        profiles = [
-            Path(word.partition("=")[2]) for word in _command_lines() if word.startswith("--user-data-dir=")
-        ]
+        profiles = [Path(word.partition("=")[2]) for word in _command_lines() if word.startswith("--user-data-dir=")]
         assert profiles
         assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in profiles if path.exists())
         assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700

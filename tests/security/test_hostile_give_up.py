@@ -118,15 +118,11 @@ PAGE = """<!doctype html><title>viewer</title><canvas width=600 height=600></can
 
 
 @pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
-@pytest.mark.parametrize(
-    "images", [4, pytest.param(0, marks=pytest.mark.thorough)], ids=["some images", "no image"]
-)
+@pytest.mark.parametrize("images", [4, pytest.param(0, marks=pytest.mark.thorough)], ids=["some images", "no image"])
 async def test_hostile_8_a_viewer_without_end_keeps_what_was_captured(study, tmp_path, images):
     files = {
         f"{n}": item.data
-        for n, item in enumerate(
-            max(study.series, key=lambda series: len(series.instances)).instances[:images]
-        )
+        for n, item in enumerate(max(study.series, key=lambda series: len(series.instances)).instances[:images])
     }
 
     async def pages(head: bytes, writer: asyncio.StreamWriter) -> None:

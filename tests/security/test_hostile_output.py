@@ -153,9 +153,15 @@ def test_hostile_5_a_sites_sentence_is_one_line():
 @pytest.fixture(scope="module")
 def hostile():
     return chest_ct(
-        slices=3, size=16, seed=5, localizers=0, dose_report=False, charset="ISO_IR 192", patient_name=NAME,
+        slices=3,
+        size=16,
+        seed=5,
+        localizers=0,
+        dose_report=False,
+        charset="ISO_IR 192",
+        patient_name=NAME,
         description=f"{NAME}\u202e",
-    )  # fmt: skip
+    )
 
 
 def checked(done: subprocess.CompletedProcess[str], code: int) -> None:
@@ -180,9 +186,15 @@ def test_hostile_5_grab_list_verify_and_batch(hostile, tmp_path):
             f'source,label\n{aurora.LINK},"{OSC52}{BIDI}\x1b=1"\nhttp://h{ESC}.test/x,=1\n', encoding="utf-8"
         )
         done = cloudfilm(
-            "batch", tmp_path / "links.csv", "-o", tmp_path / "b", "--browser", "never", "--connect-to",
+            "batch",
+            tmp_path / "links.csv",
+            "-o",
+            tmp_path / "b",
+            "--browser",
+            "never",
+            "--connect-to",
             site.connect_to[0],
-        )  # fmt: skip
+        )
     harmless(done.stdout)
     harmless(done.stderr)
     page = read(tmp_path / "b" / "report.html")
@@ -211,8 +223,17 @@ def test_hostile_5_what_a_site_says_and_lone_surrogates(hostile, tmp_path):
                 checked(done, 6)
         links = tmp_path / "links.jsonl"
         links.write_text(json.dumps({"source": aurora.EXPIRED, "label": "\ud800x"}) + "\n", encoding="utf-8")
-        done = cloudfilm("batch", links, "-o", tmp_path / "b", "--json", "--browser", "never", "--connect-to",
-                         site.connect_to[0])  # fmt: skip
+        done = cloudfilm(
+            "batch",
+            links,
+            "-o",
+            tmp_path / "b",
+            "--json",
+            "--browser",
+            "never",
+            "--connect-to",
+            site.connect_to[0],
+        )
         checked(done, 6)
     harmless(read(tmp_path / "b" / "report.html"))
 
@@ -246,9 +267,12 @@ def test_hostile_5_a_terminal_sees_only_our_own_sequences(hostile, tmp_path):
     with up(site):
         running = subprocess.Popen(
             command("grab", aurora.LINK, "-o", tmp_path, "--browser", "never", "--connect-to", site.connect_to[0]),
-            stdin=subprocess.DEVNULL, stdout=follower, stderr=follower,
-            env=environment(TERM="xterm-256color", COLUMNS="200"), cwd=Path(__file__).parents[2],
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=follower,
+            stderr=follower,
+            env=environment(TERM="xterm-256color", COLUMNS="200"),
+            cwd=Path(__file__).parents[2],
+        )
         os.close(follower)
         seen = b""
         while True:

@@ -60,11 +60,7 @@ async def site() -> AsyncIterator[int]:
 
 
 def address(scheme: str, port: int, *, password: bool = False) -> str:
-    name = (
-        "".join(f"{quote(word, safe='')}{mark}" for word, mark in zip(PAIR, ":@", strict=True))
-        if password
-        else ""
-    )
+    name = "".join(f"{quote(word, safe='')}{mark}" for word, mark in zip(PAIR, ":@", strict=True)) if password else ""
     return f"{scheme}://{name}127.0.0.1:{port}" if scheme else f"{name}127.0.0.1:{port}"
 
 
@@ -110,13 +106,9 @@ async def test_hostile_3_a_websocket_goes_by_every_kind_of_proxy(scheme):
             await connection.send(message)
 
     async with serve(echo, "127.0.0.1", 0, max_size=None) as sockets:
-        proxy = Proxy(
-            {"film.test:80": sockets.sockets[0].getsockname()[1]}, wants_password=scheme != "socks4a"
-        )
+        proxy = Proxy({"film.test:80": sockets.sockets[0].getsockname()[1]}, wants_password=scheme != "socks4a")
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
-            settings = Settings(
-                proxy=address(scheme, at, password=scheme != "socks4a"), insecure=True, timeout_s=5
-            )
+            settings = Settings(proxy=address(scheme, at, password=scheme != "socks4a"), insecure=True, timeout_s=5)
             async with opened("ws://film.test/", settings, headers={}, door=Door(settings)) as socket:
                 await socket.send(LARGE)
                 assert await anext(aiter(socket)) == LARGE
@@ -128,9 +120,7 @@ async def test_hostile_3_the_direct_client_goes_by_every_kind_of_proxy(scheme, m
     async with site() as port:
         proxy = Proxy({"film.test:80": port, f"{PUBLIC}:80": port}, wants_password=scheme != "socks4a")
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
-            settings = Settings(
-                proxy=address(scheme, at, password=scheme != "socks4a"), insecure=True, timeout_s=5
-            )
+            settings = Settings(proxy=address(scheme, at, password=scheme != "socks4a"), insecure=True, timeout_s=5)
             http = Http(settings, Pace(4, None))
             try:
                 assert (await http.send(Request("http://film.test/large"))).body == LARGE
@@ -138,13 +128,16 @@ async def test_hostile_3_the_direct_client_goes_by_every_kind_of_proxy(scheme, m
                 await http.close()
 
 
-@pytest.mark.parametrize(("insecure", "trusted", "name", "reached"), [
-    (False, False, "127.0.0.1", False),
-    (True, False, "127.0.0.1", True),
-    (False, True, "127.0.0.1", True),
-    (False, True, "other.test", False),
-    (True, True, "other.test", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("insecure", "trusted", "name", "reached"),
+    [
+        (False, False, "127.0.0.1", False),
+        (True, False, "127.0.0.1", True),
+        (False, True, "127.0.0.1", True),
+        (False, True, "other.test", False),
+        (True, True, "other.test", True),
+    ],
+)
 async def test_hostile_3_a_proxys_certificate_counts_as_a_sites(
     tmp_path, monkeypatch, insecure, trusted, name, reached
 ):
@@ -171,9 +164,7 @@ async def test_hostile_3_a_proxys_certificate_counts_as_a_sites(
 async def test_hostile_3_where_a_proxy_tunnels_to_443_alone_plain_requests_are_forwarded(scheme, password):
     heads.clear()
     async with site() as port:
-        proxy = Proxy(
-            {"film.test:80": port, "film.test:8080": port}, frozenset((443,)), wants_password=password
-        )
+        proxy = Proxy({"film.test:80": port, "film.test:8080": port}, frozenset((443,)), wants_password=password)
         async with running(proxy, of_tls("127.0.0.1") if scheme == "https" else None) as at:
             door = Door(Settings(proxy=address(scheme, at, password=password), insecure=True))
             async with by_relay(door) as http:

@@ -22,9 +22,13 @@ from tests.security.test_hostile_addresses import Handler, answer, server
 
 SECRET = "s3cret/张+1"
 NAMES = {
-    "film.hospital.test": [PUBLIC], "api.hospital.test": [PUBLIC], "other.test": [OTHER], "named.vendor.test": [OTHER],
-    "hospital.test.evil.test": [OTHER], "evilhospital.test": [OTHER],
-}  # fmt: skip
+    "film.hospital.test": [PUBLIC],
+    "api.hospital.test": [PUBLIC],
+    "other.test": [OTHER],
+    "named.vendor.test": [OTHER],
+    "hospital.test.evil.test": [OTHER],
+    "evilhospital.test": [OTHER],
+}
 PRIVATE = ("Authorization", "token", "X-Auth", "Cookie", "sid")
 
 
@@ -123,9 +127,7 @@ async def test_hostile_2_a_posted_login_that_leads_elsewhere_is_gone_to_without_
     seen: list[bytes] = []
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
         form = {"password": session.answer(PASSWORD)}
-        await session.post(
-            f"http://film.hospital.test:{port}/go?{status}=http://other.test:{port}/", form=form
-        )
+        await session.post(f"http://film.hospital.test:{port}/go?{status}=http://other.test:{port}/", form=form)
     assert seen[1].startswith(b"GET / ")
     assert b"Content-Type" not in seen[1]
 
@@ -148,9 +150,7 @@ async def test_hostile_2_no_answer_goes_where_a_page_names_another_host(tmp_path
     seen: list[bytes] = []
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
         value = disguised(session.answer(PASSWORD))[form]
-        await session.get(
-            f"http://film.hospital.test:{port}/between"
-        )  # so that it is not the first after the answer
+        await session.get(f"http://film.hospital.test:{port}/between")  # so that it is not the first after the answer
         url = f"http://other.test:{port}/api/login"
         calls = {
             "query": lambda: session.get(url, params={"p": value}),
@@ -181,9 +181,7 @@ async def test_hostile_2_what_was_only_given_counts_too(tmp_path):
         token = session.given(TOKEN)
         with pytest.raises(ForeignHost):
             await session.get(f"http://other.test:{port}/studies", params={"token": token})
-        await session.get(
-            f"http://other.test:{port}/studies", headers={"Accept": "a/b", "X-Requested-With": "x"}
-        )
+        await session.get(f"http://other.test:{port}/studies", headers={"Accept": "a/b", "X-Requested-With": "x"})
     assert len(seen) == 1
 
 
@@ -192,9 +190,7 @@ async def test_hostile_2_tokens_of_a_site_stay_with_it(tmp_path):
     seen: list[bytes] = []
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
         await session.request(Request(f"http://api.hospital.test:{port}/1", headers=HEADERS))
-        await session.request(
-            Request(f"http://other.test:{port}/1", headers=HEADERS, sign=lambda: {"sign": "x"})
-        )
+        await session.request(Request(f"http://other.test:{port}/1", headers=HEADERS, sign=lambda: {"sign": "x"}))
     assert personal(seen[0]) == list(PRIVATE)
     assert personal(seen[1]) == []
     assert b"\r\nsign:" not in seen[1].lower()
@@ -221,9 +217,7 @@ async def test_hostile_2_a_host_that_the_persons_own_page_called_may_be_called_a
     seen: list[bytes] = []
     async with server(recording(seen)) as port, talking(tmp_path, port) as session:
         session.http.door.note_call(f"http://other.test:{port}/api", ["token", "accept"])
-        await session.post(
-            f"http://other.test:{port}/login", form={"p": session.answer(PASSWORD)}, headers=HEADERS
-        )
+        await session.post(f"http://other.test:{port}/login", form={"p": session.answer(PASSWORD)}, headers=HEADERS)
     assert personal(seen[0]) == ["token"]
 
 
@@ -241,11 +235,16 @@ async def test_hostile_2_nothing_of_a_person_leaves_tls(tmp_path):
 @pytest.mark.parametrize(
     ("link", "host", "is_one_site"),
     [
-        ("a.hospital.com.cn", "b.hospital.com.cn", True), ("a.hospital.com.cn", "other.com.cn", False),
-        ("a.github.io", "b.github.io", False), ("10.0.0.1", "10.0.0.1", True), ("10.0.0.1", "10.0.0.2", False),
-        ("pacs", "pacs", True), ("film.医院.cn", "api.xn--ekrs67m.cn", True), ("FILM.Hospital.cn.", "hospital.cn", True),
+        ("a.hospital.com.cn", "b.hospital.com.cn", True),
+        ("a.hospital.com.cn", "other.com.cn", False),
+        ("a.github.io", "b.github.io", False),
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("pacs", "pacs", True),
+        ("film.医院.cn", "api.xn--ekrs67m.cn", True),
+        ("FILM.Hospital.cn.", "hospital.cn", True),
     ],
-)  # fmt: skip
+)
 def test_hostile_2_a_site_is_a_registrable_domain(link, host, is_one_site):
     door = Door(Settings(), Played({}))
     door.belongs_to(f"https://{link}/x")
@@ -268,9 +267,7 @@ async def test_hostile_2_a_socket_of_another_site_gets_no_answer(tmp_path):
             async with session.websocket(f"ws://other.test:{port}/x", headers={"token": "t0k3n"}) as socket:
                 with pytest.raises(ForeignHost):
                     await socket.send(f'{{"p": "{secret}"}}')
-            async with session.websocket(
-                f"ws://api.hospital.test:{port}/x", headers={"token": "t0k3n"}
-            ) as socket:
+            async with session.websocket(f"ws://api.hospital.test:{port}/x", headers={"token": "t0k3n"}) as socket:
                 await socket.send(secret)
                 await socket.receive()
     assert "token" not in heads[0]

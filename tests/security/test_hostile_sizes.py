@@ -75,9 +75,7 @@ async def test_hostile_8_no_more_is_taken_than_the_tags_allow(tmp_path, monkeypa
 
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom\r\nTransfer-Encoding: chunked\r\n\r\n")
         while sent < 2**27:
             writer.write(b"10000\r\n" + bytes(2**16) + b"\r\n")
             sent += 2**16

@@ -65,9 +65,7 @@ def disguises(value: str) -> Iterator[bytes]:
 
 
 def found_in(body: bytes, values: tuple[str, ...]) -> set[str]:
-    return {
-        value for value in values if any(len(form) > 4 and form in body for form in set(disguises(value)))
-    }
+    return {value for value in values if any(len(form) > 4 and form in body for form in set(disguises(value)))}
 
 
 def bodies(folder: Path) -> Iterator[tuple[Path, bytes]]:
@@ -111,19 +109,26 @@ class Home:
     """The folders that a run may write to."""
 
     def __init__(self, folder: Path) -> None:
-        self.output, self.temporary, self.home, self.work = (
-            folder / name for name in ("out", "tmp", "home", "work")
-        )
+        self.output, self.temporary, self.home, self.work = (folder / name for name in ("out", "tmp", "home", "work"))
         for made in (self.temporary, self.home, self.work):
             made.mkdir(mode=0o700)
 
     def start(self, *words: object, **more: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=self.work,
+            command(*words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            cwd=self.work,
             start_new_session=True,
-            env=environment(TMPDIR=str(self.temporary), HOME=str(self.home), CLOUDFILM_DATA=str(self.home / "data"), **more)
+            env=environment(
+                TMPDIR=str(self.temporary),
+                HOME=str(self.home),
+                CLOUDFILM_DATA=str(self.home / "data"),
+                **more,
+            )
             | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))},
-        )  # fmt: skip
+        )
 
     def run(self, *words: object, code: int, **more: str) -> bytes:
         running = self.start(*words, **more)
@@ -284,11 +289,16 @@ def test_hostile_11_the_browsers_profile_and_spool_are_the_owners_alone_and_are_
         while is_named_by_a_process(short):  # a browser ends by itself when its driver is gone
             pass
         owner_alone(home.temporary)
-        assert [
-            path.name for path in home.temporary.iterdir() if not path.name.startswith("cloudfilm-")
-        ] == []
-        home.run("list", f"http://{aurora.HOST}/s/{CODE}", "--browser", "never", "--connect-to",
-                 f"{aurora.HOST}:80:127.0.0.1:9", code=9)  # fmt: skip
+        assert [path.name for path in home.temporary.iterdir() if not path.name.startswith("cloudfilm-")] == []
+        home.run(
+            "list",
+            f"http://{aurora.HOST}/s/{CODE}",
+            "--browser",
+            "never",
+            "--connect-to",
+            f"{aurora.HOST}:80:127.0.0.1:9",
+            code=9,
+        )
         assert not list(home.temporary.glob("cloudfilm-*"))
         for path, body in bodies(home.temporary):
             assert not found_in(body, SECRETS), path

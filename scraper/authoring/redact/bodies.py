@@ -31,8 +31,15 @@ MAX_PREFIX: Final = 512
 SHORTEST_PACKED: Final = 64  # characters of base64 that may hold a file
 SHORT: Final = 1024  # bytes; what is longer may be pixels
 _UNREADABLE: Final = (
-    CorruptInstance, zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
+    CorruptInstance,
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 _PROGRAMS: Final = ("javascript", "ecmascript", "text/css")
 # groups of DICOM JSON whose numbers and codes stay
 STRUCTURE: Final = ("0008", "0018", "0020", "0028", "0054")
@@ -111,11 +118,12 @@ class Bodies:
         """JSON (also behind the number of a Socket.IO message, or in a callback), a form, base64, a program, or a sentence."""
         before, value, after = _json_in(text)
         if value is not None:
-            shown = json.dumps(self.value(value, key, depth), ensure_ascii=not text.isascii() and "\\u" in text,
-                               separators=(",", ":") if '": ' not in text else (", ", ": "))  # fmt: skip
-            return (
-                (self._texts.text(before, lenient=True) if before else "") + self._texts.known(shown) + after
+            shown = json.dumps(
+                self.value(value, key, depth),
+                ensure_ascii=not text.isascii() and "\\u" in text,
+                separators=(",", ":") if '": ' not in text else (", ", ": "),
             )
+            return (self._texts.text(before, lenient=True) if before else "") + self._texts.known(shown) + after
         packed = self._packed(text.strip(), depth)
         if packed is not None:
             return packed
@@ -161,13 +169,9 @@ class Bodies:
         group = key[:4]
         structural = group in STRUCTURE and vr not in IDENTIFYING
         if "Value" in element and not structural and key not in ("00080005", "00080070", "00081090"):
-            replace = {"UI": self._texts.uid, "DA": self._texts.date, "TM": self._texts.time}.get(
-                vr, self._texts.free
-            )
+            replace = {"UI": self._texts.uid, "DA": self._texts.date, "TM": self._texts.time}.get(vr, self._texts.free)
             out["Value"] = (
-                [_deep(item, replace) for item in element["Value"]]
-                if isinstance(element["Value"], list)
-                else []
+                [_deep(item, replace) for item in element["Value"]] if isinstance(element["Value"], list) else []
             )
             if vr == "SQ":
                 out["Value"] = [self.value(item, key, depth) for item in element["Value"]]
@@ -185,9 +189,7 @@ class Bodies:
         ):
             return None
         try:
-            raw = base64.b64decode(
-                rest.translate(str.maketrans("-_", "+/")) + "=" * (-len(rest.rstrip()) % 4)
-            )
+            raw = base64.b64decode(rest.translate(str.maketrans("-_", "+/")) + "=" * (-len(rest.rstrip()) % 4))
         except (binascii.Error, ValueError):
             return None
         if sniff(raw[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN, Kind.EMPTY) and not comma:
@@ -202,17 +204,9 @@ class Bodies:
             inside = part.read(MAX_UNPACKED)
             said = part.headers.get("content-type", "")
             named = re.search(r'name="([^"]*)"', part.headers.get("content-disposition", ""))
-            lines = [
-                f"{name.title()}: {self._texts.header(name, value)}" for name, value in part.headers.items()
-            ]
-            raw = sniff(inside[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN) and said.startswith(
-                "application/octet-stream"
-            )
-            shown = (
-                self.frame(inside)
-                if raw
-                else self.body(inside, said, depth + 1, key=named[1] if named else "")
-            )
+            lines = [f"{name.title()}: {self._texts.header(name, value)}" for name, value in part.headers.items()]
+            raw = sniff(inside[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN) and said.startswith("application/octet-stream")
+            shown = self.frame(inside) if raw else self.body(inside, said, depth + 1, key=named[1] if named else "")
             out += [
                 b"--" + boundary + b"\r\n",
                 "\r\n".join(lines).encode("utf-8"),
@@ -253,11 +247,7 @@ class Bodies:
         return bytes(picture.astype("<u2").tobytes()[: len(data)])
 
     def _noise(self, data: bytes) -> bytes:
-        magic = (
-            data[:4]
-            if sniff(data[:HEAD]) not in (Kind.UNKNOWN, Kind.TEXT, Kind.JSON, Kind.XML, Kind.HTML)
-            else b""
-        )
+        magic = data[:4] if sniff(data[:HEAD]) not in (Kind.UNKNOWN, Kind.TEXT, Kind.JSON, Kind.XML, Kind.HTML) else b""
         return magic + self._texts.noise(len(data) - len(magic), self._salt(data))
 
     def _salt(self, data: bytes) -> str:
@@ -280,9 +270,7 @@ def _programs_in(page: str) -> list[str]:
     found = scripts_in(page)
     handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
     addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
-    lower = [
-        f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", address))}"' for address in addresses
-    ]
+    lower = [f'"/{" ".join(re.findall(r"(?<![^/.?&=_-])[a-z]+(?![^/.?&=_-])", address))}"' for address in addresses]
     return [*found, *(html.unescape(handler or other) for handler, other in handlers), *lower]
 
 
@@ -299,9 +287,7 @@ def _deep(value: Any, replace: Any) -> Any:
 
 def _json_in(text: str) -> tuple[str, Any, str]:
     """A JSON object or array in a text that is nothing else, but for a short word before it and brackets behind; else None."""
-    match = re.match(
-        r"\s*(?:[\w.$]{0,60}\(|\d{1,6}-?(?=[\[{])|(?:var |let |const )?[\w.$]{1,60}\s*=\s*)?", text
-    )
+    match = re.match(r"\s*(?:[\w.$]{0,60}\(|\d{1,6}-?(?=[\[{])|(?:var |let |const )?[\w.$]{1,60}\s*=\s*)?", text)
     start = match.end() if match else 0
     if text[start : start + 1] not in ("{", "["):
         return "", None, ""

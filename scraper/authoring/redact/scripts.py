@@ -164,9 +164,7 @@ class Scripts:
         if match["given"] is None:
             return self._texts.text(match.group())
         named, given = match["named"], match["given"]
-        shown = (
-            self._texts.text(given, "patient") if PATIENT_KEY.search(named) and _is_a_value(given) else given
-        )
+        shown = self._texts.text(given, "patient") if PATIENT_KEY.search(named) and _is_a_value(given) else given
         return (
             match.group()[: match.start("given") - match.start()]
             + shown
@@ -201,9 +199,7 @@ class Scripts:
             of_one = PATIENT_KEY.search(key) or _NUMBER_OF_ONE.search(key)
             return self._texts.text(piece, key) if of_one else self._texts.known(piece)
         inside = piece[1:-1]
-        plain = (
-            _ESCAPE.sub(lambda item: chr(int(item[1] or item[2], 16)), inside) if "\\" in inside else inside
-        )
+        plain = _ESCAPE.sub(lambda item: chr(int(item[1] or item[2], 16)), inside) if "\\" in inside else inside
         personal = bool(key) and PATIENT_KEY.search(key) is not None and _is_a_value(plain)
         shown = self._texts.known(self._texts.text(plain, key if personal else "", lenient=True))
         return piece if shown == plain else piece[0] + shown + piece[-1]
@@ -215,11 +211,7 @@ def _is_program(code: str) -> bool:
 
 def _is_a_value(text: str) -> bool:
     """Whether a literal given to a person's field may be one: no label of a page, no name of a field, no markup."""
-    if (
-        is_on_screen(text)
-        or re.search(r"[<>{}#/()]", text)
-        or re.fullmatch(r"[a-z]++(?:[A-Z_-][A-Za-z_-]*+)?", text)
-    ):
+    if is_on_screen(text) or re.search(r"[<>{}#/()]", text) or re.fullmatch(r"[a-z]++(?:[A-Z_-][A-Za-z_-]*+)?", text):
         return False
     return not is_field(text) or text[:1].isupper()
 

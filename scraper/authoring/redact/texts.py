@@ -134,8 +134,13 @@ class Texts:
         return self.text(text, lenient=lenient) if text and "=" not in text else text
 
     def _around(
-        self, pattern: re.Pattern[str], text: str, inside: Callable[[str], str], key: str, lenient: bool  # noqa: FBT001
-    ) -> str:  # fmt: skip
+        self,
+        pattern: re.Pattern[str],
+        text: str,
+        inside: Callable[[str], str],
+        key: str,
+        lenient: bool,  # noqa: FBT001
+    ) -> str:
         out, at = [], 0
         for match in pattern.finditer(text):
             before = text[at : match.start()]
@@ -149,11 +154,7 @@ class Texts:
 
     def _unquoted(self, run: str, key: str, lenient: bool) -> str:  # noqa: FBT001
         """A percent-encoded run: decoded, replaced, encoded with the same characters left as they are."""
-        plain = (
-            unquote(run, errors="strict")
-            if _is_utf8(run)
-            else unquote(run, encoding="gb18030", errors="replace")
-        )
+        plain = unquote(run, errors="strict") if _is_utf8(run) else unquote(run, encoding="gb18030", errors="replace")
         shown = self.text(plain, key, lenient=lenient) if plain != run else run
         encoded = quote(shown, safe="~", encoding="utf-8" if _is_utf8(run) else "gb18030", errors="replace")
         return encoded.replace("%", "%25") if "%25" in run and "%25" not in encoded else encoded
@@ -161,12 +162,7 @@ class Texts:
     def _packed(self, text: str) -> str | None:
         """Base64 of readable text: what is inside is replaced."""
         stripped = text.strip()
-        if (
-            not _BASE64.fullmatch(stripped)
-            or len(stripped) % 4 == 1
-            or stripped.isalpha()
-            or stripped.isdigit()
-        ):
+        if not _BASE64.fullmatch(stripped) or len(stripped) % 4 == 1 or stripped.isalpha() or stripped.isdigit():
             return None
         try:
             raw = base64.b64decode(
@@ -188,8 +184,11 @@ class Texts:
     def _token(self, match: re.Match[str], key: str, *, personal: bool, lenient: bool) -> str:
         word, kind = match.group(), match.lastgroup or ""
         simple: dict[str, Callable[[str], str]] = {
-            "host": str, "uid": self.names.uid, "date": self.names.date, "time": self.names.time,
-        }  # fmt: skip
+            "host": str,
+            "uid": self.names.uid,
+            "date": self.names.date,
+            "time": self.names.time,
+        }
         if kind in simple:
             return simple[kind](word)
         if kind == "stamp":
@@ -212,15 +211,9 @@ class Texts:
 
     def _number(self, word: str, key: str, *, personal: bool) -> str:
         whole = word.partition(".")[0]
-        if not personal and (
-            len(whole) <= SHORT or (COUNT_KEY.search(key) and len(whole) < 10) or "." in word
-        ):
+        if not personal and (len(whole) <= SHORT or (COUNT_KEY.search(key) and len(whole) < 10) or "." in word):
             return word
-        if (
-            whole == word
-            and len(word) in (10, 13)
-            and int(word) // (1000 if len(word) == 13 else 1) in _SECONDS
-        ):
+        if whole == word and len(word) in (10, 13) and int(word) // (1000 if len(word) == 13 else 1) in _SECONDS:
             return str(self.names.instant(int(word), 1000 if len(word) == 13 else 1))
         if personal and len(word) >= KNOWN_AT_LEAST:
             self.names.personal.add(word)
@@ -241,9 +234,7 @@ class Texts:
         if word in self.names.personal:
             return self.names.word(word)
         plain = (
-            word.lower() in PLAIN
-            or word in self.program
-            or (len(word) < SHORT and word.isascii() and word.isalpha())
+            word.lower() in PLAIN or word in self.program or (len(word) < SHORT and word.isascii() and word.isalpha())
         )
         if (
             plain
@@ -312,9 +303,7 @@ def _is_telling(word: str, names: Names) -> bool:
         return False
     if word.isascii() and word.isdigit():  # no size that a program may speak of
         number = int(word)
-        return (
-            len(word) > 5 and number % 1000 != 0 and number & (number - 1) != 0 and number & (number + 1) != 0
-        )
+        return len(word) > 5 and number % 1000 != 0 and number & (number - 1) != 0 and number & (number + 1) != 0
     return len(word) > 1
 
 

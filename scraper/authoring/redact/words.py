@@ -7,9 +7,7 @@ import tomllib
 from importlib.resources import files
 from typing import Final
 
-_LISTS: Final = tomllib.loads(
-    files("scraper.authoring.redact").joinpath("words.toml").read_text(encoding="utf-8")
-)
+_LISTS: Final = tomllib.loads(files("scraper.authoring.redact").joinpath("words.toml").read_text(encoding="utf-8"))
 PLAIN: Final = frozenset(_LISTS["plain"].split())
 KEPT_HEADERS: Final = frozenset(_LISTS["kept_headers"].split())
 DROPPED_HEADERS: Final = frozenset(_LISTS["dropped_headers"].split())

@@ -146,9 +146,7 @@ def _photos(folder: Path) -> Iterator[Row]:
     for place, folders, names in os.walk(folder):  # follows no link to a folder
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(place) / name
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in PHOTOS
+            Path(place) / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in PHOTOS
         ]
     for number, path in enumerate(sorted(found, key=lambda item: str(item).casefold()), start=1):
         yield Row(number, str(path), str(path.relative_to(folder)))
@@ -206,9 +204,7 @@ def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tupl
     Raises:
         ListWithoutSource: the header has no column ``source``.
     """
-    begun = [
-        line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)
-    ]
+    begun = [line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)]
     if not begun:
         return iter(()), ()
     first = begun[0]
@@ -309,7 +305,5 @@ def _placed(row: Row, folder: Path) -> Row | Refused:
             break
     is_name = Path(row.source).suffix.lower() in IMAGES | TEXTS
     return (
-        Refused(row.line, "no-file", label=label)
-        if is_name
-        else Refused(row.line, "no-link", ExitCode.NO_LINK, label)
+        Refused(row.line, "no-file", label=label) if is_name else Refused(row.line, "no-link", ExitCode.NO_LINK, label)
     )

@@ -106,9 +106,7 @@ def _row(
         f"<td>{_study(entry, study)}</td>",
     ]
     pictures, used = _series(study, entry.pictures() if left > 0 else {}, left) if study else ("", 0)
-    problems = "".join(
-        f"<li>{_text(word)}</li>" for word in (problem_words(outcome, study) if outcome else [])
-    )
+    problems = "".join(f"<li>{_text(word)}</li>" for word in (problem_words(outcome, study) if outcome else []))
     cells += [f"<td>{pictures}</td>", f"<td>{f'<ul>{problems}</ul>' if problems else ''}</td>"]
     return f"<tr>{''.join(cells)}</tr>\n", used
 

@@ -21,10 +21,29 @@ from scraper.pipeline import document
 from scraper.store.place import disk
 
 COLUMNS: Final = (
-    "line", "label", "source", "status", "exit_code", "provider", "via", "attempts", "patient_name", "date", "modality",
-    "description", "study_uid", "series", "expected", "saved", "failed", "bytes", "seconds", "folder", "problems",
+    "line",
+    "label",
+    "source",
+    "status",
+    "exit_code",
+    "provider",
+    "via",
+    "attempts",
+    "patient_name",
+    "date",
+    "modality",
+    "description",
+    "study_uid",
+    "series",
+    "expected",
+    "saved",
+    "failed",
+    "bytes",
+    "seconds",
+    "folder",
+    "problems",
     "diagnostic",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +82,7 @@ def studies(outcome: Outcome) -> list[StudyRow]:
     series = {str(item["uid"]): item for item in told["series"]}
     if told.get("studies"):
         return [
-            StudyRow(
-                item["study"], _name(item["output"]), [series[uid] for uid in item["series"] if uid in series]
-            )
+            StudyRow(item["study"], _name(item["output"]), [series[uid] for uid in item["series"] if uid in series])
             for item in told["studies"]
         ]
     if told.get("study") is None:
@@ -128,8 +145,11 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
     expected = [series["expected"] for series in study.series]
     failed = sum(max(0, (series["expected"] or series["saved"]) - series["saved"]) for series in study.series)
     counts = [
-        len(study.series), "" if None in expected else sum(expected), sum(series["saved"] for series in study.series), failed,
-    ]  # fmt: skip
+        len(study.series),
+        "" if None in expected else sum(expected),
+        sum(series["saved"] for series in study.series),
+        failed,
+    ]
     named = [study.study[name] for name in ("patient_name", "date", "modality", "description", "uid")]
     return [*head, *named, *counts, told["bytes"], told["seconds"], study.folder, *end]
 
@@ -144,9 +164,7 @@ def _line(cells: Iterable[object]) -> str:
 def counted(entries: Iterable[Entry]) -> Counter[tuple[str, int]]:
     """How many films ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
     read = (outcome for entry in entries for outcome in parts(entry))
-    return Counter(
-        (outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0) for outcome in read
-    )
+    return Counter((outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0) for outcome in read)
 
 
 def write(path: Path, pieces: Iterable[str]) -> None:

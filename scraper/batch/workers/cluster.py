@@ -151,9 +151,7 @@ def _at_home(job: Job) -> Job:
 def _work(sealed: Sealed, name: str, key: str) -> Sealed:
     """The task itself, in a worker process."""
     worker = get_worker()
-    worker.log_event(
-        name, key
-    )  # that it has begun; a job whose workers are lost one after another is given up
+    worker.log_event(name, key)  # that it has begun; a job whose workers are lost one after another is given up
     host = cast(Host, worker.plugins[name])
     try:
         return Sealed.of(host.do(sealed.open()))
@@ -275,9 +273,7 @@ class ClusterWorker:
 
     async def _ended(self, key: str, order: Order, job: Job) -> Outcome:
         spent = self._spent[key] = asyncio.Event()
-        future = self._client.submit(
-            _work, Sealed.of(order), self._host.name, key, key=key, pure=False, retries=0
-        )
+        future = self._client.submit(_work, Sealed.of(order), self._host.name, key, key=key, pure=False, retries=0)
         result = asyncio.ensure_future(_result(future))
         given_up = asyncio.ensure_future(spent.wait())
         try:

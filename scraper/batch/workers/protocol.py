@@ -68,22 +68,23 @@ def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
     documents = [outcome.document for outcome in every]
     states = [outcome.status for outcome in every]
     is_short = any(state is not Status.FAILED for state in states)
-    status = (
-        Status.COMPLETE
-        if set(states) == {Status.COMPLETE}
-        else Status.INCOMPLETE
-        if is_short
-        else Status.FAILED
-    )
+    status = Status.COMPLETE if set(states) == {Status.COMPLETE} else Status.INCOMPLETE if is_short else Status.FAILED
     thumbnails = {uid: jpeg for outcome in every for uid, jpeg in outcome.thumbnails.items()}
     document = {
         **documents[0],
         "status": status.value,
         "exit_code": max(int(outcome.exit_code) for outcome in every),
         "problems": [problem for item in documents for problem in _list(item, "problems")],
-        "results": [{"link_key": key, "document": outcome.document, "words": outcome.words,
-                     "diagnostic": outcome.diagnostic} for key, outcome in outcomes],
-    }  # fmt: skip
+        "results": [
+            {
+                "link_key": key,
+                "document": outcome.document,
+                "words": outcome.words,
+                "diagnostic": outcome.diagnostic,
+            }
+            for key, outcome in outcomes
+        ],
+    }
     words = "; ".join(outcome.words for outcome in every if outcome.words)
     return Outcome(document, words, next((o.diagnostic for o in every if o.diagnostic), ""), thumbnails)
 
@@ -97,8 +98,7 @@ def keyed_results(outcome: Outcome) -> list[tuple[str, Outcome]]:
     """The same, each with the key of its film's link; an empty key where the source holds one film."""
     rows = _list(outcome.document, "results")
     return [
-        (row["link_key"], Outcome(row["document"], row["words"], row["diagnostic"], outcome.thumbnails))
-        for row in rows
+        (row["link_key"], Outcome(row["document"], row["words"], row["diagnostic"], outcome.thumbnails)) for row in rows
     ] or [("", outcome)]
 
 

@@ -30,9 +30,7 @@ DOWNLOAD: Final = re.compile(
 LINK: Final = re.compile(
     r"^(点击|点此|立即|开始|马上|确认|保存)?(下载|保存)(文件|链接|压缩包|到本地|地址)?$", re.IGNORECASE
 )
-NO_PACKAGE: Final = re.compile(
-    r"pdf|app|客户端|jpe?g|png|bmp|mp4|图片|视频|插件|浏览器|报告单|记录", re.IGNORECASE
-)
+NO_PACKAGE: Final = re.compile(r"pdf|app|客户端|jpe?g|png|bmp|mp4|图片|视频|插件|浏览器|报告单|记录", re.IGNORECASE)
 CONFIRM: Final = re.compile(
     r"^(确定|确认|是的?|好的?|继续|开始|立即|同步)?(下载|导出|打包|生成)?$|^(ok|yes|confirm|continue|download|start|export)$",
     re.IGNORECASE,
@@ -145,16 +143,12 @@ class Packager:
         return None
 
 
-def _chosen(
-    marks: Collection[Mark], wordings: Sequence[re.Pattern[str]], never: re.Pattern[str]
-) -> Mark | None:
+def _chosen(marks: Collection[Mark], wordings: Sequence[re.Pattern[str]], never: re.Pattern[str]) -> Mark | None:
     """The first mark of the first wording that any has; the shortest text first."""
     for wording in wordings:
         for item in sorted(marks, key=lambda mark: len(mark.words)):
             words = item.words
-            refused = (
-                item.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(item.around)
-            )
+            refused = item.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(item.around)
             if words and len(words) <= 30 and wording.search(words) and not refused:
                 return item
     return None

@@ -213,9 +213,7 @@ class Driver:
                 text = entry.text.strip()
                 if not wording.search(text) or NEVER.search(text) or text in self._clicked:
                     continue
-                alike = [
-                    item for item in shown if item.text.strip() == text and not HISTORY.search(item.around)
-                ]
+                alike = [item for item in shown if item.text.strip() == text and not HISTORY.search(item.around)]
                 if wording is CHOICE and not any(_DATE.search(item.around) for item in alike):
                     continue
                 if len({item.who for item in alike}) > 1:
@@ -234,12 +232,7 @@ class Driver:
         """Click the first thing of that wording that was not clicked before; False where there is none."""
         for item in sorted(await self._marks("words"), key=lambda mark: len(mark.text)):
             text = item.text.strip()
-            if (
-                len(text) > LONGEST_WORDING
-                or not wording.search(text)
-                or never.search(text)
-                or text in self._clicked
-            ):
+            if len(text) > LONGEST_WORDING or not wording.search(text) or never.search(text) or text in self._clicked:
                 continue
             self._clicked.add(text)
             if await self._click(item):
@@ -271,9 +264,7 @@ class Driver:
         await elements.unfold(self._window)
         await self._note_entries()
         if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
-            self._until = self._leafer.until = min(
-                self._until, time.monotonic() + self._session.settings.vain_s
-            )
+            self._until = self._leafer.until = min(self._until, time.monotonic() + self._session.settings.vain_s)
         if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
             await self._play_next()
             if self._catch.size and not self._leafer.works:
@@ -326,9 +317,7 @@ class Driver:
         vain = 0
         while vain < VAIN and time.monotonic() < self._until:
             before = self._catch.size
-            button = next(
-                (mark for mark in await self._words() if NEXT_SERIES.search(mark.text.strip())), None
-            )
+            button = next((mark for mark in await self._words() if NEXT_SERIES.search(mark.text.strip())), None)
             if button is None or not await self._click(button) or await self._came():
                 return
             if self._catch.size == before:
@@ -372,13 +361,7 @@ class Driver:
         before = set(self._catch.objects)
         is_whole = True  # scrolled to both ends
         total = await self._total()
-        count = (
-            total
-            if total is not None
-            else entries.count_of(entry)
-            if entry
-            else next(iter(self.entries), None)
-        )
+        count = total if total is not None else entries.count_of(entry) if entry else next(iter(self.entries), None)
         for forward in (True, False):
             if await self._leafer.leaf(stage, forward=forward, count=count):
                 return True
@@ -405,9 +388,7 @@ class Driver:
         shown = {head.series_instance_uid for head in fresh}
         if len(shown) != 1:
             return False
-        everything = [
-            item.header for item in self._catch.objects.values() if item.header.series_instance_uid in shown
-        ]
+        everything = [item.header for item in self._catch.objects.values() if item.header.series_instance_uid in shown]
         return {head.instance_number for head in everything} == set(range(1, len(everything) + 1))
 
     async def stage(self) -> elements.Stage | None:

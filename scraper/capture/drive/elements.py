@@ -202,9 +202,7 @@ async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[
     for frame in window.page.frames:
         with window.quietly():
             marks += [
-                Mark(
-                    frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"]
-                )
+                Mark(frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"])
                 for name in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
             ]
     return marks
@@ -250,8 +248,7 @@ async def choices(window: Window) -> list[Choice]:
     for frame in window.page.frames:
         with window.quietly():
             found += [
-                Choice(frame, choice["mark"], choice["at"])
-                for choice in await frame.evaluate(_CHOICES, _EARLIER)
+                Choice(frame, choice["mark"], choice["at"]) for choice in await frame.evaluate(_CHOICES, _EARLIER)
             ]
     return found
 

@@ -77,9 +77,7 @@ def counts(marks: Sequence[Mark], page: str) -> list[int]:
         marks: the list's entries.
         page: what the page says, for a list that is none of those known by their markup.
     """
-    found = stated_counts.entries(
-        [mark.text for mark in marks if not mark.away and not is_never(mark.text)], page
-    )
+    found = stated_counts.entries([mark.text for mark in marks if not mark.away and not is_never(mark.text)], page)
     most = max(found, default=0)
     if len(found) > 2 and sum(found) == 2 * most:
         found.remove(most)

@@ -95,9 +95,7 @@ class Form:
         self._window = window
         self._text = text
         self.given: list[str] = []  # the last answers
-        self._sent: dict[
-            str, str
-        ] = {}  # a form by its questions -> what the page said before it was answered
+        self._sent: dict[str, str] = {}  # a form by its questions -> what the page said before it was answered
 
     async def is_secret(self) -> bool:
         """Whether the page asks for a secret."""
@@ -134,8 +132,7 @@ class Form:
     async def is_there(self, field: Field) -> bool:
         """Whether a field is still shown."""
         return any(
-            item["mark"] == field[1]["mark"] and item["name"] == field[1]["name"]
-            for _, item in await self._fields()
+            item["mark"] == field[1]["mark"] and item["name"] == field[1]["name"] for _, item in await self._fields()
         )
 
     def _refused(self, asked: Sequence[tuple[Field, Question]]) -> Question:
@@ -160,9 +157,7 @@ class Form:
         is_lone = len(fields) == 1 and not fields[0][1]["number"] and not SEARCH.search(_words(fields[0][1]))
         lone = fields if is_lone else []
         if len(singles) >= FEWEST_BOXES or (lone and await self._can_be_sent()):
-            question = (
-                _by_words(await self._text()) or PASSWORD
-            )  # what nothing is said of is the link's password
+            question = _by_words(await self._text()) or PASSWORD  # what nothing is said of is the link's password
             return [(single, question) for single in (singles if len(singles) >= FEWEST_BOXES else lone)]
         return []
 
@@ -184,9 +179,7 @@ class Form:
         try:
             return self._session.answer(question, picture=picture, anew=spent)
         except CredentialsRequired:
-            raise CaptchaRequired(
-                CAPTCHA.name, host=self._session.link.host, picture=str(picture or "")
-            ) from None
+            raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host, picture=str(picture or "")) from None
 
     async def _picture(self, frame: Any, field: dict[str, Any]) -> Path | None:
         """The picture whose characters are to be typed, as a file to be looked at; None where none is near."""

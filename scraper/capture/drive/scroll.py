@@ -164,9 +164,7 @@ class Leafer:
         if count == 1 or not forward:
             return (Means.WHEEL, Means.ARROW)
         self._unmoved += 1
-        swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (
-            count is not None or self._unmoved > 1
-        )
+        swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (count is not None or self._unmoved > 1)
         self._swiped += swipes
         return tuple(means for means in Means if swipes or means not in SWIPES)
 
@@ -236,9 +234,7 @@ class Leafer:
         try:
             for number, (x, y) in enumerate(places):
                 kind = "touchMove" if number else "touchStart"
-                await session.send(
-                    "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]}
-                )
+                await session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
             await session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         finally:
             await session.detach()

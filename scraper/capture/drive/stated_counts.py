@@ -30,9 +30,7 @@ _OTHER_UNIT: Final = re.compile(
     r"|series\b|stud|exams?\b|pages?\b|years?\b|days?\b|bit|[x×*]\s*\d|[:.,\-–—~]\d|(?:am|pm)\b)",
     re.IGNORECASE,
 )
-_OVER: Final = re.compile(
-    r"\s*+(?:[张幅帧]\s*+)?(?:/|／|\bof\b|\bout\s++of\b)\s*+(?:共\s*+)?(?=\d)", re.IGNORECASE
-)
+_OVER: Final = re.compile(r"\s*+(?:[张幅帧]\s*+)?(?:/|／|\bof\b|\bout\s++of\b)\s*+(?:共\s*+)?(?=\d)", re.IGNORECASE)
 # What stands right before a number.
 _RUNNING: Final = re.compile(
     r"(?:第|序号|编号|no\.?|#|\bim|\bimg|\bimage|\bslice|\bframe|\bimage\s++number)\s*+(?:[:：=]\s*+)?$",
@@ -101,12 +99,7 @@ def count_of(text: str) -> Count | None:
 
 def totals(text: str) -> set[int]:
     """The second numbers of the running counters (``1/12``) that a page shows."""
-    return {
-        count.total
-        for line in text.splitlines()
-        for count in counts(line)
-        if count.strength is Strength.RUNNING
-    }
+    return {count.total for line in text.splitlines() for count in counts(line) if count.strength is Strength.RUNNING}
 
 
 def entries(shown: Sequence[str], page: str) -> list[int]:

@@ -9,9 +9,7 @@ NEVER = re.compile(
     r"log ?out|sign ?out|pay|delete|cancel|share|report|prior|history|print|close|help|about",
     re.IGNORECASE,
 )
-A_SERIES = re.compile(
-    r"(剂量|dose).{0,3}(报告|report)|structured report", re.IGNORECASE
-)  # no report of a physician
+A_SERIES = re.compile(r"(剂量|dose).{0,3}(报告|report)|structured report", re.IGNORECASE)  # no report of a physician
 ENTRY = re.compile(
     r"(查看|浏览|打开|调阅|观看|阅览|进入|显示).{0,4}(影像|图像|胶片|原图|DICOM)|(影像|图像|胶片).{0,2}(浏览|查看|调阅|阅览)|"
     r"^(影像|图像|影像资料|检查影像|医学影像|原始影像|电子胶片|云胶片|数字影像)$|"
@@ -24,9 +22,7 @@ NEXT_SERIES = re.compile(
     r"^(下一?个?(序列|组|系列)|(序列|组)[>\u203a\u00bb]|next[ _-]?series|series[ _-]?(next|[>\u203a\u00bb]))$",
     re.IGNORECASE,
 )
-NOTICE = re.compile(
-    r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE
-)  # no consent: that is a person's
+NOTICE = re.compile(r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE)  # no consent: that is a person's
 SUBMIT = re.compile(
     r"^(确\s?定|确\s?认|提\s?交|查\s?询|登\s?录|进\s?入|查\s?看|验\s?证|下一步|ok|submit|log ?in|sign ?in|enter|next|verify)",
     re.IGNORECASE,

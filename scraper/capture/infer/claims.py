@@ -24,12 +24,8 @@ from scraper.core.model import Header
 SHORTEST: Final = 6  # characters of an id; a shorter one stands in any request by chance
 MAX_ASKED: Final = 20_000  # characters of a request that are looked at
 _WORD: Final = re.compile(r"[\w.\-]+")
-_STEM: Final = re.compile(
-    r"([\w\-]++)(\.[A-Za-z]\w{1,4}(?![\w.]))?"
-)  # of a file's name, where an ending follows
-_IMAGES: Final = re.compile(
-    r"im(a?g|age)|inst|slice|file|pic|object|sop|frame|list|items|urls|影像|图", re.IGNORECASE
-)
+_STEM: Final = re.compile(r"([\w\-]++)(\.[A-Za-z]\w{1,4}(?![\w.]))?")  # of a file's name, where an ending follows
+_IMAGES: Final = re.compile(r"im(a?g|age)|inst|slice|file|pic|object|sop|frame|list|items|urls|影像|图", re.IGNORECASE)
 _FRAMES: Final = re.compile(r"frame", re.IGNORECASE)  # those of one image
 _PLACE: Final = re.compile(r"(num|number|no)$", re.IGNORECASE)  # an image's own number, where they run on
 _SERIES: Final = re.compile(r"series|xulie|xl\b|序列", re.IGNORECASE)
@@ -107,9 +103,7 @@ def falls_short(rule: Rule) -> bool:
         if not all(value.isdecimal() for value in values):
             continue
         numbers = sorted(int(value) for value in values)
-        is_place = _PLACE.search(name) is not None and numbers == list(
-            range(numbers[0], numbers[0] + len(numbers))
-        )
+        is_place = _PLACE.search(name) is not None and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         if numbers[-1] > 1 and not is_place:
             return True
     return False
@@ -186,8 +180,12 @@ def _read(listed: _List, index: Mapping[str, set[str]], heads: Mapping[str, Head
 
 
 def _of_series(
-    listed: _List, column: Sequence[Record], hit: Mapping[Path, set[str]], heads: Mapping[str, Header], found: Claims
-) -> None:  # fmt: skip
+    listed: _List,
+    column: Sequence[Record],
+    hit: Mapping[Path, set[str]],
+    heads: Mapping[str, Header],
+    found: Claims,
+) -> None:
     owners = {place: {heads[uid].series_instance_uid for uid in uids} for place, uids in hit.items()}
     if any(len(series) > 1 for series in owners.values()) or not listed.looks_like_series():
         return  # entries above the series, or of which that is not known
@@ -208,8 +206,12 @@ def _of_series(
 
 
 def _of_images(
-    listed: _List, column: Sequence[Record], hit: Mapping[Path, set[str]], heads: Mapping[str, Header], found: Claims
-) -> None:  # fmt: skip
+    listed: _List,
+    column: Sequence[Record],
+    hit: Mapping[Path, set[str]],
+    heads: Mapping[str, Header],
+    found: Claims,
+) -> None:
     """Entries that are an image each: those of one array are one series', where only one came of it."""
     arrays: dict[Path, list[Record]] = defaultdict(list)
     for entry in column:
@@ -222,9 +224,7 @@ def _of_images(
                 continue  # some of it came without an entry: the list is of something else
             if there > 1 or len(group) > there:  # a single entry proves nothing
                 found.counts[uid] = max(len(group), found.counts.get(uid, 0))
-        elif not series and not any(
-            group[0].array[:end] in listed.covered for end in range(len(group[0].array))
-        ):
+        elif not series and not any(group[0].array[:end] in listed.covered for end in range(len(group[0].array))):
             found.absent.append((frozenset().union(*map(_own, group)), len(group)))
 
 

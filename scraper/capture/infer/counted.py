@@ -61,10 +61,7 @@ def _tables(value: Any) -> Iterator[list[dict[str, str]]]:
             waiting += inner
             counts = [_as_number(item) for item in entry.values()]
             if entry and not inner and all(counts) and all(_ID.fullmatch(str(name)) for name in entry):
-                yield [
-                    {"name": str(name), "count": str(count)}
-                    for name, count in zip(entry, counts, strict=True)
-                ]
+                yield [{"name": str(name), "count": str(count)} for name, count in zip(entry, counts, strict=True)]
         elif isinstance(entry, list):
             waiting += [item for item in entry if isinstance(item, (Mapping, list))]
 

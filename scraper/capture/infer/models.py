@@ -44,11 +44,7 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
         catch: what came, with the manifests.
         exchanges: everything that the window received, in order.
     """
-    by_http = {
-        key: exchange
-        for exchange in exchanges
-        if exchange.ok and (key := asked_by(exchange)) in catch.sources
-    }
+    by_http = {key: exchange for exchange in exchanges if exchange.ok and (key := asked_by(exchange)) in catch.sources}
     asked = [*by_http, *socket_replay.said(exchanges, catch)]
     yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
     if fresh := Fresh(asked):
@@ -105,9 +101,7 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
         series = [item.header.series_instance_uid for item in came if item is not None]
         if is_counted and len(set(series)) > 1 and not rule.is_flat:
             return False
-        if len(rule.addresses) > 1 and any(
-            item in text for item in series if item for text in rule.template.literals
-        ):
+        if len(rule.addresses) > 1 and any(item in text for item in series if item for text in rule.template.literals):
             return False  # one series' own name in the requests for all
         several = several or len(series) > len(set(series))
     return several or len(brought) <= len(rule.addresses)

@@ -58,9 +58,7 @@ class Staging:
 def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
     gone = {
-        fresh.blanked(asked_by(exchange))
-        for exchange in exchanges
-        if exchange.method and exchange.status in NOT_THERE
+        fresh.blanked(asked_by(exchange)) for exchange in exchanges if exchange.method and exchange.status in NOT_THERE
     }
     return Staging(tuple(preparations(exchanges, rule, brought, fresh)), not gone.isdisjoint(brought))
 
@@ -88,9 +86,7 @@ def preparations(
     record = rule.records[seen[0]]
     for exchange in _calls(exchanges[: first[seen[0]]], rule):
         values = {
-            name: value
-            for name, value in record.fields.items()
-            if name not in constant and len(value) >= SHORTEST
+            name: value for name, value in record.fields.items() if name not in constant and len(value) >= SHORTEST
         }
         template = templates.filled_by(values, fresh.blanked(asked_by(exchange)))
         if template is not None and template not in found and _precedes_all(template, seen, rule, first):
@@ -102,11 +98,7 @@ def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
     """Calls of a page that brought neither the list nor an image."""
     for exchange in exchanges:
         is_call = exchange.ok and exchange.method in ("GET", "POST", "PUT") and exchange.kind not in NO_CALLS
-        if (
-            is_call
-            and exchange.url.partition("?")[0] != rule.source
-            and asked_by(exchange) not in rule.records
-        ):
+        if is_call and exchange.url.partition("?")[0] != rule.source and asked_by(exchange) not in rule.records:
             yield exchange
 
 

@@ -57,9 +57,7 @@ class Expected:
 def images(exchanges: Sequence[Exchange], catch: Catch, study: str) -> list[Image]:
     """The images of a study that came, each with its request and with what its answer says of it."""
     found = []
-    heads = {
-        uid: item.header for uid, item in catch.objects.items() if item.header.study_instance_uid == study
-    }
+    heads = {uid: item.header for uid, item in catch.objects.items() if item.header.study_instance_uid == study}
     said = {uid: [asked] for asked, uid in catch.sources.items() if uid in heads}
     for place, uid in catch.heard:
         if uid in heads and exchanges[place].kind == WEBSOCKET_IN:
@@ -96,9 +94,7 @@ def expected(
             item.is_of_series = item.is_of_series or (number, place) in outer
         for number, place in inner:
             for above, at in inner | outer:
-                name = (
-                    _named_by(index.groups[above][at], index.groups[number][place]) if above != number else ""
-                )
+                name = _named_by(index.groups[above][at], index.groups[number][place]) if above != number else ""
                 if name:
                     lists[above].is_of_series = True
                     lists[number].key = name
@@ -139,13 +135,9 @@ class _List:
         }
         if self._lists_series(series_of):
             rest = [
-                record
-                for number, record in alike.items()
-                if number not in self.linked and not _is_in(record, known)
+                record for number, record in alike.items() if number not in self.linked and not _is_in(record, known)
             ]
-            return Expected(
-                {}, [(_label(record), count) for record in rest if (count := _count(record)) != 0]
-            )
+            return Expected({}, [(_label(record), count) for record in rest if (count := _count(record)) != 0])
         found = Expected()
         arrays: dict[tuple[Path, str], list[int]] = defaultdict(list)
         for number, record in alike.items():
@@ -179,9 +171,7 @@ def _add(best: Expected, more: Expected) -> None:
     """The most that any list says; the same is in several lists, and is not added up."""
     for series, count in more.counts.items():
         best.counts[series] = max(best.counts.get(series, 0), count)
-    best.absent = max(
-        best.absent, more.absent, key=lambda some: (len(some), sum(count or 0 for _, count in some))
-    )
+    best.absent = max(best.absent, more.absent, key=lambda some: (len(some), sum(count or 0 for _, count in some)))
 
 
 def _is_of_studies(group: Sequence[Record]) -> bool:
@@ -191,9 +181,12 @@ def _is_of_studies(group: Sequence[Record]) -> bool:
 
 
 def _split(
-    found: Expected, alike: Mapping[int, Record], numbers: Sequence[int], linked: Mapping[int, set[str]],
+    found: Expected,
+    alike: Mapping[int, Record],
+    numbers: Sequence[int],
+    linked: Mapping[int, set[str]],
     series_of: Mapping[str, str],
-) -> None:  # fmt: skip
+) -> None:
     """One list of several series' images, by the field that tells the series apart."""
     said = {number: series_of[next(iter(linked[number]))] for number in numbers if linked.get(number)}
     for name in sorted(alike[numbers[0]].own):
@@ -228,16 +221,12 @@ def _is_alike(record: Record, ours: Iterable[Record], study: str) -> bool:
 
 def _counts_images(group: Sequence[Record]) -> bool:
     """Whether each entry says how many images it has."""
-    return len(group) > 1 and all(
-        any(_is_count(name, record.fields[name]) for name in record.own) for record in group
-    )
+    return len(group) > 1 and all(any(_is_count(name, record.fields[name]) for name in record.own) for record in group)
 
 
 def _is_count(name: str, value: str) -> bool:
     return (
-        COUNT.search(name) is not None
-        and value.isdecimal()
-        and not name.lower().endswith(("size", "length", "files"))
+        COUNT.search(name) is not None and value.isdecimal() and not name.lower().endswith(("size", "length", "files"))
     )
 
 
@@ -248,9 +237,7 @@ def _count(record: Record) -> int | None:
 
 def _label(record: Record) -> str:
     """What an entry is known by: its longest own value that is an id."""
-    return max(
-        (record.fields[name] for name in record.own if "/" not in record.fields[name]), key=len, default=""
-    )
+    return max((record.fields[name] for name in record.own if "/" not in record.fields[name]), key=len, default="")
 
 
 class _Index:
@@ -315,9 +302,7 @@ class _Index:
         return self.groups[place[0]][place[1]]
 
 
-def _asked_with(
-    manifests: Sequence[Manifest], exchanges: Sequence[Exchange]
-) -> dict[tuple[str, int | str], set[str]]:
+def _asked_with(manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) -> dict[tuple[str, int | str], set[str]]:
     """The words of the request that each list was asked for with: call, and place among its answers → words."""
     requests: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in exchanges:
@@ -356,11 +341,7 @@ def _pairs(value: Any) -> Iterator[tuple[str, str]]:
             for name, inner in texts.items():
                 if "/" in inner:
                     yield inner, name
-                    yield from (
-                        (inner, other)
-                        for other in texts.values()
-                        if other != inner and len(other) >= SHORTEST
-                    )
+                    yield from ((inner, other) for other in texts.values() if other != inner and len(other) >= SHORTEST)
             waiting += [inner for inner in item.values() if isinstance(inner, (Mapping, list))]
         elif isinstance(item, list):
             waiting += [inner for inner in item if isinstance(inner, (Mapping, list))]

@@ -37,9 +37,7 @@ def rules(manifests: Sequence[Manifest], requested: Sequence[str]) -> list[Rule]
     return list(found.values())
 
 
-def _rules(
-    manifests: Sequence[Manifest], requested: Sequence[str], read: Reader, *, is_strict: bool
-) -> Iterator[Rule]:
+def _rules(manifests: Sequence[Manifest], requested: Sequence[str], read: Reader, *, is_strict: bool) -> Iterator[Rule]:
     for url, group in templates.groups(manifests, read):
         if len(group) < 2:
             continue
@@ -47,8 +45,7 @@ def _rules(
         for address in requested[-MAX_REQUESTS:]:
             for record in group:
                 if not any(
-                    record.fields[name] in once[name] and _stands(record.fields[name], address)
-                    for name in record.own
+                    record.fields[name] in once[name] and _stands(record.fields[name], address) for name in record.own
                 ):
                     continue
                 rule = _of(record, group, address, url, is_strict=is_strict)
@@ -64,9 +61,7 @@ def _once(group: Sequence[Record]) -> dict[str, frozenset[str]]:
         entries: dict[str, set[Path]] = defaultdict(set)
         for item in group:
             if name in item.own:
-                entries[item.fields[name]].add(
-                    item.place[:-2] if counted.PLACES.issubset(item.own) else item.place
-                )
+                entries[item.fields[name]].add(item.place[:-2] if counted.PLACES.issubset(item.own) else item.place)
         found[name] = frozenset(
             value for value, places in entries.items() if len(places) == 1 and len(value) >= SHORTEST_ID
         )
@@ -81,9 +76,7 @@ def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_s
     """The rule of one template, where every record of the list fills it, and no two alike."""
     for template in templates.templates(_ids(record) if is_strict else record, address, url):
         rule = templates.proven(template, group, (address,), 1)
-        is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(
-            record.own
-        )
+        is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(record.own)
         if rule is not None and is_placed and rule.count == len(rule.records) > 1:
             return rule
     return None

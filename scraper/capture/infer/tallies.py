@@ -18,9 +18,7 @@ COUNT: Final = re.compile(
 )
 EARLIER: Final = re.compile(r"prior|histor|previous|earlier", re.IGNORECASE)  # arrays of other examinations
 # The first such word of a name decides: what fits behind a later one fits behind it, too, so nothing is tried twice.
-STUDY_DATE: Final = re.compile(
-    r"(?<!\w)(?>\w*?(?:study|exam|check|report|apply))\w*?(?:date|time)$", re.IGNORECASE
-)
+STUDY_DATE: Final = re.compile(r"(?<!\w)(?>\w*?(?:study|exam|check|report|apply))\w*?(?:date|time)$", re.IGNORECASE)
 STUDY_KEY: Final = re.compile(
     r"^(?!.*(?:series|image|inst|object))(?:.*[^\w\n])?+(?>\w*?(?:study|exam|check|access|patient|apply))"
     r"\w*?(?:id|no|num|number|code|key)$",

@@ -28,9 +28,7 @@ _DIGITS: Final = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 OUTER: Final = "^"  # before the name of a field around a record whose own field has the same name
 ITSELF: Final = ""  # the field that stands for a record that is a text
 
-_LOADER: Final = re.compile(
-    r"^(wadouri|wadors|dicomweb):(?=https?://|/)"
-)  # a viewer's own word before an address
+_LOADER: Final = re.compile(r"^(wadouri|wadors|dicomweb):(?=https?://|/)")  # a viewer's own word before an address
 
 Path = tuple[str | int, ...]
 
@@ -165,9 +163,7 @@ def groups(
     manifests: Sequence[Manifest], read: Callable[[Any], Iterable[Record]]
 ) -> Iterator[tuple[str, list[Record]]]:
     """The records of one shape, with the address of the call that they came from; a call's answers are one list."""
-    calls: dict[str, list[Manifest]] = defaultdict(
-        list
-    )  # one manifest a series is one list in several answers
+    calls: dict[str, list[Manifest]] = defaultdict(list)  # one manifest a series is one list in several answers
     for manifest in manifests:
         calls[manifest.url.partition("?")[0]].append(manifest)
     for url, answers in calls.items():
@@ -325,13 +321,9 @@ def proven(template: Template, group: Sequence[Record], requested: Sequence[str]
         given[address] = record
     made = {text for some in addresses.values() for text in some}
     proofs = made & set(requested)
-    against = [
-        text for text in requested if text not in made and template.literals[0] and template.fits(text)
-    ]
+    against = [text for text in requested if text not in made and template.literals[0] and template.fits(text)]
     once = {place: tuple(dict.fromkeys(some)) for place, some in addresses.items()}
-    is_shared = least > MIN_PROOFS and sum(map(len, once.values())) > len(
-        made
-    )  # two things counted, one request
+    is_shared = least > MIN_PROOFS and sum(map(len, once.values())) > len(made)  # two things counted, one request
     if len(proofs) < least or against or is_shared:
         return None
     alike: dict[tuple[str, ...], Path] = {}

@@ -75,9 +75,7 @@ class Copies:
             return series
         previews = {pixels for uid in pairs for pixels in self.lesser[uid]}
         reduced = [
-            uid
-            for uid in uids
-            if uid not in self.lesser and uid in objects and rank(objects[uid])[0] in previews
+            uid for uid in uids if uid not in self.lesser and uid in objects and rank(objects[uid])[0] in previews
         ]
         largest = max((rank(objects[uid])[0] for uid in pairs if uid in objects), default=0)
         reduced = [uid for uid in reduced if rank(objects[uid])[0] < largest]

@@ -47,16 +47,50 @@ _ALIASES: Final = {
     "SpecificCharacterSet": "charset",
 }
 _WANTED: Final = (
-    "PatientName", "PatientID", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "SeriesDate", "SeriesTime",
-    "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "AccessionNumber", "StudyID", "Modality",
-    "Manufacturer", "ManufacturerModelName", "InstitutionName", "BodyPartExamined", "SliceLocation", "SpacingBetweenSlices",
-    "KVP", "ImageType", "LossyImageCompression", "TransferSyntaxUID", "AcquisitionNumber", "ProtocolName",
-    "ConvolutionKernel", "EchoTime", "RepetitionTime", "GantryDetectorTilt", "PatientPosition", "RescaleType",
-    "SmallestImagePixelValue", "LargestImagePixelValue", "PixelPaddingValue", "VOILUTFunction", "ImagerPixelSpacing",
-)  # fmt: skip
+    "PatientName",
+    "PatientID",
+    "PatientSex",
+    "PatientAge",
+    "StudyDate",
+    "StudyTime",
+    "SeriesDate",
+    "SeriesTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "ContentDate",
+    "ContentTime",
+    "AccessionNumber",
+    "StudyID",
+    "Modality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstitutionName",
+    "BodyPartExamined",
+    "SliceLocation",
+    "SpacingBetweenSlices",
+    "KVP",
+    "ImageType",
+    "LossyImageCompression",
+    "TransferSyntaxUID",
+    "AcquisitionNumber",
+    "ProtocolName",
+    "ConvolutionKernel",
+    "EchoTime",
+    "RepetitionTime",
+    "GantryDetectorTilt",
+    "PatientPosition",
+    "RescaleType",
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "PixelPaddingValue",
+    "VOILUTFunction",
+    "ImagerPixelSpacing",
+)
 _GEOMETRY: Final = {  # how many numbers (PS3.3 C.7.6.2); fewer, or a word like "HFS", is something else of a like name
-    "ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2,
-}  # fmt: skip
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+}
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
 _THUMB: Final = re.compile(r"thumb|preview|icon|缩略|预览", re.IGNORECASE)
 
@@ -124,8 +158,7 @@ def _is_number(value: Any) -> bool:
 def is_thumbnail(fields: Mapping[str, Any]) -> bool:
     """Whether the site itself calls it a small picture."""
     return any(
-        (isinstance(value, str) and len(value) < 40 and _THUMB.search(value))
-        or (value is True and _THUMB.search(name))
+        (isinstance(value, str) and len(value) < 40 and _THUMB.search(value)) or (value is True and _THUMB.search(name))
         for name, value in fields.items()
     )
 
@@ -141,9 +174,7 @@ def dicom_json(fields: Mapping[str, Any]) -> dict[str, Any]:
         tag = values.tag_of(keyword) if keyword else None
         if tag is None or isinstance(value, Mapping):
             continue
-        listed = (
-            value if isinstance(value, list) else value.split("\\") if isinstance(value, str) else [value]
-        )
+        listed = value if isinstance(value, list) else value.split("\\") if isinstance(value, str) else [value]
         plain = [int(item) if isinstance(item, bool) else item for item in listed]
         if len(plain) != _GEOMETRY.get(keyword or "", len(plain)) or (
             keyword in _GEOMETRY and not all(map(_is_number, plain))

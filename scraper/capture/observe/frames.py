@@ -114,9 +114,7 @@ class Pairing:
         """The frame of a message, where its size is what the tags say."""
         listed = dicom_names.dicom_json(self._listed.get(uid, {}))
         own = dicom_names.dicom_json(head) if _uid(head) in ("", uid) else {}
-        if any(
-            tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)
-        ):
+        if any(tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)):
             return None  # a smaller picture of it
         tags = {**listed, **own}
         if not all(_text(tags, tag) for tag in IDENTITY):
@@ -132,9 +130,7 @@ class Pairing:
             return None
         sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
         read = [correlate.slots(exchanges, loose.place) for loose in sample]
-        columns = {
-            slot: [item[slot] for item in read] for slot in set.intersection(*(set(item) for item in read))
-        }
+        columns = {slot: [item[slot] for item in read] for slot in set.intersection(*(set(item) for item in read))}
         moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
         found: dict[tuple[str, ...], tuple[correlate.Slot, dict[str, str]]] = {}
         for values in self._names():
@@ -142,8 +138,7 @@ class Pairing:
                 if all(text in values for text in moving[slot]):
                     meant = tuple(values[text] for text in moving[slot])
                     fits = [
-                        self._fitting(uid, loose.head, loose.message)
-                        for uid, loose in zip(meant, sample, strict=True)
+                        self._fitting(uid, loose.head, loose.message) for uid, loose in zip(meant, sample, strict=True)
                     ]
                     if meant not in found and sum(paired is not None for paired in fits) >= 2:
                         found[meant] = slot, values
@@ -173,9 +168,7 @@ def _uid(fields: Fields) -> str:
     value = fields.get(UID)
     if isinstance(value, Mapping):
         return _text({UID: value}, UID)
-    return next(
-        (str(field) for name, field in fields.items() if dicom_names.keyword_of(name) == "SOPInstanceUID"), ""
-    )
+    return next((str(field) for name, field in fields.items() if dicom_names.keyword_of(name) == "SOPInstanceUID"), "")
 
 
 def _has_size(fields: Fields) -> bool:

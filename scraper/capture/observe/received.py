@@ -79,16 +79,12 @@ class Catch:
 
     def __init__(self, folder: Path, begin: int = 0) -> None:
         self.objects: dict[str, Object] = {}  # by SOP Instance UID
-        self.sources: dict[
-            str, str
-        ] = {}  # what was asked -> SOP Instance UID of the one object that came for it
+        self.sources: dict[str, str] = {}  # what was asked -> SOP Instance UID of the one object that came for it
         self.packed: set[str] = set()  # SOP Instance UIDs of what came in a package of many
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
         self.manifests: list[Manifest] = []
-        self.heard: list[
-            tuple[int, str]
-        ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
+        self.heard: list[tuple[int, str]] = []  # place of a message in the traffic, SOP Instance UID of what it brought
         self.broken: list[
             str
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
@@ -178,10 +174,7 @@ class Catch:
 
     def _keep_paired(self, paired: Paired) -> None:
         known = self.tags.get(paired.uid, {}) if paired.uid in self.frames else {}
-        area = [
-            int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0)
-            for tags in (known, paired.tags)
-        ]
+        area = [int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0) for tags in (known, paired.tags)]
         if area[0] < area[1]:
             self.frames.pop(paired.uid, None)  # it was a smaller picture
             self.tags[paired.uid] = paired.tags
@@ -320,9 +313,7 @@ class Catch:
                     number=head.series_number,
                     description=head.series_description,
                     modality=head.modality,
-                    study=_study(
-                        head.study_instance_uid, head.study_date, head.modality, head.study_description
-                    ),
+                    study=_study(head.study_instance_uid, head.study_date, head.modality, head.study_description),
                 )
         for uid, tags, frames in self.whole_frames():
             if text(tags, "0020000D") == study:
@@ -341,9 +332,17 @@ def with_instances(series: Series, instances: list[Instance], expected: int | No
     """The series with its instances; each once."""
     once = {instance.name: instance for instance in reversed(instances)}
     return Series(
-        series.study_instance_uid, series.series_instance_uid, tuple(reversed(once.values())), expected, series.number,
-        series.description, series.modality, series.key, series.study, series.left_out,
-    )  # fmt: skip
+        series.study_instance_uid,
+        series.series_instance_uid,
+        tuple(reversed(once.values())),
+        expected,
+        series.number,
+        series.description,
+        series.modality,
+        series.key,
+        series.study,
+        series.left_out,
+    )
 
 
 def _reader(tags: Mapping[str, Any], frames: list[Path]) -> Callable[[], Any]:
@@ -355,9 +354,7 @@ def _reader(tags: Mapping[str, Any], frames: list[Path]) -> Callable[[], Any]:
 
 def described(tags: Mapping[str, Any]) -> Series:
     """What DICOM JSON says of its instance's series."""
-    study = _study(
-        text(tags, "0020000D"), text(tags, "00080020"), text(tags, "00080060"), text(tags, "00081030")
-    )
+    study = _study(text(tags, "0020000D"), text(tags, "00080020"), text(tags, "00080060"), text(tags, "00081030"))
     number = text(tags, "00200011")
     return Series(
         study.uid,

@@ -322,9 +322,7 @@ def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
         item = waiting.pop()
         if isinstance(item, Mapping):
             yield item
-            waiting.extend(
-                reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))])
-            )
+            waiting.extend(reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))]))
         elif isinstance(item, list):
             waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str))]))
         elif len(item) >= SHORTEST_BASE64:

@@ -135,9 +135,7 @@ class Asker:
         """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
         record = self._records.get(asked)
         requests = (
-            [preparation.request(record, self._fresh) for preparation in self._staging.preparations]
-            if record
-            else []
+            [preparation.request(record, self._fresh) for preparation in self._staging.preparations] if record else []
         )
         known = [item for item in requests if item is not None]
         for request in known:
@@ -154,9 +152,7 @@ class Asker:
     async def _once(self, asked: str) -> Path:
         """The one object that a request gives now."""
         url, is_sent, body = self._filled(asked).partition(SENT)
-        request = Request(
-            url, "POST" if is_sent else "GET", self._how.headers, body.encode() if is_sent else None
-        )
+        request = Request(url, "POST" if is_sent else "GET", self._how.headers, body.encode() if is_sent else None)
         response = await self._answer(request)
         if response.status in REFUSED:
             raise SessionLapsed(host=self._session.link.host)

@@ -28,9 +28,7 @@ from scraper.protocols.headers import merged
 from scraper.session import Response, Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
 
-_RS: Final = re.compile(
-    r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))(?P<rest>[^?#]*)"
-)
+_RS: Final = re.compile(r"^(?P<root>https?://[^?#]+?)/studies(?:/(?P<study>[0-9][0-9.]*)|(?=\?))(?P<rest>[^?#]*)")
 _STUDY_ASKED: Final = re.compile(r"[?&](?:StudyInstanceUID|0020000D)=([0-9.]+)")
 _RUN: Final = re.compile(r"[^\"'`\s<>\\(),{}]++")  # an address, or a piece of one, within any text
 _LOADERS: Final = ("wadouri:", "dicomweb:")  # a viewer's own words before an address
@@ -39,16 +37,39 @@ _NAMED: Final = re.compile(r"(?<=[?&])studyInstanceUIDs?=([^&#]+)", re.IGNORECAS
 _UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
 _LEFT_TO_THE_CLIENT: Final = (
-    "accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "cookie", "host",
-    "if-modified-since", "if-none-match", "range", "te", "upgrade-insecure-requests",
-)  # fmt: skip
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "range",
+    "te",
+    "upgrade-insecure-requests",
+)
 _OF_RENDERED: Final = frozenset(
     name.lower()
     for name in (
-        "contentType", "transferSyntax", "rows", "columns", "region", "windowCenter", "windowWidth", "imageQuality",
-        "frameNumber", "anonymize", "annotation", "presentationUID", "presentationSeriesUID", "charset",
+        "contentType",
+        "transferSyntax",
+        "rows",
+        "columns",
+        "region",
+        "windowCenter",
+        "windowWidth",
+        "imageQuality",
+        "frameNumber",
+        "anonymize",
+        "annotation",
+        "presentationUID",
+        "presentationSeriesUID",
+        "charset",
     )
-)  # fmt: skip
+)
 MAX_TEXT: Final = 64 * 2**20
 
 
@@ -94,20 +115,14 @@ def root(exchanges: Sequence[Exchange]) -> Root | None:
     last = seen[address][-1][0]
     studies = [study for study, _ in Counter(study for _, study in seen[address] if study).most_common()]
     kept = [
-        (name, value)
-        for name, value in parse_qsl(urlsplit(last.url).query)
-        if "token" in name.lower() or name == "key"
+        (name, value) for name, value in parse_qsl(urlsplit(last.url).query) if "token" in name.lower() or name == "key"
     ]
     return Root(address, own_headers(last), urlencode(kept), tuple(studies))
 
 
 def _is_dicomweb(one: Exchange) -> bool:
     said = one.content_type.lower()
-    return (
-        "dicom" in said
-        or said.startswith("multipart/related")
-        or ('"0020000D"' in decode_text(one.read(4096)))
-    )
+    return "dicom" in said or said.startswith("multipart/related") or ('"0020000D"' in decode_text(one.read(4096)))
 
 
 class DicomWeb:
@@ -149,15 +164,11 @@ class DicomWeb:
                 {"0020000D": {"Value": [study]}, **(instances[0] if instances else {}), **_filled(listed)}
             )
             tags = [instance for instance in instances if text(instance, "00080018")]
-            addresses = [
-                self._url(f"{base}/{uid}/instances/{quote(text(tag, '00080018'), safe='')}") for tag in tags
-            ]
+            addresses = [self._url(f"{base}/{uid}/instances/{quote(text(tag, '00080018'), safe='')}") for tag in tags]
             if tags and not found:
                 self._gives_whole = await self._is_whole(addresses[0])
             sources = [self._instance(tag, url) for tag, url in zip(tags, addresses, strict=True)]
-            found.append(
-                with_instances(about, sources, len({instance.sop_instance_uid for instance in sources}))
-            )
+            found.append(with_instances(about, sources, len({instance.sop_instance_uid for instance in sources})))
         if not any(item.instances for item in found):
             raise SiteChanged(host=urlsplit(self._service.url).hostname, what="no list of the study's series")
         return found
@@ -172,9 +183,7 @@ class DicomWeb:
 
         async def ask() -> bytes | PixelParts:
             return await (
-                self._whole(source)
-                if self._gives_whole
-                else wado_rs.from_frames(source, self._judged, self._metadata)
+                self._whole(source) if self._gives_whole else wado_rs.from_frames(source, self._judged, self._metadata)
             )
 
         origin = Origin.ORIGINAL if self._gives_whole else Origin.REBUILT
@@ -215,9 +224,7 @@ class DicomWeb:
         if response.status == 204:
             return []
         if not response.ok:
-            raise SiteChanged(
-                host=urlsplit(url).hostname, what=f"{urlsplit(url).path} answers HTTP {response.status}"
-            )
+            raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} answers HTTP {response.status}")
         value = response.json()
         return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
@@ -244,9 +251,7 @@ class DicomWeb:
         refused: CorruptInstance | None = None
         for accept in wado_rs.INSTANCE_ACCEPTS:
             try:
-                response = await self._judged(
-                    Request(source.url, headers=merged(source.headers, {"Accept": accept}))
-                )
+                response = await self._judged(Request(source.url, headers=merged(source.headers, {"Accept": accept})))
             except CorruptInstance as err:
                 refused = err
                 continue

@@ -49,9 +49,7 @@ def _key(one: Exchange) -> str:
     return f"{one.url}{SENT}{one.read().decode('utf-8', 'replace')}"
 
 
-def answered(
-    exchanges: Sequence[Exchange], catch: Catch, rule: Rule, fresh: Fresh
-) -> tuple[dict[str, str], int]:
+def answered(exchanges: Sequence[Exchange], catch: Catch, rule: Rule, fresh: Fresh) -> tuple[dict[str, str], int]:
     """What each message of the rule brought, and how many of them the viewer had under way at once at most.
 
     An answer is that of the message that names it, else of the one that its own header names, else of the oldest that has none.
@@ -184,9 +182,10 @@ class Talker:
     async def _our_own(self) -> AsyncIterator[Line | None]:
         """A socket at the same address; what it hears joins the window's traffic."""
         first = next(
-            place for place, exchange in enumerate(self._exchanges)
+            place
+            for place, exchange in enumerate(self._exchanges)
             if exchange.kind == WEBSOCKET_OUT and self._fresh.blanked(_key(exchange)) in self._rule.records
-        )  # fmt: skip
+        )
         url = self._exchanges[first].url
         greetings = [
             exchange.read()

@@ -10,12 +10,20 @@ from pathlib import Path
 from scraper.core.settings import playwright_folder, program_folders
 
 NAMES = (
-    "google-chrome-stable", "google-chrome", "microsoft-edge-stable", "microsoft-edge", "chromium", "chromium-browser",
-    "chrome", "msedge",
-)  # fmt: skip
+    "google-chrome-stable",
+    "google-chrome",
+    "microsoft-edge-stable",
+    "microsoft-edge",
+    "chromium",
+    "chromium-browser",
+    "chrome",
+    "msedge",
+)
 IN_PLAYWRIGHT = (
-    "chrome-linux*/chrome", "chrome-win*/chrome.exe", "chrome-mac*/*.app/Contents/MacOS/*",
-)  # fmt: skip
+    "chrome-linux*/chrome",
+    "chrome-win*/chrome.exe",
+    "chrome-mac*/*.app/Contents/MacOS/*",
+)
 ON_MACOS = (
     "Google Chrome.app/Contents/MacOS/Google Chrome",
     "Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
@@ -55,9 +63,7 @@ def _of_playwright() -> Iterator[Path]:
     folder = playwright_folder()
     if not folder.is_dir():
         return
-    revisions = sorted(
-        folder.glob("chromium-*"), key=lambda path: path.name.rpartition("-")[2].zfill(9), reverse=True
-    )
+    revisions = sorted(folder.glob("chromium-*"), key=lambda path: path.name.rpartition("-")[2].zfill(9), reverse=True)
     for revision in revisions:
         for pattern in IN_PLAYWRIGHT:
             yield from (path for path in revision.glob(pattern) if path.is_file())

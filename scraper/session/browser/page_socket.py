@@ -33,8 +33,12 @@ class PageSocket:
 
     async def send(self, message: str) -> bool:
         """Send a text message as the page would; False where the socket is no longer open."""
-        asked = {"objectId": self._handle, "functionDeclaration": SEND, "returnByValue": True,
-                 "arguments": [{"value": message}]}  # fmt: skip
+        asked = {
+            "objectId": self._handle,
+            "functionDeclaration": SEND,
+            "returnByValue": True,
+            "arguments": [{"value": message}],
+        }
         answer = await self._session.send("Runtime.callFunctionOn", asked)
         return answer["result"].get("value") is True
 

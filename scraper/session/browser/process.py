@@ -30,18 +30,36 @@ if TYPE_CHECKING:
 
 FLAGS = (
     # nothing of the browser's own: no safe browsing, updates, translation, hints, reports, no DNS by HTTPS
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-    "--disable-default-apps", "--metrics-recording-only", "--disable-domain-reliability", "--no-pings", "--no-service-autorun",
-    "--disable-client-side-phishing-detection", "--safebrowsing-disable-auto-update", "--disable-breakpad",
-    "--disable-field-trial-config", "--disable-extensions", "--disable-translate", "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-default-apps",
+    "--metrics-recording-only",
+    "--disable-domain-reliability",
+    "--no-pings",
+    "--no-service-autorun",
+    "--disable-client-side-phishing-detection",
+    "--safebrowsing-disable-auto-update",
+    "--disable-breakpad",
+    "--disable-field-trial-config",
+    "--disable-extensions",
+    "--disable-translate",
+    "--no-default-browser-check",
     # nothing past the relay: no QUIC, no UDP of WebRTC
-    "--disable-quic", "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",  # WebGL, no GPU
+    "--disable-quic",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",  # WebGL, no GPU
     f"--js-flags=--max-old-space-size={MOST_SCRIPT_MEGABYTES}",  # a page whose scripts hold more ends, and not the others
-)  # fmt: skip
+)
 CLOSE_S = 10.0  # a browser that has not closed by then is killed
 REMOVALS, BETWEEN_S = 20, 0.1  # of its folder, until nothing writes into it any more
-OPEN_S = 120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
+OPEN_S = (
+    120.0  # one that has no window by then never will: seconds on any machine, but where it starts for the first time
+)
 DESKTOP = {"viewport": {"width": 1600, "height": 1000}}
 PHONE = {
     "viewport": {"width": 390, "height": 844},

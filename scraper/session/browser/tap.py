@@ -33,8 +33,17 @@ PIECE = 4 * 2**20
 ENDLESS_S = 60.0  # a body of unknown length that has not ended by then may never end
 SCRIPT = 64 * 2**10  # a larger script is a program, no data
 REQUEST_BODY = 64 * 2**10
-ENDLESS = ("text/event-stream", "multipart/x-mixed-replace", "application/x-ndjson", "application/grpc-web", "application/wasm",
-           "audio/", "video/", "font/", "text/css")  # fmt: skip
+ENDLESS = (
+    "text/event-stream",
+    "multipart/x-mixed-replace",
+    "application/x-ndjson",
+    "application/grpc-web",
+    "application/wasm",
+    "audio/",
+    "video/",
+    "font/",
+    "text/css",
+)
 SHOWN = (
     "text/",
     "application/json",
@@ -148,11 +157,7 @@ class Tap:
         """An answer waits, or a document is about to be asked for; called for each ``Fetch.requestPaused``."""
         if "responseStatusCode" not in event and "responseErrorReason" not in event:
             may_go = self._may_go(event["request"]["url"], _all_sent(event["request"]))
-            after = (
-                self._resume(event["requestId"])
-                if may_go
-                else self._fail(event["requestId"], "BlockedByClient")
-            )
+            after = self._resume(event["requestId"]) if may_go else self._fail(event["requestId"], "BlockedByClient")
             self.spawn(after)
             return
         traffic = self._current()
@@ -200,9 +205,7 @@ class Tap:
         with suppress(Gone):
             await self._send("Fetch.continueRequest", {"requestId": request_id})
 
-    async def _take(
-        self, event: dict[str, Any], headers: dict[str, str], traffic: Traffic, *, streamed: bool
-    ) -> None:
+    async def _take(self, event: dict[str, Any], headers: dict[str, str], traffic: Traffic, *, streamed: bool) -> None:
         url = event["request"]["url"]
         try:
             if streamed:
@@ -218,9 +221,7 @@ class Tap:
         except TimeoutError:
             traffic.miss(url, "endless")
             await self._redirect(event)  # the page gets it as it comes, past us
-        except (
-            CloudfilmError
-        ) as err:  # the disk is full: nothing more can be kept, whoever waits must hear of it
+        except CloudfilmError as err:  # the disk is full: nothing more can be kept, whoever waits must hear of it
             traffic.end(err)
             await self._resume(event["requestId"])
         else:
@@ -302,15 +303,11 @@ class Tap:
                 await self._send("IO.close", {"handle": handle})
         return path, size
 
-    async def _fulfil(
-        self, event: dict[str, Any], status: int, headers: list[dict[str, str]], body: bytes
-    ) -> None:
+    async def _fulfil(self, event: dict[str, Any], status: int, headers: list[dict[str, str]], body: bytes) -> None:
         answer = {
             "requestId": event["requestId"],
             "responseCode": status,
-            "responseHeaders": [
-                header for header in headers if header["name"].lower() not in NOT_OF_THE_NEW_BODY
-            ],
+            "responseHeaders": [header for header in headers if header["name"].lower() not in NOT_OF_THE_NEW_BODY],
             "body": base64.b64encode(body).decode(),
         }
         with suppress(Gone):

@@ -87,9 +87,7 @@ class Traffic:
 
     def __init__(self, folder: Path, host: str = "") -> None:
         self.exchanges: list[Exchange] = []
-        self.missed: list[
-            tuple[str, str]
-        ] = []  # address and why: bodies that were seen to pass and could not be had
+        self.missed: list[tuple[str, str]] = []  # address and why: bodies that were seen to pass and could not be had
         self.host = host
         self.bytes_seen = 0
         self._folder = folder
@@ -219,9 +217,7 @@ class Traffic:
     def matching(self, pattern: str) -> list[Exchange]:
         """Every exchange whose address the expression is found in, in order; messages sent to the site are left out."""
         search = re.compile(pattern).search
-        return [
-            exchange for exchange in self.exchanges if exchange.kind != WEBSOCKET_OUT and search(exchange.url)
-        ]
+        return [exchange for exchange in self.exchanges if exchange.kind != WEBSOCKET_OUT and search(exchange.url)]
 
     async def wait_for(self, pattern: str, *, timeout_s: float) -> Exchange:
         """The first good exchange whose address the expression is found in; also one that was seen already.
@@ -302,9 +298,7 @@ class spooling:  # lower case: reads as a function: ``with spooling(path):``
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(
-                path=str(self._path.parent)
-            ) from error
+            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
 
 
 def host_of(url: str) -> str:

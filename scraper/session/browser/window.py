@@ -388,10 +388,16 @@ class Window:
             return
         self.traffic.add(
             Exchange(
-                url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=isinstance(message, str),
+                url=url,
+                kind=kind,
+                method="",
+                status=101,
+                body=body,
+                size=len(data),
+                is_text=isinstance(message, str),
                 when=self.traffic.now,
             )
-        )  # fmt: skip
+        )
 
     async def _accept(self, dialog: Dialog) -> None:
         self.said.append(dialog.message)

@@ -48,9 +48,7 @@ class WorkerSockets:
         with suppress(Gone):
             asked = {"targetId": event["targetInfo"]["targetId"], "flatten": False}
             attached = await self._send("Target.attachToTarget", asked)
-            await self._send(
-                "Target.sendMessageToTarget", {"sessionId": attached["sessionId"], "message": enable}
-            )
+            await self._send("Target.sendMessageToTarget", {"sessionId": attached["sessionId"], "message": enable})
 
     def told(self, event: dict[str, Any]) -> None:
         """A worker's own event; called for each ``Target.receivedMessageFromTarget``."""

@@ -70,9 +70,7 @@ class _Shelf:
     def proposals(self, wanted: Sequence[str]) -> list[tuple[int, tuple[Context, ...]]]:
         """Presentation contexts to propose for these objects: several turns where an archive does not tell their classes."""
         told = list(dict.fromkeys(self.held.classes[uid] for uid in wanted))
-        made = list(
-            enumerate(turns(told, self.held.modality, self.held.syntaxes, STORAGE_CLASSES, MOST_CONTEXTS))
-        )
+        made = list(enumerate(turns(told, self.held.modality, self.held.syntaxes, STORAGE_CLASSES, MOST_CONTEXTS)))
         by_number = dict(made)
         useful = [(number, by_number[number]) for number in self.useful if number in by_number]
         if self.in_vain >= BARREN:
@@ -143,9 +141,7 @@ class Archive:
         asked = {"QueryRetrieveLevel": level, **keys}
         async with self._pace.turn(self._peer.host):
             rows = await self._in_thread(self._dimse.find, asked, limit)
-        fitting = [
-            row for row in rows if all(_agrees(row[text], keys[text]) for text in _UNIQUE if text in keys)
-        ]
+        fitting = [row for row in rows if all(_agrees(row[text], keys[text]) for text in _UNIQUE if text in keys)]
         own = UIDS[level]
         return list({row[own]: row for row in reversed(fitting) if UID.fullmatch(row[own])}.values())[::-1]
 
@@ -258,9 +254,7 @@ class Archive:
             return await self._move_instead(why, shelf, wanted, landing)
         return await self._move(shelf, wanted, landing)
 
-    async def _also_by_move(
-        self, ended: Ended, shelf: _Shelf, wanted: Sequence[str], landing: Landing
-    ) -> Ended:
+    async def _also_by_move(self, ended: Ended, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
         """C-MOVE for an object that C-GET could not bring, as long as C-MOVE works at all."""
         if self._moves:
             try:
@@ -317,9 +311,7 @@ class Archive:
 
     async def _in_thread(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
         """In the conversation's own thread, one thing after another."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, partial(function, *given, **named)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *given, **named))
 
     async def close(self) -> None:
         """End the connection and what is under way; files that nobody took go."""

@@ -100,9 +100,7 @@ class Dimse:
         self._offers: frozenset[Context] = frozenset()  # what the open association proposed
         self._landing: Landing | None = None
         self._reached = False
-        self._heard: dict[
-            str, Any
-        ] = {}  # the PDUs that came over the newest association, the last of each kind
+        self._heard: dict[str, Any] = {}  # the PDUs that came over the newest association, the last of each kind
         self._closed = threading.Event()
 
     # ---- C-FIND
@@ -292,9 +290,7 @@ class Dimse:
             return SiteBusy(host=host, why="too many associations")
         if told.result == 2:
             return SiteBusy(host=host, why="refused for now")
-        return self.not_registered(
-            "calling AE title not recognized" if reason == 3 else "association rejected"
-        )
+        return self.not_registered("calling AE title not recognized" if reason == 3 else "association rejected")
 
     def _require(self, association: Association, uid: str, what: str) -> None:
         """Raises where the archive did not accept a service: for us, or at all."""

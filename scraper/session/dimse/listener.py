@@ -44,8 +44,10 @@ def listening(title: str, port: int, timeout_s: float, landing: Landing) -> Iter
         event.assoc.acceptor.supported_contexts = _supported(proposed, landing.syntaxes)
 
     handlers: list[Any] = [
-        (evt.EVT_REQUESTED, welcome), (evt.EVT_C_STORE, landing.store), (evt.EVT_C_ECHO, _echo),
-    ]  # fmt: skip
+        (evt.EVT_REQUESTED, welcome),
+        (evt.EVT_C_STORE, landing.store),
+        (evt.EVT_C_ECHO, _echo),
+    ]
     try:
         server = entity.start_server(("0.0.0.0", port), block=False, evt_handlers=handlers)  # noqa: S104  # the archive comes from outside
     except OSError as err:

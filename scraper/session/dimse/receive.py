@@ -17,12 +17,27 @@ if TYPE_CHECKING:
 PLAIN = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 COMPRESSED = tuple(
     f"1.2.840.10008.1.2.{tail}"  # PS3.5 10 and annex A: JPEG, JPEG-LS, JPEG 2000, RLE, HTJ2K, deflated frames, JPEG XL
-    for tail in ("4.70", "4.57", "4.90", "4.80", "5", "4.201", "4.202", "4.50", "4.51", "4.91", "4.81", "4.203", "8.1",
-                 "4.110", "4.111", "4.112", "1.98")
-)  # fmt: skip
-VIDEO = tuple(
-    f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108")
+    for tail in (
+        "4.70",
+        "4.57",
+        "4.90",
+        "4.80",
+        "5",
+        "4.201",
+        "4.202",
+        "4.50",
+        "4.51",
+        "4.91",
+        "4.81",
+        "4.203",
+        "8.1",
+        "4.110",
+        "4.111",
+        "4.112",
+        "1.98",
+    )
 )
+VIDEO = tuple(f"1.2.840.10008.1.2.4.{tail}" for tail in ("100", "101", "102", "103", "104", "105", "106", "107", "108"))
 # endoscopic, microscopic, photographic
 VIDEO_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.77.1.{tail}" for tail in ("1.1", "2.1", "4.1"))
 # reports, presentation states, encapsulated documents, waveforms, RT structure sets and plans, registrations
@@ -69,9 +84,7 @@ class Landing:
         part = path.with_suffix(f".{threading.get_ident()}.part")
         try:
             with part.open("wb") as out:
-                out.write(
-                    file_meta(str(request.AffectedSOPClassUID), uid, str(event.context.transfer_syntax))
-                )
+                out.write(file_meta(str(request.AffectedSOPClassUID), uid, str(event.context.transfer_syntax)))
                 out.write(request.DataSet.getbuffer())
             part.replace(path)
         except OSError as err:

@@ -7,9 +7,7 @@ from itertools import chain
 
 from scraper.session.dimse.receive import COMPRESSED, NO_PIXELS, PLAIN, syntaxes_of
 
-Context = tuple[
-    str, tuple[str, ...]
-]  # an abstract syntax, and the Transfer Syntaxes of one presentation context
+Context = tuple[str, tuple[str, ...]]  # an abstract syntax, and the Transfer Syntaxes of one presentation context
 
 ROOT = "1.2.840.10008.5.1.4.1.1."  # PS3.4 B.5
 OF_A_MODALITY: dict[str, tuple[str, ...]] = {
@@ -53,9 +51,26 @@ DOCUMENTS = ("88.11", "88.22", "88.33", "88.34", "88.67", "88.59", "11.1", "11.2
 SECONDARY_CAPTURE = "7"  # stands in series of every modality
 MULTI_FRAME_CAPTURES = ("7.2", "7.4", "7.3", "7.1")
 USUAL_IMAGES = (
-    "2", "4", "1", "1.1", "1.2", "7", "6.1", "3.1", "12.1", "12.2", "20", "128", "2.1", "4.1", "7.4", "7.2", "13.1.3",
-    "77.1.4", "77.1.5.1",
-)  # fmt: skip
+    "2",
+    "4",
+    "1",
+    "1.1",
+    "1.2",
+    "7",
+    "6.1",
+    "3.1",
+    "12.1",
+    "12.2",
+    "20",
+    "128",
+    "2.1",
+    "4.1",
+    "7.4",
+    "7.2",
+    "13.1.3",
+    "77.1.4",
+    "77.1.5.1",
+)
 PLAIN_PAIR = PLAIN[:2]
 
 

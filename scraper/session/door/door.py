@@ -118,9 +118,7 @@ class Door:
     def keeps_cookies(self, url: str) -> bool:
         """Whether the link's site gets its cookies at an address: not without TLS, where the link has it."""
         is_downgrade = is_secure(self._home) and not is_secure(url)
-        return not (
-            is_downgrade and same_site(urlsplit(url).hostname or "", urlsplit(self._home).hostname or "")
-        )
+        return not (is_downgrade and same_site(urlsplit(url).hostname or "", urlsplit(self._home).hostname or ""))
 
     def was_called(self, url: str) -> bool:
         """Whether the person's own browser page called that host before."""
@@ -136,9 +134,7 @@ class Door:
         called = self._called.get(urlsplit(url).hostname or "", set())
         plain = plain_headers(headers)
         return {
-            name: plain.get(name, value)
-            for name, value in headers.items()
-            if name in plain or name.lower() in called
+            name: plain.get(name, value) for name, value in headers.items() if name in plain or name.lower() in called
         }
 
     # ---- where a connection goes
@@ -183,9 +179,7 @@ class Door:
             if (zone_of(address) if address else zone_of_name(host)) not in reach and not self._is_home(host):
                 raise UnsafeRedirect(host=host)
             is_asked_by_address = proxy.startswith("socks4:")  # which takes no names
-            return Route(
-                host, port, await self._judged(host, port) if is_asked_by_address else (), None, proxy
-            )
+            return Route(host, port, await self._judged(host, port) if is_asked_by_address else (), None, proxy)
         allowed = await self._judged(host, port)
         return Route(host, port, tuple(self._network.place(text) for text in allowed), to_port)
 
@@ -271,8 +265,9 @@ class Door:
         known = self._resolved.get(host)
         if known is None or known[0] < time.monotonic():
             known = self._resolved[host] = (
-                time.monotonic() + REMEMBERED_S, await self._looked_up(host, port),
-            )  # fmt: skip
+                time.monotonic() + REMEMBERED_S,
+                await self._looked_up(host, port),
+            )
         return known[1]
 
     async def _looked_up(self, host: str, port: int) -> tuple[str, ...]:

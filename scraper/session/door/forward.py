@@ -40,9 +40,7 @@ def forwarded(data: bytes, route: Route) -> tuple[bytes, int]:
     if b"upgrade" in names or b"transfer-encoding" in names or names.count(b"content-length") > 1:
         raise ValueError
     lengths = [
-        int(field.partition(b":")[2])
-        for field, name in zip(fields, names, strict=True)
-        if name == b"content-length"
+        int(field.partition(b":")[2]) for field, name in zip(fields, names, strict=True) if name == b"content-length"
     ]
     left = (lengths[0] if lengths else 0) - len(body)
     if left < 0:

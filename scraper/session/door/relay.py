@@ -26,12 +26,27 @@ SUCCEEDED, FAILED, FORBIDDEN, UNREACHABLE = 0, 1, 2, 4
 TLS_PORT = 443  # nothing but TLS is spoken there, which nobody can forward
 HELLO_S = 10.0  # a client that has not said where it wants to go by then is none of ours
 OWN = (
-    "accounts.google.com", "clients1.google.com", "clients2.google.com", "clients3.google.com", "clients4.google.com",
-    "clientservices.googleapis.com", "update.googleapis.com", "safebrowsing.googleapis.com", "sb-ssl.google.com",
-    "optimizationguide-pa.googleapis.com", "content-autofill.googleapis.com", "translate.googleapis.com",
-    "redirector.gvt1.com", "edgedl.me.gvt1.com", "dns.google", "chrome.cloudflare-dns.com", "edge.microsoft.com",
-    "config.edge.skype.com", "smartscreen.microsoft.com", "msedge.api.cdp.microsoft.com",
-)  # fmt: skip
+    "accounts.google.com",
+    "clients1.google.com",
+    "clients2.google.com",
+    "clients3.google.com",
+    "clients4.google.com",
+    "clientservices.googleapis.com",
+    "update.googleapis.com",
+    "safebrowsing.googleapis.com",
+    "sb-ssl.google.com",
+    "optimizationguide-pa.googleapis.com",
+    "content-autofill.googleapis.com",
+    "translate.googleapis.com",
+    "redirector.gvt1.com",
+    "edgedl.me.gvt1.com",
+    "dns.google",
+    "chrome.cloudflare-dns.com",
+    "edge.microsoft.com",
+    "config.edge.skype.com",
+    "smartscreen.microsoft.com",
+    "msedge.api.cdp.microsoft.com",
+)
 """Hosts that browsers ask on their own (signing in, updates, warnings, hints): no page of a hospital lives there."""
 
 
@@ -58,9 +73,7 @@ class Relay:
 
     async def start(self) -> int:
         """Listen; gives the port."""
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Client(self._accept), "127.0.0.1", 0
-        )
+        self._server = await asyncio.get_running_loop().create_server(lambda: _Client(self._accept), "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 

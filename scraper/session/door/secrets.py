@@ -9,10 +9,21 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes, urlsplit
 
 PLAIN = frozenset(
     {
-        "accept", "accept-language", "accept-encoding", "user-agent", "range", "if-range", "cache-control", "pragma",
-        "content-type", "x-requested-with", "connection", "origin", "referer",
+        "accept",
+        "accept-language",
+        "accept-encoding",
+        "user-agent",
+        "range",
+        "if-range",
+        "cache-control",
+        "pragma",
+        "content-type",
+        "x-requested-with",
+        "connection",
+        "origin",
+        "referer",
     }
-)  # fmt: skip
+)
 """Headers that a browser sends to any host; all others may hold a token, whatever their name."""
 
 

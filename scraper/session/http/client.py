@@ -38,10 +38,14 @@ if TYPE_CHECKING:
     from curl_cffi.requests import AsyncSession
     from curl_cffi.requests.exceptions import RequestException
 
-USER_AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+USER_AGENT = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
 MAX_HOPS = 12
 CONNECT_TIMEOUT_S = 20.0
-TLS_1_0 = 4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
+TLS_1_0 = (
+    4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
+)
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
 NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
@@ -111,9 +115,7 @@ class Http:
         door: judges where requests go; by default one whose link is the first address asked for.
     """
 
-    def __init__(
-        self, settings: Settings, pace: Pace, user_agent: str = "", door: Door | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, pace: Pace, user_agent: str = "", door: Door | None = None) -> None:
         # Loaded where something is asked of a site: reading a photo is not delayed.
         from curl_cffi import CurlOpt, ffi, lib
         from curl_cffi.requests import AsyncSession
@@ -215,9 +217,7 @@ class Http:
             response = await self._once(sent, into, limit, on_bytes)
             location = response.headers.get("location", "")
             if response.status not in (301, 302, 303, 307, 308) or not location or len(passed) >= hops:
-                return Response(
-                    response.status, response.headers, response.body, url, response.path, tuple(passed)
-                )
+                return Response(response.status, response.headers, response.body, url, response.path, tuple(passed))
             passed.append(url)
             target = urljoin(url, location)
             await self.check_hop(url, target)
@@ -227,9 +227,7 @@ class Http:
             headers = self._taken_along(url, target, headers, body)
             url = target
 
-    def _taken_along(
-        self, url: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> dict[str, str]:
+    def _taken_along(self, url: str, target: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:
         """The headers that a redirect keeps: across sites, or out of TLS, those that say nothing of a person.
 
         Raises:
@@ -268,9 +266,7 @@ class Http:
         asked = quote(canonical_url(url), safe="!#$%&'()*+,/:;=?@[]~")
         route = await self.door.route(url)
         headers = merged(self._headers, self.door.cleared(url, request.headers))
-        own = cookie_pairs(
-            taken(headers, "Cookie") or ""
-        )  # into the jar, which writes the one header of that name
+        own = cookie_pairs(taken(headers, "Cookie") or "")  # into the jar, which writes the one header of that name
         self.add_cookies([Cookie(name, value, host) for name, value in own.items()])
         async with self._pace.turn(host):
             with _disk_errors(into):
@@ -290,9 +286,7 @@ class Http:
             except RequestException as err:
                 ours = _as_ours(err, host)
                 if isinstance(ours, SiteUnreachable) and err.response is not None and sink.size:
-                    ours.begun = Response(
-                        err.response.status_code, _lowered(err.response.headers), b"", url, into
-                    )
+                    ours.begun = Response(err.response.status_code, _lowered(err.response.headers), b"", url, into)
                 raise ours from err
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err
@@ -350,9 +344,7 @@ class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
 
         # curl_cffi's own errors are OSErrors too; those are not the disk's.
         if isinstance(error, OSError) and not isinstance(error, RequestException) and self._path is not None:
-            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(
-                path=str(self._path.parent)
-            ) from error
+            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
 
 
 _WHY = {

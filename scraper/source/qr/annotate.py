@@ -40,9 +40,7 @@ def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, passw
         corners = [(x * shrink, y * shrink) for x, y in polygon]
         colour = _READ if text else _UNREAD
         pen.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
-        pen.text(
-            (min(x for x, _ in corners), min(y for _, y in corners) - 6 * width), str(number), fill=colour
-        )
+        pen.text((min(x for x, _ in corners), min(y for _, y in corners) - 6 * width), str(number), fill=colour)
     try:
         image.save(out)
     except (ValueError, KeyError) as err:

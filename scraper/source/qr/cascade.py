@@ -290,8 +290,7 @@ def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> S
 
     def move(polygon: Polygon) -> Polygon:
         return tuple(
-            (round((x / times + corner[0]) / scale), round((y / times + corner[1]) / scale))
-            for x, y in polygon
+            (round((x / times + corner[0]) / scale), round((y / times + corner[1]) / scale)) for x, y in polygon
         )
 
     return Seen(

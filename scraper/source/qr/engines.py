@@ -144,8 +144,7 @@ def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
     results = pyzbar.decode((grey.tobytes(), grey.shape[1], grey.shape[0]), symbols=wanted)
     return Seen(
         tuple(
-            Found(as_text(result.data), _ZBAR_NAMES[result.type], scaled(result.polygon, scale))
-            for result in results
+            Found(as_text(result.data), _ZBAR_NAMES[result.type], scaled(result.polygon, scale)) for result in results
         )
     )
 

@@ -44,10 +44,7 @@ def are_whole(folder: Path) -> bool:
     """Whether all four files are there and have the pinned sums: a stranger's model is never loaded."""
     try:
         stats = {name: (folder / name).stat() for name in SHA256}
-        return all(
-            _sum(folder / name, stat.st_size, stat.st_mtime_ns) == SHA256[name]
-            for name, stat in stats.items()
-        )
+        return all(_sum(folder / name, stat.st_size, stat.st_mtime_ns) == SHA256[name] for name, stat in stats.items())
     except OSError:
         return False
 

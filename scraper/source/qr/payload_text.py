@@ -83,13 +83,7 @@ def _western(text: str) -> float:
             worth -= 3.0
         elif not char.isascii():
             is_letter = char.isalpha()
-            worth += (
-                (-1.0 if is_letter else -0.5)
-                if before and not before.isascii()
-                else 1.0
-                if is_letter
-                else 0.3
-            )
+            worth += (-1.0 if is_letter else -0.5) if before and not before.isascii() else 1.0 if is_letter else 0.3
         before = char
     return worth
 

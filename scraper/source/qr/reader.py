@@ -93,9 +93,7 @@ class _Search:
     suspects: list[Suspect] = field(default_factory=list)
     pages: int = 0
     done: bool = False
-    is_glanced: bool = (
-        False  # in this very process; an animation's frames are not searched one by one after that
-    )
+    is_glanced: bool = False  # in this very process; an animation's frames are not searched one by one after that
     announced: int = 1  # pages that the file says it has
     looked_at: set[int] = field(default_factory=set)
 
@@ -241,9 +239,7 @@ class Reader:
         program: the command of the longer search, where it is not this package's own.
     """
 
-    def __init__(
-        self, models: Path | None = None, *, password: str = "", program: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, models: Path | None = None, *, password: str = "", program: tuple[str, ...] = ()) -> None:
         self._models = models
         self._program = program
         self._password = password
@@ -305,9 +301,7 @@ class Reader:
             search.unread,
         )
 
-    def _at_length(
-        self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float
-    ) -> bool:
+    def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float) -> bool:
         """Has the worker search; True where time ended it."""
         from scraper.source.qr.worker import PROGRAM, Worker  # with all that only a long search needs
 

@@ -39,15 +39,10 @@ def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
     lively = cv2.erode(spread * _manifold(trimmed, size), np.ones((3, 3), np.uint8))
     found: list[tuple[float, Box]] = []
     for part in _PART:
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(
-            (lively > part * lively.max()).astype(np.uint8)
-        )
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((lively > part * lively.max()).astype(np.uint8))
         for k in range(1, len(stats)):
             left, top, width, height, area = (int(value) for value in stats[k])
-            if (
-                min(width, height) < max(_FEWEST, _NARROWEST * max(width, height))
-                or area < 0.35 * width * height
-            ):
+            if min(width, height) < max(_FEWEST, _NARROWEST * max(width, height)) or area < 0.35 * width * height:
                 continue
             inside = labels[top : top + height, left : left + width] == k
             if part == _PART[-1] and width * height > _GENEROUS * lively.size:

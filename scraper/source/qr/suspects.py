@@ -22,9 +22,7 @@ _MARGIN = 0.3  # of a suspect's longer edge
 _SQUARE = 0.4  # shortest over longest edge
 _SMALLEST = 16  # pixels
 _SAME = 0.7  # of the smaller box, in the larger: they are of one place
-_ROOM_AROUND_SUSPECT = (
-    1.6  # times its box: an engine may have taken one finder pattern of a larger code for it
-)
+_ROOM_AROUND_SUSPECT = 1.6  # times its box: an engine may have taken one finder pattern of a larger code for it
 _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 

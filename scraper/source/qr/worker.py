@@ -32,9 +32,7 @@ from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.source.qr.suspects import Known
 
 MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
-MEMORY_OF_DOCUMENT = (
-    1280 * 2**20
-)  # the same for a PDF, which can ask for any amount by a few bytes of its own
+MEMORY_OF_DOCUMENT = 1280 * 2**20  # the same for a PDF, which can ask for any amount by a few bytes of its own
 PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
 STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
 STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
@@ -42,8 +40,7 @@ FIRST_S = 20.0  # the first holds the child's start and the reading of the file
 HYPERLINK = "Hyperlink"  # what a document leads to without a code
 MOST_LOST = 4  # steps of one file, before it is given up
 _ERRORS = {
-    error.__name__: error
-    for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, UnknownFormat, LockedFile)
+    error.__name__: error for error in (NoSuchFile, UnreadableFile, picture.TooManyPixels, UnknownFormat, LockedFile)
 }
 
 
@@ -230,9 +227,7 @@ def _polygon(points: list[list[int]]) -> Polygon:
 
 def _seen(report: dict[str, Any]) -> Seen:
     return Seen(
-        tuple(
-            Found(str(text), str(symbology), _polygon(points)) for text, symbology, points in report["found"]
-        ),
+        tuple(Found(str(text), str(symbology), _polygon(points)) for text, symbology, points in report["found"]),
         tuple(_polygon(points) for points in report["suspects"]),
     )
 

@@ -60,9 +60,7 @@ def binary(grey: NDArray[np.uint8], window: int, soft: float) -> NDArray[np.uint
 def finders(*darks: NDArray[np.uint8]) -> list[Finder]:
     """The finder patterns on a page of 0 (light) and 1 (dark), the surest first; in several versions of the page."""
     kept: list[Finder] = []
-    for entry in sorted(
-        (finder for dark in darks for finder in _finders(dark)), key=lambda item: -item.weight
-    ):
+    for entry in sorted((finder for dark in darks for finder in _finders(dark)), key=lambda item: -item.weight):
         if all(abs(entry.x - other.x) + abs(entry.y - other.y) > 2 * other.run for other in kept):
             kept.append(entry)
     return kept[:MOST]
@@ -116,12 +114,7 @@ def _blob(one: Finder, blobs: Any, stats: Any, middles: Any) -> float:
     for dx, dy in ((3, 0), (-3, 0), (0, 3), (0, -3)):
         x, y = round(one.x + dx * one.run), round(one.y + dy * one.run)
         ring = int(blobs[y, x]) if 0 <= x < columns and 0 <= y < rows else 0
-        if (
-            ring
-            and ring != core
-            and 10 * area < stats[ring, 4] < 40 * area
-            and _is_near(one, middles[ring], 1.2)
-        ):
+        if ring and ring != core and 10 * area < stats[ring, 4] < 40 * area and _is_near(one, middles[ring], 1.2):
             return worth + 3.0
     return worth
 

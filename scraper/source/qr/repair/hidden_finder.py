@@ -130,8 +130,7 @@ def _guesses_from(one: Floats, other: Floats) -> Iterator[tuple[list[Floats], in
                 corner = (_along(one, 0, right) + _along(other, 1, -down)) / 2
                 yield [corner.astype(np.float32), one, other], 0
         one, other = (
-            np.column_stack([frame[:, 1], -frame[:, 0], frame[:, 2]]).astype(np.float32)
-            for frame in (one, other)
+            np.column_stack([frame[:, 1], -frame[:, 0], frame[:, 2]]).astype(np.float32) for frame in (one, other)
         )
         right, down = down, -right
 

@@ -108,8 +108,9 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
             place = np.array([column + 0.5, row + 0.5], np.float32)
             guess = Flat(
                 np.vstack([modules, *([anchor[0]] * 3 for anchor in anchors)]),
-                np.vstack([pixels, *([anchor[1]] * 3 for anchor in anchors)]), 1e-3,
-            )  # fmt: skip
+                np.vstack([pixels, *([anchor[1]] * 3 for anchor in anchors)]),
+                1e-3,
+            )
             found = _alignment(patch, guess, place, 2.0)
             if found and found[0][0] > 0.6:
                 anchors.append((place, found[0][1]))

@@ -74,9 +74,7 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
 def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: Seen, scale: float) -> Seen:
     """What was seen, and what a code says that shows two of its finder patterns."""
     for grid in grids_with_one_hidden(grey, patterns):
-        in_sight = replace(
-            grid, hidden=None
-        )  # what is covered may be little, and the rest of the corner right
+        in_sight = replace(grid, hidden=None)  # what is covered may be little, and the rest of the corner right
         text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness) or _text(in_sight, grid.darkness)
         if text:
             found = Found(text, "QRCode", scaled(grid.outline, scale))

@@ -48,9 +48,7 @@ def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
     three = (corner.origin, corner.right, corner.down)
     for finder in sorted(three, key=lambda item: item.weight):  # the faintest is the likeliest to be none
         middle = ((finder.x - patch.left) * patch.factor, (finder.y - patch.top) * patch.factor)
-        start = np.array(
-            [[axes[0][0], axes[1][0], middle[0]], [axes[0][1], axes[1][1], middle[1]]], np.float32
-        )
+        start = np.array([[axes[0][0], axes[1][0], middle[0]], [axes[0][1], axes[1][1], middle[1]]], np.float32)
         start[:, :2] *= patch.factor
         frame, score = settled(patch.pixels, start)
         for size in (0.72, 1.35):  # the distance between them tells a module's size badly in a steep view

@@ -68,9 +68,7 @@ def fitted(
     known = np.pad(_known(version, hidden), MARGIN, constant_values=0)
     away = _away(size, [place for place, _ in anchors], hidden)
     growth = [(_GROWING, reach) for reach in np.arange(1.0, float(away.max()) + _FRONT, _FRONT)]
-    for turn, (window, reach) in enumerate(
-        (*growth, *((window, _EVERYWHERE) for window in _WINDOWS), (0.0, 0.0))
-    ):
+    for turn, (window, reach) in enumerate((*growth, *((window, _EVERYWHERE) for window in _WINDOWS), (0.0, 0.0))):
         photo = _looked_up(patch.pixels, lattice)
         values = _sampled(photo)
         agreement = _agreement(values, known)
@@ -80,9 +78,7 @@ def fitted(
             near = np.clip(reach - away, 0.0, 1.0).astype(np.float32)
             lattice = _moved(lattice, photo, values, known, (window, near))
     low, high = MARGIN * PER_MODULE, (MARGIN + size) * PER_MODULE - 1
-    outline = tuple(
-        patch.on_page(lattice[r, c]) for r, c in ((low, low), (low, high), (high, high), (high, low))
-    )
+    outline = tuple(patch.on_page(lattice[r, c]) for r, c in ((low, low), (low, high), (high, high), (high, low)))
     return Grid(values[MARGIN:-MARGIN, MARGIN:-MARGIN], photo, agreement, outline, hidden=hidden)
 
 
@@ -212,7 +208,5 @@ def _spread(samples: tuple[Floats, ...], trust: Floats, window: float) -> Floats
 
 def _carried(values: Floats, sigma: float) -> Floats:
     """Smoothed, and carried far into where there is nothing."""
-    out: Floats = (
-        soft_of(values, sigma) + 1e-3 * soft_of(values, 4 * sigma) + 1e-6 * soft_of(values, 16 * sigma)
-    )
+    out: Floats = soft_of(values, sigma) + 1e-3 * soft_of(values, 4 * sigma) + 1e-6 * soft_of(values, 16 * sigma)
     return out

@@ -101,9 +101,15 @@ def _masks(size: int) -> list[NDArray[np.bool_]]:
 
     i, j = np.mgrid[0:size, 0:size]
     return [
-        (i + j) % 2 == 0, i % 2 == 0, j % 3 == 0, (i + j) % 3 == 0, (i // 2 + j // 3) % 2 == 0,
-        (i * j) % 2 + (i * j) % 3 == 0, ((i * j) % 2 + (i * j) % 3) % 2 == 0, ((i + j) % 2 + (i * j) % 3) % 2 == 0,
-    ]  # fmt: skip
+        (i + j) % 2 == 0,
+        i % 2 == 0,
+        j % 3 == 0,
+        (i + j) % 3 == 0,
+        (i // 2 + j // 3) % 2 == 0,
+        (i * j) % 2 + (i * j) % 3 == 0,
+        ((i * j) % 2 + (i * j) % 3) % 2 == 0,
+        ((i + j) % 2 + (i * j) % 3) % 2 == 0,
+    ]
 
 
 @cache
@@ -194,9 +200,7 @@ def _layout(version: int, level: str, count: int) -> tuple[list[list[int]], int]
     """For each block where its symbols lie among all, data then checks; and how many are checks."""
     checks = int(_CHECKS[level].split()[version - 1])
     number = int(_BLOCKS[level].split()[version - 1])
-    short = (
-        count // number - checks
-    )  # data symbols of a short block; the long ones come last and have one more
+    short = count // number - checks  # data symbols of a short block; the long ones come last and have one more
     longer = count % number
     lengths = [short + (k >= number - longer) for k in range(number)]
     blocks: list[list[int]] = [[] for _ in range(number)]
