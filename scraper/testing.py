@@ -16,7 +16,7 @@ from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Origin, Question, Result, Status, Via
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
-from scraper.download.collect import Unwatched
+from scraper.download.collect import SilentWatcher
 
 
 class World(Protocol):
@@ -63,7 +63,7 @@ class Case:
         return self.name
 
 
-class Silent(Unwatched):
+class Silent(SilentWatcher):
     """A Watcher that shows nothing and remembers what it was told."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from fixtures.dicom import chest_ct
 from scraper.core.link import of
 from scraper.core.model import Asked, Captured, Instance, Series
 from scraper.core.settings import Settings
-from scraper.download.collect import Collector, Unwatched
+from scraper.download.collect import Collector, SilentWatcher
 from scraper.download.fetch import Fetcher
 from scraper.session import Session
 from scraper.session.http.client import Http
@@ -59,7 +59,7 @@ async def collected(folder: Path, *instances: Instance):
         opened(folder, STUDY.study_instance_uid, lambda: None) as store,
         Inspector() as inspector,
     ):
-        collector = Collector(store, fetcher, inspector, Unwatched(), 1)
+        collector = Collector(store, fetcher, inspector, SilentWatcher(), 1)
         await collector.take([Series(STUDY.study_instance_uid, SERIES, instances)])
         await session.close()
         return collector.result

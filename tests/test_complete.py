@@ -6,7 +6,7 @@ import pytest
 
 from scraper.capture import completeness
 from scraper.capture.infer import tallies
-from scraper.capture.observe.received import Catch, Manifest
+from scraper.capture.observe.received import Manifest, Observations
 from scraper.capture.observe.recognise import Object
 from scraper.capture.request import known_protocols
 from scraper.core.evidence import Evidence
@@ -115,9 +115,9 @@ def uids(series: int, count: int) -> list[str]:
     return [f"{OURS}.{series}.{n}" for n in range(1, count + 1)]
 
 
-def caught(folder, *came: tuple[str, str]) -> Catch:
+def caught(folder, *came: tuple[str, str]) -> Observations:
     """Objects, each by its own UID and its series'."""
-    found = Catch(folder)
+    found = Observations(folder)
     for uid, series_uid in came:
         found.objects[uid] = Object(folder / uid, Header(uid, "1.2.840.10008.5.1.4.1.1.2", series_uid, STUDY, ""))
     return found

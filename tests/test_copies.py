@@ -10,7 +10,7 @@ from PIL import Image
 
 from scraper.capture.observe.copies import Copies
 from scraper.capture.observe.pictures import Pictures, side
-from scraper.capture.observe.received import Catch
+from scraper.capture.observe.received import Observations
 from scraper.capture.observe.recognise import Object
 from scraper.core.model import Captured, Header, Instance, Series
 from scraper.session.browser.traffic import Exchange
@@ -125,6 +125,6 @@ async def test_verdicts_1_pictures_in_json_are_pictures(prefix, tmp_path):
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
     text = f'{{"data": {{"image": "{prefix}{base64.b64encode(png).decode()}"}}}}'.encode()
-    found = Catch(tmp_path)
+    found = Observations(tmp_path)
     await found.take([Exchange("https://film.test/1", "xhr", body=text, size=len(text))])
     assert found.pictures.real == 1

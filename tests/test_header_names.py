@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.capture.request.http_replay import Asker
+from scraper.capture.request.http_replay import HttpReplayer
 from scraper.capture.request.known_protocols import DicomWeb, Root, own_headers
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import of
@@ -133,7 +133,7 @@ def sample(recorder: Recorder, body: bytes | None = None) -> Exchange:
 
 
 async def repeated(session: Session, recorder: Recorder) -> None:
-    asker = Asker(session, sample(recorder, b"{}"), lambda: session.spool / "x")
+    asker = HttpReplayer(session, sample(recorder, b"{}"), lambda: session.spool / "x")
     with pytest.raises(CloudfilmError):
         await asker._object(f"{recorder.origin}/i/1\0{{}}")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from scraper.capture.infer import counted, templates
-from scraper.capture.infer.volatile import Fresh
+from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.notation import from_envelope
 from scraper.capture.observe.received import SENT, Manifest
@@ -81,7 +81,7 @@ def test_what_is_no_place_below_a_count(asked):
     ],
 )
 def test_pieces_that_a_page_writes_anew_are_blanked_and_filled(asked, blanked):
-    fresh = Fresh(asked)
+    fresh = VolatileParts(asked)
     found = [fresh.blanked(item) for item in asked]
     assert fresh
     assert all(blanked in text for text in found)
@@ -92,7 +92,7 @@ def test_pieces_that_a_page_writes_anew_are_blanked_and_filled(asked, blanked):
 
 def test_running_numbers_go_on():
     asked = [f'wss://h.test/s{SENT}{{"n":{n},"image":"x{n}7"}}' for n in (1, 2, 3)]
-    fresh = Fresh(asked)
+    fresh = VolatileParts(asked)
     again = [re.search(r'"n":(\d+)', fresh.filled(fresh.blanked(text)))[1] for text in asked]
     assert again == ["4", "5", "6"]
 
@@ -106,7 +106,7 @@ def test_running_numbers_go_on():
     ],
 )
 def test_what_may_be_the_sites_own_is_left_alone(asked):
-    assert not Fresh(asked)
+    assert not VolatileParts(asked)
 
 
 @pytest.mark.parametrize(

@@ -575,7 +575,7 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
     async def missing(*_: object) -> None:
         raise BrowserMissing
 
-    opener = opening.Opener(Settings(), None, None, nothing, None)
+    opener = opening.Discoverer(Settings(), None, None, nothing, None)
     monkeypatch.setattr(opener, "_watched", missing)
     session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext))
     share = SimpleNamespace(host="h")

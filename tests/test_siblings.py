@@ -6,7 +6,7 @@ import pytest
 
 from scraper.capture.infer import siblings, single_request
 from scraper.capture.infer.preparation import preparations, staging
-from scraper.capture.infer.volatile import Fresh
+from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe import correlate
 from scraper.capture.observe.received import Manifest
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
@@ -141,10 +141,10 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
         ]
     (rule, *_) = single_request.rules(manifests, asked)
     brought = dict(zip(asked, "12", strict=True))
-    (found,) = preparations(exchanges, rule, brought, Fresh(()))
-    assert staging(exchanges, rule, brought, Fresh(())).is_late
+    (found,) = preparations(exchanges, rule, brought, VolatileParts(()))
+    assert staging(exchanges, rule, brought, VolatileParts(())).is_late
     record = rule.records[f"{SITE}/i?id={ids(C)[5]}"]
-    request = found.request(record, Fresh(()))
+    request = found.request(record, VolatileParts(()))
     assert (request.url, request.method) == (f"{SITE}/prepare", "POST")
     assert json.loads(request.body) == ({"image": ids(C)[5]} if each else {"series": C})
 

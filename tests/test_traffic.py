@@ -6,7 +6,7 @@ import pytest
 
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
 from scraper.session.browser import tap, traffic
-from scraper.session.browser.tap import Gone, Tap
+from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange, Traffic
 
 
@@ -205,9 +205,9 @@ async def test_a_large_body_is_not_handed_back(first, last, empty, monkeypatch):
 @pytest.mark.parametrize(
     "answers",
     [
-        {"getResponseBody": Gone("cancelled")},
-        {"takeResponseBodyAsStream": {"stream": "1"}, "read": Gone("cancelled")},
-        {"takeResponseBodyAsStream": Gone("cancelled")},
+        {"getResponseBody": TargetClosed("cancelled")},
+        {"takeResponseBodyAsStream": {"stream": "1"}, "read": TargetClosed("cancelled")},
+        {"takeResponseBodyAsStream": TargetClosed("cancelled")},
     ],
 )
 async def test_a_request_that_was_cancelled_is_noted(answers, empty):

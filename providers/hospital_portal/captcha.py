@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from providers.hospital_portal.page import Login, Sheet
+from providers.hospital_portal.page import Login, PortalPage
 from scraper.contract import (
     CAPTCHA,
     CloudfilmError,
@@ -48,7 +48,7 @@ def _kept_at(session: Session) -> Path:
     return session.settings.output / ".cloudfilm" / "captcha" / f"{name}.json"
 
 
-async def fetched(session: Session, login: Login, sheet: Sheet) -> Path:
+async def fetched(session: Session, login: Login, sheet: PortalPage) -> Path:
     """The picture, with the session's cookies, once: every fetch makes another."""
     if not login.picture:
         raise SiteChanged(host=session.link.host, what="a captcha without a picture")
@@ -71,7 +71,7 @@ async def shot(session: Session, login: Login) -> Path:
     return path
 
 
-def keep(session: Session, sheet: Sheet) -> None:
+def keep(session: Session, sheet: PortalPage) -> None:
     """The page with its form, and the cookies that its picture belongs to, for a second run."""
     cookies = [[cookie.name, cookie.value, cookie.domain, cookie.path] for cookie in session.http.cookies()]
     kept = {
@@ -84,14 +84,14 @@ def keep(session: Session, sheet: Sheet) -> None:
     _private(_kept_at(session), json.dumps(kept, ensure_ascii=False).encode())
 
 
-def resumed(session: Session) -> tuple[Login, Sheet, tuple[str, ...]] | None:
+def resumed(session: Session) -> tuple[Login, PortalPage, tuple[str, ...]] | None:
     """The login page of an earlier run, whose picture the user has answered now; None where there is none, or too old."""
     path = _kept_at(session)
     if not session.given(CAPTCHA) or not path.is_file():
         return None
     with contextlib.suppress(OSError, CloudfilmError):
         kept = read(path.read_bytes(), _Kept, session.link.url)
-        sheet = Sheet(kept.text, kept.url, kept.encoding)
+        sheet = PortalPage(kept.text, kept.url, kept.encoding)
         if 0 <= time.time() - kept.at < PATIENCE_S and sheet.login is not None:
             session.http.add_cookies(
                 [Cookie(cookie[0], cookie[1], cookie[2], cookie[3]) for cookie in kept.cookies if len(cookie) == 4]

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from providers.hospital_portal import captcha as portal_captcha
-from providers.hospital_portal.page import CAPTCHA_WORDS, LAPSED, REFUSED, Login, Sheet
-from providers.hospital_portal.routes import Direct, InWindow
+from providers.hospital_portal.page import CAPTCHA_WORDS, LAPSED, REFUSED, Login, PortalPage
+from providers.hospital_portal.routes import BrowserRoute, Direct
 from providers.toolkit import drive_page
 from scraper.contract import (
     ACCOUNT,
@@ -34,7 +34,7 @@ def is_deep(link: ShareLink) -> bool:
     return bool(last or link.parts.query) and not PLAIN.match(last)
 
 
-async def enter(session: Session, sheet: Sheet, way: Direct) -> Sheet:
+async def enter(session: Session, sheet: PortalPage, way: Direct) -> PortalPage:
     """Log in by the page's form, once; gives the page that it leads to.
 
     Raises:
@@ -60,7 +60,7 @@ async def enter(session: Session, sheet: Sheet, way: Direct) -> Sheet:
     return landed
 
 
-def _asked(session: Session, sheet: Sheet, picture: Path | None, *, anew: bool) -> str:
+def _asked(session: Session, sheet: PortalPage, picture: Path | None, *, anew: bool) -> str:
     try:
         return session.answer(CAPTCHA, picture=picture, anew=anew)
     except CredentialsRequired:
@@ -70,7 +70,7 @@ def _asked(session: Session, sheet: Sheet, picture: Path | None, *, anew: bool) 
         raise CaptchaRequired(CAPTCHA.name, host=session.link.host, picture=str(picture)) from None
 
 
-def _judge(session: Session, landed: Sheet, known: tuple[str, ...]) -> None:
+def _judge(session: Session, landed: PortalPage, known: tuple[str, ...]) -> None:
     """A login form again, or a dialog that sends one back, means a refusal: in the page's own words."""
     fresh = [text for text in landed.said if text not in known and REFUSED.search(text)]
     is_dialog = "history." in landed.page.text and not landed.examinations and not landed.offers
@@ -91,7 +91,7 @@ def _judge(session: Session, landed: Sheet, known: tuple[str, ...]) -> None:
 
 async def enter_window(session: Session, url: str) -> None:
     """Open the portal in the browser and log in there, once; with ``--headed`` the person does what was not given."""
-    window, way = await session.window(), InWindow(session)
+    window, way = await session.window(), BrowserRoute(session)
     sheet = await way.open(url)
     login = sheet.login
     if login is None:
@@ -121,11 +121,11 @@ async def enter_window(session: Session, url: str) -> None:
     spoken = window.said[said_before:]
     if spoken and (landed.login is not None):
         dialogs = "".join(f"<script>alert('{re.sub(chr(39), '', text)}')</script>" for text in spoken)
-        landed = Sheet(landed.page.text + dialogs, landed.url, landed.encoding)
+        landed = PortalPage(landed.page.text + dialogs, landed.url, landed.encoding)
     _judge(session, landed, known)
 
 
-async def _by_person(session: Session, login: Login, way: InWindow) -> None:
+async def _by_person(session: Session, login: Login, way: BrowserRoute) -> None:
     """What was given is filled in; the rest, and the button, are the person's."""
     fields = session.page.locator("input, button, a")
     for control, question in ((login.account, ACCOUNT), (login.password, PASSWORD)):

@@ -68,7 +68,7 @@ class Login:
     picture: str
     pressed: Control | None
 
-    def request(self, account: str, password: str, captcha: str, sheet: Sheet) -> Request:
+    def request(self, account: str, password: str, captcha: str, sheet: PortalPage) -> Request:
         """The form with what the person said."""
         filled = {self.password.name: password}
         if self.account is not None:
@@ -99,7 +99,7 @@ class Offer:
     form: Form | None
 
 
-class Sheet:
+class PortalPage:
     """One page of a portal, read once.
 
     Args:
@@ -118,7 +118,7 @@ class Sheet:
         self._read()
 
     @classmethod
-    def of(cls, response: Response) -> Sheet:
+    def of(cls, response: Response) -> PortalPage:
         """An answer as a page: what calls itself GB2312 or GBK is GB18030."""
         label = response.headers.get("content-type", "").encode()
         if _GB.search(label) or _GB.search(response.body[:4096]):

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from providers.hospital_portal import entry
-from providers.hospital_portal.page import ARCHIVED, CLOSED, LAPSED, PREPARING, Examination, Offer, Sheet
-from providers.hospital_portal.routes import Direct, InWindow, Way
+from providers.hospital_portal.page import ARCHIVED, CLOSED, LAPSED, PREPARING, Examination, Offer, PortalPage
+from providers.hospital_portal.routes import BrowserRoute, Direct, Way
 from scraper.contract import (
     ACCOUNT,
     CAPTCHA,
@@ -67,12 +67,12 @@ class HospitalPortal(Provider):
         await entry.enter_window(session, link.url)
 
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        way = InWindow(session)
+        way = BrowserRoute(session)
         for package in await _packages(link, session, way, await way.here()):
             yield package
 
 
-async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) -> list[Package]:
+async def _packages(link: ShareLink, session: Session, way: Way, landed: PortalPage) -> list[Package]:
     """A package for every examination that gives out DICOM; what is listed without is named beside the first."""
     start = await _start(link, way, landed)
     is_list = bool(start.examinations) and not (entry.is_deep(link) and start.url == link.url)
@@ -119,7 +119,7 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: Sheet) 
     raise NoSuchStudy(archived[0].said, host=link.host)
 
 
-async def _start(link: ShareLink, way: Way, landed: Sheet) -> Sheet:
+async def _start(link: ShareLink, way: Way, landed: PortalPage) -> PortalPage:
     """The page that the link is about: where the login led, else the link's own address once more."""
     if not landed.offers and entry.is_deep(link) and landed.url.partition("#")[0] != link.url.partition("#")[0]:
         landed = await way.open(link.url)
@@ -135,7 +135,7 @@ async def _start(link: ShareLink, way: Way, landed: Sheet) -> Sheet:
     return landed
 
 
-async def _listed(way: Way, first: Sheet) -> list[Examination]:
+async def _listed(way: Way, first: PortalPage) -> list[Examination]:
     """Every row over all pages of the list, each once."""
     seen, todo, rows = (
         {first.url},
@@ -206,7 +206,7 @@ async def _packed(link: ShareLink, session: Session, way: Way, url: str) -> Path
     return await session.poll(ask, every_s=wait_s, up_to_s=PREPARING_UP_TO_S)
 
 
-async def _detail(link: ShareLink, session: Session, way: Way, url: str) -> Sheet:
+async def _detail(link: ShareLink, session: Session, way: Way, url: str) -> PortalPage:
     """The detail page, with a fresh ticket; a login that is over is asked of the person once more."""
     sheet = await way.open(url)
     if sheet.login is None and (sheet.offers or not sheet.says(LAPSED)):
@@ -221,7 +221,7 @@ async def _detail(link: ShareLink, session: Session, way: Way, url: str) -> Shee
     return sheet
 
 
-def _offer(link: ShareLink, sheet: Sheet) -> Offer:
+def _offer(link: ShareLink, sheet: PortalPage) -> Offer:
     if sheet.offers:
         return sheet.offers[0]
     if said := sheet.says(ARCHIVED):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from providers.hospital_portal.page import Offer, Sheet
+from providers.hospital_portal.page import Offer, PortalPage
 from scraper.contract import (
     Request,
     Response,
@@ -28,13 +28,13 @@ TOLD_EVERY = 32 * 2**20  # bytes
 class Way(Protocol):
     """How a portal's pages are opened and its buttons pressed."""
 
-    async def open(self, url: str) -> Sheet:
+    async def open(self, url: str) -> PortalPage:
         """A page, wherever it leads by itself."""
 
-    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+    async def press(self, offer: Offer, sheet: PortalPage) -> Path | PortalPage:
         """What a button gives: a file, or a page."""
 
-    async def follow(self, url: str) -> Path | Sheet:
+    async def follow(self, url: str) -> Path | PortalPage:
         """What an address gives: a file, or a page."""
 
 
@@ -46,11 +46,11 @@ class Direct:
         self._files = 0
         self._referer = session.link.url
 
-    async def open(self, url: str) -> Sheet:
+    async def open(self, url: str) -> PortalPage:
         response = await self._session.get(url, headers={"Referer": self._referer})
         return await self.landed(response)
 
-    async def landed(self, response: Response) -> Sheet:
+    async def landed(self, response: Response) -> PortalPage:
         """A page, and where it leads by itself at once."""
         for _ in range(HOPS):
             sheet = _sheet(response)
@@ -61,15 +61,15 @@ class Direct:
             response = await self._session.get(goes[1], headers={"Referer": response.url})
         return _sheet(response)
 
-    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+    async def press(self, offer: Offer, sheet: PortalPage) -> Path | PortalPage:
         if offer.form is not None and not (offer.control.kind == "a" or _is_script(offer)):
             return await self._brought(offer.form.request({}, offer.control, sheet.encoding, sheet.url))
         return await self._brought(Request(offer.control.link, headers={"Referer": sheet.url}))
 
-    async def follow(self, url: str) -> Path | Sheet:
+    async def follow(self, url: str) -> Path | PortalPage:
         return await self._brought(Request(url, headers={"Referer": self._referer}))
 
-    async def _brought(self, request: Request) -> Path | Sheet:
+    async def _brought(self, request: Request) -> Path | PortalPage:
         """An answer as a file, unless it is a page; which of both it is, its first bytes say."""
         self._files += 1
         into = self._session.spool / f"portal-{self._files}"
@@ -90,33 +90,33 @@ class Direct:
         return _sheet(Response(response.status, response.headers, body, response.url))
 
 
-class InWindow:
+class BrowserRoute:
     """In the browser: pages are opened, buttons pressed, files taken as downloads."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def here(self) -> Sheet:
+    async def here(self) -> PortalPage:
         """The page that is shown."""
         page = self._session.page
         declared = str(await page.evaluate("() => document.characterSet"))
-        return Sheet(await page.content(), page.url, "gbk" if declared.upper().startswith("GB") else "utf-8")
+        return PortalPage(await page.content(), page.url, "gbk" if declared.upper().startswith("GB") else "utf-8")
 
-    async def open(self, url: str) -> Sheet:
+    async def open(self, url: str) -> PortalPage:
         window = await self._session.window()
         async with window.guard():
             await self._session.open(url)
             return await self.here()
 
-    async def press(self, offer: Offer, sheet: Sheet) -> Path | Sheet:
+    async def press(self, offer: Offer, sheet: PortalPage) -> Path | PortalPage:
         return await self._taken(
             lambda page: page.locator("input, button, a").nth(offer.control.place).click(no_wait_after=True)
         )
 
-    async def follow(self, url: str) -> Path | Sheet:
+    async def follow(self, url: str) -> Path | PortalPage:
         return await self._taken(lambda page: page.goto(url, wait_until="commit"))
 
-    async def _taken(self, act: Callable[[Any], Awaitable[object]]) -> Path | Sheet:
+    async def _taken(self, act: Callable[[Any], Awaitable[object]]) -> Path | PortalPage:
         """The download that an act brings, else the page that it leads to."""
         session, window = self._session, await self._session.window()
         traffic, before = session.traffic, len(session.traffic.exchanges)
@@ -139,11 +139,11 @@ class InWindow:
         raise SiteUnreachable(host=urlsplit(was).hostname, why="no answer in time")
 
 
-def _sheet(response: Response) -> Sheet:
+def _sheet(response: Response) -> PortalPage:
     """An answer as a page, also a refusal's own; raises what its status means where that says enough."""
     if response.status in (401, 403, 404, 410, 429) or response.status >= 500:
         raise response.refusal
-    return Sheet.of(response)
+    return PortalPage.of(response)
 
 
 def _is_script(offer: Offer) -> bool:
@@ -163,4 +163,4 @@ def _small(path: Path) -> bytes:
     return body
 
 
-__all__ = ["Direct", "InWindow", "Way"]
+__all__ = ["Direct", "BrowserRoute", "Way"]

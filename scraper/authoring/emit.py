@@ -75,7 +75,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class InferredProvider:
     """Everything that a provider is written from."""
 
     link: ShareLink
@@ -128,7 +128,7 @@ class Writer:
         learnt: what was learnt.
     """
 
-    def __init__(self, learnt: Learnt) -> None:
+    def __init__(self, learnt: InferredProvider) -> None:
         self._learnt = learnt
         self._models: list[_Model] = []
         self._names = {
@@ -399,7 +399,7 @@ class Writer:
         return formatted(pieces)
 
     @property
-    def learnt(self) -> Learnt:
+    def learnt(self) -> InferredProvider:
         """What is written from."""
         return self._learnt
 
@@ -522,7 +522,7 @@ class _Walk:
         return self._writer.joined(pieces)
 
 
-def _first(learnt: Learnt) -> dict[int, Mapping[str, Any]]:
+def _first(learnt: InferredProvider) -> dict[int, Mapping[str, Any]]:
     """The objects on the way to the first record: after how many steps → the object."""
     found: dict[int, Mapping[str, Any]] = {}
     offset = 1 if isinstance(learnt.sample, list) else 0

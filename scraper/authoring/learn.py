@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.authoring.emit import Identity, Learnt, Writer
+from scraper.authoring.emit import Identity, InferredProvider, Writer
 from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture import By, Capture
@@ -58,7 +58,7 @@ class Written:
 class _Seen:
     """What the window showed: the description, and what must not stand in the file."""
 
-    learnt: Learnt
+    learnt: InferredProvider
     forbidden: frozenset[str]
     series: tuple[int, ...]  # instances of each
 
@@ -81,7 +81,7 @@ async def learn_link(run: Run, given: str) -> Written:
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
 
 
-def written_source(learnt: Learnt) -> str:
+def written_source(learnt: InferredProvider) -> str:
     """The provider's text, held against what may stand in such a file.
 
     Raises:
@@ -149,7 +149,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
         for name, value in known_protocols.own_headers(images[0]).items()
         if name in ("authorization", "token", "x-token", "x-access-token")
     )
-    learnt = Learnt(
+    learnt = InferredProvider(
         link,
         route,
         _name(link),
@@ -198,7 +198,7 @@ def _forbidden(
     answers: Mapping[str, str],
     headers: Mapping[str, Header],
     sample: Any,
-    learnt: Learnt,
+    learnt: InferredProvider,
 ) -> frozenset[str]:
     """Values that belong to this link, this patient or this session."""
     values = {*groups.values(), *answers.values()}

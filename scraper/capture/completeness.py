@@ -16,7 +16,7 @@ from typing import Any, Final
 from scraper.capture.infer.claims import Claims
 from scraper.capture.infer.tallies import COUNT, EARLIER, STUDY_KEY
 from scraper.capture.infer.templates import Record, records
-from scraper.capture.observe.received import Catch, Manifest, text
+from scraper.capture.observe.received import Manifest, Observations, text
 from scraper.core.evidence import Evidence
 from scraper.core.model import Header, Problem, Series
 
@@ -40,7 +40,7 @@ class Listed:
         return max(len(self.instances), self.count or 0) or self.count
 
 
-def lists(manifests: Sequence[Manifest], catch: Catch, study: str) -> dict[str, Listed]:
+def lists(manifests: Sequence[Manifest], catch: Observations, study: str) -> dict[str, Listed]:
     """Series Instance UID → the series, for every one of the study that some list names; "listed-1" where it is not said.
 
     Args:

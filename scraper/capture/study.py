@@ -19,12 +19,12 @@ from scraper.capture.drive import stated_counts
 from scraper.capture.drive.driver import Driver
 from scraper.capture.drive.wording import EXPIRED, PHONE_ONLY
 from scraper.capture.infer import claims, siblings, tallies
-from scraper.capture.infer.models import Explained, explanations
+from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.templates import Rule, Template
-from scraper.capture.observe.received import Catch, with_instances
+from scraper.capture.observe.received import Observations, with_instances
 from scraper.capture.request import known_protocols, socket_replay
-from scraper.capture.request.http_replay import Asker
+from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
@@ -98,7 +98,7 @@ class Capture:
         self._phone = phone
         self._link = link
         self._session = session
-        self._catch = Catch(session.spool / f"captured-{turn}", self._begun)
+        self._catch = Observations(session.spool / f"captured-{turn}", self._begun)
         self._listed: list[Series] = []
         self._driver: Driver | None = None
         self._looked_at = (0, 0)
@@ -106,7 +106,7 @@ class Capture:
         self.by = By.VIEWING
         self._tried: Counter[str] = Counter()  # the calls of recipes -> how often they were followed
         self.known: set[str] = set()  # studies that are had already; coming upon one of them is enough
-        self._guess: Explained | None = None  # what was learnt, where completeness is judged by a manifest
+        self._guess: RequestModel | None = None  # what was learnt, where completeness is judged by a manifest
         self._whole: list[Series] = []  # of the studies that were shown to their end
         self._other: Capture | None = None  # the next examination's
         self._dropped: set[Template] = set()
@@ -115,7 +115,7 @@ class Capture:
         )  # how often asking by it failed; None: all guesses of one request
 
     @property
-    def catch(self) -> Catch:
+    def catch(self) -> Observations:
         """What was caught so far."""
         return self._catch
 
@@ -328,7 +328,7 @@ class Capture:
     async def _learnt(self) -> list[Series]:
         """What the first explanation that stands its proof gives."""
         exchanges = self._session.traffic.exchanges
-        guesses = explanations(self._catch, exchanges)
+        guesses = candidate_models(self._catch, exchanges)
         while (guess := await asyncio.to_thread(next, guesses, None)) is not None:
             template = guess.rule.template
             if self._failed[template] >= TRIES or (guess.trials and self._failed[None] >= MAX_TRIALS):
@@ -386,15 +386,15 @@ class Capture:
         told.counts = {uid: count for uid, count in told.counts.items() if not uid.startswith("list-")}
         return told
 
-    async def _asked(self, guess: Explained, sample: Exchange) -> list[Series]:
+    async def _asked(self, guess: RequestModel, sample: Exchange) -> list[Series]:
         before = staging(self._session.traffic.exchanges, guess.rule, guess.brought, guess.fresh)
-        asker = Asker(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
+        asker = HttpReplayer(self._session, sample, self._catch.new_file, guess.fresh, guess.rule.records, before)
         await asker.prepare()
         if not await self._stands_trial(guess, asker):
             return []
         return self._explained(guess, guess.brought, asker.source)
 
-    async def _stands_trial(self, guess: Explained, asker: Asker) -> bool:
+    async def _stands_trial(self, guess: RequestModel, asker: HttpReplayer) -> bool:
         """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
 
         A list whose every entry brings an image of another series is one of series, seen by their first images.
@@ -412,10 +412,12 @@ class Capture:
         same = [head.series_instance_uid for head in heads if head.study_instance_uid in ours]
         return len(set(same)) < len(same)
 
-    async def _talked(self, guess: Explained) -> list[Series]:
+    async def _talked(self, guess: RequestModel) -> list[Series]:
         """What a socket gives is brought at once: who knows how long it stays open."""
         window = await self._session.window()
-        brought = await socket_replay.Talker(self._session, window, self._catch, guess.rule, guess.fresh).bring()
+        brought = await socket_replay.SocketReplayer(
+            self._session, window, self._catch, guess.rule, guess.fresh
+        ).bring()
         if len(brought) <= len(guess.brought) < len(guess.rule.records):
             return []  # the site does not answer us
 
@@ -424,7 +426,9 @@ class Capture:
 
         return self._explained(guess, brought, lambda _: Asked(fails))
 
-    def _explained(self, guess: Explained, brought: Mapping[str, str], source: Callable[[str], Source]) -> list[Series]:
+    def _explained(
+        self, guess: RequestModel, brought: Mapping[str, str], source: Callable[[str], Source]
+    ) -> list[Series]:
         """The series that a rule gives; those of another study, by the list or by what came, are left out."""
         rule, objects = guess.rule, self._catch.objects
         study = self._study(self._catch.studies())
@@ -685,4 +689,4 @@ def _left(caught: Sequence[Series], names: set[str]) -> list[Series]:
     return [series for series in rest if series.instances]
 
 
-__all__ = ["By", "Capture", "Catch", "Driver"]
+__all__ = ["By", "Capture", "Observations", "Driver"]

@@ -27,7 +27,7 @@ from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo
 from scraper.core.settings import BrowserUse, Settings
 
-Learnt = Annotated[
+InferredProvider = Annotated[
     Path | None,
     typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name."),
 ]
@@ -41,7 +41,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
     @app.command()
     def learn(
         source: OneSource,
-        output: Learnt = None,
+        output: InferredProvider = None,
         answer: Answer = None,
         password: Password = None,
         headed: Headed = False,

@@ -44,7 +44,7 @@ class Watcher(Protocol):
         """A short line for a person: the message ``say.<name>`` with its values, or the words themselves."""
 
 
-class Unwatched:
+class SilentWatcher:
     """A Watcher that tells nobody."""
 
     def series(self, name: str, label: str, expected: int | None) -> None:

@@ -30,7 +30,7 @@ from scraper.core.model import FILM_LINK, Problem, Request, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.collect import Watcher
 from scraper.pipeline.progress import Job
-from scraper.pipeline.resources import Equipment
+from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.yielded import checked
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
@@ -47,7 +47,7 @@ PRECHECK_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Discovery:
     """A link that was opened: what its site says there is, and how it was spoken to."""
 
     owner: Owner
@@ -56,7 +56,7 @@ class Opened:
     via: Via
 
 
-class Opener:
+class Discoverer:
     """Opens the links of one run.
 
     Args:
@@ -64,17 +64,17 @@ class Opener:
         watcher: is told how things go.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input.
-        equipment: what the run's links share.
+        resources: what the run's links share.
     """
 
     def __init__(
-        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str], equipment: Equipment
+        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str], resources: SharedResources
     ) -> None:
         self._settings = settings
         self._watcher = watcher
         self._ask = ask
         self._stdin = stdin
-        self._equipment = equipment
+        self._resources = resources
         self._warned_of_sandbox = False
 
     def read(self, given: str) -> ShareLink:
@@ -124,7 +124,7 @@ class Opener:
         job.provider = owner.provider.name
         return owner
 
-    async def open(self, job: Job, owner: Owner, stack: AsyncExitStack) -> Opened:
+    async def open(self, job: Job, owner: Owner, stack: AsyncExitStack) -> Discovery:
         """Ask the owner's site what there is; what it needs until the end is closed by ``stack``.
 
         Raises:
@@ -142,14 +142,14 @@ class Opener:
             raise NoSuchStudy(host=host)
         if not chosen:
             raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
-        return Opened(owner, session, chosen, job.via)
+        return Discovery(owner, session, chosen, job.via)
 
     async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
         """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
         http = Http(
             replace(self._settings, timeout_s=min(self._settings.timeout_s, PRECHECK_TIMEOUT_S)),
-            self._equipment.pace,
-            door=Door(self._settings, self._equipment.network),
+            self._resources.pace,
+            door=Door(self._settings, self._resources.network),
         )
         here = share
         try:
@@ -180,10 +180,10 @@ class Opener:
     async def session(self, owner: Owner, stack: AsyncExitStack) -> Session:
         """A session on the owner's link, closed by ``stack``."""
         provider = owner.provider
-        spool = self._equipment.spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
+        spool = self._resources.spool / hashlib.sha256(owner.link.url.encode()).hexdigest()[:12]
 
         async def start_window() -> Window:
-            browser = await self._equipment.browser()
+            browser = await self._resources.browser()
             window = await browser.window(user_agent=provider.user_agent, mobile=provider.mobile, door=http.door)
             if browser.unfenced_why and not self._warned_of_sandbox:
                 self._warned_of_sandbox = True
@@ -191,8 +191,8 @@ class Opener:
             window.on_kept_out = lambda host: self._watcher.say("kept-out", host=host)
             return window
 
-        door = Door(self._settings, self._equipment.network)
-        http = Http(self._settings, self._equipment.pace, provider.user_agent, door)
+        door = Door(self._settings, self._resources.network)
+        http = Http(self._settings, self._resources.pace, provider.user_agent, door)
         session = Session(
             owner.link,
             self._settings,
@@ -247,7 +247,7 @@ async def _removed(spool: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, spool, ignore_errors=True)
 
 
-async def listed_again(opened_link: Opened) -> list[Found]:
+async def listed_again(opened_link: Discovery) -> list[Found]:
     """Directly, where the recipe can; else what the open viewer has to say now.
 
     Raises:
@@ -322,7 +322,7 @@ def _matches(series: Series, pattern: str) -> bool:
     return str(series.number) == pattern or fnmatch(description, lowered) or (lowered in description and lowered != "")
 
 
-def by_study(opened_link: Opened) -> Mapping[str, list[Found]]:
+def by_study(opened_link: Discovery) -> Mapping[str, list[Found]]:
     """What was found, by the key that tells its study on the disk."""
     grouped: dict[str, list[Found]] = {}
     provider = opened_link.owner.provider.name

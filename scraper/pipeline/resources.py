@@ -27,7 +27,7 @@ BROWSER_ENDED = "the browser ended"
 LEAST_FREE_BYTES = 32 * 2**20  # a browser's profile alone takes some 10 MB
 
 
-class Equipment:
+class SharedResources:
     """Opened once, used by one link after another, closed at the end; browser and processes start at the first need.
 
     Args:

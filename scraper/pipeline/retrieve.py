@@ -24,32 +24,32 @@ from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Collected, Collector, Watcher
 from scraper.download.fetch import Fetcher
 from scraper.pipeline import assess, document
-from scraper.pipeline.discover import Opened, by_study, listed_again
+from scraper.pipeline.discover import Discovery, by_study, listed_again
 from scraper.pipeline.progress import Job
-from scraper.pipeline.resources import Equipment
+from scraper.pipeline.resources import SharedResources
 from scraper.protocols.zip_archive import Member
 from scraper.store.place import StudyStore, opened
 from scraper.verify import Checked, Inspector, Listing, listing
 
 
-class Bringer:
+class Retriever:
     """Brings studies home, one after another.
 
     Args:
         settings: the user's options.
         watcher: is told how things go.
-        equipment: what the run's links share.
+        resources: what the run's links share.
     """
 
-    def __init__(self, settings: Settings, watcher: Watcher, equipment: Equipment) -> None:
+    def __init__(self, settings: Settings, watcher: Watcher, resources: SharedResources) -> None:
         self._settings = settings
         self._watcher = watcher
-        self._equipment = equipment
+        self._resources = resources
 
-    async def bring(
+    async def retrieve(
         self,
         job: Job,
-        opened_link: Opened,
+        opened_link: Discovery,
         key: str,
         found: Sequence[Found],
         leave: Callable[[], Awaitable[None]] | None = None,
@@ -66,7 +66,7 @@ class Bringer:
         packages = [item for item in found if isinstance(item, Package)]
         series = [item for item in found if isinstance(item, Series)]
         settings = self._settings
-        inspector = await self._equipment.inspector()
+        inspector = await self._resources.inspector()
         for package in packages:
             await self._package(job, opened_link, key, package)
         if not series:
@@ -105,7 +105,7 @@ class Bringer:
             if stopped is not None:
                 raise stopped
 
-    async def _take_all(self, collector: Collector, opened_link: Opened, key: str, series: Sequence[Series]) -> None:
+    async def _take_all(self, collector: Collector, opened_link: Discovery, key: str, series: Sequence[Series]) -> None:
         """Fetch; where the session lapses, ask the site anew and go on, as long as that brings anything."""
         left = await collector.take(series)
         while left:
@@ -130,9 +130,9 @@ class Bringer:
                 collector.give_up(left, SessionLapsed(host=opened_link.owner.link.host))
                 return
 
-    async def _package(self, job: Job, opened_link: Opened, key: str, package: Package) -> None:
+    async def _package(self, job: Job, opened_link: Discovery, key: str, package: Package) -> None:
         """A zip: every study in it gets its own folder."""
-        settings, inspector = self._settings, await self._equipment.inspector()
+        settings, inspector = self._settings, await self._resources.inspector()
 
         def received(size: int) -> None:
             job.received += size

@@ -23,13 +23,13 @@ from scraper.core.errors import (
 from scraper.core.link import redact
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
-from scraper.download.collect import Unwatched, Watcher
+from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import assess, document, expectation
-from scraper.pipeline.discover import Opener, by_study, cut_short, listed
+from scraper.pipeline.discover import Discoverer, by_study, cut_short, listed
 from scraper.pipeline.folder_verdict import verify_folder
 from scraper.pipeline.progress import Film, Films, Job, only_error
-from scraper.pipeline.resources import Equipment, explained, probe
-from scraper.pipeline.retrieve import Bringer, lost
+from scraper.pipeline.resources import SharedResources, explained, probe
+from scraper.pipeline.retrieve import Retriever, lost
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
@@ -49,7 +49,7 @@ class Run:
         watcher: is told how things go.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input.
-        equipment: browser, pace and so on, open, and closed by the caller; by default the run's own.
+        resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
     """
 
     def __init__(
@@ -58,32 +58,32 @@ class Run:
         watcher: Watcher,
         ask: Ask,
         stdin: Callable[[], str] = str,
-        equipment: Equipment | None = None,
+        resources: SharedResources | None = None,
     ) -> None:
         self.settings = settings
-        self._own_equipment = equipment is None
-        self._equipment = equipment or Equipment(settings)
-        self._opener = Opener(settings, watcher, ask, stdin, self._equipment)
-        self._bringer = Bringer(settings, watcher, self._equipment)
+        self._owns_resources = resources is None
+        self._resources = resources or SharedResources(settings)
+        self._discoverer = Discoverer(settings, watcher, ask, stdin, self._resources)
+        self._retriever = Retriever(settings, watcher, self._resources)
         self.log: list[dict[str, object]] = []  # of the last source, for its diagnostic
 
     async def __aenter__(self) -> Run:
-        if self._own_equipment:
-            await self._equipment.__aenter__()
+        if self._owns_resources:
+            await self._resources.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._own_equipment:
-            await self._equipment.__aexit__(kind, error, trace)
+        if self._owns_resources:
+            await self._resources.__aexit__(kind, error, trace)
 
     # ---- the jobs
 
     async def films(self, given: str) -> Films:
         """The films that one source holds; each is a job of its own. Never raises a CloudfilmError."""
         try:
-            held = await asyncio.to_thread(self._opener.held, given)
+            held = await asyncio.to_thread(self._discoverer.held, given)
         except CloudfilmError as err:
             return Films((), error=err)
         return Films(tuple(Film(share, held.unread) for share in held.links))
@@ -110,14 +110,14 @@ class Run:
                     left()
 
                 probe(self.settings.output)
-                owner = await self._opener.owner(job)
-                (await self._equipment.inspector()).warm()
-                opened_link = await self._opener.open(job, owner, stack)
+                owner = await self._discoverer.owner(job)
+                (await self._resources.inspector()).warm()
+                opened_link = await self._discoverer.open(job, owner, stack)
                 studies = by_study(opened_link)
                 for place, (key, found) in enumerate(studies.items(), 1):
                     is_last = place == len(studies)
                     try:
-                        await self._bringer.bring(job, opened_link, key, found, leave if is_last else None)
+                        await self._retriever.retrieve(job, opened_link, key, found, leave if is_last else None)
                     except (StoreError, CredentialsError):
                         raise
                     except CloudfilmError as err:
@@ -162,7 +162,7 @@ class Run:
         job = Job(given, film=film)
         try:
             async with AsyncExitStack() as stack:
-                opened_link = await self._opener.open(job, await self._opener.owner(job), stack)
+                opened_link = await self._discoverer.open(job, await self._discoverer.owner(job), stack)
                 for found in by_study(opened_link).values():
                     series = [item for item in found if isinstance(item, Series)]
                     study = assess.survey(series, found[0].study)
@@ -187,9 +187,9 @@ class Run:
         Raises:
             CloudfilmError: of any kind; what ``grab`` would make a result of.
         """
-        share = await asyncio.to_thread(self._opener.read, given)
+        share = await asyncio.to_thread(self._discoverer.read, given)
         async with AsyncExitStack() as stack:
-            session = await self._opener.session(Owner(catalogue.universal(), share, listed=False), stack)
+            session = await self._discoverer.session(Owner(catalogue.universal(), share, listed=False), stack)
             window = await session.window()
             async with window.guard():
                 await session.open(share.url)
@@ -207,7 +207,7 @@ class Run:
         if matched is None:
             raise UnusableLink(link=share.redacted)
         async with AsyncExitStack() as stack:
-            session = await self._opener.session(Owner(provider, matched, listed=False), stack)
+            session = await self._discoverer.session(Owner(provider, matched, listed=False), stack)
             return await work(session, await listed(provider, matched, session))
 
 
@@ -233,7 +233,7 @@ def _expect(job: Job, count: int, *, is_partial: bool) -> None:
                 write_whole(path, document.amended(path, replace(job, studies=[study]).result()))
 
 
-async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = Unwatched()) -> Result:  # noqa: B008  both frozen
+async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
     """One source to a verified study on disk, for other programs; nobody is asked, ``settings.answers`` must hold all.
 
     Args:

@@ -26,7 +26,7 @@ from starlette.routing import Route
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fixtures.dicom import chest_ct
-from scraper.capture.observe.received import Catch
+from scraper.capture.observe.received import Observations
 from scraper.core.model import Request
 from scraper.core.settings import Settings
 from scraper.session.browser import Browser, tap
@@ -131,7 +131,7 @@ async def take_in(port: int, count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with Browser(Settings(), Path(folder) / "spool") as browser:
             window = await browser.window()
-            catch = Catch(Path(folder) / "captured")
+            catch = Observations(Path(folder) / "captured")
             await window.open(f"http://127.0.0.1:{port}/")
             loading = asyncio.ensure_future(window.page.evaluate(LOAD, [count, 6, "object"]))
             while not loading.done() or await window.traffic.after(catch.taken, timeout_s=1.0):

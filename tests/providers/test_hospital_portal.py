@@ -18,7 +18,7 @@ from fixtures.sites.hospital_portal.site import (
     HospitalPortal,
 )
 from fixtures.world import World
-from providers.hospital_portal.page import Sheet
+from providers.hospital_portal.page import PortalPage
 from providers.hospital_portal.provider import HospitalPortal as Portal
 from scraper.contract import (
     CaptchaRequired,
@@ -127,5 +127,5 @@ def test_known_by_its_login_page_alone():
 def test_a_day_however_a_list_writes_it(shown, date):
     head = "<tr><th>检查时间<th>类型<th>部位<th>操作"
     row = f"<tr><td>{shown}<td>CT<td>胸部<td><a href=detail.jsp?id=1>查看</a>"
-    (examination,) = Sheet(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
+    (examination,) = PortalPage(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
     assert examination.date == date

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scraper.authoring import learn
-from scraper.authoring.emit import Identity, Learnt, Writer
+from scraper.authoring.emit import Identity, InferredProvider, Writer
 from scraper.authoring.source_guard import (
     UnsafeSource,
     check_source,
@@ -191,7 +191,7 @@ def traced(link: ShareLink, words: list[str], keys: list[str]) -> Tracer:
     return tracer
 
 
-def hostile_learnt(words: list[str]) -> Learnt:
+def hostile_learnt(words: list[str]) -> InferredProvider:
     """Everything that a provider is written from, a hostile text in each place."""
     keys = words[10:18]
     link = ShareLink(f"https://a.test/s/Ab12Cd34?{words[18]}=Zz91Kk22")
@@ -207,7 +207,7 @@ def hostile_learnt(words: list[str]) -> Learnt:
     identity = Identity(keys[4], keys[5], keys[5])
     tracer = traced(link, words, keys)
     tracer.assumed.append("where an answer lists several, the first is meant")
-    return Learnt(
+    return InferredProvider(
         link,
         groups_of(link)[0],
         class_name(words[21]).lower(),

@@ -125,7 +125,7 @@ BUSY = {
     "long segments": lambda: (
         ShareLink("https://a.test/" + times("abcabcabcabcabcabcabcabcabcabcabcabc/", 8000)).redacted
     ),
-    "requests": lambda: volatile.Fresh(
+    "requests": lambda: volatile.VolatileParts(
         [f"https://a.test/{times('a', 64 * KB)}?req{times('a', 64 * KB)}=12{n}" for n in range(3)]
     ),
     "template": lambda: templates.Template(("a", "a", "a", "b"), (("x", 0),) * 3).fits("a" + times("a")),

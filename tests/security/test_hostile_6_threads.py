@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from scraper.capture.observe import notation
-from scraper.capture.observe.received import Catch
+from scraper.capture.observe.received import Observations
 from scraper.session.browser.traffic import Exchange
 from tests.security.pump import processor_time
 
@@ -28,5 +28,5 @@ async def test_hostile_6_other_notations_are_read_beside_the_event_loop(tmp_path
         size=len(SCRIPT),
     )
     with processor_time(20.0):
-        await Catch(tmp_path).take([exchange])
+        await Observations(tmp_path).take([exchange])
     assert threads and threading.main_thread() not in threads

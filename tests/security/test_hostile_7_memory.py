@@ -12,7 +12,7 @@ import pytest
 
 from providers.kayicloud import StudyReply, _described
 from scraper.capture.observe import notation
-from scraper.capture.observe.received import Catch
+from scraper.capture.observe.received import Observations
 from scraper.core.errors import SiteChanged
 from scraper.core.link import ShareLink
 from scraper.core.schema import at_most, frame_count, parse_json, read_json
@@ -78,7 +78,7 @@ def test_hostile_7_many_objects_of_many_frames_are_too_many():
 
 @pytest.mark.parametrize("said", ["1000000000", "frames text", "-5", "1e9", "", "\ud800", "2.5", "9" * 5000])
 def test_hostile_7_frames_that_a_viewer_lists_are_a_number_too(said, tmp_path: Path):
-    catch = Catch(tmp_path)
+    catch = Observations(tmp_path)
     catch.tags["1.2"] = {"00280008": {"vr": "IS", "Value": [said]}}
     catch.frames = defaultdict(dict, {"1.2": {2: tmp_path / "a"}})
     with memory_within(100 * MB):

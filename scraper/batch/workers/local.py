@@ -24,9 +24,9 @@ from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leave
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
 from scraper.core.settings import Settings
-from scraper.download.collect import Unwatched, Watcher
+from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import document
-from scraper.pipeline.resources import Equipment
+from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.run import Run
 from scraper.session import Ask
 from scraper.session.http.pace import Pace
@@ -101,25 +101,25 @@ class _Slot:
     def __init__(self, settings: Settings, pace: Pace) -> None:
         self._settings = settings
         self._pace = pace
-        self._equipment: Equipment | None = None
+        self._resources: SharedResources | None = None
         self._links = 0
 
-    async def equipment(self, inspector: Inspector) -> Equipment:
+    async def resources(self, inspector: Inspector) -> SharedResources:
         """A browser that is not old, and everything beside it."""
         if self._links >= LINKS_A_BROWSER:
             await self.close()
-        if self._equipment is None:
-            self._equipment = await Equipment(self._settings, pace=self._pace).__aenter__()
+        if self._resources is None:
+            self._resources = await SharedResources(self._settings, pace=self._pace).__aenter__()
             self._links = 0
         self._links += 1
-        self._equipment.use(inspector)
-        return self._equipment
+        self._resources.use(inspector)
+        return self._resources
 
     async def close(self) -> None:
         """End what the slot started."""
-        equipment, self._equipment = self._equipment, None
-        if equipment is not None:
-            await equipment.__aexit__(None, None, None)
+        resources, self._resources = self._resources, None
+        if resources is not None:
+            await resources.__aexit__(None, None, None)
 
 
 class _Held:
@@ -156,7 +156,7 @@ class LocalWorker:
         parallel: int,
         *,
         ask: Ask = lambda *_: None,
-        watched: Callable[[Job], Watcher] = lambda _: Unwatched(),
+        watched: Callable[[Job], Watcher] = lambda _: SilentWatcher(),
         patience_s: float | None = None,
     ) -> None:
         self._settings = settings
@@ -199,7 +199,7 @@ class LocalWorker:
 
     async def _done(self, job: Job, held: _Held, inspector: Inspector) -> Outcome:
         pulse = Pulse(self._watched(job))
-        run = Run(job.settings, pulse, self._ask, equipment=await held.slot.equipment(inspector))
+        run = Run(job.settings, pulse, self._ask, resources=await held.slot.resources(inspector))
         started = time.monotonic()
         try:
             result = await self._within(run.grab(job.source, held.leave), pulse)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
-from scraper.capture.drive.elements import Mark
+from scraper.capture.drive.elements import PageElement
 from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ FAILED: Final = re.compile(
 )
 
 
-class Packager:
+class PackageDownload:
     """Gets a package out of one window.
 
     Args:
@@ -65,8 +65,8 @@ class Packager:
         self,
         window: Window,
         look: Callable[[], Awaitable[int]],
-        marks: Callable[[], Awaitable[Sequence[Mark]]],
-        click: Callable[[Mark], Awaitable[bool]],
+        marks: Callable[[], Awaitable[Sequence[PageElement]]],
+        click: Callable[[PageElement], Awaitable[bool]],
         text: Callable[[], Awaitable[str]],
     ) -> None:
         self._window = window
@@ -110,7 +110,7 @@ class Packager:
             return True
         return traffic.idle_s < (SETTLED_S if came or self.refusal else QUIET_S)
 
-    async def _next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: Mark) -> bool:
+    async def _next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
         there = await self._marks()
         fresh = [mark for mark in there if (mark.mark, mark.words) not in known]
@@ -143,7 +143,9 @@ class Packager:
         return None
 
 
-def _chosen(marks: Collection[Mark], wordings: Sequence[re.Pattern[str]], never: re.Pattern[str]) -> Mark | None:
+def _chosen(
+    marks: Collection[PageElement], wordings: Sequence[re.Pattern[str]], never: re.Pattern[str]
+) -> PageElement | None:
     """The first mark of the first wording that any has; the shortest text first."""
     for wording in wordings:
         for item in sorted(marks, key=lambda mark: len(mark.words)):
@@ -154,4 +156,4 @@ def _chosen(marks: Collection[Mark], wordings: Sequence[re.Pattern[str]], never:
     return None
 
 
-__all__ = ["Packager"]
+__all__ = ["PackageDownload"]

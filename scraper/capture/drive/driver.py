@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from scraper.capture.drive import elements, entries, stated_counts
-from scraper.capture.drive.download_button import Packager
-from scraper.capture.drive.elements import Mark
+from scraper.capture.drive.download_button import PackageDownload
+from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.login_form import Form
-from scraper.capture.drive.scroll import Leafer
+from scraper.capture.drive.scroll import StackScroller
 from scraper.capture.drive.wording import (
     CHOICE,
     ENTRY,
@@ -29,7 +29,7 @@ from scraper.capture.drive.wording import (
     WAITING,
     is_never,
 )
-from scraper.capture.observe.received import Catch
+from scraper.capture.observe.received import Observations
 from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 
@@ -69,7 +69,7 @@ class Driver:
         self,
         session: Session,
         window: Window,
-        catch: Catch,
+        catch: Observations,
         enough: Callable[[], Awaitable[bool]],
         turn: int = 0,
     ) -> None:
@@ -79,9 +79,9 @@ class Driver:
         self._enough = enough
         self._clicked: set[str] = set()
         self._until = self._end = time.monotonic() + DRIVE_S
-        self._leafer = Leafer(window, self.look, enough, self._until)
+        self._scroller = StackScroller(window, self.look, enough, self._until)
         self._form = Form(session, window, self.text)
-        self._packager = Packager(window, self.look, self._words, self._click, self.text)
+        self._packager = PackageDownload(window, self.look, self._words, self._click, self.text)
         self.choices = 0
         self._is_held = False
         self._is_vain = False  # a stack was leafed through, and nothing came
@@ -196,7 +196,7 @@ class Driver:
 
     # ---- what can be pressed
 
-    async def _marks(self, mode: str) -> list[Mark]:
+    async def _marks(self, mode: str) -> list[PageElement]:
         return await elements.found(self._window, mode)
 
     async def series_shown(self) -> int:
@@ -239,7 +239,7 @@ class Driver:
                 return True
         return False
 
-    async def _click(self, mark: Mark) -> bool:
+    async def _click(self, mark: PageElement) -> bool:
         return await elements.click(self._window, mark)
 
     async def download(self) -> bool:
@@ -251,7 +251,7 @@ class Driver:
         """What the page said instead of giving its package."""
         return self._packager.refusal
 
-    async def _words(self) -> list[Mark]:
+    async def _words(self) -> list[PageElement]:
         return await self._marks("words")
 
     # ---- through
@@ -264,17 +264,17 @@ class Driver:
         await elements.unfold(self._window)
         await self._note_entries()
         if not self._catch.size:  # nothing came by itself: one thorough look, then a glance at each entry
-            self._until = self._leafer.until = min(self._until, time.monotonic() + self._session.settings.vain_s)
+            self._until = self._scroller.until = min(self._until, time.monotonic() + self._session.settings.vain_s)
         if not (await self._scroll() or await self._play_listed() or await self._play_chosen()):
             await self._play_next()
-            if self._catch.size and not self._leafer.works:
+            if self._catch.size and not self._scroller.works:
                 await self._scroll()
         await self._note_entries()
 
     async def _play_listed(self) -> bool:
         """The series of a list, one after another; True where there is enough."""
         opened = entries.Opened()
-        first: Mark | None = None
+        first: PageElement | None = None
         for _ in range(MAX_SERIES):
             fresh = opened.fresh(series for series in await self._series() if not series.away)
             if not fresh or time.monotonic() > self._until:
@@ -325,7 +325,7 @@ class Driver:
             elif await self._scroll():
                 return
 
-    async def _open(self, mark: Mark, *, is_first: bool) -> bool:
+    async def _open(self, mark: PageElement, *, is_first: bool) -> bool:
         """Have a series shown: by a click, else by two, else by drawing it to the picture; True where there is enough.
 
         The first one is shown already, as a rule: no more is done about it than a click.
@@ -346,7 +346,7 @@ class Driver:
 
     def _go_on(self) -> None:
         """Something came after all."""
-        self._until = self._leafer.until = max(self._until, self._end)
+        self._until = self._scroller.until = max(self._until, self._end)
         self._is_vain = False
 
     async def _scroll(self, entry: str = "") -> bool:
@@ -363,9 +363,9 @@ class Driver:
         total = await self._total()
         count = total if total is not None else entries.count_of(entry) if entry else next(iter(self.entries), None)
         for forward in (True, False):
-            if await self._leafer.leaf(stage, forward=forward, count=count):
+            if await self._scroller.scroll_to_end(stage, forward=forward, count=count):
                 return True
-            is_whole = is_whole and self._leafer.is_at_end
+            is_whole = is_whole and self._scroller.is_at_end
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._catch.size
@@ -398,9 +398,9 @@ class Driver:
     async def _face(self) -> tuple[str, bytes]:
         """What the page looks like about its picture: with another series shown, it looks another way."""
         stage = await self.stage()
-        return await self._leafer.face(stage["x"], stage["y"]) if stage else ("", b"")
+        return await self._scroller.face(stage["x"], stage["y"]) if stage else ("", b"")
 
-    async def _series(self) -> list[Mark]:
+    async def _series(self) -> list[PageElement]:
         """The entries of the viewer's series list, whatever their tags."""
         found = await elements.found(self._window, "series", entries.names(self._catch))
         return [mark for mark in found if not is_never(mark.text)]

@@ -160,7 +160,7 @@ class Stage(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PageElement:
     """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
 
     ``away``: a link to another page. ``who``: what the row of a table says under the heading of a person's name. ``held``: it
@@ -190,7 +190,7 @@ class Choice:
     at: int
 
 
-async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[Mark]:
+async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[PageElement]:
     """Everything of one kind that can be pressed now, in every frame.
 
     Args:
@@ -202,13 +202,13 @@ async def found(window: Window, mode: str, names: Collection[str] = ()) -> list[
     for frame in window.page.frames:
         with window.quietly():
             marks += [
-                Mark(frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"])
+                PageElement(frame, name["mark"], name["text"], name["away"], name["around"], name["who"], name["held"])
                 for name in await frame.evaluate(_LOOK, {"mode": mode, "names": list(names)})
             ]
     return marks
 
 
-async def click(window: Window, mark: Mark, *, times: int = 1) -> bool:
+async def click(window: Window, mark: PageElement, *, times: int = 1) -> bool:
     """Press a mark, with the mouse where nothing lies over it; False where the page has it no more."""
     selector = f'[data-cloudfilm="{mark.mark}"]'
     with window.quietly():
@@ -220,7 +220,7 @@ async def click(window: Window, mark: Mark, *, times: int = 1) -> bool:
     return False
 
 
-async def drag(window: Window, mark: Mark, x: float, y: float) -> bool:
+async def drag(window: Window, mark: PageElement, x: float, y: float) -> bool:
     """Draw a mark to a place of the page (CSS pixels) and let it go there."""
     mouse = window.page.mouse
     with window.quietly():
@@ -289,7 +289,7 @@ async def text(window: Window) -> str:
 __all__ = [
     "DEEP",
     "Choice",
-    "Mark",
+    "PageElement",
     "Stage",
     "choices",
     "choose",

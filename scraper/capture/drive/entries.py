@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from scraper.capture.drive import stated_counts
-from scraper.capture.drive.elements import Mark
+from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.wording import is_never
 from scraper.capture.infer.counted import COUNT
-from scraper.capture.observe.received import Catch, text
+from scraper.capture.observe.received import Observations, text
 
 MAX_NAMES: Final = 200
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
@@ -21,7 +21,7 @@ _NO_NAME: Final = re.compile(r"patient|hospital|doctor|user|file|host|姓名|医
 _LENGTH: Final = range(2, 65)  # characters of a name
 
 
-def names(catch: Catch) -> list[str]:
+def names(catch: Observations) -> list[str]:
     """What the received data calls its series: a description in a header or in tags, a text of a list of series."""
     found: dict[str, None] = {}
     for item in catch.objects.values():
@@ -70,7 +70,7 @@ def count_of(said: str) -> int | None:
     return count.total if count else None
 
 
-def counts(marks: Sequence[Mark], page: str) -> list[int]:
+def counts(marks: Sequence[PageElement], page: str) -> list[int]:
     """The counts that stand with the series in the viewer's own list; a total of them all is none.
 
     Args:
@@ -95,7 +95,7 @@ class Opened:
         """How many had their turn."""
         return len(self._places)
 
-    def fresh(self, marks: Iterable[Mark]) -> list[tuple[Mark, int]]:
+    def fresh(self, marks: Iterable[PageElement]) -> list[tuple[PageElement, int]]:
         """Those that had none yet, each with its place among those of its wording."""
         found, alike = [], Counter[str]()
         for mark in marks:
@@ -105,7 +105,7 @@ class Opened:
                 found.append((mark, place))
         return found
 
-    def note(self, mark: Mark, place: int) -> None:
+    def note(self, mark: PageElement, place: int) -> None:
         """It has its turn now."""
         self._marks.add((id(mark.frame), mark.mark))
         self._places.add((mark.text, place))

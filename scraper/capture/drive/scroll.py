@@ -50,7 +50,7 @@ SLIDER = (
 )
 
 
-class Means(StrEnum):
+class Gesture(StrEnum):
     """How one goes to the next image, in the order in which they are tried."""
 
     WHEEL = "wheel"
@@ -71,26 +71,26 @@ class Means(StrEnum):
 
 
 KEYS: Final = {
-    Means.ARROW: ("ArrowUp", "ArrowDown"),
-    Means.PAGE: ("PageUp", "PageDown"),
-    Means.SIDEWAYS: ("ArrowLeft", "ArrowRight"),
+    Gesture.ARROW: ("ArrowUp", "ArrowDown"),
+    Gesture.PAGE: ("PageUp", "PageDown"),
+    Gesture.SIDEWAYS: ("ArrowLeft", "ArrowRight"),
 }
 SWIPES: Final = {  # which way one swipes for the next image: across and down, by pointer or by finger
-    Means.SWIPE_LEFT: (-1, 0, False),
-    Means.SWIPE_UP: (0, -1, False),
-    Means.FINGER_LEFT: (-1, 0, True),
-    Means.FINGER_UP: (0, -1, True),
-    Means.SWIPE_RIGHT: (1, 0, False),
-    Means.SWIPE_DOWN: (0, 1, False),
-    Means.FINGER_RIGHT: (1, 0, True),
-    Means.FINGER_DOWN: (0, 1, True),
+    Gesture.SWIPE_LEFT: (-1, 0, False),
+    Gesture.SWIPE_UP: (0, -1, False),
+    Gesture.FINGER_LEFT: (-1, 0, True),
+    Gesture.FINGER_UP: (0, -1, True),
+    Gesture.SWIPE_RIGHT: (1, 0, False),
+    Gesture.SWIPE_DOWN: (0, 1, False),
+    Gesture.FINGER_RIGHT: (1, 0, True),
+    Gesture.FINGER_DOWN: (0, 1, True),
 }
 SWIPED: Final = 0.3  # of the picture's width or height, to either side of its middle
 SWIPE_STEPS: Final = 5
 MAX_SWIPED: Final = 3  # stacks that are swiped in vain
 
 
-class Leafer:
+class StackScroller:
     """Leafs through what one window shows.
 
     Args:
@@ -111,13 +111,13 @@ class Leafer:
         self._look = look
         self._enough = enough
         self.until = until
-        self._works: Means | None = None
+        self._works: Gesture | None = None
         self._unmoved = 0  # stacks that were to be moved before anything worked
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
         self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
 
-    async def leaf(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> bool:
+    async def scroll_to_end(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> bool:
         """To the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
@@ -157,16 +157,16 @@ class Leafer:
                 break
         return False
 
-    def _order(self, count: int | None, *, forward: bool) -> tuple[Means, ...]:
+    def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:
         """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
         if self._works:
             return (self._works,)
         if count == 1 or not forward:
-            return (Means.WHEEL, Means.ARROW)
+            return (Gesture.WHEEL, Gesture.ARROW)
         self._unmoved += 1
         swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (count is not None or self._unmoved > 1)
         self._swiped += swipes
-        return tuple(means for means in Means if swipes or means not in SWIPES)
+        return tuple(means for means in Gesture if swipes or means not in SWIPES)
 
     @property
     def works(self) -> bool:
@@ -177,19 +177,19 @@ class Leafer:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, means: Means, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
+    async def _step(self, means: Gesture, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
         """One image on; False where the viewer shows no such means."""
         page, done = self._window.page, False
         with self._window.quietly():
             match means:
-                case Means.WHEEL:
+                case Gesture.WHEEL:
                     await page.mouse.wheel(0, 120 if forward else -120)
                     done = True
-                case Means.BUTTON | Means.SLIDER:
-                    script = BUTTON if means is Means.BUTTON else SLIDER
+                case Gesture.BUTTON | Gesture.SLIDER:
+                    script = BUTTON if means is Gesture.BUTTON else SLIDER
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
-                case Means.DRAG:
+                case Gesture.DRAG:
                     done = await self._drawn(stage["x"], stage["y"], forward=forward)
                 case _ if means in SWIPES:
                     done = await self._swipe(means, stage, forward=forward)
@@ -208,7 +208,7 @@ class Leafer:
         await mouse.up()
         return True
 
-    async def _swipe(self, means: Means, stage: elements.Stage, *, forward: bool) -> bool:
+    async def _swipe(self, means: Gesture, stage: elements.Stage, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
         across, down, by_finger = SWIPES[means]
         sign = 1 if forward else -1
@@ -260,4 +260,4 @@ class Leafer:
         return 0
 
 
-__all__ = ["Leafer"]
+__all__ = ["StackScroller"]

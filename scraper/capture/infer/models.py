@@ -11,8 +11,8 @@ from functools import partial
 
 from scraper.capture.infer import counted, single_request, templates
 from scraper.capture.infer.templates import Rule
-from scraper.capture.infer.volatile import Fresh
-from scraper.capture.observe.received import SENT, Catch, asked_by
+from scraper.capture.infer.volatile import VolatileParts
+from scraper.capture.observe.received import SENT, Observations, asked_by
 from scraper.capture.request import socket_replay
 from scraper.session.browser.traffic import Exchange
 
@@ -20,12 +20,12 @@ MAX_TRIED = 3  # of the rules of one kind
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class RequestModel:
     """A rule; what the requests that it gives brought already, by request; and how its requests are written anew."""
 
     rule: Rule
     brought: Mapping[str, str]
-    fresh: Fresh
+    fresh: VolatileParts
     sample: Exchange | None  # None: over a WebSocket
     trials: tuple[str, ...] = ()  # requests that must bring an image each before the rule is believed
 
@@ -37,7 +37,7 @@ class Explained:
         return is_named and not self.fresh and not any(SENT in literal for literal in literals)
 
 
-def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explained]:
+def candidate_models(catch: Observations, exchanges: Sequence[Exchange]) -> Iterator[RequestModel]:
     """Every rule worth trying, the best first.
 
     Args:
@@ -46,29 +46,29 @@ def explanations(catch: Catch, exchanges: Sequence[Exchange]) -> Iterator[Explai
     """
     by_http = {key: exchange for exchange in exchanges if exchange.ok and (key := asked_by(exchange)) in catch.sources}
     asked = [*by_http, *socket_replay.said(exchanges, catch)]
-    yield from _of_kind(catch, exchanges, by_http, asked, Fresh(()))
-    if fresh := Fresh(asked):
+    yield from _of_kind(catch, exchanges, by_http, asked, VolatileParts(()))
+    if fresh := VolatileParts(asked):
         yield from _of_kind(catch, exchanges, by_http, asked, fresh)
     yield from _of_one_request(catch, by_http)
 
 
-def _of_one_request(catch: Catch, by_http: Mapping[str, Exchange]) -> Iterator[Explained]:
+def _of_one_request(catch: Observations, by_http: Mapping[str, Exchange]) -> Iterator[RequestModel]:
     """What a single request suggests; to be tried."""
     for rule in single_request.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
         seen = [record for record in rule.records if record in by_http]
         brought = {text: catch.sources[text] for text in seen}
         if seen and _is_sound(rule, brought, catch):
             trials = tuple(single_request.trials(rule, seen[-1]))
-            yield Explained(rule, brought, Fresh(()), by_http[seen[-1]], trials)
+            yield RequestModel(rule, brought, VolatileParts(()), by_http[seen[-1]], trials)
 
 
 def _of_kind(
-    catch: Catch,
+    catch: Observations,
     exchanges: Sequence[Exchange],
     by_http: Mapping[str, Exchange],
     asked: Sequence[str],
-    fresh: Fresh,
-) -> Iterator[Explained]:
+    fresh: VolatileParts,
+) -> Iterator[RequestModel]:
     sources: dict[str, str] = {}
     for source, uid in ((text, catch.sources[text]) for text in by_http):
         if sources.setdefault(fresh.blanked(source), uid) != uid:
@@ -84,10 +84,10 @@ def _of_kind(
         if sample is None:
             brought, _ = socket_replay.answered(exchanges, catch, rule, fresh)
         if _is_sound(rule, brought, catch):
-            yield Explained(rule, brought, fresh, sample)
+            yield RequestModel(rule, brought, fresh, sample)
 
 
-def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
+def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
     A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
@@ -107,4 +107,4 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Catch) -> bool:
     return several or len(brought) <= len(rule.addresses)
 
 
-__all__ = ["Explained", "explanations"]
+__all__ = ["RequestModel", "candidate_models"]

@@ -12,7 +12,7 @@ from typing import Final
 
 from scraper.capture.infer import templates
 from scraper.capture.infer.templates import Record, Rule, Template
-from scraper.capture.infer.volatile import Fresh
+from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.request.known_protocols import own_headers
 from scraper.core.model import Request
@@ -32,7 +32,7 @@ class Preparation:
     template: Template
     sample: Exchange
 
-    def request(self, record: Record, fresh: Fresh) -> Request | None:
+    def request(self, record: Record, fresh: VolatileParts) -> Request | None:
         """The request for an entry of the list; None where it lacks a value."""
         asked = self.template.fill(record)
         if asked is None:
@@ -55,7 +55,7 @@ class Staging:
         return bool(self.preparations) or self.is_late
 
 
-def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh) -> Staging:
+def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: VolatileParts) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
     gone = {
         fresh.blanked(asked_by(exchange)) for exchange in exchanges if exchange.method and exchange.status in NOT_THERE
@@ -64,7 +64,7 @@ def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str
 
 
 def preparations(
-    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: Fresh
+    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: VolatileParts
 ) -> list[Preparation]:
     """What was asked before each image that came, with something of its own entry in it.
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urljoin
 from scraper.capture.infer import templates
 from scraper.capture.infer.counted import COUNT
 from scraper.capture.infer.templates import Path, Record
-from scraper.capture.observe.received import SENT, Catch, Manifest, asked_by
+from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 SHORTEST: Final = 6  # characters of a value that tells entries apart
@@ -54,7 +54,7 @@ class Expected:
     absent: list[tuple[str, int | None]] = field(default_factory=list)
 
 
-def images(exchanges: Sequence[Exchange], catch: Catch, study: str) -> list[Image]:
+def images(exchanges: Sequence[Exchange], catch: Observations, study: str) -> list[Image]:
     """The images of a study that came, each with its request and with what its answer says of it."""
     found = []
     heads = {uid: item.header for uid, item in catch.objects.items() if item.header.study_instance_uid == study}

@@ -28,7 +28,7 @@ _OF_REQUEST: Final = re.compile(  # what stands before a name that a page makes 
 DAY_S: Final = 86_400
 
 
-class Fresh:
+class VolatileParts:
     """Blanks such pieces and fills the blanks.
 
     Args:
@@ -112,4 +112,4 @@ def _look(request: str) -> str:
     return f"{count} {_ODD.sub('#', plain)}"
 
 
-__all__ = ["Fresh"]
+__all__ = ["VolatileParts"]

@@ -44,18 +44,18 @@ class Paired:
 
 
 @dataclass(frozen=True, slots=True)
-class _Loose:
+class _UnmatchedFrame:
     place: int
     message: Exchange
     head: Fields  # what the text before it says, if that is about one image
 
 
-class Pairing:
+class FrameMatcher:
     """Pairs what one window's sockets bring."""
 
     def __init__(self) -> None:
         self._heads: dict[str, deque[Fields]] = defaultdict(lambda: deque(maxlen=MAX_HEADS))
-        self._loose: list[_Loose] = []
+        self._loose: list[_UnmatchedFrame] = []
         self._listed: dict[str, dict[str, Any]] = {}  # SOP Instance UID → what the lists say of it
         self._lists = 0
         self._scheme: tuple[correlate.Slot, dict[str, str]] | None = None
@@ -83,7 +83,7 @@ class Pairing:
                 heads.remove(head)
                 return paired
         if len(self._loose) < MAX_WAITING:
-            self._loose.append(_Loose(place, exchange, heads[-1] if heads else {}))
+            self._loose.append(_UnmatchedFrame(place, exchange, heads[-1] if heads else {}))
         return None
 
     def settle(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
@@ -248,4 +248,4 @@ def _is_alien(block: bytes, beside: bytes, width: int) -> bool:
     return False
 
 
-__all__ = ["Paired", "Pairing"]
+__all__ = ["Paired", "FrameMatcher"]

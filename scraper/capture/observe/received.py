@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from scraper.capture.observe.copies import Copies, rank
-from scraper.capture.observe.frames import Paired, Pairing
+from scraper.capture.observe.frames import FrameMatcher, Paired
 from scraper.capture.observe.pictures import Pictures
 from scraper.capture.observe.recognise import (
     Broken,
-    Cut,
     Document,
     Metadata,
     Object,
@@ -24,6 +23,7 @@ from scraper.capture.observe.recognise import (
     Piece,
     Pixels,
     Recogniser,
+    TruncatedObject,
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.schema import whole
@@ -69,7 +69,7 @@ class _Ranges:
         return chain if at == self.total else None
 
 
-class Catch:
+class Observations:
     """Takes exchanges in, one after another, and says what DICOM there was in them.
 
     Args:
@@ -97,7 +97,7 @@ class Catch:
         self._cut: dict[
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
-        self._pairing = Pairing()
+        self._pairing = FrameMatcher()
         self._is_loose = False  # the last message brought nothing whole
         self.taken = begin  # exchanges that were looked into
         self._taking: asyncio.Task[None] | None = None  # what is being looked into
@@ -213,7 +213,7 @@ class Catch:
             with path.open("ab") as out:
                 out.write(data[header:])
             for piece in () if done else self._recogniser.look(path):
-                if isinstance(piece, Cut):
+                if isinstance(piece, TruncatedObject):
                     piece.path.unlink(missing_ok=True)
                 else:
                     self._hear(piece)
@@ -245,12 +245,12 @@ class Catch:
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
                     self.manifests.append(Manifest(one.url, value))
-            case Cut():
+            case TruncatedObject():
                 self._begin(piece, one)
             case Broken() | Pixels() | Picture():
                 pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
 
-    def _begin(self, cut: Cut, one: Exchange) -> None:
+    def _begin(self, cut: TruncatedObject, one: Exchange) -> None:
         """A stream whose rest may follow on the same socket."""
         if one.kind != WEBSOCKET_IN:
             cut.path.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class TruncatedObject:
     """A DICOM stream that ends too early: the rest may come in the next message. ``header``: bytes that stood before it."""
 
     path: Path
@@ -94,7 +94,7 @@ class Broken:
     what: str
 
 
-Piece = Object | Metadata | Pixels | Picture | Document | Cut | Broken
+Piece = Object | Metadata | Pixels | Picture | Document | TruncatedObject | Broken
 
 
 class Recogniser:
@@ -148,7 +148,7 @@ class Recogniser:
             header = dicom.settle(path)
         except CorruptInstance as err:
             if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
-                yield Cut(path, skip)
+                yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
             return

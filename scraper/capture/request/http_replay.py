@@ -15,7 +15,7 @@ from typing import Final
 from scraper import dicom
 from scraper.capture.infer.preparation import Staging
 from scraper.capture.infer.templates import Record
-from scraper.capture.infer.volatile import Fresh
+from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, Object, Recogniser
 from scraper.capture.request.known_protocols import own_headers
@@ -38,7 +38,7 @@ class _How:
     is_bare: bool
 
 
-class Asker:
+class HttpReplayer:
     """Asks in the viewer's own way.
 
     Args:
@@ -55,7 +55,7 @@ class Asker:
         session: Session,
         sample: Exchange,
         new_file: Callable[[], Path],
-        fresh: Fresh | None = None,
+        fresh: VolatileParts | None = None,
         records: Mapping[str, Record] | None = None,
         staging: Staging | None = None,
     ) -> None:
@@ -68,7 +68,7 @@ class Asker:
         self._sample = asked_by(sample)
         self._recogniser = Recogniser(new_file)
         self._new_file = new_file
-        self._fresh = fresh or Fresh(())
+        self._fresh = fresh or VolatileParts(())
         self._filled = self._fresh.filled
         self._records = records or {}
         self._staging = staging or Staging()
@@ -183,4 +183,4 @@ class Asker:
         return objects[0]
 
 
-__all__ = ["Asker"]
+__all__ = ["HttpReplayer"]

@@ -14,9 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from scraper.capture.infer.templates import Rule
-from scraper.capture.infer.volatile import Fresh
+from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe import correlate
-from scraper.capture.observe.received import SENT, Catch
+from scraper.capture.observe.received import SENT, Observations
 from scraper.core.errors import CloudfilmError
 from scraper.session import Session
 from scraper.session.browser import Window
@@ -35,7 +35,7 @@ class Line(Protocol):
         """False where it is no longer open."""
 
 
-def said(exchanges: Sequence[Exchange], catch: Catch) -> list[str]:
+def said(exchanges: Sequence[Exchange], catch: Observations) -> list[str]:
     """What was sent, as text, on the sockets that brought images: each with its address, as ``asked_by`` has it."""
     brought = {exchanges[place].url for place, _ in catch.heard}
     return [
@@ -49,13 +49,15 @@ def _key(one: Exchange) -> str:
     return f"{one.url}{SENT}{one.read().decode('utf-8', 'replace')}"
 
 
-def answered(exchanges: Sequence[Exchange], catch: Catch, rule: Rule, fresh: Fresh) -> tuple[dict[str, str], int]:
+def answered(
+    exchanges: Sequence[Exchange], catch: Observations, rule: Rule, fresh: VolatileParts
+) -> tuple[dict[str, str], int]:
     """What each message of the rule brought, and how many of them the viewer had under way at once at most.
 
     An answer is that of the message that names it, else of the one that its own header names, else of the oldest that has none.
     """
     heard = dict(catch.heard)
-    named = Tie(exchanges, catch, rule)
+    named = ReplyMatcher(exchanges, catch, rule)
     waiting: list[str] = []
     found: dict[str, str] = {}
     most = 1
@@ -75,7 +77,7 @@ def answered(exchanges: Sequence[Exchange], catch: Catch, rule: Rule, fresh: Fre
     return found, most
 
 
-class Tie:
+class ReplyMatcher:
     """Tells whose an answer is.
 
     Args:
@@ -84,7 +86,7 @@ class Tie:
         rule: what the messages were learnt as.
     """
 
-    def __init__(self, exchanges: Sequence[Exchange], catch: Catch, rule: Rule) -> None:
+    def __init__(self, exchanges: Sequence[Exchange], catch: Observations, rule: Rule) -> None:
         self._exchanges = exchanges
         self._slot: correlate.Slot | None = None
         self._values: dict[str, str] = {}
@@ -104,7 +106,7 @@ class Tie:
         return key or next(iter(waiting), None)
 
 
-class Talker:
+class SocketReplayer:
     """Asks for images by messages.
 
     Args:
@@ -115,7 +117,7 @@ class Talker:
         fresh: writes what a message has anew.
     """
 
-    def __init__(self, session: Session, window: Window, catch: Catch, rule: Rule, fresh: Fresh) -> None:
+    def __init__(self, session: Session, window: Window, catch: Observations, rule: Rule, fresh: VolatileParts) -> None:
         self._session = session
         self._window = window
         self._catch = catch
@@ -146,7 +148,7 @@ class Talker:
     async def _ask(self, line: Line, keys: Sequence[str], at_once: int) -> dict[str, str]:
         todo, waiting, found = deque(keys), list[str](), dict[str, str]()
         heard, silent, until = len(self._catch.heard), 0, 0.0
-        named = Tie(self._exchanges, self._catch, self._rule)
+        named = ReplyMatcher(self._exchanges, self._catch, self._rule)
         while todo or waiting:
             while todo and len(waiting) < at_once and silent < MOST_SILENT:
                 waiting.append(todo.popleft())
@@ -230,4 +232,4 @@ class _Own:
         return True
 
 
-__all__ = ["Talker", "answered", "said"]
+__all__ = ["SocketReplayer", "answered", "said"]

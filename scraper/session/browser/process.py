@@ -17,7 +17,7 @@ from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Set
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.installed import installed
 from scraper.session.browser.memory import MemoryWatch
-from scraper.session.browser.tap import Gone, Tap
+from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import Traffic, spooling
 from scraper.session.browser.window import Window
 from scraper.session.browser.worker_sockets import WorkerSockets
@@ -275,7 +275,7 @@ class Browser:
             try:
                 answer: dict[str, Any] = await session.send(method, params)
             except Error as err:
-                raise Gone(first_line(err)) from err
+                raise TargetClosed(first_line(err)) from err
             return answer
 
         def current() -> Traffic | None:

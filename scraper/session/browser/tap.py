@@ -60,7 +60,7 @@ Send = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 MayGo = Callable[[str, bytes], bool]
 
 
-class Gone(Exception):
+class TargetClosed(Exception):
     """The browser no longer knows what was asked about: a request that was cancelled, a window that was closed."""
 
 
@@ -202,7 +202,7 @@ class Tap:
             raise RuntimeError("the tap failed") from task.exception()
 
     async def _resume(self, request_id: str) -> None:
-        with suppress(Gone):
+        with suppress(TargetClosed):
             await self._send("Fetch.continueRequest", {"requestId": request_id})
 
     async def _take(self, event: dict[str, Any], headers: dict[str, str], traffic: Traffic, *, streamed: bool) -> None:
@@ -215,7 +215,7 @@ class Tap:
                     body, size = await self._whole(event, traffic)
             else:
                 body, size = await self._whole(event, traffic)
-        except Gone as err:
+        except TargetClosed as err:
             traffic.miss(url, str(err))
             await self._resume(event["requestId"])
         except TimeoutError:
@@ -242,7 +242,7 @@ class Tap:
         traffic.busy += 1
         try:
             path, size = await self._drain(taken["stream"], traffic)
-        except (Gone, CloudfilmError):
+        except (TargetClosed, CloudfilmError):
             await self._fail(event["requestId"], "Failed")
             raise
         finally:
@@ -287,19 +287,19 @@ class Tap:
                     disk.wrote(len(data))
                     size += out.write(data)
                     if size > MOST_PACKAGE_BYTES:
-                        raise Gone("far too large")
+                        raise TargetClosed("far too large")
                     traffic.brought(len(data))
                     traffic.touch()
                     if piece["eof"]:
                         break
         except TimeoutError as err:
             path.unlink(missing_ok=True)
-            raise Gone("silent") from err
-        except (Gone, CloudfilmError):
+            raise TargetClosed("silent") from err
+        except (TargetClosed, CloudfilmError):
             path.unlink(missing_ok=True)
             raise
         finally:
-            with suppress(Gone):
+            with suppress(TargetClosed):
                 await self._send("IO.close", {"handle": handle})
         return path, size
 
@@ -310,11 +310,11 @@ class Tap:
             "responseHeaders": [header for header in headers if header["name"].lower() not in NOT_OF_THE_NEW_BODY],
             "body": base64.b64encode(body).decode(),
         }
-        with suppress(Gone):
+        with suppress(TargetClosed):
             await self._send("Fetch.fulfillRequest", answer)
 
     async def _fail(self, request_id: str, reason: str) -> None:
-        with suppress(Gone):
+        with suppress(TargetClosed):
             await self._send("Fetch.failRequest", {"requestId": request_id, "errorReason": reason})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from scraper.session.browser.tap import Gone, Send
+from scraper.session.browser.tap import Send, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
 TEXT = 1  # opcode of RFC 6455 5.2
@@ -45,7 +45,7 @@ class WorkerSockets:
         if event["targetInfo"]["type"] != "shared_worker":
             return
         enable = json.dumps({"id": 1, "method": "Network.enable", "params": NO_BUFFERS})
-        with suppress(Gone):
+        with suppress(TargetClosed):
             asked = {"targetId": event["targetInfo"]["targetId"], "flatten": False}
             attached = await self._send("Target.attachToTarget", asked)
             await self._send("Target.sendMessageToTarget", {"sessionId": attached["sessionId"], "message": enable})

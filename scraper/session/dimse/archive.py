@@ -26,7 +26,7 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Held
 from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
-from scraper.session.dimse.receive import PLAIN, Landing
+from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
 from scraper.session.dimse.storage_classes import Context, turns
 from scraper.session.http.pace import Pace
@@ -51,7 +51,7 @@ class By(StrEnum):
 
 
 @dataclass(slots=True)
-class _Shelf:
+class _Prefetch:
     """What became of one series' instances so far."""
 
     held: Held
@@ -114,12 +114,12 @@ class Archive:
         self._pace = pace
         self._dimse = Dimse(peer, self._folder)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dimse")
-        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._shelves: dict[tuple[str, str], _Prefetch] = {}
         self._work: asyncio.Task[None] | None = None
         self._barren = 0  # C-GETs in a row that ended with the connection, and brought nothing
         self._misses = 0  # single retrievals in a row that brought nothing
         self._came = False  # has anything ever come
-        self._hopeless: CloudfilmError | None = None
+        self._fatal_error: CloudfilmError | None = None
         self._before = ""  # why C-MOVE follows, for whoever reads that it is refused, too
         self._moves = True  # C-MOVE may bring what C-GET could not
         self._one_by_one = False  # the archive does not understand lists of UIDs
@@ -152,10 +152,10 @@ class Archive:
             MissingInstances: the archive lists it and does not send it. SiteUnreachable, SiteBusy, NotRegistered: no way.
             DiskFull, NotWritable: the spool does not take it.
         """
-        if self._hopeless is not None:
-            raise self._hopeless
+        if self._fatal_error is not None:
+            raise self._fatal_error
         key = (held.study_instance_uid, held.series_instance_uid)
-        shelf = self._shelves.setdefault(key, _Shelf(held))
+        shelf = self._shelves.setdefault(key, _Prefetch(held))
         shelf.held = held  # a series that was listed again may have grown
         if uid in shelf.here:
             return shelf.here.pop(uid)
@@ -188,7 +188,7 @@ class Archive:
                     awaited.exception()  # whoever asked may be gone
             shelf.awaited.clear()
 
-    async def _fetch_list(self, shelf: _Shelf) -> None:
+    async def _fetch_list(self, shelf: _Prefetch) -> None:
         wanted = shelf.next_list(one_by_one=self._one_by_one)
         if not wanted:  # another series' failure answered those who waited
             return
@@ -198,7 +198,7 @@ class Archive:
         def arrived(uid: str, path: Path) -> None:
             loop.call_soon_threadsafe(_put, shelf, uid, path)
 
-        landing = Landing(wanted, shelf.held.syntaxes, self._folder, arrived)
+        landing = StoreReceiver(wanted, shelf.held.syntaxes, self._folder, arrived)
         async with self._pace.turn(self._peer.host):
             ended = await self._retrieve(shelf, wanted, landing)
         await asyncio.sleep(0)  # what came last is put where it belongs
@@ -210,10 +210,10 @@ class Archive:
         ):  # it may send elsewhere, or not be let through
             self._one_by_one = self._one_by_one or ended.status == DESTINATION_UNKNOWN
             if self._misses >= BARREN:
-                self._hopeless = self._dimse.not_registered(
+                self._fatal_error = self._dimse.not_registered(
                     f"nothing arrives at port {self._peer.listen}{_after(ended)}"
                 )
-                raise self._hopeless
+                raise self._fatal_error
             return
         if not missed:
             shelf.came_whole += 1
@@ -225,7 +225,7 @@ class Archive:
             if not landing.came and (ended.status >= NOT_UNDERSTOOD or ended.status == DESTINATION_UNKNOWN):
                 self._one_by_one = True
 
-    def _miss(self, shelf: _Shelf, uid: str, ended: Ended) -> None:
+    def _miss(self, shelf: _Prefetch, uid: str, ended: Ended) -> None:
         why = describe_status(f"C-{self._by.name}", ended.status)
         if not ended.agreed:
             why = f"C-{self._by.name}: it accepts none of the presentation contexts for it"
@@ -236,7 +236,7 @@ class Archive:
             awaited.set_exception(MissingInstances(why=why))
             awaited.exception()
 
-    async def _retrieve(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+    async def _retrieve(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         if self._by is By.GET:
             try:
                 ended = await self._get(shelf, wanted, landing)
@@ -254,7 +254,9 @@ class Archive:
             return await self._move_instead(why, shelf, wanted, landing)
         return await self._move(shelf, wanted, landing)
 
-    async def _also_by_move(self, ended: Ended, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+    async def _also_by_move(
+        self, ended: Ended, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
+    ) -> Ended:
         """C-MOVE for an object that C-GET could not bring, as long as C-MOVE works at all."""
         if self._moves:
             try:
@@ -265,12 +267,12 @@ class Archive:
                 self._moves = bool(landing.callers)
         return ended
 
-    async def _move_instead(self, why: str, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+    async def _move_instead(self, why: str, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         """C-MOVE, where C-GET brought nothing; a refusal names both."""
         self._by, self._before = By.MOVE, f"{why}; "
         return await self._move(shelf, wanted, landing)
 
-    async def _get(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+    async def _get(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         """C-GET, with further presentation contexts for what did not come."""
         best = Ended(agreed=False)
         for number, contexts in shelf.proposals(wanted):
@@ -290,7 +292,7 @@ class Archive:
             shelf.in_vain += 1
         return best
 
-    async def _move(self, shelf: _Shelf, wanted: Sequence[str], landing: Landing) -> Ended:
+    async def _move(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
         """C-MOVE; what the archive could not send in its own first Transfer Syntax is asked for once more without compression."""
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
         ended = Ended()
@@ -340,13 +342,13 @@ def _after(ended: Ended) -> str:
     return "" if ended.status == SUCCESS else f" ({describe_status('C-MOVE', ended.status)})"
 
 
-def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: Landing) -> Ended:
+def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:
     """One C-MOVE at a time on this computer: there is one port to send to."""
     with lock.acquire(timeout=LISTEN_S):
         return dimse.move(keys, landing)
 
 
-def _put(shelf: _Shelf, uid: str, path: Path) -> None:
+def _put(shelf: _Prefetch, uid: str, path: Path) -> None:
     """An instance has arrived: to whoever awaits it, else onto the shelf."""
     shelf.count += 1
     shelf.bytes += path.stat().st_size

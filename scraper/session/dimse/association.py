@@ -26,7 +26,7 @@ from scraper.core.errors import (
 from scraper.dicom.charset import UTF8, decode, suspect
 from scraper.dicom.part10 import quiet
 from scraper.session.dimse.listener import PortTaken, listening
-from scraper.session.dimse.receive import PLAIN, Landing
+from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import (
     CANCELLED,
     DESTINATION_UNKNOWN,
@@ -98,7 +98,7 @@ class Dimse:
         self._folder = folder
         self._open: Association | None = None
         self._offers: frozenset[Context] = frozenset()  # what the open association proposed
-        self._landing: Landing | None = None
+        self._landing: StoreReceiver | None = None
         self._reached = False
         self._heard: dict[str, Any] = {}  # the PDUs that came over the newest association, the last of each kind
         self._closed = threading.Event()
@@ -159,7 +159,7 @@ class Dimse:
 
     # ---- C-GET and C-MOVE
 
-    def get(self, keys: Mapping[str, str], landing: Landing, contexts: Sequence[Context]) -> Ended:
+    def get(self, keys: Mapping[str, str], landing: StoreReceiver, contexts: Sequence[Context]) -> Ended:
         """Have objects sent over the same association (PS3.4 C.4.3), in one of these presentation contexts; see ``move``."""
         association = self._associated([(FIND, PLAIN[:2]), (GET, PLAIN[:2])], contexts)
         accepted = _accepted(association)
@@ -171,7 +171,7 @@ class Dimse:
         with self._line("C-GET"):
             return self._final(association.send_c_get(_dataset(keys), GET), "C-GET", landing)
 
-    def move(self, keys: Mapping[str, str], landing: Landing) -> Ended:
+    def move(self, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:
         """Have objects sent to a listening port of this computer (PS3.4 C.4.2).
 
         Args:
@@ -191,7 +191,7 @@ class Dimse:
             answers = association.send_c_move(_dataset(keys), self._peer.calling, MOVE)
             return self._final(answers, "C-MOVE", landing)
 
-    def _final(self, answers: Iterable[tuple[Dataset, Dataset | None]], what: str, landing: Landing) -> Ended:
+    def _final(self, answers: Iterable[tuple[Dataset, Dataset | None]], what: str, landing: StoreReceiver) -> Ended:
         status: int | None = None
         for answer, _ in answers:
             status = answer.get("Status")
@@ -220,7 +220,7 @@ class Dimse:
             raise SiteUnreachable(host=self._peer.host, why=f"the connection was lost during {what}") from err
 
     @contextmanager
-    def _listener(self, landing: Landing) -> Iterator[None]:
+    def _listener(self, landing: StoreReceiver) -> Iterator[None]:
         try:
             with listening(self._peer.calling, self._peer.listen, self._peer.timeout_s, landing):
                 yield

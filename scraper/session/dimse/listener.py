@@ -15,7 +15,7 @@ from scraper.session.dimse.status import SUCCESS
 if TYPE_CHECKING:
     from pynetdicom.presentation import PresentationContext
 
-    from scraper.session.dimse.receive import Landing
+    from scraper.session.dimse.receive import StoreReceiver
 
 
 class PortTaken(Exception):
@@ -23,10 +23,10 @@ class PortTaken(Exception):
 
 
 @contextmanager
-def listening(title: str, port: int, timeout_s: float, landing: Landing) -> Iterator[None]:
+def listening(title: str, port: int, timeout_s: float, landing: StoreReceiver) -> Iterator[None]:
     """Listen as long as one C-MOVE takes: every storage class, in whatever syntax is proposed.
 
-    What was not asked for is turned away by its UID (``Landing.store``).
+    What was not asked for is turned away by its UID (``StoreReceiver.store``).
 
     Raises:
         PortTaken: it can't.

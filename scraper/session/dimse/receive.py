@@ -49,7 +49,7 @@ NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 STORED, NOT_ASKED_FOR, OUT_OF_RESOURCES = 0x0000, 0xC000, 0xA700  # PS3.4 B.2.3
 
 
-class Landing:
+class StoreReceiver:
     """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
 
     Args:
