@@ -29,7 +29,6 @@ from scraper.contract import (
 
 VIEWER, ADDRESS, NAMED = ".image_main", "activeImage.html", "查看影像"
 RECALL_S = 120.0  # the control stays disabled while the study is fetched from the archive ("up to a minute", 2026-06)
-RECALLED_S = 60.0  # by then it should be free; words about an end are believed from here on
 LOOK_S = 0.25
 QUESTIONS: Mapping[Question, str] = {
     ID_LAST4: "身份证(?!.{0,6}[后末].?[六6])",

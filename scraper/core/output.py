@@ -220,11 +220,6 @@ def console(*, err: bool = False, quiet: bool = False) -> Console:
     return VisibleConsole(stderr=err, quiet=quiet, emoji=False, highlight=False)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether the system says that no space is left (ENOSPC, EDQUOT, EFBIG)."""
-    return error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", 122))
-
-
 def leave(code: int) -> None:
     """End the process at once, with nothing more written by anybody."""
     for stream in (sys.stdout, sys.stderr):

@@ -38,7 +38,6 @@ class Job:
     provider: str = ""
     via: Via | None = None
     studies: list[StudyResult] = field(default_factory=list)
-    received: int = 0
     log: list[dict[str, object]] = field(default_factory=list)
     film: Film | None = None
 

@@ -76,12 +76,8 @@ class Retriever:
                 item.name, _label(item), item.expected if item.expected is not None else len(item.instances)
             )
 
-        def received(size: int) -> None:
-            job.received += size
-            self._watcher.received(size)
-
         async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
-            fetcher = Fetcher(opened_link.session, received)
+            fetcher = Fetcher(opened_link.session, self._watcher.received)
             collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
             if settings.expect is not None:  # a person's new count is in the place of an earlier one
                 store.known = replace(store.known, stated=None)
@@ -134,11 +130,7 @@ class Retriever:
         """A zip: every study in it gets its own folder."""
         settings, inspector = self._settings, await self._resources.inspector()
 
-        def received(size: int) -> None:
-            job.received += size
-            self._watcher.received(size)
-
-        fetcher = Fetcher(opened_link.session, received)
+        fetcher = Fetcher(opened_link.session, self._watcher.received)
         async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
             if store.was_complete:
                 collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)

@@ -378,11 +378,6 @@ class Session:
 
     # ---- through the browser
 
-    @property
-    def in_browser(self) -> bool:
-        """Has a window been opened for this link."""
-        return self._window is not None
-
     async def window(self) -> Window:
         """This link's window; started at the first call, with the cookies that the direct client has."""
         if self._window is None:

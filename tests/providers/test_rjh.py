@@ -25,8 +25,7 @@ async def test_case(case, tmp_path):
         assert not world.unexpected
 
 
-async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(active_image_entry, "RECALLED_S", 5.0)
+async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path):
     with World(RjhSite()) as world:
         case = Case("shut", SHUT, raises=LinkExpired, says="已过期")
         await check(Rjh, case, world, tmp_path, Via.BROWSER)

@@ -31,7 +31,6 @@ _TOKEN: Final = re.compile(
 )
 _PERCENT: Final = re.compile(r"(?<![\w.~-])[\w.~-]*+(?:%[0-9A-Fa-f]{2}[\w.~-]*+)++")
 _PAIR: Final = re.compile(r"(?<![\w%])([A-Za-z_][\w.\[\]-]{0,60})=([^&#;\s\"'<>]*)")
-_ESCAPED: Final = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
 _SECONDS: Final = range(946_684_800, 2_208_988_800)  # 2000 to 2040
 MAX_NESTING: Final = 8  # encodings and pairs within each other that are taken apart; deeper ones are words

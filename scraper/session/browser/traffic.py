@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 from scraper.core.model import Request
@@ -89,7 +88,6 @@ class Traffic:
         self.exchanges: list[Exchange] = []
         self.missed: list[tuple[str, str]] = []  # address and why: bodies that were seen to pass and could not be had
         self.host = host
-        self.bytes_seen = 0
         self._folder = folder
         self._disk = Watch(folder)
         self.busy = 0  # downloads and large bodies under way
@@ -158,7 +156,6 @@ class Traffic:
     def add(self, exchange: Exchange) -> None:
         """One more; wakes whoever waits."""
         self.exchanges.append(exchange)
-        self.bytes_seen += exchange.size
         look = (exchange.url.partition("?")[0], exchange.size)
         if exchange.size >= NEWS_BYTES and exchange.ok and look not in self._known:
             self._known.add(look)
@@ -299,8 +296,3 @@ class spooling:  # lower case: reads as a function: ``with spooling(path):``
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
-
-
-def host_of(url: str) -> str:
-    """The host of an address, for messages."""
-    return urlsplit(url).hostname or ""
