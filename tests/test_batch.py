@@ -280,6 +280,7 @@ def test_answers_of_the_list_open_sites_and_stay_out_of_the_folder(tmp_path):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 
 
+@pytest.mark.thorough
 def test_a_refused_answer_is_not_sent_twice_and_a_new_one_is(tmp_path):
     from fixtures.dicom import chest_ct
     from tests.test_cli import site_of

@@ -51,6 +51,7 @@ async def test_verdicts_1_a_study_of_21_is_complete_with_21_alone(kind, world, t
         assert codes(result) & {"missing-series", "missing-instances"}
 
 
+@pytest.mark.thorough
 async def test_verdicts_1_only_seen_is_incomplete_and_a_person_may_count(world, tmp_path):
     result = await grab("stuck", world, tmp_path)
     assert (result.exit_code, result.status, result.counts.saved) == (7, Status.INCOMPLETE, 1)

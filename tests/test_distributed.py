@@ -133,6 +133,7 @@ def assert_brought(files, root: str, *numbers: int) -> None:
     assert len(files.glob(f"{root}/*/*/*.dcm")) == 5 * len(numbers)
 
 
+@pytest.mark.thorough
 def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
     files, root = place(s3), f"{BUCKET}/killed"
     files.mkdir(BUCKET, create_parents=True)

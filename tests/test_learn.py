@@ -102,6 +102,7 @@ async def test_a_value_from_nowhere_is_said_and_not_written(world, tmp_path):
     assert caught.value.values["what"] == "the address"
 
 
+@pytest.mark.thorough
 async def test_pictures_teach_nothing(world, tmp_path):
     with pytest.raises(NotLearnt, match="no DICOM object"):
         await learnt(world, f"https://{HOST}/v/pictures", tmp_path)

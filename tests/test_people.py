@@ -577,8 +577,8 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
 
     opener = opening.Discoverer(Settings(), None, None, nothing, None)
     monkeypatch.setattr(opener, "_watched", missing)
-    session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext))
     share = SimpleNamespace(host="h")
+    session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext), link=share)
     with pytest.raises(BrowserMissing):
         await opener._found(Owner(Direct(), share), session)
 

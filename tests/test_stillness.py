@@ -96,6 +96,7 @@ async def test_verdicts_b16_a_page_that_moves_is_waited_for(tmp_path):
         assert await session.which(viewer="canvas", timeout_s=3600) == "viewer"
 
 
+@pytest.mark.thorough
 async def test_verdicts_b21_where_nothing_is_dicom_each_entry_gets_one_look(tmp_path):
     async with shown("listed", tmp_path) as (pages, link, session):
         with pytest.raises(CloudfilmError) as ended:

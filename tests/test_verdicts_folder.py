@@ -548,8 +548,8 @@ for module in (_openjpeg, _libjpeg):
     for name in [name for name in vars(module) if name.startswith(("decode", "encode"))]:
         setattr(module, name, here)
 PIL.Image.open = here
-from scraper import cli
-print("CODE", cli.run(sys.argv[1:]))
+from scraper.cli.commands import run
+print("CODE", run(sys.argv[1:]))
 """
 
 

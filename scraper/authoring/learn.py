@@ -32,12 +32,13 @@ _LOAD: Final = """
 import sys
 from pathlib import Path
 import pydantic
-from scraper import contract, registry
-from scraper import fence
+from scraper import contract
+from scraper.isolation import fence
+from scraper.registry import catalogue
 fence.limit(memory=1 << 30, file_size=0)
 fence.fence_files()
 fence.fence_calls()
-registry.from_file(Path(sys.argv[1]))().shape()
+catalogue.from_file(Path(sys.argv[1]))().shape()
 """
 SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 

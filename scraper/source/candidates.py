@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from scraper.core.link import Kind
 from scraper.registry import catalogue
@@ -99,10 +100,15 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
 
 
 def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
-    """Choose the film links among the addresses of a text, where no place on a paper speaks for one."""
+    """Choose the film links among the addresses of a text, where no place on a paper speaks for one.
+
+    Links of one host that are left equal are several films of one viewer: whoever wrote the text gave all of them.
+    """
     from scraper.source.qr import Code
 
-    return choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
+    choice = choose([(Code(meaning.link or "", "", ()), meaning) for meaning in meanings])
+    hosts = {urlsplit(link).hostname for link in choice.equal}
+    return Choice(films=choice.equal) if len(hosts) == 1 else choice
 
 
 def _is_owned(meaning: Meaning, found: Score) -> bool:

@@ -59,7 +59,9 @@ def grab(site: Site, output: str, kill_after_s: float | None) -> int | None:
         "-q",
         "--json",
     ]
-    start = "from scraper import fetch; fetch.FIRST_PAUSE_S = 0.02; from scraper.cli.commands import main; main()"
+    start = (
+        "from scraper.download import fetch; fetch.FIRST_PAUSE_S = 0.02; from scraper.cli.commands import main; main()"
+    )
     running = subprocess.Popen(
         [sys.executable, "-c", start, *words],
         env=environment,

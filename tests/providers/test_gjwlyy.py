@@ -46,6 +46,7 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
         await check(Gjwlyy, case, world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_series_that_only_its_thumbnail_shows(tmp_path):
     with World(GjwlyySite(by_arrows=False)) as world:
         await check(Gjwlyy, OPENS, world, tmp_path, Via.BROWSER)

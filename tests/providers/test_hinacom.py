@@ -136,6 +136,7 @@ async def test_a_study_that_is_staged_first(tmp_path, monkeypatch):
         await check(Hinacom, case, world, tmp_path)
 
 
+@pytest.mark.thorough
 async def test_a_study_that_is_staged_for_too_long_is_not_there_yet(tmp_path, monkeypatch):
     monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
     monkeypatch.setattr(hinacom, "STAGING_UP_TO_S", 0.2)

@@ -99,6 +99,7 @@ async def test_verdicts_18_a_station_that_it_does_not_know(foreign, tmp_path):
 
 
 @BOTH_WAYS
+@pytest.mark.thorough
 async def test_verdicts_18_qrscp_sends_compressed_series(way, listen, tmp_path):
     skip_if_missing(QrScp)
     with QrScp(IN_TWO_SYNTAXES, stations={"CLOUDFILM": listen}) as archive:
@@ -120,6 +121,7 @@ async def test_verdicts_18_dcmqrscp_sends_compressed_series_among_plain_ones(opt
             assert_whole(result, output, wanted)
 
 
+@pytest.mark.thorough
 async def test_verdicts_18_what_an_archive_can_not_send_is_missing_for_its_own_reason(listen, tmp_path):
     skip_if_missing(DcmQrScp)
     with DcmQrScp(IN_ONE_SYNTAX, stations={"CLOUDFILM": listen}) as archive:  # no compression is agreed on

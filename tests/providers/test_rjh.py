@@ -37,6 +37,7 @@ async def test_a_study_that_is_never_recalled_is_not_there_yet(tmp_path, monkeyp
         await check(Rjh, Case("away", AWAY, raises=NotThereYet), world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path):
     site = RjhSite(drops_after=3)
     with World(site) as world:

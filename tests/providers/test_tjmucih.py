@@ -71,6 +71,7 @@ async def test_the_same_by_another_hand(tmp_path):
         await check(Tjmucih, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_an_image_that_never_comes_is_missed(world, tmp_path):
     world.faults.plan(r"get_dcm_jpg.*&s=1&i=5$", Fault.GONE, times=99)
     result = await run(Tjmucih, CASES[1], world, tmp_path, Via.BROWSER)

@@ -126,10 +126,10 @@ def read_document(path: str) -> str:
 
 
 READER = """import sys
-from scraper import isolation
+from scraper.isolation import process
 from scraper.source.qr.worker import MEMORY_OF_DOCUMENT
 from tests.security.test_hostile_9_files import read_document
-isolation.confine(memory=MEMORY_OF_DOCUMENT)
+process.confine(memory=MEMORY_OF_DOCUMENT)
 print(read_document(sys.argv[1]))
 """
 

@@ -230,7 +230,7 @@ async def test_hostile_8_an_endless_socket_ends(tmp_path):
 
 
 async def test_hostile_8_a_list_has_a_largest_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(scraper.session, "MOST_LIST_BYTES", 2**20)
+    monkeypatch.setattr(scraper.session.session, "MOST_LIST_BYTES", 2**20)
 
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer(b"[" + b"1," * (2**20 if b"/long" in head else 100) + b"1]"))
