@@ -160,3 +160,11 @@ def test_verdicts_1_a_rule_that_gives_one_image_of_each_series_is_none(rows, sho
         for at, row in enumerate(rows)
     }
     assert falls_short(Rule(Template(("", ""), (("id", 0),)), {("list",): tuple(records)}, 2, records=records)) is short
+
+
+def test_verdicts_1_entries_told_apart_by_a_series_name_are_series_and_no_images():
+    """Fields of no known name (张数, 图片 by their initials); the scout's only image came, the list's other entry is a series."""
+    value = {"data": [{"xlms": "Scout", "zs": 1, "tp": [{"id": "a1b2c3"}]}, {"xlms": "5mm", "zs": 12, "tp": []}]}
+    counts, absent = claimed(value, {IMAGE + "a1b2c3": ONE.sop_instance_uid}, [head(f"{SCOUT}.1", description="Scout")])
+    assert counts == {}
+    assert absent == [None]

@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -71,11 +71,15 @@ def claims(manifests: Sequence[Manifest], sources: Mapping[str, str], heads: Map
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """Entries of one shape, and how many images an array below each of them lists."""
+    """Entries of one shape, and how many images an array below each of them lists.
+
+    ``names_series``: what tells them apart is what the data call their series.
+    """
 
     entries: Sequence[Record]
     below: Mapping[Path, int]
     covered: set[Path]
+    names_series: bool = False
 
     def count(self, entry: Record) -> int | None:
         """How many images an entry states, or lists below it; None where neither."""
@@ -86,6 +90,8 @@ class _List:
 
     def looks_like_series(self) -> bool:
         """Whether its entries have counts or lists of their own, or are called series."""
+        if self.names_series:
+            return True
         first = self.entries[0]
         named = (*first.shape, *first.own, *(first.fields[name][:40] for name in first.own))
         return any(self.count(entry) is not None for entry in self.entries[:50]) or any(
@@ -173,6 +179,10 @@ def _read(listed: _List, index: Mapping[str, set[str]], heads: Mapping[str, Head
     column = [entry for entry in entries if field_name in entry.own]
     if not best or is_of_studies(column):
         return
+    names = {text for head in heads.values() for text in (head.series_description, head.series_instance_uid) if text}
+    listed = replace(
+        listed, names_series=all(entry.fields[field_name] in names for entry in column if entry.place in best)
+    )
     if listed.looks_like_series() or any(len(uids) > 1 for uids in best.values()):
         _of_series(listed, column, best, heads, found)
     elif len(set().union(*best.values())) >= len(best):
