@@ -250,24 +250,24 @@ def test_the_report_comes_last(tmp_path, far):
     local = study(tmp_path / "a", a=b"1", b=b"2")
     (local / "001_axial" / "b.dcm").unlink()
     with pytest.raises(NotWritable):
-        far.bring(local, "film")
+        far.upload(local, "film")
     assert far.report("film") == {}
-    assert far.bring(study(tmp_path / "a", a=b"1", b=b"2"), "film") == (tmp_path / "far" / "film").as_uri()
+    assert far.upload(study(tmp_path / "a", a=b"1", b=b"2"), "film") == (tmp_path / "far" / "film").as_uri()
     assert far.report("film")["output"].endswith("/film")
     assert files_at(tmp_path) == {"a": b"1", "b": b"2"}
 
 
 def test_a_whole_study_is_not_replaced_by_a_part_of_it(tmp_path, far):
-    far.bring(study(tmp_path / "a", a=b"1", b=b"2"), "film")
-    far.bring(study(tmp_path / "b", "incomplete", a=b"1"), "film")
+    far.upload(study(tmp_path / "a", a=b"1", b=b"2"), "film")
+    far.upload(study(tmp_path / "b", "incomplete", a=b"1"), "film")
     assert far.report("film")["status"] == "complete"
     assert files_at(tmp_path) == {"a": b"1", "b": b"2"}
 
 
 def test_a_part_is_replaced_and_nothing_of_it_is_left(tmp_path, far):
-    far.bring(study(tmp_path / "a", "incomplete", a=b"1", old=b"3"), "film")
+    far.upload(study(tmp_path / "a", "incomplete", a=b"1", old=b"3"), "film")
     (tmp_path / "far" / "film" / "001_axial" / "a.dcm").write_bytes(b"there")
-    far.bring(study(tmp_path / "b", a=b"1", b=b"2"), "film")
+    far.upload(study(tmp_path / "b", a=b"1", b=b"2"), "film")
     assert files_at(tmp_path) == {"a": b"there", "b": b"2"}, "what has the same hash is not sent again"
 
 
@@ -291,7 +291,7 @@ def test_two_studies_of_one_name():
 def test_a_place_that_can_not_be_written(tmp_path):
     (tmp_path / "far").write_text("a file, no folder")
     with pytest.raises(NotWritable):
-        Target((tmp_path / "far").as_uri()).bring(study(tmp_path / "a", a=b"1"), "film")
+        Target((tmp_path / "far").as_uri()).upload(study(tmp_path / "a", a=b"1"), "film")
 
 
 @pytest.mark.parametrize(("url", "error"), [("carrier-pigeon://x/y", UsageError), ("gs://bucket/x", ExtraMissing)])

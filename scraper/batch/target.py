@@ -74,7 +74,7 @@ class Target:
                 return {}
         return found if isinstance(found, dict) else {}
 
-    def retrieve(self, local: Path, folder: str) -> str:
+    def upload(self, local: Path, folder: str) -> str:
         """Bring a study's folder there; gives its URL.
 
         What lies there already, byte for byte, is not sent again; a whole study is not replaced by one that lacks something.
@@ -192,7 +192,7 @@ class Delivering:
         urls: dict[str, str] = {}
         for name in plan.folders(ended):
             report = json.loads((local / name / REPORT).read_text(encoding="utf-8"))
-            urls[name] = self._target.retrieve(local / name, folder_name(name, str(report["key"])))
+            urls[name] = self._target.upload(local / name, folder_name(name, str(report["key"])))
         document["output"] = _moved(document.get("output"), urls)
         studies = document.get("studies")
         if isinstance(studies, list):
