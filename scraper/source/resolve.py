@@ -290,7 +290,7 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> Held:
     if choice.equal:
         picked = _picked(choice.equal, settings, ask)
         if picked is None:
-            raise EqualLinks(source=source or "the text", links=", ".join(map(link.redact, choice.equal)))
+            raise EqualLinks(source=source or "…", links=", ".join(map(link.redact, choice.equal)))
         films = (picked,)
     if not films:
         return Held((_usable(link.parse(text, source=source)),))
