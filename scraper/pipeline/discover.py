@@ -135,6 +135,7 @@ class Discoverer:
         job.log = session.log
         found, job.via = await self._found(owner, session)
         ended = session.patience.ended
+        session.patience.listed()
         chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
         if ended is not None and not chosen:
             raise ended
