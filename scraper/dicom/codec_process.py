@@ -10,11 +10,10 @@ from threading import Lock
 from typing import Any, Final
 
 from scraper.isolation.child import Child, ChildLost, Say, answer_questions
-from scraper.isolation.process import MEMORY, MEMORY_PER_BYTE
+from scraper.isolation.process import MOST_MEMORY
 
 PATIENCE_S: Final = 60.0  # for one picture; the largest take seconds
 LONGEST: Final = 256 << 20  # bytes of one answer: the samples or the codestream of one frame
-MOST_MEMORY: Final = MEMORY + MEMORY_PER_BYTE * LONGEST
 
 
 class CodecProcess:

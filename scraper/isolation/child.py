@@ -7,6 +7,7 @@ the last has ``end`` or ``error``. What comes back is a claim of a process that 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -71,17 +72,31 @@ class Child:
             process = self._running()
             assert process.stdin is not None and process.stdout is not None  # noqa: PT018, S101  # made with pipes
             with self._watched(process, may_go_on):
-                _send(process.stdin, dict(header), data)
+                send(process.stdin, header, data)
                 while not is_over:
-                    answer = _receive(process.stdout, longest)
-                    self._deadline = time.monotonic() + self._patience_s
+                    answer = receive(process.stdout, longest)
                     is_over = not answer[0].keys().isdisjoint(("end", "error"))
+                    self._deadline = math.inf  # it is ours to go on
                     yield answer
+                    self._deadline = time.monotonic() + self._patience_s
         except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError) as err:
             raise ChildLost from err
         finally:
             if not is_over:  # it is still at work on what nobody wants any more
                 self.close()
+
+    def tell(self, header: Mapping[str, object], data: bytes = b"") -> None:
+        """Say something in between two answers, to a child that asks back.
+
+        Raises:
+            ChildLost: it is gone.
+        """
+        try:
+            if self._process is None or self._process.stdin is None:
+                raise BrokenPipeError
+            send(self._process.stdin, header, data)
+        except (OSError, ValueError) as err:
+            raise ChildLost from err
 
     @contextmanager
     def _watched(self, process: subprocess.Popen[bytes], may_go_on: Callable[[], bool]) -> Iterator[None]:
@@ -125,13 +140,14 @@ class Child:
                     pipe.close()
 
 
-def _send(out: IO[bytes], header: dict[str, Any], data: bytes) -> None:
+def send(out: IO[bytes], header: Mapping[str, object], data: bytes) -> None:
+    """Send one message."""
     out.write(json.dumps({**header, "length": len(data)}).encode() + b"\n")
     out.write(data)
     out.flush()
 
 
-def _receive(source: IO[bytes], longest: int | None) -> Message:
+def receive(source: IO[bytes], longest: int | None) -> Message:
     """One message.
 
     Raises:
@@ -155,6 +171,19 @@ def _receive(source: IO[bytes], longest: int | None) -> Message:
 # ---- the child's side
 
 
+def own_pipes() -> tuple[IO[bytes], IO[bytes]]:
+    """Where questions come from and where answers go; what libraries print goes nowhere."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # C libraries print where they like
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.setmode(0, os.O_BINARY)
+        msvcrt.setmode(answers.fileno(), os.O_BINARY)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
+    return sys.stdin.buffer, answers
+
+
 def answer_questions(
     work: Callable[[dict[str, Any], bytes, Say], None],
     memory: int,
@@ -170,21 +199,14 @@ def answer_questions(
         writable: folders in which it may write.
         file_size: bytes of one file that it writes.
     """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # C libraries print where they like
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.setmode(0, os.O_BINARY)
-        msvcrt.setmode(answers.fileno(), os.O_BINARY)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
+    questions, answers = own_pipes()
     confine(memory, writable, file_size)
 
     def say(data: bytes = b"", **named: object) -> None:
-        _send(answers, named, data)
+        send(answers, named, data)
 
     with suppress(EOFError, BrokenPipeError):
         while True:
-            header, data = _receive(sys.stdin.buffer, None)
+            header, data = receive(questions, None)
             work(header, data, say)
             del data
