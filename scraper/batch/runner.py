@@ -96,7 +96,7 @@ class Runner:
                 continue
             self._busy[item.host] += 1
             self._asking.add(item.job.key)
-            self._audience.begun(item)
+            self._audience.started(item)
             self._running[asyncio.create_task(self._one(item))] = item
 
     def _has_room(self) -> bool:
