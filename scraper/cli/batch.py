@@ -209,7 +209,7 @@ class _Batch:
 
         place = self.places.ledger
         with Ledger(place, scratch=not Ledger.is_there(place)) as ledger:
-            made = plan.made(self.listing.rows, ledger, self.settings, self.choice)
+            made = plan.build(self.listing.rows, ledger, self.settings, self.choice)
         for item in made.items:
             record = made.before.get(item.job.key)
             state = record.state.value if record else "queued"
@@ -225,7 +225,7 @@ class _Batch:
                 mark = "→" if item in made.todo else " "
                 shown, label = visible(item.job.shown), visible(item.row.label)
                 echo(f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {shown}  {label}")
-        complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.left)))
+        complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.unchanged)))
         return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
 
     def run(self, run: Runs, give_up: float | None) -> int:
@@ -243,7 +243,7 @@ class _Batch:
             self._print(outcome)
         interrupted = False
         with Ledger(self.places.ledger) as ledger:
-            made = plan.made(self.listing.rows, ledger, settings, self.choice)
+            made = plan.build(self.listing.rows, ledger, settings, self.choice)
             quiet = settings.verbosity < 0
             with Board(stderr, settings.language, len(made.todo), quiet=quiet) as board:
                 worker = self._worker(board, ledger, give_up)
@@ -310,7 +310,7 @@ class _Batch:
             complain(say("batch.failed-again", language, count=failed))
         if self.parallel > 1 and any(code == ExitCode.CREDENTIALS for _, code in ended):
             complain(say("batch.nobody-asked", language))
-        if interrupted and not interrupt.was_told():
+        if interrupted and not interrupt.was_announced():
             complain(say("interrupted", language))
         if waiting := ended["waiting", 0]:
             complain(say("batch.go-on", language, count=waiting))

@@ -155,10 +155,10 @@ def _show_problem(problem: Problem, console: Console, language: Language, *, of_
 def _show_study(
     study: StudyResult, console: Console, language: Language, *, listing: bool, of_folder: bool = False
 ) -> None:
-    study_info = study.study
-    head = "  ".join(part for part in (study_info.date, study_info.modality, study_info.patient_name, study_info.description) if part)
-    if head or study_info.uid:
-        console.print(f"[bold]{markup(head or study_info.uid)}[/]")
+    info = study.study
+    head = "  ".join(part for part in (info.date, info.modality, info.patient_name, info.description) if part)
+    if head or info.uid:
+        console.print(f"[bold]{markup(head or info.uid)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
         table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal

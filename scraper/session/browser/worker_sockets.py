@@ -28,7 +28,7 @@ class WorkerSockets:
 
     Args:
         send: sends a command over the browser-level session.
-        record_message: is told each message.
+        on_message: called with each message.
     """
 
     def __init__(self, send: Send, on_message: OnMessage) -> None:
