@@ -84,13 +84,13 @@ def main() -> None:
     streams.guard()
     interrupt.loaded()
     code = streams.ended(run(sys.argv[1:]))
-    if interrupt.was_told():
+    if interrupt.was_announced():
         leave(code)  # nothing that is still being closed has anything to add
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; gives its exit code."""
+    """Run one command line; returns its exit code."""
     chosen = _value_of(arguments, "--lang")
     language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language_from_environment()
     try:
@@ -101,7 +101,7 @@ def run(arguments: list[str]) -> int:
         complain(wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        if not interrupt.was_told():
+        if not interrupt.was_announced():
             complain(say("interrupted", language))
         return int(ExitCode.INTERRUPTED)
     except CloudfilmError as err:
@@ -113,16 +113,16 @@ def run(arguments: list[str]) -> int:
 
 
 def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int:
-    """Tell of an error that nothing caught; one of ours that came in a group, by its own sentence."""
+    """Report an error that nothing caught; our own errors inside a group by their own sentence."""
     from scraper.ui.report import show_traceback, write_diagnostic
 
     every = leaves(err)
-    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+    known = [error_inside for error_inside in every if isinstance(error_inside, CloudfilmError)]
     if len(known) == len(every):
         complain(describe(known[0], language))
-        return max(int(leaf.exit_code) for leaf in known)
+        return max(int(error_inside.exit_code) for error_inside in known)
     path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
-    names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in every))
+    names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in every))
     complain(say("bug", language, name=names), say("report.diagnostic", language, path=path))
     if "-vv" in arguments or arguments.count("-v") + arguments.count("--verbose") > 1:
         show_traceback(err)
@@ -130,7 +130,7 @@ def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int
 
 
 def _value_of(arguments: list[str], *names: str) -> str:
-    """An option's value as the words stand; for what must be known although the command failed."""
+    """An option's raw value on the command line, for what must be known although the command failed."""
     for place, word in enumerate(arguments):
         if word in names and place + 1 < len(arguments):
             return arguments[place + 1]
