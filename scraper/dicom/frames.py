@@ -53,7 +53,7 @@ def spacing(ds: Dataset, frame: int) -> tuple[float, float] | None:
 
 
 def aspect(ds: Dataset, frame: int) -> float:
-    """How much higher than wide a pixel is."""
+    """Pixel height divided by pixel width."""
     pair = spacing(ds, frame)
     return pair[0] / pair[1] if pair else 1.0
 
@@ -64,7 +64,7 @@ def count_frames(ds: Dataset) -> int:
 
 
 def decoded(ds: Dataset, indices: list[int] | None = None) -> Iterator[NDArray[np.generic]]:
-    """The frames' samples; also of a JPEG stream whose scan header a strict decoder refuses.
+    """The frames' samples; also of a JPEG stream whose scan header a strict decoder rejects.
 
     Args:
         ds: with its pixels and file meta.
