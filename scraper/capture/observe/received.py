@@ -27,7 +27,7 @@ from scraper.capture.observe.recognise import (
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.schema import whole
-from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -150,7 +150,7 @@ class Observations:
         objects = [piece for piece in found if isinstance(piece, Object)]
         if len(objects) == 1 and exchange.method in ("GET", "POST"):
             self.copies.given[asked_by(exchange)] = rank(objects[0])
-        if not objects:
+        if not objects and exchange.kind != IN_MEMORY:
             self.pictures.note(exchange)
         for piece in found:
             if exchange.kind == WEBSOCKET_IN:
@@ -237,6 +237,9 @@ class Observations:
         match piece:
             case Object(header=header):
                 known = self.objects.get(header.sop_instance_uid)
+                if known is not None and exchange.kind == IN_MEMORY and rank(piece) <= rank(known):
+                    piece.path.unlink(missing_ok=True)  # a page's own copy of what it received
+                    return
                 better = piece if known is None else self.copies.better(known, piece)
                 self.objects[header.sop_instance_uid] = better
             case Metadata(tags=tags):
