@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol
 
 from scraper.batch import plan
 from scraper.batch.input.rows import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
-from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, combined, keyed_results
+from scraper.batch.workers.protocol import Job, Outcome, R, Worker, WorkerLost, combined, keyed_results
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
@@ -36,17 +36,17 @@ class Audience(Protocol):
         """A source has ended, in this run (``now``) or in an earlier one or another process."""
 
 
-class Runner:
+class Runner(Generic[R]):
     """One run over one plan.
 
     Args:
         ledger: open.
         worker: does the jobs; opened and closed here.
         audience: is told how it goes.
-        parallel: jobs that ask a site at once; fewer than as many again may be placing what they brought.
+        parallel: jobs that ask a site at once; fewer than as many again may be placing what they retrieved.
     """
 
-    def __init__(self, ledger: Ledger, worker: Worker, audience: Audience, parallel: int) -> None:
+    def __init__(self, ledger: Ledger, worker: Worker[R], audience: Audience, parallel: int) -> None:
         self._ledger = ledger
         self._worker = worker
         self._audience = audience
@@ -102,7 +102,7 @@ class Runner:
     def _has_room(self) -> bool:
         return len(self._asking) < self._parallel and len(self._running) < 2 * self._parallel - 1
 
-    def _left(self, item: Item) -> None:
+    def _leave(self, item: Item) -> None:
         """The item's site is asked no more."""
         if item.job.key in self._asking:
             self._asking.remove(item.job.key)
@@ -118,7 +118,7 @@ class Runner:
             left.cancel()
         for task in [entry for entry in self._running if entry.done()]:
             item = self._running.pop(task)
-            self._left(item)
+            self._leave(item)
             outcome = task.result()
             self._ledger.finish(item.job.key, outcome, item.answers)
             self._settle(item, outcome, now=True)
@@ -180,7 +180,9 @@ class Runner:
             return same
         for _ in range(1 + LOST_AT_MOST):
             try:
-                return await self._worker.do(job, lambda: self._left(item))
+                retrieved = await self._worker.retrieve(job)
+                self._leave(item)
+                return await self._worker.place(retrieved)
             except WorkerLost:
                 continue
         return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)
