@@ -24,7 +24,7 @@ class Audience:
         self.in_hand = self.most = 0
         self.ends: list[int] = []
 
-    def begun(self, item: plan.Item) -> None:
+    def started(self, item: plan.Item) -> None:
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
 
@@ -64,7 +64,7 @@ class Slow:
 def planned(folder: Path, links: list[str], ledger: Ledger, settings: Settings) -> plan.Plan:
     path = folder / "links.txt"
     path.write_text("\n".join(links), encoding="utf-8")
-    return plan.made(inputs.read(path).rows, ledger, settings, plan.Choice())
+    return plan.build(inputs.read(path).rows, ledger, settings, plan.Choice())
 
 
 @pytest.mark.parametrize(("parallel", "in_hand"), [(1, 1), (2, 3), (4, 7)])

@@ -1,8 +1,8 @@
-"""Does jobs in this process: each slot has a browser of its own, all share the pace and the inspecting processes.
+"""Run jobs in this process: each slot has its own browser; all share the pace and the inspecting processes.
 
-A job holds its slot as long as it asks a site; what it retrieved is placed while the next one begins to ask.
+A job holds its slot while it makes requests; its results are stored while the next job starts.
 
-A source that hangs, crashes its browser or meets a bug of ours costs only itself. Browser and processes are replaced before
+A source that hangs, crashes its browser or meets a bug of ours affects no other. Browser and processes are replaced before
 they grow.
 """
 
@@ -44,10 +44,10 @@ LIFE_BYTES: Final = 2**20  # received bytes that count as a sign of life: a tric
 
 
 class Pulse:
-    """Passes on what a Watcher is told, and knows when that was last.
+    """Forward progress to a Watcher, and remember when it last moved.
 
     Args:
-        watcher: who wants to know.
+        watcher: receives the progress.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -61,17 +61,17 @@ class Pulse:
         return time.monotonic() - self._last
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A series begins."""
+        """Forward that a series begins."""
         self._last = time.monotonic()
         self._watcher.series(name, label, expected)
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
         self._last = time.monotonic()
         self._watcher.arrived(series, reused=reused)
 
     def received(self, size: int) -> None:
-        """So many bytes came; a whole megabyte is a sign of life."""
+        """Count received bytes; a whole megabyte is a sign of life."""
         self._bytes += size
         if self._bytes >= LIFE_BYTES:
             self._bytes = 0
@@ -79,18 +79,18 @@ class Pulse:
         self._watcher.received(size)
 
     def say(self, name: str, **values: object) -> None:
-        """A short line for a person."""
+        """Forward a short line for a person."""
         self._last = time.monotonic()
         self._watcher.say(name, **values)
 
 
 class _Silent(Exception):
-    """No sign of life for too long."""
+    """There was no sign of life for too long."""
 
 
 @dataclass(slots=True)
 class _Shift:
-    """The inspecting processes of some hundred links, ended after the last of these."""
+    """The inspecting processes for some hundred links, ended after the last of these."""
 
     inspector: Inspector
     given: int = 0
@@ -107,7 +107,7 @@ class _Slot:
         self._links = 0
 
     async def resources(self, inspector: Inspector) -> SharedResources:
-        """A browser that is not old, and everything beside it."""
+        """A recent browser, and the other resources."""
         if self._links >= LINKS_A_BROWSER:
             await self.close()
         if self._resources is None:
@@ -137,14 +137,14 @@ class LocalRetrieval:
 
 
 class LocalWorker:
-    """Up to ``parallel`` jobs that ask a site at once, in this process.
+    """Up to ``parallel`` jobs that use a site at once, in this process.
 
     Args:
         settings: the options that all jobs have in common.
         parallel: jobs at once.
         ask: asks the person at the terminal.
-        watched: gives each job's watcher.
-        patience_s: seconds without a sign of life after which a source is given up; by default from ``--timeout``.
+        watched: returns each job's watcher.
+        patience_s: give a source up after so many seconds without a sign of life; by default from ``--timeout``.
     """
 
     def __init__(
@@ -169,13 +169,13 @@ class LocalWorker:
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        """Ready; nothing is started yet."""
+        """Enter; starts nothing yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the browsers and the processes."""
+        """End the browsers and the processes."""
         async with AsyncExitStack() as stack:
             if self._shift is not None:
                 stack.push_async_exit(self._shift.inspector)
@@ -183,7 +183,7 @@ class LocalWorker:
                 stack.push_async_callback(slot.close)
 
     async def retrieve(self, job: Job) -> LocalRetrieval:
-        """Fetch what is behind one source; a slot is taken as long as that lasts."""
+        """Retrieve one source; a slot is taken until that is done."""
         slot = await self._free.get()
         try:
             shift = await self._on_shift()
@@ -201,7 +201,7 @@ class LocalWorker:
             self._free.put_nowait(slot)
 
     async def place(self, retrieved: LocalRetrieval) -> Outcome:
-        """Place what was retrieved; whatever goes wrong with it is its outcome."""
+        """Place what was retrieved; every failure is an outcome."""
         job, result = retrieved.job, retrieved.ended
         try:
             if isinstance(result, Retrieval):
@@ -241,7 +241,7 @@ class LocalWorker:
         """Wait as long as there are signs of life.
 
         Raises:
-            _Silent: none for too long; the work was called off, and is left to itself where it does not end.
+            _Silent: none for too long; the work was cancelled, and is abandoned where it does not end.
         """
         task = asyncio.create_task(work)
         try:
@@ -288,18 +288,18 @@ async def _cleared(slot: _Slot) -> None:
 
 
 def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = None) -> Outcome:
-    """A result as the ledger keeps it and ``--json`` prints it; what is shown of the source is redacted."""
+    """A result as the ledger stores it and ``--json`` prints it; the source is redacted."""
     language = job.settings.language
-    told = {**document.of(result, language), "source": job.shown}
+    shown_document = {**document.of(result, language), "source": job.shown}
     words = ""
     if isinstance(result.error, CloudfilmError):
         words = describe(result.error, language)
     elif result.error is not None:
-        names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in leaves(result.error)))
+        names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in leaves(result.error)))
         words = say("bug", language, name=names)
-        told["problems"] = [{"code": "bug", "message": words, "instances": []}]
+        shown_document["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
-    return Outcome(told, words, diagnostic, thumbnails or {})
+    return Outcome(shown_document, words, diagnostic, thumbnails or {})
 
 
 def _failed(job: Job, error: Exception, code: ExitCode, started: float) -> Result:

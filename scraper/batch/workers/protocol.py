@@ -1,4 +1,4 @@
-"""The seam between a batch and who does its work: a job goes in, an outcome comes back, here or on another machine."""
+"""The interface between a batch and its workers: a job goes in, an outcome comes back, here or on another machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ R = TypeVar("R")  # what a worker has retrieved and not placed yet
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source to be done; it can be pickled, and its ``repr`` gives nothing away.
+    """One source to process; picklable, and its ``repr`` reveals nothing.
 
     Attributes:
         key: the ledger's name for it.
-        source: what ``grab`` would be given: a link, a share text, or a file's path.
-        shown: what may be shown of it.
+        source: as for ``grab``: a link, a share text, or a file's path.
+        shown: the source in redacted form.
         settings: the options, with this source's own answers among them.
     """
 
@@ -37,7 +37,7 @@ class Outcome:
 
     Attributes:
         document: what ``--json`` prints for it; it holds no secret.
-        words: for people: why it failed; empty where it did not.
+        words: why it failed, for people; empty on success.
         diagnostic: the redacted diagnostic's path, or nothing.
         thumbnails: Series Instance UID → the series' middle slice, a small JPEG.
     """
@@ -59,7 +59,7 @@ class Outcome:
 
 
 def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
-    """The outcome of a source that holds several films; each keeps its own under ``results``.
+    """The outcome of a source that holds several films; each film's own is under ``results``.
 
     Args:
         outcomes: the key of each film's link, and how it ended.
@@ -97,7 +97,7 @@ def results(outcome: Outcome) -> list[Outcome]:
 
 
 def keyed_results(outcome: Outcome) -> list[tuple[str, Outcome]]:
-    """The same, each with the key of its film's link; an empty key where the source holds one film."""
+    """The same, each with the key of its film's link, or an empty key for a single film."""
     rows = _list(outcome.document, "results")
     return [
         (row["link_key"], Outcome(row["document"], row["words"], row["diagnostic"], outcome.thumbnails)) for row in rows
@@ -114,24 +114,24 @@ class WorkerLost(Exception):
 
 
 class Worker(Protocol[R]):
-    """Does jobs, several at once; an asynchronous context manager, closed when the batch ends.
+    """Run several jobs at once; an asynchronous context manager, closed when the batch ends.
 
-    A job has two phases, so that the next one may begin to ask its site while what this one retrieved is placed.
+    A job has two phases, so that the next job may use a site while the results of this one are placed.
     """
 
     async def __aenter__(self) -> Self:
-        """Ready for jobs."""
+        """Prepare for jobs."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends whatever it started."""
+        """End everything it started."""
 
     async def retrieve(self, job: Job) -> R:
-        """Fetch what is behind one source; its site is asked no more after this.
+        """Retrieve one source; the job makes no more requests to its site after this.
 
         Raises:
-            WorkerLost: nothing is known of how it ended.
+            WorkerLost: its worker was lost, and its end is unknown.
         """
 
     async def place(self, retrieved: R) -> Outcome:
