@@ -12,7 +12,7 @@ import pytest
 from scraper.contract import Provider
 from scraper.core.model import Via
 from scraper.registry import catalogue
-from scraper.testing import Case
+from scraper.testing import Case, shared_browser
 from scraper.verify import Inspector
 
 ROWS = {  # test → the rows that every run takes; ``make thorough`` takes all
@@ -145,3 +145,10 @@ def kept_inspectors() -> Iterator[None]:
     for worker in Inspector.spare:
         worker.stop()
     Inspector.spare = None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_browser() -> Iterator[None]:
+    """One browser process for all cases of a worker."""
+    with shared_browser():
+        yield

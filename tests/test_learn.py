@@ -13,10 +13,9 @@ from scraper.authoring import learn
 from scraper.authoring.trace import NotLearnt
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse
-from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
-from scraper.testing import Silent, compare, nobody, settings_in
+from scraper.testing import compare, in_pipeline, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -38,8 +37,7 @@ def world():
 
 
 async def learnt(world: World, link: str, output: Path, **more) -> learn.Written:
-    async with Run(settings_in(world, output, **more), Silent(), nobody) as run:
-        return await learn.learn_link(run, link)
+    return await in_pipeline(settings_in(world, output, **more), lambda pipeline: learn.learn_link(pipeline, link))
 
 
 @pytest.mark.parametrize("name", LINKS)
@@ -52,8 +50,7 @@ async def test_what_is_written_works(name, world, tmp_path):
     assert written.instances == len(site.study.by_uid)
     sound(path)
     chosen = settings_in(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
-    async with Run(chosen, Silent(), nobody) as run:
-        result = await run.grab(link)
+    result = await in_pipeline(chosen, lambda pipeline: pipeline.grab(link))
     assert result.status is Status.COMPLETE, result
     assert result.counts.saved == len(site.study.by_uid)
     compare(tmp_path / "out", site.originals, Origin.ORIGINAL)

@@ -14,9 +14,8 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Via
 from scraper.core.settings import ConnectTo, Settings
-from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
-from scraper.testing import Case, Silent, check, run
+from scraper.testing import Case, check, in_pipeline, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -134,8 +133,8 @@ async def test_a_captcha_is_shown_to_a_person_and_answered_once(world, tmp_path)
 
     rows = tuple(ConnectTo.parse(item) for item in world.connect_to)
     settings = Settings(output=tmp_path, provider="universal", insecure=True, connect_to=rows, timeout_s=30.0)
-    async with Run(settings, Silent(), person) as running:
-        result = await running.grab(f"https://{HOST}/v/captcha")
+    link = f"https://{HOST}/v/captcha"
+    result = await in_pipeline(settings, lambda pipeline: pipeline.grab(link), person)
     assert result.counts.saved == len(SITE.study.by_uid)
     assert [data[:4] for data in shown] == [b"\x89PNG"]
     assert [item.method for item in world.seen if item.path == "/login"] == ["POST"]
