@@ -22,6 +22,8 @@ from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.collect import SilentWatcher
 
 if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
     from scraper.pipeline.resources import SharedResources
     from scraper.pipeline.run import Run
     from scraper.session.answers import Ask
@@ -58,7 +60,8 @@ class Case:
         says: words of the site that the error carries.
         left_out: objects that the site lists and that are no images.
         lacks: a problem's code, where the site does not give all that it lists: the run ends incomplete for it alone.
-        ways: directly, through the browser, or both.
+        ways: directly, through the browser, or both: in every run of the tests.
+        thorough: further ways, that only ``make thorough`` takes; what a browser shows costs seconds.
     """
 
     name: str
@@ -71,9 +74,18 @@ class Case:
     left_out: int = 0
     lacks: str = ""
     ways: tuple[Via, ...] = (Via.DIRECT,)
+    thorough: tuple[Via, ...] = ()
 
     def __str__(self) -> str:
         return self.name
+
+
+def rows(cases: Sequence[Case]) -> list[ParameterSet]:
+    """Every case with each of its ways, for ``pytest.mark.parametrize("case, via", …, ids=str)``."""
+    import pytest
+
+    usual = [pytest.param(case, via) for case in cases for via in case.ways]
+    return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
 
 
 class Silent(SilentWatcher):

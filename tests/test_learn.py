@@ -28,6 +28,8 @@ LINKS = {
     "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS),
     "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS),
 }
+EVERY_RUN = ("fields", "a chain of calls")
+ROWS = [pytest.param(name, marks=[] if name in EVERY_RUN else [pytest.mark.thorough]) for name in LINKS]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ async def learnt(world: World, link: str, output: Path, **more) -> learn.Written
     return await in_pipeline(settings_in(world, output, **more), lambda pipeline: learn.learn_link(pipeline, link))
 
 
-@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("name", ROWS)
 async def test_what_is_written_works(name, world, tmp_path):
     link, site = LINKS[name]
     answers = {"password": lists.PASSWORD} if name == "a password" else {}

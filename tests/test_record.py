@@ -118,7 +118,10 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
 SECRETS = secrets_of(SITE)
 
 
-@pytest.mark.parametrize("name", LINKS)
+ROWS = [pytest.param(name, marks=[] if name == "DICOMweb" else [pytest.mark.thorough]) for name in LINKS]
+
+
+@pytest.mark.parametrize("name", ROWS)
 async def test_recorded_and_shown_again(name, world, tmp_path):
     link, site, answers = LINKS[name]
     path = tmp_path / "bundle.zip"
