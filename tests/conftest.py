@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,16 @@ import pytest
 from scraper.registry import catalogue
 from scraper.testing import shared_browser
 from scraper.verify import Inspector
+
+
+gc.disable()  # until all tests are collected: hardly anything of it is garbage
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end, and the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
