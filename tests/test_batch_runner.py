@@ -25,7 +25,7 @@ class Audience:
         self.in_hand = self.most = 0
         self.ends: list[int] = []
 
-    def begun(self, item: plan.Item) -> None:
+    def started(self, item: plan.Item) -> None:
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
 
@@ -47,13 +47,13 @@ class Slow:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def do(self, job: Job, left: Callable[[], None]) -> Outcome:
+    async def do(self, job: Job, on_site_done: Callable[[], None]) -> Outcome:
         self.begun += 1
         self.asking += 1
         self.most_asking = max(self.most_asking, self.asking)
         await asyncio.sleep(0)
         self.asking -= 1
-        left()
+        on_site_done()
         if self.begun >= self._together:
             self._placing.release()
         await self._placing.acquire()
@@ -64,7 +64,7 @@ class Slow:
 def planned(folder: Path, links: list[str], ledger: Ledger, settings: Settings) -> plan.Plan:
     path = folder / "links.txt"
     path.write_text("\n".join(links), encoding="utf-8")
-    return plan.made(inputs.read(path).rows, ledger, settings, plan.Choice())
+    return plan.build(inputs.read(path).rows, ledger, settings, plan.Choice())
 
 
 @pytest.mark.parametrize(("parallel", "in_hand"), [(1, 1), (2, 3), (4, 7)])
@@ -93,11 +93,11 @@ def test_a_slot_is_given_back_when_the_site_is_asked_no_more(tmp_path, plugged_i
         worker = LocalWorker(settings, 1)
         items = planned(tmp_path, [many.link(number) for number in range(3)], ledger, settings).todo
 
-        def left() -> None:
+        def on_site_done() -> None:
             seen.append((sum(many.images.values()), bool(list(settings.output.glob("*/study.json")))))
 
         async with worker:
-            first = await worker.do(items[0].job, left)
+            first = await worker.do(items[0].job, on_site_done)
             rest = await asyncio.gather(*(worker.do(item.job) for item in items[1:]))
         return [first, *rest]
 

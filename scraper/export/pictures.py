@@ -1,4 +1,4 @@
-"""Pictures for looking at: each with the file's own window, and a contact sheet a series. Not for diagnosis.
+"""Pictures for viewing, each with the file's own window, and a contact sheet for each series. Not for diagnosis.
 
 Sources: PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT and windows), C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.7 (Pixel
 Aspect Ratio), PS3.4 N.2 (their order).
@@ -43,7 +43,7 @@ Grey = NDArray[np.float64]
 
 
 def _window(values: Grey, center: float, width: float, function: str) -> Grey:
-    """0…1 by a window (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
+    """Scale to 0…1 by a window (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
     if function == "SIGMOID":
         return 1 / (1 + np.exp(-4 * (values - center) / max(width, 1e-6)))
     if function != "LINEAR_EXACT":
@@ -90,7 +90,7 @@ def _colour(ds: Dataset, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def _aspect(ds: Dataset, frame: int) -> float:
-    """How much higher than wide a pixel is."""
+    """Pixel height divided by pixel width."""
     measures = _functional(ds, frame, "PixelMeasuresSequence")
     for holder, keyword in ((measures, "PixelSpacing"), (ds, "ImagerPixelSpacing"), (ds, "PixelAspectRatio")):
         pair = numbers(holder, keyword, 2)
@@ -103,7 +103,7 @@ def frames(path: Path) -> Iterator[Image.Image]:
     """The pictures of one instance, one for each frame.
 
     Raises:
-        ValueError, RuntimeError, …: no pixels, or none that decode (``PYDICOM_ERRORS``).
+        ValueError, RuntimeError, …: no pixels, or they don't decode (``PYDICOM_ERRORS``).
     """
     ds = read_file(path)
     for number, samples in enumerate(_decoded(ds)):
@@ -111,7 +111,7 @@ def frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
-    """The frames' samples; also of a JPEG stream whose scan header a strict decoder refuses."""
+    """The frames' samples, also of a JPEG stream whose scan header a strict decoder rejects."""
     if ds.file_meta.TransferSyntaxUID in (JPEG_BASELINE, JPEG_EXTENDED):
         count = int((numbers(ds, "NumberOfFrames") or (1,))[0])
         streams = list(generate_frames(ds.PixelData, number_of_frames=count))
@@ -123,7 +123,7 @@ def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
 
 
 def thumbnail(path: Path, longest: int) -> bytes:
-    """A small JPEG of an instance, of its middle frame where it has several; nothing where it has no picture that decodes.
+    """A small JPEG of an instance (its middle frame); nothing where no picture decodes.
 
     Args:
         path: of the Part 10 file.
@@ -144,7 +144,7 @@ def thumbnail(path: Path, longest: int) -> bytes:
 
 
 def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Image:
-    """One frame as it is looked at: windowed, and its pixels square."""
+    """One frame for viewing: windowed, with square pixels."""
     is_grey = plain(ds, "PhotometricInterpretation").startswith("MONOCHROME")
     picture = Image.fromarray(grey(ds, samples, frame) if is_grey else _colour(ds, samples))
     aspect = _aspect(ds, frame)
@@ -168,7 +168,7 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 
 def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
-    """Write the pictures of one instance, one for each frame; for a process of its own.
+    """Write the pictures of one instance, one for each frame; runs in a child process.
 
     Args:
         source: the path of the Part 10 file.
@@ -201,7 +201,7 @@ def _has_frames(ds: Dataset) -> bool:
 
 
 def draw_sheet(pictures: list[str], title: str, path: str) -> str:
-    """Up to ``_ON_A_SHEET`` pictures of a series on one page, under a line that says what it is not for."""
+    """Write up to ``_ON_A_SHEET`` pictures of a series on one page, under a warning that it is not for diagnosis."""
     thumbs = []
     for picture in pictures:
         with Image.open(picture) as opened:
@@ -221,7 +221,7 @@ def draw_sheet(pictures: list[str], title: str, path: str) -> str:
 
 
 async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector) -> tuple[int, list[Problem]]:
-    """Pictures of all instances, one folder a series; every file is decoded in a process that may die over it.
+    """Write pictures of all instances, one folder for each series; files are decoded in child processes, which may crash.
 
     Returns:
         (pictures made, what was left out).

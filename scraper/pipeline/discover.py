@@ -188,7 +188,7 @@ class Discoverer:
             if browser.unfenced_why and not self._warned_of_sandbox:
                 self._warned_of_sandbox = True
                 self._watcher.say(f"no-sandbox-{browser.unfenced_why}")
-            window.on_kept_out = lambda host: self._watcher.say("kept-out", host=host)
+            window.on_blocked_host = lambda host: self._watcher.say("kept-out", host=host)
             return window
 
         door = Door(self._settings, self._resources.network)

@@ -1,8 +1,8 @@
-"""Does jobs in this process: each slot has a browser of its own, all share the pace and the inspecting processes.
+"""Run jobs in this process: each slot has its own browser; all share the pace and the inspecting processes.
 
-A job holds its slot as long as it asks a site; what it brought is placed while the next one begins to ask.
+A job holds its slot while it makes requests; its results are stored while the next job starts.
 
-A source that hangs, crashes its browser or meets a bug of ours costs only itself. Browser and processes are replaced before
+A source that hangs, crashes its browser or meets a bug of ours affects no other. Browser and processes are replaced before
 they grow.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from scraper.batch.report.thumbnails import of_studies
-from scraper.batch.workers.protocol import Job, Outcome, unheard
+from scraper.batch.workers.protocol import Job, Outcome, ignore_event
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
@@ -42,10 +42,10 @@ LIFE_BYTES: Final = 2**20  # received bytes that count as a sign of life: a tric
 
 
 class Pulse:
-    """Passes on what a Watcher is told, and knows when that was last.
+    """Forward progress to a Watcher, and remember when it last moved.
 
     Args:
-        watcher: who wants to know.
+        watcher: receives the progress.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -59,17 +59,17 @@ class Pulse:
         return time.monotonic() - self._last
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A series begins."""
+        """Forward that a series begins."""
         self._last = time.monotonic()
         self._watcher.series(name, label, expected)
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
         self._last = time.monotonic()
         self._watcher.arrived(series, reused=reused)
 
     def received(self, size: int) -> None:
-        """So many bytes came; a whole megabyte is a sign of life."""
+        """Count received bytes; a whole megabyte is a sign of life."""
         self._bytes += size
         if self._bytes >= LIFE_BYTES:
             self._bytes = 0
@@ -77,18 +77,18 @@ class Pulse:
         self._watcher.received(size)
 
     def say(self, name: str, **values: object) -> None:
-        """A short line for a person."""
+        """Forward a short line for a person."""
         self._last = time.monotonic()
         self._watcher.say(name, **values)
 
 
 class _Silent(Exception):
-    """No sign of life for too long."""
+    """There was no sign of life for too long."""
 
 
 @dataclass(slots=True)
 class _Shift:
-    """The inspecting processes of some hundred links, ended after the last of these."""
+    """The inspecting processes for some hundred links, ended after the last of these."""
 
     inspector: Inspector
     given: int = 0
@@ -105,7 +105,7 @@ class _Slot:
         self._links = 0
 
     async def resources(self, inspector: Inspector) -> SharedResources:
-        """A browser that is not old, and everything beside it."""
+        """A recent browser, and the other resources."""
         if self._links >= LINKS_A_BROWSER:
             await self.close()
         if self._resources is None:
@@ -122,32 +122,32 @@ class _Slot:
             await resources.__aexit__(None, None, None)
 
 
-class _Held:
-    """A slot in a job's hands, given back once."""
+class _SlotLease:
+    """A job's hold on a slot, released once."""
 
-    def __init__(self, slot: _Slot, free: asyncio.Queue[_Slot], left: Callable[[], None]) -> None:
+    def __init__(self, slot: _Slot, free: asyncio.Queue[_Slot], on_site_done: Callable[[], None]) -> None:
         self.slot = slot
-        self.is_left = False
+        self.is_released = False
         self._free = free
-        self._left = left
+        self._on_site_done = on_site_done
 
-    def leave(self) -> None:
-        """The site is asked no more: the slot is another job's."""
-        if not self.is_left:
-            self.is_left = True
+    def release(self) -> None:
+        """Release the slot: the job makes no more requests."""
+        if not self.is_released:
+            self.is_released = True
             self._free.put_nowait(self.slot)
-            self._left()
+            self._on_site_done()
 
 
 class LocalWorker:
-    """Up to ``parallel`` jobs that ask a site at once, in this process.
+    """Up to ``parallel`` jobs that use a site at once, in this process.
 
     Args:
         settings: the options that all jobs have in common.
         parallel: jobs at once.
         ask: asks the person at the terminal.
-        watched: gives each job's watcher.
-        patience_s: seconds without a sign of life after which a source is given up; by default from ``--timeout``.
+        watched: returns each job's watcher.
+        patience_s: give a source up after so many seconds without a sign of life; by default from ``--timeout``.
     """
 
     def __init__(
@@ -172,46 +172,46 @@ class LocalWorker:
         self._abandoned: set[asyncio.Task[Result]] = set()
 
     async def __aenter__(self) -> Self:
-        """Ready; nothing is started yet."""
+        """Enter; starts nothing yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the browsers and the processes."""
+        """End the browsers and the processes."""
         async with AsyncExitStack() as stack:
             if self._shift is not None:
                 stack.push_async_exit(self._shift.inspector)
             for slot in self._slots:
                 stack.push_async_callback(slot.close)
 
-    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
-        """Bring home what is behind one source; whatever goes wrong with it is its outcome."""
-        held = _Held(await self._free.get(), self._free, left)
+    async def do(self, job: Job, on_site_done: Callable[[], None] = ignore_event) -> Outcome:
+        """Retrieve one source; every failure is its outcome."""
+        lease = _SlotLease(await self._free.get(), self._free, on_site_done)
         try:
             shift = await self._on_shift()
             try:
-                return await self._done(job, held, shift.inspector)
+                return await self._done(job, lease, shift.inspector)
             finally:
                 await self._off_shift(shift)
         finally:
-            held.leave()
+            lease.release()
 
-    async def _done(self, job: Job, held: _Held, inspector: Inspector) -> Outcome:
+    async def _done(self, job: Job, lease: _SlotLease, inspector: Inspector) -> Outcome:
         pulse = Pulse(self._watched(job))
-        run = Run(job.settings, pulse, self._ask, resources=await held.slot.resources(inspector))
+        run = Run(job.settings, pulse, self._ask, resources=await lease.slot.resources(inspector))
         started = time.monotonic()
         try:
-            result = await self._within(run.grab(job.source, held.leave), pulse)
+            result = await self._within(run.grab(job.source, lease.release), pulse)
         except _Silent:
-            await self._cleared(held)
+            await self._cleared(lease)
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
                 why=f"no sign of life for {self._patience_s:.0f} s",
             )
             result = _failed(job, given_up, ExitCode.SITE, started)
         except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others
-            await self._cleared(held)
+            await self._cleared(lease)
             result = _failed(job, err, ExitCode.BUG, started)
         if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
             path = write_diagnostic(
@@ -229,7 +229,7 @@ class LocalWorker:
         """Wait as long as there are signs of life.
 
         Raises:
-            _Silent: none for too long; the work was called off, and is left to itself where it does not end.
+            _Silent: none for too long; the work was cancelled, and is abandoned where it does not end.
         """
         task = asyncio.create_task(work)
         try:
@@ -252,13 +252,13 @@ class LocalWorker:
         elif not task.cancelled():
             task.exception()  # seen, and of no interest any more
 
-    async def _cleared(self, held: _Held) -> None:
-        """The next source of the slot gets a fresh browser, where it has not begun yet."""
-        if held.is_left:
+    async def _cleared(self, lease: _SlotLease) -> None:
+        """Give the slot's next source a fresh browser, unless it has started already."""
+        if lease.is_released:
             return
         with contextlib.suppress(Exception, TimeoutError):
             async with asyncio.timeout(LETTING_GO_S):
-                await held.slot.close()
+                await lease.slot.close()
 
     async def _on_shift(self) -> _Shift:
         if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:
@@ -277,18 +277,18 @@ class LocalWorker:
 
 
 def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = None) -> Outcome:
-    """A result as the ledger keeps it and ``--json`` prints it; what is shown of the source is redacted."""
+    """A result as the ledger stores it and ``--json`` prints it; the source is redacted."""
     language = job.settings.language
-    told = {**document.of(result, language), "source": job.shown}
+    shown_document = {**document.of(result, language), "source": job.shown}
     words = ""
     if isinstance(result.error, CloudfilmError):
         words = describe(result.error, language)
     elif result.error is not None:
-        names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in leaves(result.error)))
+        names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in leaves(result.error)))
         words = say("bug", language, name=names)
-        told["problems"] = [{"code": "bug", "message": words, "instances": []}]
+        shown_document["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
-    return Outcome(told, words, diagnostic, thumbnails or {})
+    return Outcome(shown_document, words, diagnostic, thumbnails or {})
 
 
 def _failed(job: Job, error: Exception, code: ExitCode, started: float) -> Result:

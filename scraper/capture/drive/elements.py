@@ -279,7 +279,7 @@ async def stage(window: Window) -> Stage | None:
 
 async def text(window: Window) -> str:
     """What the page says, with its frames."""
-    said = list(window.said)
+    said = list(window.dialogs)
     for frame in window.page.frames:
         with window.quietly():
             said.append(await frame.evaluate(_TEXT))

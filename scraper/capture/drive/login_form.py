@@ -177,7 +177,7 @@ class Form:
             return self._session.answer(SMS_CODE if is_sent else ACCESS_CODE)
         spent = CAPTCHA.name in self._session.answers
         try:
-            return self._session.answer(question, picture=picture, anew=spent)
+            return self._session.answer(question, picture=picture, ask_again=spent)
         except CredentialsRequired:
             raise CaptchaRequired(CAPTCHA.name, host=self._session.link.host, picture=str(picture or "")) from None
 

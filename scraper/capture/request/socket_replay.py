@@ -203,7 +203,7 @@ class SocketReplayer:
 
             async def listen() -> None:
                 async for message in socket:
-                    self._window.heard(url, WEBSOCKET_IN, message)
+                    self._window.record_message(url, WEBSOCKET_IN, message)
 
             listening = asyncio.ensure_future(listen())
             try:
