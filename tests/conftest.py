@@ -13,7 +13,6 @@ from scraper.registry import catalogue
 from scraper.testing import shared_browser
 from scraper.verify import Inspector
 
-
 gc.disable()  # until all tests are collected: hardly anything of it is garbage
 
 
