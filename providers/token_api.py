@@ -64,7 +64,7 @@ class _Door:
     async def request(self) -> Request:
         if self._refusal is not None:
             try:
-                self._token = self._session.answer(TOKEN, anew=True)
+                self._token = self._session.answer(TOKEN, ask_again=True)
             except CredentialsRequired:  # nobody is there
                 raise self._refusal from None
         return Request(address(self._link), headers={"Authorization": f"Bearer {self._token}", "Accept": ACCEPT})

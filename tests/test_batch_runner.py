@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from scraper.batch.input import rows as inputs
 from scraper.batch.ledger import Ledger
 from scraper.batch.runner import Runner
 from scraper.batch.workers.local import LocalWorker
-from scraper.batch.workers.protocol import Job, Outcome
+from scraper.batch.workers.protocol import Job, Outcome, done
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from tests.many import Many, up
 
@@ -25,7 +24,7 @@ class Audience:
         self.in_hand = self.most = 0
         self.ends: list[int] = []
 
-    def begun(self, item: plan.Item) -> None:
+    def started(self, item: plan.Item) -> None:
         self.in_hand += 1
         self.most = max(self.most, self.in_hand)
 
@@ -47,13 +46,14 @@ class Slow:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def do(self, job: Job, left: Callable[[], None]) -> Outcome:
+    async def retrieve(self, job: Job) -> None:
         self.begun += 1
         self.asking += 1
         self.most_asking = max(self.most_asking, self.asking)
         await asyncio.sleep(0)
         self.asking -= 1
-        left()
+
+    async def place(self, retrieved: None) -> Outcome:
         if self.begun >= self._together:
             self._placing.release()
         await self._placing.acquire()
@@ -64,7 +64,7 @@ class Slow:
 def planned(folder: Path, links: list[str], ledger: Ledger, settings: Settings) -> plan.Plan:
     path = folder / "links.txt"
     path.write_text("\n".join(links), encoding="utf-8")
-    return plan.made(inputs.read(path).rows, ledger, settings, plan.Choice())
+    return plan.build(inputs.read(path).rows, ledger, settings, plan.Choice())
 
 
 @pytest.mark.parametrize(("parallel", "in_hand"), [(1, 1), (2, 3), (4, 7)])
@@ -93,12 +93,11 @@ def test_a_slot_is_given_back_when_the_site_is_asked_no_more(tmp_path, plugged_i
         worker = LocalWorker(settings, 1)
         items = planned(tmp_path, [many.link(number) for number in range(3)], ledger, settings).todo
 
-        def left() -> None:
-            seen.append((sum(many.images.values()), bool(list(settings.output.glob("*/study.json")))))
-
         async with worker:
-            first = await worker.do(items[0].job, left)
-            rest = await asyncio.gather(*(worker.do(item.job) for item in items[1:]))
+            retrieved = await worker.retrieve(items[0].job)
+            seen.append((sum(many.images.values()), bool(list(settings.output.glob("*/study.json")))))
+            first = await worker.place(retrieved)
+            rest = await asyncio.gather(*(done(worker, item.job) for item in items[1:]))
         return [first, *rest]
 
     with up(many), Ledger(tmp_path / "ledger") as ledger:

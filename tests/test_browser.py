@@ -168,7 +168,7 @@ async def test_downloads_and_dialogs(settings, tmp_path):
         await page.click("#ask")
         assert (package.kind, package.read()) == ("download", b"PK packed")
         assert (made.kind, made.read()) == ("download", b"made in the page")
-        assert window.said == ["the share has ended"]
+        assert window.dialogs == ["the share has ended"]
 
 
 async def test_a_request_from_inside_the_page(settings, tmp_path):

@@ -52,7 +52,7 @@ async def enter(session: Session, sheet: PortalPage, way: Direct) -> PortalPage:
         if kept is not None:
             login, sheet, known = kept
         picture = None if kept is not None else await portal_captcha.fetched(session, login, sheet)
-        captcha = _asked(session, sheet, picture, anew=spent)
+        captcha = _asked(session, sheet, picture, ask_again=spent)
     answer = await session.request(login.request(account, password, captcha, sheet))
     portal_captcha.forget(session)
     landed = await way.landed(answer)
@@ -60,9 +60,9 @@ async def enter(session: Session, sheet: PortalPage, way: Direct) -> PortalPage:
     return landed
 
 
-def _asked(session: Session, sheet: PortalPage, picture: Path | None, *, anew: bool) -> str:
+def _asked(session: Session, sheet: PortalPage, picture: Path | None, *, ask_again: bool) -> str:
     try:
-        return session.answer(CAPTCHA, picture=picture, anew=anew)
+        return session.answer(CAPTCHA, picture=picture, ask_again=ask_again)
     except CredentialsRequired:
         portal_captcha.keep(session, sheet)
         session.tell("captcha-kept", path=picture)
@@ -102,7 +102,7 @@ async def enter_window(session: Session, url: str) -> None:
         await _by_person(session, login, way)
         return
     await _filled(session, login)
-    said_before = len(window.said)
+    said_before = len(window.dialogs)
     stamp = "cloudfilmLogin"
     await page.evaluate("stamp => { window[stamp] = true; }", stamp)
     with window.quietly():
@@ -118,7 +118,7 @@ async def enter_window(session: Session, url: str) -> None:
                 break
         await session.traffic.after(len(session.traffic.exchanges), timeout_s=drive_page.LOOK_S)
     landed = await way.here()
-    spoken = window.said[said_before:]
+    spoken = window.dialogs[said_before:]
     if spoken and (landed.login is not None):
         dialogs = "".join(f"<script>alert('{re.sub(chr(39), '', text)}')</script>" for text in spoken)
         landed = PortalPage(landed.page.text + dialogs, landed.url, landed.encoding)

@@ -170,7 +170,7 @@ async def rests(session: Session) -> bool:
 
 async def words(session: Session) -> str:
     """What the page shows, in one line; first what it said in a dialog of the browser's."""
-    said = list((await session.window()).said)[-1:]
+    said = list((await session.window()).dialogs)[-1:]
     text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
     return " ".join(" ".join([*said, text]).split())[:LONGEST_SAID]
 

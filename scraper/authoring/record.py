@@ -59,7 +59,7 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
         raise UsageError("record: the browser must keep programs")
 
     async def work(link: ShareLink, session: Session) -> Recorded:
-        session.kept = []
+        session.recorded = []
         failed: CloudfilmError | None = None
         try:
             await _all_of_it(link, session)
@@ -67,7 +67,7 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.kept] if _is_kept(exchange)]
+        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.recorded] if _is_kept(exchange)]
         return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
 
     return await run.watched(given, work)

@@ -1,1 +1,1 @@
-"""Many sources, one after another or several at once: read from a list, kept in a ledger, told in one report."""
+"""Many sources, one after another or several at once: read from a list, recorded in a ledger, summarised in one report."""

@@ -1,10 +1,10 @@
-"""What became of each source, kept in the output folder: an SQLite file that any run, also a killed one, can be taken up from.
+"""The state of each source, in an SQLite file in the output folder; any run, even a killed one, can be resumed from it.
 
-No secret is in it. A source is known by a keyed hash (HMAC-SHA-256, RFC 2104; the key lies beside the ledger, readable by
-its owner alone) and shown in redacted form. Answers leave nothing but, where they were refused or not enough, such a hash:
+It holds no secret. A source is identified by a keyed hash (HMAC-SHA-256, RFC 2104; the key lies next to the ledger, readable by
+its owner alone) and shown in redacted form. Of answers that were refused or insufficient only such a hash is stored:
 a changed one is noticed.
 
-Each process at work on the ledger holds a lock file of its own. A ``running`` row whose process's lock is free belongs to nobody.
+Each process using the ledger holds its own lock file. A ``running`` row whose process's lock is free is abandoned.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class LedgerUnreadable(StoreError):
 
 
 class State(StrEnum):
-    """Where a source stands."""
+    """The state of a source."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -95,7 +95,7 @@ class Record:
     owner: str
     attempts: int
     answers: str
-    told: str  # the outcome's document, as text: a thousand of them are kept at once
+    document_text: str  # the outcome's document, as text: a thousand of them are kept at once
     words: str
     diagnostic: str
     started_at: float | None
@@ -103,8 +103,8 @@ class Record:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended last, if it ever did; its pictures left out."""
-        return Outcome(json.loads(self.told), self.words, self.diagnostic) if self.told else None
+        """The latest outcome, if any, without its pictures."""
+        return Outcome(json.loads(self.document_text), self.words, self.diagnostic) if self.document_text else None
 
 
 class Ledger:
@@ -112,7 +112,7 @@ class Ledger:
 
     Args:
         output: the user's folder.
-        scratch: keep it in memory, and make nothing; for a look at a folder that has none.
+        scratch: work in memory and create no file, to look at a folder without a ledger.
 
     Raises (when entered):
         LedgerTooNew, LedgerUnreadable, DiskFull, NotWritable: see there.
@@ -184,7 +184,7 @@ class Ledger:
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
-        """SQLite's own errors as ours."""
+        """Turn SQLite's errors into ours."""
         try:
             yield
         except sqlite3.OperationalError as err:
@@ -195,23 +195,23 @@ class Ledger:
     # ---- recognition
 
     def hashed(self, text: str) -> str:
-        """A text's keyed hash: enough to know it again, nothing to learn it from."""
+        """A text's keyed hash: it recognises the text and reveals nothing."""
         return hmac.new(self._secret, text.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()
 
     def hashed_answers(self, answers: Mapping[str, str]) -> str:
-        """The keyed hash of a source's answers; nothing where there are none."""
+        """The keyed hash of a source's answers; empty where there are none."""
         return self.hashed(json.dumps(sorted(answers.items()))) if answers else ""
 
     # ---- reading
 
     def records(self) -> dict[str, Record]:
-        """Every source, by key."""
+        """Every source by key."""
         with self._sound():
             rows = self._db.execute("SELECT * FROM sources ORDER BY rowid").fetchall()
         return {row["key"]: _record(row) for row in rows}
 
     def record(self, key: str) -> Record | None:
-        """One source, or None where it is not known."""
+        """One source; None where unknown."""
         with self._sound():
             row = self._db.execute("SELECT * FROM sources WHERE key = ?", (key,)).fetchone()
         return _record(row) if row else None
@@ -225,7 +225,7 @@ class Ledger:
     # ---- writing
 
     def enroll(self, sources: Iterable[tuple[str, str, str]]) -> None:
-        """Take sources up as ``queued``, (key, shown, label) each; one that is known keeps its state."""
+        """Add sources as ``queued``, (key, shown, label) each; a known one keeps its state."""
         now = time.time()
         with self._sound(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
@@ -236,11 +236,11 @@ class Ledger:
             )
 
     def claim(self, key: str, again: Sequence[State], attempts: int) -> bool:
-        """Make a source ours; False where another process was first.
+        """Claim a source for this process; False where another process was first.
 
         Args:
             key: of the source.
-            again: states, beside ``queued``, that it may stand in, as long as it was tried ``attempts`` times.
+            again: states besides ``queued`` that it may be in, as long as it was tried ``attempts`` times.
             attempts: see there.
         """
         with self._sound():
@@ -253,12 +253,12 @@ class Ledger:
         return done.rowcount == 1
 
     def finish(self, key: str, outcome: Outcome, answers: str = "") -> None:
-        """A source of ours has ended.
+        """Record that a claimed source has ended.
 
         Args:
             key: of the source.
             outcome: how.
-            answers: the keyed hash of what was answered; kept only where that was not enough, or was refused.
+            answers: the keyed hash of the answers; stored only where they were refused or insufficient.
         """
         is_refused = outcome.exit_code is ExitCode.CREDENTIALS
         with self._sound(), self._db:
@@ -287,16 +287,16 @@ class Ledger:
             )
 
     def release(self, key: str) -> None:
-        """A source of ours was not brought to an end: it waits again."""
+        """Return an unfinished source to the queue."""
         with self._sound():
             self._db.execute(
                 "UPDATE sources SET state = 'queued', owner = '' WHERE key = ? AND owner = ?", (key, self._me)
             )
 
     def own_link(self, link: str, key: str) -> str:
-        """Say that a source leads to a link (its keyed hash); gives the source that this link belongs to.
+        """Record that a source leads to a link (its keyed hash); returns the source that owns this link.
 
-        It is another one's as long as that one runs or is done, and ours else: two photographs of one film are done once.
+        Another source owns it while that one runs or is done; else we do: two photographs of one film are processed once.
         """
         with self._sound(), self._db:
             self._db.execute("BEGIN IMMEDIATE")
@@ -310,7 +310,7 @@ class Ledger:
         return str(row[0]) if row else key
 
     def take_up(self) -> int:
-        """Let what a dead process was at wait again; gives how many sources those are."""
+        """Return the sources of dead processes to the queue; returns how many."""
         with self._sound():
             owners = self._db.execute("SELECT DISTINCT owner FROM sources WHERE state = 'running'").fetchall()
         taken = 0
@@ -356,5 +356,5 @@ def _record(row: sqlite3.Row) -> Record:
 
 
 def _made_private(path: Path) -> None:
-    """An empty file that only its owner may read, where there is none."""
+    """Create an empty file that only its owner may read, unless it exists."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,4 +1,4 @@
-"""What a list and a ledger together leave to do: duplicates put together, what is done left alone."""
+"""Decide what a list and a ledger leave to do: duplicates merged, finished sources skipped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STOPPED_BY_THE_DISK = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which of the sources a run takes; those that wait, and those that ended with something missing, by default."""
+    """Which sources a run takes; by default those that wait and those that ended incomplete."""
 
     retry_failed: bool = False
     only_failed: bool = False
@@ -29,7 +29,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One source of the list; ``lines`` are all its places in it."""
+    """One source of the list; ``lines`` are all its positions there."""
 
     row: Row
     job: Job
@@ -42,20 +42,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``todo`` is done in this run; ``left`` stays as it is, settled before or not asked for."""
+    """``todo`` is done in this run; ``unchanged`` was finished before, or is not selected."""
 
     todo: tuple[Item, ...] = ()
-    left: tuple[Item, ...] = ()
+    unchanged: tuple[Item, ...] = ()
     before: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def items(self) -> tuple[Item, ...]:
         """All sources, in the order of the list."""
-        return tuple(sorted((*self.todo, *self.left), key=lambda item: item.lines))
+        return tuple(sorted((*self.todo, *self.unchanged), key=lambda item: item.lines))
 
 
-def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice) -> Plan:
-    """What to do of ``rows``. A source that stands there twice is done once, with what either row answers."""
+def build(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice) -> Plan:
+    """Plan ``rows``. A duplicate source is processed once, with the answers of either row."""
     by_key: dict[str, Row] = {}
     lines: dict[str, list[int]] = {}
     for row in rows:
@@ -70,7 +70,7 @@ def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice
         lines.setdefault(key, []).append(row.line)
     before = ledger.records()
     todo: list[Item] = []
-    left: list[Item] = []
+    unchanged: list[Item] = []
     for key, row in by_key.items():
         answers = {**settings.answers, **row.answers}
         expect = row.expect or settings.expect
@@ -83,17 +83,17 @@ def made(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choice
         if is_wanted:
             todo.append(replace(item, again=again or (), attempts=record.attempts if record else 0))
         else:
-            left.append(item)
-    return Plan(tuple(todo), tuple(left), before)
+            unchanged.append(item)
+    return Plan(tuple(todo), tuple(unchanged), before)
 
 
 def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> tuple[State, ...] | None:
-    """From which ended state a source is taken up once more; None: it stays as it is."""
+    """From which final state a source is tried again; None: not at all."""
     state = record.state if record else State.QUEUED
     if record is None or state in (State.QUEUED, State.RUNNING):
         return None if choice.only_failed else ()
     if state is State.DONE:
-        is_settled = _lies_there(record.outcome, output) and _is_as_expected(record.outcome, item)
+        is_settled = _folders_exist(record.outcome, output) and _is_as_expected(record.outcome, item)
         return None if choice.only_failed or is_settled else (state,)
     if choice.retry_failed or choice.only_failed or state is State.INCOMPLETE or _may_end_otherwise(record, item):
         return (state,)
@@ -101,14 +101,14 @@ def _again(record: Record | None, item: Item, output: Path, choice: Choice) -> t
 
 
 def _is_as_expected(outcome: Outcome | None, item: Item) -> bool:
-    """Whether the list's own number of images does not speak against what a done source gave."""
+    """Whether the list's expected number of images is consistent with a finished source."""
     expect = item.job.settings.expect
     instances = outcome.document.get("instances") if outcome is not None else None
     return expect is None or not isinstance(instances, dict) or instances.get("saved") == expect
 
 
 def _may_end_otherwise(record: Record, item: Item) -> bool:
-    """The user gives another answer now, or it was the disk that failed."""
+    """Whether a retry may succeed: the answers have changed, or the disk had failed."""
     if record.outcome is None:
         return True
     if record.outcome.exit_code is ExitCode.CREDENTIALS:
@@ -116,20 +116,20 @@ def _may_end_otherwise(record: Record, item: Item) -> bool:
     return bool(STOPPED_BY_THE_DISK & problem_codes(record.outcome))
 
 
-def _lies_there(outcome: Outcome | None, output: Path) -> bool:
-    """Whether the folders that a done source was saved in are still there; what was brought elsewhere is taken to be."""
+def _folders_exist(outcome: Outcome | None, output: Path) -> bool:
+    """Whether the folders of a finished source still exist; those at a target are assumed to."""
     return outcome is not None and (
         bool(urls(outcome)) or all((output / name / "study.json").is_file() for name in folders(outcome))
     )
 
 
 def folders(outcome: Outcome) -> tuple[str, ...]:
-    """The names of the folders in the output that hold the source's studies."""
+    """Names of the output folders with the source's studies."""
     return tuple(Path(place).name for place in _places(outcome))
 
 
 def urls(outcome: Outcome) -> tuple[str, ...]:
-    """Where the source's studies were brought to; nothing where they lie in the output folder."""
+    """Where the source's studies were uploaded; empty where they lie in the output folder."""
     return tuple(place for place in _places(outcome) if "://" in place)
 
 
@@ -144,8 +144,8 @@ def _places_of(outcome: Outcome) -> list[str]:
     return [str(row["output"]) for row in rows if row.get("output")]
 
 
-def placed(outcome: Outcome, output: Path) -> Outcome:
-    """An earlier run's outcome, with its folders where the output folder is now, wherever it was then."""
+def relocate(outcome: Outcome, output: Path) -> Outcome:
+    """An earlier run's outcome, its folders relocated to where the output folder is now."""
 
     def moved(row: Mapping[str, object]) -> dict[str, object]:
         place = str(row.get("output") or "")
@@ -153,7 +153,7 @@ def placed(outcome: Outcome, output: Path) -> Outcome:
 
     parts = outcome.document.get("results")
     if isinstance(parts, list):
-        rows = [{**row, "document": dict(placed(Outcome(row["document"]), output).document)} for row in parts]
+        rows = [{**row, "document": dict(relocate(Outcome(row["document"]), output).document)} for row in parts]
         return replace(outcome, document={**outcome.document, "results": rows})
     document = moved(outcome.document)
     studies = document.get("studies")
@@ -163,6 +163,6 @@ def placed(outcome: Outcome, output: Path) -> Outcome:
 
 
 def problem_codes(outcome: Outcome) -> set[str]:
-    """The codes of what is wrong with the source as a whole."""
+    """The problem codes of the source as a whole."""
     problems = outcome.document.get("problems")
     return {str(problem["code"]) for problem in problems} if isinstance(problems, list) else set()

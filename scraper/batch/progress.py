@@ -1,4 +1,4 @@
-"""What a person sees while a batch runs, on standard error: how far it is, what it is at, how long it will take."""
+"""The progress of a batch on standard error: how far it is, what it works on, and the remaining time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WIDEST: Final = 60
 
 
 class Board:
-    """A bar over all sources, and one for each that is being worked on; without a terminal, a line for each that has ended.
+    """A bar for all sources, and one for each in work; without a terminal, a line for each that has ended.
 
     Args:
         console: standard error's.
@@ -64,7 +64,7 @@ class Board:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The terminal is somebody else's for a moment."""
+        """Hand the terminal over for a moment."""
         self._bars.stop()
         try:
             yield
@@ -77,15 +77,15 @@ class Board:
             self._language,
             done=self._ended[Status.COMPLETE],
             failed=self._ended[Status.INCOMPLETE] + self._ended[Status.FAILED],
-            left=self._total - sum(self._ended.values()),
+            remaining=self._total - sum(self._ended.values()),
         )
 
-    def begun(self, item: Item) -> None:
-        """A bar for a source; its length is known once its site has said it."""
+    def started(self, item: Item) -> None:
+        """Add a bar for a source; its length is known once its site has reported it."""
         self._of[item.job.key] = self._bars.add_task(f"  {markup(_name(item))}", total=None)
 
     def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
-        """A source's bar goes, the overall one grows."""
+        """Remove the source's bar and advance the overall one."""
         if (task := self._of.pop(item.job.key, None)) is not None:
             self._bars.remove_task(task)
         if not now:
@@ -103,7 +103,7 @@ class Board:
         )
 
     def watcher(self, job: Job) -> Watching:
-        """Who is told how one source goes."""
+        """The watcher of one source."""
         return Watching(self._bars, self._of.get(job.key))
 
 
@@ -122,7 +122,7 @@ class Watching:
         self._series: set[str] = set()
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """The bar grows by a series."""
+        """Extend the bar by a series."""
         del label
         if self._task is not None and name not in self._series:
             self._series.add(name)
@@ -130,16 +130,16 @@ class Watching:
             self._bars.update(self._task, total=self._expected or None)
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance."""
+        """Count one more instance."""
         del series, reused
         if self._task is not None:
             self._bars.advance(self._task)
 
     def received(self, size: int) -> None:
-        """Not shown: sources differ too much for a rate to say anything."""
+        """Not shown: sources differ too much for a rate to be meaningful."""
 
     def say(self, name: str, **values: object) -> None:
-        """Not shown: with several sources at once nobody could tell which one it is about."""
+        """Not shown: with several sources at once nobody could tell which one it concerns."""
 
 
 def _name(item: Item) -> str:
@@ -148,7 +148,7 @@ def _name(item: Item) -> str:
 
 
 def summary(ended: Mapping[tuple[str, int], int], console: Console, language: Language) -> None:
-    """How many sources ended how."""
+    """Summary of how many sources ended how."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(justify="right")
     for _ in range(2):

@@ -1,6 +1,6 @@
-"""Runs a plan: several sources at once, spread over the hosts, each claimed in the ledger before it begins.
+"""Run a plan: several sources at once, spread over the hosts, each claimed in the ledger before it begins.
 
-Whatever ends the run, the ledger tells the next one where to go on.
+Whatever ends the run, the next one resumes from the ledger.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol
 
 from scraper.batch import plan
 from scraper.batch.input.rows import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
-from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, combined, keyed_results
+from scraper.batch.workers.protocol import Job, Outcome, R, Worker, WorkerLost, combined, keyed_results
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
@@ -27,46 +27,46 @@ LOST_AT_MOST: Final = 1  # times that a source whose worker was lost is given to
 
 
 class Audience(Protocol):
-    """Is told how the batch goes."""
+    """Receives the batch's progress."""
 
-    def begun(self, item: Item) -> None:
-        """A source is being worked on."""
+    def started(self, item: Item) -> None:
+        """Work on a source began."""
 
     def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
         """A source has ended, in this run (``now``) or in an earlier one or another process."""
 
 
-class Runner:
-    """One run over one plan.
+class Runner(Generic[R]):
+    """Run one plan.
 
     Args:
         ledger: open.
         worker: does the jobs; opened and closed here.
-        audience: is told how it goes.
-        parallel: jobs that ask a site at once; fewer than as many again may be placing what they brought.
+        audience: receives the progress.
+        parallel: jobs that use a site at once; almost as many again may be storing their results.
     """
 
-    def __init__(self, ledger: Ledger, worker: Worker, audience: Audience, parallel: int) -> None:
+    def __init__(self, ledger: Ledger, worker: Worker[R], audience: Audience, parallel: int) -> None:
         self._ledger = ledger
         self._worker = worker
         self._audience = audience
         self._parallel = parallel
         self._running: dict[asyncio.Task[Outcome], Item] = {}
         self._asking: set[str] = set()  # keys of the items of which the sites are asked
-        self._some_left = asyncio.Event()
+        self._leave_event = asyncio.Event()
         self._busy: Counter[str] = Counter()
         self._stopped = ""
         self.settled: set[str] = set()  # keys of the sources that have ended, now or before
 
     async def run(self, todo: Plan) -> None:
-        """Do what the plan says, and wait for what another process is doing of it.
+        """Carry out the plan, and wait for what another process does of it.
 
         Raises:
             StoreError: the ledger can't be written.
         """
         self._ledger.enroll((item.job.key, item.job.shown, item.row.label) for item in todo.items)
         self._ledger.take_up()
-        for item in todo.left:
+        for item in todo.unchanged:
             record = todo.before.get(item.job.key)
             if record is not None and record.outcome is not None and record.state not in (State.QUEUED, State.RUNNING):
                 self._settle(item, record.outcome, now=False)
@@ -87,7 +87,7 @@ class Runner:
     # ---- one after another
 
     def _fill(self, waiting: list[Item], elsewhere: list[Item]) -> None:
-        """Begin as many as may run at once; the host that is least asked comes first."""
+        """Start as many as may run at once; the least busy host comes first."""
         while waiting and not self._stopped and self._has_room():
             near = range(min(len(waiting), LOOKED_AT))
             item = waiting.pop(min(near, key=lambda place: (self._busy[waiting[place].host], place)))
@@ -96,43 +96,43 @@ class Runner:
                 continue
             self._busy[item.host] += 1
             self._asking.add(item.job.key)
-            self._audience.begun(item)
+            self._audience.started(item)
             self._running[asyncio.create_task(self._one(item))] = item
 
     def _has_room(self) -> bool:
         return len(self._asking) < self._parallel and len(self._running) < 2 * self._parallel - 1
 
-    def _left(self, item: Item) -> None:
-        """The item's site is asked no more."""
+    def _leave_site(self, item: Item) -> None:
+        """Note that the item makes no more requests to its site."""
         if item.job.key in self._asking:
             self._asking.remove(item.job.key)
             self._busy[item.host] -= 1
-            self._some_left.set()
+            self._leave_event.set()
 
     async def _next(self) -> None:
         """Wait until another may begin, and settle what has ended."""
-        left = asyncio.create_task(self._some_left.wait())
+        site_freed = asyncio.create_task(self._leave_event.wait())
         try:
-            await asyncio.wait({left, *self._running}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({site_freed, *self._running}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            left.cancel()
+            site_freed.cancel()
         for task in [entry for entry in self._running if entry.done()]:
             item = self._running.pop(task)
-            self._left(item)
+            self._leave_site(item)
             outcome = task.result()
             self._ledger.finish(item.job.key, outcome, item.answers)
             self._settle(item, outcome, now=True)
             self._stopped = self._stopped or next(iter(plan.STOPPED_BY_THE_DISK & plan.problem_codes(outcome)), "")
-        self._some_left.clear()
+        self._leave_event.clear()
 
     def _settle(self, item: Item, outcome: Outcome, *, now: bool) -> None:
         self.settled.add(item.job.key)
         if not now:
-            outcome = plan.placed(outcome, item.job.settings.output)
+            outcome = plan.relocate(outcome, item.job.settings.output)
         self._audience.ended(item, outcome, now=now)
 
     def _look_after(self, elsewhere: list[Item], waiting: list[Item]) -> None:
-        """Sources that another process took: settled there, or free again because it is gone."""
+        """Watch sources that another process took: settled there, or free again because it is gone."""
         self._ledger.take_up()
         for item in tuple(elsewhere):
             record = self._ledger.record(item.job.key)
@@ -175,18 +175,20 @@ class Runner:
         return combined(outcomes)
 
     async def _film(self, item: Item, job: Job, identity: str, started: float) -> Outcome:
-        """One film of a source."""
+        """Run one film of a source."""
         if same := await self._same_link(item, identity):
             return same
         for _ in range(1 + LOST_AT_MOST):
             try:
-                return await self._worker.do(job, lambda: self._left(item))
+                retrieved = await self._worker.retrieve(job)
+                self._leave_site(item)
+                return await self._worker.place(retrieved)
             except WorkerLost:
                 continue
         return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)
 
     async def _same_link(self, item: Item, identity: str) -> Outcome | None:
-        """What became of another source of the ledger that leads to the same link, where that is done."""
+        """The outcome of another source that leads to the same link, where that is done."""
         link = self._ledger.hashed(identity)
         while (owner := self._ledger.own_link(link, item.job.key)) != item.job.key:
             record = self._ledger.record(owner)
@@ -205,7 +207,7 @@ class Runner:
 
 
 def _of_photo(job: Job, share: ShareLink) -> Job:
-    """The job with the link in place of the photo; a page that a person saved stays what it is."""
+    """The job with the link in place of the photo; a saved page stays unchanged."""
     if share.saved:
         return job
     settings = replace(job.settings, answers={**share.said, **job.settings.answers})
@@ -213,7 +215,7 @@ def _of_photo(job: Job, share: ShareLink) -> Job:
 
 
 def refused(job: Job, error: CloudfilmError, started: float) -> Outcome:
-    """A source that ended before anything was asked of a site."""
+    """The outcome of a source that was refused before any request."""
     from scraper.batch.workers.local import outcome
 
     seconds = round(time.monotonic() - started, 1)

@@ -1,6 +1,6 @@
-"""Results in a place that is no folder of this computer: any that ``fsspec`` reaches by a URL (``s3://bucket/prefix``).
+"""Store results at a URL that ``fsspec`` reaches (``s3://bucket/prefix``) in place of a local folder.
 
-A study is built in a folder of this computer and brought there whole, its ``study.json`` last: what has that file is whole.
+A study is built locally and uploaded as a whole, its ``study.json`` last: a study with that file is complete.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self
 from urllib.parse import urlsplit
 
 from scraper.batch import plan
-from scraper.batch.workers.local import outcome as told
-from scraper.batch.workers.protocol import Job, Outcome, Worker, unheard
+from scraper.batch.workers.local import outcome as outcome_of
+from scraper.batch.workers.protocol import Job, Outcome, R, Worker
 from scraper.core.errors import ExtraMissing, NotWritable, StoreError, UsageError
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
@@ -34,13 +34,13 @@ DIAGNOSTICS: Final = "diagnostics"
 
 
 class Target:
-    """A place for studies, by its URL.
+    """A storage place for studies, by its URL.
 
     Args:
-        url: of the place; what opens it stands in this computer's own configuration.
+        url: of the place; its credentials come from this computer's own configuration.
 
     Raises:
-        ExtraMissing: ``fsspec``, or what it needs for this kind of URL, is not installed. UsageError: no kind that is known.
+        ExtraMissing: ``fsspec``, or its backend for this kind of URL, is not installed. UsageError: an unknown kind of URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -62,7 +62,7 @@ class Target:
         self._shown = shown(url)
 
     def report(self, folder: str) -> dict[str, Any]:
-        """The ``study.json`` of a folder; empty where there is none, or none that can be read.
+        """The ``study.json`` of a folder; empty where it is absent or unreadable.
 
         Raises:
             NotWritable: the place can't be reached.
@@ -75,12 +75,12 @@ class Target:
         return found if isinstance(found, dict) else {}
 
     def upload(self, local: Path, folder: str) -> str:
-        """Bring a study's folder there; gives its URL.
+        """Upload a study's folder; returns its URL.
 
-        What lies there already, byte for byte, is not sent again; a whole study is not replaced by one that lacks something.
+        Identical files are not sent again; a complete study is never replaced by an incomplete one.
 
         Raises:
-            NotWritable: the place does not take it.
+            NotWritable: the place rejects it.
         """
         url = f"{self._shown}/{folder}"
         report = json.loads((local / REPORT).read_text(encoding="utf-8")) | {"output": url}
@@ -100,18 +100,18 @@ class Target:
             self._files.pipe_file(self._at(folder, REPORT), document)
         return url
 
-    def bring_file(self, local: Path, folder: str) -> str:
-        """Bring one file there; gives its URL.
+    def upload_file(self, local: Path, folder: str) -> str:
+        """Upload one file; returns its URL.
 
         Raises:
-            NotWritable: the place does not take it.
+            NotWritable: the place rejects it.
         """
         with self._reached():
             self._send([(local, self._at(folder, local.name))])
         return f"{self._shown}/{folder}/{local.name}"
 
     def fetch(self, folder: str, local: Path) -> None:
-        """Fetch what an earlier run brought there of a study, so that it need not come from its site again.
+        """Fetch what an earlier run uploaded of a study, to spare its site.
 
         Raises:
             NotWritable: the place can't be reached.
@@ -147,47 +147,74 @@ class Target:
             raise NotWritable(path=self._shown) from err
 
 
-class Delivering:
-    """Does jobs by another worker of this computer, each in a folder of its own, and brings what came to a target.
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[R]):
+    """One job in its own folder: what was retrieved, or why the target could not be read."""
+
+    job: Job
+    started: float
+    folder: RunFolder
+    retrieved: R | StoreError
+
+
+class Delivering(Generic[R]):
+    """Run jobs in another local worker, each in its own folder, and upload the results to a target.
 
     Args:
         worker: does the work.
         target: where studies go.
-        earlier: the URLs that an earlier run brought a job's studies to.
+        earlier: the URLs that an earlier run uploaded a job's studies to.
     """
 
-    def __init__(self, worker: Worker, target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()) -> None:
+    def __init__(
+        self, worker: Worker[R], target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()
+    ) -> None:
         self._worker = worker
         self._target = target
         self._earlier = earlier
 
     async def __aenter__(self) -> Self:
-        """Opens the other worker."""
+        """Open the other worker."""
         await self._worker.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the other worker."""
+        """Close the other worker."""
         await self._worker.__aexit__(kind, error, trace)
 
-    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
-        """Bring home what is behind one source, and further to the target; that it takes nothing is an outcome, too."""
-        started = time.monotonic()
-        with RunFolder() as folder:
-            here = replace(job, settings=replace(job.settings, output=Path(folder)))
-            try:
-                for url in self._earlier(job):
-                    await asyncio.to_thread(self._target.fetch, url.rpartition("/")[2], Path(folder))
-                ended = await self._worker.do(here, left)
-                return await asyncio.to_thread(self._brought, ended, Path(folder))
-            except StoreError as err:
-                seconds = round(time.monotonic() - started, 1)
-                result = Result(job.shown, Status.FAILED, int(err.exit_code), seconds=seconds, error=err)
-                return told(job, result)
+    async def retrieve(self, job: Job) -> Delivery[R]:
+        """Retrieve one source, after what the target has of it."""
+        started, folder = time.monotonic(), RunFolder()
+        try:
+            folder.content.mkdir(mode=0o700)
+            for url in self._earlier(job):
+                await asyncio.to_thread(self._target.fetch, url.rpartition("/")[2], folder.content)
+            here = replace(job, settings=replace(job.settings, output=folder.content))
+            return Delivery(job, started, folder, await self._worker.retrieve(here))
+        except StoreError as err:
+            return Delivery(job, started, folder, err)
+        except BaseException:
+            folder.remove()
+            raise
 
-    def _brought(self, ended: Outcome, local: Path) -> Outcome:
+    async def place(self, retrieved: Delivery[R]) -> Outcome:
+        """Place what was retrieved, and upload it; a failed upload is an outcome, too."""
+        try:
+            if isinstance(retrieved.retrieved, StoreError):
+                raise retrieved.retrieved
+            ended = await self._worker.place(retrieved.retrieved)
+            return await asyncio.to_thread(self._upload_all, ended, retrieved.folder.content)
+        except StoreError as err:
+            seconds = round(time.monotonic() - retrieved.started, 1)
+            shown = retrieved.job.shown
+            result = Result(shown, Status.FAILED, int(err.exit_code), seconds=seconds, error=err)
+            return outcome_of(retrieved.job, result)
+        finally:
+            retrieved.folder.remove()
+
+    def _upload_all(self, ended: Outcome, local: Path) -> Outcome:
         document = dict(ended.document)
         urls: dict[str, str] = {}
         for name in plan.folders(ended):
@@ -197,18 +224,18 @@ class Delivering:
         studies = document.get("studies")
         if isinstance(studies, list):
             document["studies"] = [{**row, "output": _moved(row["output"], urls)} for row in studies]
-        diagnostic = ended.diagnostic and self._target.bring_file(Path(ended.diagnostic), DIAGNOSTICS)
+        diagnostic = ended.diagnostic and self._target.upload_file(Path(ended.diagnostic), DIAGNOSTICS)
         return replace(ended, document=document, diagnostic=diagnostic)
 
 
 def folder_name(name: str, key: str) -> str:
-    """A study's folder at a target: its name, and what tells it from another of that name which another worker brings."""
+    """A study's folder at a target: its name, and a suffix against clashes with other workers."""
     mark = "_" + hashlib.sha256(key.encode()).hexdigest()[:8]
     return name if name.endswith(mark) else name + mark
 
 
 def shown(url: str) -> str:
-    """A target's URL without a name and a password that may stand in it."""
+    """A target's URL without user name and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
 
@@ -218,7 +245,7 @@ def _moved(output: object, urls: Mapping[str, str]) -> str | None:
 
 
 def _files_of(report: Mapping[str, Any]) -> dict[str, str]:
-    """File → SHA-256 of a study's report; names that would lead elsewhere are none."""
+    """File → SHA-256 from a study's report; names outside the folder are ignored."""
     rows = report.get("instances_saved")
     found = {str(row["file"]): str(row["sha256"]) for row in rows} if isinstance(rows, list) else {}
     return {name: digest for name, digest in found.items() if _is_inside(name)}

@@ -1,4 +1,4 @@
-"""``learn`` and ``record``: the commands that watch a viewer nobody has a recipe for."""
+"""``learn`` and ``record``: the commands that watch a viewer without a provider."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
         quiet: Quiet = False,
         lang: Lang = None,
     ) -> int:
-        """Keep a link's traffic with every person's value, token and pixel replaced: for a bug report or a new recipe."""
+        """Record a link's traffic with every person's value, token and pixel replaced: for a bug report or a new provider."""
         settings = settings_of(
             answers=answer,
             password=password,

@@ -150,13 +150,13 @@ def register(app: typer.Typer, run: Runs) -> None:
 
 
 def _folder(output: str, ledger: Path | None) -> Path:
-    """The folder of this computer for what is kept here: studies too, where they don't go to a URL."""
+    """Folder on this computer for files kept here, including the studies unless they go to a URL."""
     return Path(output) if "://" not in output else ledger or Path("cloudfilm")
 
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where things are, beside the output folder: the URL that studies go to, the ledger, the cluster's scheduler."""
+    """Locations besides the output folder: the URL for studies, the ledger, the cluster's scheduler."""
 
     target: str
     ledger: Path
@@ -203,13 +203,13 @@ class _Batch:
         return rows
 
     def rehearse(self) -> int:
-        """Say what would be done."""
+        """Print what would be done."""
         from scraper.batch import plan
         from scraper.batch.ledger import Ledger
 
         place = self.places.ledger
         with Ledger(place, scratch=not Ledger.is_there(place)) as ledger:
-            made = plan.made(self.listing.rows, ledger, self.settings, self.choice)
+            made = plan.build(self.listing.rows, ledger, self.settings, self.choice)
         for item in made.items:
             record = made.before.get(item.job.key)
             state = record.state.value if record else "queued"
@@ -225,17 +225,17 @@ class _Batch:
                 mark = "→" if item in made.todo else " "
                 shown, label = visible(item.job.shown), visible(item.row.label)
                 echo(f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {shown}  {label}")
-        complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.left)))
+        complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.unchanged)))
         return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
 
     def run(self, run: Runs, give_up: float | None) -> int:
-        """Do it, and write the report however it ends."""
+        """Work through the sources, and write the report even if interrupted."""
         from scraper.batch import plan
         from scraper.batch.ledger import Ledger
         from scraper.batch.progress import Board
         from scraper.batch.runner import Runner
 
-        settings, talk = self.settings, console(err=True)
+        settings, stderr = self.settings, console(err=True)
         if settings.insecure:
             complain(say("insecure-warning", settings.language))
         announce_code(settings)
@@ -243,11 +243,11 @@ class _Batch:
             self._print(outcome)
         interrupted = False
         with Ledger(self.places.ledger) as ledger:
-            made = plan.made(self.listing.rows, ledger, settings, self.choice)
+            made = plan.build(self.listing.rows, ledger, settings, self.choice)
             quiet = settings.verbosity < 0
-            with Board(talk, settings.language, len(made.todo), quiet=quiet) as board:
+            with Board(stderr, settings.language, len(made.todo), quiet=quiet) as board:
                 worker = self._worker(board, ledger, give_up)
-                runner = Runner(ledger, worker, _Told(board, self._print), self.parallel)
+                runner = Runner(ledger, worker, _ProgressPrinter(board, self._print), self.parallel)
                 try:
                     run(runner.run(made))
                 except KeyboardInterrupt:
@@ -256,8 +256,8 @@ class _Batch:
                     ended = self._report(made, runner.settled, ledger)
         return self._end(ended, interrupted=interrupted)
 
-    def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker:
-        """Who does the work: this process, or a cluster."""
+    def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker[Any]:
+        """The worker: this process, or a cluster."""
         from scraper.batch import plan
         from scraper.batch.target import Delivering, Target
         from scraper.batch.workers.local import LocalWorker
@@ -286,7 +286,7 @@ class _Batch:
         return Delivering(local, Target(target), earlier) if target else local
 
     def _report(self, made: Plan, settled: set[str], ledger: Ledger) -> Counter[tuple[str, int]]:
-        """Write both reports, and count how the sources ended."""
+        """Write both reports, and count the outcomes of the sources."""
         from scraper.batch.report import page, table
 
         language, output = self.settings.language, self.settings.output
@@ -298,7 +298,7 @@ class _Batch:
         return table.counted(entries)
 
     def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:
-        """Say how it went; gives the exit code."""
+        """Print the summary; returns the exit code."""
         from scraper.batch.progress import summary
 
         language = self.settings.language
@@ -310,7 +310,7 @@ class _Batch:
             complain(say("batch.failed-again", language, count=failed))
         if self.parallel > 1 and any(code == ExitCode.CREDENTIALS for _, code in ended):
             complain(say("batch.nobody-asked", language))
-        if interrupted and not interrupt.was_told():
+        if interrupted and not interrupt.was_announced():
             complain(say("interrupted", language))
         if waiting := ended["waiting", 0]:
             complain(say("batch.go-on", language, count=waiting))
@@ -324,19 +324,19 @@ class _Batch:
                 echo_json(part.document)
 
 
-class _Told:
-    """Tells the board how it goes, and prints each document as its source ends."""
+class _ProgressPrinter:
+    """Update the progress board, and print each document as its source ends."""
 
     def __init__(self, board: Board, show: Callable[[Outcome], None]) -> None:
         self._board = board
         self._show = show
 
-    def begun(self, item: Item) -> None:
-        """A source is being worked on."""
-        self._board.begun(item)
+    def started(self, item: Item) -> None:
+        """Note that work on a source began."""
+        self._board.started(item)
 
     def ended(self, item: Item, outcome: Outcome, *, now: bool) -> None:
-        """A source has ended, in this run or before."""
+        """Note that a source ended, in this run or an earlier one."""
         self._board.ended(item, outcome, now=now)
         self._show(outcome)
 

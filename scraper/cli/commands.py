@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, interrupt, tools
+from scraper.cli import authoring, batch, interrupt, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -42,9 +41,10 @@ from scraper.cli.options import (
 )
 from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, leaves
+from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, Target, language_from_environment
 
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
@@ -79,17 +79,18 @@ def _options(
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
     interrupt.guard(sys.argv[1:])
+    quiet_libraries()
     os.umask(0o077)  # whatever a command or its browser writes is the user's alone
     streams.guard()
     interrupt.loaded()
     code = streams.ended(run(sys.argv[1:]))
-    if interrupt.was_told():
+    if interrupt.was_announced():
         leave(code)  # nothing that is still being closed has anything to add
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; gives its exit code."""
+    """Run one command line; returns its exit code."""
     chosen = _value_of(arguments, "--lang")
     language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language_from_environment()
     try:
@@ -100,7 +101,7 @@ def run(arguments: list[str]) -> int:
         complain(wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
-        if not interrupt.was_told():
+        if not interrupt.was_announced():
             complain(say("interrupted", language))
         return int(ExitCode.INTERRUPTED)
     except CloudfilmError as err:
@@ -112,16 +113,16 @@ def run(arguments: list[str]) -> int:
 
 
 def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int:
-    """Tell of an error that nothing caught; one of ours that came in a group, by its own sentence."""
+    """Report an error that nothing caught; our own errors inside a group by their own sentence."""
     from scraper.ui.report import show_traceback, write_diagnostic
 
     every = leaves(err)
-    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+    known = [error_inside for error_inside in every if isinstance(error_inside, CloudfilmError)]
     if len(known) == len(every):
         complain(describe(known[0], language))
-        return max(int(leaf.exit_code) for leaf in known)
+        return max(int(error_inside.exit_code) for error_inside in known)
     path = write_diagnostic(Path(_value_of(arguments, "-o", "--output") or "cloudfilm"), err, "", "", [])
-    names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in every))
+    names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in every))
     complain(say("bug", language, name=names), say("report.diagnostic", language, path=path))
     if "-vv" in arguments or arguments.count("-v") + arguments.count("--verbose") > 1:
         show_traceback(err)
@@ -129,7 +130,7 @@ def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int
 
 
 def _value_of(arguments: list[str], *names: str) -> str:
-    """An option's value as the words stand; for what must be known although the command failed."""
+    """An option's raw value on the command line, for what must be known although the command failed."""
     for place, word in enumerate(arguments):
         if word in names and place + 1 < len(arguments):
             return arguments[place + 1]
@@ -251,6 +252,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
 tools.register(app, interrupt.run)
 batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
+window.register(app, interrupt.run)
 
 
 @app.command()
@@ -277,20 +279,10 @@ def verify(
     return result.exit_code
 
 
-class ExportTarget(StrEnum):
-    """``export --to``."""
-
-    ZIP = "zip"
-    DICOMDIR = "dicomdir"
-    PNG = "png"
-    JPG = "jpg"
-    NIFTI = "nifti"
-
-
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
-    to: Annotated[ExportTarget, typer.Option("--to", help="What to make.")],
+    to: Annotated[Target, typer.Option("--to", help="What to make.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
     ] = None,
@@ -301,16 +293,15 @@ def export(
     """What other people and programs ask for, from a folder on disk."""
     from scraper.cli.export import show_export
     from scraper.core.errors import NoSuchFile
-    from scraper.export import Target
+    from scraper.export import beside
     from scraper.export import export as make
     from scraper.store.place import disk
 
     language = lang or language_from_environment()
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
-    suffix = ".zip" if to is ExportTarget.ZIP else f"-{to.value}"
-    target = output or folder.with_name(folder.name.removesuffix(".zip") + suffix)
+    target = output or beside(folder, to)
     with disk(target):
-        made = interrupt.run(make(folder, Target(to.value), target, deidentify=deidentify))
+        made = interrupt.run(make(folder, to, target, deidentify=deidentify))
     show_export(made, language, as_json=as_json)
     return int(made.exit_code)

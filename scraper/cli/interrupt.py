@@ -1,7 +1,7 @@
 """Ctrl-C ends every command at once: one sentence, no traceback, exit code 130.
 
-While the program still loads, and when it is pressed a second time, the process ends there and then. In between, what is open is
-closed first, within ``GRACE_S``. What a process that ended so left behind is removed by the next run
+While the program still loads, and at a second press, the process ends immediately. In between, what is open is
+closed first, within ``GRACE_S``. What an interrupted process left behind is removed by the next run
 (``scraper.core.leftovers``).
 This module is imported before anything else: it loads nothing that takes time.
 """
@@ -27,7 +27,7 @@ GRACE_S: Final = 1.0  # for a browser to close and files to be let go
 
 
 class _Interrupts:
-    """What is known of the process when Ctrl-C is pressed."""
+    """The state of the process when Ctrl-C is pressed."""
 
     def __init__(self) -> None:
         self.arguments: list[str] = []
@@ -53,7 +53,7 @@ class _Interrupts:
         raise KeyboardInterrupt
 
     def say(self) -> None:
-        """Write the sentence past every buffer: the interrupted code may be in the middle of writing."""
+        """Write the sentence past every buffer: the interrupted code may be writing itself."""
         end = "\n" if os.name != "nt" else "\r\n"
         begin = end if _is_terminal(2) else ""
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
@@ -88,7 +88,7 @@ _state: Final = _Interrupts()
 
 
 def guard(arguments: list[str]) -> None:
-    """From now on Ctrl-C ends the process as the contract says; called by the program's entry point."""
+    """Handle Ctrl-C as the contract says from now on; called by the program's entry point."""
     if _state.is_guarded:
         return
     if os.name == "posix" and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -104,13 +104,13 @@ def guard(arguments: list[str]) -> None:
 
 
 def loaded() -> None:
-    """The program runs: from now on an interruption lets it close what it opened."""
+    """Note that the program is loaded: from now on an interruption lets it close what it opened."""
     _state.is_loading = False
     sys.unraisablehook = _unraisable
 
 
-def was_told() -> bool:
-    """Whether Ctrl-C was pressed, and the sentence written."""
+def was_announced() -> bool:
+    """Whether Ctrl-C was pressed and the sentence printed."""
     return _state.was_pressed
 
 
@@ -119,7 +119,7 @@ def run(work: Coroutine[Any, Any, T], *, grace_s: float = GRACE_S) -> T:
 
     Args:
         work: what to run.
-        grace_s: how long what is open may take to close after Ctrl-C.
+        grace_s: time for closing what is open after Ctrl-C.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed, and what was open is closed.
@@ -163,7 +163,7 @@ def _ending(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> Callabl
 
 @contextmanager
 def prompting() -> Iterator[None]:
-    """A person is asked in this block, and no loop runs meanwhile: Ctrl-C ends the question itself."""
+    """Ask a person in this block while no loop runs: Ctrl-C ends the question itself."""
     _state.is_prompting = True
     try:
         yield
@@ -179,7 +179,7 @@ def _is_terminal(descriptor: int) -> bool:
 
 
 def _unraisable(unraisable: Any) -> None:
-    """Where Python can't pass an interruption on (a finalizer was at work), it still ends the process."""
+    """End the process where Python can't pass on an interruption (during a finalizer)."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         _state.leave()
     if not _state.was_pressed:

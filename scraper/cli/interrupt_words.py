@@ -1,4 +1,4 @@
-"""What is said when Ctrl-C is pressed, known before anything else is loaded; the catalogue has the same sentences."""
+"""The sentence for Ctrl-C, available before anything else is loaded; the catalogue has the same sentences."""
 
 import os
 
@@ -9,7 +9,7 @@ SENTENCES = {
 
 
 def sentence(arguments: list[str], encoding: str) -> bytes:
-    """The sentence in the user's language, as a terminal of this encoding takes it; English where it can't hold Chinese."""
+    """The sentence in the user's language; English where the terminal's encoding can't hold Chinese."""
     try:
         return SENTENCES[_language(arguments)].encode(encoding)
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The options that the commands share, as typer reads them, and what turns them into Settings."""
+"""The options that the commands share, as typer reads them, and their conversion to Settings."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ Lang = Annotated[Language | None, typer.Option("--lang", help="Language of messa
 
 
 def announce_code(settings: Settings) -> None:
-    """Say, the first time, which providers are not ours but code of somebody's own."""
+    """Print once which providers are not ours but third-party code."""
     from scraper.registry.foreign_code import unannounced
 
     for name in unannounced(settings.provider):
@@ -110,7 +110,7 @@ def settings_of(
     as_json: bool,
     **rest: Any,
 ) -> Settings:
-    """The options as Settings.
+    """Convert the options to Settings.
 
     Raises:
         UsageError: an unknown field, or a malformed option.
@@ -138,10 +138,10 @@ def settings_of(
 
 
 def check_proxy(proxy: str) -> None:
-    """Refuse what is no proxy's address; it may hold a password, which no message repeats.
+    """Reject an invalid proxy address; it may hold a password, which no message repeats.
 
     Raises:
-        MalformedProxy: another scheme, no host, or no port that can be.
+        MalformedProxy: another scheme, no host, or an impossible port.
     """
     if not proxy:
         return
@@ -156,7 +156,7 @@ def check_proxy(proxy: str) -> None:
 
 
 def ask_for_count(settings: Settings, received: int) -> int | None:
-    """Ask the person at the terminal how many images there are; None where that is not known, or nobody sits there."""
+    """Ask the person at the terminal how many images there are; None where unknown, or without a terminal."""
     if not settings.interactive:
         return None
     words = say("ask.expect", settings.language, received=received)
@@ -165,7 +165,7 @@ def ask_for_count(settings: Settings, received: int) -> int | None:
 
 
 def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | None]:
-    """Asks the person at the terminal, hidden; gives None where there is no terminal."""
+    """Ask the person at the terminal, without echo; returns None where there is no terminal."""
 
     def ask(question: Question, host: str, picture: Path | None) -> str | None:
         if not settings.interactive:
@@ -179,7 +179,7 @@ def asker(settings: Settings) -> Callable[[Question, str, Path | None], str | No
 
 
 def _hidden_input(words: str) -> str:
-    """What a person types without an echo; nothing where the input ends."""
+    """Read what a person types, without echo; empty at the end of input."""
     from getpass import getpass
 
     with interrupt.prompting():

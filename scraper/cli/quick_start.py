@@ -1,6 +1,6 @@
-"""A command that starts at once: options that were not given, and plain words, skip typer's own reading of values.
+"""Start a command quickly: absent options and plain words skip typer's own reading of values.
 
-That loads pydantic and builds a schema an option, which takes longer than reading the codes of an easy photo.
+Typer loads pydantic and builds a schema for each option, which takes longer than reading an easy photo's codes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _WORDS: Mapping[str, Callable[[Any], Any]] = {
 
 
 class Quick(TyperCommand):
-    """For ``cls`` of a typer command whose parameters with words are among ``_WORDS``."""
+    """Make the class of a typer command read its text parameters by itself."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The command's own and ``--help``, each reading what it can by itself."""
+        """The command's own parameters and ``--help``, each with its quick reader."""
         return _eased(super().get_params(ctx))
 
 
@@ -34,11 +34,11 @@ class QuickGroup(TyperGroup):
     """The same for the options before the command's name."""
 
     def get_help(self, ctx: Any) -> str:
-        """The help in signs that standard output can hold."""
+        """The help in characters that standard output can hold."""
         return output.writable(super().get_help(ctx))
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The group's own and ``--help``, each reading what it can by itself."""
+        """The group's own parameters and ``--help``, each with its quick reader."""
         return _eased(super().get_params(ctx))
 
 
@@ -51,7 +51,7 @@ def _eased(params: list[Any]) -> list[Any]:
 
 
 def _reader(param: Any) -> Callable[[Any, Any], Any]:
-    """What gives the parameter's value: as it stands, from its words, or, of anything else, as typer reads it."""
+    """The parameter's reader: plain, from its words, or, for anything else, typer's own."""
     usual: Callable[[Any, Any], Any] = param.process_value
 
     def process_value(ctx: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Works through the sources of ``grab`` and ``list``, film by film, and prints each result."""
+"""Work through the sources of ``grab`` and ``list``, film by film, and print each result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
     from scraper.core.model import Result
-    from scraper.pipeline.progress import Film, Films
+    from scraper.pipeline.result import Film, Films
     from scraper.pipeline.run import Run
     from scraper.session import Ask
 
@@ -26,9 +26,9 @@ class SourceRunner:
     Args:
         settings: the user's options.
         ask: asks the person at the terminal.
-        stdin: gives the text of standard input.
-        as_json: print one JSON document a film.
-        listing: say what there is, and bring nothing.
+        stdin: returns the text of standard input.
+        as_json: print one JSON document for each film.
+        listing: print what there is, and download nothing.
         only: the film to take of a source that holds several, from 1; 0: all.
     """
 
@@ -81,10 +81,10 @@ class SourceRunner:
             self._show(result, run)
 
     def _chosen(self, source: str, found: Films) -> list[Film]:
-        """The films to take: the one of ``--only``, the one that a person picks, or all.
+        """The chosen films: that of ``--only``, the one that a person picks, or all.
 
         Raises:
-            UsageError: there is none of that number.
+            UsageError: no film has that number.
         """
         films, language = list(found.films), self._settings.language
         number = self._only
@@ -113,17 +113,17 @@ class SourceRunner:
         from scraper.pipeline import document
         from scraper.ui.report import show, show_traceback, traffic, write_diagnostic
 
-        settings, talk = self._settings, console(err=True)
+        settings, stderr = self._settings, console(err=True)
         if result.exit_code in (ExitCode.SITE, ExitCode.BUG) and isinstance(result.error, CloudfilmError):
             path = write_diagnostic(settings.output, result.error, result.link, result.provider, run.log)
             result = replace(result, diagnostic=path)
         if settings.verbosity > 0:
-            traffic(run.log, talk)
+            traffic(run.log, stderr)
         if settings.verbosity > 1 and result.error is not None:
             show_traceback(result.error)
         self._codes.append(result.exit_code)
         if not self._as_json:
-            show(result, console(), talk, settings.language, listing=self._listing)
+            show(result, console(), stderr, settings.language, listing=self._listing)
             return
         echo_json(document.of(result, settings.language))
         if isinstance(result.error, CloudfilmError):

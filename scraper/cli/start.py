@@ -1,4 +1,4 @@
-"""The program's entry point: takes Ctrl-C and the streams in hand before anything that takes time is loaded."""
+"""The program's entry point: sets up Ctrl-C and the streams before anything slow is loaded."""
 
 import _signal  # type: ignore[import-not-found]  # what signal wraps, without the modules that it loads along
 import os
@@ -20,6 +20,6 @@ def main() -> None:
 
 
 def _leave(*_: object) -> None:
-    """While nothing is loaded, there is nothing to close."""
+    """End at once: while nothing is loaded, there is nothing to close."""
     os.write(2, sentence(sys.argv[1:], getattr(sys.stderr, "encoding", None) or "utf-8") + b"\n")
     os._exit(130)

@@ -1,4 +1,4 @@
-"""``decode``, ``providers``, ``doctor``: commands that bring nothing home."""
+"""``decode``, ``providers``, ``doctor``: commands that download nothing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def register(app: typer.Typer, run: Runs) -> None:
 
 
 def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_json: bool) -> int:
-    """Every file's codes; one that can't be read does not end the others, and has its line, too."""
+    """Print every file's codes; an unreadable file gets its line, too, and does not end the others."""
     from scraper.source import qr
     from scraper.ui.tables import unreadable_json
 
@@ -143,7 +143,7 @@ def _decode(files: list[Path], settings: Settings, annotate: Path | None, *, as_
 def _decode_one(
     path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
 ) -> CloudfilmError | None:
-    """Prints what is on one picture; gives why there is no link on it."""
+    """Print what is on one picture; returns why it has no link."""
     from scraper.source import resolve
     from scraper.ui.tables import decoded_json, decoded_words
 
@@ -165,7 +165,7 @@ def _decode_one(
 
 @contextmanager
 def _on_disk(path: Path) -> Iterator[Path]:
-    """The file; where it is ``-``, one with the bytes of standard input."""
+    """The file, or a temporary one with standard input's bytes for ``-``."""
     if str(path) != "-":
         yield path
         return
@@ -179,7 +179,7 @@ def _on_disk(path: Path) -> Iterator[Path]:
 
 
 def _suspects_picture(path: Path) -> Path:
-    """Where ``-v`` puts the picture of what was seen: in the working folder, never over a file."""
+    """Path of the picture of detections that ``-v`` writes: in the working folder, never over a file."""
     number, picture = 1, Path(f"{path.stem}-codes.png")
     while picture.exists():
         number += 1

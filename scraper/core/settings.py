@@ -60,6 +60,16 @@ MOST_CONNECTIONS_ABROAD = 3000  # of one window to other sites: 100,000 images f
 NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 
+class Target(StrEnum):
+    """What ``export --to`` makes."""
+
+    ZIP = "zip"
+    DICOMDIR = "dicomdir"
+    PNG = "png"
+    JPG = "jpg"
+    NIFTI = "nifti"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectTo:
     """``--connect-to HOST:PORT:ADDRESS:PORT``, as in curl; an empty host or port means any."""

@@ -51,10 +51,12 @@ def serve() -> None:
     """The process's life: one request after another, until the pipe is closed."""
     import warnings
 
+    from scraper.core.log import quiet_libraries
     from scraper.dicom.encode import encode_samples
     from scraper.dicom.pixels_png import read_samples
 
     warnings.simplefilter("ignore")
+    quiet_libraries()
     works = {"encode": encode_samples, "png": read_samples}
 
     def work(header: dict[str, Any], data: bytes, say: Say) -> None:

@@ -125,7 +125,7 @@ class Fetcher:
         raise AssertionError  # the last attempt returned or raised
 
     def _on_bytes(self, size: int) -> None:
-        self._session.patience.brought(size)
+        self._session.patience.note_bytes(size)
         self._tell_bytes(size)
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:

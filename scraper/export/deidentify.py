@@ -1,6 +1,6 @@
-"""Taking out who the patient is: the Basic Application Level Confidentiality Profile (PS3.15 E.2), by a kept library.
+"""Remove the patient's identity: the Basic Application Level Confidentiality Profile (PS3.15 E.2), by a maintained library.
 
-Attributes only: what is burnt into pixels stays, and is warned about. Reports and documents, whose free text
+Attributes only: text burnt into pixels stays, with a warning. Reports and documents, whose free text
 no profile can clean, are left out.
 """
 
@@ -50,7 +50,7 @@ _INSIDE: Final = (
 
 
 def _clean_inside(ds: Dataset) -> None:
-    """What the profile leaves of a person within items."""
+    """Apply to items what the profile leaves of a person there."""
     for keyword in _OF_A_PERSON:
         if keyword in ds:
             delattr(ds, keyword)
@@ -63,7 +63,7 @@ def _clean_inside(ds: Dataset) -> None:
 
 
 def _clean(ds: Dataset) -> None:
-    """The profile, and the marks that it was applied (PS3.15 E.1.1)."""
+    """Apply the profile and mark the data set as de-identified (PS3.15 E.1.1)."""
     with contextlib.redirect_stdout(io.StringIO()):  # the library prints
         profile.anonymize_dataset(ds)
     _clean_inside(ds)
@@ -81,7 +81,7 @@ def _new_id() -> str:
 
 
 def _key(ds: Dataset, patient_id: str) -> None:
-    """Keys that a DICOMDIR's records must hold and that the profile empties: a dummy in each (PS3.15 E.1-1, action Z)."""
+    """Replace keys that a DICOMDIR's records need and the profile empties by dummies (PS3.15 E.1-1, action Z)."""
     if not plain(ds, "PatientID"):
         ds.PatientID = patient_id
     if not plain(ds, "StudyID"):
@@ -98,9 +98,9 @@ _TELLING: Final = (
 
 
 def _words(path: Path) -> set[bytes]:
-    """What must not be left in the file: the name and the numbers of the patient, as they stood in it.
+    """Names and numbers of the patient as the file had them, none of which may remain.
 
-    Out of the bytes, since pydicom parts GBK at a second byte 0x5C, and would look for half a name.
+    From the bytes, since pydicom splits GBK at a second byte 0x5C, and would look for half a name.
     """
     found: set[bytes] = set()
     with structure.mapped(path) as data:
@@ -118,12 +118,12 @@ def _words(path: Path) -> set[bytes]:
 
 
 def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], list[Problem]]:
-    """Copies without identity, in ``folder``, and what to mind; UIDs are replaced alike in all of them.
+    """Write copies without identity to ``folder``; UIDs are replaced consistently in all of them.
 
-    A file in which the patient's name or number can still be found is not taken along.
+    A file in which the patient's name or number can still be found is left out.
     """
     folder.mkdir(parents=True)
-    kept: list[Listed] = []
+    clean: list[Listed] = []
     free_text, refused, burnt = [], [], []
     patients: dict[tuple[str, str], str] = {}  # Patient ID and name → the made-up ID of the copies
     profile.dictionary.clear()  # old UID to new: one mapping for one export
@@ -152,13 +152,13 @@ def deidentified(listed: Iterable[Listed], folder: Path) -> tuple[list[Listed], 
         if shown == "YES" or (shown != "NO" and study.header.modality in _MAY_SHOW_NAMES):
             burnt.append(study.name)
         name = series.setdefault(study.series, f"{len(series) + 1:03}")
-        kept.append(replace(study, path=path, header=dicom.header(path), series=name))
-    told = (
+        clean.append(replace(study, path=path, header=dicom.header(path), series=name))
+    problems = (
         ("reports-left-out", free_text, False),
         ("identity-not-removed", refused, True),
         ("pixels-may-identify", burnt, False),
     )
-    return kept, [Problem(code, tuple(names), fatal=fatal) for code, names, fatal in told if names]
+    return clean, [Problem(code, tuple(names), fatal=fatal) for code, names, fatal in problems if names]
 
 
 def _before_pixels(path: Path) -> bytes:

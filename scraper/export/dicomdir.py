@@ -1,6 +1,6 @@
-"""A CD's layout: files byte for byte under names of eight characters, and the DICOMDIR that lists them.
+"""A CD's layout: unchanged files under names of eight characters, and the DICOMDIR that lists them.
 
-Several files may bear one SOP Instance UID, or lack one: each gets its own record.
+Several files may share one SOP Instance UID, or lack one: each gets its own record.
 
 Sources: PS3.10 chapter 8 (File IDs, DICOMDIR), PS3.3 F.3 (how records are linked).
 """
@@ -44,10 +44,10 @@ class _Node:
 
 
 class _Disc:
-    """The tree of records.
+    """The tree of records of one disc.
 
     Args:
-        made: the disc's folder.
+        made: the disc's folder on this computer.
     """
 
     def __init__(self, made: Path) -> None:
@@ -57,14 +57,14 @@ class _Disc:
         self.completed: dict[str, list[str]] = {}  # keyword → files for whose record it was made up
 
     def add(self, one: Listed, source: Described, patient_id: str) -> None:
-        """Copy a file to its place, and write its record and those above it.
+        """Copy a file to its place, and write its record and the records above it.
 
         Raises:
             PYDICOM_ERRORS: a record can't be written; nothing was added then.
         """
         uid = source.sop_instance_uid or made_up_uid("instance", one.name)
-        leaf = of_file(source, ("IM000000",), one.index, uid)
-        encoded(leaf.finished())
+        file_record = of_file(source, ("IM000000",), one.index, uid)
+        encoded(file_record.finished())
         node = self.root
         for prefix, key, record in self._above(source, patient_id):
             if key not in node.below:
@@ -73,9 +73,9 @@ class _Disc:
                 self._note(record, one.name)
             node = node.below[key]
         name = f"IM{len(node.below):06}"
-        leaf.ds.ReferencedFileID = [*node.folder, name]
-        node.below[name] = _Node((), encoded(leaf.finished()))
-        self._note(leaf, one.name)
+        file_record.ds.ReferencedFileID = [*node.folder, name]
+        node.below[name] = _Node((), encoded(file_record.finished()))
+        self._note(file_record, one.name)
         target = self._made.joinpath(*node.folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(one.path, target)
@@ -86,7 +86,7 @@ class _Disc:
             self.completed.setdefault(keyword, []).append(name)
 
     def _above(self, source: Described, patient_id: str) -> Iterator[tuple[str, str, Record]]:
-        """(prefix of its folder, key, record) of patient, study and series, from the top."""
+        """The prefix of the folder, key and record of patient, study and series, from the top."""
         whose = patient_id or f"={source.text('PatientName')}"
         patient = Record("PATIENT", source)
         patient.put("PatientName")
@@ -112,12 +112,12 @@ class _Disc:
 
 
 def _made_up_id(whose: str) -> str:
-    """A Patient ID that tells nothing, the same for one patient."""
+    """A meaningless Patient ID, the same for one patient."""
     return "NOID" + made_up_uid("patient", whose)[5:13]
 
 
 def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
-    """Copy the files and write the DICOMDIR; (files on the disc, what is told of them)."""
+    """Copy the files and write the DICOMDIR; returns the number of files on the disc, and the problems."""
     disc = _Disc(made)
     left_out: list[LeftOut] = []
     read: list[tuple[Listed, Described]] = []
@@ -150,7 +150,7 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
 
 
 def encoded(record: Dataset) -> bytes:
-    """A record as it stands in the sequence, without its item's head."""
+    """A record as encoded in the sequence, without its item's head."""
     out = io.BytesIO()
     writer = DicomIO(out)
     writer.is_implicit_VR, writer.is_little_endian = False, True
@@ -159,14 +159,14 @@ def encoded(record: Dataset) -> bytes:
 
 
 def _flat(nodes: Iterable[_Node]) -> Iterator[_Node]:
-    """Every record, each before those below it."""
+    """Every record; each stands before those below it."""
     for node in nodes:
         yield node
         yield from _flat(node.below.values())
 
 
 def _directory(root: _Node) -> bytes:
-    """The DICOMDIR: every record, linked to the next of its level and to the first below it."""
+    """Encode the DICOMDIR: each record linked to the next of its level and to the first below it."""
     front = file_meta(
         MEDIA_DIRECTORY,
         made_up_uid(*(node.data.hex() for node in _flat(root.below.values()))),
@@ -197,7 +197,7 @@ def _directory(root: _Node) -> bytes:
 
 
 def _link(nodes: Iterable[_Node], offsets: dict[int, int], following: dict[int, int]) -> None:
-    """Note for each record the offset of the next one of its level."""
+    """Set each record's offset of the next one of its level."""
     level = list(nodes)
     for node, after in pairwise(level):
         following[id(node)] = offsets[id(after)]

@@ -1,4 +1,4 @@
-"""The instances of a folder, series by series, in the order of the contract; what can't be taken along, with its reason."""
+"""The instances of a folder, series by series, in the contract's order; and what can't be exported, with its reason."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _UNSAFE: Final = re.compile(r"[^\w.\-]+")
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One instance, and where it stands: ``series`` names its folder, ``index`` its place in it, from 1.
+    """One instance and its position: ``series`` names its folder, ``index`` counts within it from 1.
 
-    ``name`` is the path of its file in the folder (or zip) that is exported.
+    ``name`` is its file's path in the exported folder or zip.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class LeftOut:
 
 
 def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
-    """What is not in the export, by reason."""
+    """The problems for what is not in the export, one for each reason."""
     grouped: dict[tuple[str, bool], list[str]] = defaultdict(list)
     for item in left_out:
         grouped[item.why, item.is_loss].append(item.name)
@@ -55,7 +55,7 @@ def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
 
 
 def by_series(listed: Iterable[Listed]) -> dict[str, list[Listed]]:
-    """Series folder → its instances."""
+    """Map each series folder to its instances."""
     found: dict[str, list[Listed]] = defaultdict(list)
     for study in listed:
         found[study.series].append(study)
@@ -74,7 +74,7 @@ def _folder(header: Header, taken: set[str]) -> str:
 
 
 def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, Header]:
-    """The file itself; of a data set without preamble or file meta, a copy that has them.
+    """The file itself, or a copy with preamble and file meta where it has none.
 
     Raises:
         CorruptInstance, OSError: it can't be read.
@@ -92,11 +92,11 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
 
 
 def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
-    """(instances of all series, files that can't be read); a copy with equal bytes is taken once.
+    """Instances of all series, and unreadable files; identical copies are counted once.
 
     Args:
-        files: what lies in the folder.
-        scratch: for copies of what is no Part 10 file as it stands.
+        files: of the folder.
+        scratch: folder for copies of files that lack Part 10's head.
     """
     found: dict[tuple[str, str], list[tuple[Path, Header, str]]] = defaultdict(list)
     same_uid: dict[str, list[Path]] = defaultdict(list)

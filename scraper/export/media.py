@@ -12,7 +12,7 @@ from scraper.export.gather import Listed
 
 
 def pack(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
-    """A zip of series folders; pixels that are compressed already are stored as they are."""
+    """Zip the series folders; compressed pixels are stored as they are."""
     count = 0
     with zipfile.ZipFile(made, "w") as archive:
         for study in listed:

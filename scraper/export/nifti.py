@@ -1,4 +1,4 @@
-"""NIfTI by dcm2niix, which knows the vendors' ways with slopes, tilts, phases and b-values."""
+"""NIfTI by dcm2niix, which handles the vendors' differences in slopes, tilts, phases and b-values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REFUSED: Final = re.compile(  # a line without a file is passed over as a whole
 
 
 def converter() -> str:
-    """The program: from its wheel, else from the path.
+    """Path of the converter: from its wheel, else from ``PATH``.
 
     Raises:
         UsageError: it is not installed.
@@ -41,12 +41,12 @@ def converter() -> str:
 
 
 def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -> tuple[int, list[Problem]]:
-    """One folder a series with ``.nii.gz`` files and their JSON (without the patient's name).
+    """Write one folder for each series with ``.nii.gz`` files and their JSON (without the patient's name).
 
     Args:
         listed: the instances.
         made: the folder to make.
-        damaged: names of files that are not handed over: one of them makes the converter give up its whole series.
+        damaged: names of files to withhold: a single one makes the converter give up its whole series.
     """
     program = converter()
     left_out: list[LeftOut] = []
@@ -68,32 +68,32 @@ def _is_volume(one: Listed) -> bool:
 
 
 def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftOut]:
-    """Convert one series; gives what the converter did not take, or the whole series where it took none or too few."""
+    """Convert one series; returns what the converter refused, or the whole series where it made none or too few."""
     with tempfile.TemporaryDirectory(dir=out.parent.parent) as inside:
         for listed in members:
             _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
         out.mkdir()
         command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
-        why, said = "the converter dcm2niix made no volume of it", ""
+        why, output = "the converter dcm2niix made no volume of it", ""
         try:
             # the program is ours, the folder is ours, no word comes from a file
             ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
-            said = ran.stdout.decode("utf-8", "replace")
+            output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
             why = "the converter dcm2niix did not end in time"
     if not any(out.glob("*.nii.gz")):
         shutil.rmtree(out)
         return [LeftOut(listed.name, why) for listed in members]
-    taken = sum(int(count) for count in _TAKEN.findall(said))
+    taken = sum(int(count) for count in _TAKEN.findall(output))
     if taken >= len(members):
         return []
-    refused = {int(number) for number in _REFUSED.findall(said) if number}
+    refused = {int(number) for number in _REFUSED.findall(output) if number}
     named = [listed for listed in members if listed.index in refused] or members
     return [LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named]
 
 
 def _link(path: Path, link: Path) -> None:
-    """A second name for the file, or a copy where the disk has no links."""
+    """Hard-link a file, or copy it where the disk has no links."""
     try:
         link.hardlink_to(path)
     except OSError:

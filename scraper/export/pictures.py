@@ -1,4 +1,4 @@
-"""Pictures for looking at: each with the file's own window, and a contact sheet a series. Not for diagnosis.
+"""Pictures for viewing, each with the file's own window, and a contact sheet for each series. Not for diagnosis.
 
 Sources: PS3.3 C.11.1 (Modality LUT), C.11.2 (VOI LUT and windows), C.7.6.3.1.2 (Photometric Interpretation), C.7.6.3.1.7 (Pixel
 Aspect Ratio), PS3.4 N.2 (their order).
@@ -17,18 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom.frames import aspect, colour, count_frames, decoded, functional, is_grey
 from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
-from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
-from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"
@@ -43,7 +40,7 @@ Grey = NDArray[np.float64]
 
 
 def _window(values: Grey, center: float, width: float, function: str) -> Grey:
-    """0…1 by a window (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
+    """Scale to 0…1 by a window (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
     if function == "SIGMOID":
         return 1 / (1 + np.exp(-4 * (values - center) / max(width, 1e-6)))
     if function != "LINEAR_EXACT":
@@ -51,21 +48,11 @@ def _window(values: Grey, center: float, width: float, function: str) -> Grey:
     return np.clip((values - center) / max(width, 1e-6) + 0.5, 0, 1)
 
 
-def _functional(ds: Dataset, frame: int, group: str) -> Dataset:
-    """The functional group of a frame of an enhanced image (PS3.3 C.7.6.16), else the data set itself."""
-    per_frame = sequence(ds, "PerFrameFunctionalGroupsSequence")
-    own = per_frame[frame : frame + 1]
-    for holder in (*own, *sequence(ds, "SharedFunctionalGroupsSequence")):
-        for item in sequence(holder, group):
-            return item
-    return ds
-
-
 def grey(ds: Dataset, stored: NDArray[np.generic], frame: int) -> NDArray[np.uint8]:
     """A monochrome frame as 8 bits: Modality LUT, then VOI LUT or window, then polarity; without a window, 1 to 99 per cent."""
-    transform = _functional(ds, frame, "PixelValueTransformationSequence")
+    transform = functional(ds, frame, "PixelValueTransformationSequence")
     values = np.asarray(apply_modality_lut(stored, transform), dtype=np.float64)
-    source = _functional(ds, frame, "FrameVOILUTSequence")
+    source = functional(ds, frame, "FrameVOILUTSequence")
     window = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
     if sequence(source, "VOILUTSequence"):
         looked_up = np.asarray(apply_voi(values.astype(np.int64), source), dtype=np.float64)
@@ -81,49 +68,19 @@ def grey(ds: Dataset, stored: NDArray[np.generic], frame: int) -> NDArray[np.uin
     return np.asarray(np.round(shown * 255), dtype=np.uint8)
 
 
-def _colour(ds: Dataset, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """A colour frame as 8 bits; pydicom has turned YBR into RGB."""
-    if plain(ds, "PhotometricInterpretation") == "PALETTE COLOR":
-        samples = apply_color_lut(samples, ds)
-    bits = 16 if samples.dtype.itemsize > 1 else 8
-    return np.asarray(samples >> (bits - 8) if bits > 8 else samples, dtype=np.uint8)  # type: ignore[operator]
-
-
-def _aspect(ds: Dataset, frame: int) -> float:
-    """How much higher than wide a pixel is."""
-    measures = _functional(ds, frame, "PixelMeasuresSequence")
-    for holder, keyword in ((measures, "PixelSpacing"), (ds, "ImagerPixelSpacing"), (ds, "PixelAspectRatio")):
-        pair = numbers(holder, keyword, 2)
-        if pair and min(pair) > 0:
-            return pair[0] / pair[1]
-    return 1.0
-
-
 def frames(path: Path) -> Iterator[Image.Image]:
     """The pictures of one instance, one for each frame.
 
     Raises:
-        ValueError, RuntimeError, …: no pixels, or none that decode (``PYDICOM_ERRORS``).
+        ValueError, RuntimeError, …: no pixels, or they don't decode (``PYDICOM_ERRORS``).
     """
     ds = read_file(path)
-    for number, samples in enumerate(_decoded(ds)):
+    for number, samples in enumerate(decoded(ds)):
         yield _picture(ds, samples, number)
 
 
-def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
-    """The frames' samples; also of a JPEG stream whose scan header a strict decoder refuses."""
-    if ds.file_meta.TransferSyntaxUID in (JPEG_BASELINE, JPEG_EXTENDED):
-        count = int((numbers(ds, "NumberOfFrames") or (1,))[0])
-        streams = list(generate_frames(ds.PixelData, number_of_frames=count))
-        mended = [with_whole_selection(stream) for stream in streams]
-        if any(mended):
-            whole = [new or old for new, old in zip(mended, streams, strict=True)]
-            ds.PixelData = encapsulate(whole)
-    return iter_pixels(ds)
-
-
 def thumbnail(path: Path, longest: int) -> bytes:
-    """A small JPEG of an instance, of its middle frame where it has several; nothing where it has no picture that decodes.
+    """A small JPEG of an instance (its middle frame); nothing where no picture decodes.
 
     Args:
         path: of the Part 10 file.
@@ -132,9 +89,8 @@ def thumbnail(path: Path, longest: int) -> bytes:
     try:
         with quiet():
             ds = read_file(path)
-            count = numbers(ds, "NumberOfFrames")
-            middle = int(count[0]) // 2 if count else 0
-            picture = _picture(ds, next(iter_pixels(ds, indices=[middle])), middle).convert("RGB")
+            middle = count_frames(ds) // 2
+            picture = _picture(ds, next(decoded(ds, [middle])), middle).convert("RGB")
     except (*PYDICOM_ERRORS, CorruptInstance, RuntimeError, OSError, StopIteration):
         return b""
     picture.thumbnail((longest, longest))
@@ -144,15 +100,14 @@ def thumbnail(path: Path, longest: int) -> bytes:
 
 
 def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Image:
-    """One frame as it is looked at: windowed, and its pixels square."""
-    is_grey = plain(ds, "PhotometricInterpretation").startswith("MONOCHROME")
-    picture = Image.fromarray(grey(ds, samples, frame) if is_grey else _colour(ds, samples))
-    aspect = _aspect(ds, frame)
-    if abs(aspect - 1) > 0.01 and 0.05 < aspect < 20:
+    """One frame for viewing: windowed, with square pixels."""
+    picture = Image.fromarray(grey(ds, samples, frame) if is_grey(ds) else colour(ds, samples))
+    ratio = aspect(ds, frame)
+    if abs(ratio - 1) > 0.01 and 0.05 < ratio < 20:
         size = (
-            (picture.width, round(picture.height * aspect))
-            if aspect > 1
-            else (round(picture.width / aspect), picture.height)
+            (picture.width, round(picture.height * ratio))
+            if ratio > 1
+            else (round(picture.width / ratio), picture.height)
         )
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     return picture
@@ -168,7 +123,7 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 
 def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
-    """Write the pictures of one instance, one for each frame; for a process of its own.
+    """Write the pictures of one instance, one for each frame; runs in a child process.
 
     Args:
         source: the path of the Part 10 file.
@@ -184,8 +139,8 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
             ds = read_file(Path(source))
             if not any(tag in ds for tag in PIXEL_TAGS):
                 return [NO_PIXELS]
-            for number, samples in enumerate(_decoded(ds)):
-                path = f"{stem}_{number + 1:04}{suffix}" if _has_frames(ds) else stem + suffix
+            for number, samples in enumerate(decoded(ds)):
+                path = f"{stem}_{number + 1:04}{suffix}" if count_frames(ds) > 1 else stem + suffix
                 _save(_picture(ds, samples, number), Path(path))
                 made.append(path)
     except CorruptInstance as err:
@@ -195,13 +150,8 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
     return ["" if made else NOT_DECODED, *made]
 
 
-def _has_frames(ds: Dataset) -> bool:
-    count = numbers(ds, "NumberOfFrames")
-    return count is not None and count[0] > 1
-
-
 def draw_sheet(pictures: list[str], title: str, path: str) -> str:
-    """Up to ``_ON_A_SHEET`` pictures of a series on one page, under a line that says what it is not for."""
+    """Write up to ``_ON_A_SHEET`` pictures of a series on one page, under a warning that it is not for diagnosis."""
     thumbs = []
     for picture in pictures:
         with Image.open(picture) as opened:
@@ -221,7 +171,7 @@ def draw_sheet(pictures: list[str], title: str, path: str) -> str:
 
 
 async def draw(listed: Sequence[Listed], made: Path, suffix: str, inspector: Inspector) -> tuple[int, list[Problem]]:
-    """Pictures of all instances, one folder a series; every file is decoded in a process that may die over it.
+    """Write pictures of all instances, one folder for each series; files are decoded in child processes, which may crash.
 
     Returns:
         (pictures made, what was left out).

@@ -1,7 +1,7 @@
-"""Directory records: what a DICOMDIR says of a patient, a study, a series and each file, and what stands in for what is absent.
+"""Directory records: what a DICOMDIR states of patient, study, series and file, with placeholders for absent values.
 
-A record must hold keys that real files lack now and then. These are made up in the record alone, as PS3.3 F.5 leaves to the
-file-set's creator; the file itself stays as it came. What was made up is told.
+A record must hold keys that some real files lack. They are made up in the record alone, as PS3.3 F.5 leaves to the
+file-set's creator; the file itself stays unchanged. Made-up values are reported.
 
 Sources: PS3.3 F.4 (record types), F.5 (their keys); PS3.4 B.5 (SOP Classes).
 """
@@ -171,14 +171,14 @@ _WANTED: Final = tuple(
 
 
 def made_up_uid(*words: str) -> str:
-    """A UID that the same words give again (PS3.5 B.2)."""
+    """A UID derived from the given words, always the same for the same words (PS3.5 B.2)."""
     digest = hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).digest()
     return "2.25." + str(int.from_bytes(digest[:16], "big"))
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One file, as far as its record needs it.
+    """What the record of one file needs.
 
     ``texts`` holds values by keyword, decoded; ``ds`` the rest.
     """
@@ -192,11 +192,11 @@ class Described:
     ds: Dataset
 
     def text(self, keyword: str) -> str:
-        """A value as text; empty where there is none."""
+        """A value as text; empty where absent."""
         return self.texts.get(keyword, "") or plain(self.ds, keyword)
 
     def first_of(self, keywords: Sequence[str]) -> str:
-        """The first value that there is."""
+        """The first present value."""
         return next((text for keyword in keywords if (text := self.text(keyword))), "")
 
 
@@ -210,7 +210,7 @@ def kind_of(sop_class_uid: str, *, has_pixels: bool) -> str:
 
 
 def described(path: Path) -> Described:
-    """What a record needs of a file.
+    """Read what a record needs of a file.
 
     Raises:
         CorruptInstance: it can't be read. OSError: the disk.
@@ -243,7 +243,7 @@ def described(path: Path) -> Described:
 
 
 class Record:
-    """One directory record in the making.
+    """One directory record under construction.
 
     Args:
         kind: its Directory Record Type.
@@ -261,7 +261,7 @@ class Record:
         self._texts: list[str] = []
 
     def put(self, keyword: str, otherwise: object = "") -> None:
-        """A key with its value in the file; made up where it must have one and the file has none."""
+        """Add a key with the file's value; made up where required and absent."""
         vr = dictionary_VR(tag_for_keyword(keyword) or 0)
         if vr == "SQ":
             self._put_items(keyword)
@@ -302,7 +302,7 @@ class Record:
             self.ds.add(DataElement(tag_for_keyword(keyword) or 0, "SQ", DicomSequence(items)))
 
     def _copied(self, item: Dataset) -> Dataset:
-        """An item free of the encoding that it was read in."""
+        """A copy of an item without the encoding that it was read in."""
         copy = Dataset()
         for element in item:
             if element.tag.is_private or element.keyword == "SpecificCharacterSet":
@@ -316,7 +316,7 @@ class Record:
         return copy
 
     def refer_to(self, parts: Sequence[str], sop_instance_uid: str) -> None:
-        """The file that the record is about, by the parts of its File ID."""
+        """Set the file that the record describes, by the parts of its File ID."""
         source = self._source
         self.ds.ReferencedFileID = list(parts)
         if source.sop_class_uid:
@@ -328,7 +328,7 @@ class Record:
             self.ds.ReferencedTransferSyntaxUIDInFile = source.transfer_syntax_uid
 
     def finished(self) -> Dataset:
-        """The record, its text in one character set."""
+        """The finished record, its text in one character set."""
         chosen = charset.fitting(self._texts, self._source.declared)
         if any(not text.isascii() for text in self._texts) and chosen:
             self.ds.SpecificCharacterSet = chosen

@@ -1,7 +1,7 @@
 """What other people and programs ask for, made from a folder on disk: a zip, a CD layout, pictures, NIfTI.
 
-Nothing here changes the folder that it reads. What can't be taken along is named with its reason; a study that is not whole is
-exported as it is, and said to be so.
+Nothing here changes the folder that it reads. What can't be exported is named with its reason; an incomplete study is
+exported as it is, and reported as incomplete.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, assert_never
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
+from scraper.core.settings import Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, media, nifti, pictures
 from scraper.export.gather import Listed, gather, problems_of
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Inspector, opened
 
-__all__ = ["Exported", "Target", "export"]
+__all__ = ["Exported", "Target", "beside", "export"]
 
 
 _PATIENCE_S: Final = 600.0  # for one instance: a cine of a thousand frames is drawn frame by frame
@@ -32,21 +32,17 @@ _DAMAGE: Final = frozenset(
 )
 
 
-class Target(StrEnum):
-    """``--to``."""
-
-    ZIP = "zip"
-    DICOMDIR = "dicomdir"
-    PNG = "png"
-    JPG = "jpg"
-    NIFTI = "nifti"
+def beside(source: Path, target: Target) -> Path:
+    """Where an export goes by default: next to what it is made of."""
+    suffix = ".zip" if target is Target.ZIP else f"-{target.value}"
+    return source.with_name(source.name.removesuffix(".zip") + suffix)
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was made: the file or folder (not there where ``files`` is 0), what is in it, and what is not.
+    """The result of an export: file or folder (absent where ``files`` is 0), what it contains, and what is missing.
 
-    ``source`` is the verdict on the folder that it was made from.
+    ``source`` is the verdict on the exported folder.
     """
 
     path: Path
@@ -56,19 +52,19 @@ class Exported:
 
     @property
     def exit_code(self) -> ExitCode:
-        """7 where the study is not whole, or something of it was left out that should be in the export; 0 else."""
+        """7 where the study is incomplete, or something that should be in the export was left out; 0 else."""
         is_short = not self.files or any(problem.fatal for problem in self.problems)
         return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
 
 async def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
-    """Make ``output`` (a new zip file, or a new folder) of the DICOM files in ``source``.
+    """Write the DICOM files of ``source`` to ``output``, a new zip file or folder.
 
     Args:
         source: a folder or a zip of DICOM files, from this tool or not.
         target: what to make.
-        output: its path; nothing may lie there yet. It appears only when whole, and not at all with nothing in it.
-        deidentify: take out what tells who the patient is (PS3.15 Basic Profile); pixels are not looked at.
+        output: its path, which must not exist yet. It appears only when finished, and not at all if empty.
+        deidentify: remove the patient's identity (PS3.15 Basic Profile); pixels are not examined.
 
     Raises:
         UsageError: something lies at ``output``, or the NIfTI converter is not installed.
@@ -91,11 +87,11 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         async with Inspector(timeout_s=_PATIENCE_S, writable=(place,)) as inspector:
             verdict = await judge_files(str(source), files, inspector)
             if deidentify:
-                listed, told = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
-                problems += told
+                listed, found = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
+                problems += found
             made = place / "made"
-            count, told = await _made(target, listed, made, inspector, _damaged(verdict))
-            problems += told
+            count, found = await _made(target, listed, made, inspector, _damaged(verdict))
+            problems += found
         if count:
             shutil.move(made, output)
     return Exported(output, count, verdict, tuple(problems))
@@ -112,7 +108,7 @@ def _damaged(verdict: Result) -> frozenset[str]:
 async def _made(
     target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector, damaged: frozenset[str]
 ) -> tuple[int, list[Problem]]:
-    """(files made, what was left out)."""
+    """Write one target; returns the number of files made, and what was left out."""
     match target:
         case Target.ZIP:
             return await asyncio.to_thread(media.pack, listed, made)

@@ -1,4 +1,4 @@
-"""What a page asks of a person: given by option, in the share text, or at the terminal; asked once."""
+"""Answers to what a page asks of a person: from an option, the share text or the terminal; each asked once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ask = Callable[[Question, str, Path | None], str | None]
 
 
 class Answers:
-    """One link's answers.
+    """The answers given for one link.
 
     Args:
         link: whose share text may hold some.
@@ -37,21 +37,21 @@ class Answers:
         self._ask = ask
         self._was_just_asked = False
 
-    def answer(self, question: Question, *, picture: Path | None, anew: bool) -> str:
-        """What the user gives for ``question``.
+    def answer(self, question: Question, *, picture: Path | None, ask_again: bool) -> str:
+        """Return the user's answer to ``question``; ask where none was given.
 
         Args:
             question: what is asked.
             picture: to be looked at before one answers.
-            anew: what was answered before is spent (the characters of a picture that is gone): only a person can answer.
+            ask_again: the earlier answer is used up (a captcha's picture has changed): only a person can answer.
 
         Raises:
             CredentialsRequired: not given, and nobody can be asked.
         """
         self._was_just_asked = True
-        if anew or question.name not in self.so_far:
-            said = "" if anew else self.given(question)
-            given = said or self._ask(question, self._link.host, picture)
+        if ask_again or question.name not in self.so_far:
+            earlier = "" if ask_again else self.given(question)
+            given = earlier or self._ask(question, self._link.host, picture)
             if not given:
                 raise CredentialsRequired(question.name, host=self._link.host)
             self.so_far[question.name] = given
@@ -59,7 +59,7 @@ class Answers:
         return self.so_far[question.name]
 
     def given(self, question: Question) -> str:
-        """What the user gave already for ``question``, or nothing; nobody is asked.
+        """Return the answer that the user gave in advance to ``question``, or an empty text; ask nobody.
 
         A report prints "密码", "安全码" or "提取码" for one and the same secret, so a password stands in for an access code
         and the other way round where only one was given.
@@ -75,24 +75,24 @@ class Answers:
         return ""
 
     def are_in(self, request: Request) -> bool:
-        """Whether an address or a body holds an answer: recognised, or the first body after an answer was asked for.
+        """Whether an address or a body holds an answer, or is the first body sent after an answer was asked for.
 
-        Of headers the door itself lets nothing through to another site.
+        Headers are the door's concern: it sends none with a secret to another site.
         """
         if self._was_just_asked and request.body:
             return True
         return self.hold(request.url, request.body or b"")
 
     def hold(self, url: str, body: bytes) -> bool:
-        """Whether an address or a body holds an answer that can be recognised."""
+        """Whether an address or a body holds a recognisable answer."""
         return any(holds_any(self.secrets, text) for text in (url.encode(), body))
 
     def were_sent(self) -> None:
-        """A request left: the next one is no longer the first after an answer."""
+        """Note that a request was sent: the next one is no longer the first after an answer."""
         self._was_just_asked = False
 
     def may_be_in(self, request: Request) -> bool:
-        """Whether the next request to be sent may carry an answer: as it is in the address, or in some disguise.
+        """Whether the next request may carry an answer, plainly or in disguise.
 
         A body may be encrypted, and a digest may stand in the address of the first request after the answer was asked for.
         """

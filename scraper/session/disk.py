@@ -1,4 +1,4 @@
-"""The disk is watched while it is written to: a reserve stays free."""
+"""Keep a reserve of disk space free while writing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scraper.core.errors import DiskFull
 
 
 def keep_reserve(folder: Path) -> None:
-    """Look whether the reserve is still free where something is about to be written.
+    """Check that the reserve is still free before something is written.
 
     Raises:
-        DiskFull: it is not.
+        DiskFull: less than the reserve is free.
     """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -26,7 +26,7 @@ def keep_reserve(folder: Path) -> None:
 
 
 class Watch:
-    """Looks at the disk each time that some megabytes were written.
+    """Check the disk again after every few megabytes written.
 
     Args:
         folder: where.
@@ -37,7 +37,7 @@ class Watch:
         self._since = settings.RESERVE_EVERY_BYTES
 
     def wrote(self, size: int) -> None:
-        """So many bytes are about to be written.
+        """Count bytes that are about to be written.
 
         Raises:
             DiskFull: the reserve would be used up.

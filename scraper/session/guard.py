@@ -1,4 +1,4 @@
-"""What is a person's own stays with the link's site: each request is judged before it leaves."""
+"""Keep a person's answers on the link's site: each request is checked before it leaves."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CALLS = (
 
 
 class Guard:
-    """Judges a link's requests by what they hold and where they go.
+    """Check a link's requests by what they hold and where they go.
 
     Args:
-        door: knows the hosts that may have what is a person's own.
+        door: knows the hosts that may get a person's answers.
         answers: a person's.
-        exchanges: gives what the page of the person's own browser has asked so far.
+        exchanges: returns the requests of the browser's page so far.
     """
 
     def __init__(self, door: Door, answers: Answers, exchanges: Callable[[], Sequence[Exchange]]) -> None:
@@ -39,8 +39,8 @@ class Guard:
         self._noted = 0  # exchanges that the door knows of
         door.gave_answers = lambda: bool(answers.secrets)
 
-    def judge(self, request: Request) -> None:
-        """Refuse to send a person's answers to another site than the link's, but to hosts that its own page called.
+    def check(self, request: Request) -> None:
+        """Refuse to send a person's answers to another site than the link's, except to hosts that its own page called.
 
         Raises:
             ForeignHost: it holds an answer, and goes to a host that has no right to it.
@@ -51,11 +51,11 @@ class Guard:
         if not self._door.was_called(request.url) and self._answers.are_in(request):
             raise ForeignHost(host=urlsplit(request.url).hostname, what="an answer")
 
-    def judge_refusal(self, request: Request, response: Response) -> None:
-        """A refusal of another site's host that was not given its token is none: the viewer in the browser may do better.
+    def check_refusal(self, request: Request, response: Response) -> None:
+        """Replace a refusal by another site's host that was not given its token: the viewer in the browser may do better.
 
         Raises:
-            ForeignHost: so it is.
+            ForeignHost: the refusal is for want of the token.
         """
         if response.status not in (401, 403) or response.hops or self._door.trusts(request.url):
             return

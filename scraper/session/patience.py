@@ -1,4 +1,4 @@
-"""How long a run goes on without anything new: it ends with what it has, however busy its site is."""
+"""How long a run continues without progress; it then ends with what it has, however busy its site is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Patience:
     """One link's patience.
 
     Args:
-        give_up_s: seconds without anything new.
+        give_up_s: seconds without progress.
         host: the link's, for messages.
     """
 
@@ -29,13 +29,13 @@ class Patience:
         self._listing_end: float | None = None  # past which nothing does
         self._is_listed = False
         self._waits = 0
-        self._brought = 0
+        self._new_bytes = 0
         self._open: set[asyncio.Timeout] = set()
         self._rest: Callable[[], Awaitable[Sequence[object]]] | None = None
         self.ended: NothingNew | None = None  # what ended the listing, where something was listed until then
 
     def renew(self, also_s: float = 0.0) -> None:
-        """Something new came; or a wait of ``also_s`` begins that has a bound of its own."""
+        """Note progress, or the begin of a wait of ``also_s`` that has its own bound."""
         self._waits = 0
         self._busy_end = asyncio.get_running_loop().time() + MOST_BUSY_TIMES * self._give_up_s + also_s
         self._until(also_s)
@@ -63,49 +63,49 @@ class Patience:
             if not timeout.expired():
                 timeout.reschedule(self._deadline)
 
-    def brought(self, size: int) -> None:
-        """So many bytes came; each megabyte is something new, a trickle is not."""
-        self._brought += size
-        if self._brought >= NEWS:
-            self._brought = 0
+    def note_bytes(self, size: int) -> None:
+        """Count received bytes; each megabyte is progress, a trickle is not."""
+        self._new_bytes += size
+        if self._new_bytes >= NEWS:
+            self._new_bytes = 0
             self.renew()
 
     def wait(self, seconds: float) -> None:
-        """The host asks for a pause, which is no reason to give up; asked for again and again, it is."""
+        """Wait longer because the host asks for a pause; a host that asks again and again counts as no progress."""
         self._waits += 1
         if seconds and self._waits <= MOST_WAITS:
             self._until(seconds)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing new came for so long that the run ends."""
+        """Whether there was no progress for so long that the run ends."""
         return self._deadline is not None and asyncio.get_running_loop().time() >= self._deadline
 
     def error(self) -> NothingNew:
-        """What a run that is over ends with."""
+        """The error that ends a run without progress."""
         return NothingNew(
             host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=f"{self._give_up_s:g}"
         )
 
     def leaves(self, rest: Callable[[], Awaitable[Sequence[object]]]) -> None:
-        """Name what gives that which was found until then, where the listing is ended before it gives anything."""
+        """Name the function that returns what was found so far, should the listing end before it yields anything."""
         self._rest = rest
 
     async def rest(self) -> Sequence[object]:
-        """What was found until the listing was ended, and not given yet."""
+        """What was found until the listing ended, and not yielded yet."""
         return await self._rest() if self._rest is not None else ()
 
     def end_listing(self, error: NothingNew) -> None:
-        """The listing is over, and what it gave is fetched: which is a new beginning."""
+        """Note that the listing ended, and that fetching what it found begins."""
         self.ended = error
         self.listed()
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
-        """Do something that ends where nothing new comes.
+        """Bound the block: it ends where there is no progress.
 
         Raises:
-            NothingNew: it was ended.
+            NothingNew: no progress in time.
         """
         if self._deadline is None:
             self.renew()

@@ -1,4 +1,4 @@
-"""Why a connection could not be made, in the words that every way to a site shares."""
+"""Why a connection failed, in the words that every transport shares."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 
 
 def reason_of(error: BaseException) -> str:
-    """A few words for an error of the operating system's; its own name where there are none."""
+    """A few words for an error of the operating system; its name where there are none."""
     match error:
         case ConnectionRefusedError():
             return "the connection was refused"

@@ -42,7 +42,7 @@ CALLS = (
 
 
 class Session:
-    """What a recipe speaks through. One per link; never shared between patients.
+    """What a provider speaks through. One per link; never shared between patients.
 
     Args:
         link: the share link.
@@ -82,26 +82,26 @@ class Session:
         self._beats: dict[str, asyncio.Task[None]] = {}
         self._window_cookies: dict[tuple[str, str, str], Cookie] = {}
         self._endings: list[Callable[[], Awaitable[None]]] = []
-        self.kept: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
+        self.recorded: list[Exchange] | None = None  # what was asked directly, where somebody wants to keep it
         self.log: list[dict[str, object]] = []  # for the diagnostic: redacted addresses, statuses, sizes
 
     # ---- what the page asks of a person
 
-    def answer(self, question: Question, *, picture: Path | None = None, anew: bool = False) -> str:
-        """What the user gives for ``question``; see ``Answers.answer``.
+    def answer(self, question: Question, *, picture: Path | None = None, ask_again: bool = False) -> str:
+        """Return the user's answer to ``question``; see ``Answers.answer``.
 
         Raises:
             CredentialsRequired: not given, and nobody can be asked.
         """
-        return self._answers.answer(question, picture=picture, anew=anew)
+        return self._answers.answer(question, picture=picture, ask_again=ask_again)
 
     @property
     def answers(self) -> Mapping[str, str]:
-        """What was answered so far, by question."""
+        """The answers so far, by question."""
         return dict(self._answers.so_far)
 
     def given(self, question: Question) -> str:
-        """What the user gave already for ``question``, or nothing; nobody is asked."""
+        """Return the answer that the user gave in advance to ``question``, or an empty text; ask nobody."""
         return self._answers.given(question)
 
     # ---- speaking to the site directly
@@ -135,7 +135,7 @@ class Session:
         reply: type[R] | None = None,
         hops: int = 12,
     ) -> R | Response:
-        """GET ``url``; with ``reply`` the answer's JSON, checked, else the Response whatever its status.
+        """GET ``url``; with ``reply`` the response's JSON, checked, else the Response whatever its status.
 
         Raises:
             SiteChanged: the JSON is not as known.
@@ -182,18 +182,18 @@ class Session:
         reply: type[R] | None = None,
         hops: int = 12,
     ) -> R | Response:
-        """POST to ``url``: JSON, a form, bytes, or nothing. Answers and errors as for ``get``."""
+        """POST to ``url``: JSON, a form, bytes, or nothing. Result and errors as for ``get``."""
         sent, body = body_of(json, form, data)
         request = Request(with_query(url, params), "POST", merged(sent, headers), body)
         response = await self._patiently(request, hops)
         return response if reply is None else _read(response, reply)
 
     async def _patiently(self, request: Request, hops: int) -> Response:
-        """Send; up to twice again after a pause where the host is overloaded (429, 503), or a GET's connection broke.
+        """Send; up to two more times after a pause where the host is overloaded (429, 503), or a GET's connection broke.
 
-        What may carry a person's answer is sent once: a host that is busy may have counted it as a try.
+        What may carry a person's answer is sent once: a busy host may have counted it as an attempt.
         """
-        self._guard.judge(request)
+        self._guard.check(request)
         if self._answers.may_be_in(request):
             return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
@@ -203,13 +203,13 @@ class Session:
             except SiteUnreachable as err:
                 if request.method != "GET" or err.values.get("why") not in BROKEN:
                     raise
-                told_s = None
+                retry_after_s = None
             else:
-                told_s = response.retry_after_s
-                if response.status not in (429, 503) or (told_s or 0.0) > LONGEST_RETRY_AFTER_S:
+                retry_after_s = response.retry_after_s
+                if response.status not in (429, 503) or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
                     return response
-            self._http.pace.overloaded(host, pause_s if told_s is None else told_s)
-            self.patience.wait(told_s or 0.0)
+            self._http.pace.overloaded(host, pause_s if retry_after_s is None else retry_after_s)
+            self.patience.wait(retry_after_s or 0.0)
         return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
 
     async def request(
@@ -226,7 +226,7 @@ class Session:
         Raises:
             ForeignHost: it holds an answer, and goes to a host that has no right to it.
         """
-        self._guard.judge(request)
+        self._guard.check(request)
         self._answers.were_sent()
         await self._take_cookies()
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
@@ -239,32 +239,32 @@ class Session:
             response.headers.get("content-type", ""),
             len(response.body),
         )
-        self._guard.judge_refusal(request, response)
-        if self.kept is not None:
+        self._guard.check_refusal(request, response)
+        if self.recorded is not None:
             from scraper.session.browser.traffic import asked_directly
 
-            self.kept.append(asked_directly(request, response, self.spool / f"kept-{len(self.kept)}"))
+            self.recorded.append(asked_directly(request, response, self.spool / f"kept-{len(self.recorded)}"))
         return response
 
     @asynccontextmanager
     async def websocket(
         self, url: str, *, headers: Mapping[str, str] | None = None, subprotocols: tuple[str, ...] = ()
     ) -> AsyncIterator[sockets.Socket]:
-        """A WebSocket (``ws://``, ``wss://``) with this link's cookies, closed at the end.
+        """Open a WebSocket (``ws://``, ``wss://``) with this link's cookies; closed at the end.
 
         Args:
             url: where to.
-            headers: of the handshake; ``Origin`` is the link's own where they give none.
+            headers: of the handshake; ``Origin`` defaults to the link's own.
             subprotocols: offered to the site.
 
         Raises:
             SiteUnreachable: no connection. SessionLapsed: 401 or 403.
         """
-        self._guard.judge(Request(url, headers=dict(headers or {})))
+        self._guard.check(Request(url, headers=dict(headers or {})))
 
         def check(message: str | bytes) -> None:
             data = message.encode() if isinstance(message, str) else message
-            self._guard.judge(Request(url, "SEND", body=data))
+            self._guard.check(Request(url, "SEND", body=data))
 
         await self._take_cookies()
         sent = merged({"User-Agent": self._http.user_agent, "Origin": self.link.origin}, headers)
@@ -281,7 +281,7 @@ class Session:
             yield socket
 
     def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
-        """The archive that the link names, by DICOM's own protocol; its connection is made at the first question.
+        """The archive that the link names, over the DICOM network protocol; connects at the first request.
 
         Args:
             calling: the AE title of this computer.
@@ -306,22 +306,22 @@ class Session:
         return self._http.door.trusts(url)
 
     async def _take_cookies(self) -> None:
-        """Take over the window's cookies; only those it changed, as the direct client may hold newer ones."""
+        """Take over the cookies that the window changed; the direct client may have newer ones of the others."""
         if self._window is None:
             return
-        fresh = {(cookie.name, cookie.domain, cookie.path): cookie for cookie in await self._window.cookies()}
-        self._http.add_cookies([cookie for key, cookie in fresh.items() if self._window_cookies.get(key) != cookie])
-        self._window_cookies = fresh
+        cookies = {(cookie.name, cookie.domain, cookie.path): cookie for cookie in await self._window.cookies()}
+        self._http.add_cookies([cookie for key, cookie in cookies.items() if self._window_cookies.get(key) != cookie])
+        self._window_cookies = cookies
 
     def note(self, method: str, url: str, status: int, kind: str, size: int) -> None:
-        """Remember one exchange for the diagnostic, without its secrets."""
+        """Record one exchange for the diagnostic, without its secrets."""
         if len(self.log) < 400:
             self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
     ) -> T:
-        """Ask again and again until there is an answer that is not None; each wait is told as ``say.<what>``.
+        """Ask repeatedly until the answer is not None; each wait shows the message ``say.<what>``.
 
         ``up_to_s`` is how long it usually takes at most; a ``--timeout`` that the user gave counts instead.
 
@@ -343,7 +343,7 @@ class Session:
             await asyncio.sleep(every_s)
 
     def keep_alive(self, request: Request, *, every_s: float) -> None:
-        """Send ``request`` again and again until the session closes, as the page does to keep its cookie fresh."""
+        """Send ``request`` repeatedly until the session closes, as the page does to keep its cookie valid."""
 
         async def beat() -> None:
             while True:
@@ -356,7 +356,7 @@ class Session:
 
     @property
     def spool(self) -> Path:
-        """The folder for large bodies, which is there from now on; removed when the link is done.
+        """The folder for large bodies, created at the first use; removed when the link is done.
 
         Raises:
             DiskFull, NotWritable: it can't be made.
@@ -368,7 +368,7 @@ class Session:
         return self._spool
 
     def at_close(self, ending: Callable[[], Awaitable[None]]) -> None:
-        """Have ``ending`` run when the session closes: what a recipe keeps open over many instances ends there."""
+        """Run ``ending`` when the session closes, for what a provider keeps open over many instances."""
         self._endings.append(ending)
 
     @property
@@ -379,7 +379,7 @@ class Session:
     # ---- through the browser
 
     async def window(self) -> Window:
-        """This link's window; started at the first call, with the cookies that the direct client has."""
+        """This link's window, started at the first call with the direct client's cookies."""
         if self._window is None:
             self._window = await self._start_window()
             self._window.traffic.on_news = lambda is_image: self.patience.page_brought(is_image=is_image)
@@ -397,7 +397,7 @@ class Session:
 
     @property
     def page(self) -> Page:
-        """The page that ``open`` brought up (the newest, where the site opened another)."""
+        """The page that ``open`` loaded, or the newest one where the site opened another."""
         return self._open_window.page
 
     @property
@@ -412,7 +412,7 @@ class Session:
         return self._window
 
     async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:
-        """Wait for whichever selector shows first, and give its name.
+        """Wait for whichever selector shows first, and return its name.
 
         Raises:
             SiteChanged: none of them in time.
@@ -420,7 +420,7 @@ class Session:
         return await self._open_window.which(faces, timeout_s=timeout_s or self.settings.timeout_s)
 
     async def seen(self, pattern: str, reply: type[R], *, timeout_s: float | None = None) -> R:
-        """The viewer's own call whose address matches ``pattern``, as ``reply``; also one that was made already.
+        """The viewer's own call whose address matches ``pattern``, as ``reply``, including earlier ones.
 
         Raises:
             SiteChanged: no such call in time, or not as known.
@@ -430,7 +430,7 @@ class Session:
         return _read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
 
     def captured(self, exchange: Exchange) -> tuple[Captured, Header | None]:
-        """A body that the page received as a source, and what its header says; None where it is no readable DICOM file.
+        """A body that the page received, as a source, and its DICOM header; None where it is no readable DICOM file.
 
         Raises:
             DiskFull, NotWritable: a small body kept in memory could not be spooled.
@@ -444,7 +444,7 @@ class Session:
             return Captured(path), None
 
     async def close(self) -> None:
-        """Ends the window and the connections."""
+        """Close the window and the connections."""
         for beat in self._beats.values():
             beat.cancel()
         await asyncio.gather(*self._beats.values(), return_exceptions=True)
@@ -460,7 +460,7 @@ class Session:
 
 
 def _read(response: Response, reply: type[R]) -> R:
-    """An answer's JSON; raises what its status means where it is no success."""
+    """A response's JSON; raises what its status means where it is no success."""
     if not response.ok:
         raise response.refusal
     return response.read(reply)

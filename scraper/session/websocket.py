@@ -1,4 +1,4 @@
-"""The only door to the WebSocket client: one connection, texts and bytes both ways."""
+"""The only door to the WebSocket client: one connection, text and binary messages both ways."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Check = Callable[["str | bytes"], None]
 
 
 class Socket:
-    """One open WebSocket. Iterating gives messages until the site closes it: text as ``str``, binary as ``bytes``.
+    """One open WebSocket. Iterating yields messages until the site closes it: text as ``str``, binary as ``bytes``.
 
     Attributes:
-        check: called before a message is sent; raises where it may not be.
+        check: called before a message is sent; raises where it is not allowed.
     """
 
     def __init__(self, connection: ClientConnection, host: str, timeout_s: float) -> None:
@@ -91,7 +91,7 @@ async def opened(
     subprotocols: Iterable[str] = (),
     door: Door,
 ) -> AsyncIterator[Socket]:
-    """A WebSocket that is closed at the end.
+    """Open a WebSocket; closed at the end.
 
     Args:
         url: ``ws://`` or ``wss://``.
@@ -139,11 +139,11 @@ async def opened(
 
 
 async def _connected(url: str, options: dict[str, Any], door: Door, *, insecure: bool) -> ClientConnection:
-    """The connection: to the address that the door judged, or by the user's proxy."""
+    """Connect to the approved address, or through the user's proxy."""
     from websockets.asyncio.client import connect  # loaded where a socket is opened
 
     class Connect(connect):
-        """As the library's, without following a redirect."""
+        """The library's connector, without following redirects."""
 
         def process_redirect(self, exc: Exception) -> Exception:
             return exc
@@ -164,9 +164,9 @@ async def _connected(url: str, options: dict[str, Any], door: Door, *, insecure:
 
 
 def lenient_context(*, insecure: bool) -> ssl.SSLContext:
-    """TLS that speaks to every server that libcurl's BoringSSL speaks to: TLS 1.0 and up, with or without RFC 5746.
+    """TLS settings for every server that libcurl's BoringSSL accepts: TLS 1.0 and up, with or without RFC 5746.
 
-    Many hospitals' servers are of that age, and their ``https`` works; certificates are checked as ever.
+    Many hospitals' servers are that old; certificates are checked as usual.
     """
     context = ssl.create_default_context()
     context.options |= LEGACY_SERVER
@@ -189,7 +189,7 @@ def _refused(status: int, host: str) -> SessionLapsed | SiteUnreachable:
 
 
 def mapped(host: str, port: int, settings: Settings) -> tuple[str, int]:
-    """Where a connection to ``host:port`` goes: there, or where ``--connect-to`` says."""
+    """Where a connection to ``host:port`` goes: there, or to the target of ``--connect-to``."""
     for row in settings.connect_to:
         if _applies(row, host, port):
             return row.address or host, row.to_port or port
@@ -201,7 +201,7 @@ def _applies(row: ConnectTo, host: str, port: int) -> bool:
 
 
 def cookie_header(cookies: Iterable[Cookie], url: str) -> str:
-    """The ``Cookie`` header for ``url``: the jar's cookies of its host and path, the longest paths first.
+    """The ``Cookie`` header for ``url``: the jar's cookies of its host and path, longest paths first.
 
     Source: RFC 6265 5.1.3, 5.1.4 and 5.4.
     """
@@ -218,6 +218,6 @@ def cookie_header(cookies: Iterable[Cookie], url: str) -> str:
 
 
 def _is_domain(domain: str, host: str) -> bool:
-    """A domain with a leading dot holds for the names below it too."""
+    """Whether a cookie domain with a leading dot covers the name."""
     name = domain.lstrip(".").lower()
     return host == name or (domain.startswith(".") and host.endswith("." + name))

@@ -1,4 +1,4 @@
-"""What is installed and what is missing, what its absence costs, and the one command that mends it on this system."""
+"""What is installed and what is missing, what its absence costs, and the command that repairs it on this system."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A package that decodes what pydicom alone does not; ``syntaxes`` are Transfer Syntaxes of PS3.5 annex A.4."""
+    """A package that decodes what pydicom alone can't; ``syntaxes`` are Transfer Syntaxes of PS3.5 annex A.4."""
 
     package: str
     module: str
@@ -47,7 +47,7 @@ CODECS = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked for.
+    """The result of one check.
 
     ``found`` is its version or place, empty where it is missing. ``costs`` says what its absence costs and ``mend`` is
     the command that mends it; both are empty where ``ok``. Without something ``optional`` every command still works.
@@ -66,7 +66,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything the commands need; touches no network and writes nothing. A check that fails is a line."""
+    """Check everything the commands need, without touching the network or writing. A failing check is a line."""
     language = settings.language
     checks: tuple[tuple[str, bool, Callable[[], Iterable[Finding]]], ...] = (
         ("cloudfilm", False, lambda: [Finding("cloudfilm", ok=True, optional=False, found=__version__)]),
@@ -100,7 +100,7 @@ def install_browser(settings: Settings) -> str:
         environment["HTTPS_PROXY"] = environment["HTTP_PROXY"] = settings.proxy
     command = [sys.executable, "-m", "playwright", "install", "chromium"]
     try:  # its progress is shown on standard error: standard output carries the findings
-        done = subprocess.run(command, env=environment, stdout=_descriptor_of_talk(), check=False)  # noqa: S603
+        done = subprocess.run(command, env=environment, stdout=_stderr_descriptor(), check=False)  # noqa: S603
     except OSError as err:
         raise BrowserNotInstalled(why=type(err).__name__) from err
     found = find_browser()
@@ -109,8 +109,8 @@ def install_browser(settings: Settings) -> str:
     return str(found)
 
 
-def _descriptor_of_talk() -> int:
-    """Standard error, also where a caller put something without a number in its place."""
+def _stderr_descriptor() -> int:
+    """Descriptor of standard error, even where a caller replaced it by something without one."""
     try:
         return sys.stderr.fileno()
     except (OSError, ValueError, AttributeError):
@@ -123,7 +123,7 @@ def sound(findings: list[Finding]) -> bool:
 
 
 def _finding(name: str, found: str, mend: str, costs: str, *, optional: bool) -> Finding:
-    """``found`` decides: what is there costs nothing and needs no mending."""
+    """A finding; what was found costs nothing and needs no repair."""
     if found:
         return Finding(name, ok=True, optional=optional, found=found)
     return Finding(name, ok=False, optional=optional, found="", costs=costs, mend=mend)
@@ -177,7 +177,7 @@ def _codecs(language: Language) -> Iterator[Finding]:
 
 
 def _space(settings: Settings) -> Finding:
-    """Free space where studies go: of the folder, or of the nearest one above it that exists."""
+    """Free space where studies go: of the folder, or its nearest existing parent."""
     folder = settings.output.absolute()
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
@@ -204,7 +204,7 @@ def _python_command() -> str:
 
 
 def _pip_command(package: str) -> str:
-    """The command that adds a package to the environment this runs in: pipx, uv tool, or pip."""
+    """The command that adds a package to this environment: pipx, uv tool, or pip."""
     parts = Path(sys.prefix).parts
     if "pipx" in parts:
         return f"pipx inject cloudfilm {package}"
@@ -214,7 +214,7 @@ def _pip_command(package: str) -> str:
 
 
 def _system_command(*, apt: str, brew: str, winget: str) -> str:
-    """The command of the package manager that this system has; empty where it has none that offers the thing."""
+    """The command of this system's package manager; empty where it offers no such package."""
     sudo = "" if os.name == "nt" or os.geteuid() == 0 else "sudo "
     offers = (("apt-get", apt, f"{sudo}apt install {apt}"), ("brew", brew, f"brew install {brew}"))
     for program, package, command in (*offers, ("winget", winget, f"winget install {winget}")):

@@ -1,4 +1,4 @@
-"""Result → words for people, JSON Lines for scripts, a progress display, and the redacted diagnostic of a failure."""
+"""Results as text for people and JSON Lines for scripts, the progress display, and the redacted diagnostic of a failure."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ DAMAGE = frozenset(
 FILES_NAMED_AT_MOST = 20  # files of a folder: a path is what a person needs to find them
 
 
-def show(result: Result, console: Console, talk: Console, language: Language, *, listing: bool = False) -> None:
-    """A result for people: what was saved, where it lies, what is wrong.
+def show(result: Result, console: Console, stderr: Console, language: Language, *, listing: bool = False) -> None:
+    """Print a result for people: what was saved, where, and what is wrong.
 
     Args:
         result: of one source.
         console: standard output's, for the result.
-        talk: standard error's, for why there is none.
+        stderr: standard error's console, for the reason of a failure.
         language: of the words.
-        listing: nothing was to be saved.
+        listing: only list, nothing was to be saved.
     """
     for study in result.studies:
         _show_study(study, console, language, listing=listing)
@@ -81,9 +81,9 @@ def show(result: Result, console: Console, talk: Console, language: Language, *,
         often = f" (×{times})" if times > 1 and not problem.instances else ""
         console.print(f"[yellow]•[/] {markup(describe_problem(problem, language) + often)}")
     if isinstance(result.error, CloudfilmError):
-        talk.print(f"[red]✗[/] {markup(describe(result.error, language))}", soft_wrap=True)
+        stderr.print(f"[red]✗[/] {markup(describe(result.error, language))}", soft_wrap=True)
     if result.diagnostic is not None:
-        talk.print(markup(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
+        stderr.print(markup(say("report.diagnostic", language, path=result.diagnostic)), soft_wrap=True)
     if listing or not result.studies:
         return
     mark = "[green]✓[/]" if result.status is Status.COMPLETE else "[yellow]![/]"
@@ -102,7 +102,7 @@ def show(result: Result, console: Console, talk: Console, language: Language, *,
 
 
 def is_only_seen(result: Result) -> bool:
-    """Whether nothing is known to be missing, and yet nobody says that it is all."""
+    """Whether nothing is known to be missing, but no list confirms that it is all."""
     fatal = {problem.code for problem in result.problems if problem.fatal}
     for study in result.studies:
         problems = (*study.problems, *(item for series in study.series for item in series.problems))
@@ -111,7 +111,7 @@ def is_only_seen(result: Result) -> bool:
 
 
 def show_folder(result: Result, console: Console, language: Language) -> None:
-    """What a check of files on the disk found: their series, what is wrong, and in one sentence whether they are whole."""
+    """Print the result of checking files on the disk: their series, the problems, and whether they are complete."""
     for study in result.studies:
         _show_study(study, console, language, listing=False, of_folder=True)
     for problem in result.problems:
@@ -136,7 +136,7 @@ def show_folder(result: Result, console: Console, language: Language) -> None:
 
 
 def _damaged(result: Result) -> set[str]:
-    """Files that are there and can't be used as they are."""
+    """Files that exist and can't be used as they are."""
     problems = [problem for study in result.studies for problem in study.problems]
     problems += [problem for study in result.studies for series in study.series for problem in series.problems]
     return {name for problem in problems if problem.fatal and problem.code in DAMAGE for name in problem.instances}
@@ -155,10 +155,10 @@ def _show_problem(problem: Problem, console: Console, language: Language, *, of_
 def _show_study(
     study: StudyResult, console: Console, language: Language, *, listing: bool, of_folder: bool = False
 ) -> None:
-    told = study.study
-    head = "  ".join(part for part in (told.date, told.modality, told.patient_name, told.description) if part)
-    if head or told.uid:
-        console.print(f"[bold]{markup(head or told.uid)}[/]")
+    info = study.study
+    head = "  ".join(part for part in (info.date, info.modality, info.patient_name, info.description) if part)
+    if head or info.uid:
+        console.print(f"[bold]{markup(head or info.uid)}[/]")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column, justify in (("number", "right"), ("modality", "left"), ("description", "left")):
         table.add_column(say(f"report.column.{column}", language), justify=justify)  # type: ignore[arg-type]  # a Literal
@@ -186,15 +186,15 @@ def _show_study(
         console.print(f"→ [bold]{markup(str(study.output))}[/]", soft_wrap=True)
 
 
-def traffic(log: Sequence[Mapping[str, object]], talk: Console) -> None:
-    """The requests of one source, addresses redacted; for ``-v``."""
+def traffic(log: Sequence[Mapping[str, object]], stderr: Console) -> None:
+    """Print the requests of one source for ``-v``, addresses redacted."""
     for row in log:
         words = f"{row['method']} {row['url']} {row['status']} {row['type']} {row['bytes']}"
-        talk.print(f"[dim]{markup(words)}[/]", soft_wrap=True, highlight=False)
+        stderr.print(f"[dim]{markup(words)}[/]", soft_wrap=True, highlight=False)
 
 
 class _Rate(ProgressColumn):
-    """Instances a second."""
+    """Rate in instances per second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -202,7 +202,7 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """The progress on standard error: a bar a series, one over all, with rate and time left. A Watcher.
+    """The progress on standard error: a bar for each series, one for all, with rate and time left. A Watcher.
 
     Args:
         console: standard error's.
@@ -236,7 +236,7 @@ class Display:
         self._bars.stop()
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A bar for a series begins; the overall one grows by it."""
+        """Start a bar for a series; the overall one grows by it."""
         if name in self._of:
             return
         if self._overall is None:
@@ -251,14 +251,14 @@ class Display:
             self._console.print(f"  {markup(label)}{count}", highlight=False)
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
         del reused
         for task in (self._of.get(series), self._overall):
             if task is not None:
                 self._bars.advance(task)
 
     def received(self, size: int) -> None:
-        """So many bytes came; the overall line shows the rate."""
+        """Count received bytes; the overall line shows the rate."""
         self._bytes += size
         if self._overall is not None:
             rate = self._bytes / max(time.monotonic() - self._began, 0.1) / 1e6
@@ -266,7 +266,7 @@ class Display:
             self._bars.update(self._overall, description=f"{words} {self._bytes / 1e6:.0f} MB, {rate:.1f} MB/s")
 
     def say(self, name: str, **values: object) -> None:
-        """A short line; a message's name is put in the user's language."""
+        """Print a short line; a message's name is replaced by its text in the user's language."""
         if not self._quiet:
             text = name
             with contextlib.suppress(KeyError):
@@ -279,7 +279,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def show_traceback(error: BaseException) -> None:
-    """The traceback on standard error, for ``-vv``; groups unfolded, controls made visible."""
+    """Print the traceback to standard error for ``-vv``; groups unfolded, control characters made visible."""
     complain("".join(traceback.format_exception(error)).rstrip())
 
 
@@ -291,12 +291,12 @@ def _frames(error: BaseException) -> list[str]:
 
 
 def _inner(error: BaseException) -> list[dict[str, object]]:
-    """The errors that a group holds, and what each was caused by: names and places, no values."""
+    """The errors inside a group and their causes: names and places, no values."""
     inner: list[dict[str, object]] = []
-    for leaf in leaves(error):
-        if leaf is not error:
-            inner.append({"error": type(leaf).__name__, "frames": _frames(leaf)})
-        cause = leaf.__cause__
+    for error_inside in leaves(error):
+        if error_inside is not error:
+            inner.append({"error": type(error_inside).__name__, "frames": _frames(error_inside)})
+        cause = error_inside.__cause__
         if cause is not None:
             inner.append({"error": type(cause).__name__, "frames": _frames(cause)})
     return inner
@@ -305,10 +305,10 @@ def _inner(error: BaseException) -> list[dict[str, object]]:
 def write_diagnostic(
     folder: Path, error: BaseException, link: str, provider: str, log: Sequence[Mapping[str, object]]
 ) -> Path:
-    """Keep what a maintainer needs of a failure and nothing of the patient: no values, no texts, redacted addresses.
+    """Write what a maintainer needs of a failure and nothing of the patient: no values, no texts, redacted addresses.
 
     Returns:
-        The file; in the working folder where ``folder`` can't be written.
+        The file; it lies in the working folder where ``folder`` can't be written.
     """
     frames = [*_frames(error), *(_frames(error.__cause__) if error.__cause__ is not None else [])]
     content = {

@@ -1,4 +1,4 @@
-"""What ``decode``, ``providers`` and ``doctor`` print: lines and tables for people, objects for scripts."""
+"""The output of ``decode``, ``providers`` and ``doctor``: lines and tables for people, objects for scripts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unreadable_json(path: Path, error: CloudfilmError, language: Language) -> di
 
 
 def decoded_words(found: Decoded, language: Language) -> str:
-    """The chosen link, and every code with what it is, the rejected ones too."""
+    """The chosen link, and every code with its kind, rejected ones too."""
     shown = visible(found.link) if found.link else say(_missing(found), language)
     lines = [f"{visible(found.path.name)}: {shown}"]
     for code, meaning in found.codes:
@@ -78,7 +78,7 @@ def _missing(found: Decoded) -> str:
 
 
 def _mark(found: Decoded, meaning: Meaning) -> str:
-    """``→`` for a further film; the number of a link that is left equal; a blank for the rest."""
+    """``→`` for a further film; the number of a link that remains equally likely; a blank for the rest."""
     if meaning.link is None:
         return " "
     if meaning.link in found.choice.equal:
@@ -87,7 +87,7 @@ def _mark(found: Decoded, meaning: Meaning) -> str:
 
 
 def provider_rows(name: str = "") -> list[dict[str, object]]:
-    """One row a provider, from its recipe's header and attributes; plug-ins that failed come last, with their reason."""
+    """One row for each provider, from its header and attributes; failed plug-ins come last, with their reason."""
     known = catalogue.known()
     rows: list[dict[str, object]] = []
     for provider in sorted(known.by_name.values(), key=lambda item: (item.name == catalogue.UNIVERSAL, item.name)):
@@ -113,7 +113,7 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
 
 
 def provider_table(rows: Sequence[dict[str, object]], language: Language) -> None:
-    """The providers as a table on standard output."""
+    """Print the providers as a table on standard output."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -138,7 +138,7 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
 
 
 def findings_table(findings: Sequence[Finding], language: Language) -> None:
-    """What ``doctor`` found, one line each; what is missing with what that costs and the command that mends it."""
+    """Print the findings of ``doctor``, one line each; missing parts with what that costs and the command that repairs it."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -90,7 +90,7 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
             door.belongs_to(f"http://film.test:{port}/page0")
             window = await browser.window(door=door)
             kept_out: list[str] = []
-            window.on_kept_out = kept_out.append
+            window.on_blocked_host = kept_out.append
             for number in range(len(targets)):
                 await window.open(f"http://film.test:{port}/page{number}")
                 await settle(window)

@@ -66,7 +66,7 @@ async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, 
             door.belongs_to(f"http://{host}:{port}/s/1")
             window = await browser.window(door=door)
             kept_out: list[str] = []
-            window.on_kept_out = kept_out.append
+            window.on_blocked_host = kept_out.append
             with contextlib.suppress(CloudfilmError):
                 await window.open(f"http://{host}:{port}/s/1")
             async with asyncio.timeout(15):

@@ -1,6 +1,6 @@
-"""A list of sources → its rows, and the rows that can't be read, each by its line number.
+"""Read a list of sources: its rows, and its unusable rows by line number.
 
-A text file has one source a line, a CSV file or a spreadsheet's export a header with ``source``, a JSON Lines file one object a
+A text file has one source per line, a CSV file or spreadsheet export a header with ``source``, a JSON Lines file one object per
 line; a folder stands for the photos and PDFs in it.
 """
 
@@ -39,7 +39,7 @@ class ListWithoutSource(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One source, with what its site will ask for."""
+    """One source, with the answers that its site will ask for."""
 
     line: int  # in a folder: the place in it
     source: str = field(repr=False)
@@ -49,12 +49,12 @@ class Row:
 
     @property
     def is_file(self) -> bool:
-        """A file, not a link or a text."""
+        """Whether it is a file, not a link or a text."""
         return not is_link(self.source)
 
     @property
     def shown(self) -> str:
-        """What may be shown of it: the file's path, or the redacted link."""
+        """The file's path, or the redacted link."""
         if self.is_file:
             return self.source
         try:
@@ -64,7 +64,7 @@ class Row:
 
     @property
     def identity(self) -> str:
-        """What tells it from other sources: the link itself, however it is wrapped, or the file's place."""
+        """Identity of the source: the link itself, however it is wrapped, or the file's place."""
         if self.is_file:
             return "file:" + str(Path(self.source).absolute())
         try:
@@ -75,7 +75,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A row that can't be used. ``why`` is a name under ``batch.row.`` in the messages; no content of the row is kept."""
+    """An unusable row. ``why`` is a name under ``batch.row.`` in the messages; no content of the row is stored."""
 
     line: int
     why: str
@@ -85,7 +85,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a list holds. ``unused`` are columns that mean nothing here."""
+    """The content of a list. ``unused`` are columns without a meaning here."""
 
     rows: tuple[Row, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -93,10 +93,10 @@ class Listing:
 
 
 def read(path: Path) -> Listing:
-    """The sources of a list, or of a folder (searched through, hidden files left out, in the order of their names).
+    """Read the sources of a list, or of a folder (recursively, without hidden files, ordered by name).
 
     Raises:
-        NoSuchFile: nothing there. ListTooLarge, ListUnreadable: no list of any kind that is known.
+        NoSuchFile: no such file. ListTooLarge, ListUnreadable: no known kind of list.
         ListWithoutSource: no column of that name.
     """
     if path.is_dir():
@@ -123,7 +123,7 @@ def read(path: Path) -> Listing:
 
 
 def is_link(source: str) -> bool:
-    """Whether a source holds an address, not the name of a file."""
+    """Whether a source is an address, not a file name."""
     if _ADDRESS.search(source):
         return True
     try:
@@ -134,7 +134,7 @@ def is_link(source: str) -> bool:
 
 
 def of_link(share: link.ShareLink) -> str:
-    """A link's identity: its address, the default port left out."""
+    """A link's identity: its address without the default port."""
     return "link:" + share.origin + share.target
 
 
@@ -177,8 +177,8 @@ def _object(line: Line) -> Row | Refused:
 def _of_object(line: Line, value: object) -> Row | Refused:
     if not isinstance(value, dict) or not isinstance(value.get("source"), str):
         return Refused(line.number, "no-source")
-    told = value.get("answers")
-    given = {**value, **told} if isinstance(told, dict) else value
+    answers_given = value.get("answers")
+    given = {**value, **answers_given} if isinstance(answers_given, dict) else value
     if any(isinstance(given.get(name), (dict, list, bool, float)) for name in FIELDS):
         return Refused(line.number, "no-answer")
     answers = {name: str(given[name]) for name in FIELDS if given.get(name) not in (None, "")}
@@ -190,7 +190,7 @@ def _of_object(line: Line, value: object) -> Row | Refused:
 
 
 def _expected(value: object) -> int | None:
-    """How many images a row says there are; None where it says nothing, 0 where that is no such number."""
+    """The number of images that a row expects; None where it names none, 0 where that is no valid number."""
     if value is None or value == "":
         return None
     is_number = isinstance(value, (int, str)) and not isinstance(value, bool)
@@ -199,15 +199,15 @@ def _expected(value: object) -> int | None:
 
 
 def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tuple[str, ...]]:
-    """The rows of a CSV file, and its columns that mean nothing here.
+    """The rows of a CSV file, and its columns without a meaning here.
 
     Raises:
         ListWithoutSource: the header has no column ``source``.
     """
-    begun = [line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)]
-    if not begun:
+    nonempty = [line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)]
+    if not nonempty:
         return iter(()), ()
-    first = begun[0]
+    first = nonempty[0]
     for delimiter in (",", ";", "\t", "|"):
         header = [name.strip().lower() for name in _cells(first.text, delimiter)]
         if "source" in header:
@@ -242,7 +242,7 @@ def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[
 
 
 def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
-    """Lines put together where a quoted cell runs over several; a quote that is never closed takes no other row along."""
+    """Join lines where a quoted cell spans several; a quote that is never closed swallows no other row."""
     place = 0
     while place < len(lines):
         first = lines[place]
@@ -260,7 +260,7 @@ def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:
 
 
 def _end(text: str, delimiter: str) -> str:
-    """How a text ends (RFC 4180): ``quoted`` within a cell; ``broken``: more follows a closing quote than may."""
+    """The state at a text's end (RFC 4180): ``quoted`` within a cell; ``broken``: text follows a closing quote."""
     state = "start"
     for char in text:
         match state:
@@ -282,7 +282,7 @@ def _cells(text: str, delimiter: str) -> list[str]:
 
 
 def _placed(row: Row, folder: Path) -> Row | Refused:
-    """A row whose file is found: beside the list first, then in the working folder; a text without an address is refused."""
+    """Find a row's file: next to the list first, then in the working folder; a text without an address is refused."""
     row = replace(
         row,
         source=without_surrogates(row.source),

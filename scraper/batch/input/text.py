@@ -1,6 +1,6 @@
-"""A text file of unknown encoding → numbered lines; a line that is no text is told from those that are.
+"""Decode a text file of unknown encoding into numbered lines; undecodable lines are marked.
 
-Source: Unicode 15 section 23.8 (byte order marks), GB 18030-2022; what spreadsheets export in China is one of these.
+Source: Unicode 15 section 23.8 (byte order marks), GB 18030-2022; Chinese spreadsheets export one of these.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _NO_TEXT: Final = (
 
 
 class ListTooLarge(UsageError):
-    """A list of more than ``MAX_LIST`` bytes. Values: ``path``, ``megabytes``."""
+    """The list has more than ``MAX_LIST`` bytes. Values: ``path``, ``megabytes``."""
 
 
 class ListUnreadable(UsageError):
-    """A workbook, a picture, or another file that is no text. Values: ``path``."""
+    """The file is a workbook, a picture, or otherwise no text. Values: ``path``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, numbered from 1. ``fault``: why it is none (a name under ``batch.row.``), its text is empty then."""
+    """One line, numbered from 1. ``fault``: why it is unusable (a name under ``batch.row.``); its text is empty then."""
 
     number: int
     text: str = field(repr=False)
@@ -49,7 +49,7 @@ class Line:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a text: UTF-8, UTF-16 or UTF-32 with its mark or without, GB 18030.
+    """Read the lines of a text: UTF-8, UTF-16 or UTF-32 with or without byte order mark, or GB 18030.
 
     Raises:
         ListTooLarge, ListUnreadable: see there. UnreadableFile: the system refuses it.
@@ -74,7 +74,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def _wide(body: bytes) -> str:
-    """The encoding's name where a character takes two or four bytes: by its mark, or by where the zeros of ASCII stand."""
+    """The encoding's name where characters take two or four bytes, by the mark or the position of ASCII's zero bytes."""
     for mark, name in _MARKS:
         if body.startswith(mark):
             return "" if name == "utf-8-sig" else name
@@ -83,13 +83,13 @@ def _wide(body: bytes) -> str:
     if half >= 8:
         for start, name in ((1, "utf-16-le"), (0, "utf-16-be")):
             if head[start::2].count(0) > half * 0.4 and head[1 - start :: 2].count(0) == 0:
-                told = head[: 2 * half].decode(name, "replace")
-                return "" if any(char < " " and char not in "\t\r\n" for char in told) else name
+                decoded = head[: 2 * half].decode(name, "replace")
+                return "" if any(char < " " and char not in "\t\r\n" for char in decoded) else name
     return ""
 
 
 def _encoding(rows: list[bytes]) -> str:
-    """UTF-8 where most of the lines that are not plain ASCII are UTF-8, else GB 18030."""
+    """UTF-8 if most of the lines outside ASCII are UTF-8, else GB 18030."""
     telling = [row for row in rows if not row.isascii()]
     return "utf-8" if 2 * sum(_is_utf8(row) for row in telling) >= len(telling) else "gb18030"
 

@@ -1,4 +1,4 @@
-"""``report.html``: one page that opens without a network, a row a study, with a picture of each series' middle slice.
+"""``report.html``: one page that opens offline, a row for each study, with each series' middle slice.
 
 Nothing in it runs or loads (its Content-Security-Policy says so to the browser as well), and every text is escaped.
 """
@@ -88,14 +88,14 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
 
 
 def meaning(code: int, language: Language) -> str:
-    """What an exit code says of a source, in a few words."""
+    """The meaning of an exit code for a source, in a few words."""
     return say(f"batch.code.{code}", language)
 
 
 def _row(
     entry: Entry, outcome: Outcome | None, study: StudyRow | None, language: Language, left: int
 ) -> tuple[str, int]:
-    """One study, or a source without any, and the bytes of its pictures."""
+    """One study, or a source without any, and the size of its pictures in bytes."""
     status = outcome.status.value if outcome else "waiting"
     state = _text(say(f"batch.page.{status}", language))
     line = ", ".join(map(str, entry.lines))
@@ -125,7 +125,7 @@ def _study(entry: Entry, study: StudyRow | None) -> str:
 
 
 def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tuple[str, int]:
-    """A picture and the counts of each series, and the bytes that the pictures take."""
+    """The picture and the counts of each series, and the size of the pictures in bytes."""
     made, used = [], 0
     for series in study.series[:SERIES_SHOWN]:
         jpeg = thumbnails.get(str(series["uid"]), b"")
@@ -145,7 +145,7 @@ def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tupl
 
 
 def _shortness(series: Mapping[str, Any]) -> str:
-    """``seen`` where nothing of a series is known to be missing and nobody says how many there are, else ``short``."""
+    """``seen`` where nothing of a series is known to be missing but no list says how many there are, else ``short``."""
     codes = {problem["code"] for problem in series["problems"]}
     return "seen" if series["expected"] is None and Evidence.SIGHT.code in codes else "short"
 

@@ -1,4 +1,4 @@
-"""The batch as rows: one a study for ``report.csv``, counts by outcome for people, and files that are written whole."""
+"""The batch as rows: one for each study in ``report.csv``, counts by outcome for people; files are written atomically."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One source of the list; what became of it is read when it is shown, so that ten thousand of them are few bytes."""
+    """One source of the list; its outcome is read only when shown, so that ten thousand entries take little memory."""
 
     lines: tuple[int, ...]
     label: str
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """One study of an entry, as its JSON document tells it."""
+    """One study of an entry, from its JSON document."""
 
     study: Mapping[str, Any]
     folder: str
@@ -68,26 +68,26 @@ class StudyRow:
 
 
 def of_refused(refused: Refused, path: Path, language: Language) -> Outcome:
-    """A row that can't be read, as a source that failed; it is named by its line."""
+    """An unreadable row as a failed source, named by its line."""
     words = say(f"batch.row.{refused.why}", language, line=refused.line)
     source = f"{path.name}:{refused.line}"
-    told = document.of(Result(source, Status.FAILED, int(refused.exit_code)), language)
-    told["problems"] = [{"code": "row-unusable", "message": words, "instances": []}]
-    return Outcome(told, words)
+    failed = document.of(Result(source, Status.FAILED, int(refused.exit_code)), language)
+    failed["problems"] = [{"code": "row-unusable", "message": words, "instances": []}]
+    return Outcome(failed, words)
 
 
 def studies(outcome: Outcome) -> list[StudyRow]:
-    """The studies of a document: the one it is about, or each of several."""
-    told: Mapping[str, Any] = outcome.document
-    series = {str(item["uid"]): item for item in told["series"]}
-    if told.get("studies"):
+    """The studies of a document: its own, or those of each film."""
+    report: Mapping[str, Any] = outcome.document
+    series = {str(item["uid"]): item for item in report["series"]}
+    if report.get("studies"):
         return [
             StudyRow(item["study"], _name(item["output"]), [series[uid] for uid in item["series"] if uid in series])
-            for item in told["studies"]
+            for item in report["studies"]
         ]
-    if told.get("study") is None:
+    if report.get("study") is None:
         return []
-    return [StudyRow(told["study"], _name(told["output"]), told["series"])]
+    return [StudyRow(report["study"], _name(report["output"]), report["series"])]
 
 
 def parts(entry: Entry) -> list[Outcome | None]:
@@ -97,28 +97,28 @@ def parts(entry: Entry) -> list[Outcome | None]:
 
 
 def rows(outcome: Outcome | None) -> list[StudyRow | None]:
-    """An outcome's studies; one row without any where there is none."""
+    """An outcome's studies, or one row without any."""
     found = studies(outcome) if outcome else []
     return [*found] or [None]
 
 
 def _name(output: str | None) -> str:
-    """A study's folder as seen from the output folder, where it lies wherever that was moved; or the URL it was brought to."""
+    """A study's folder relative to the output folder, or the URL it was uploaded to."""
     if output and "://" in output:
         return output
     return Path(output).name if output else ""
 
 
 def problem_words(outcome: Outcome, study: StudyRow | None = None) -> list[str]:
-    """What is wrong, in words: with the source, then with the study's series."""
-    told: Mapping[str, Any] = outcome.document
-    series = told["series"] if study is None else study.series
-    listed = [*told["problems"], *(item for row in series for item in row["problems"])]
+    """The problems in words: of the source, then of the study's series."""
+    report: Mapping[str, Any] = outcome.document
+    series = report["series"] if study is None else study.series
+    listed = [*report["problems"], *(item for row in series for item in row["problems"])]
     return list(dict.fromkeys(str(item["message"]) for item in listed))
 
 
 def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
-    """The lines of ``report.csv``, with the mark by which spreadsheets know UTF-8."""
+    """The lines of ``report.csv``, with the byte order mark by which spreadsheets recognise UTF-8."""
     yield "\ufeff" + _line(COLUMNS)
     for entry in entries:
         for outcome in parts(entry):
@@ -130,15 +130,15 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
     head: list[object] = [" ".join(map(str, entry.lines)), entry.label, entry.shown]
     if outcome is None:
         return [*head, "waiting"]
-    told: Mapping[str, Any] = outcome.document
-    head += [told["status"], told["exit_code"], told["provider"], told["via"], entry.attempts]
+    report: Mapping[str, Any] = outcome.document
+    head += [report["status"], report["exit_code"], report["provider"], report["via"], entry.attempts]
     end = ["; ".join(problem_words(outcome, study)), outcome.diagnostic]
     if study is None:
         return [
             *head,
             *[""] * (len(COLUMNS) - len(head) - len(end) - 3),
-            told["bytes"],
-            told["seconds"],
+            report["bytes"],
+            report["seconds"],
             "",
             *end,
         ]
@@ -151,24 +151,24 @@ def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> lis
         failed,
     ]
     named = [study.study[name] for name in ("patient_name", "date", "modality", "description", "uid")]
-    return [*head, *named, *counts, told["bytes"], told["seconds"], study.folder, *end]
+    return [*head, *named, *counts, report["bytes"], report["seconds"], study.folder, *end]
 
 
 def _line(cells: Iterable[object]) -> str:
-    """One line (RFC 4180); what a spreadsheet would take for a formula is made a text."""
+    """One line (RFC 4180); text that a spreadsheet would take for a formula is escaped."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerow(map(csv_cell, cells))
     return out.getvalue()
 
 
 def counted(entries: Iterable[Entry]) -> Counter[tuple[str, int]]:
-    """How many films ended how: (status, exit code) → count; those that wait under ("waiting", 0)."""
+    """Number of films by (status, exit code); waiting ones under ("waiting", 0)."""
     read = (outcome for entry in entries for outcome in parts(entry))
     return Counter((outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0) for outcome in read)
 
 
 def write(path: Path, pieces: Iterable[str]) -> None:
-    """Write a file that only its owner may read, and that is either the old one or the new one.
+    """Write a file atomically, readable by its owner only.
 
     Raises:
         DiskFull, NotWritable: the disk refuses.

@@ -16,7 +16,7 @@ TRIES: Final = 3  # neighbours of the middle that are tried where it shows nothi
 
 
 def of_studies(folders: Iterable[Path]) -> dict[str, bytes]:
-    """Series Instance UID → JPEG; a series whose pictures can't be drawn is left out."""
+    """Map Series Instance UID to JPEG; a series whose pictures can't be drawn is left out."""
     drawn: dict[str, bytes] = {}
     for folder in folders:
         for series, files in _files(folder).items():
@@ -26,7 +26,7 @@ def of_studies(folders: Iterable[Path]) -> dict[str, bytes]:
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """Series Instance UID → the files that passed every check, in order, as the study's own report has them."""
+    """Map Series Instance UID to the files that passed every check, in order, from the study's own report."""
     try:
         rows = json.loads((folder / REPORT).read_text(encoding="utf-8"))["instances_saved"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -39,7 +39,7 @@ def _files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _middle(files: Sequence[Path]) -> bytes:
-    """The picture of the file in the middle, or of the nearest one that has a picture."""
+    """The picture of the middle file, or of the nearest one that has a picture."""
     nearest = sorted(range(len(files)), key=lambda place: abs(2 * place - len(files)))
     for place in nearest[:TRIES]:
         if picture := pictures.thumbnail(files[place], LONGEST):

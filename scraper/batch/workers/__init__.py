@@ -1,1 +1,1 @@
-"""Where the sources of a batch are worked on: in this process or on a cluster."""
+"""Workers of a batch: in this process or on a cluster."""

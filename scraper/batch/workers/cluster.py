@@ -1,6 +1,6 @@
-"""Does jobs on a Dask cluster: each worker process has its own browser; what it learns comes back, the ledger stays here.
+"""Run jobs on a Dask cluster: each worker process has its own browser; outcomes come back, the ledger stays here.
 
-A job travels sealed: neither the scheduler's pages nor its log show a link, an answer or a name. A task's key is random.
+A job travels sealed: neither the scheduler's pages nor its log show a link, an answer or a name. Task keys are random.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from scraper import __version__
 from scraper.batch.target import Delivering, Target
 from scraper.batch.workers.local import LocalWorker
-from scraper.batch.workers.local import outcome as told
-from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, unheard
+from scraper.batch.workers.local import outcome as outcome_of
+from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, done
 from scraper.core.errors import SiteUnreachable, WorkersUnfit
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
@@ -40,17 +40,17 @@ CLOSE_S: Final = 60.0  # for a worker process to end its browser
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """Anything, as bytes that show nothing of it."""
+    """A pickled object whose representation shows nothing of it."""
 
     content: bytes
 
     @classmethod
     def of(cls, thing: object) -> Sealed:
-        """Seal a thing."""
+        """Seal an object."""
         return cls(pickle.dumps(thing))
 
     def open(self) -> Any:
-        """The thing; a task comes from whoever may give this worker any program to run."""
+        """The object; a task comes from someone who could run any program on this worker anyway."""
         return pickle.loads(self.content)  # noqa: S301  # see there
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One job for another computer, with the file that its source is, if it is one."""
+    """One job for another computer, with its source's file, if it is one."""
 
     job: Job
     earlier: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Order:
 
 
 class Host(WorkerPlugin):
-    """What one worker process keeps between jobs: an event loop in a thread, and the worker with its browser.
+    """The state of one worker process between jobs: an event loop in a thread, and the worker with its browser.
 
     Args:
         name: of this batch.
@@ -84,21 +84,21 @@ class Host(WorkerPlugin):
         self._slots = 1
 
     def setup(self, worker: Any) -> None:
-        """Called in the worker process; nothing is started yet."""
+        """Set up the plug-in in the worker process; starts nothing yet."""
         self._slots = int(worker.state.nthreads)
         self._begin = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._worker: Worker | None = None
+        self._worker: Worker[Any] | None = None
         self._earlier: dict[str, tuple[str, ...]] = {}
 
     async def teardown(self, worker: Any) -> None:
-        """The batch has ended: what is under way is called off, and the browser closed."""
+        """Cancel what is under way and close the browser at the end of the batch."""
         del worker
         await asyncio.to_thread(self._close)
 
     def do(self, order: Order) -> Outcome:
-        """Bring home what is behind one source; blocks."""
+        """Retrieve one source; blocks."""
         with self._begin:
             if self._loop is None or self._worker is None:
                 self._loop = asyncio.new_event_loop()
@@ -113,11 +113,11 @@ class Host(WorkerPlugin):
                     path = Path(folder) / order.name
                     path.write_bytes(order.content)
                     job = replace(job, source=str(path))
-                return asyncio.run_coroutine_threadsafe(self._worker.do(job), self._loop).result()
+                return asyncio.run_coroutine_threadsafe(done(self._worker, job), self._loop).result()
         finally:
             del self._earlier[order.job.key]
 
-    def _made(self, settings: Settings) -> Worker:
+    def _made(self, settings: Settings) -> Worker[Any]:
         local = LocalWorker(settings, self._slots, patience_s=self._patience_s)
         if not self._target:
             return local
@@ -144,7 +144,7 @@ class Host(WorkerPlugin):
 
 
 def _at_home(job: Job) -> Job:
-    """The job with what only this computer knows: where its browser is."""
+    """The job with settings that only this computer knows, such as its browser."""
     return replace(job, settings=replace(job.settings, browser_path=browser_from_environment()))
 
 
@@ -164,14 +164,14 @@ def _version() -> str:
 
 
 class ClusterWorker:
-    """Gives jobs to a Dask cluster.
+    """Send jobs to a Dask cluster.
 
     Args:
         scheduler: its address, ``tcp://host:port``.
         target: the URL that studies go to; nothing: the output folder, which all workers see under the same path.
         timeout_s: for the scheduler to answer.
         patience_s: as for ``LocalWorker``.
-        earlier: the URLs that an earlier run brought a job's studies to.
+        earlier: the URLs that an earlier run uploaded a job's studies to.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ClusterWorker:
         self._slots = 1
 
     async def __aenter__(self) -> Self:
-        """Speak to the scheduler, and prepare every worker that there is or will be.
+        """Connect to the scheduler, and prepare every present and future worker.
 
         Raises:
             SiteUnreachable: no scheduler there. WorkersUnfit: its workers lack this tool, or have another version of it.
@@ -233,12 +233,12 @@ class ClusterWorker:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         self._processes = max(1, len(workers))
         self._slots = max(1, sum(int(worker["nthreads"]) for worker in workers))
-        self._client.subscribe_topic(self._host.name, self._begun)
+        self._client.subscribe_topic(self._host.name, self._on_started)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Has the workers close their browsers, and leaves."""
+        """Have the workers close their browsers, and disconnect."""
         try:
             await self._client.unregister_worker_plugin(name=self._host.name)
         except (OSError, KeyError, ValueError, RuntimeError):
@@ -246,20 +246,19 @@ class ClusterWorker:
         finally:
             await self._client.close()
 
-    async def _begun(self, event: tuple[float, str]) -> None:
+    async def _on_started(self, event: tuple[float, str]) -> None:
         key = event[1]
         self._starts[key] += 1
         if self._starts[key] > STARTS_AT_MOST and key in self._spent:
             self._spent[key].set()
 
-    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
-        """Bring home what is behind one source, somewhere in the cluster; a worker's slot is taken until all is done.
+    async def retrieve(self, job: Job) -> Outcome:
+        """Run a whole job in the cluster; a worker's slot is taken until its studies are placed.
 
         Raises:
-            WorkerLost: the scheduler gave up on it, as its worker was lost.
+            WorkerLost: the scheduler gave up, as its worker was lost.
             SiteUnreachable: the scheduler is gone.
         """
-        del left
         host = urlsplit(job.shown).hostname or ""
         self._at_host[host] += 1
         key = f"cloudfilm-{uuid.uuid4().hex}"
@@ -271,6 +270,10 @@ class ClusterWorker:
             self._at_host[host] -= 1
             self._starts.pop(key, None)
 
+    async def place(self, retrieved: Outcome) -> Outcome:
+        """Nothing is left to do."""
+        return retrieved
+
     async def _ended(self, key: str, order: Order, job: Job) -> Outcome:
         spent = self._spent[key] = asyncio.Event()
         future = self._client.submit(_work, Sealed.of(order), self._host.name, key, key=key, pure=False, retries=0)
@@ -280,7 +283,7 @@ class ClusterWorker:
             await asyncio.wait({result, given_up}, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
                 lost = SiteUnreachable(host=job.shown, why="two workers were lost over it")
-                return told(job, Result(job.shown, Status.FAILED, int(lost.exit_code), error=lost))
+                return outcome_of(job, Result(job.shown, Status.FAILED, int(lost.exit_code), error=lost))
             sealed: Sealed = result.result()
             outcome: Outcome = sealed.open()
             return outcome
@@ -297,7 +300,7 @@ class ClusterWorker:
             future.release()
 
     def _order(self, job: Job, earlier: tuple[str, ...], at_host: int) -> Order:
-        """The job as another computer can do it; what a host is asked for by all together is what one would ask for."""
+        """The job for another computer, with each host's rate divided among the workers."""
         settings = job.settings
         settings = replace(
             settings,

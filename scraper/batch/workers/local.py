@@ -1,8 +1,8 @@
-"""Does jobs in this process: each slot has a browser of its own, all share the pace and the inspecting processes.
+"""Run jobs in this process: each slot has its own browser; all share the pace and the inspecting processes.
 
-A job holds its slot as long as it asks a site; what it brought is placed while the next one begins to ask.
+A job holds its slot while it makes requests; its results are stored while the next job starts.
 
-A source that hangs, crashes its browser or meets a bug of ours costs only itself. Browser and processes are replaced before
+A source that hangs, crashes its browser or meets a bug of ours affects no other. Browser and processes are replaced before
 they grow.
 """
 
@@ -15,11 +15,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from scraper.batch.report.thumbnails import of_studies
-from scraper.batch.workers.protocol import Job, Outcome, unheard
+from scraper.batch.workers.protocol import Job, Outcome
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
@@ -27,11 +27,13 @@ from scraper.core.settings import Settings
 from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import document
 from scraper.pipeline.resources import SharedResources
-from scraper.pipeline.run import Run
+from scraper.pipeline.run import Retrieval, Run
 from scraper.session import Ask
 from scraper.session.http.pace import Pace
 from scraper.ui.report import write_diagnostic
 from scraper.verify import Inspector
+
+T = TypeVar("T")
 
 LINKS_A_BROWSER: Final = 25  # then it is replaced
 LINKS_AN_INSPECTOR: Final = 200
@@ -42,10 +44,10 @@ LIFE_BYTES: Final = 2**20  # received bytes that count as a sign of life: a tric
 
 
 class Pulse:
-    """Passes on what a Watcher is told, and knows when that was last.
+    """Forward progress to a Watcher, and remember when it last moved.
 
     Args:
-        watcher: who wants to know.
+        watcher: receives the progress.
     """
 
     def __init__(self, watcher: Watcher) -> None:
@@ -59,17 +61,17 @@ class Pulse:
         return time.monotonic() - self._last
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A series begins."""
+        """Forward that a series begins."""
         self._last = time.monotonic()
         self._watcher.series(name, label, expected)
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
         self._last = time.monotonic()
         self._watcher.arrived(series, reused=reused)
 
     def received(self, size: int) -> None:
-        """So many bytes came; a whole megabyte is a sign of life."""
+        """Count received bytes; a whole megabyte is a sign of life."""
         self._bytes += size
         if self._bytes >= LIFE_BYTES:
             self._bytes = 0
@@ -77,18 +79,18 @@ class Pulse:
         self._watcher.received(size)
 
     def say(self, name: str, **values: object) -> None:
-        """A short line for a person."""
+        """Forward a short line for a person."""
         self._last = time.monotonic()
         self._watcher.say(name, **values)
 
 
 class _Silent(Exception):
-    """No sign of life for too long."""
+    """There was no sign of life for too long."""
 
 
 @dataclass(slots=True)
 class _Shift:
-    """The inspecting processes of some hundred links, ended after the last of these."""
+    """The inspecting processes for some hundred links, ended after the last of these."""
 
     inspector: Inspector
     given: int = 0
@@ -105,7 +107,7 @@ class _Slot:
         self._links = 0
 
     async def resources(self, inspector: Inspector) -> SharedResources:
-        """A browser that is not old, and everything beside it."""
+        """A recent browser, and the other resources."""
         if self._links >= LINKS_A_BROWSER:
             await self.close()
         if self._resources is None:
@@ -122,32 +124,27 @@ class _Slot:
             await resources.__aexit__(None, None, None)
 
 
-class _Held:
-    """A slot in a job's hands, given back once."""
+@dataclass(frozen=True, slots=True)
+class LocalRetrieval:
+    """What one job retrieved, or how it failed; its inspecting processes stay until it is placed."""
 
-    def __init__(self, slot: _Slot, free: asyncio.Queue[_Slot], left: Callable[[], None]) -> None:
-        self.slot = slot
-        self.is_left = False
-        self._free = free
-        self._left = left
-
-    def leave(self) -> None:
-        """The site is asked no more: the slot is another job's."""
-        if not self.is_left:
-            self.is_left = True
-            self._free.put_nowait(self.slot)
-            self._left()
+    job: Job
+    started: float
+    run: Run
+    pulse: Pulse
+    shift: _Shift
+    ended: Retrieval | Result
 
 
 class LocalWorker:
-    """Up to ``parallel`` jobs that ask a site at once, in this process.
+    """Up to ``parallel`` jobs that use a site at once, in this process.
 
     Args:
         settings: the options that all jobs have in common.
         parallel: jobs at once.
         ask: asks the person at the terminal.
-        watched: gives each job's watcher.
-        patience_s: seconds without a sign of life after which a source is given up; by default from ``--timeout``.
+        watched: returns each job's watcher.
+        patience_s: give a source up after so many seconds without a sign of life; by default from ``--timeout``.
     """
 
     def __init__(
@@ -169,67 +166,82 @@ class LocalWorker:
         for slot in self._slots:
             self._free.put_nowait(slot)
         self._shift: _Shift | None = None
-        self._abandoned: set[asyncio.Task[Result]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        """Ready; nothing is started yet."""
+        """Enter; starts nothing yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the browsers and the processes."""
+        """End the browsers and the processes."""
         async with AsyncExitStack() as stack:
             if self._shift is not None:
                 stack.push_async_exit(self._shift.inspector)
             for slot in self._slots:
                 stack.push_async_callback(slot.close)
 
-    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
-        """Bring home what is behind one source; whatever goes wrong with it is its outcome."""
-        held = _Held(await self._free.get(), self._free, left)
+    async def retrieve(self, job: Job) -> LocalRetrieval:
+        """Retrieve one source; a slot is taken until that is done."""
+        slot = await self._free.get()
         try:
             shift = await self._on_shift()
             try:
-                return await self._done(job, held, shift.inspector)
-            finally:
+                started, pulse = time.monotonic(), Pulse(self._watched(job))
+                run = Run(job.settings, pulse, self._ask, resources=await slot.resources(shift.inspector))
+                ended = await self._attempt(job, run.retrieve(job.source), pulse, started)
+                if isinstance(ended, Result):
+                    await _cleared(slot)
+                return LocalRetrieval(job, started, run, pulse, shift, ended)
+            except BaseException:
                 await self._off_shift(shift)
+                raise
         finally:
-            held.leave()
+            self._free.put_nowait(slot)
 
-    async def _done(self, job: Job, held: _Held, inspector: Inspector) -> Outcome:
-        pulse = Pulse(self._watched(job))
-        run = Run(job.settings, pulse, self._ask, resources=await held.slot.resources(inspector))
-        started = time.monotonic()
+    async def place(self, retrieved: LocalRetrieval) -> Outcome:
+        """Place what was retrieved; every failure is an outcome."""
+        job, result = retrieved.job, retrieved.ended
         try:
-            result = await self._within(run.grab(job.source, held.leave), pulse)
+            if isinstance(result, Retrieval):
+                placing = retrieved.run.place(result)
+                result = await self._attempt(job, placing, retrieved.pulse, retrieved.started)
+            return await self._outcome(retrieved, result)
+        finally:
+            await self._off_shift(retrieved.shift)
+
+    async def _attempt(self, job: Job, work: Coroutine[Any, Any, T], pulse: Pulse, started: float) -> T | Result:
+        """What the work gives; a failed result where it shows no sign of life, or has a bug."""
+        try:
+            return await self._within(work, pulse)
         except _Silent:
-            await self._cleared(held)
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
                 why=f"no sign of life for {self._patience_s:.0f} s",
             )
-            result = _failed(job, given_up, ExitCode.SITE, started)
+            return _failed(job, given_up, ExitCode.SITE, started)
         except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others
-            await self._cleared(held)
-            result = _failed(job, err, ExitCode.BUG, started)
+            return _failed(job, err, ExitCode.BUG, started)
+
+    async def _outcome(self, retrieved: LocalRetrieval, result: Result) -> Outcome:
+        job, inspector = retrieved.job, retrieved.shift.inspector
         if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
-            path = write_diagnostic(
-                job.settings.output / "diagnostics", result.error, result.link, result.provider, run.log
-            )
+            folder = job.settings.output / "diagnostics"
+            path = write_diagnostic(folder, result.error, result.link, result.provider, retrieved.run.log)
             result = replace(result, diagnostic=path)
         folders = [study.output for study in result.studies if study.output is not None]
         drawn = await inspector.apart(of_studies, folders) if folders else None
         try:
             return outcome(job, result, drawn)
         except Exception as err:  # noqa: BLE001  # as above
-            return outcome(job, _failed(job, err, ExitCode.BUG, started))
+            return outcome(job, _failed(job, err, ExitCode.BUG, retrieved.started))
 
-    async def _within(self, work: Coroutine[Any, Any, Result], pulse: Pulse) -> Result:
+    async def _within(self, work: Coroutine[Any, Any, T], pulse: Pulse) -> T:
         """Wait as long as there are signs of life.
 
         Raises:
-            _Silent: none for too long; the work was called off, and is left to itself where it does not end.
+            _Silent: none for too long; the work was cancelled, and is abandoned where it does not end.
         """
         task = asyncio.create_task(work)
         try:
@@ -243,7 +255,7 @@ class LocalWorker:
             raise RuntimeError("called off by itself")
         return task.result()
 
-    async def _called_off(self, task: asyncio.Task[Result]) -> None:
+    async def _called_off(self, task: asyncio.Task[T]) -> None:
         task.cancel()
         _, hanging = await asyncio.wait({task}, timeout=LETTING_GO_S)
         if hanging:
@@ -251,14 +263,6 @@ class LocalWorker:
             task.add_done_callback(self._abandoned.discard)
         elif not task.cancelled():
             task.exception()  # seen, and of no interest any more
-
-    async def _cleared(self, held: _Held) -> None:
-        """The next source of the slot gets a fresh browser, where it has not begun yet."""
-        if held.is_left:
-            return
-        with contextlib.suppress(Exception, TimeoutError):
-            async with asyncio.timeout(LETTING_GO_S):
-                await held.slot.close()
 
     async def _on_shift(self) -> _Shift:
         if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:
@@ -276,19 +280,26 @@ class LocalWorker:
             await shift.inspector.__aexit__(None, None, None)
 
 
+async def _cleared(slot: _Slot) -> None:
+    """Give the slot's next job a fresh browser."""
+    with contextlib.suppress(Exception, TimeoutError):
+        async with asyncio.timeout(LETTING_GO_S):
+            await slot.close()
+
+
 def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = None) -> Outcome:
-    """A result as the ledger keeps it and ``--json`` prints it; what is shown of the source is redacted."""
+    """A result as the ledger stores it and ``--json`` prints it; the source is redacted."""
     language = job.settings.language
-    told = {**document.of(result, language), "source": job.shown}
+    shown_document = {**document.of(result, language), "source": job.shown}
     words = ""
     if isinstance(result.error, CloudfilmError):
         words = describe(result.error, language)
     elif result.error is not None:
-        names = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in leaves(result.error)))
+        names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in leaves(result.error)))
         words = say("bug", language, name=names)
-        told["problems"] = [{"code": "bug", "message": words, "instances": []}]
+        shown_document["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)
-    return Outcome(told, words, diagnostic, thumbnails or {})
+    return Outcome(shown_document, words, diagnostic, thumbnails or {})
 
 
 def _failed(job: Job, error: Exception, code: ExitCode, started: float) -> Result:

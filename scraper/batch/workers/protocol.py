@@ -1,25 +1,27 @@
-"""The seam between a batch and who does its work: a job goes in, an outcome comes back, here or on another machine."""
+"""The interface between a batch and its workers: a job goes in, an outcome comes back, here or on another machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from scraper.core.errors import ExitCode
 from scraper.core.model import Status
 from scraper.core.settings import Settings
 
+R = TypeVar("R")  # what a worker has retrieved and not placed yet
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One source to be done; it can be pickled, and its ``repr`` gives nothing away.
+    """One source to process; picklable, and its ``repr`` reveals nothing.
 
     Attributes:
         key: the ledger's name for it.
-        source: what ``grab`` would be given: a link, a share text, or a file's path.
-        shown: what may be shown of it.
+        source: as for ``grab``: a link, a share text, or a file's path.
+        shown: the source in redacted form.
         settings: the options, with this source's own answers among them.
     """
 
@@ -35,7 +37,7 @@ class Outcome:
 
     Attributes:
         document: what ``--json`` prints for it; it holds no secret.
-        words: for people: why it failed; empty where it did not.
+        words: why it failed, for people; empty on success.
         diagnostic: the redacted diagnostic's path, or nothing.
         thumbnails: Series Instance UID → the series' middle slice, a small JPEG.
     """
@@ -57,7 +59,7 @@ class Outcome:
 
 
 def combined(outcomes: Sequence[tuple[str, Outcome]]) -> Outcome:
-    """The outcome of a source that holds several films; each keeps its own under ``results``.
+    """The outcome of a source that holds several films; each film's own is under ``results``.
 
     Args:
         outcomes: the key of each film's link, and how it ended.
@@ -95,7 +97,7 @@ def results(outcome: Outcome) -> list[Outcome]:
 
 
 def keyed_results(outcome: Outcome) -> list[tuple[str, Outcome]]:
-    """The same, each with the key of its film's link; an empty key where the source holds one film."""
+    """The same, each with the key of its film's link, or an empty key for a single film."""
     rows = _list(outcome.document, "results")
     return [
         (row["link_key"], Outcome(row["document"], row["words"], row["diagnostic"], outcome.thumbnails)) for row in rows
@@ -107,32 +109,35 @@ def _list(document: Mapping[str, object], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def unheard() -> None:
-    """Nobody wants to know."""
-
-
 class WorkerLost(Exception):
     """The worker that had the job is gone; the batch gives the job to another one, once."""
 
 
-class Worker(Protocol):
-    """Does jobs, several at once; an asynchronous context manager, closed when the batch ends."""
+class Worker(Protocol[R]):
+    """Run several jobs at once; an asynchronous context manager, closed when the batch ends.
+
+    A job has two phases, so that the next job may use a site while the results of this one are placed.
+    """
 
     async def __aenter__(self) -> Self:
-        """Ready for jobs."""
+        """Prepare for jobs."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends whatever it started."""
+        """End everything it started."""
 
-    async def do(self, job: Job, left: Callable[[], None] = unheard) -> Outcome:
-        """Bring home what is behind one source; a failure of the source is an outcome, not an error.
-
-        Args:
-            job: what to do.
-            left: may be called, once, when the site is asked no more and the rest is done here: another job may begin.
+    async def retrieve(self, job: Job) -> R:
+        """Retrieve one source; the job makes no more requests to its site after this.
 
         Raises:
-            WorkerLost: nothing is known of how it ended.
+            WorkerLost: its worker was lost, and its end is unknown.
         """
+
+    async def place(self, retrieved: R) -> Outcome:
+        """Place what was retrieved; a failure of the source, in either phase, is an outcome and not an error."""
+
+
+async def done(worker: Worker[R], job: Job) -> Outcome:
+    """Both phases of a job, one after the other."""
+    return await worker.place(await worker.retrieve(job))

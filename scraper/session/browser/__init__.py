@@ -1,6 +1,6 @@
-"""The only door to the browser: finds one, starts it, gives each link a window of its own, and closes everything.
+"""The only door to the browser: finds one, starts it, gives each link its own window, and closes everything.
 
-No exception of the browser's library leaves through it: a recipe that works on ``Window.page`` itself does so inside
+No exception of the browser's library passes it: a provider that uses ``Window.page`` itself does so inside
 ``Window.guard()``.
 """
 

@@ -1,4 +1,4 @@
-"""What the browser's library raises, as our own errors; and endings that may take too long."""
+"""Exceptions of the browser's library turned into our own, and endings bounded in time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scraper.core.errors import BadCertificate, CloudfilmError, SiteChanged, Sit
 
 @contextmanager
 def ours(host: str, *, loading: bool = False, quiet: bool = False) -> Iterator[None]:
-    """Turns the library's exceptions into ours. ``loading``: a time-out means silence; ``quiet``: failing does not matter."""
+    """Turn the library's exceptions into ours. ``loading``: a time-out means silence; ``quiet``: ignore failures."""
     from playwright.async_api import Error
     from playwright.async_api import TimeoutError as TookTooLong
 
@@ -50,7 +50,7 @@ _NETWORK = {
 
 
 def _as_ours(error: Exception, host: str) -> CloudfilmError | None:
-    """The library's error as ours; None where it is none: a navigation that became a download, or another navigation."""
+    """The library's error as ours; None for a navigation that became a download or was replaced by another."""
     text = str(error)
     if "ERR_ABORTED" in text or "Download is starting" in text or "interrupted by another navigation" in text:
         return None
@@ -66,12 +66,12 @@ def _as_ours(error: Exception, host: str) -> CloudfilmError | None:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what the library says, and no more than a line's worth of it."""
+    """The first line of the library's message, shortened to one line."""
     return str(error).strip().partition("\n")[0][:200]
 
 
 async def within(seconds: float, work: Any) -> bool:
-    """Whether ``work`` came to an end in time; how it ended does not matter."""
+    """Run ``work`` and return whether it ended in time, successfully or not."""
     from playwright.async_api import Error
 
     try:

@@ -1,4 +1,4 @@
-"""Which browsers this machine has, without starting one."""
+"""Find the browsers of this machine, without starting one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ON_WINDOWS = (
 
 
 def installed(preferred: str = "") -> Iterator[Path]:
-    """Every browser that can be driven, best first: the one named, Playwright's own, Chrome, Edge, Chromium.
+    """Yield every usable browser, best first: the named one, Playwright's own, Chrome, Edge, Chromium.
 
     Args:
         preferred: an executable's path or name (``CLOUDFILM_BROWSER``); where it is given, no other is offered.
@@ -59,7 +59,7 @@ def installed(preferred: str = "") -> Iterator[Path]:
 
 
 def _of_playwright() -> Iterator[Path]:
-    """Playwright's downloads, the newest revision first."""
+    """Playwright's downloads, newest revision first."""
     folder = playwright_folder()
     if not folder.is_dir():
         return
@@ -70,5 +70,5 @@ def _of_playwright() -> Iterator[Path]:
 
 
 def find_browser(preferred: str = "") -> Path | None:
-    """The browser that a run would start, or None; touches nothing."""
+    """Return the browser that a run would start, or None; starts nothing."""
     return next(installed(preferred), None)

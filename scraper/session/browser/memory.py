@@ -1,6 +1,6 @@
-"""A bound on what the browser and its driver take together: a page, a message or a body that would have more ends the window.
+"""Limit the memory of the browser and its driver: a page, message or body that would exceed it ends the window.
 
-Neither can be given a limit by the system: Chromium reserves address space by the terabyte, and data of its own in many
+The system can limit neither: Chromium reserves address space by the terabyte and spreads its data over many
 processes. So their memory is looked at, often enough that nothing grows far past the bound in between, and they are ended.
 
 Source: proc(5). Where there is no ``/proc`` nothing is looked at; the flags of the browser bound its scripts everywhere.
@@ -24,7 +24,7 @@ _SHORT: Final = 2048  # bytes of a command line that are looked at
 
 
 class MemoryWatch:
-    """Looks at the browser's processes from a thread of its own, which the event loop can't hold up.
+    """Watch the browser's processes from its own thread, which the event loop can't block.
 
     Args:
         most: bytes that they may take together, with what this process has taken since the start.
@@ -38,13 +38,13 @@ class MemoryWatch:
         self._own = 0
 
     def start(self) -> None:
-        """Look from now on; nothing, where the system does not tell."""
+        """Start watching; does nothing where the system reports no memory."""
         if sys.platform == "linux" and Path("/proc/self/status").exists():
             self._own = _taken(os.getpid())
             threading.Thread(target=self._look, name="memory", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._ended.set()
 
     def _look(self) -> None:
@@ -62,14 +62,14 @@ class MemoryWatch:
 
 
 def browser_processes() -> list[int]:
-    """The library's process and the browser's, as far as they come from this one; the nearest first."""
+    """The driver's and the browser's processes, where this process started them; nearest first."""
     children = _children()
     drivers = [pid for pid in children.get(os.getpid(), ()) if DRIVER in _command(pid)]
     return [pid for driver in drivers for pid in (driver, *_descendants(driver, children))]
 
 
 def _children() -> dict[int, list[int]]:
-    """Every process's children."""
+    """Map each process to its children."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -95,17 +95,17 @@ def _command(pid: int) -> bytes:
 
 
 def _taken(pid: int) -> int:
-    """Bytes of a process that are not a file's: its own, and what it shares with others."""
+    """Memory of a process in bytes: its own, and what it shares with others, without mapped files."""
     return _sum_of(f"/proc/{pid}/status", (b"RssAnon:", b"RssShmem:"))
 
 
 def _share(pid: int) -> int:
-    """The same, where what several share is divided among them."""
+    """The same, with shared memory divided among its users."""
     return _sum_of(f"/proc/{pid}/smaps_rollup", (b"Pss_Anon:", b"Pss_Shmem:"))
 
 
 def _sum_of(path: str, names: tuple[bytes, ...]) -> int:
-    """Bytes, of fields that the system gives in kB; none of a process that is gone."""
+    """Sum of fields that the system gives in kB, in bytes; 0 for a process that has ended."""
     try:
         lines = Path(path).read_bytes().splitlines()
     except OSError:

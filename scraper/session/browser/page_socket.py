@@ -1,4 +1,4 @@
-"""A WebSocket that the page itself has open, spoken on: the site takes what we ask for what the viewer asks.
+"""Send on a WebSocket that the page itself holds open, as its viewer would.
 
 Source: Chrome DevTools Protocol, domain Runtime (``queryObjects``, tip of tree, November 2026). Nothing is put into the page.
 """
@@ -20,7 +20,7 @@ SEND = """function(message) { if (this.readyState !== 1) return false; this.send
 
 
 class PageSocket:
-    """One open socket of a page.
+    """An open WebSocket of a page.
 
     Args:
         session: to the page or frame that has it.
@@ -43,7 +43,7 @@ class PageSocket:
         return answer["result"].get("value") is True
 
     async def close(self) -> None:
-        """Let go of it; the page keeps it."""
+        """Release the handle; the page's socket stays open."""
         from playwright.async_api import Error
 
         with suppress(Error):
@@ -51,7 +51,7 @@ class PageSocket:
 
 
 async def find(context: BrowserContext, pages: Iterable[Page], url: str) -> PageSocket | None:
-    """The newest open socket of that address (its query may be another by now), in any page or frame; workers' are not found."""
+    """Find the newest open socket of an address (its query may have changed) in any page or frame; not in workers."""
     from playwright.async_api import Error
 
     for page in pages:
@@ -72,7 +72,7 @@ async def find(context: BrowserContext, pages: Iterable[Page], url: str) -> Page
 
 
 async def _in(session: CDPSession, url: str) -> str | None:
-    """The handle of the socket in one of the documents that a session sees."""
+    """The handle of the socket in one of the documents of a DevTools session."""
     worlds: list[int] = []
 
     def found(event: dict[str, Any]) -> None:

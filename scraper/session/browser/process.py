@@ -1,4 +1,4 @@
-"""The browser's process: found, started with the user's options, watched by one tap, and ended whatever happens."""
+"""The browser's process: found, started with the user's options, watched by one tap, and always ended."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PLATFORMS = {"win32": "Windows NT 10.0; Win64; x64", "darwin": "Macintosh; Intel
 
 
 class Browser:
-    """One browser process; its windows are opened one after another, and the next waits until the one before is closed.
+    """One browser process. One window is open at a time; the next one waits until it is closed.
 
     Args:
         settings: the run's options.
@@ -91,7 +91,7 @@ class Browser:
         self._opening: asyncio.Timeout | None = None
         self._windows = 0
         self._port = 0  # of the relay
-        self._relay = Relay(lambda: self._window.door if self._window else None, self._kept_out)
+        self._relay = Relay(lambda: self._window.door if self._window else None, self._note_blocked)
         self._is_spent = False  # ended for what it took
         self.unfenced_why = ""  # why it runs without its sandbox, where it does
 
@@ -102,7 +102,7 @@ class Browser:
         await self.close()
 
     async def window(self, *, user_agent: str = "", mobile: bool = False, door: Door | None = None) -> Window:
-        """A fresh window that shares nothing with others, its tap armed before the first navigation.
+        """Open a new window that shares nothing with others; its tap is armed before the first navigation.
 
         Args:
             user_agent: another than a desktop browser's.
@@ -149,7 +149,7 @@ class Browser:
             self._opening = None
 
     async def close(self) -> None:
-        """Ends the windows, the process and its driver; a process that hangs is killed."""
+        """End the windows, the process and its driver; kill a process that hangs."""
         try:
             if self._window is not None:
                 await self._window.close()
@@ -159,7 +159,7 @@ class Browser:
             await _remove(self._spool)
 
     async def _closed(self) -> None:
-        """The window has ended."""
+        """Forget a window that has ended."""
         if self._tap is not None:
             await self._tap.forget()
         self._relay.drop()
@@ -168,13 +168,13 @@ class Browser:
 
     @property
     def asked_hosts(self) -> tuple[str, ...]:
-        """Every host that the process asked for, whoever in it."""
+        """Every host that the process contacted."""
         return tuple(self._relay.asked)
 
-    def _kept_out(self, host: str) -> None:
-        """A page asked for what is inside, where its link is not."""
+    def _note_blocked(self, host: str) -> None:
+        """Pass a blocked request to a private address on to the window."""
         if self._window is not None:
-            self._window.kept_out(host)
+            self._window.note_blocked(host)
 
     async def _started(self) -> Process:
         if self._process is not None and self._process.is_connected() and not self._is_spent:
@@ -211,7 +211,7 @@ class Browser:
         return self._process
 
     def _watch_memory(self) -> None:
-        """From now on, the browser ends where it takes too much, and the window says so."""
+        """End the browser from now on where it takes too much memory, and record that in the window."""
         loop = asyncio.get_running_loop()
 
         def exceeded() -> None:
@@ -232,7 +232,7 @@ class Browser:
             self._opening.reschedule(0)
 
     async def _launch(self, playwright: Playwright, path: Path) -> Process:
-        """Start one, in its sandbox where the system lets it; root has none."""
+        """Start the browser, sandboxed where the system allows; root has no sandbox."""
         from playwright.async_api import Error
 
         self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -259,15 +259,15 @@ class Browser:
         )
 
     def _own_temporary_folder(self) -> dict[str, str]:
-        """Where the browser keeps its socket: in the spool, too, if the name of a socket may be that long (sun_path, 104)."""
+        """Folder for the browser's socket: in the spool if the path fits the limit of a socket's name (sun_path, 104)."""
         is_short = len(str(self._spool)) + len("/org.chromium.Chromium.XXXXXX/SingletonSocket") < 100
         return {"TMPDIR": str(self._spool)} if is_short and os.name != "nt" else {}
 
     async def _arm(self, process: Process) -> None:
         with ours(""):
             session: CDPSession = await process.new_browser_cdp_session()
-            told = await session.send("SystemInfo.getProcessInfo")
-        self._pid = next((item["id"] for item in told["processInfo"] if item["type"] == "browser"), 0)
+            info = await session.send("SystemInfo.getProcessInfo")
+        self._pid = next((item["id"] for item in info["processInfo"] if item["type"] == "browser"), 0)
 
         async def send(method: str, params: dict[str, Any]) -> dict[str, Any]:
             from playwright.async_api import Error
@@ -284,19 +284,27 @@ class Browser:
         def may_go(url: str, body: bytes) -> bool:
             return self._window is None or self._window.may_go(url, body)
 
+        def worker_prelude() -> str:
+            return self._window.worker_prelude if self._window else ""
+
         tap = self._tap = Tap(
-            send, current, self._settings.timeout_s, programs=self._settings.keep_programs, may_go=may_go
+            send,
+            current,
+            self._settings.timeout_s,
+            programs=self._settings.keep_programs,
+            may_go=may_go,
+            worker_prelude=worker_prelude,
         )
         session.on("Fetch.requestPaused", tap.paused)
-        sockets = WorkerSockets(send, self._heard)
+        sockets = WorkerSockets(send, self._record_message)
         session.on("Target.targetCreated", lambda event: tap.spawn(sockets.announced(event)))
-        session.on("Target.receivedMessageFromTarget", sockets.told)
+        session.on("Target.receivedMessageFromTarget", sockets.received)
         await tap.arm()
         await sockets.arm()
 
-    def _heard(self, url: str, kind: str, message: str | bytes) -> None:
+    def _record_message(self, url: str, kind: str, message: str | bytes) -> None:
         if self._window is not None:
-            self._window.heard(url, kind, message)
+            self._window.record_message(url, kind, message)
 
     def _lost(self) -> None:
         if self._opening is not None:
@@ -305,7 +313,7 @@ class Browser:
             self._window.lost("the browser ended")
 
     async def _stop(self) -> None:
-        """End the process and the driver, in this order, each within its time."""
+        """End the process, then the driver, each within its time."""
         if self._tap is not None:
             await self._tap.forget()
         if self._memory is not None:
@@ -322,7 +330,7 @@ class Browser:
 
 
 def _let_the_driver_end(library: Any) -> None:
-    """Take note of the driver's end, where it is ended: else the library reports on the terminal that nobody did."""
+    """Note that the driver has ended; otherwise the library prints a warning about it."""
 
     def noted(end: asyncio.Future[None]) -> None:
         if not end.cancelled():
@@ -337,7 +345,7 @@ def _let_the_driver_end(library: Any) -> None:
 
 
 async def _remove(folder: Path) -> None:
-    """Remove the folder; processes of a killed browser may write into it for a moment longer."""
+    """Remove the folder, retrying while processes of a killed browser still write into it."""
     for _ in range(REMOVALS):
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         if not folder.exists():
@@ -347,7 +355,7 @@ async def _remove(folder: Path) -> None:
 
 @contextmanager
 def _temporary_in(folder: Path) -> Iterator[None]:
-    """Whoever is started in this block keeps temporary files in ``folder``."""
+    """Let processes that are started in this block keep temporary files in ``folder``."""
     names = ("TEMP", "TMP") if os.name == "nt" else ("TMPDIR",)
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(folder)))
@@ -366,7 +374,7 @@ def _is_root() -> bool:
 
 
 def _user_agent(version: str) -> str:
-    """A desktop browser's own; some sites turn away one that calls itself headless."""
+    """A desktop browser's name; some sites reject one that calls itself headless."""
     platform = PLATFORMS.get(sys.platform, "X11; Linux x86_64")
     return (
         f"Mozilla/5.0 ({platform}) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -375,7 +383,7 @@ def _user_agent(version: str) -> str:
 
 
 def _by_relay(port: int) -> list[str]:
-    """The browser goes through the relay, for this computer's own addresses too, and resolves no name."""
+    """Options that send everything through the relay, loopback included, and resolve no name."""
     return [
         f"--proxy-server=socks5://127.0.0.1:{port}",
         "--proxy-bypass-list=<-loopback>",  # without it, loopback and link-local addresses go past any proxy

@@ -1,4 +1,4 @@
-"""How long a page has shown no sign of life: nothing came, nothing is under way, and what it says and shows is the same."""
+"""How long a page has shown no sign of life: nothing arrived, nothing pending, its text and picture unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATE: Final = """() => [document.readyState, document.body ? document.body.inne
 
 
 class Stillness:
-    """Measures from the last sign of life.
+    """Measure the time since the last sign of life.
 
     Args:
         window: the page's.
@@ -27,7 +27,7 @@ class Stillness:
         self._state: Any = None
 
     async def lasts_s(self) -> float:
-        """Seconds since the last sign of life; 0 while the page is being loaded or waits for an answer of its site."""
+        """Seconds since the last sign of life; 0 while the page loads or waits for its site."""
         now = self._loop.time()
         if now - self._looked < LOOK_S and self._state is not None:
             return min(now - self._since, self._window.traffic.idle_s)

@@ -1,4 +1,4 @@
-"""The tap: every answer that the browser receives, taken at the moment it arrives, whoever in the browser asked for it.
+"""The tap: copies every response that the browser receives as it arrives, whichever part of the browser asked for it.
 
 One browser-level DevTools session holds each answer at Fetch's Response stage, copies its body, and lets it go on. This sees
 pages, popups, frames of other origins, and dedicated and shared workers; it loses nothing when a page navigates, because the
@@ -61,7 +61,7 @@ MayGo = Callable[[str, bytes], bool]
 
 
 class TargetClosed(Exception):
-    """The browser no longer knows what was asked about: a request that was cancelled, a window that was closed."""
+    """The browser no longer knows the target: a cancelled request or a closed window."""
 
 
 class _Plan(Enum):
@@ -72,7 +72,7 @@ class _Plan(Enum):
 
 
 def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: bool) -> _Plan:
-    """What to do with one answer, by what its head says."""
+    """Decide from its head what to do with a response."""
     status, request, kind = event.get("responseStatusCode"), event["request"], event.get("resourceType", "")
     if status is None or request["method"] == "OPTIONS" or not request["url"].startswith("http"):
         return _Plan.PASS
@@ -89,7 +89,7 @@ def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: boo
 
 
 def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> bool:
-    """Programs, endless answers, and what the browser makes a download of (which is caught as such)."""
+    """Whether a response is a program, an endless stream, or a download that the browser saves itself."""
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type.startswith(ENDLESS):
         return True
@@ -100,14 +100,22 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
 
 
 def _is_program(kind: str, headers: Mapping[str, str]) -> bool:
-    """A script, a style sheet, WebAssembly."""
+    """Whether the response is a script, a style sheet or WebAssembly."""
     content_type = headers.get("content-type", "").lower()
     named = any(mark in content_type for mark in ("javascript", "text/css", "application/wasm"))
     return named or kind in ("Script", "Stylesheet")
 
 
+def _is_worker_script(event: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """Whether an answer is the program of a worker: a script that is no page's."""
+    content_type = headers.get("content-type", "").lower()
+    return (
+        event.get("resourceType") == "Other" and event.get("responseStatusCode") == 200 and "javascript" in content_type
+    )
+
+
 def _may_be_a_package(headers: Mapping[str, str]) -> bool:
-    """Whether an answer of unknown length may be hundreds of megabytes: a whole study, zipped or in parts."""
+    """Whether a response of unknown length may be a whole study of hundreds of megabytes, zipped or multipart."""
     content_type = headers.get("content-type", "").lower()
     named = headers.get("content-disposition", "").lower()
     return "zip" in content_type or "attachment" in named or "compressed" in content_type
@@ -118,7 +126,7 @@ def _is_shown(content_type: str) -> bool:
 
 
 class Tap:
-    """Copies answers into the traffic of the window that is open.
+    """Copy responses into the traffic of the open window.
 
     Args:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
@@ -126,6 +134,7 @@ class Tap:
         timeout_s: a streamed body that is silent this long is given up.
         programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
         may_go: whether a document may be asked for: its address, and what is sent with it.
+        worker_prelude: the script that is put before those of workers; empty: they are left as they are.
     """
 
     def __init__(
@@ -136,9 +145,11 @@ class Tap:
         *,
         programs: bool = False,
         may_go: MayGo = lambda *_: True,
+        worker_prelude: Callable[[], str] = str,
     ) -> None:
         self._programs = programs
         self._may_go = may_go
+        self._worker_prelude = worker_prelude
         self._send = send
         self._current = current
         self._timeout_s = timeout_s
@@ -147,14 +158,14 @@ class Tap:
         self._again: set[str] = set()  # addresses that the page asks for a second time, past us
 
     async def arm(self) -> None:
-        """Start; must be done before the first navigation, or what a loaded page asks for passes unseen."""
+        """Start; must run before the first navigation, or earlier responses are missed."""
         kinds = (*RESOURCES, "Stylesheet") if self._programs else RESOURCES
         patterns = [{"urlPattern": "*", "requestStage": "Response", "resourceType": kind} for kind in kinds]
         patterns.append({"urlPattern": "*", "requestStage": "Request", "resourceType": "Document"})
         await self._send("Fetch.enable", {"patterns": patterns})
 
     def paused(self, event: dict[str, Any]) -> None:
-        """An answer waits, or a document is about to be asked for; called for each ``Fetch.requestPaused``."""
+        """Handle a paused response or document request; called for each ``Fetch.requestPaused``."""
         if "responseStatusCode" not in event and "responseErrorReason" not in event:
             may_go = self._may_go(event["request"]["url"], _all_sent(event["request"]))
             after = self._resume(event["requestId"]) if may_go else self._fail(event["requestId"], "BlockedByClient")
@@ -168,6 +179,9 @@ class Tap:
         plan = _Plan.PASS if traffic is None else _plan(event, headers, programs=self._programs)
         if traffic is not None:
             traffic.touch()
+        if traffic is not None and _is_worker_script(event, headers) and (prelude := self._worker_prelude()):
+            self.spawn(self._prepend(event, prelude, headers, traffic))
+            return
         if plan is _Plan.PASS or traffic is None:
             self.spawn(self._resume(event["requestId"]))
             return
@@ -179,11 +193,11 @@ class Tap:
 
     @property
     def is_busy(self) -> bool:
-        """Whether answers are being copied."""
+        """Whether responses are being copied."""
         return bool(self._tasks)
 
     async def forget(self) -> None:
-        """The window is closing: end what is under way for it."""
+        """End what is under way for a window that closes."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -191,7 +205,7 @@ class Tap:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside; it ends with the window at the latest."""
+        """Run a task in the background; it ends with the window at the latest."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -227,9 +241,25 @@ class Tap:
         else:
             traffic.add(_exchange(event, headers, body, size, traffic.now))
 
+    async def _prepend(self, event: dict[str, Any], prelude: str, headers: Mapping[str, str], traffic: Traffic) -> None:
+        """Let a worker's script through, with ours before it."""
+        try:
+            answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
+        except TargetClosed:
+            await self._resume(event["requestId"])
+            return
+        text: str = answer["body"]
+        data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
+        directive = b'"use strict";' if data.lstrip().startswith((b'"use strict"', b"'use strict'")) else b""
+        body = directive + prelude.encode() + data
+        await self._fulfil(event, event["responseStatusCode"], event["responseHeaders"], body)
+        if len(data) <= SCRIPT:
+            with suppress(CloudfilmError):
+                traffic.add(_exchange(event, headers, traffic.keep(data), len(data), traffic.now))
+
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
-        told = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
-        async with asyncio.timeout(None if told else ENDLESS_S):
+        has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
+        async with asyncio.timeout(None if has_length else ENDLESS_S):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]
@@ -237,7 +267,7 @@ class Tap:
         return traffic.keep(data), len(data)
 
     async def _stream(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
-        """Piece by piece into a file; then the page gets its answer from there."""
+        """Stream a body into a file, then serve it to the page from there."""
         taken = await self._send("Fetch.takeResponseBodyAsStream", {"requestId": event["requestId"]})
         traffic.busy += 1
         try:
@@ -259,7 +289,7 @@ class Tap:
         return traffic.keep(data), size
 
     async def _ask_again(self, event: dict[str, Any], path: Path) -> None:
-        """A large body is not handed back but sent to the page once more by the site; a zip's page can do without."""
+        """Fetch a large body that can't be handed back: let the site send it to the page again; a zip's page can do without."""
         with path.open("rb") as stream:
             is_zip = stream.read(2) == b"PK"
         if is_zip:
@@ -268,7 +298,7 @@ class Tap:
         await self._redirect(event)
 
     async def _redirect(self, event: dict[str, Any]) -> None:
-        """Have the page ask the site once more, past us."""
+        """Have the page request it from the site again, past the tap."""
         url = event["request"]["url"]
         self._again.add(url)
         headers = [item for item in event["responseHeaders"] if item["name"].lower() != "location"]
@@ -288,7 +318,7 @@ class Tap:
                     size += out.write(data)
                     if size > MOST_PACKAGE_BYTES:
                         raise TargetClosed("far too large")
-                    traffic.brought(len(data))
+                    traffic.note_bytes(len(data))
                     traffic.touch()
                     if piece["eof"]:
                         break
@@ -319,7 +349,7 @@ class Tap:
 
 
 def _joined(pairs: list[dict[str, str]]) -> dict[str, str]:
-    """Header pairs as a mapping with lower-case names; repeated ones joined as RFC 9110 5.3 says."""
+    """Header pairs as a mapping with lower-case names; repeated names joined as in RFC 9110 5.3."""
     headers: dict[str, str] = {}
     for pair in pairs:
         name = pair["name"].lower()

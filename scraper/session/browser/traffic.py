@@ -1,4 +1,4 @@
-"""What a window received: every answer and WebSocket message, in order, large ones spooled to disk."""
+"""Everything a window received: responses and WebSocket messages in order, large ones spooled to disk."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
+IN_MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exchange:
-    """One request and its answer, or one WebSocket message.
+    """One request and its response, or one WebSocket message.
 
     ``kind`` is what the browser calls it (``document``, ``xhr``, ``fetch``, ``script``, ``image``, ``other``), or
-    ``websocket-in``, ``websocket-out``, ``download``. Header names are lower case; ``body`` is decoded (no gzip on top)
+    ``websocket-in``, ``websocket-out``, ``download``, ``memory`` (made by the page itself, see ``page_memory``). Header names are
+    lower case; ``body`` is decoded (no gzip on top)
     even where the headers still name a Content-Encoding. A message has status 101. ``when``: seconds since the window opened.
     """
 
@@ -52,7 +54,7 @@ class Exchange:
 
     @property
     def ok(self) -> bool:
-        """An answer of 2xx, or a message."""
+        """Whether it is a 2xx response or a message."""
         return 200 <= self.status < 300 or self.status == 101
 
     @property
@@ -69,7 +71,7 @@ class Exchange:
 
 
 def asked_directly(request: Request, response: Response, copy: Path) -> Exchange:
-    """What was asked directly, as the browser's traffic has it; a body that went into a file is copied."""
+    """A direct request and its response as an exchange; a body in a file is copied."""
     body: bytes | Path = response.body
     size = len(response.body)
     if response.path is not None and response.path.is_file():
@@ -112,7 +114,7 @@ class Traffic:
 
     @property
     def folder(self) -> Path:
-        """Where large bodies go."""
+        """The folder of large bodies."""
         return self._folder
 
     @property
@@ -121,7 +123,7 @@ class Traffic:
         return time.monotonic() - self._started
 
     def new_file(self) -> Path:
-        """A name in the spool that nobody uses.
+        """An unused file name in the spool.
 
         Raises:
             NotWritable: the spool can't be made. DiskFull: no space.
@@ -132,7 +134,7 @@ class Traffic:
         return self._folder / f"{self._files:07d}"
 
     def keep(self, body: bytes) -> bytes | Path:
-        """The body as it is to stand in an exchange: itself where it is small, else its spooled copy.
+        """Return a body as an exchange stores it: itself where small, else its spooled copy.
 
         Raises:
             DiskFull: no space left. NotWritable: the spool can't be written.
@@ -147,7 +149,7 @@ class Traffic:
         return path
 
     def spooled(self, exchange: Exchange) -> Path:
-        """The file that holds an exchange's body; one kept in memory is written first.
+        """The file that holds an exchange's body; a body in memory is written first.
 
         Raises:
             DiskFull: no space left. NotWritable: the spool can't be written.
@@ -160,7 +162,7 @@ class Traffic:
         return path
 
     def add(self, exchange: Exchange) -> None:
-        """One more; wakes whoever waits."""
+        """Add an exchange and wake whoever waits."""
         self.exchanges.append(exchange)
         look = (exchange.url.partition("?")[0], exchange.size)
         if exchange.size >= NEWS_BYTES and exchange.ok and look not in self._known:
@@ -171,15 +173,15 @@ class Traffic:
         else:
             self.touch()
 
-    def brought(self, size: int) -> None:
-        """So many bytes of a large body came; a trickle is nothing new."""
+    def note_bytes(self, size: int) -> None:
+        """Count bytes of a large body as they arrive; only whole megabytes are progress."""
         self._trickled += size
         if self._trickled >= NEWS_BYTES * 512:
             self._trickled, is_image = 0, True
             self.on_news(is_image)
 
     def _is_heartbeat(self, exchange: Exchange) -> bool:
-        """A short message that is like one seen before but for its numbers: it keeps a socket open, and brings nothing."""
+        """Whether a short message repeats an earlier one but for its numbers: a keep-alive without data."""
         if exchange.kind not in (WEBSOCKET_IN, WEBSOCKET_OUT) or exchange.size > HEARTBEAT:
             return False
         look = (exchange.kind, re.sub(rb"\d+", b"0", exchange.read()))
@@ -187,18 +189,22 @@ class Traffic:
         self._beats.add(look)
         return is_known
 
+    def has_body(self, size: int, head: bytes) -> bool:
+        """Whether something that came has that size and that beginning."""
+        return any(exchange.read(len(head)) == head for exchange in self.exchanges if exchange.size == size)
+
     def miss(self, url: str, why: str) -> None:
-        """A body passed and could not be had."""
+        """Note a body that passed and could not be read."""
         self.missed.append((url, why))
         self.touch()
 
     def touch(self) -> None:
-        """Something is still coming."""
+        """Note that data is still arriving."""
         self._last = time.monotonic()
         self._arrived.set()
 
     def end(self, error: CloudfilmError) -> None:
-        """Nothing will come any more, and why; whoever waits gets ``error``."""
+        """Mark the traffic as ended; whoever waits gets ``error``."""
         self._over = self._over or error
         self._arrived.set()
 
@@ -214,18 +220,18 @@ class Traffic:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since anything came."""
+        """Seconds since the last arrival."""
         return time.monotonic() - self._last
 
     def matching(self, pattern: str) -> list[Exchange]:
-        """Every exchange whose address the expression is found in, in order; messages sent to the site are left out."""
+        """Every exchange whose address matches the expression, in order, without messages sent to the site."""
         search = re.compile(pattern).search
         return [exchange for exchange in self.exchanges if exchange.kind != WEBSOCKET_OUT and search(exchange.url)]
 
     async def wait_for(self, pattern: str, *, timeout_s: float) -> Exchange:
-        """The first good exchange whose address the expression is found in; also one that was seen already.
+        """The first successful exchange whose address matches the expression, including earlier ones.
 
-        An exchange that the site refused (4xx, 5xx) is given only where no good one comes in time.
+        A refused exchange (4xx, 5xx) is returned only where no successful one comes in time.
 
         Raises:
             SiteChanged: none in time. SiteUnreachable: the browser or the page ended while waiting.
@@ -250,7 +256,7 @@ class Traffic:
         raise SiteChanged(host=self.host, what=f"no call to {pattern}")
 
     async def settled(self, quiet_s: float, up_to_s: float) -> bool:
-        """Wait until nothing has come for ``quiet_s``; False where it still comes after ``up_to_s``.
+        """Wait until nothing has arrived for ``quiet_s``; False if that takes longer than ``up_to_s``.
 
         Raises:
             SiteUnreachable: the browser or the page ended while waiting.
@@ -265,7 +271,7 @@ class Traffic:
             await self._more(left)
 
     async def after(self, count: int, *, timeout_s: float) -> list[Exchange]:
-        """What came after the first ``count`` exchanges; waits for one where there is none yet, and may be empty.
+        """The exchanges after the first ``count``, perhaps none; waits for one where there is none yet.
 
         Raises:
             SiteUnreachable: the browser or the page ended while waiting.
@@ -275,7 +281,7 @@ class Traffic:
         return self.exchanges[count:]
 
     async def _more(self, timeout_s: float) -> bool:
-        """Wait for something to come; False where nothing did."""
+        """Wait for another exchange; False on a time-out."""
         if self._over is not None:
             raise self._over
         if timeout_s <= 0:
@@ -291,7 +297,7 @@ class Traffic:
 
 
 class spooling:  # lower case: reads as a function: ``with spooling(path):``
-    """Turns an OSError of the spool into our own."""
+    """Turn an OSError of the spool into our own errors."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""One link's window: its pages, its cookies, everything it received, and requests sent from inside it."""
+"""One link's browser window: its pages, its cookies, everything it received, and requests sent from inside it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scraper.core.settings import MOST_DIALOGS, Settings
 from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
 from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
@@ -48,14 +49,14 @@ FETCH = """async ({url, method, headers, body}) => {
 
 
 class Window:
-    """One link's window: its pages, its cookies, and everything it received.
+    """One link's browser window: its pages, its cookies, and everything it received.
 
     Attributes:
         traffic: what was received, from the first navigation on.
-        said: what the pages said in dialogs (``alert``); they are answered with "OK".
-        door: judges where its requests go.
+        dialogs: texts of the pages' dialogs (``alert``), which are answered with "OK".
+        door: decides which addresses its requests may reach.
         holds_answer: whether an address and a body hold what is a person's own.
-        on_kept_out: told the host of what a page asked for and was kept from, once a host.
+        on_blocked_host: called once for each host that a page was kept from.
     """
 
     def __init__(
@@ -65,9 +66,9 @@ class Window:
         self._is_own_door = door is None
         self.refused: dict[str, None] = {}
         self.traffic = traffic
-        self.said: list[str] = []
+        self.dialogs: list[str] = []
         self.holds_answer: Callable[[str, bytes], bool] = lambda *_: False
-        self.on_kept_out: Callable[[str], None] = lambda _: None
+        self.on_blocked_host: Callable[[str], None] = lambda _: None
         self._asked: set[Any] = set()  # requests of the pages that have no answer yet
         self._context = context
         self._settings = settings
@@ -77,6 +78,7 @@ class Window:
         self._is_closed = False
         self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
+        self._memory: PageMemory | None = None
 
     async def begin(self) -> None:
         """Open the first page."""
@@ -85,30 +87,46 @@ class Window:
         self._context.on("dialog", lambda dialog: self._spawn(self._accept(dialog)))
         await self._context.new_page()
 
+    async def look_into_memory(self) -> None:
+        """Also take the DICOM objects that pages opened from now on make in their memory.
+
+        Raises:
+            SiteUnreachable: the browser ended.
+        """
+        if self._memory is None:
+            self._memory = PageMemory(self.traffic)
+            with self._translated(self.traffic.host):
+                await self._memory.begin(self._context)
+
+    @property
+    def worker_prelude(self) -> str:
+        """What is put before the scripts of workers."""
+        return self._memory.script if self._memory else ""
+
     @property
     def page(self) -> Page:
-        """The newest page that is open: a viewer often comes in a tab of its own."""
+        """The newest open page; viewers often open in a new tab."""
         return self._pages[-1]
 
     @property
     def pages(self) -> tuple[Page, ...]:
-        """All pages that are open, oldest first."""
+        """All open pages, oldest first."""
         return tuple(self._pages)
 
     @property
     def is_waiting(self) -> bool:
-        """Has a page asked its site for data that has not come yet."""
+        """Whether the page waits for data from its site."""
         return any(item.resource_type in DATA for item in self._asked)
 
     async def latest(self) -> Page:
-        """The newest page, once its document is there."""
+        """The newest page, once its document is loaded."""
         page = self.page
         with ours(self.traffic.host, quiet=True):
             await page.wait_for_load_state("domcontentloaded", timeout=LOADED_S * 1000)
         return self.page
 
     async def open(self, url: str) -> None:
-        """Go to ``url`` and wait until its document is there.
+        """Go to ``url`` and wait for its document.
 
         Raises:
             BadCertificate: TLS can't be trusted. SiteUnreachable: no connection, no answer in time, or the browser ended.
@@ -140,21 +158,21 @@ class Window:
 
     @contextmanager
     def _hearing(self, statuses: list[int]) -> Iterator[None]:
-        """The statuses of the documents that the page is given meanwhile."""
+        """Collect the statuses of the page's documents meanwhile."""
 
-        def heard(answer: PageResponse) -> None:
+        def on_response(answer: PageResponse) -> None:
             if answer.request.is_navigation_request():
                 statuses.append(answer.status)
 
         page = self.page
-        page.on("response", heard)
+        page.on("response", on_response)
         try:
             yield
         finally:
-            page.remove_listener("response", heard)
+            page.remove_listener("response", on_response)
 
     async def as_phone(self, user_agent: str, width: int, height: int) -> None:
-        """From the next page on, be a phone: its name, its screen in CSS pixels, its touch.
+        """Imitate a phone from the next page on: user agent, screen in CSS pixels, touch.
 
         Raises:
             SiteUnreachable: the browser ended.
@@ -169,11 +187,11 @@ class Window:
             await self.page.goto("about:blank")
 
     def stillness(self) -> Stillness:
-        """Measures how long the page shows no sign of life, from now on."""
+        """Start to measure how long the page shows no sign of life."""
         return Stillness(self)
 
     async def which(self, faces: Mapping[str, str], *, timeout_s: float) -> str:
-        """Wait for whichever selector shows first, in the newest page or one of its frames, and give its name.
+        """Wait for whichever selector shows first, in the newest page or a frame of it, and return its name.
 
         Raises:
             SiteChanged: none of them in time, or nothing moves any more. SiteUnreachable: the browser ended.
@@ -215,7 +233,7 @@ class Window:
         ]
 
     async def add_cookies(self, cookies: list[Cookie]) -> None:
-        """Put cookies in; one that the browser finds unsound is left out."""
+        """Add cookies; those that the browser rejects are left out."""
         for cookie in cookies:
             if not cookie.domain:
                 continue
@@ -249,8 +267,8 @@ class Window:
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
         patience = LOADED_S if url else UNREADABLE_S
         wanted = ((url or request.url).partition("#")[0], request.method)
-        while fresh := await self.traffic.after(seen, timeout_s=patience):
-            for exchange in fresh:
+        while exchanges := await self.traffic.after(seen, timeout_s=patience):
+            for exchange in exchanges:
                 seen += 1
                 if (exchange.url, exchange.method) == wanted:
                     return Response(exchange.status, exchange.headers, exchange.read(), exchange.url)
@@ -291,11 +309,11 @@ class Window:
         """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
         return ours(self.traffic.host, quiet=True)
 
-    def kept_out(self, host: str) -> None:
+    def note_blocked(self, host: str) -> None:
         """A page asked for an address inside this computer's network, and did not get it."""
         if host not in self.refused:
             self.refused[host] = None
-            self.on_kept_out(host)
+            self.on_blocked_host(host)
 
     def lost(self, why: str) -> None:
         """The browser, or the page, is gone: whoever waits hears of it."""
@@ -357,12 +375,12 @@ class Window:
         page.on("close", self._page_closed)
         page.on("crash", lambda _: self.lost("the page crashed"))
         page.on("websocket", self._socket)
-        page.on("request", self._begun)
+        page.on("request", self._on_request)
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._ended)
         page.on("download", lambda download: self._spawn(self._download(download)))
 
-    def _begun(self, request: Any) -> None:
+    def _on_request(self, request: Any) -> None:
         self._asked.add(request)
 
     def _ended(self, request: Any) -> None:
@@ -375,11 +393,11 @@ class Window:
             self.lost("the window was closed")
 
     def _socket(self, socket: WebSocket) -> None:
-        socket.on("framereceived", lambda message: self.heard(socket.url, WEBSOCKET_IN, message))
-        socket.on("framesent", lambda message: self.heard(socket.url, WEBSOCKET_OUT, message))
+        socket.on("framereceived", lambda message: self.record_message(socket.url, WEBSOCKET_IN, message))
+        socket.on("framesent", lambda message: self.record_message(socket.url, WEBSOCKET_OUT, message))
 
-    def heard(self, url: str, kind: str, message: str | bytes) -> None:
-        """One WebSocket message."""
+    def record_message(self, url: str, kind: str, message: str | bytes) -> None:
+        """Add one WebSocket message to the traffic."""
         data = message.encode() if isinstance(message, str) else message
         try:
             body = self.traffic.keep(data)
@@ -400,8 +418,8 @@ class Window:
         )
 
     async def _accept(self, dialog: Dialog) -> None:
-        self.said.append(dialog.message)
-        if len(self.said) > MOST_DIALOGS:  # it would ask for ever, and block the page meanwhile
+        self.dialogs.append(dialog.message)
+        if len(self.dialogs) > MOST_DIALOGS:  # it would ask for ever, and block the page meanwhile
             self.end(SiteChanged(host=self.traffic.host, what="a page that shows one message after another"))
             return
         self.traffic.touch()
@@ -409,7 +427,7 @@ class Window:
             await dialog.accept()
 
     async def _whole(self, download: Download) -> Path:
-        """The file of a download that has ended; the disk is watched meanwhile.
+        """The file of a finished download; meanwhile the disk is watched.
 
         Raises:
             DiskFull: the reserve would be used up; the download is called off.
@@ -425,7 +443,7 @@ class Window:
         return await ending
 
     async def _download(self, download: Download) -> None:
-        """A file that the page hands out: by a link, a button, or made in the page itself."""
+        """Save a download that the page offers by a link or button, or makes itself."""
         from playwright.async_api import Error
 
         self.traffic.busy += 1

@@ -1,4 +1,4 @@
-"""WebSockets of shared workers, which belong to no page: the library tells of a page's and its own workers' sockets only.
+"""WebSockets of shared workers, which the library does not report: it covers pages and their own workers only.
 
 Source: Chrome DevTools Protocol, domains Target and Network (November 2026). A shared worker is announced before its script
 runs, so that none of its messages is missed.
@@ -19,29 +19,29 @@ TEXT = 1  # opcode of RFC 6455 5.2
 ONLY_SHARED = [{"type": "shared_worker"}]
 NO_BUFFERS = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
 
-Heard = Callable[[str, str, "str | bytes"], None]
+OnMessage = Callable[[str, str, "str | bytes"], None]
 """Is told the socket's address, the kind of exchange, and the message."""
 
 
 class WorkerSockets:
-    """Listens to the sockets of every shared worker.
+    """Listen to the sockets of every shared worker.
 
     Args:
         send: sends a command over the browser-level session.
-        heard: is told each message.
+        on_message: called with each message.
     """
 
-    def __init__(self, send: Send, heard: Heard) -> None:
+    def __init__(self, send: Send, on_message: OnMessage) -> None:
         self._send = send
-        self._heard = heard
+        self._on_message = on_message
         self._urls: dict[tuple[str, str], str] = {}  # (worker, socket) -> address
 
     async def arm(self) -> None:
-        """Have workers announced."""
+        """Ask the browser to announce workers."""
         await self._send("Target.setDiscoverTargets", {"discover": True, "filter": ONLY_SHARED})
 
     async def announced(self, event: dict[str, Any]) -> None:
-        """A worker begins; called for each ``Target.targetCreated``."""
+        """Attach to a new worker; called for each ``Target.targetCreated``."""
         if event["targetInfo"]["type"] != "shared_worker":
             return
         enable = json.dumps({"id": 1, "method": "Network.enable", "params": NO_BUFFERS})
@@ -50,8 +50,8 @@ class WorkerSockets:
             attached = await self._send("Target.attachToTarget", asked)
             await self._send("Target.sendMessageToTarget", {"sessionId": attached["sessionId"], "message": enable})
 
-    def told(self, event: dict[str, Any]) -> None:
-        """A worker's own event; called for each ``Target.receivedMessageFromTarget``."""
+    def received(self, event: dict[str, Any]) -> None:
+        """Handle a worker's own event; called for each ``Target.receivedMessageFromTarget``."""
         if '"Network.webSocket' not in event["message"]:
             return
         message = json.loads(event["message"])
@@ -67,4 +67,4 @@ class WorkerSockets:
             if frame["opcode"] != TEXT:
                 data = base64.b64decode(data)
             kind = WEBSOCKET_IN if method.endswith("Received") else WEBSOCKET_OUT
-            self._heard(self._urls.get(socket, ""), kind, data)
+            self._on_message(self._urls.get(socket, ""), kind, data)

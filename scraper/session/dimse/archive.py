@@ -1,4 +1,4 @@
-"""One archive (PACS) as a recipe sees it: what there is, and instances one by one, fetched together behind the scenes."""
+"""One archive (PACS) as a provider sees it: what it holds, and instances one by one, fetched together behind the scenes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _UNIQUE = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientID
 
 
 class By(StrEnum):
-    """How objects come: C-GET over our own connection, or C-MOVE to a port of this computer."""
+    """How objects arrive: C-GET over our own connection, or C-MOVE to a port of this computer."""
 
     GET = "get"
     MOVE = "move"
@@ -52,7 +52,7 @@ class By(StrEnum):
 
 @dataclass(slots=True)
 class _Prefetch:
-    """What became of one series' instances so far."""
+    """The state of one series' instances during retrieval."""
 
     held: Held
     awaited: dict[str, asyncio.Future[Path]] = field(default_factory=dict)
@@ -68,9 +68,11 @@ class _Prefetch:
     in_vain: int = 0  # lists of which no turn brought anything
 
     def proposals(self, wanted: Sequence[str]) -> list[tuple[int, tuple[Context, ...]]]:
-        """Presentation contexts to propose for these objects: several turns where an archive does not tell their classes."""
-        told = list(dict.fromkeys(self.held.classes[uid] for uid in wanted))
-        made = list(enumerate(turns(told, self.held.modality, self.held.syntaxes, STORAGE_CLASSES, MOST_CONTEXTS)))
+        """Presentation contexts to propose for these objects, in several turns where the archive does not name their classes."""
+        sop_classes = list(dict.fromkeys(self.held.classes[uid] for uid in wanted))
+        made = list(
+            enumerate(turns(sop_classes, self.held.modality, self.held.syntaxes, STORAGE_CLASSES, MOST_CONTEXTS))
+        )
         by_number = dict(made)
         useful = [(number, by_number[number]) for number in self.useful if number in by_number]
         if self.in_vain >= BARREN:
@@ -78,7 +80,7 @@ class _Prefetch:
         return useful + [(number, contexts) for number, contexts in made if number not in self.useful]
 
     def next_list(self, *, one_by_one: bool) -> list[str]:
-        """What to ask for now: what is awaited, then what stands behind it in the series; nothing where none is awaited."""
+        """What to request now: awaited instances, then the following ones of the series; nothing where none is awaited."""
         if not self.awaited:
             return []
         alone = [uid for uid in self.awaited if uid in self.alone or one_by_one]
@@ -97,7 +99,7 @@ class _Prefetch:
 
 
 class Archive:
-    """The conversation with one archive. Instances of one series that are awaited at the same time are fetched in one go.
+    """The association with one archive. Instances of one series that are awaited at the same time are fetched together.
 
     Args:
         peer: the archive.
@@ -127,8 +129,8 @@ class Archive:
     async def find(self, level: str, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
         """Query one level, ``STUDY``, ``SERIES`` or ``IMAGE``; at most ``limit`` + 1 rows.
 
-        Rows that contradict an identifier that was asked for are left out: some archives do not match by every key, and
-        another patient's study is never taken along. So are rows whose own UID is none, or was there already.
+        Rows that contradict a requested identifier are dropped: some archives do not match by every key, and
+        another patient's study must never be included. So are rows with an invalid or repeated UID.
 
         Args:
             level: of the query.
@@ -146,7 +148,7 @@ class Archive:
         return list({row[own]: row for row in reversed(fitting) if UID.fullmatch(row[own])}.values())[::-1]
 
     async def instance(self, held: Held, uid: str) -> Path:
-        """One instance's Part 10 file; the caller takes it away.
+        """Return one instance's Part 10 file, which the caller removes.
 
         Raises:
             MissingInstances: the archive lists it and does not send it. SiteUnreachable, SiteBusy, NotRegistered: no way.
@@ -167,7 +169,7 @@ class Archive:
         return await asyncio.shield(awaited)
 
     async def _fetch(self) -> None:
-        """Work until nothing is awaited; what is awaited in vain gets the error."""
+        """Fetch until nothing is awaited; instances that can't be had get the error."""
         while shelves := [shelve for shelve in self._shelves.values() if shelve.awaited]:
             await asyncio.sleep(0)  # all that ask in this turn of the loop are one list
             for shelf in shelves:
@@ -257,7 +259,7 @@ class Archive:
     async def _also_by_move(
         self, ended: Ended, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
     ) -> Ended:
-        """C-MOVE for an object that C-GET could not bring, as long as C-MOVE works at all."""
+        """Try C-MOVE for an object that C-GET could not bring, as long as C-MOVE works."""
         if self._moves:
             try:
                 await self._move(shelf, wanted, landing)
@@ -268,12 +270,12 @@ class Archive:
         return ended
 
     async def _move_instead(self, why: str, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
-        """C-MOVE, where C-GET brought nothing; a refusal names both."""
+        """Switch to C-MOVE after C-GET brought nothing; the error names both refusals."""
         self._by, self._before = By.MOVE, f"{why}; "
         return await self._move(shelf, wanted, landing)
 
     async def _get(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
-        """C-GET, with further presentation contexts for what did not come."""
+        """C-GET, repeated with further presentation contexts for missing objects."""
         best = Ended(agreed=False)
         for number, contexts in shelf.proposals(wanted):
             missing = [uid for uid in wanted if uid not in landing.came]
@@ -293,7 +295,7 @@ class Archive:
         return best
 
     async def _move(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
-        """C-MOVE; what the archive could not send in its own first Transfer Syntax is asked for once more without compression."""
+        """C-MOVE, repeated uncompressed for what the archive could not send in its own first Transfer Syntax."""
         lock = FileLock(Path(gettempdir()) / f"cloudfilm-listen-{self._peer.listen}.lock")
         ended = Ended()
         for preferred in (landing.syntaxes, PLAIN):
@@ -312,11 +314,11 @@ class Archive:
         return ended
 
     async def _in_thread(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """In the conversation's own thread, one thing after another."""
+        """Run a call in the archive's own thread, one after another."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(function, *given, **named))
 
     async def close(self) -> None:
-        """End the connection and what is under way; files that nobody took go."""
+        """End the connection and what is under way; remove files that nobody took."""
         if self._work is not None:
             await asyncio.wait({self._work}, timeout=LAST_ANSWER_S)
             self._work.cancel()
@@ -338,18 +340,18 @@ def _keys(held: Held, uids: Sequence[str]) -> dict[str, str]:
 
 
 def _after(ended: Ended) -> str:
-    """The status with which a retrieval that brought nothing ended."""
+    """The final status of a retrieval that sent nothing."""
     return "" if ended.status == SUCCESS else f" ({describe_status('C-MOVE', ended.status)})"
 
 
 def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:
-    """One C-MOVE at a time on this computer: there is one port to send to."""
+    """Allow one C-MOVE at a time on this computer: there is one port to send to."""
     with lock.acquire(timeout=LISTEN_S):
         return dimse.move(keys, landing)
 
 
 def _put(shelf: _Prefetch, uid: str, path: Path) -> None:
-    """An instance has arrived: to whoever awaits it, else onto the shelf."""
+    """Hand an instance that arrived to whoever awaits it, else store it for later."""
     shelf.count += 1
     shelf.bytes += path.stat().st_size
     awaited = shelf.awaited.pop(uid, None)
@@ -359,6 +361,6 @@ def _put(shelf: _Prefetch, uid: str, path: Path) -> None:
         shelf.here[uid] = path
 
 
-def _agrees(told: str, asked: str) -> bool:
-    """Is a value that an archive gave one of those asked for; what it does not tell is not held against it."""
-    return not told or not asked or told.casefold() in (text.strip().casefold() for text in asked.split("\\"))
+def _agrees(value: str, asked: str) -> bool:
+    """Whether an archive's value matches what was asked for; a missing value counts as a match."""
+    return not value or not asked or value.casefold() in (text.strip().casefold() for text in asked.split("\\"))

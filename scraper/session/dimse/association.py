@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -55,7 +54,7 @@ ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these P
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One archive, and under which names it is spoken to.
+    """One archive, and the names it is addressed with.
 
     ``address`` is where the connection goes: ``host`` and its port, or what ``--connect-to`` puts in their place.
     ``listen`` is the port of this computer that a C-MOVE sends to.
@@ -71,7 +70,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a retrieval ended: the final status, whether the archive offers this way, and takes a storage class proposed."""
+    """How a retrieval ended: its final status, and whether the archive offers this service and a proposed storage class."""
 
     status: int = SUCCESS
     offered: bool = True
@@ -79,12 +78,12 @@ class Ended:
 
     @property
     def refused(self) -> bool:
-        """The archive does not serve this way; another may do. 0x0122: SOP class not supported; 0x0211: unknown operation."""
+        """Whether the archive does not offer this service; 0x0122: SOP class not supported; 0x0211: unknown operation."""
         return not self.offered or self.status in (0x0122, 0x0211)
 
 
 class Dimse:
-    """The conversation with one archive; every method blocks, and belongs in a thread of its own.
+    """The association with one archive; every method blocks and belongs in its own thread.
 
     Args:
         peer: the archive.
@@ -92,21 +91,20 @@ class Dimse:
     """
 
     def __init__(self, peer: Peer, folder: Path) -> None:
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it writes names of patients
-        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options; it would log data sets
         self._peer = peer
         self._folder = folder
         self._open: Association | None = None
         self._offers: frozenset[Context] = frozenset()  # what the open association proposed
         self._landing: StoreReceiver | None = None
         self._reached = False
-        self._heard: dict[str, Any] = {}  # the PDUs that came over the newest association, the last of each kind
+        self._last_pdus: dict[str, Any] = {}  # the PDUs that came over the newest association, the last of each kind
         self._closed = threading.Event()
 
     # ---- C-FIND
 
     def find(self, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
-        """What matches: one row of texts a match, by keyword; at most ``limit`` + 1 rows.
+        """Query the archive; one row of texts by keyword for each match, at most ``limit`` + 1 rows.
 
         Args:
             keys: keyword → value to match; an empty one is asked for. ``QueryRetrieveLevel`` among them.
@@ -125,7 +123,7 @@ class Dimse:
                 if is_last:
                     raise
             except SiteUnreachable:
-                if ABORT not in self._heard:
+                if ABORT not in self._last_pdus:
                     raise
                 if is_last:  # as Orthanc answers a computer for which it does nothing
                     raise self.not_registered("it aborts the association at the first C-FIND") from None
@@ -154,13 +152,13 @@ class Dimse:
                         association.send_c_cancel(1, query_model=FIND)
                 if late > LATE or repeated > MOST_REPEATED:
                     raise SiteChanged(host=self._peer.host, what="C-FIND without an end")
-        self._judge(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
+        self._check_status(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
         return found
 
     # ---- C-GET and C-MOVE
 
     def get(self, keys: Mapping[str, str], landing: StoreReceiver, contexts: Sequence[Context]) -> Ended:
-        """Have objects sent over the same association (PS3.4 C.4.3), in one of these presentation contexts; see ``move``."""
+        """Have objects sent over the same association (PS3.4 C.4.3) in one of these presentation contexts; see ``move``."""
         association = self._associated([(FIND, PLAIN[:2]), (GET, PLAIN[:2])], contexts)
         accepted = _accepted(association)
         if GET not in accepted:
@@ -204,12 +202,12 @@ class Dimse:
             raise self.not_registered(describe_status(what, status))
         # that some of it or all failed, and that this request is not understood, is a matter of what was asked for
         failed = (DESTINATION_UNKNOWN, SUBOPERATIONS_FAILED, PROCESSING_FAILURE, 0xB000)
-        self._judge(status, what, allowed=(SUCCESS, *failed, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
+        self._check_status(status, what, allowed=(SUCCESS, *failed, *range(0xA900, 0xAA00), *range(0xC000, 0xD000)))
         return Ended(status or SUCCESS)
 
     @contextmanager
     def _line(self, what: str) -> Iterator[None]:
-        """An association that ended a moment ago, or is ended by ``close``, is a connection that was lost."""
+        """Treat an association that just ended, or is ended by ``close``, as a lost connection."""
         try:
             yield
         except (
@@ -230,7 +228,7 @@ class Dimse:
     # ---- associations
 
     def _associated(self, services: Sequence[Context], stored: Sequence[Context] = ()) -> Association:
-        """An association that offers these services, and to receive objects in these contexts; the open one where it does."""
+        """An association with these services that receives objects in these contexts; reuses the open one if it fits."""
         if self._open is not None and self._open.is_established and self._offers >= {*services, *stored}:
             return self._open
         self._release()
@@ -238,13 +236,13 @@ class Dimse:
         entity = AE(self._peer.calling)
         entity.acse_timeout = entity.dimse_timeout = entity.connection_timeout = self._peer.timeout_s
         entity.network_timeout = None  # between two requests there is silence
-        self._heard.clear()
+        self._last_pdus.clear()
 
         def take(event: evt.Event) -> int:
             return self._landing.store(event) if self._landing is not None else 0xC000
 
         def note(event: evt.Event) -> None:
-            self._heard[type(event.pdu).__name__] = event.pdu
+            self._last_pdus[type(event.pdu).__name__] = event.pdu
 
         self._reach()
         try:
@@ -266,7 +264,7 @@ class Dimse:
         return association
 
     def _reach(self) -> None:
-        """Is there anybody: says why not, which the library keeps to itself; once a conversation."""
+        """Test once that the peer answers, and say why it does not: the library keeps the reason to itself."""
         if self._reached:
             return
         try:
@@ -278,22 +276,22 @@ class Dimse:
     def _why_not(self) -> CloudfilmError:
         """The error that a refused association means (PS3.8 9.3.4)."""
         host = self._peer.host
-        if ABORT in self._heard:
+        if ABORT in self._last_pdus:
             return self.not_registered("it aborts the association")
-        told = self._heard.get(REJECT)
-        if told is None:
+        rejection = self._last_pdus.get(REJECT)
+        if rejection is None:
             return SiteUnreachable(host=host, why="no answer to the association")
-        source, reason = told.source, told.reason_diagnostic
+        source, reason = rejection.source, rejection.reason_diagnostic
         if source == 1 and reason == 7:
             return UnknownCalledTitle(host=host, called=self._peer.called, calling=self._peer.calling)
         if source == 3:  # the presentation layer: congestion, or its limit of associations
             return SiteBusy(host=host, why="too many associations")
-        if told.result == 2:
+        if rejection.result == 2:
             return SiteBusy(host=host, why="refused for now")
         return self.not_registered("calling AE title not recognized" if reason == 3 else "association rejected")
 
     def _require(self, association: Association, uid: str, what: str) -> None:
-        """Raises where the archive did not accept a service: for us, or at all."""
+        """Raise where the archive accepted a service for nobody, or not for us."""
         if uid in _accepted(association):
             return
         results = [
@@ -306,8 +304,8 @@ class Dimse:
             raise SiteChanged(host=self._peer.host, what=f"{what} is not offered")
         raise self.not_registered(f"{what} is not accepted")
 
-    def _judge(self, status: int | None, what: str, *, allowed: Container[int | None]) -> None:
-        """A final status that is none of ``allowed`` becomes the error that it means (PS3.7 annex C, PS3.4 C.4)."""
+    def _check_status(self, status: int | None, what: str, *, allowed: Container[int | None]) -> None:
+        """Raise the error that a final status outside ``allowed`` means (PS3.7 annex C, PS3.4 C.4)."""
         if status in allowed:
             return
         host = self._peer.host
@@ -321,7 +319,7 @@ class Dimse:
         raise SiteChanged(host=host, what=describe_status(what, status))
 
     def not_registered(self, why: str) -> NotRegistered:
-        """The error that says what the archive's administrator has to do."""
+        """The error that states what the archive's administrator has to do."""
         peer = self._peer
         return NotRegistered("calling", host=peer.host, calling=peer.calling, listen=peer.listen, why=why)
 
@@ -331,7 +329,7 @@ class Dimse:
             association.release()
 
     def close(self) -> None:
-        """End the association; may be called from another thread, and ends what is under way there."""
+        """End the association; callable from another thread, also ends what is under way."""
         self._closed.set()
         association, self._open = self._open, None
         if association is not None and association.is_established:
@@ -355,7 +353,7 @@ def _accepted(association: Association) -> set[str]:
 
 
 def _row(match: Dataset, keys: Mapping[str, str]) -> dict[str, str]:
-    """One match as texts; what is no text by itself (several values) is joined by backslashes."""
+    """One match as texts; multiple values are joined by backslashes."""
     raw = {keyword: _bytes(match, keyword) for keyword in keys}
     charsets = _bytes(match, "SpecificCharacterSet").decode("ascii", "replace").split("\\")
     declared = [charset.strip() for charset in charsets if charset.strip()]
@@ -364,7 +362,7 @@ def _row(match: Dataset, keys: Mapping[str, str]) -> dict[str, str]:
 
 
 def _bytes(match: Dataset, keyword: str) -> bytes:
-    """An element's value as it came, before anything decodes it."""
+    """An element's undecoded value."""
     if keyword not in match:
         return b""
     value = match.get_item(keyword).value

@@ -1,4 +1,4 @@
-"""A storage service of our own, to which an archive sends what a C-MOVE asked for."""
+"""A storage service (C-STORE SCP) of our own that receives what a C-MOVE requested."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class PortTaken(Exception):
-    """This computer gives no such port to listen at."""
+    """The port can't be listened on."""
 
 
 @contextmanager
 def listening(title: str, port: int, timeout_s: float, landing: StoreReceiver) -> Iterator[None]:
-    """Listen as long as one C-MOVE takes: every storage class, in whatever syntax is proposed.
+    """Listen for the duration of one C-MOVE: every storage class, in any proposed syntax.
 
-    What was not asked for is turned away by its UID (``StoreReceiver.store``).
+    Objects that were not requested are rejected by their UID (``StoreReceiver.store``).
 
     Raises:
         PortTaken: it can't.
@@ -60,7 +60,7 @@ def listening(title: str, port: int, timeout_s: float, landing: StoreReceiver) -
 
 
 def _supported(proposed: Iterable[PresentationContext], first: Sequence[str]) -> list[PresentationContext]:
-    """Every storage class that is proposed, also private and retired ones; the archive's first syntax that fits is taken.
+    """Accept every proposed storage class, private and retired ones too, in the archive's first suitable syntax.
 
     Args:
         proposed: by the archive.

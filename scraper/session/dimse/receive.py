@@ -1,4 +1,4 @@
-"""Where the objects that an archive sends come down: written as they came, and the Transfer Syntaxes they may come in."""
+"""Receive the objects that an archive sends: files written as they came, and the accepted Transfer Syntaxes."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ STORED, NOT_ASKED_FOR, OUT_OF_RESOURCES = 0x0000, 0xC000, 0xA700  # PS3.4 B.2.3
 
 
 class StoreReceiver:
-    """Where the objects of one retrieval come down: each is written as a Part 10 file, its data set's bytes untouched.
+    """Receive the objects of one retrieval; each becomes a Part 10 file with its data set's bytes untouched.
 
     Args:
-        uids: SOP Instance UIDs of what was asked for; anything else is turned away.
+        uids: SOP Instance UIDs that were requested; anything else is rejected.
         syntaxes: Transfer Syntaxes that the archive says it has these in.
         folder: where files go.
-        arrived: told the UID and the file, in the library's thread.
+        arrived: called with the UID and the file, in the library's thread.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class StoreReceiver:
         self._arrived = arrived
 
     def store(self, event: evt.Event) -> int:
-        """Handles one C-STORE request; gives its status (PS3.4 B.2.3)."""
+        """Handle one C-STORE request and return its status (PS3.4 B.2.3)."""
         request = cast("C_STORE", event.request)
         uid = str(request.AffectedSOPInstanceUID)
         if uid not in self.uids or request.DataSet is None:
@@ -97,7 +97,7 @@ class StoreReceiver:
 
 
 def syntaxes_of(sop_class: str, known: Sequence[str]) -> list[str]:
-    """The Transfer Syntaxes in which objects of a class may be stored, those that the archive names first."""
+    """The Transfer Syntaxes to accept for a class; those that the archive names first."""
     usual = [*PLAIN]
     if not sop_class.startswith(NO_PIXELS):
         usual += COMPRESSED

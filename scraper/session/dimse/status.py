@@ -1,4 +1,4 @@
-"""The statuses of DICOM's message exchange (PS3.7 annex C, PS3.4 C.4), and what they mean in words."""
+"""The statuses of DICOM's message exchange (PS3.7 annex C, PS3.4 C.4), in words."""
 
 PENDING, SUCCESS, CANCELLED = (0xFF00, 0xFF01), 0x0000, 0xFE00  # PS3.7 annex C
 NOT_UNDERSTOOD = 0xA900  # and above: the identifier does not fit, or can't be processed
@@ -13,6 +13,6 @@ MEANT = {
 
 
 def describe_status(operation: str, status: int) -> str:
-    """A final status as a person may read it."""
+    """A final status in words."""
     meant = MEANT.get(status, "")
     return f"{operation} 0x{status:04X}" + (f": {meant}" if meant else "")

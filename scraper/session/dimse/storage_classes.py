@@ -1,4 +1,4 @@
-"""Which presentation contexts to propose for objects whose SOP Class UID an archive does not tell (optional, PS3.4 C.6)."""
+"""Presentation contexts to propose for objects whose SOP Class UID an archive does not name (optional, PS3.4 C.6)."""
 
 from __future__ import annotations
 
@@ -75,26 +75,26 @@ PLAIN_PAIR = PLAIN[:2]
 
 
 def turns(
-    told: Collection[str], modality: str, syntaxes: Sequence[str], every: Iterable[str], most: int
+    classes: Collection[str], modality: str, syntaxes: Sequence[str], every: Iterable[str], most: int
 ) -> list[tuple[Context, ...]]:
-    """The presentation contexts to propose, one association after the other until all came, the likely ones first.
+    """The presentation contexts to propose, association by association until all objects came; likely ones first.
 
     At first one presentation context for each pair of SOP class and Transfer Syntax, as an archive chooses one syntax a
     context: so every object can come as it is stored (PS3.8 9.3.2). Then a single syntax for each class: some archives send
     in the first context of the class, whatever its syntax, and fail where they can't convert to it.
 
     Args:
-        told: SOP Class UIDs of the wanted objects; an empty one stands for those that the archive does not tell.
-        modality: of the series, where it is told.
+        classes: SOP Class UIDs of the wanted objects; an empty one for those that the archive does not name.
+        modality: of the series, where it is known.
         syntaxes: Transfer Syntaxes that the archive names.
         every: all storage classes that are known.
         most: presentation contexts that one association has room for.
     """
-    known = [uid for uid in dict.fromkeys(told) if uid]
+    known = [uid for uid in dict.fromkeys(classes) if uid]
     first = list(chain.from_iterable(_as_stored(uid, syntaxes) for uid in known))
     images = [uid for uid in known if not uid.startswith(NO_PIXELS)]
     plain = [*known]
-    if "" in told:
+    if "" in classes:
         first += _likely(modality, syntaxes)
         usual = (*OF_A_MODALITY.get(modality.upper(), ()), *USUAL_IMAGES, *MULTI_FRAME_CAPTURES)
         images += [ROOT + tail for tail in usual]
@@ -110,7 +110,7 @@ def turns(
 
 
 def _likely(modality: str, syntaxes: Sequence[str]) -> Iterator[Context]:
-    """The classes of a modality with every syntax, and what stands beside images in any series."""
+    """The classes of a modality with every syntax, and those that accompany images in any series."""
     own = OF_A_MODALITY.get(modality.upper(), USUAL_IMAGES)
     for tail in own[:2]:
         yield from _as_stored(ROOT + tail, syntaxes)

@@ -1,6 +1,6 @@
-"""The one door to the network: says which address may be spoken to, by which way, and what of a person may go there.
+"""The one door to the network: which address may be reached, how, and what of a person may be sent there.
 
-The direct client, WebSockets and the browser all ask it: what it judges is the address that is connected to.
+The direct client, WebSockets and the browser all ask it; the address it approves is the one that is connected to.
 """
 
 from scraper.session.door.door import Door, Route

@@ -1,4 +1,4 @@
-"""The judgement: which addresses one link's requests may reach, and which hosts may have what is a person's own."""
+"""Rules of the door: which addresses one link's requests may reach, and which hosts may get a person's answers."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ class Route:
 
 
 class Door:
-    """One link's way to the network.
+    """One link's access to the network.
 
     Args:
         settings: ``--connect-to`` and ``--proxy`` are the user's own words, and trusted.
         network: resolves and connects.
 
     Attributes:
-        refused: hosts that were kept out, in order.
-        failure: why the last connection that was asked for could not be made.
-        gave_answers: whether anything of a person was handed out already.
-        on_inside: told the link's host, once, where the link itself lies inside a private network.
+        refused: hosts that were blocked, in order.
+        failure: why the last requested connection failed.
+        gave_answers: whether an answer of a person was handed out already.
+        on_inside: called once with the link's host where the link itself points into a private network.
     """
 
     def __init__(self, settings: Settings, network: net.Network | None = None) -> None:
@@ -70,13 +70,13 @@ class Door:
 
     @property
     def insecure(self) -> bool:
-        """Whether certificates that can't be trusted are accepted, because the user says so."""
+        """Whether the user accepts certificates that can't be trusted."""
         return self._settings.insecure
 
     # ---- whose door it is
 
     def belongs_to(self, url: str, hosts: Iterable[str] = ()) -> None:
-        """Be the door of a link.
+        """Bind the door to a link.
 
         Args:
             url: the link.
@@ -88,15 +88,15 @@ class Door:
 
     @property
     def has_home(self) -> bool:
-        """Whether it is known whose door it is."""
+        """Whether the door is bound to a link."""
         return bool(self._home)
 
     def note_call(self, url: str, names: Iterable[str]) -> None:
-        """The person's own browser page called an address, with headers of these names."""
+        """Note that the browser's page itself called an address, with headers of these names."""
         self._called.setdefault(urlsplit(url).hostname or "", set()).update(name.lower() for name in names)
 
     def trusts(self, url: str) -> bool:
-        """Whether what is a person's own may go to an address: the link's site, or a host that its provider names.
+        """Whether a person's answers may go to an address: the link's site, or a host that its provider names.
 
         Over TLS where the link is.
         """
@@ -113,25 +113,25 @@ class Door:
         return not self._home or same_site(host, home) or is_named
 
     def lands(self, url: str, target: str) -> None:
-        """The link was opened, and its own redirects led to another site before anything was given: that is its site, too."""
+        """Accept the site that the link's own redirects led to, before anything was sent: it is the link's site, too."""
         if url.partition("#")[0] != self._home.partition("#")[0] or self.gave_answers():
             return
         if is_secure(target) or not is_secure(self._home):
             self._sites.add(site_of(urlsplit(target).hostname or ""))
 
     def keeps_cookies(self, url: str) -> bool:
-        """Whether the link's site gets its cookies at an address: not without TLS, where the link has it."""
+        """Whether the link's site gets its cookies at an address: only over TLS, where the link uses it."""
         is_downgrade = is_secure(self._home) and not is_secure(url)
         return not (is_downgrade and same_site(urlsplit(url).hostname or "", urlsplit(self._home).hostname or ""))
 
     def was_called(self, url: str) -> bool:
-        """Whether the person's own browser page called that host before."""
+        """Whether the browser's page itself called that host before."""
         return (urlsplit(url).hostname or "") in self._called
 
     def cleared(self, url: str, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers that may go to an address: all to a trusted one; else what says nothing of a person.
+        """The headers that may go to an address: all for a trusted one, else those without anything of a person.
 
-        A header that the person's own browser page sent to that host may be sent there again.
+        A header that the browser's page itself sent to that host may be sent there again.
         """
         if self.trusts(url):
             return dict(headers)
@@ -144,11 +144,11 @@ class Door:
     # ---- where a connection goes
 
     async def route(self, url: str) -> Route:
-        """How an address is reached.
+        """Decide how to reach an address.
 
         Raises:
             UnusableLink: another scheme, or no sound host. UnsafeRedirect: inside, where the link is not.
-            SiteUnreachable: a name that nobody knows.
+            SiteUnreachable: the name does not resolve.
         """
         parts = _split(url)
         scheme = parts.scheme.lower()
@@ -156,7 +156,7 @@ class Door:
         return await self.route_to(host, port, scheme)
 
     async def route_to(self, host: str, port: int, scheme: str = "https") -> Route:
-        """The same for a host, in ASCII, and a port."""
+        """Decide how to reach a host (in ASCII) and a port."""
         if not self._home:
             self.belongs_to(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
         try:
@@ -183,15 +183,17 @@ class Door:
             if (zone_of(address) if address else zone_of_name(host)) not in reach and not self._is_home(host):
                 raise UnsafeRedirect(host=host)
             is_asked_by_address = proxy.startswith("socks4:")  # which takes no names
-            return Route(host, port, await self._judged(host, port) if is_asked_by_address else (), None, proxy)
-        allowed = await self._judged(host, port)
+            return Route(
+                host, port, await self._allowed_addresses(host, port) if is_asked_by_address else (), None, proxy
+            )
+        allowed = await self._allowed_addresses(host, port)
         return Route(host, port, tuple(self._network.place(text) for text in allowed), to_port)
 
-    async def _judged(self, host: str, port: int) -> tuple[str, ...]:
-        """A host's addresses that are within reach.
+    async def _allowed_addresses(self, host: str, port: int) -> tuple[str, ...]:
+        """A host's addresses that may be reached.
 
         Raises:
-            UnsafeRedirect: none is. SiteUnreachable: a name that nobody knows.
+            UnsafeRedirect: none may. SiteUnreachable: the name does not resolve.
         """
         reach = WITHIN_REACH[await self._home_zone()]
         found = await self._addresses(host, port)
@@ -203,7 +205,7 @@ class Door:
         return allowed
 
     async def connection(self, route: Route) -> socket.socket:
-        """A socket to where a route leads, past any proxy.
+        """Open a socket along a route, without a proxy.
 
         Raises:
             SiteUnreachable: nobody answers there.
@@ -215,7 +217,7 @@ class Door:
             raise self.failure from err
 
     def proxy_for(self, scheme: str, host: str) -> str:
-        """The user's proxy for a host: ``--proxy``, else the environment's, as its exceptions say."""
+        """The user's proxy for a host: ``--proxy``, else the environment's with its exceptions."""
         if self._settings.proxy:
             return _written_out(self._settings.proxy)
         proxies = getproxies_environment()
@@ -229,17 +231,17 @@ class Door:
         return _written_out(proxy) if proxy else ""
 
     async def _home_zone(self) -> Zone:
-        """Where the link itself lies: judged once, by what its host resolves to."""
+        """The zone of the link itself, decided once from what its host resolves to."""
         if self._zone is None:
             try:
-                self._zone = await self._judge_home()
+                self._zone = await self._zone_of_home()
             except SiteUnreachable:  # nothing says that it lies inside
                 return Zone.PUBLIC
             if self._zone not in (Zone.PUBLIC, Zone.FAKE):
                 self.on_inside(urlsplit(self._home).hostname or "")
         return self._zone
 
-    async def _judge_home(self) -> Zone:
+    async def _zone_of_home(self) -> Zone:
         parts = urlsplit(self._home)
         host = canonical_host(parts.hostname or "")
         port = parts.port or PORTS.get(parts.scheme, 443)
@@ -254,7 +256,7 @@ class Door:
         return host == canonical_host(urlsplit(self._home).hostname or "")
 
     def _row(self, host: str, port: int) -> ConnectTo | None:
-        """The row of ``--connect-to`` for a host; one for any host is no word about an address or a name of the inside."""
+        """The row of ``--connect-to`` for a host; a row for any host does not cover private addresses or names."""
         is_inside = address_of(host) is not None or zone_of_name(host) is not Zone.PUBLIC
         is_inside = is_inside and not self._is_home(host)
         for row in self._settings.connect_to:
@@ -263,7 +265,7 @@ class Door:
         return None
 
     async def _addresses(self, host: str, port: int) -> tuple[str, ...]:
-        """A name's addresses; those that were judged stay the same for a while, however often the name is asked for."""
+        """A name's addresses; approved ones are cached for a while, however often the name is asked for."""
         if address_of(host) is not None:
             return (host,)
         known = self._resolved.get(host)
@@ -285,7 +287,7 @@ class Door:
 
 
 def _written_out(proxy: str) -> str:
-    """A proxy's address with its scheme; SOCKS 5 proxies get names, so that no client resolves one by itself."""
+    """A proxy's address with its scheme; SOCKS 5 proxies get host names, so that no client resolves them itself."""
     scheme, mark, rest = proxy.partition("://")
     if not mark:
         return f"http://{proxy}"
@@ -294,7 +296,7 @@ def _written_out(proxy: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
-    """An address taken apart.
+    """Split an address into its parts.
 
     Raises:
         UnusableLink: a scheme that is never opened, a user's name in it, or no sound address.
@@ -310,7 +312,7 @@ def _split(url: str) -> SplitResult:
 
 
 def canonical_url(url: str) -> str:
-    """An address with its host as it is judged, so that a client can't read another one in it.
+    """An address with its host as the door reads it, so that a client can't read another one in it.
 
     Raises:
         UnusableLink: a scheme that is never opened, a user's name in it, or no sound address.
@@ -334,8 +336,8 @@ def _names(row: ConnectTo, host: str) -> bool:
 
 
 def _zone(address: str) -> Zone:
-    judged = address_of(address)
-    return zone_of(judged) if judged is not None else Zone.NEVER
+    parsed = address_of(address)
+    return zone_of(parsed) if parsed is not None else Zone.NEVER
 
 
 def _why(error: OSError) -> str:

@@ -1,6 +1,6 @@
-"""A plain http request of the browser's, forwarded by an HTTP proxy that makes no tunnel for it.
+"""Forward a plain http request of the browser's through an HTTP proxy that makes no tunnel for it.
 
-Source: RFC 9112 3.2.2: a proxy is asked by the whole address. One request a connection: the browser opens another for the next.
+Source: RFC 9112 3.2.2, absolute-form. One request per connection: the browser opens another for the next.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ LONGEST_HEAD = 2**18  # of a request: cookies of many kilobytes are seen
 
 
 def may_be_http(data: bytes) -> bool:
-    """Whether these first bytes begin a plain request, as far as they go."""
+    """Whether these first bytes may begin a plain request."""
     word, blank, _ = data.partition(b" ")
     return word in METHODS if blank else any(method.startswith(word) for method in METHODS)
 
 
 def forwarded(data: bytes, route: Route) -> tuple[bytes, int]:
-    """A request as the proxy is asked, with what has come of its body, and how many bytes of that are still to come.
+    """The request rewritten for the proxy, with the body so far, and how many body bytes are still to come.
 
     Args:
         data: a whole head, and what came after it.
         route: by the proxy.
 
     Raises:
-        ValueError: no request that can be forwarded: a WebSocket's, or one whose body has no length.
+        ValueError: it can't be forwarded: a WebSocket's, or its body has no length.
     """
     head, _, body = data.partition(b"\r\n\r\n")
     line, *fields = head.split(b"\r\n")
@@ -42,15 +42,15 @@ def forwarded(data: bytes, route: Route) -> tuple[bytes, int]:
     lengths = [
         int(field.partition(b":")[2]) for field, name in zip(fields, names, strict=True) if name == b"content-length"
     ]
-    left = (lengths[0] if lengths else 0) - len(body)
-    if left < 0:
+    remaining = (lengths[0] if lengths else 0) - len(body)
+    if remaining < 0:
         raise ValueError
     place = place_of(route).removesuffix(":80")
     if not target.startswith(b"/"):
         raise ValueError
     whole = f"http://{place}".encode() + target
-    kept = [field for field, name in zip(fields, names, strict=True) if name not in OF_ONE_CONNECTION]
-    kept.append(b"Connection: close")
+    headers = [field for field, name in zip(fields, names, strict=True) if name not in OF_ONE_CONNECTION]
+    headers.append(b"Connection: close")
     if authorization := credentials(route):
-        kept.append(f"Proxy-Authorization: {authorization}".encode())
-    return b"\r\n".join([b" ".join((method, whole, version)), *kept, b"", body]), left
+        headers.append(f"Proxy-Authorization: {authorization}".encode())
+    return b"\r\n".join([b" ".join((method, whole, version)), *headers, b"", body]), remaining

@@ -1,4 +1,4 @@
-"""Names → addresses, and sockets to addresses: the only place that resolves and connects for the door."""
+"""Resolve names and connect to addresses: the only place that does so for the door."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONNECT_S = 20.0  # an address that has not answered by then won't
 
 
 class Network(Protocol):
-    """How names are resolved and addresses reached; a test plays the public network by its own."""
+    """How names are resolved and addresses reached; a test plays the public network with its own."""
 
     async def resolve(self, host: str, port: int) -> Sequence[str]:
         """The addresses of a name, best first.
@@ -22,7 +22,7 @@ class Network(Protocol):
         """
 
     def place(self, address: str) -> str:
-        """Where a socket to a judged address goes: there."""
+        """The address that a socket to an approved address really goes to."""
 
 
 class SystemNetwork:
@@ -39,21 +39,21 @@ class SystemNetwork:
 
 
 async def connect(addresses: Sequence[str], port: int) -> socket.socket:
-    """A socket to the first address that answers; each next one is tried while those before are silent.
+    """Connect to the first address that answers; further ones are tried while earlier ones are silent.
 
     Raises:
         OSError: none answers.
     """
     waiting: set[asyncio.Task[socket.socket]] = set()
     failure: OSError = OSError("no address")
-    left = list(addresses)
+    untried = list(addresses)
     try:
         async with asyncio.timeout(CONNECT_S):
-            while left or waiting:
-                if left:
-                    waiting.add(asyncio.create_task(_connect(left.pop(0), port)))
+            while untried or waiting:
+                if untried:
+                    waiting.add(asyncio.create_task(_connect(untried.pop(0), port)))
                 done, waiting = await asyncio.wait(
-                    waiting, timeout=STAGGER_S if left else None, return_when=asyncio.FIRST_COMPLETED
+                    waiting, timeout=STAGGER_S if untried else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in done:
                     error = task.exception()
@@ -83,6 +83,6 @@ async def _connect(address: str, port: int) -> socket.socket:
 
 
 def _close_late(task: asyncio.Task[socket.socket]) -> None:
-    """A second address answered after the first had won."""
+    """Close a connection whose address answered after another had won."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

@@ -1,4 +1,4 @@
-"""Bytes from one connection to another, as they are; neither side gets far ahead of the other."""
+"""Pass bytes between two connections unchanged, with back pressure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AHEAD = 2**20  # bytes that one side may be ahead of the other
 
 
 class Pipe(asyncio.Protocol):
-    """One end of a connection: what it receives the other end sends, and reads on only where that keeps up."""
+    """One end of a connection: the other end sends what it receives; reading pauses where that falls behind."""
 
     def __init__(self, pipes: set[Pipe] | None = None) -> None:
         self.transport: asyncio.Transport | None = None
@@ -23,39 +23,39 @@ class Pipe(asyncio.Protocol):
         self._has_ended = False  # nothing more comes from there
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Be one end of a connection."""
+        """Attach to the connection."""
         self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
         transport.set_write_buffer_limits(high=AHEAD)  # type: ignore[attr-defined]  # the same
         if self._pipes is not None:
             self._pipes.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Send on what comes; keep it while there is no other end."""
+        """Send on received data; store it while there is no other end."""
         if self.other is not None and self.other.transport is not None:
             self.other.transport.write(data)
         else:
             self._early += data
 
     def couple(self, other: Pipe) -> None:
-        """Send on from now on, beginning with what came already."""
+        """Attach the other end and send it what was received already."""
         self.other = other
         if self._early and other.transport is not None:
             other.transport.write(self._early)
             self._early = b""
 
     def pause_writing(self) -> None:
-        """Let the other end read no further."""
+        """Pause the other end's reading."""
         if self.other is not None and self.other.transport is not None:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the other end read on."""
+        """Resume the other end's reading."""
         if self.other is not None and self.other.transport is not None:
             with suppress(RuntimeError):  # it was closed meanwhile
                 self.other.transport.resume_reading()
 
     def eof_received(self) -> bool:
-        """Half close the other end, where it can be."""
+        """Half close the other end where possible."""
         self._has_ended = True
         other = self.other
         # TLS can't be half closed: the loss of the connection says the same.
@@ -81,20 +81,20 @@ class Pipe(asyncio.Protocol):
                 self.other.transport.close()
 
     def abort(self) -> None:
-        """End it at once."""
+        """End the connection at once."""
         if self.transport is not None:
             self.transport.abort()
 
 
 class _Whole(Pipe):
-    """The end of somebody who has nothing more to hear once he has said all."""
+    """The end of a peer that listens no more once it has sent everything."""
 
     def eof_received(self) -> bool:
         return False
 
 
 async def socket_through_proxy(door: Door, route: Route) -> socket.socket:
-    """A socket to a route's host, whatever its proxy speaks.
+    """A socket to a route's host through whatever proxy applies.
 
     Raises:
         SiteUnreachable: no proxy there, or it refuses. BadCertificate: the proxy's own can't be trusted.

@@ -87,11 +87,11 @@ class Abroad:
 
 
 class Relay:
-    """A proxy on the loopback interface, for the browser alone.
+    """A SOCKS proxy on the loopback interface, for the browser alone.
 
     Args:
         current: the door of the window that is open; None: nothing goes out.
-        on_refused: told the host of each connection that was kept out, once a host.
+        on_refused: called once for each host that was blocked.
     """
 
     def __init__(self, current: Callable[[], Door | None], on_refused: Callable[[str], None]) -> None:
@@ -104,13 +104,13 @@ class Relay:
         self.asked: dict[str, None] = {}  # every host that was let through to the door
 
     async def start(self) -> int:
-        """Listen; gives the port."""
+        """Listen; returns the port."""
         self._server = await asyncio.get_running_loop().create_server(lambda: _Client(self._accept), "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     def drop(self) -> None:
-        """End every connection: the window that they belong to is closed."""
+        """End every connection: their window is closed."""
         self._abroad = Abroad()
         for task in list(self._tasks):
             task.cancel()
@@ -118,7 +118,7 @@ class Relay:
             pipe.abort()
 
     async def close(self) -> None:
-        """End every connection and listen no more."""
+        """End every connection and stop listening."""
         if self._server is not None:
             self._server.close()
         tasks = list(self._tasks)
@@ -179,11 +179,11 @@ class Relay:
         client.join(other, self._pipes)
 
     async def _forward(self, client: _Client, door: Door, route: Route) -> None:
-        """Have the proxy forward one plain request; what is none, or more than one, ends."""
+        """Have the proxy forward one plain request; anything else ends the connection."""
         client.accept()
         try:
             async with asyncio.timeout(ANSWER_S):
-                request, left = forwarded(await client.request_head(), route)
+                request, remaining = forwarded(await client.request_head(), route)
                 tunnel = (await to_proxy(door, route)).tunnel()
         except (OSError, ValueError, TimeoutError):
             client.abort()
@@ -191,7 +191,7 @@ class Relay:
         other = Pipe(self._pipes)
         tunnel.give_to(other)
         tunnel.transport.write(request)
-        client.join_for(other, self._pipes, left)
+        client.join_for(other, self._pipes, remaining)
 
     async def _join(self, client: _Client, connection: socket.socket) -> None:
         other = Pipe(self._pipes)
@@ -205,13 +205,13 @@ class Relay:
 
 
 class _Client(Pipe):
-    """The browser's end: first the words of SOCKS, then its bytes as they are."""
+    """The browser's end: first the SOCKS handshake, then its bytes unchanged."""
 
     def __init__(self, accept: Callable[[_Client], None]) -> None:
         super().__init__()
         self._accept = accept
         self._arrived = asyncio.Event()
-        self._left: int | None = None  # bytes that may still come; None: any number
+        self._remaining: int | None = None  # bytes that may still come; None: any number
         self.on_sent: Callable[[_Client, int], None] = lambda *_: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -220,9 +220,9 @@ class _Client(Pipe):
 
     def data_received(self, data: bytes) -> None:
         self.on_sent(self, len(data))
-        if self._left is not None:
-            self._left -= len(data)
-            if self._left < 0:  # another request, for which the browser is to open another connection
+        if self._remaining is not None:
+            self._remaining -= len(data)
+            if self._remaining < 0:  # another request, for which the browser is to open another connection
                 self.abort()
                 return
         super().data_received(data)
@@ -235,10 +235,10 @@ class _Client(Pipe):
         self._arrived.set()
 
     async def wait_for(self, count: int) -> None:
-        """Wait until so many bytes are there, which stay.
+        """Wait until ``count`` bytes are buffered, without consuming them.
 
         Raises:
-            ConnectionError: it went away.
+            ConnectionError: the client disconnected.
         """
         while len(self._early) < count:
             if self.transport is None or self.transport.is_closing():
@@ -247,10 +247,10 @@ class _Client(Pipe):
             await self._arrived.wait()
 
     async def exactly(self, count: int) -> bytes:
-        """The next bytes.
+        """Consume the next bytes.
 
         Raises:
-            ConnectionError: it went away.
+            ConnectionError: the client disconnected.
         """
         await self.wait_for(count)
         taken, self._early = self._early[:count], self._early[count:]
@@ -266,10 +266,10 @@ class _Client(Pipe):
             self.transport.close()
 
     async def request_head(self) -> bytes:
-        """The head of a plain request, and what came with it.
+        """The head of a plain request, and the bytes that followed it.
 
         Raises:
-            ConnectionError: it went away. ValueError: no such head.
+            ConnectionError: the client disconnected. ValueError: no such head.
         """
         size = 1
         while b"\r\n\r\n" not in self._early:
@@ -286,10 +286,10 @@ class _Client(Pipe):
         self.accept()
         self._couple(other, pipes)
 
-    def join_for(self, other: Pipe, pipes: set[Pipe], left: int) -> None:
-        """Send on no more than ``left`` bytes, and all that comes back."""
-        self._left = left - len(self._early)
-        if self._left < 0:
+    def join_for(self, other: Pipe, pipes: set[Pipe], remaining: int) -> None:
+        """Send on no more than ``remaining`` bytes, and everything that comes back."""
+        self._remaining = remaining - len(self._early)
+        if self._remaining < 0:
             self.abort()
             other.abort()
             return
@@ -305,7 +305,7 @@ class _Client(Pipe):
 
 
 async def _destination(client: _Client) -> tuple[str, int]:
-    """Where a client wants to go, in the words of RFC 1928."""
+    """The destination that a client asks for, as in RFC 1928."""
     version, count = await client.exactly(2)
     if version != VERSION or NO_AUTH not in await client.exactly(count):
         raise ValueError

@@ -1,4 +1,4 @@
-"""What a request holds of a person: headers that may be tokens, answers in any of the forms in which pages send them."""
+"""Secrets in a request: headers that may be tokens, and answers in any form in which pages send them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SHORTEST_PACKED = 6  # characters of Base64; fewer stand in any text by chance
 
 
 def plain_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Of some headers those that say nothing of a person; of ``Referer`` its origin alone, for a link is a secret."""
-    kept = {name: value for name, value in headers.items() if name.lower() in PLAIN}
-    return {name: _origin(value) if name.lower() == "referer" else value for name, value in kept.items()}
+    """The headers that identify nobody; of ``Referer`` its origin alone, for a link is a secret."""
+    plain = {name: value for name, value in headers.items() if name.lower() in PLAIN}
+    return {name: _origin(value) if name.lower() == "referer" else value for name, value in plain.items()}
 
 
 def _origin(url: str) -> str:
@@ -42,7 +42,7 @@ def _origin(url: str) -> str:
 
 
 def holds_any(secrets: Iterable[str], text: bytes) -> bool:
-    """Whether a text holds one of a person's answers: as it is, encoded, or its digest as pages make it."""
+    """Whether a text holds an answer of a person: plain, encoded, or as a digest that pages make of it."""
     plain = unquote_to_bytes(text.replace(b"+", b" "))
     lowered = text.lower()
     for secret in secrets:

@@ -1,6 +1,6 @@
 """A connection through the user's own proxy: HTTP CONNECT (RFC 9110 9.3.6), also over TLS; SOCKS 5 (RFC 1928, 1929), 4 and 4a.
 
-A proxy may refuse CONNECT for plain http; the requests are then forwarded to it, as RFC 9112 3.2.2 has it: see ``forward``.
+A proxy may refuse CONNECT for plain http; requests are then forwarded to it (RFC 9112 3.2.2): see ``forward``.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ REFUSES = "the proxy refuses it"
 
 
 class ConnectRefused(ValueError):
-    """An HTTP proxy answered, and makes no tunnel to that host and port."""
+    """An HTTP proxy answered, but makes no tunnel to that host and port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """A connection by way of a proxy: what it receives from now on is the site's.
+    """A connection through a proxy; everything received from now on is the site's.
 
     Attributes:
         transport: open, not read from until it has its protocol.
-        early: what the site sent already.
+        early: bytes that the site sent already.
     """
 
     transport: asyncio.Transport
     early: bytes = b""
 
     def give_to(self, protocol: asyncio.Protocol) -> None:
-        """Have ``protocol`` speak on."""
+        """Hand the connection to ``protocol``."""
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         if self.early:
@@ -51,7 +51,7 @@ class Tunnel:
 
 
 class Conversation(asyncio.Protocol):
-    """The words with a proxy before its connection is the site's."""
+    """The handshake with a proxy, before its connection is the site's."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
@@ -60,16 +60,16 @@ class Conversation(asyncio.Protocol):
         self._is_over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Have somebody to speak to."""
+        """Attach to the connection."""
         self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes until it is asked for."""
+        """Buffer received data."""
         self._data += data
         self._arrived.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that no more comes."""
+        """Note that nothing more will come."""
         self._is_over = True
         self._arrived.set()
 
@@ -88,7 +88,7 @@ class Conversation(asyncio.Protocol):
         """The next bytes of the proxy's answer.
 
         Raises:
-            ValueError: it went away.
+            ValueError: the proxy disconnected.
         """
         while len(self._data) < count:
             await self._more()
@@ -99,17 +99,17 @@ class Conversation(asyncio.Protocol):
         """The head of an HTTP answer.
 
         Raises:
-            ValueError: none of a sound size.
+            ValueError: no complete head within the limit.
         """
         while (end := self._data.find(b"\r\n\r\n")) < 0:
             await self._more()
         return await self.exactly(end + 4)
 
     def tunnel(self) -> Tunnel:
-        """The connection as it is handed on; nothing is read before it has a new owner.
+        """Hand the connection over; nothing is read before it has a new owner.
 
         Raises:
-            ValueError: it is gone.
+            ValueError: the connection is closed.
         """
         if self.transport is None or self._is_over:
             raise ValueError(REFUSES)
@@ -117,18 +117,18 @@ class Conversation(asyncio.Protocol):
         return Tunnel(self.transport, self._data)
 
     def abort(self) -> None:
-        """End it."""
+        """End the connection."""
         if self.transport is not None:
             self.transport.abort()
 
 
 def proxy_of(route: Route) -> SplitResult:
-    """The proxy's address taken apart."""
+    """The proxy's address, parsed."""
     return urlsplit(route.proxy)
 
 
 def credentials(route: Route) -> str:
-    """The ``Proxy-Authorization`` that the user's address of the proxy holds, or nothing."""
+    """The ``Proxy-Authorization`` header from the user's address of the proxy, or an empty text."""
     proxy = proxy_of(route)
     if not proxy.username:
         return ""
@@ -137,21 +137,21 @@ def credentials(route: Route) -> str:
 
 
 async def through_proxy(door: Door, route: Route) -> Tunnel:
-    """A connection that a proxy has made to the route's host.
+    """A connection that a proxy made to the route's host.
 
     Raises:
         ConnectRefused: an HTTP proxy makes no tunnel there; a plain http request may still be forwarded.
         SiteUnreachable: no proxy there, or it refuses. BadCertificate: the proxy's own can't be trusted.
     """
-    talk: Conversation | None = None
+    handshake: Conversation | None = None
     try:
         async with asyncio.timeout(ANSWER_S):
-            talk = await to_proxy(door, route)
-            await _ask(route, talk)
-            return talk.tunnel()
+            handshake = await to_proxy(door, route)
+            await _ask(route, handshake)
+            return handshake.tunnel()
     except BaseException as err:
-        if talk is not None:
-            talk.abort()
+        if handshake is not None:
+            handshake.abort()
         if isinstance(err, ConnectRefused):
             door.failure = SiteUnreachable(host=route.host, why=REFUSES)
             raise
@@ -171,7 +171,7 @@ def _failure(route: Route, error: Exception) -> CloudfilmError:
 
 
 async def to_proxy(door: Door, route: Route) -> Conversation:
-    """A connection to the proxy itself, over TLS where its address is ``https``.
+    """A connection to the proxy itself, over TLS for an ``https`` address.
 
     Raises:
         OSError: nobody there, or no TLS that can be trusted.
@@ -181,7 +181,7 @@ async def to_proxy(door: Door, route: Route) -> Conversation:
     connection = await net.connect(await net.SystemNetwork().resolve(host, port), port)
     is_tls = proxy.scheme == "https"
     try:
-        _, talk = await asyncio.get_running_loop().create_connection(
+        _, handshake = await asyncio.get_running_loop().create_connection(
             Conversation,
             sock=connection,
             ssl=_tls(insecure=door.insecure) if is_tls else None,
@@ -190,11 +190,11 @@ async def to_proxy(door: Door, route: Route) -> Conversation:
     except BaseException:
         connection.close()
         raise
-    return talk
+    return handshake
 
 
 def _tls(*, insecure: bool) -> ssl.SSLContext:
-    """TLS to a proxy; ``--insecure`` is heeded as for sites."""
+    """TLS to a proxy; ``--insecure`` counts as for sites."""
     context = ssl.create_default_context()
     if insecure:
         context.check_hostname = False
@@ -202,36 +202,36 @@ def _tls(*, insecure: bool) -> ssl.SSLContext:
     return context
 
 
-async def _ask(route: Route, talk: Conversation) -> None:
+async def _ask(route: Route, handshake: Conversation) -> None:
     match proxy_of(route).scheme:
         case "http" | "https":
-            await _by_connect(route, talk)
+            await _by_connect(route, handshake)
         case "socks4" | "socks4a" as scheme:
-            await _by_socks_4(route, talk, resolves=scheme == "socks4a")
+            await _by_socks_4(route, handshake, resolves=scheme == "socks4a")
         case _:
-            await _by_socks_5(route, talk)
+            await _by_socks_5(route, handshake)
 
 
 def place_of(route: Route) -> str:
-    """The route's host and port, as HTTP writes them."""
+    """The route's host and port in HTTP's notation."""
     return f"[{route.host}]:{route.port}" if ":" in route.host else f"{route.host}:{route.port}"
 
 
-async def _by_connect(route: Route, talk: Conversation) -> None:
+async def _by_connect(route: Route, handshake: Conversation) -> None:
     place = place_of(route)
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if authorization := credentials(route):
         lines.append(f"Proxy-Authorization: {authorization}")
-    talk.say("\r\n".join([*lines, "", ""]).encode())
-    status = (await talk.head()).split(None, 2)[1:2]
+    handshake.say("\r\n".join([*lines, "", ""]).encode())
+    status = (await handshake.head()).split(None, 2)[1:2]
     if status == [b"407"]:
         raise ValueError("the proxy wants another name and password")
     if status == [b""] or not status or not status[0].startswith(b"2"):
         raise ConnectRefused(REFUSES)
 
 
-async def _by_socks_4(route: Route, talk: Conversation, *, resolves: bool) -> None:
-    """SOCKS 4 takes an IPv4 address; 4a takes a name after one that can't be."""
+async def _by_socks_4(route: Route, handshake: Conversation, *, resolves: bool) -> None:
+    """SOCKS 4 takes an IPv4 address; 4a takes a name after an invalid address."""
     user = unquote(proxy_of(route).username or "").encode() + b"\0"
     try:
         address, name = ip_address(route.host), b""
@@ -243,26 +243,26 @@ async def _by_socks_4(route: Route, talk: Conversation, *, resolves: bool) -> No
             address, name = ip_address((placed or route.addresses)[0]), b""
     if address.version != 4:
         raise ValueError("the proxy knows no IPv6 addresses")
-    talk.say(b"\x04\x01" + route.port.to_bytes(2, "big") + address.packed + user + name)
-    if (await talk.exactly(8))[1] != 90:
+    handshake.say(b"\x04\x01" + route.port.to_bytes(2, "big") + address.packed + user + name)
+    if (await handshake.exactly(8))[1] != 90:
         raise ValueError(REFUSES)
 
 
-async def _by_socks_5(route: Route, talk: Conversation) -> None:
+async def _by_socks_5(route: Route, handshake: Conversation) -> None:
     proxy = proxy_of(route)
     user, password = unquote(proxy.username or "").encode(), unquote(proxy.password or "").encode()
-    talk.say(b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
-    chosen = (await talk.exactly(2))[1]
+    handshake.say(b"\x05\x02\x00\x02" if user else b"\x05\x01\x00")
+    chosen = (await handshake.exactly(2))[1]
     if chosen == 2 and user:
-        talk.say(b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password)
-        if (await talk.exactly(2))[1] != 0:
+        handshake.say(b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password)
+        if (await handshake.exactly(2))[1] != 0:
             raise ValueError("the proxy wants another name and password")
     elif chosen != 0:
         raise ValueError(REFUSES)
     host = route.host.encode()
-    talk.say(b"\x05\x01\x00\x03" + bytes((len(host),)) + host + route.port.to_bytes(2, "big"))
-    head = await talk.exactly(4)
+    handshake.say(b"\x05\x01\x00\x03" + bytes((len(host),)) + host + route.port.to_bytes(2, "big"))
+    head = await handshake.exactly(4)
     if head[1] != 0:
         raise ValueError(REFUSES)
-    await talk.exactly({1: 4, 4: 16}.get(head[3], 0) or (await talk.exactly(1))[0])
-    await talk.exactly(2)
+    await handshake.exactly({1: 4, 4: 16}.get(head[3], 0) or (await handshake.exactly(1))[0])
+    await handshake.exactly(2)

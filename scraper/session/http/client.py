@@ -1,4 +1,4 @@
-"""The only door to the HTTP client: one request out, one answer in, redirects one hop at a time."""
+"""The only door to the HTTP client: one request out, one response in, redirects one hop at a time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Cookie:
 
 
 class _Sink:
-    """Takes a body's pieces as they arrive: into a file, or into memory up to a limit."""
+    """Store a body's pieces as they arrive: in a file, or in memory up to a limit."""
 
     def __init__(self, into: Path | None, limit: int, on_bytes: Callable[[int], None] | None) -> None:
         self._disk = Watch(into.parent) if into else None
@@ -94,14 +94,14 @@ class _Sink:
 
 
 class _Options(dict[Any, Any]):
-    """libcurl's options: the client's, and those of the request that the running task sends; the client has no other place."""
+    """libcurl's options of the client, and of the request that the running task sends; the client has no other place for them."""
 
     def __init__(self, options: Mapping[Any, Any]) -> None:
         super().__init__(options)
         self.way: ContextVar[dict[Any, Any]] = ContextVar("way")
 
     def items(self) -> ItemsView[Any, Any]:  # type: ignore[override]  # a view of another dict
-        """Read by the client as each request leaves."""
+        """Yield the options; the client reads them as each request leaves."""
         return {**self, **self.way.get({})}.items()
 
 
@@ -112,7 +112,7 @@ class Http:
         settings: proxy, ``--connect-to``, ``--insecure``, time-out.
         pace: shared by the links of a run.
         user_agent: the recipe's, or a desktop browser's.
-        door: judges where requests go; by default one whose link is the first address asked for.
+        door: decides where requests may go; by default one whose link is the first address asked for.
     """
 
     def __init__(self, settings: Settings, pace: Pace, user_agent: str = "", door: Door | None = None) -> None:
@@ -151,7 +151,7 @@ class Http:
         self._headers = {"User-Agent": user_agent or USER_AGENT, "Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         from curl_cffi import ffi, lib
 
         await self._client.close()
@@ -161,23 +161,23 @@ class Http:
 
     @property
     def user_agent(self) -> str:
-        """The browser that this client says it is."""
+        """The user agent of this client."""
         return self._headers["User-Agent"]
 
     @property
     def pace(self) -> Pace:
-        """The pace that this client keeps."""
+        """The pace of this client."""
         return self._pace
 
     def cookies(self) -> list[Cookie]:
-        """The jar's content."""
+        """The cookies of the jar."""
         return [
             Cookie(c.name, c.value or "", c.domain, c.path, c.secure, float(c.expires) if c.expires else -1)
             for c in self._client.cookies.jar
         ]
 
     def add_cookies(self, cookies: list[Cookie]) -> None:
-        """Puts cookies in, over those of the same name."""
+        """Add cookies, replacing those of the same name."""
         for cookie in cookies:
             self._client.cookies.set(
                 cookie.name, cookie.value, domain=cookie.domain, path=cookie.path, secure=cookie.secure
@@ -196,10 +196,10 @@ class Http:
 
         Args:
             request: what to send; its signer is called when it leaves, at every hop.
-            hops: 0 gives a redirect back as it is.
+            hops: 0 returns a redirect unfollowed.
             into: the body is streamed to this file.
             limit: bytes of the body at most; 0: of one instance for a file, of one part for memory.
-            on_bytes: told the size of each piece as it arrives.
+            on_bytes: called with the size of each piece as it arrives.
 
         Raises:
             SiteUnreachable: no connection, silence, or a body cut short (its ``why`` says which).
@@ -228,7 +228,7 @@ class Http:
             url = target
 
     def _taken_along(self, url: str, target: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:
-        """The headers that a redirect keeps: across sites, or out of TLS, those that say nothing of a person.
+        """The headers that a redirect keeps: across sites, or out of TLS, those that identify nobody.
 
         Raises:
             ForeignHost: a body would go to another site.
@@ -303,7 +303,7 @@ def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def _way(route: Route, *, with_cookies: bool) -> dict[CurlOpt, Any]:
-    """The route in libcurl's words: the judged addresses are the only ones that it knows of."""
+    """The route as libcurl's options: it knows the approved addresses only."""
     from curl_cffi import CurlOpt
 
     way: dict[CurlOpt, Any] = {CurlOpt.NOPROXY: "" if route.proxy else "*"}
@@ -331,7 +331,7 @@ async def opened(settings: Settings, pace: Pace, user_agent: str = "") -> AsyncI
 
 
 class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
-    """Turns an OSError of writing the body into our own."""
+    """Turn an OSError of writing the body into our own errors."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""What a request carries, written as browsers write it: a query, a form, JSON."""
+"""Encode requests as browsers do: a query, a form, JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_query(url: str, params: Mapping[str, str] | None) -> str:
 
 
 def body_of(json: object, form: Mapping[str, str] | None, data: bytes | None) -> tuple[dict[str, str], bytes]:
-    """The header that names a body's kind, and the body: JSON, else a form, else bytes as they are, else nothing."""
+    """The header that names a body's kind, and the body: JSON, else a form, else unchanged bytes, else nothing."""
     if json is not None:
         return {"Content-Type": JSON}, compact_json(json)
     if form is not None:

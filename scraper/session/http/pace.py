@@ -1,4 +1,4 @@
-"""How fast one host may be asked: requests in flight, requests a second, and pauses that the host itself asks for."""
+"""How fast one host may be asked: requests in flight, requests per second, and pauses that the host asks for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Host:
 
 
 class Pace:
-    """The pace of one run, shared by all its links, kept for each host by itself.
+    """The pace of one run, shared by all its links, separate for each host.
 
     Args:
         jobs: requests in flight at once to one host, at most.
@@ -37,7 +37,7 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:
-        """Wait for a place; leaving gives it back."""
+        """Wait for a free place; leaving the context releases it."""
         state = self._hosts[host]
         async with state.turn:
             await state.turn.wait_for(lambda: state.in_flight < state.allowed)
@@ -56,7 +56,7 @@ class Pace:
                 state.turn.notify_all()
 
     def went_well(self, host: str) -> None:
-        """A good answer: after enough of them the host may be asked a little faster again."""
+        """Note a success: after enough of them the host may be asked a little faster again."""
         state = self._hosts[host]
         state.good += 1
         if state.good >= RECOVER_AFTER and state.allowed < self._jobs:
@@ -64,7 +64,7 @@ class Pace:
             state.good = 0
 
     def overloaded(self, host: str, pause_s: float) -> None:
-        """The host said 429 or 503, or fell silent: half as many requests at once, none before ``pause_s`` is over."""
+        """Note 429, 503 or silence: halve the requests in flight, and send none for ``pause_s``."""
         state = self._hosts[host]
         state.good = 0
         state.allowed = max(SLOWEST, state.allowed // 2)

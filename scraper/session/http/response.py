@@ -1,4 +1,4 @@
-"""A site's answer: its body as text or JSON, and what its status means where nothing else is said."""
+"""A site's response: its body as text or JSON, and the default meaning of its status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=schema.Reply)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed."""
+    """A response; header names are lower case. ``body`` is empty where it went into ``path``; ``hops`` are addresses passed."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,11 +60,11 @@ class Response:
 
     @property
     def busy(self) -> SiteBusy:
-        """The error of a host that is overloaded; where it asks for a longer pause than is waited for, that is said."""
-        host, told_s, why = urlsplit(self.url).hostname, self.retry_after_s, f"HTTP {self.status}"
-        if told_s is not None and told_s > LONGEST_RETRY_AFTER_S:
-            return AsksToWait(host=host, why=why, retry_after_s=round(told_s))
-        return SiteBusy(host=host, why=why, retry_after_s=told_s)
+        """The error for an overloaded host; a separate one where it asks for a longer pause than we wait."""
+        host, retry_after_s, why = urlsplit(self.url).hostname, self.retry_after_s, f"HTTP {self.status}"
+        if retry_after_s is not None and retry_after_s > LONGEST_RETRY_AFTER_S:
+            return AsksToWait(host=host, why=why, retry_after_s=round(retry_after_s))
+        return SiteBusy(host=host, why=why, retry_after_s=retry_after_s)
 
     def json(self) -> Any:
         """The body as a JSON value; raises SiteChanged."""
@@ -76,7 +76,7 @@ class Response:
 
     @property
     def refusal(self) -> CloudfilmError:
-        """The error that a status other than 2xx means where nothing else is said."""
+        """The error that a status other than 2xx means by default."""
         host, status = urlsplit(self.url).hostname, self.status
         if status in (401, 403):
             return SessionLapsed(host=host)
