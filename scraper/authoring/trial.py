@@ -10,15 +10,15 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
-
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from scraper.authoring.trace import NotLearnt
 from scraper.contract import Found, Instance, Provider, Question, Series, Session, ShareLink, WadoUri
 from scraper.core.settings import MAX_INSTANCES, MOST_LIST_BYTES
 from scraper.isolation.child import Child, ChildLost, Message
+from scraper.isolation.plain import from_plain
 from scraper.session import Response
 
 PATIENCE_S: Final = (
@@ -28,10 +28,9 @@ PROGRAM: Final = "scraper.authoring.trial_child"
 MOST_REQUESTS: Final = 100  # a provider as ``learn`` writes it makes some five
 
 
-class _Request(BaseModel):
+@dataclass(frozen=True, slots=True)
+class _Request:
     """A request that the child asks for, as the session's own ``get`` or ``post`` takes it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     url: str
     headers: dict[str, str] | None = None
@@ -41,26 +40,21 @@ class _Request(BaseModel):
     has_data: bool = False
 
 
-class _Instance(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+@dataclass(frozen=True, slots=True)
+class _Instance:
     uid: str
     key: str
     url: str
     headers: dict[str, str]
 
 
-class _Series(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+@dataclass(frozen=True, slots=True)
+class _Series:
     study: str
     uid: str
     key: str
     expected: int | None
     instances: list[_Instance]
-
-
-_LIST: Final = TypeAdapter(list[_Series])
 
 
 class Trial(Provider):
@@ -89,7 +83,7 @@ class Trial(Provider):
                 told, body = await self._done(header, data, session)
                 await asyncio.to_thread(child.tell, told, body)
             raise NotLearnt(host=link.host, what="what was written asks without end")
-        except (ChildLost, ValidationError, ValueError) as err:
+        except (ChildLost, TypeError, ValueError) as err:
             raise NotLearnt(host=link.host, what="what was written does not run") from err
         finally:
             child.close()
@@ -101,7 +95,7 @@ class Trial(Provider):
             if question is None:
                 raise ValueError(header)
             return {"text": session.answer(question)}, b""
-        asked = _Request.model_validate(header.get("request"))
+        asked: _Request = from_plain(_Request, header.get("request"))
         response = await _sent(asked, data, session)
         return {"status": response.status, "url": response.url}, response.body
 
@@ -141,9 +135,9 @@ def _listed(data: bytes) -> list[Series]:
     """The child's list.
 
     Raises:
-        ValueError: it is none.
+        ValueError, TypeError: it is none.
     """
-    listed = _LIST.validate_python(json.loads(data))
+    listed: list[_Series] = from_plain(list[_Series], json.loads(data))
     if sum(len(series.instances) for series in listed) > MAX_INSTANCES:
         raise ValueError("more than any study has")
     return [
