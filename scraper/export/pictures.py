@@ -23,6 +23,7 @@ from pydicom.pixels.utils import iter_pixels
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom import codecs
 from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
@@ -119,6 +120,7 @@ def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
         if any(mended):
             whole = [new or old for new, old in zip(mended, streams, strict=True)]
             ds.PixelData = encapsulate(whole)
+    codecs.register()
     return iter_pixels(ds)
 
 
@@ -133,6 +135,7 @@ def thumbnail(path: Path, longest: int) -> bytes:
         with quiet():
             ds = read_file(path)
             count = numbers(ds, "NumberOfFrames")
+            codecs.register()
             middle = int(count[0]) // 2 if count else 0
             picture = _picture(ds, next(iter_pixels(ds, indices=[middle])), middle).convert("RGB")
     except (*PYDICOM_ERRORS, CorruptInstance, RuntimeError, OSError, StopIteration):
