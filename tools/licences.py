@@ -2,9 +2,9 @@
 
     python -m tools.licences [--check]
 
-The packages are those that the distribution's metadata asks for, on this system, with what they ask for in turn. A licence is what
-the package itself declares (its ``License-Expression``, its classifiers, or its ``License`` field). Sizes are those of the installed
-files here. ``--check`` writes nothing: it fails where a package of a default install is under a GPL or declares nothing.
+The packages are those that the distribution's metadata asks for, on this system, with what they ask for in turn. A licence
+is what the package itself declares (``License-Expression``, classifiers, or the ``License`` field). Sizes are those of the
+installed files here. ``--check`` writes nothing: it fails where a package is under a GPL or declares nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def closure(name: str) -> dict[str, Distribution]:
         found[key] = package
         for line in package.requires or ():
             requirement = Requirement(line)
-            asked = [requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})] if requirement.marker else [True]
+            asked = (
+                [requirement.marker.evaluate({"extra": extra}) for extra in (extras or {""})]
+                if requirement.marker
+                else [True]
+            )
             if any(asked) and canonicalize_name(requirement.name) not in found:
                 waiting.append((requirement.name, frozenset(requirement.extras)))
     return found
@@ -71,6 +75,10 @@ def licence(package: Distribution) -> str:
         return ", ".join(classified)
     lines = str(head.get("License") or "").strip().splitlines()
     return lines[0][:60] if lines else DECLARED.get(canonicalize_name(head["Name"]), "")
+
+
+def _is_gpl(declared: str) -> bool:
+    return "GPL" in declared.replace("LGPL", "")
 
 
 def megabytes(package: Distribution) -> float:
@@ -90,8 +98,8 @@ def page(packages: dict[str, Distribution]) -> str:
         (
             "# Licences",
             "",
-            "cloudfilm is under the [MIT licence](../LICENSE). This page is written by `python -m tools.licences`: what a default",
-            "install brings on Linux, each under the licence that it declares, with the size of its installed files.",
+            "cloudfilm is under the [MIT licence](../LICENSE). This page is written by `python -m tools.licences`:",
+            "what a default install brings on Linux, each under the licence that it declares, with the size of its files.",
             "",
             f"In all {len(rows)} packages and {sum(sizes.values()):.0f} MB, without the browser.",
             "",
@@ -104,13 +112,18 @@ def page(packages: dict[str, Distribution]) -> str:
 
 
 def main() -> int:
+    """Write the page, or with ``--check`` name the packages that a default install must not bring."""
     packages = closure("cloudfilm")
     del packages["cloudfilm"]
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(page(packages), encoding="utf-8")
         return 0
-    refused = {name: licence(package) for name, package in packages.items()}
-    refused = {name: declared for name, declared in refused.items() if not declared or ("GPL" in declared and "LGPL" not in declared)}
+    declared_by = {name: licence(package) for name, package in packages.items()}
+    refused = {
+        name: declared
+        for name, declared in refused.items()
+        if not declared or ("GPL" in declared and "LGPL" not in declared)
+    }
     for name, declared in refused.items():
         sys.stderr.write(f"{name}: {declared or 'declares no licence'}\n")
     return 1 if refused else 0
