@@ -119,11 +119,7 @@ def main() -> int:
         PAGE.write_text(page(packages), encoding="utf-8")
         return 0
     declared_by = {name: licence(package) for name, package in packages.items()}
-    refused = {
-        name: declared
-        for name, declared in refused.items()
-        if not declared or ("GPL" in declared and "LGPL" not in declared)
-    }
+    refused = {name: declared for name, declared in declared_by.items() if not declared or _is_gpl(declared)}
     for name, declared in refused.items():
         sys.stderr.write(f"{name}: {declared or 'declares no licence'}\n")
     return 1 if refused else 0

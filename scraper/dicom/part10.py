@@ -6,7 +6,6 @@ pydicom reads the values; ``walk`` has looked at the structure before, so that i
 from __future__ import annotations
 
 import io
-import logging
 import math
 import os
 import struct
@@ -34,8 +33,6 @@ from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
 # pydicom checks values against their VR and complains in the log, with the value: a patient's name may be one.
 config.settings.reading_validation_mode = config.IGNORE
-logging.getLogger("pydicom").addHandler(logging.NullHandler())
-logging.getLogger("pydicom").propagate = False
 
 PYDICOM_ERRORS: Final = (
     BytesLengthException,
