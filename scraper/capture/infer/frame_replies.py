@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scraper.capture.infer import templates
 from scraper.capture.observe import dicom_names
@@ -98,7 +98,8 @@ class FrameReplies:
         found: dict[str, str] = {}
         for rule in templates.rules(manifests, requests)[:MAX_RULES]:
             uids = {request: uid_of(record.fields) for request, record in rule.records.items()}
-            if len(set(uids.values())) == len(uids) and all(uids.values()):
+            is_certain = not rule.is_ambiguous and len(set(uids.values())) == len(uids)
+            if is_certain and all(uids.values()):
                 found = uids | found
         return found
 
@@ -126,9 +127,14 @@ def _by_request(manifests: Sequence[Manifest]) -> dict[tuple[str, ...], str]:
 
 
 def _signature(request: str) -> tuple[str, ...]:
-    """The numbers and ids of a request, in their order; those of its host are none."""
-    path = re.sub(r"^\w+://[^/]*", "", request)
-    return tuple(token for token in tokens(path) if any(map(str.isdigit, token)))
+    """The numbers and ids of a request in their order, those of its query and form with their names; its host's are left out."""
+    address, _, body = request[:MAX_REQUEST].partition(SENT)
+    parts = urlsplit(address)
+    found = [unquote(step) for step in parts.path.split("/")]
+    found += [f"{name}={value}" for name, value in (*parse_qsl(parts.query), *parse_qsl(body))]
+    with suppress(ValueError, RecursionError):
+        found += [f"{name}={leaf}" for name, leaf in _leaves(json.loads(body))]
+    return tuple(token for token in found if any(map(str.isdigit, token.partition("=")[2] or token)))
 
 
 def tokens(request: str) -> list[str]:
@@ -136,20 +142,21 @@ def tokens(request: str) -> list[str]:
     address, _, body = request[:MAX_REQUEST].partition(SENT)
     found = [unquote(token) for token in _TOKEN.findall(address)]
     with suppress(ValueError, RecursionError):
-        return found + [str(leaf) for leaf in _leaves(json.loads(body))]
+        return found + [leaf for _, leaf in _leaves(json.loads(body))]
     return found + [unquote(token) for token in _TOKEN.findall(body)]
 
 
-def _leaves(value: Any) -> Iterator[str | int]:
-    waiting = [value]
+def _leaves(value: Any) -> Iterator[tuple[str, str]]:
+    """The plain values of a JSON value, each with its field's name."""
+    waiting: list[tuple[str, Any]] = [("", value)]
     while waiting:
-        inner = waiting.pop(0)
+        name, inner = waiting.pop(0)
         if isinstance(inner, Mapping):
-            waiting += inner.values()
+            waiting += [(str(key), item) for key, item in inner.items()]
         elif isinstance(inner, list):
-            waiting += inner
+            waiting += [(name, item) for item in inner]
         elif isinstance(inner, (str, int)) and not isinstance(inner, bool):
-            yield inner
+            yield name, str(inner)
 
 
 __all__ = ["FrameReplies", "tokens"]
