@@ -134,6 +134,9 @@ class Settings:
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
+    tls_authority: Path | None = None  # certificates to trust in the place of the system's
+    tls_certificate: Path | None = None  # of this computer, for who asks for one
+    tls_key: Path | None = None
     browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
 
 
