@@ -41,7 +41,7 @@ DOORS = {
         "scraper/verify",
         "scraper/export",
         "scraper/testing",
-        "scraper/session/dimse/association",
+        "scraper/session/dimse",
         "scraper/source/documents",
     ),
     "pynetdicom": ("scraper/session/dimse",),
