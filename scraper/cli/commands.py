@@ -11,11 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-<<<<<<< HEAD
-from scraper.cli import authoring, batch, interrupt, send, tools
-=======
-from scraper.cli import authoring, batch, interrupt, tools, window
->>>>>>> integ
+from scraper.cli import authoring, batch, interrupt, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -256,11 +252,8 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
 tools.register(app, interrupt.run)
 batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
-<<<<<<< HEAD
 send.register(app, interrupt.run)
-=======
 window.register(app, interrupt.run)
->>>>>>> integ
 
 
 @app.command()
