@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from scraper.api.results import CodesResult, ExportResult, SourceResult
     from scraper.core.errors import CloudfilmError
     from scraper.core.model import Problem, Status
-    from scraper.core.settings import Settings
+    from scraper.core.settings import BurnedIn, Retain, Settings
+    from scraper.export.deidentify import Deidentification
     from scraper.send.outcome import Sent
 
 __all__ = [
@@ -63,6 +64,9 @@ __all__ = [
     "CodesResult",
     "ExportResult",
     "Sent",
+    "Deidentification",
+    "Retain",
+    "BurnedIn",
     "Status",
     "Problem",
     "CloudfilmError",
@@ -79,6 +83,9 @@ _HOME = {
     "CodesResult": ("scraper.api.results", "CodesResult"),
     "ExportResult": ("scraper.api.results", "ExportResult"),
     "Sent": ("scraper.send.outcome", "Sent"),
+    "Deidentification": ("scraper.export.deidentify", "Deidentification"),
+    "Retain": ("scraper.core.settings", "Retain"),
+    "BurnedIn": ("scraper.core.settings", "BurnedIn"),
     "Status": ("scraper.core.model", "Status"),
     "Problem": ("scraper.core.model", "Problem"),
     "CloudfilmError": ("scraper.core.errors", "CloudfilmError"),

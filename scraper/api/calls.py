@@ -21,6 +21,7 @@ from scraper.core.settings import Language, Settings
 from scraper.download.collect import SilentWatcher, Watcher
 
 if TYPE_CHECKING:
+    from scraper.export.deidentify import Deidentification
     from scraper.send import Sent
 
 Ask = Callable[[Question, str, Path | None], str | None]
@@ -223,7 +224,12 @@ async def _verified(folder: Path, language: Language, watcher: Watcher) -> Sourc
 
 
 def export(
-    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+    folder: str | Path,
+    to: str,
+    output: str | Path | None = None,
+    *,
+    deidentify: bool | Deidentification = False,
+    language: str = "en",
 ) -> ExportResult:
     """Make a zip, a CD's layout, pictures or NIfTI of a folder of DICOM files.
 
@@ -231,7 +237,7 @@ def export(
         folder: it, or a zip of it.
         to: ``zip``, ``dicomdir``, ``png``, ``jpg``, ``nifti``.
         output: where; by default beside ``folder``.
-        deidentify: take out who the patient is (PS3.15).
+        deidentify: take out who the patient is (PS3.15); ``Deidentification`` says how.
         language: of the sentences.
 
     Raises:
@@ -241,14 +247,19 @@ def export(
 
 
 async def export_async(
-    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+    folder: str | Path,
+    to: str,
+    output: str | Path | None = None,
+    *,
+    deidentify: bool | Deidentification = False,
+    language: str = "en",
 ) -> ExportResult:
     """``export`` for a program that runs an event loop."""
     return await loop.wait(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
 
 
 async def _exported(
-    folder: Path, to: str, output: str | Path | None, *, deidentify: bool, language: str
+    folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
     from scraper.export import Target, beside
     from scraper.export import export as make
@@ -258,7 +269,7 @@ async def _exported(
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
-    target = Path(output) if output is not None else beside(folder, Target(to))
+    target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
     with disk(target):
         made = await make(folder, Target(to), target, deidentify=deidentify)
     logger.info("exported: %s, %d files", to, made.files)
