@@ -224,6 +224,8 @@ class Recogniser:
         at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
             yield from self.scan(_whole(body)[at:], "", depth + 1)
+        elif (packed := notation.from_msgpack(_whole(body))) is not None:
+            yield from self._value(packed, depth)
         elif b"{" in head[:MAX_PREFIX]:
             data = _whole(body)
             values = notation.from_envelope(data.decode("utf-8", "replace"))
@@ -288,6 +290,8 @@ class Recogniser:
             if isinstance(item, Mapping):
                 if isinstance(item.get(SOP_INSTANCE), Mapping) and "vr" in item[SOP_INSTANCE]:
                     yield Metadata(item)
+            elif isinstance(item, bytes):
+                yield from self.scan(item, "", depth + 1)
             elif (packed := _from_base64(item)) is not None:
                 yield from self.scan(packed, "", depth + 1)
 
@@ -338,18 +342,20 @@ def _documents(kind: Kind, text: str) -> Iterator[Document]:
         yield Document(notation.unfolded(value))
 
 
-def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Every object and every long text of a JSON value; a value nested absurdly deep is no matter, there is no recursion."""
-    waiting = [value] if isinstance(value, (Mapping, list, str)) else []
+def _values(value: Any) -> Iterator[Mapping[str, Any] | str | bytes]:
+    """Every object, long text and run of bytes of a value; one nested absurdly deep is no matter, there is no recursion."""
+    waiting = [value] if isinstance(value, (Mapping, list, str, bytes)) else []
     for _ in range(MAX_NODES):
         if not waiting:
             return
         item = waiting.pop()
         if isinstance(item, Mapping):
             yield item
-            waiting.extend(reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(
+                reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str, bytes))])
+            )
         elif isinstance(item, list):
-            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str, bytes))]))
         elif len(item) >= SHORTEST_BASE64:
             yield item
 
