@@ -1,10 +1,12 @@
-"""What the tap costs a real viewer, and what the look into its memory: OHIF on Orthanc loads a series of 512 x 512 slices with and
-without them; prints the ratios.
+"""What the tap costs a real viewer, and what the look into its memory; prints the ratios.
+
+OHIF on Orthanc loads a series of 512 x 512 slices with and without them.
 
     python tests/benchmarks/ohif.py [--slices 300] [--runs 3]
 
 Archive and page are served by a process of their own. The time is the viewer's: from opening its address until the last frame of
-the series has come, as the page's own clock (Resource Timing) has it; the processor's time is the browser's. Runs with and without alternate.
+the series has come, by the page's own clock (Resource Timing); the processor's time is the browser's. Runs with and without
+alternate.
 """
 
 from __future__ import annotations
