@@ -249,7 +249,8 @@ def _entries(
         except ChildLost as err:
             if is_full:
                 raise DiskFull(path=str(folder)) from err
-            raise CorruptInstance(what="a broken tar" if how == "tar" else _BROKEN) from err
+            broken = "a broken tar" if how == "tar" else _BROKEN
+            raise CorruptInstance(what=broken) from err
 
 
 def _entry(answer: dict[str, Any]) -> Entry:
