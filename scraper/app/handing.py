@@ -58,7 +58,8 @@ class HandOn:
             else:
                 target, ending, deidentify = KINDS[kind]
                 path = self._free(kept.folder.name if not deidentify else "study", ending)
-                is_short = bool((await export(kept.folder, target, path, deidentify=deidentify)).exit_code)
+                made = await export(kept.folder, target, path, deidentify=deidentify, page=language)
+                is_short = bool(made.exit_code)
         except CloudfilmError as err:
             failed = err
             text = in_both(lambda lang: describe(failed, lang, in_window=True))

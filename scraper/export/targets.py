@@ -16,10 +16,11 @@ from typing import Final, assert_never
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
-from scraper.core.settings import Target
+from scraper.core.settings import Language, Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, media, nifti, pictures
 from scraper.export.gather import Listed, gather, problems_of
+from scraper.export.view import add_to_disc, add_to_zip
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Inspector, opened
 
@@ -57,7 +58,14 @@ class Exported:
         return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
 
-async def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
+async def export(
+    source: Path,
+    target: Target,
+    output: Path,
+    *,
+    deidentify: bool = False,
+    page: Language | None = None,
+) -> Exported:
     """Write the DICOM files of ``source`` to ``output``, a new zip file or folder.
 
     Args:
@@ -65,6 +73,7 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         target: what to make.
         output: its path, which must not exist yet. It appears only when finished, and not at all if empty.
         deidentify: remove the patient's identity (PS3.15 Basic Profile); pixels are not examined.
+        page: language of a page to look at, which goes into a zip and onto a CD; None: no page.
 
     Raises:
         UsageError: something lies at ``output``, or the NIfTI converter is not installed.
@@ -92,6 +101,10 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
             made = place / "made"
             count, found = await _made(target, listed, made, inspector, _damaged(verdict))
             problems += found
+        if count and page is not None and target is Target.ZIP:
+            await add_to_zip(listed, made, place, page)
+        if count and page is not None and target is Target.DICOMDIR:
+            await add_to_disc(listed, made, page)
         if count:
             shutil.move(made, output)
     return Exported(output, count, verdict, tuple(problems))
