@@ -280,20 +280,23 @@ class Session:
             self.note("GET", url, 101, "websocket", 0)
             yield socket
 
-    def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
+    def archive(self, *, calling: str, listen: int, move: bool, tls: Mapping[str, str] | None = None) -> Archive:
         """The archive that the link names, over the DICOM network protocol; connects at the first request.
 
         Args:
             calling: the AE title of this computer.
             listen: the port of this computer that a C-MOVE sends to.
             move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
+            tls: files of its certificates, ``ca``, ``cert`` and ``key``; None: in the clear.
         """
         from scraper.session.dimse.archive import Archive, By
-        from scraper.session.dimse.association import Peer
+        from scraper.session.dimse.reach import Peer
+        from scraper.session.dimse.tls import Tls
 
         link, settings = self.link, self.settings
         address = sockets.mapped(link.host, link.port, settings)
-        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
+        secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
+        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
         self.at_close(archive.close)
         return archive
@@ -382,7 +385,7 @@ class Session:
         """This link's window, started at the first call with the direct client's cookies."""
         if self._window is None:
             self._window = await self._start_window()
-            self._window.traffic.on_news = self.patience.renew
+            self._window.traffic.on_news = lambda is_image: self.patience.page_brought(is_image=is_image)
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window
