@@ -87,7 +87,7 @@ def nothing() -> str:
     return ""
 
 
-def urls(held: resolve.Held) -> list[str]:
+def urls(held: resolve.SourceLinks) -> list[str]:
     return [share.url for share in held.links]
 
 

@@ -312,7 +312,7 @@ for line in iter(sys.stdin.readline, ""):
 def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
     program = (sys.executable, "-c", CHILD.format(trouble))
     with Worker(tmp_path, program=program, step_s=0.3) as worker:
-        looks = list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))
+        looks = list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))
     assert [found.text for _, seen in looks for found in seen.found] == ["0", "3"]
 
 
@@ -321,4 +321,4 @@ def test_a_child_that_dies_time_and_again_is_given_up(tmp_path):
         Worker(tmp_path, program=(sys.executable, "-c", "")) as worker,
         pytest.raises(ChildProcessError),
     ):
-        list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))
+        list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))

@@ -22,7 +22,7 @@ from fixtures.sites.neusoft.site import NeusoftSite
 from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.core.model import Origin, PixelParts, Result, Status
-from scraper.dicom import charset, disguised, rebuild, settle
+from scraper.dicom import charset, pseudonymised, rebuild, settle
 from scraper.dicom.directory import read_directory
 from scraper.export import Target, export
 from scraper.export.pictures import frames
@@ -512,7 +512,7 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
         monkeypatch.setattr(_openjpeg, name, here)
     made: list[bytes] = []
     texts = Texts(Names())
-    threads = [Thread(target=lambda: made.append(disguised(item.data, texts))) for _ in range(4)]
+    threads = [Thread(target=lambda: made.append(pseudonymised(item.data, texts))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,8 +1,8 @@
-"""Payloads → Part 10 files: settle what a site served, rebuild what it serves apart, put instances in order."""
+"""Payloads → Part 10 files: normalise what a site served, rebuild split objects, put instances in order."""
 
 from scraper.dicom.order import order
 from scraper.dicom.part10 import admit, anonymous_header, header, settle
-from scraper.dicom.pseudonymise import disguised, stream
+from scraper.dicom.pseudonymise import pseudonymised, stream
 from scraper.dicom.rebuild import Rebuilt, check_frame, rebuild
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "admit",
     "anonymous_header",
     "check_frame",
-    "disguised",
+    "pseudonymised",
     "header",
     "order",
     "rebuild",

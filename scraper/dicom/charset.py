@@ -1,4 +1,4 @@
-"""Text of DICOM files: declared character sets, what the bytes really are, and the escapes that pydicom leaves.
+"""Text of DICOM files: declared character sets, actual encodings, and the escapes that pydicom leaves.
 
 Source: PS3.3 C.12.1.1.2 (Specific Character Set), PS3.5 6.1 and annexes J (GB18030) and K (ISO 2022 IR 58).
 pydicom 3.0.2 decodes ISO 2022 IR 58 with the escape ``ESC $ ) A`` left in the text; here it is taken out.
@@ -43,7 +43,7 @@ _SINGLE_BYTE: Final = frozenset(
 
 
 def codec(declared: Sequence[str]) -> str:
-    """The Python codec of a single-valued character set; empty where it takes escapes or is not known."""
+    """The Python codec of a single-valued character set; empty where it uses escapes or is unknown."""
     return _CODECS.get(declared[0].strip() if declared else "", "") if len(declared) < 2 else ""
 
 
@@ -55,7 +55,7 @@ def _try(raw: bytes, name: str) -> str | None:
 
 
 def _is_chinese(text: str) -> bool:
-    """All that is not ASCII is Chinese writing: ideographs and the marks used with them."""
+    """Whether all non-ASCII characters are Chinese: ideographs and their punctuation."""
     others = [sign for sign in text if ord(sign) > 0x7F]
     return bool(others) and all(
         0x4E00 <= ord(sign) <= 0x9FFF
@@ -67,7 +67,7 @@ def _is_chinese(text: str) -> bool:
 
 
 def _looks_gbk(raw: bytes) -> bool:
-    """Pairs of GB2312 bytes that give ideographs, at least two of them."""
+    """Whether bytes look like GBK: pairs of GB2312 bytes that form ideographs, at least two of them."""
     runs: list[bytes] = _HIGH_RUNS.findall(raw)
     if sum(map(len, runs)) < 4 or any(len(run) % 2 for run in runs):
         return False
@@ -114,7 +114,7 @@ _DOUBTS: Final[dict[str, Callable[[bytes], str]]] = {
 
 
 def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
-    """The character set that the bytes betray where it is not the declared one; empty where nothing speaks against it.
+    """The actual character set of the bytes where it contradicts the declared one; empty otherwise.
 
     Args:
         values: the raw values of elements of VR LO, LT, PN, SH, ST, UC, UT.
@@ -131,12 +131,12 @@ def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
 
 
 def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
-    """The text of a value; never an error, never an escape left in it.
+    """Decode a value's text; never raises, never leaves an escape.
 
     Args:
         raw: the value's bytes.
         declared: Specific Character Set, value by value.
-        guessed: what ``suspect`` found; it goes before what is declared.
+        guessed: the result of ``suspect``; it takes precedence over the declared set.
     """
     raw = raw.rstrip(b"\0 ")
     if raw.isascii() and b"\x1b" not in raw:
@@ -157,11 +157,11 @@ def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
 
 
 def guessed_text(raw: bytes, otherwise: str) -> str:
-    """Text of which nobody says how it is written: UTF-8 or GBK, whichever gives Chinese writing, else what the bytes allow.
+    """Decode text of unknown encoding: UTF-8 or GBK, whichever gives Chinese, else by the fallback codec.
 
     Args:
         raw: its bytes.
-        otherwise: the codec where they are neither; one that reads any bytes.
+        otherwise: the fallback codec, which must decode any bytes.
     """
     utf8, gb = _try(raw, "utf-8"), _try(raw, "gb18030")
     for text in (utf8, gb):
@@ -173,7 +173,7 @@ def guessed_text(raw: bytes, otherwise: str) -> str:
 
 
 def _splits(text: str, name: str) -> bool:
-    """Whether a sign's second byte is one at which readers that look at bytes part a value: a backslash or, in names, ``^``.
+    """Whether a character's second byte is one at which byte-wise readers split: a backslash or, in names, ``^``.
 
     Source: PS3.5 6.1.2.5.3 (delimiters), PS3.3 C.12.1.1.2 note on GB18030 and GBK.
     """
@@ -181,9 +181,9 @@ def _splits(text: str, name: str) -> bool:
 
 
 def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
-    """The character set to write: the declared one where it carries every text and no reader can part it wrongly, else UTF-8.
+    """The character set to write: the declared one where it can hold every text safely, else UTF-8.
 
-    Empty where all is ASCII and none is declared.
+    Empty where all is ASCII and no set is declared.
     """
     wanted = declared[0].strip() if len(declared) == 1 else ""
     if not any(not text.isascii() for text in texts):
@@ -202,7 +202,7 @@ def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
 
 
 def is_mojibake(text: str) -> bool:
-    """Text that the site has spoilt before it came here: GBK or UTF-8 read as Latin-1, or replacement signs."""
+    """Whether the site had garbled the text already: GBK or UTF-8 read as Latin-1, or replacement characters."""
     if "\ufffd" in text:
         return True
     try:

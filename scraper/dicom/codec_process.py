@@ -1,6 +1,6 @@
-"""Encoding and decoding in a process of its own: codecs are C, work on foreign bytes, and one crashes where two threads encode.
+"""Encode and decode in a child process: codecs are C, work on foreign bytes, and one crashes when two threads encode.
 
-One process serves all threads of this program, one thing after another, and ends with it. It is this interpreter running this
+One process serves all threads of this program, one task after another, and ends with it. It is this interpreter running this
 module; requests and answers are a line of JSON with a length, then raw bytes.
 """
 
@@ -21,18 +21,18 @@ _START: Final = "import sys; sys.path[:0] = {path!r}; from scraper.dicom.codec_p
 
 
 class CodecProcess:
-    """The process, started when it is first needed and started anew after it died over something."""
+    """The process, started when first needed and restarted after a crash."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
 
     def ask(self, name: str, values: dict[str, Any], data: bytes) -> bytes | None:
-        """Have one thing done; None where it can't be done, or the process died or hung over it.
+        """Have one task done; None where it is impossible, or the process crashed or hung.
 
         Args:
             name: of the work, ``encode`` or ``png``.
-            values: what it needs to know.
+            values: its parameters.
             data: the bytes to work on.
         """
         with self._lock:
@@ -75,7 +75,7 @@ class CodecProcess:
                     continue
 
     def close(self) -> None:
-        """End the process, where it runs."""
+        """End the process, if running."""
         with self._lock:
             self._stop()
 
@@ -97,7 +97,7 @@ def _receive(source: IO[bytes]) -> tuple[dict[str, Any], bytes]:
 
 
 def serve() -> None:
-    """The process's life: one request after another, until the pipe is closed."""
+    """Serve requests until the pipe is closed."""
     import signal
     import warnings
 

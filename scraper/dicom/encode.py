@@ -32,12 +32,12 @@ _CODE_BITS: Final = 5  # every category of a difference has a code of this lengt
 
 
 def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None:
-    """The samples in the coding of ``about``, by a process of its own; None where no encoder is at hand.
+    """Encode the samples in the coding of ``about`` in a child process; None where no encoder exists.
 
     Args:
         samples: (rows, columns) or (rows, columns, components), not negative.
-        about: the stream whose coding is wanted.
-        syntax: the Transfer Syntax UID that it stood under.
+        about: the stream whose coding to use.
+        syntax: its Transfer Syntax UID.
     """
     values = {
         "shape": samples.shape,
@@ -49,7 +49,7 @@ def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None
 
 
 def encode_samples(header: Mapping[str, Any], data: bytes) -> bytes | None:
-    """As ``encoded``, in the process that does it.
+    """Like ``encoded``, inside the child process.
 
     Args:
         header: ``shape``, ``dtype``, ``syntax`` and ``about``.
@@ -101,7 +101,7 @@ def _by_pydicom(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | 
 
 
 def lossless_jpeg(samples: np.ndarray, bits: int) -> bytes:
-    """Process 14, selection value 1: each sample as its difference to the one before it.
+    """Encode JPEG process 14, selection value 1: each sample as its difference to the preceding one.
 
     Args:
         samples: (rows, columns), from 0 to below ``2 ** bits``.

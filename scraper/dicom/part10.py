@@ -1,6 +1,6 @@
-"""Part 10 files: told from what they are not, given their file meta where it is missing, and read.
+"""Part 10 files: recognise them, add missing file meta, and read their header.
 
-pydicom reads the values; ``walk`` has looked at the structure before, so that it is shallow and whole.
+pydicom reads the values; ``structure`` has checked before that the data set is shallow and complete.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _QUIET: Final = threading.RLock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of pydicom's. Python keeps its filters for all threads alike, so one thread at a time."""
+    """Suppress pydicom's warnings. Python's filters apply to all threads, so one thread enters at a time."""
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -104,7 +104,7 @@ _HEADER_TAGS: Final[list[int | str | tuple[int, int]]] = [
 
 
 def describe_fault(fault: structure.Fault) -> str:
-    """A fault of structure in words, for ``CorruptInstance(what=…)``."""
+    """A structural fault in words, for ``CorruptInstance(what=…)``."""
     return {
         structure.Fault.TRUNCATED: "a DICOM file that is cut off",
         structure.Fault.NESTING: "a DICOM file nested too deep to read",
@@ -114,7 +114,7 @@ def describe_fault(fault: structure.Fault) -> str:
 
 
 def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | None = None) -> Dataset:
-    """The values, without pixels, of a layout whose structure is sound (or was cut off: then what stands before the cut).
+    """The values, without pixels, of a layout with a sound structure (of a truncated one, up to the cut).
 
     Raises:
         CorruptInstance: pydicom can't read them.
@@ -147,7 +147,7 @@ def raw_texts(layout: structure.Layout, ds: Dataset) -> list[bytes]:
 
 
 def dictionary_vr(tag: int) -> str:
-    """The Value Representation that the standard gives a tag; empty where it knows none."""
+    """The Value Representation of a tag in the standard; empty where unknown."""
     try:
         return str(pydicom.datadict.dictionary_VR(tag))
     except KeyError:
@@ -161,7 +161,7 @@ def declared_charset(layout: structure.Layout) -> list[str]:
 
 
 def first(ds: Dataset, keyword: str) -> Any:
-    """The (first) value of an element, None where there is none or it can't be read."""
+    """The (first) value of an element, None where absent or unreadable."""
     try:
         value = ds.get(keyword)
     except PYDICOM_ERRORS:
@@ -172,7 +172,7 @@ def first(ds: Dataset, keyword: str) -> Any:
 
 
 def numbers(ds: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...] | None:
-    """All values as finite floats, None where they are absent, unreadable or not ``count``."""
+    """All values as finite floats, None where absent, unreadable or not ``count``."""
     try:
         value = ds.get(keyword)
         values = value if isinstance(value, MultiValue | list | tuple) else [value]
@@ -224,7 +224,7 @@ def frame_planes(ds: Dataset) -> list[tuple[tuple[float, ...] | None, tuple[floa
 
 
 def _clock(text: str) -> float:
-    """A TM value as seconds; -1 where there is none."""
+    """A TM value in seconds; -1 where absent."""
     digits = text.replace(":", "")
     try:
         return int(digits[:2]) * 3600 + int(digits[2:4] or 0) * 60 + float(digits[4:] or 0)
@@ -233,7 +233,7 @@ def _clock(text: str) -> float:
 
 
 def _order(ds: Dataset) -> tuple[float, ...]:
-    """What tells instances at one position apart: acquisition, echo, temporal position, trigger time, b-value, kind, time."""
+    """The key that orders instances at one position: acquisition, echo, temporal position, trigger time, b-value, kind, time."""
     ordered = [
         (numbers(ds, keyword) or (-1.0,))[0]
         for keyword in (
@@ -249,7 +249,7 @@ def _order(ds: Dataset) -> tuple[float, ...]:
 
 
 def header_of(layout: structure.Layout, ds: Dataset, guessed: str = "") -> Header:
-    """The header from values already read; ``guessed`` is the character set that the bytes betray."""
+    """The header from values already read; ``guessed`` is the character set that the bytes really have."""
     declared = declared_charset(layout)
 
     def text(tag: int) -> str:
@@ -284,23 +284,23 @@ def header_of(layout: structure.Layout, ds: Dataset, guessed: str = "") -> Heade
 
 
 def header(path: Path) -> Header:
-    """What a Part 10 file says of itself; no pixels are read. A file that is cut off behind its identity still has a header.
+    """Read a Part 10 file's header without pixels; a file truncated after its identity still has one.
 
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
     with structure.mapped(path) as data:
-        return _identified(_said_by(structure.part10(data)))
+        return _identified(_header_of_layout(structure.part10(data)))
 
 
 def anonymous_header(path: Path) -> Header:
-    """As ``header``, also of a file that says nothing of what it is.
+    """Like ``header``, also for a file without identity.
 
     Raises:
         CorruptInstance: not a Part 10 file, unreadable, or a DICOMDIR.
     """
     with structure.mapped(path) as data:
-        return _said_by(structure.part10(data))
+        return _header_of_layout(structure.part10(data))
 
 
 def _identified(found: Header) -> Header:
@@ -309,8 +309,8 @@ def _identified(found: Header) -> Header:
     return found
 
 
-def _said_by(layout: structure.Layout) -> Header:
-    """The header of a walked file whose map is about to be closed: its layout lets go of it."""
+def _header_of_layout(layout: structure.Layout) -> Header:
+    """The header of a mapped file that is about to be closed; its layout releases the map."""
     try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
             raise CorruptInstance(what="a DICOMDIR")
@@ -325,10 +325,10 @@ def _said_by(layout: structure.Layout) -> Header:
 
 
 def _bare_syntax(layout: structure.Layout) -> str:
-    """The Transfer Syntax of a bare data set: what its encoding shows, or what its first fragment is.
+    """The Transfer Syntax of a bare data set, from its encoding, or from its first fragment.
 
     Raises:
-        CorruptInstance: encapsulated pixels of a kind that can't be told.
+        CorruptInstance: encapsulated pixels of an unknown kind.
     """
     if layout.fragments is None:
         return layout.transfer_syntax_uid
@@ -356,7 +356,7 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: st
 
 
 def _with_group_length(raw: bytes) -> bytes:
-    """Group length (0002,0000) in front of the rest, where the writer left it out."""
+    """Prepend the group length (0002,0000) where the writer left it out."""
     body = raw[132:]
     if body[:4] == b"\x02\x00\x00\x00":
         return raw
@@ -364,10 +364,10 @@ def _with_group_length(raw: bytes) -> bytes:
 
 
 def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
-    """What has to stand before the bytes to make them a Part 10 file.
+    """The bytes to prepend to make data a Part 10 file.
 
     Raises:
-        CorruptInstance: the data set is cut off, or says too little of itself.
+        CorruptInstance: the data set is truncated, or lacks what file meta needs.
     """
     if kind is Kind.META_FIRST:
         return b"\0" * 128 + (b"" if bytes(data[:4]) == b"DICM" else b"DICM")
@@ -384,26 +384,26 @@ def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
 
 
 def settle(path: Path) -> Header:
-    """Make what a site served as one instance a Part 10 file, in place, and read its header.
+    """Make one served instance a Part 10 file, in place, and read its header.
 
     A Part 10 file is left byte for byte. A data set without preamble or file meta gets them, its own bytes unchanged.
 
     Raises:
-        CorruptInstance: anything else (an HTML page, a picture), a file that is cut off, or one without identity.
+        CorruptInstance: anything else (an HTML page, a picture), a truncated file, or one without identity.
     """
     _complete(path)
     with _whole(path) as layout:
-        found = _identified(_said_by(layout))
+        found = _identified(_header_of_layout(layout))
     if not found.sop_instance_uid:
         raise CorruptInstance(what="a DICOM file without identity")
     return found
 
 
 def admit(path: Path) -> None:
-    """As ``settle``, for whom somebody else reads the header later: half the work.
+    """Like ``settle`` without reading the header, which takes half the time.
 
     Raises:
-        CorruptInstance: as ``settle``; values that can't be read are left to that later look.
+        CorruptInstance: as ``settle``; unreadable values are noticed only when the header is read.
     """
     _complete(path)
     with _whole(path) as layout:
@@ -414,7 +414,7 @@ def admit(path: Path) -> None:
 
 
 def _complete(path: Path) -> None:
-    """Put preamble and file meta in front of a data set that came without; a Part 10 file stays as it is.
+    """Prepend preamble and file meta to a bare data set; a Part 10 file stays unchanged.
 
     Raises:
         CorruptInstance: neither of the two.
@@ -438,10 +438,10 @@ def _complete(path: Path) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[structure.Layout]:
-    """The layout of a Part 10 file to its last byte.
+    """The layout of a complete Part 10 file.
 
     Raises:
-        CorruptInstance: it is cut off or broken.
+        CorruptInstance: it is truncated or broken.
     """
     with structure.mapped(path) as data:
         layout = structure.part10(data)

@@ -85,7 +85,7 @@ class Discoverer:
         """
         return self.held(given).links[0]
 
-    def held(self, given: str) -> resolve.Held:
+    def held(self, given: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:

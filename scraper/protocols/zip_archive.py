@@ -1,4 +1,4 @@
-"""A zip, taken apart into its DICOM objects: names are never paths, sizes are bounded, nested zips are opened."""
+"""Unpack a zip's DICOM objects safely: names are never paths, sizes are bounded, nested zips are opened."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ BROKEN = (zipfile.BadZipFile, EOFError, ZlibError, UnicodeError)  # what zipfile
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry: its name as text, and where its bytes were put; ``path`` None: no DICOM object, or a broken one, left out.
+    """One entry: its name as text, and the file of its bytes; ``path`` None: no DICOM object, or a broken one.
 
-    A data set that came without preamble or file meta has got them. ``directory``: a DICOMDIR, which is a list and no object.
+    A data set without preamble or file meta has got them. ``directory``: a DICOMDIR, which is a list and no object.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Member:
 
 
 def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Member]:
-    """Put every DICOM object of ``archive`` into ``folder`` under a number; entries of other kinds are named only.
+    """Unpack every DICOM object of ``archive`` into ``folder`` as numbered files; other entries are only named.
 
     The content decides, not the name: Part 10 files with ``DICM`` at offset 128, and data sets without preamble or file meta.
     Source: PS3.10 section 7.1; protocol page zip_package.
@@ -56,7 +56,7 @@ def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Me
     Args:
         archive: the zip.
         folder: for its objects.
-        salvage: an entry that can't be unpacked (its check sum does not fit) is named as broken, and the rest goes on.
+        salvage: report an entry that can't be unpacked (a wrong check sum) as broken, and continue.
 
     Raises:
         CorruptInstance: no zip, a broken one, one with a password, or one that unpacks to an absurd size.
@@ -67,9 +67,9 @@ def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Me
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """One file of an archive, whatever it is: its path in the archive (through the archives in it), and where it was put.
+    """One file of an archive, of any kind: its path in the archive (through nested archives), and the unpacked file.
 
-    ``damage`` says in words why what was put there is not what was packed.
+    ``damage`` says why the unpacked file differs from the packed one.
     """
 
     name: str
@@ -78,20 +78,20 @@ class Unpacked:
 
 
 def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
-    """Put every file of ``archive``, and of the zips in it, into ``folder`` under a number.
+    """Unpack every file of ``archive``, and of the zips in it, into ``folder`` as numbered files.
 
-    A file that can't be unpacked is named with its damage; so is an inner zip that is none, or lies too deep.
+    A file that can't be unpacked is named with its damage; so is an inner zip that is broken or nested too deep.
 
     Raises:
         CorruptInstance: no zip, a broken one, one with a password, or one that unpacks to an absurd size.
-        DiskFull: what it says it holds does not fit on the disk.
+        DiskFull: its declared content does not fit on the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
     yield from _Spreading(folder, salvage=False).files(archive, "", depth=1)
 
 
 def is_whole(archive: Path) -> bool:
-    """Whether a file ends as a zip does; one that was cut short without a word does not.
+    """Whether a file ends as a zip does; a truncated one does not.
 
     Source: APPNOTE 4.3.16, the end of central directory record.
     """
@@ -99,12 +99,12 @@ def is_whole(archive: Path) -> bool:
 
 
 def unpack_all(archive: Path, folder: Path) -> list[Member]:
-    """``unpack``, all at once."""
+    """Run ``unpack`` to its end and return everything."""
     return list(unpack(archive, folder))
 
 
 class _Unpacking:
-    """One archive being taken apart: counts what came out over all its nested archives."""
+    """One archive being unpacked; counts bytes over all its nested archives."""
 
     def __init__(self, folder: Path, *, salvage: bool) -> None:
         self._folder = folder
@@ -119,7 +119,7 @@ class _Unpacking:
                 yield from self._sound(opened, info, depth)
 
     def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, held against its own size before anything is unpacked."""
+        """The entries of an archive, checked against its own size before unpacking."""
         entries = _entries(opened)
         size = archive.stat().st_size
         self._packed_size = self._packed_size or size
@@ -127,7 +127,7 @@ class _Unpacking:
         return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
-        """What an entry holds; where it is broken and the rest is wanted, that it is."""
+        """Unpack an entry; a broken one is reported as such where the rest is wanted."""
         try:
             yield from self._member(opened, info, depth)
         except BROKEN:
@@ -158,10 +158,10 @@ class _Unpacking:
         target.unlink()
 
     def _admit(self, info: zipfile.ZipInfo) -> None:
-        """Count an entry in.
+        """Count an entry.
 
         Raises:
-            CorruptInstance: it, or all together, would grow beyond any study.
+            CorruptInstance: it, or all entries together, would exceed any study.
         """
         self._total += info.file_size
         check_total(self._total, self._packed_size)
@@ -179,10 +179,10 @@ class _Unpacking:
 
 
 class _Spreading(_Unpacking):
-    """One archive whose every file is wanted, not its objects alone."""
+    """One archive of which every file is wanted, not only its objects."""
 
     def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Unpacked]:
-        """The files of an archive, and of those in it."""
+        """Every file of the archive and of nested archives."""
         with _opened(archive) as opened:
             entries = self._checked(opened, archive)
             if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
@@ -199,7 +199,7 @@ class _Spreading(_Unpacking):
                 yield from self._inside(target, name, depth)
 
     def _inside(self, target: Path, name: str, depth: int) -> Iterator[Unpacked]:
-        """The file itself; where it is a zip, the files in it."""
+        """The file itself, or the files in it if it is a zip."""
         with target.open("rb") as stream:
             is_zip = sniff(stream.read(HEAD)) is Kind.ZIP
         if not is_zip:
@@ -221,7 +221,7 @@ class _Spreading(_Unpacking):
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, and what ``zipfile`` says of a broken one in our words.
+    """Open an archive, with the errors of ``zipfile`` as ours.
 
     Raises:
         CorruptInstance: no zip, a broken one, or one with a password.
@@ -236,10 +236,10 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive that are no folders.
+    """The entries of an archive, without folders.
 
     Raises:
-        CorruptInstance: more than any study has.
+        CorruptInstance: more entries than any study has.
     """
     entries = [info for info in opened.infolist() if not is_folder(info)]
     if len(entries) > MAX_MEMBERS:
@@ -248,7 +248,7 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
-    """What an entry is that begins like a DICOM object; the same bytes are treated as if they had come on their own."""
+    """Classify an entry that begins like a DICOM object, as if its bytes had come on their own."""
     if is_list and kind is Kind.PART10:
         return Member(name, None, directory=path)
     if kind is Kind.PART10:
@@ -263,12 +263,12 @@ def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
 
 
 def only_object(archive: Path, into: Path) -> None:
-    """The first DICOM object of an archive that holds one instance, moved to ``into``.
+    """Move the first DICOM object of an archive that holds one instance to ``into``.
 
-    Source: protocol page ljjk: of several entries the first that is one.
+    Source: protocol page ljjk: of several entries the first DICOM object counts.
 
     Raises:
-        CorruptInstance: no DICOM object in it. NotAnImage: nothing but a picture (a preview) or a document.
+        CorruptInstance: no DICOM object in it. NotAnImage: only a picture (a preview) or a document.
     """
     folder = into.with_name(into.name + ".unzip")
     try:

@@ -1,4 +1,4 @@
-"""Stacks of slices: where they lie along their normal, what is missing between them, what lies there twice.
+"""Stacks of slices: their positions along the normal, gaps between them, and duplicates.
 
 Source: PS3.3 C.7.6.2.1.1: Image Position (Patient) is the centre of the first voxel, Image Orientation (Patient) the cosines of
 row and column. A tilted gantry shifts slices within their plane: distances are taken along the normal, never along z.
@@ -35,7 +35,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A step along the normal that is too long: between which places (0-based), for how many slices."""
+    """A step along the normal that is too long: between which places (0-based), and for how many slices."""
 
     after: int
     slices: int
@@ -44,7 +44,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Slices of one orientation. ``places`` holds, in order along the normal, the names of what lies at each."""
+    """Slices of one orientation. ``places`` holds the names of the images at each place, in order along the normal."""
 
     orientation: Vector
     places: tuple[tuple[str, ...], ...]
@@ -56,25 +56,25 @@ class Stack:
 
     @property
     def images(self) -> int:
-        """How many images lie in the stack."""
+        """Number of images in the stack."""
         return sum(map(len, self.places))
 
     @property
     def depth(self) -> int:
-        """How many images most places hold."""
+        """Number of images at most of the places."""
         counts = Counter(map(len, self.places))
         most = max(counts.values())
         return max(depth for depth, count in counts.items() if count == most)
 
     @property
     def thin(self) -> tuple[int, ...]:
-        """Places that hold fewer images than most, where most hold several."""
+        """Places with fewer images than most."""
         depth = self.depth
         return tuple(index for index, names in enumerate(self.places) if len(names) < depth)
 
 
 def _tilt(along: NDArray[np.float64], first: Vector, last: Vector) -> float:
-    """Angle in degrees between the normal and the line on which the slices' origins lie."""
+    """Angle in degrees between the normal and the line through the slices' origins."""
     line = np.asarray(last, float) - np.asarray(first, float)
     length = float(np.linalg.norm(line))
     if length < SAME_PLACE_MM:

@@ -19,7 +19,7 @@ from scraper.authoring.redact.texts import Texts
 from scraper.authoring.redact.words import is_field
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import decode_text
-from scraper.dicom import disguised, stream
+from scraper.dicom import pseudonymised, stream
 from scraper.protocols import multipart
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 
@@ -95,7 +95,7 @@ class Bodies:
         Raises:
             CorruptInstance: it can't be walked.
         """
-        return disguised(data, self._texts, pixels=not self.rehearsing)
+        return pseudonymised(data, self._texts, pixels=not self.rehearsing)
 
     # ---- texts
 
