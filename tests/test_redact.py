@@ -17,8 +17,7 @@ from pydicom.pixels import get_encoder
 
 from fixtures.dicom import chest_ct
 from scraper.authoring.redact import Bodies, Names, Texts, headers
-from scraper.dicom import encode
-from scraper.protocols import codestream
+from scraper.dicom import codestream, encode
 
 NAME, PINYIN, ID_CARD, PHONE, BIRTH = (
     "欧阳测试",

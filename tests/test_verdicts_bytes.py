@@ -23,11 +23,11 @@ from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.core.model import Origin, PixelParts, Result, Status
 from scraper.dicom import charset, pseudonymised, rebuild, settle
+from scraper.dicom.codestream import JPEG_EXTENDED
 from scraper.dicom.directory import read_directory
 from scraper.export import Target, export
 from scraper.export.pictures import frames
 from scraper.protocols import zip_archive
-from scraper.protocols.codestream import JPEG_EXTENDED
 from scraper.protocols.zip_names import entry_name
 from scraper.testing import Case, run
 from scraper.verify import Checked, check_folder, instance, series

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from pydicom.pixels.encoders.base import get_encoder
 
+from scraper.core.sniff import Kind
 from scraper.dicom import codec_process
-from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
-from scraper.protocols.codestream import (
+from scraper.dicom.codestream import (
     J2K,
     J2K_LOSSLESS,
     JPEG_LS,
@@ -25,7 +25,7 @@ from scraper.protocols.codestream import (
     RLE_LOSSLESS,
     Codestream,
 )
-from scraper.protocols.sniff import Kind
+from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
 
 _PILLOW: Final = {Kind.JPEG: "JPEG", Kind.PNG: "PNG"}
 _CODE_BITS: Final = 5  # every category of a difference has a code of this length; 17 of 31 are used

@@ -28,9 +28,8 @@ from pydicom.multival import MultiValue
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
-from scraper.dicom import charset, structure
-from scraper.protocols import codestream
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
+from scraper.dicom import charset, codestream, structure
 
 # pydicom checks values against their VR and complains in the log, with the value: a patient's name may be one.
 config.settings.reading_validation_mode = config.IGNORE

@@ -12,11 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from scraper.core.model import Problem, Tags
-from scraper.dicom import structure, values
+from scraper.core.sniff import Kind
+from scraper.dicom import codestream, structure, values
 from scraper.dicom.part10 import integer, plain
 from scraper.dicom.pixels import Frame, Shape
-from scraper.protocols import codestream
-from scraper.protocols.sniff import Kind
 
 _LOSSY_METHOD: Final = {
     Kind.JPEG: "ISO_10918_1",

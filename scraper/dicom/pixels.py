@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
-from scraper.dicom import codec_process, structure
-from scraper.protocols import codestream
-from scraper.protocols.codestream import Codestream
-from scraper.protocols.sniff import NAMES, Kind, sniff
+from scraper.core.sniff import NAMES, Kind, sniff
+from scraper.dicom import codec_process, codestream, structure
+from scraper.dicom.codestream import Codestream
 
 _CONSTANT_SHARE: Final = 256  # pixels a byte: no real slice compresses better, an empty one does
 _SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant pictures

@@ -15,9 +15,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from scraper.core.errors import CorruptInstance
-from scraper.dicom import charset, encode, structure
+from scraper.dicom import charset, codestream, encode, structure
 from scraper.dicom.part10 import declared_charset, dictionary_vr
-from scraper.protocols import codestream
 
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
 NUMBERS: Final = frozenset(("DS", "IS", "AS"))

@@ -21,11 +21,10 @@ from pydicom.sequence import Sequence
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import PixelParts, Problem, Tags, TagValue
-from scraper.dicom import charset, pixel_module, pixels, structure, values
+from scraper.core.sniff import VRS, Kind
+from scraper.dicom import charset, codestream, pixel_module, pixels, structure, values
 from scraper.dicom.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
 from scraper.dicom.pixels import Frame, Shape
-from scraper.protocols import codestream
-from scraper.protocols.sniff import VRS, Kind
 
 _DEEPEST: Final = 32
 _IDENTITY: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")

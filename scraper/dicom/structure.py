@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
 
 Buffer = bytes | mmap.mmap
 

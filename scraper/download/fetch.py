@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import dicom
+from scraper.core import sniff
 from scraper.core.edge import reading_instance
 from scraper.core.errors import (
     AsksToWait,
@@ -44,7 +45,7 @@ from scraper.core.model import (
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
-from scraper.protocols import sniff, zip_archive
+from scraper.protocols import zip_archive
 from scraper.session import Response, Session
 
 if TYPE_CHECKING:

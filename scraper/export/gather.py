@@ -14,7 +14,7 @@ from typing import Final
 from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.verify import Candidate, Files
 
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")

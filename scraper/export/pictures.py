@@ -23,12 +23,12 @@ from pydicom.pixels.utils import iter_pixels
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.dicom.codestream import JPEG_BASELINE, JPEG_EXTENDED
+from scraper.dicom.jpeg_scans import with_whole_selection
 from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
-from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
-from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"

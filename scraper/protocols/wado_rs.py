@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.core.model import PixelParts, Request, WadoRs
 from scraper.core.schema import parse_json
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.protocols import dicom_json, multipart, zip_archive
 from scraper.protocols.headers import merged
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
 INSTANCE_ACCEPTS: Final = (
     'multipart/related; type="application/dicom"; transfer-syntax=*',  # as stored; without it servers convert

@@ -12,9 +12,9 @@ from typing import IO
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.dicom.part10 import settle
 from scraper.dicom.reading import names_itself
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
 

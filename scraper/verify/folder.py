@@ -15,8 +15,8 @@ from typing import Final
 from scraper.core.errors import CorruptInstance, UnreadableFile
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Origin, Problem
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.verify.instance import Checked
 from scraper.verify.series import study
 from scraper.verify.workers import Inspector

@@ -19,12 +19,11 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
-from scraper.dicom import structure
+from scraper.core.sniff import Kind, sniff
+from scraper.dicom import codestream, structure
+from scraper.dicom.codestream import Codestream
+from scraper.dicom.jpeg_scans import with_whole_selection
 from scraper.dicom.part10 import first, integer, plain
-from scraper.protocols import codestream
-from scraper.protocols.codestream import Codestream
-from scraper.protocols.jpeg_scans import with_whole_selection
-from scraper.protocols.sniff import Kind, sniff
 
 _JPEG: Final = frozenset(
     {

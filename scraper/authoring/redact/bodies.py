@@ -19,9 +19,9 @@ from scraper.authoring.redact.texts import Texts
 from scraper.authoring.redact.words import is_field
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import decode_text
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.dicom import pseudonymised, stream
 from scraper.protocols import multipart
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.JP2, Kind.J2K, Kind.JPEG_LS)

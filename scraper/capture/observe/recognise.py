@@ -21,8 +21,8 @@ from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.schema import decode_text, parse_json
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.protocols import multipart, zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20

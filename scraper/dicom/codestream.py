@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
-from scraper.protocols.sniff import Kind, sniff
+from scraper.core.sniff import Kind, sniff
 
 Buffer = bytes | memoryview
 
