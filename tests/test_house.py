@@ -19,7 +19,7 @@ from scraper.core.model import Problem
 from scraper.core.settings import Language
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = sorted([*(ROOT / "scraper").rglob("*.py"), *(ROOT / "providers").rglob("*.py")])
+OURS = sorted(path for top in ("cloudfilm", "scraper", "providers") for path in (ROOT / top).rglob("*.py"))
 DOORS = {
     "playwright": ("scraper/session/browser",),
     "curl_cffi": ("scraper/session/http/client",),

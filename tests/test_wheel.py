@@ -53,16 +53,19 @@ def installed(wheel, tmp_path_factory) -> Path:
 def test_what_is_in_the_wheel(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"scraper", "providers"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"cloudfilm", "scraper", "providers"}
     assert {
         "scraper/core/messages.toml",
         "scraper/core/phrases.toml",
         "scraper/py.typed",
         "providers/py.typed",
+        "cloudfilm/py.typed",
     } <= set(names)
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     here = {
-        path.relative_to(ROOT).as_posix() for top in ("scraper", "providers") for path in (ROOT / top).rglob("*.py")
+        path.relative_to(ROOT).as_posix()
+        for top in ("cloudfilm", "scraper", "providers")
+        for path in (ROOT / top).rglob("*.py")
     }
     assert here <= set(names)
 

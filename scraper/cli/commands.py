@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -42,9 +41,10 @@ from scraper.cli.options import (
 )
 from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, leaves
+from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, Target, language_from_environment
 
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
@@ -79,6 +79,7 @@ def _options(
 def main() -> None:
     """The entry point: runs the command and leaves with the contract's exit code."""
     interrupt.guard(sys.argv[1:])
+    quiet_libraries()
     os.umask(0o077)  # whatever a command or its browser writes is the user's alone
     streams.guard()
     interrupt.loaded()
@@ -277,20 +278,10 @@ def verify(
     return result.exit_code
 
 
-class ExportTarget(StrEnum):
-    """``export --to``."""
-
-    ZIP = "zip"
-    DICOMDIR = "dicomdir"
-    PNG = "png"
-    JPG = "jpg"
-    NIFTI = "nifti"
-
-
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
-    to: Annotated[ExportTarget, typer.Option("--to", help="What to make.")],
+    to: Annotated[Target, typer.Option("--to", help="What to make.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
     ] = None,
@@ -301,16 +292,15 @@ def export(
     """What other people and programs ask for, from a folder on disk."""
     from scraper.cli.export import show_export
     from scraper.core.errors import NoSuchFile
-    from scraper.export import Target
+    from scraper.export import beside
     from scraper.export import export as make
     from scraper.store.place import disk
 
     language = lang or language_from_environment()
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
-    suffix = ".zip" if to is ExportTarget.ZIP else f"-{to.value}"
-    target = output or folder.with_name(folder.name.removesuffix(".zip") + suffix)
+    target = output or beside(folder, to)
     with disk(target):
-        made = interrupt.run(make(folder, Target(to.value), target, deidentify=deidentify))
+        made = interrupt.run(make(folder, to, target, deidentify=deidentify))
     show_export(made, language, as_json=as_json)
     return int(made.exit_code)

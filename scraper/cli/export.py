@@ -2,77 +2,23 @@
 
 from __future__ import annotations
 
-from scraper.core.errors import ExitCode
-from scraper.core.messages import describe_problem, phrase, say
-from scraper.core.model import Problem, Result
+from scraper.core.messages import describe_problem, say
 from scraper.core.output import complain, echo, echo_json
 from scraper.core.settings import Language
 from scraper.export import Exported
-
-NAMED_AT_MOST = 20  # files shown beside a problem; the JSON has them all
+from scraper.export.outcome import document_of, incomplete, shown_names
 
 
 def show_export(made: Exported, language: Language, *, as_json: bool) -> None:
     """What was made on standard output; what is missing or was left out on standard error."""
-    whole = _incomplete(made.source, language)
+    whole = incomplete(made.source, language)
     if as_json:
-        document = {
-            "output": str(made.path) if made.files else None,
-            "files": made.files,
-            "status": "complete" if made.exit_code == ExitCode.COMPLETE else "incomplete",
-            "exit_code": int(made.exit_code),
-            "problems": [
-                *([whole] if whole else []),
-                *(_row(problem, language) for problem in made.problems),
-            ],
-        }
-        echo_json(document)
+        echo_json(document_of(made, language))
     elif made.files:
         echo(say("export.done", language, path=made.path, files=made.files))
     for problem in made.problems:
-        complain(f"{describe_problem(problem, language, of_folder=True)} {_named(problem.instances)}".rstrip())
+        complain(f"{describe_problem(problem, language, of_folder=True)} {shown_names(problem.instances)}".rstrip())
     if not made.files:
         complain(say("export.nothing", language))
     if whole:
         complain(str(whole["message"]))
-
-
-def _row(problem: Problem, language: Language) -> dict[str, object]:
-    return {
-        "code": problem.code,
-        "message": describe_problem(problem, language, of_folder=True),
-        "instances": list(problem.instances),
-    }
-
-
-def _named(names: tuple[str, ...]) -> str:
-    more = f" … (+{len(names) - NAMED_AT_MOST})" if len(names) > NAMED_AT_MOST else ""
-    return f"[{', '.join(names[:NAMED_AT_MOST])}{more}]" if names else ""
-
-
-def _incomplete(source: Result, language: Language) -> dict[str, object] | None:
-    """In one sentence what of the study is missing or broken; None where it is whole."""
-    if source.exit_code == ExitCode.COMPLETE:
-        return None
-    problems = [problem for study in source.studies for problem in study.problems]
-    problems += [item for study in source.studies for series in study.series for item in series.problems]
-    problems = [problem for problem in (*source.problems, *problems) if problem.fatal]
-    parts = []
-    counts = source.counts
-    if counts.expected is not None and counts.saved < counts.expected:
-        parts.append(say("export.short", language, saved=counts.saved, expected=counts.expected))
-    for problem in problems:
-        if problem.code != "missing-instances":
-            parts.append(f"{_sentence(problem, language)} {_named(problem.instances)}".rstrip())
-    what = ("；" if language is Language.ZH else "; ").join(parts)
-    names = tuple(dict.fromkeys(name for problem in problems for name in problem.instances))
-    message = say("export.incomplete", language, what=what)
-    return {"code": "study-incomplete", "message": message, "instances": list(names)}
-
-
-def _sentence(problem: Problem, language: Language) -> str:
-    """What was found, without the advice and the full stop."""
-    values = {
-        name: phrase(value, language) if isinstance(value, str) else value for name, value in problem.values.items()
-    }
-    return say(f"problem.{problem.code}", language, count=len(problem.instances), **values).rstrip(".。")

@@ -56,6 +56,16 @@ MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside t
 NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 
+class Target(StrEnum):
+    """What ``export --to`` makes."""
+
+    ZIP = "zip"
+    DICOMDIR = "dicomdir"
+    PNG = "png"
+    JPG = "jpg"
+    NIFTI = "nifti"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectTo:
     """``--connect-to HOST:PORT:ADDRESS:PORT``, as in curl; an empty host or port means any."""

@@ -101,6 +101,7 @@ def serve() -> None:
     import signal
     import warnings
 
+    from scraper.core.log import quiet_libraries
     from scraper.dicom.encode import encode_samples
     from scraper.dicom.pixels_png import read_samples
 
@@ -113,6 +114,7 @@ def serve() -> None:
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; when we end is for our parent to say
     warnings.simplefilter("ignore")
+    quiet_libraries()
     works = {"encode": encode_samples, "png": read_samples}
     while True:
         try:

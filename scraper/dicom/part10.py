@@ -6,7 +6,6 @@ pydicom reads the values; ``structure`` has checked before that the data set is 
 from __future__ import annotations
 
 import io
-import logging
 import math
 import os
 import struct
@@ -33,8 +32,6 @@ from scraper.dicom import charset, codestream, structure
 
 # pydicom checks values against their VR and complains in the log, with the value: a patient's name may be one.
 config.settings.reading_validation_mode = config.IGNORE
-logging.getLogger("pydicom").addHandler(logging.NullHandler())
-logging.getLogger("pydicom").propagate = False
 
 PYDICOM_ERRORS: Final = (
     BytesLengthException,

@@ -13,6 +13,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.dicom import structure
 
 _CLOSING: Final = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, little endian (PS3.5 A.4)
+_LONG: Final = 64 * 1024  # bytes of a value that is worth a second look at the file
 
 
 def read_file(path: Path) -> FileDataset:
@@ -30,6 +31,15 @@ def read_file(path: Path) -> FileDataset:
     if has_pixels and not any(tag in ds for tag in structure.PIXEL_TAGS):
         raise CorruptInstance(what="a DICOM file that is cut off")  # pydicom leaves them out without a word
     return ds
+
+
+def lazy_file(path: Path) -> FileDataset:
+    """A file whose long values, pixels above all, are read when they are first touched.
+
+    Raises:
+        PYDICOM_ERRORS: it can't be read.
+    """
+    return pydicom.dcmread(path, defer_size=_LONG)
 
 
 def _end_of_fragments(layout: structure.Layout) -> int:

@@ -3,7 +3,8 @@
 from scraper.export.targets import (
     Exported,
     Target,
+    beside,
     export,
 )
 
-__all__ = ["Exported", "Target", "export"]
+__all__ = ["Exported", "Target", "beside", "export"]

@@ -11,19 +11,19 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final, assert_never
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
+from scraper.core.settings import Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, media, nifti, pictures
 from scraper.export.gather import Listed, gather, problems_of
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Inspector, opened
 
-__all__ = ["Exported", "Target", "export"]
+__all__ = ["Exported", "Target", "beside", "export"]
 
 
 _PATIENCE_S: Final = 600.0  # for one instance: a cine of a thousand frames is drawn frame by frame
@@ -32,14 +32,10 @@ _DAMAGE: Final = frozenset(
 )
 
 
-class Target(StrEnum):
-    """``--to``."""
-
-    ZIP = "zip"
-    DICOMDIR = "dicomdir"
-    PNG = "png"
-    JPG = "jpg"
-    NIFTI = "nifti"
+def beside(source: Path, target: Target) -> Path:
+    """Where an export goes by default: next to what it is made of."""
+    suffix = ".zip" if target is Target.ZIP else f"-{target.value}"
+    return source.with_name(source.name.removesuffix(".zip") + suffix)
 
 
 @dataclass(frozen=True, slots=True)

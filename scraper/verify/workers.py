@@ -26,6 +26,7 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 
+from scraper.core.log import quiet_libraries
 from scraper.core.model import Origin
 from scraper.isolation import memory_budget
 from scraper.isolation.process import (
@@ -304,6 +305,7 @@ def serve() -> None:
         msvcrt.setmode(0, os.O_BINARY)
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
     warnings.simplefilter("ignore")
+    quiet_libraries()
     # Ctrl-C reaches us too; when we end is for our parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     writable = [Path(folder) for folder in sys.argv[1:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -92,8 +91,7 @@ class Dimse:
     """
 
     def __init__(self, peer: Peer, folder: Path) -> None:
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)  # it writes names of patients
-        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options
+        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options; it would log data sets
         self._peer = peer
         self._folder = folder
         self._open: Association | None = None

@@ -1,0 +1,1 @@
+"""The library: what ``import cloudfilm`` gives to other programs."""

@@ -1,0 +1,262 @@
+"""The library's calls, each for programs with an event loop of their own (``…_async``) and without one.
+
+None raises what a source is to blame for: that stands in the result. ``UsageError`` says that the call itself is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from scraper.api.loop import loop
+from scraper.api.options import Options, settings_of
+from scraper.api.results import CodesResult, ExportResult, SourceResult
+from scraper.core.errors import NoSuchFile, UsageError
+from scraper.core.link import redact
+from scraper.core.log import logger
+from scraper.core.model import Question, Result
+from scraper.core.settings import Language, Settings
+from scraper.download.collect import SilentWatcher, Watcher
+
+Ask = Callable[[Question, str, Path | None], str | None]
+"""Is asked for what a site wants and ``answers`` lacks: the question, the host, a picture to look at; None: not known."""
+SILENT = SilentWatcher()
+
+
+def _nobody(*_: object) -> None:
+    return None
+
+
+# ---- grab and list
+
+
+def grab(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    only: int = 1,
+    ask: Ask = _nobody,
+    watcher: Watcher = SILENT,
+    **options: Unpack[Options],
+) -> SourceResult:
+    """Fetch the study behind a photo, a PDF, a link or a text; verify it; store it.
+
+    Args:
+        source: a file's path, a link, or a text that contains one.
+        settings: the options together; those given by keyword go before.
+        only: of a source that holds several films, which one, from 1.
+        ask: is asked for what the site wants and ``answers`` lacks.
+        watcher: is told how things go.
+        options: see ``Options``.
+
+    Raises:
+        UsageError: an option that can't be, or there is no film of that number.
+    """
+    chosen = settings_of(settings, options)
+    return loop.run(_films(source, chosen, only, ask, watcher))[0]
+
+
+async def grab_async(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    only: int = 1,
+    ask: Ask = _nobody,
+    watcher: Watcher = SILENT,
+    **options: Unpack[Options],
+) -> SourceResult:
+    """``grab`` for a program that runs an event loop; the work is done in another thread."""
+    chosen = settings_of(settings, options)
+    return (await loop.wait(_films(source, chosen, only, ask, watcher)))[0]
+
+
+def grab_all(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    ask: Ask = _nobody,
+    watcher: Watcher = SILENT,
+    **options: Unpack[Options],
+) -> tuple[SourceResult, ...]:
+    """``grab`` every film that a source holds; one result each."""
+    return loop.run(_films(source, settings_of(settings, options), 0, ask, watcher))
+
+
+async def grab_all_async(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    ask: Ask = _nobody,
+    watcher: Watcher = SILENT,
+    **options: Unpack[Options],
+) -> tuple[SourceResult, ...]:
+    """``grab_all`` for a program that runs an event loop."""
+    return await loop.wait(_films(source, settings_of(settings, options), 0, ask, watcher))
+
+
+def list_studies(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    only: int = 1,
+    ask: Ask = _nobody,
+    **options: Unpack[Options],
+) -> SourceResult:
+    """Say which series a source has, and how many instances; download nothing. Exported as ``cloudfilm.list``."""
+    chosen = settings_of(settings, options)
+    return loop.run(_films(source, chosen, only, ask, SILENT, is_listing=True))[0]
+
+
+async def list_async(
+    source: str | Path,
+    *,
+    settings: Settings | None = None,
+    only: int = 1,
+    ask: Ask = _nobody,
+    **options: Unpack[Options],
+) -> SourceResult:
+    """``list`` for a program that runs an event loop."""
+    chosen = settings_of(settings, options)
+    return (await loop.wait(_films(source, chosen, only, ask, SILENT, is_listing=True)))[0]
+
+
+async def _films(
+    source: str | Path, settings: Settings, only: int, ask: Ask, watcher: Watcher, *, is_listing: bool = False
+) -> tuple[SourceResult, ...]:
+    """The result of each film of a source, or of one of them."""
+    from scraper.pipeline.run import Run
+
+    given = str(source)
+    shown = redact(given) if "://" in given else Path(given).suffix.lstrip(".") or "text"
+    logger.info("begin: %s", shown)
+    results: list[SourceResult] = []
+    async with Run(settings, watcher, ask) as run:
+        found = await run.films(given)
+        if found.error is not None:
+            return (_ended(run.refused(given, found.error), settings, 0),)
+        films = found.films
+        if only > len(films):
+            raise UsageError(f"only={only}: 1–{len(films)}")
+        for film in films[only - 1 : only] if only else films:
+            result = await (run.survey(given, film=film) if is_listing else run.grab(given, film=film))
+            results.append(_ended(result, settings, len(films) - 1 if only else 0))
+    return tuple(results)
+
+
+def _ended(result: Result, settings: Settings, further: int) -> SourceResult:
+    counts = result.counts
+    logger.info(
+        "end: %s (%d), %s by %s, %d instances saved, %d reused, %d failed, %.1f s",
+        result.status.value,
+        result.exit_code,
+        result.provider or "no provider",
+        result.via.value if result.via else "nothing",
+        counts.saved,
+        counts.reused,
+        counts.failed,
+        result.seconds,
+    )
+    if further:
+        logger.warning("the source holds %d more films", further)
+    return SourceResult(result, settings.language, further)
+
+
+# ---- decode
+
+
+def decode(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> CodesResult:
+    """Read the codes on a photo, scan, screenshot or PDF, and say which is the film's link.
+
+    Args:
+        file: its path.
+        timeout_s: for one image.
+        password: of a locked PDF.
+
+    Raises:
+        NoSuchFile, UnreadableFile: there is no such file, or it can't be read.
+    """
+    from scraper.source import qr, resolve
+
+    path = Path(file)
+    if not path.exists():
+        raise NoSuchFile(path=str(path))
+    with qr.Reader(password=password) as reader:
+        return CodesResult(resolve.decode(path, Settings(decode_timeout_s=timeout_s), reader))
+
+
+async def decode_async(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> CodesResult:
+    """``decode`` for a program that runs an event loop."""
+    import asyncio
+
+    return await asyncio.to_thread(decode, file, timeout_s=timeout_s, password=password)
+
+
+# ---- verify
+
+
+def verify(folder: str | Path, *, language: str = "en", watcher: Watcher = SILENT) -> SourceResult:
+    """Check any folder, or zip, of DICOM files; changes nothing.
+
+    Raises:
+        NoSuchFile: nothing there. UnreadableFile: neither a folder nor a zip.
+    """
+    return loop.run(_verified(Path(folder), Language(language), watcher))
+
+
+async def verify_async(folder: str | Path, *, language: str = "en", watcher: Watcher = SILENT) -> SourceResult:
+    """``verify`` for a program that runs an event loop."""
+    return await loop.wait(_verified(Path(folder), Language(language), watcher))
+
+
+async def _verified(folder: Path, language: Language, watcher: Watcher) -> SourceResult:
+    from scraper.pipeline.folder_verdict import verify_folder
+
+    return _ended(await verify_folder(folder, watcher), replace(Settings(), language=language), 0)
+
+
+# ---- export
+
+
+def export(
+    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+) -> ExportResult:
+    """Make a zip, a CD's layout, pictures or NIfTI of a folder of DICOM files.
+
+    Args:
+        folder: it, or a zip of it.
+        to: ``zip``, ``dicomdir``, ``png``, ``jpg``, ``nifti``.
+        output: where; by default beside ``folder``.
+        deidentify: take out who the patient is (PS3.15).
+        language: of the sentences.
+
+    Raises:
+        UsageError: no such target, or something lies at ``output``. NoSuchFile, NoDicomHere: nothing to export.
+    """
+    return loop.run(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
+
+
+async def export_async(
+    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+) -> ExportResult:
+    """``export`` for a program that runs an event loop."""
+    return await loop.wait(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
+
+
+async def _exported(
+    folder: Path, to: str, output: str | Path | None, *, deidentify: bool, language: str
+) -> ExportResult:
+    from scraper.export import Target, beside
+    from scraper.export import export as make
+    from scraper.store.place import disk
+
+    if to not in list(Target):
+        raise UsageError(f"to: {', '.join(Target)}")
+    if not folder.exists():
+        raise NoSuchFile(path=str(folder))
+    target = Path(output) if output is not None else beside(folder, Target(to))
+    with disk(target):
+        made = await make(folder, Target(to), target, deidentify=deidentify)
+    logger.info("exported: %s, %d files", to, made.files)
+    return ExportResult(made, Language(language))
