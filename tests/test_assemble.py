@@ -28,8 +28,8 @@ SLICE = STUDY.images[2]
 
 def tags_of(data: bytes) -> dict:
     """What a site that speaks DICOM JSON would say of an instance."""
-    said = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).to_json_dict()
-    return {tag: value for tag, value in said.items() if tag != "7FE00010"}
+    tags = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).to_json_dict()
+    return {tag: value for tag, value in tags.items() if tag != "7FE00010"}
 
 
 def as_text(data: bytes) -> dict:
@@ -243,14 +243,14 @@ def test_lossy_pixels_where_the_site_claims_originals_make_a_derived_image():
 
 
 def test_one_image_type_is_a_word_and_not_its_letters():
-    said = {**tags_of(SLICE.data), "00080008": "ORIGINAL"}
-    ds = read(rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),))).data)
+    tags = {**tags_of(SLICE.data), "00080008": "ORIGINAL"}
+    ds = read(rebuild(PixelParts(tags, (j2k(SLICE.pixels, compression_ratios=[6]),))).data)
     assert ds.ImageType == "DERIVED"
 
 
 def test_lossy_pixels_that_the_site_calls_lossy_keep_their_uid():
-    said = {**tags_of(SLICE.data), "LossyImageCompression": "01"}
-    rebuilt = rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),)))
+    tags = {**tags_of(SLICE.data), "LossyImageCompression": "01"}
+    rebuilt = rebuild(PixelParts(tags, (j2k(SLICE.pixels, compression_ratios=[6]),)))
     assert read(rebuilt.data).SOPInstanceUID == SLICE.sop_instance_uid
     assert rebuilt.problems == ()
 
@@ -291,8 +291,8 @@ def test_colour_codestreams_are_called_by_their_transform(mct, photometric):
 @pytest.mark.parametrize("joined", [True, False])
 def test_multi_frame_pixels_in_one_piece_or_in_several(joined):
     frames = [instance.pixels.tobytes() for instance in STUDY.images[:3]]
-    said = {**tags_of(SLICE.data), "NumberOfFrames": "3"}
-    ds = read(rebuild(PixelParts(said, (b"".join(frames),) if joined else tuple(frames))).data)
+    tags = {**tags_of(SLICE.data), "NumberOfFrames": "3"}
+    ds = read(rebuild(PixelParts(tags, (b"".join(frames),) if joined else tuple(frames))).data)
     assert np.array_equal(ds.pixel_array, np.stack([instance.pixels for instance in STUDY.images[:3]]))
 
 
@@ -333,7 +333,7 @@ def test_pixels_that_are_not_the_instance_s_are_refused(name, frames):
 
 
 def test_the_tiny_constant_picture_is_asked_again():
-    said = {
+    tags = {
         "Rows": "512",
         "Columns": "512",
         "BitsAllocated": "16",
@@ -341,9 +341,9 @@ def test_the_tiny_constant_picture_is_asked_again():
         "SamplesPerPixel": "1",
     }
     with pytest.raises(CorruptInstance) as caught:
-        check_frame(said, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
+        check_frame(tags, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
     assert caught.value.values["what"] == "a constant picture"
-    check_frame(said, j2k(np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)))
+    check_frame(tags, j2k(np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)))
 
 
 def test_padding_behind_raw_pixels_is_cut_and_said():
@@ -356,9 +356,9 @@ def test_padding_behind_raw_pixels_is_cut_and_said():
 
 
 def build(**changed: object) -> tuple[pydicom.FileDataset, dict]:
-    said = {**as_text(SLICE.data), **changed}
-    said = {name: value for name, value in said.items() if value is not ...}
-    rebuilt = rebuild(PixelParts(said, (SLICE.pixels.tobytes(),)))
+    tags = {**as_text(SLICE.data), **changed}
+    tags = {name: value for name, value in tags.items() if value is not ...}
+    rebuilt = rebuild(PixelParts(tags, (SLICE.pixels.tobytes(),)))
     return read(rebuilt.data), {problem.code: problem for problem in rebuilt.problems}
 
 

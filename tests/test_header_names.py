@@ -74,10 +74,10 @@ class Recorder:
                 raw = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 head = [(name.strip(), value.strip()) for name, _, value in (x.partition(":") for x in raw[1:] if x)]
                 self.heads.append(head)
-                said = {name.lower(): value for name, value in head}
-                await reader.readexactly(int(said.get("content-length", 0)))
-                if "upgrade" in said:
-                    key = hashlib.sha1(said["sec-websocket-key"].encode() + MAGIC).digest()  # noqa: S324  RFC 6455 4.2.2
+                lowered = {name.lower(): value for name, value in head}
+                await reader.readexactly(int(lowered.get("content-length", 0)))
+                if "upgrade" in lowered:
+                    key = hashlib.sha1(lowered["sec-websocket-key"].encode() + MAGIC).digest()  # noqa: S324  RFC 6455 4.2.2
                     accept = base64.b64encode(key).decode()
                     writer.write(
                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -209,7 +209,7 @@ async def test_verdicts_b8_no_request_carries_a_name_twice(kind, tmp_path):
         await kind(session, recorder)
     assert recorder.heads
     assert set(recorder.doubled) == {()}
-    assert all(said for said in recorder.values("user-agent"))
+    assert all(lowered for lowered in recorder.values("user-agent"))
     assert all(recorder.values("host"))
 
 

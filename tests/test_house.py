@@ -202,7 +202,7 @@ def test_every_problem_speaks(code, language):
     assert describe_problem(Problem(code, ("1.2.3",)), language)
 
 
-def said() -> set[str]:
+def message_names() -> set[str]:
     """The names that ``say("…", …)`` is called with; what a watcher is told in short stands under ``say.…``."""
     names = set()
     for _, tree in trees():
@@ -218,7 +218,7 @@ def said() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", sorted(said()))
+@pytest.mark.parametrize("name", sorted(message_names()))
 @pytest.mark.parametrize("language", Language)
 def test_every_saying_is_there(name, language):
     assert say(name, language)

@@ -59,8 +59,8 @@ def named() -> set[str]:
 @pytest.mark.parametrize("text", sorted(named() - NO_WORDS))
 def test_what_an_error_names_is_said_in_chinese_too(text):
     given = text.format(*"ABCDEFGH"[: text.count("{}")])
-    said = phrase(given, Language.ZH)
-    assert said != given, f"phrases.toml lacks {text!r}"
+    translated = phrase(given, Language.ZH)
+    assert translated != given, f"phrases.toml lacks {text!r}"
     assert phrase(given, Language.EN) == given
 
 

@@ -93,11 +93,11 @@ def test_dcmtk_reads_what_we_rebuild(rebuilt):
 @needs_gdcm
 def test_gdcm_reads_what_we_rebuild(rebuilt):
     _, now = rebuilt
-    told = run("gdcminfo", now)
-    assert told.returncode == 0
+    output = run("gdcminfo", now)
+    assert output.returncode == 0
     ds = pydicom.dcmread(now)
-    assert str(ds.file_meta.TransferSyntaxUID) in told.stdout
-    assert f"({ds.Columns},{ds.Rows},{ds.get('NumberOfFrames', 1)})" in told.stdout
+    assert str(ds.file_meta.TransferSyntaxUID) in output.stdout
+    assert f"({ds.Columns},{ds.Rows},{ds.get('NumberOfFrames', 1)})" in output.stdout
     raw = now.with_name("raw.dcm")
     assert run("gdcmconv", "--raw", now, raw).returncode == 0
     assert np.array_equal(pydicom.dcmread(raw).pixel_array, ds.pixel_array)
@@ -105,17 +105,17 @@ def test_gdcm_reads_what_we_rebuild(rebuilt):
 
 def faults(path: Path) -> set[str]:
     """What dciodvfy calls an error, without values and places."""
-    told = run("dciodvfy", path)
-    lines = [line for line in (told.stderr + told.stdout).splitlines() if line.startswith("Error")]
+    output = run("dciodvfy", path)
+    lines = [line for line in (output.stderr + output.stdout).splitlines() if line.startswith("Error")]
     return {re.sub(r"\s+", " ", re.sub(r"<0x[0-9a-f]+>|'[^']*'|\d+", "", line)).strip() for line in lines}
 
 
 @needs_dciodvfy
 def test_dciodvfy_finds_no_fault_that_the_source_had_not(rebuilt):
     was, now = rebuilt
-    told = faults(now) - faults(was)
+    output = faults(now) - faults(was)
     assert {
-        line for line in told if "Number of Frames" not in line
+        line for line in output if "Number of Frames" not in line
     } == set()  # a CT of three frames is ours to test with
 
 
@@ -150,9 +150,9 @@ def test_what_we_pass_dcmtk_reads_too(case):
         if not any(p.code in {"unreadable", "no-file-meta"} for p in instance(path, Origin.ORIGINAL).problems)
     ]
     assert readable
-    said = run("dcmftest", *readable).stdout
-    assert said.count("yes:") == len(readable)
-    assert "no:" not in said
+    answer = run("dcmftest", *readable).stdout
+    assert answer.count("yes:") == len(readable)
+    assert "no:" not in answer
 
 
 @needs_shared
