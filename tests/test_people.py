@@ -580,7 +580,7 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
     share = SimpleNamespace(host="h")
     session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext), link=share)
     with pytest.raises(BrowserMissing):
-        await opener._found(Owner(Direct(), share), session)
+        await opener.discover(Owner(Direct(), share), session)
 
 
 def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):
