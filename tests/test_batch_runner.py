@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from scraper.batch.input import rows as inputs
 from scraper.batch.ledger import Ledger
 from scraper.batch.runner import Runner
 from scraper.batch.workers.local import LocalWorker
-from scraper.batch.workers.protocol import Job, Outcome
+from scraper.batch.workers.protocol import Job, Outcome, done
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from tests.many import Many, up
 
@@ -47,13 +46,14 @@ class Slow:
 
     async def __aexit__(self, *_: object) -> None: ...
 
-    async def do(self, job: Job, on_site_done: Callable[[], None]) -> Outcome:
+    async def retrieve(self, job: Job) -> None:
         self.begun += 1
         self.asking += 1
         self.most_asking = max(self.most_asking, self.asking)
         await asyncio.sleep(0)
         self.asking -= 1
-        on_site_done()
+
+    async def place(self, retrieved: None) -> Outcome:
         if self.begun >= self._together:
             self._placing.release()
         await self._placing.acquire()
@@ -93,12 +93,11 @@ def test_a_slot_is_given_back_when_the_site_is_asked_no_more(tmp_path, plugged_i
         worker = LocalWorker(settings, 1)
         items = planned(tmp_path, [many.link(number) for number in range(3)], ledger, settings).todo
 
-        def on_site_done() -> None:
-            seen.append((sum(many.images.values()), bool(list(settings.output.glob("*/study.json")))))
-
         async with worker:
-            first = await worker.do(items[0].job, on_site_done)
-            rest = await asyncio.gather(*(worker.do(item.job) for item in items[1:]))
+            retrieved = await worker.retrieve(items[0].job)
+            seen.append((sum(many.images.values()), bool(list(settings.output.glob("*/study.json")))))
+            first = await worker.place(retrieved)
+            rest = await asyncio.gather(*(done(worker, item.job) for item in items[1:]))
         return [first, *rest]
 
     with up(many), Ledger(tmp_path / "ledger") as ledger:

@@ -62,7 +62,7 @@ async def collected(folder: Path, *instances: Instance):
         collector = Collector(store, fetcher, inspector, SilentWatcher(), 1)
         await collector.take([Series(STUDY.study_instance_uid, SERIES, instances)])
         await session.close()
-        return collector.result
+        return collector.collected()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["preview first", "full first"])
@@ -73,7 +73,7 @@ async def test_verdicts_1_the_larger_of_two_in_one_run_is_kept(order, tmp_path):
     assert [(problem.code, problem.instances, problem.fatal) for problem in result.problems] == [
         ("lesser-copies", (UID,), False)
     ]
-    assert result.conflicts == []
+    assert result.conflicts == ()
 
 
 async def test_verdicts_1_two_that_hold_equally_much_and_differ_are_a_conflict(tmp_path):
@@ -82,7 +82,7 @@ async def test_verdicts_1_two_that_hold_equally_much_and_differ_are_a_conflict(t
     out = io.BytesIO()
     other.save_as(out, enforce_file_format=True)
     result = await collected(tmp_path, asked(FULL.data, "one"), asked(out.getvalue(), "two"))
-    assert result.conflicts == [UID]
+    assert result.conflicts == (UID,)
 
 
 async def test_verdicts_1_a_later_run_that_got_the_full_object_replaces_the_preview(tmp_path):

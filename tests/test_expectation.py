@@ -6,7 +6,7 @@ from scraper.core.evidence import Evidence
 from scraper.core.model import Counts, Origin, Problem, SeriesResult, Study, StudyResult
 from scraper.pipeline import expectation
 from scraper.pipeline.assess import judged_by
-from scraper.pipeline.progress import exit_code
+from scraper.pipeline.result import exit_code
 
 
 def series(uid="1", saved=21, evidence=Evidence.SIGHT, expected=None, images=None, frames=None, more=()):

@@ -580,7 +580,7 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
     share = SimpleNamespace(host="h")
     session = SimpleNamespace(patience=SimpleNamespace(bounded=nullcontext), link=share)
     with pytest.raises(BrowserMissing):
-        await opener._found(Owner(Direct(), share), session)
+        await opener.discover(Owner(Direct(), share), session)
 
 
 def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):
@@ -592,7 +592,7 @@ def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):
 
     monkeypatch.setattr(doctor.subprocess, "run", run)
     monkeypatch.setattr(doctor, "find_browser", lambda *_: tmp_path / "chrome")
-    monkeypatch.setattr(doctor, "_descriptor_of_talk", lambda: 2)
+    monkeypatch.setattr(doctor, "_stderr_descriptor", lambda: 2)
     assert doctor.install_browser(Settings(proxy="http://p.test:1")) == str(tmp_path / "chrome")
     ((words, more),) = installed
     assert words == [sys.executable, "-m", "playwright", "install", "chromium"]

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol
 
 from scraper.batch import plan
 from scraper.batch.input.rows import of_link
 from scraper.batch.ledger import Ledger, State
 from scraper.batch.plan import Item, Plan
-from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, combined, keyed_results
+from scraper.batch.workers.protocol import Job, Outcome, R, Worker, WorkerLost, combined, keyed_results
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
@@ -36,7 +36,7 @@ class Audience(Protocol):
         """A source has ended, in this run (``now``) or in an earlier one or another process."""
 
 
-class Runner:
+class Runner(Generic[R]):
     """Run one plan.
 
     Args:
@@ -46,7 +46,7 @@ class Runner:
         parallel: jobs that use a site at once; almost as many again may be storing their results.
     """
 
-    def __init__(self, ledger: Ledger, worker: Worker, audience: Audience, parallel: int) -> None:
+    def __init__(self, ledger: Ledger, worker: Worker[R], audience: Audience, parallel: int) -> None:
         self._ledger = ledger
         self._worker = worker
         self._audience = audience
@@ -180,7 +180,9 @@ class Runner:
             return same
         for _ in range(1 + LOST_AT_MOST):
             try:
-                return await self._worker.do(job, lambda: self._leave_site(item))
+                retrieved = await self._worker.retrieve(job)
+                self._leave_site(item)
+                return await self._worker.place(retrieved)
             except WorkerLost:
                 continue
         return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)

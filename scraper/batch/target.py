@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self
 from urllib.parse import urlsplit
 
 from scraper.batch import plan
 from scraper.batch.workers.local import outcome as outcome_of
-from scraper.batch.workers.protocol import Job, Outcome, Worker, ignore_event
+from scraper.batch.workers.protocol import Job, Outcome, R, Worker
 from scraper.core.errors import ExtraMissing, NotWritable, StoreError, UsageError
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
@@ -147,7 +147,17 @@ class Target:
             raise NotWritable(path=self._shown) from err
 
 
-class Delivering:
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[R]):
+    """One job in its own folder: what was retrieved, or why the target could not be read."""
+
+    job: Job
+    started: float
+    folder: RunFolder
+    retrieved: R | StoreError
+
+
+class Delivering(Generic[R]):
     """Run jobs in another local worker, each in its own folder, and upload the results to a target.
 
     Args:
@@ -156,7 +166,9 @@ class Delivering:
         earlier: the URLs that an earlier run uploaded a job's studies to.
     """
 
-    def __init__(self, worker: Worker, target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()) -> None:
+    def __init__(
+        self, worker: Worker[R], target: Target, earlier: Callable[[Job], Sequence[str]] = lambda _: ()
+    ) -> None:
         self._worker = worker
         self._target = target
         self._earlier = earlier
@@ -172,20 +184,35 @@ class Delivering:
         """Close the other worker."""
         await self._worker.__aexit__(kind, error, trace)
 
-    async def do(self, job: Job, on_site_done: Callable[[], None] = ignore_event) -> Outcome:
-        """Retrieve one source and upload the result; a failed upload is an outcome, too."""
-        started = time.monotonic()
-        with RunFolder() as folder:
-            here = replace(job, settings=replace(job.settings, output=Path(folder)))
-            try:
-                for url in self._earlier(job):
-                    await asyncio.to_thread(self._target.fetch, url.rpartition("/")[2], Path(folder))
-                ended = await self._worker.do(here, on_site_done)
-                return await asyncio.to_thread(self._upload_all, ended, Path(folder))
-            except StoreError as err:
-                seconds = round(time.monotonic() - started, 1)
-                result = Result(job.shown, Status.FAILED, int(err.exit_code), seconds=seconds, error=err)
-                return outcome_of(job, result)
+    async def retrieve(self, job: Job) -> Delivery[R]:
+        """Retrieve one source, after what the target has of it."""
+        started, folder = time.monotonic(), RunFolder()
+        try:
+            folder.content.mkdir(mode=0o700)
+            for url in self._earlier(job):
+                await asyncio.to_thread(self._target.fetch, url.rpartition("/")[2], folder.content)
+            here = replace(job, settings=replace(job.settings, output=folder.content))
+            return Delivery(job, started, folder, await self._worker.retrieve(here))
+        except StoreError as err:
+            return Delivery(job, started, folder, err)
+        except BaseException:
+            folder.remove()
+            raise
+
+    async def place(self, retrieved: Delivery[R]) -> Outcome:
+        """Place what was retrieved, and upload it; a failed upload is an outcome, too."""
+        try:
+            if isinstance(retrieved.retrieved, StoreError):
+                raise retrieved.retrieved
+            ended = await self._worker.place(retrieved.retrieved)
+            return await asyncio.to_thread(self._upload_all, ended, retrieved.folder.content)
+        except StoreError as err:
+            seconds = round(time.monotonic() - retrieved.started, 1)
+            shown = retrieved.job.shown
+            result = Result(shown, Status.FAILED, int(err.exit_code), seconds=seconds, error=err)
+            return outcome_of(retrieved.job, result)
+        finally:
+            retrieved.folder.remove()
 
     def _upload_all(self, ended: Outcome, local: Path) -> Outcome:
         document = dict(ended.document)

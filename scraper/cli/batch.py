@@ -256,7 +256,7 @@ class _Batch:
                     ended = self._report(made, runner.settled, ledger)
         return self._end(ended, interrupted=interrupted)
 
-    def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker:
+    def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker[Any]:
         """The worker: this process, or a cluster."""
         from scraper.batch import plan
         from scraper.batch.target import Delivering, Target

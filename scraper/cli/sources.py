@@ -15,7 +15,7 @@ from scraper.core.settings import Settings
 
 if TYPE_CHECKING:
     from scraper.core.model import Result
-    from scraper.pipeline.progress import Film, Films
+    from scraper.pipeline.result import Film, Films
     from scraper.pipeline.run import Run
     from scraper.session import Ask
 

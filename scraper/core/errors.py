@@ -7,6 +7,8 @@ and ``values`` that fill the sentence. ``said`` is the site's own wording, shown
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
 
@@ -400,3 +402,17 @@ def leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [error]
+
+
+@contextmanager
+def first_of_groups() -> Iterator[None]:
+    """Turn a group of our own errors into the first of these; a group with anything else in it passes as it is."""
+    try:
+        yield
+        return
+    except BaseExceptionGroup as group:
+        every = leaves(group)
+        known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+        if len(known) < len(every):
+            raise
+    raise known[0]

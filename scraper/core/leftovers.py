@@ -43,11 +43,15 @@ class RunFolder:
             return
         raise OSError(errno.EAGAIN, "the temporary folder can't be locked", tempfile.gettempdir())
 
+    @property
+    def content(self) -> Path:
+        """The folder within it that is given out."""
+        return self.path / "content"
+
     def __enter__(self) -> Path:
         """An empty folder within it."""
-        content = self.path / "content"
-        content.mkdir(mode=0o700)
-        return content
+        self.content.mkdir(mode=0o700)
+        return self.content
 
     def __exit__(self, *_: object) -> None:
         self.remove()

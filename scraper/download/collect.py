@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -60,28 +60,39 @@ class SilentWatcher:
         """Nobody to say it to."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Collected:
-    """What became of one study's instances. ``lost`` is by name; ``left_out`` are objects that the site serves no pixels for.
+    """What became of one study's instances.
 
-    ``counted``: objects that a zip's own directory names, or more where its site counts more; None: it came as no zip.
+    Attributes:
+        saved: what is on the disk, in order of arrival, with what its inspection found.
+        lost: an instance's name → why it could not be had.
+        left_out: names of objects that the site serves no pixels for.
+        twice: names under which the site lists an instance once more.
+        conflicts: SOP Instance UIDs under which other bytes are on the disk.
+        strangers: names of what belongs to another study.
+        problems: of the download.
+        series_of: an instance's name → its series' name, as the site has them.
+        uid_of_series: a series' name at the site → the UID that its files bear.
+        counted: objects that a package's own directory names, or more where its site counts more; None: no package.
     """
 
-    saved: list[tuple[Saved, Checked]] = field(default_factory=list)
-    lost: dict[str, CloudfilmError] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)  # names under which the site lists an instance once more
-    conflicts: list[str] = field(default_factory=list)
-    strangers: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    # instance's name -> series' name, as the site has them
-    series_of: dict[str, str] = field(default_factory=dict)
+    saved: Sequence[tuple[Saved, Checked]] = ()
+    lost: Mapping[str, CloudfilmError] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+    twice: Sequence[str] = ()
+    conflicts: Sequence[str] = ()
+    strangers: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
+    series_of: Mapping[str, str] = field(default_factory=dict)
+    uid_of_series: Mapping[str, str] = field(default_factory=dict)
     counted: int | None = None
-    uid_of_series: dict[str, str] = field(default_factory=dict)  # series' name -> the UID that its files bear
 
 
 @dataclass(slots=True)
-class _Job:
+class _Wanted:
+    """One instance that is to be fetched, and what came of it so far."""
+
     series: Series
     instance: Instance
     refetches: int = 0
@@ -116,25 +127,52 @@ class Collector:
         self._inspector = inspector
         self._watcher = watcher
         self._jobs = jobs
-        self._queue: deque[_Job] = deque()
-        self._lapsed: list[_Job] = []
+        self._queue: deque[_Wanted] = deque()
+        self._lapsed: list[_Wanted] = []
         self._stop: StoreError | None = None
         self._checking = asyncio.Semaphore(AHEAD)
         self._listed: frozenset[str] = frozenset()
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
-        self._blank: dict[str, _Job] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
-        self.result = Collected()
+        self._blank: dict[str, _Wanted] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
+        self._saved: list[tuple[Saved, Checked]] = []
+        self._lost: dict[str, CloudfilmError] = {}
+        self._left_out: list[str] = []
+        self._twice: list[str] = []
+        self._conflicts: list[str] = []
+        self._strangers: list[str] = []
+        self._problems: list[Problem] = []
+        self._series_of: dict[str, str] = {}
+        self._uid_of_series: dict[str, str] = {}
 
-    async def take(self, series: Iterable[Series]) -> list[_Job]:
+    @property
+    def saved_count(self) -> int:
+        """Instances that are on the disk by now."""
+        return len(self._saved)
+
+    def collected(self) -> Collected:
+        """What became of the instances so far."""
+        return Collected(
+            tuple(self._saved),
+            dict(self._lost),
+            tuple(self._left_out),
+            tuple(self._twice),
+            tuple(self._conflicts),
+            tuple(self._strangers),
+            tuple(self._problems),
+            dict(self._series_of),
+            dict(self._uid_of_series),
+        )
+
+    async def take(self, series: Iterable[Series]) -> list[_Wanted]:
         """Bring all instances of ``series``; gives those that a lapsed session left, to be asked for again.
 
         Raises:
             StoreError: the disk refuses; what was saved is kept.
         """
-        self._queue = deque(_Job(item, instance) for item in series for instance in item.instances)
-        self._listed |= {job.instance.sop_instance_uid for job in self._queue}
-        for job in self._queue:
-            self.result.series_of[job.instance.name] = job.series.name
+        self._queue = deque(_Wanted(item, instance) for item in series for instance in item.instances)
+        self._listed |= {wanted.instance.sop_instance_uid for wanted in self._queue}
+        for wanted in self._queue:
+            self._series_of[wanted.instance.name] = wanted.series.name
         self._lapsed = []
         while self._queue and not self._lapsed and self._stop is None:
             async with asyncio.TaskGroup() as group:
@@ -147,28 +185,28 @@ class Collector:
             raise self._stop
         return [*self._lapsed, *self._queue] if self._lapsed else []
 
-    def give_up(self, jobs: Sequence[_Job], err: CloudfilmError) -> None:
+    def give_up(self, jobs: Sequence[_Wanted], err: CloudfilmError) -> None:
         """Name instances that nobody will ask for again."""
-        for job in jobs:
-            self.result.lost[job.instance.name] = err
+        for wanted in jobs:
+            self._lost[wanted.instance.name] = err
         self._keep_old(jobs)
 
-    def _keep_old(self, jobs: Iterable[_Job]) -> None:
-        for job in jobs:
-            if job.old is not None:
-                self._keep(job, job.old, ())
+    def _keep_old(self, jobs: Iterable[_Wanted]) -> None:
+        for wanted in jobs:
+            if wanted.old is not None:
+                self._keep(wanted, wanted.old, ())
 
-    def _lost_on_the_way(self) -> list[_Job]:
+    def _lost_on_the_way(self) -> list[_Wanted]:
         """Instances to be asked for once more: they show nothing, and lie between others that do."""
         blank, self._blank = self._blank, {}
         if not blank:
             return []
-        names = lost_between([checked for _, checked in self.result.saved])
+        names = lost_between([checked for _, checked in self._saved])
         again = []
-        for place in range(len(self.result.saved) - 1, -1, -1):
-            saved, checked = self.result.saved[place]
+        for place in range(len(self._saved) - 1, -1, -1):
+            saved, checked = self._saved[place]
             if checked.name in names and checked.name in blank:
-                del self.result.saved[place]
+                del self._saved[place]
                 self._here.discard(checked.name)
                 old = replace(checked, path=saved.path)
                 again.append(replace(blank[checked.name], old=old, is_second_look=True))
@@ -177,66 +215,66 @@ class Collector:
     async def _work(self, group: asyncio.TaskGroup) -> None:
         """Fetch one instance after another; each one's inspection goes on while the next is fetched."""
         while self._queue and self._stop is None and not self._lapsed:
-            job = self._queue.popleft()
+            wanted = self._queue.popleft()
             await self._checking.acquire()
             handed_over = False
             try:
-                arrived = await self._obtain(job)
+                arrived = await self._obtain(wanted)
                 if arrived is not None:
-                    group.create_task(self._finish(job, arrived))
+                    group.create_task(self._finish(wanted, arrived))
                     handed_over = True
             finally:
                 if not handed_over:
                     self._checking.release()
 
-    async def _obtain(self, job: _Job) -> _Arrived | None:
+    async def _obtain(self, wanted: _Wanted) -> _Arrived | None:
         """The instance's file: from an earlier run, or fetched; None where it could not be had."""
-        name = job.instance.name
-        earlier = self._store.have(job.instance.sop_instance_uid, f"{job.series.name}/{name}")
-        if earlier is not None and job.old is None:
+        name = wanted.instance.name
+        earlier = self._store.have(wanted.instance.sop_instance_uid, f"{wanted.series.name}/{name}")
+        if earlier is not None and wanted.old is None:
             return _Arrived(earlier[0], Fetched(Origin(earlier[1].origin)), reused=True)
-        path = self._store.incoming(f"{job.series.name}/{name}")
+        path = self._store.incoming(f"{wanted.series.name}/{name}")
         try:
-            return _Arrived(path, await self._fetcher.instance(job.instance, path))
+            return _Arrived(path, await self._fetcher.instance(wanted.instance, path))
         except SessionLapsed:
-            self._lapsed.append(job)
+            self._lapsed.append(wanted)
         except StoreError as err:
             self._stop = self._stop or err
         except NotAnImage:
-            self.result.left_out.append(name)
+            self._left_out.append(name)
         except CloudfilmError as err:
-            self.result.lost[name] = err
+            self._lost[name] = err
         path.unlink(missing_ok=True)
-        if job.old is not None:
-            self._keep(job, job.old, ())
+        if wanted.old is not None:
+            self._keep(wanted, wanted.old, ())
         return None
 
-    async def _finish(self, job: _Job, arrived: _Arrived) -> None:
+    async def _finish(self, wanted: _Wanted, arrived: _Arrived) -> None:
         """Inspect what arrived, then keep it, refuse it, or have it fetched anew."""
         path, reused = arrived.path, arrived.reused
         try:
             checked = await self._inspector.inspect(path, arrived.fetched.origin)
             if reused and not self._still_sound(checked, path):
-                self._queue.append(job)
+                self._queue.append(wanted)
                 return
-            if reused and (self._is_broken(checked) or await self._is_outdone(job, checked)):
-                job.old = checked
-                self._queue.append(job)
+            if reused and (self._is_broken(checked) or await self._is_outdone(wanted, checked)):
+                wanted.old = checked
+                self._queue.append(wanted)
                 return
             if (
-                (self._is_broken(checked) or self._is_another(job, checked))
+                (self._is_broken(checked) or self._is_another(wanted, checked))
                 and not reused
-                and job.refetches < REFETCHES
-                and checked.sha256 != job.sha256
+                and wanted.refetches < REFETCHES
+                and checked.sha256 != wanted.sha256
             ):
                 # Damage on the way differs from try to try; the same bytes twice are what the site has.
-                job.refetches, job.sha256 = job.refetches + 1, checked.sha256
+                wanted.refetches, wanted.sha256 = wanted.refetches + 1, checked.sha256
                 path.unlink(missing_ok=True)
-                self._queue.append(job)
+                self._queue.append(wanted)
                 return
-            if job.old is not None:
-                checked = self._better(job.old, checked)
-            self._keep(job, checked, arrived.fetched.problems)
+            if wanted.old is not None:
+                checked = self._better(wanted.old, checked)
+            self._keep(wanted, checked, arrived.fetched.problems)
         except StoreError as err:
             self._stop = self._stop or err
         finally:
@@ -251,9 +289,9 @@ class Collector:
         self._store.forget_file(path)
         return False
 
-    async def _is_outdone(self, job: _Job, earlier: Checked) -> bool:
+    async def _is_outdone(self, wanted: _Wanted, earlier: Checked) -> bool:
         """Did the viewer get a larger, or a less compressed, object than an earlier run, under the same UID."""
-        source, uid = job.instance.source, job.instance.sop_instance_uid
+        source, uid = wanted.instance.source, wanted.instance.sop_instance_uid
         if not isinstance(source, Captured) or earlier.header is None or not uid:
             return False
         new = (await self._inspector.inspect(source.path, Origin.ORIGINAL)).header
@@ -267,19 +305,19 @@ class Collector:
         """
         uid = header.sop_instance_uid
         place = next(
-            (at for at, (saved, _) in enumerate(self.result.saved) if saved.header.sop_instance_uid == uid),
+            (at for at, (saved, _) in enumerate(self._saved) if saved.header.sop_instance_uid == uid),
             None,
         )
-        if place is None or fidelity(self.result.saved[place][0].header) == fidelity(header):
+        if place is None or fidelity(self._saved[place][0].header) == fidelity(header):
             return False
-        self.result.problems.append(Problem("lesser-copies", (uid,), fatal=False))
-        before = self.result.saved[place][0]
+        self._problems.append(Problem("lesser-copies", (uid,), fatal=False))
+        before = self._saved[place][0]
         if fidelity(before.header) > fidelity(header):
             checked.path.unlink(missing_ok=True)
             return True
         self._store.forget_file(before.path)
         saved = self._store.keep(checked.path, header, checked.sha256, checked.size, checked.origin, before.key)
-        self.result.saved[place] = (saved, checked)
+        self._saved[place] = (saved, checked)
         return True
 
     def _better(self, old: Checked, new: Checked) -> Checked:
@@ -290,52 +328,52 @@ class Collector:
         self._store.forget_file(old.path)
         return new
 
-    def _is_another(self, job: _Job, checked: Checked) -> bool:
+    def _is_another(self, wanted: _Wanted, checked: Checked) -> bool:
         """Did an instance come that the site lists elsewhere, in place of the one asked for."""
         uid = checked.header.sop_instance_uid if checked.header else ""
-        asked = job.instance.sop_instance_uid
+        asked = wanted.instance.sop_instance_uid
         return bool(asked) and uid != asked and uid in self._listed
 
     def _is_broken(self, checked: Checked) -> bool:
         return checked.header is None or any(problem.fatal for problem in checked.problems)
 
-    def _keep(self, job: _Job, checked: Checked, problems: tuple[Problem, ...]) -> None:
-        name = job.instance.name
+    def _keep(self, wanted: _Wanted, checked: Checked, problems: tuple[Problem, ...]) -> None:
+        name = wanted.instance.name
         header = checked.header
         if header is None or not header.sop_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self.result.lost[name] = CorruptInstance(what="no DICOM object")
+            self._lost[name] = CorruptInstance(what="no DICOM object")
             return
-        if job.series.study_instance_uid and header.study_instance_uid != job.series.study_instance_uid:
+        if wanted.series.study_instance_uid and header.study_instance_uid != wanted.series.study_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self.result.strangers.append(name)
-            self.result.lost[name] = WrongStudy()
+            self._strangers.append(name)
+            self._lost[name] = WrongStudy()
             return
-        if self._is_another(job, checked):
+        if self._is_another(wanted, checked):
             checked.path.unlink(missing_ok=True)
-            self.result.lost[name] = CorruptInstance(what="another instance than the one asked for")
+            self._lost[name] = CorruptInstance(what="another instance than the one asked for")
             return
-        key = f"{job.series.name}/{name}"
+        key = f"{wanted.series.name}/{name}"
         if header.sop_instance_uid in self._here and self._outdo(checked, header):
             return
         try:
             saved = self._store.keep(checked.path, header, checked.sha256, checked.size, checked.origin, key)
         except InstanceConflict:
-            self.result.conflicts.append(header.sop_instance_uid)
+            self._conflicts.append(header.sop_instance_uid)
             return
         if header.sop_instance_uid in self._here:
-            self.result.twice.append(name)
+            self._twice.append(name)
             return
         self._here.add(header.sop_instance_uid)
-        if job.instance.sop_instance_uid and job.instance.sop_instance_uid != header.sop_instance_uid:
-            values = {"said": job.instance.sop_instance_uid}
-            self.result.problems.append(Problem("uid-not-as-listed", (header.sop_instance_uid,), values, fatal=False))
-        self.result.problems.extend(problems)
-        self.result.uid_of_series.setdefault(job.series.name, header.series_instance_uid)
-        self.result.saved.append((saved, checked))
-        if checked.facts.constant_frames and not job.is_second_look:
-            self._blank[header.sop_instance_uid] = job
-        self._watcher.arrived(job.series.name, reused=saved.reused)
+        if wanted.instance.sop_instance_uid and wanted.instance.sop_instance_uid != header.sop_instance_uid:
+            values = {"said": wanted.instance.sop_instance_uid}
+            self._problems.append(Problem("uid-not-as-listed", (header.sop_instance_uid,), values, fatal=False))
+        self._problems.extend(problems)
+        self._uid_of_series.setdefault(wanted.series.name, header.series_instance_uid)
+        self._saved.append((saved, checked))
+        if checked.facts.constant_frames and not wanted.is_second_look:
+            self._blank[header.sop_instance_uid] = wanted
+        self._watcher.arrived(wanted.series.name, reused=saved.reused)
 
     def adopt(self, name: str, checked: Checked) -> None:
         """Keep one inspected object that came in a zip.
@@ -344,8 +382,8 @@ class Collector:
             StoreError: the disk refuses.
         """
         series = Series("", checked.header.series_instance_uid if checked.header else "", key="zip")
-        self.result.series_of.setdefault(name, series.name)
-        self._keep(_Job(series, Instance("", Captured(checked.path), key=name)), checked, ())
+        self._series_of.setdefault(name, series.name)
+        self._keep(_Wanted(series, Instance("", Captured(checked.path), key=name)), checked, ())
 
     async def keep_earlier(self) -> None:
         """Take over what earlier runs saved and this one does not list; what is no longer what was saved stays as it is.
@@ -367,5 +405,4 @@ class Collector:
             if checked.sha256 != entry.sha256 or checked.header is None:
                 return False
             self.adopt(entry.key.partition("/")[2], checked)
-        self.result.counted = len(self.result.saved)
-        return bool(self.result.saved)
+        return bool(self._saved)

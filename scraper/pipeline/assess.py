@@ -441,13 +441,12 @@ def of_files(
         problems: of the study, its series and its files.
         expected: Series Instance UID → how many instances there must be.
     """
-    collected = Collected()
-    for checked in files:
-        if checked.header is not None:
-            collected.saved.append(
-                (Saved(checked.path, checked.header, checked.sha256, checked.size, checked.origin), checked)
-            )
-    return _assembled(collected, announced, told, problems, expected).result
+    saved = tuple(
+        (Saved(checked.path, checked.header, checked.sha256, checked.size, checked.origin), checked)
+        for checked in files
+        if checked.header is not None
+    )
+    return _assembled(Collected(saved), announced, told, problems, expected).result
 
 
 def totals(studies: Sequence[StudyResult]) -> tuple[Counts, int]:

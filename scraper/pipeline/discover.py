@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.contract import Found, Package, Provider, Series, Session, ShareLink
+from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
 from scraper.core.edge import reading_lists
 from scraper.core.errors import (
     BrowserMissing,
@@ -26,10 +26,10 @@ from scraper.core.errors import (
     UnsafeRedirect,
 )
 from scraper.core.link import of
-from scraper.core.model import FILM_LINK, Problem, Request, Via
+from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.collect import Watcher
-from scraper.pipeline.progress import Job
+from scraper.pipeline import assess
 from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.yielded import checked
 from scraper.registry import catalogue
@@ -48,12 +48,21 @@ PRECHECK_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """A link that was opened: what its site says there is, and how it was spoken to."""
+    """What a site says there is behind a link, and how it was spoken to."""
 
     owner: Owner
     session: Session
     found: tuple[Found, ...]
     via: Via
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is retrieved at a time: one package, or the series of one study; ``key`` tells the study on the disk."""
+
+    key: str
+    study: Study
+    found: tuple[Package] | tuple[Series, ...]
 
 
 class Discoverer:
@@ -77,21 +86,23 @@ class Discoverer:
         self._resources = resources
         self._warned_of_sandbox = False
 
-    def read(self, given: str) -> ShareLink:
-        """The link that a source holds.
+    async def read(self, source: str) -> ShareLink:
+        """The link that a source holds; the first of several.
 
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return self.held(given).links[0]
+        is_slow = resolve.is_file(source) or source == "-"
+        held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
+        return held.links[0]
 
-    def held(self, given: str) -> resolve.SourceLinks:
+    def held(self, source: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        return resolve.read_all(given, self._settings, self._stdin, self._ask_which)
+        return resolve.read_all(source, self._settings, self._stdin, self._ask_which)
 
     def _ask_which(self, links: Sequence[str]) -> str | None:
         """The number, as the person types it, of the film's link among several that nothing tells apart."""
@@ -99,18 +110,13 @@ class Discoverer:
             self._watcher.say(f"{number}: {of(url).redacted}")
         return self._ask(FILM_LINK, of(links[0]).host, None)
 
-    async def owner(self, job: Job) -> Owner:
-        """Whose link the source holds; the universal capture's, where no recipe knows it."""
-        given = job.source
-        is_file = resolve.is_file(given)
-        if job.film is not None:
-            share = job.film.share
-        else:
-            share = await asyncio.to_thread(self.read, given) if is_file or given == "-" else self.read(given)
-        job.link = share.redacted
-        if not is_file:
-            job.source = job.link  # a link, or a text with one: what is shown of it must not open the study
-        owner = catalogue.find(share, self._settings.provider)
+    async def owner(self, share: ShareLink) -> Owner:
+        """Whose link it is; the universal capture's, where no provider knows it.
+
+        Raises:
+            UnknownViewer: nobody's, and a browser is forbidden. PageBehindLink, UnsafeRedirect: it can't be used.
+        """
+        owner, said = catalogue.find(share, self._settings.provider), share.said
         if owner is None:
             catalogue.refuse_page_behind_link(share)
             share, owner = await self._follow_short_link(share)
@@ -120,21 +126,44 @@ class Discoverer:
             owner = Owner(catalogue.universal(), share, listed=False)
         elif not owner.listed and not self._settings.provider:
             self._watcher.say(f"{share.host}: {owner.provider.name}")
-        owner = Owner(owner.provider, replace(owner.link, said=share.said), owner.listed)
-        job.provider = owner.provider.name
-        return owner
+        return Owner(owner.provider, replace(owner.link, said=said), owner.listed)
 
-    async def open(self, job: Job, owner: Owner, stack: AsyncExitStack) -> Discovery:
-        """Ask the owner's site what there is; what it needs until the end is closed by ``stack``.
+    async def discover(self, owner: Owner, session: Session) -> Discovery:
+        """Ask the site what there is: directly where the provider can, else through the browser.
 
         Raises:
-            NoSuchStudy: nothing, or nothing that ``--series`` asks for. CloudfilmError: whatever the site has to say.
+            CloudfilmError: whatever the site has to say.
         """
-        host = owner.link.host
-        session = await self.session(owner, stack)
-        job.log = session.log
-        found, job.via = await self._found(owner, session)
-        ended = session.patience.ended
+        provider, use = owner.provider, self._settings.browser
+        via, found = Via.DIRECT, list[Found]()
+        if not provider.is_web():
+            found = await listed(provider, owner.link, session)
+        elif provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:
+            try:
+                found = await listed(provider, owner.link, session)
+            except SiteChanged as changed:
+                if use is BrowserUse.NEVER:
+                    raise
+                try:
+                    via, found = Via.BROWSER, await self._watched(owner, session)
+                except BrowserMissing as missing:
+                    raise missing from changed
+                except (UnknownViewer, SiteChanged):
+                    raise changed from None
+        elif use is BrowserUse.NEVER:
+            raise NeedsBrowser(host=owner.link.host)
+        else:
+            via, found = Via.BROWSER, await self._watched(owner, session)
+        return Discovery(owner, session, tuple(found), via)
+
+    def chosen(self, discovery: Discovery) -> Discovery:
+        """What ``--series`` asks for of what was found.
+
+        Raises:
+            NoSuchStudy: the site has nothing, or nothing of that. NothingNew: it was given up before it came to that.
+        """
+        host, found = discovery.owner.link.host, discovery.found
+        ended = discovery.session.patience.ended
         chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
         if ended is not None and not chosen:
             raise ended
@@ -142,7 +171,7 @@ class Discoverer:
             raise NoSuchStudy(host=host)
         if not chosen:
             raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
-        return Discovery(owner, session, chosen, job.via)
+        return replace(discovery, found=chosen)
 
     async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
         """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
@@ -207,27 +236,6 @@ class Discoverer:
         stack.push_async_callback(session.close)
         return session
 
-    async def _found(self, owner: Owner, session: Session) -> tuple[list[Found], Via]:
-        """What there is behind the link, directly where the recipe can, else through the browser."""
-        provider, use = owner.provider, self._settings.browser
-        if not provider.is_web():
-            return await listed(provider, owner.link, session), Via.DIRECT
-        if provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:
-            try:
-                return await listed(provider, owner.link, session), Via.DIRECT
-            except SiteChanged as changed:
-                if use is BrowserUse.NEVER:
-                    raise
-                try:
-                    return await self._watched(owner, session), Via.BROWSER
-                except BrowserMissing as missing:
-                    raise missing from changed
-                except (UnknownViewer, SiteChanged):
-                    raise changed from None
-        if use is BrowserUse.NEVER:
-            raise NeedsBrowser(host=owner.link.host)
-        return await self._watched(owner, session), Via.BROWSER
-
     async def _watched(self, owner: Owner, session: Session) -> list[Found]:
         """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
         self._watcher.say(owner.link.host)
@@ -247,13 +255,13 @@ async def _removed(spool: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, spool, ignore_errors=True)
 
 
-async def listed_again(opened_link: Discovery) -> list[Found]:
-    """Directly, where the recipe can; else what the open viewer has to say now.
+async def listed_again(discovery: Discovery) -> list[Found]:
+    """What the site says now: directly, where the provider can; else what the open viewer has to say now.
 
     Raises:
-        SessionLapsed: the universal capture holds bodies, and can't ask anew.
+        SessionLapsed: the universal capture holds bodies, and can't ask again.
     """
-    provider, link, session = opened_link.owner.provider, opened_link.owner.link, opened_link.session
+    provider, link, session = discovery.owner.provider, discovery.owner.link, discovery.session
     if provider.speaks_directly():
         return await listed(provider, link, session)
     if not provider.watches():
@@ -322,12 +330,30 @@ def _matches(series: Series, pattern: str) -> bool:
     return str(series.number) == pattern or fnmatch(description, lowered) or (lowered in description and lowered != "")
 
 
-def by_study(opened_link: Discovery) -> Mapping[str, list[Found]]:
+def by_study(discovery: Discovery) -> Mapping[str, list[Found]]:
     """What was found, by the key that tells its study on the disk."""
     grouped: dict[str, list[Found]] = {}
-    provider = opened_link.owner.provider.name
-    for package in opened_link.found:
-        uid = package.study.uid if isinstance(package, Package) else package.study_instance_uid or package.study.uid
-        link = hashlib.sha256(opened_link.owner.link.url.encode()).hexdigest()[:16]
-        grouped.setdefault(uid or f"{provider}:{package.study.key or link}", []).append(package)
+    link = hashlib.sha256(discovery.owner.link.url.encode()).hexdigest()[:16]
+    for item in discovery.found:
+        uid = item.study.uid if isinstance(item, Package) else item.study_instance_uid or item.study.uid
+        key = uid or f"{discovery.owner.provider.name}:{item.study.key or link}"
+        grouped.setdefault(key, []).append(item)
     return grouped
+
+
+def surveyed(discovery: Discovery, found: Sequence[Found]) -> StudyResult:
+    """One study as its site describes it; nothing was fetched."""
+    study = assess.survey([item for item in found if isinstance(item, Series)], found[0].study)
+    ended = discovery.session.patience.ended
+    return replace(study, problems=(*study.problems, cut_short(ended))) if ended else study
+
+
+def parts(discovery: Discovery) -> list[Part]:
+    """What was found, as it is retrieved: each package by itself, the series of a study together."""
+    found: list[Part] = []
+    for key, items in by_study(discovery).items():
+        found += [Part(key, item.study, (item,)) for item in items if isinstance(item, Package)]
+        series = tuple(item for item in items if isinstance(item, Series))
+        if series:
+            found.append(Part(key, series[0].study, series))
+    return found

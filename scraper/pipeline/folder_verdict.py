@@ -26,7 +26,7 @@ from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Watcher
 from scraper.pipeline import assess, document
 from scraper.pipeline.document import SavedStudy
-from scraper.pipeline.progress import exit_code
+from scraper.pipeline.result import exit_code
 from scraper.verify import Checked, Files, Inspector, Listing, Report, check_files, listing, opened
 
 

@@ -1,39 +1,62 @@
-"""One study, from what was found to a verified folder: fetched, inspected, placed under its names, reported."""
+"""One study from what was found to verified files, which wait in the study's locked store to be placed."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from scraper.contract import Found, Package, Series, Study
-from scraper.core.errors import (
-    CloudfilmError,
-    CorruptInstance,
-    MissingInstances,
-    NotOriginalDicom,
-    SessionLapsed,
-    StoreError,
-)
-from scraper.core.messages import without_addresses
-from scraper.core.model import Origin, Problem, StudyResult
+from scraper.contract import Package, Series, Study
+from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed, StoreError
 from scraper.core.settings import Settings
-from scraper.dicom.directory import ListedFile, directory_rows
+from scraper.download import package as packages
 from scraper.download.collect import Collected, Collector, Watcher
 from scraper.download.fetch import Fetcher
-from scraper.pipeline import assess, document
-from scraper.pipeline.discover import Discovery, by_study, listed_again
-from scraper.pipeline.progress import Job
+from scraper.download.package import Contents
+from scraper.pipeline.discover import Discovery, Part, by_study, listed_again
 from scraper.pipeline.resources import SharedResources
-from scraper.protocols.zip_archive import Member
-from scraper.store.place import StudyStore, opened
-from scraper.verify import Checked, Inspector, Listing, listing
+from scraper.store.earlier import Known
+from scraper.store.place import StudyStore, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievedStudy:
+    """One study whose files are verified and not placed yet.
+
+    Attributes:
+        store: its place on the disk, locked until it is closed.
+        study: what the site says of it.
+        series: as the site describes them; empty for a package.
+        collected: what there is now, of earlier runs too.
+        known: what earlier runs knew of it.
+        asked_for: what this run alone retrieved, where it was asked for some series only: it is judged by these.
+    """
+
+    store: StudyStore
+    study: Study
+    series: tuple[Series, ...]
+    collected: Collected
+    known: Known
+    asked_for: Collected | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """The studies of one part of a discovery; ``error``: the disk refused the rest."""
+
+    studies: tuple[RetrievedStudy, ...] = ()
+    error: StoreError | None = None
+
+    def close(self) -> None:
+        """Let another process have the studies' folders."""
+        for study in self.studies:
+            study.store.close()
 
 
 class Retriever:
-    """Brings studies home, one after another.
+    """Retrieves studies, one part of a discovery after another.
 
     Args:
         settings: the user's options.
@@ -46,225 +69,125 @@ class Retriever:
         self._watcher = watcher
         self._resources = resources
 
-    async def retrieve(
-        self,
-        job: Job,
-        opened_link: Discovery,
-        key: str,
-        found: Sequence[Found],
-        leave: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        """One study: fetched, inspected, placed and reported; what arrived is placed also when the rest fails.
+    async def retrieve(self, discovery: Discovery, part: Part) -> Retrieved:
+        """Fetch and inspect one part of what was found; after that its site is asked nothing more for it.
 
-        Args:
-            job: what the source has come to.
-            opened_link: the site that is asked.
-            key: tells the study on the disk.
-            found: its series and packages.
-            leave: awaited when the site is asked no more for this study, before it is placed.
+        Raises:
+            CloudfilmError: nothing of it could be had.
         """
-        packages = [item for item in found if isinstance(item, Package)]
-        series = [item for item in found if isinstance(item, Series)]
-        settings = self._settings
-        inspector = await self._resources.inspector()
-        for package in packages:
-            await self._package(job, opened_link, key, package)
-        if not series:
-            return
+        match part.found:
+            case (Package() as package,):
+                return await self._package(discovery, part, package)
+            case series:
+                return await self._series(discovery, part, series)
+
+    # ---- series
+
+    async def _series(self, discovery: Discovery, part: Part, series: Sequence[Series]) -> Retrieved:
         for item in series:
-            self._watcher.series(
-                item.name, _label(item), item.expected if item.expected is not None else len(item.instances)
-            )
-
-        async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
-            fetcher = Fetcher(opened_link.session, self._watcher.received)
-            collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
-            if settings.expect is not None:  # a person's new count is in the place of an earlier one
-                store.known = replace(store.known, stated=None)
-            stopped: StoreError | None = None
+            expected = item.expected if item.expected is not None else len(item.instances)
+            self._watcher.series(item.name, _label(item), expected)
+        with ExitStack() as closing:
+            store = await self._opened(part.key, closing)
+            collector = await self._collector(store, self._fetcher(discovery))
+            error: StoreError | None = None
             try:
-                await self._take_all(collector, opened_link, key, series)
+                await self._fetch_all(collector, discovery, part.key, series)
             except StoreError as err:
-                stopped = err
+                error = err  # what arrived is placed all the same
+            asked_for = collector.collected() if self._settings.series else None
             try:
-                if leave is not None:
-                    await leave()
-            finally:
-                try:
-                    own = _copied(collector.result) if settings.series else None
-                    await collector.keep_earlier()
-                    await asyncio.to_thread(
-                        _put_away, job, store, key, _Arrival(collector.result, series, found[0].study, own)
-                    )
-                except StoreError as err:
-                    stopped = stopped or err
-            if stopped is not None:
-                raise stopped
+                await collector.keep_earlier()
+            except StoreError as err:
+                raise error or err from None
+            known = store.known
+            if self._settings.expect is not None:  # a person's new count replaces an earlier one
+                known = replace(known, stated=None)
+            study = RetrievedStudy(store, part.study, tuple(series), collector.collected(), known, asked_for)
+            closing.pop_all()
+            return Retrieved((study,), error)
 
-    async def _take_all(self, collector: Collector, opened_link: Discovery, key: str, series: Sequence[Series]) -> None:
-        """Fetch; where the session lapses, ask the site anew and go on, as long as that brings anything."""
+    async def _fetch_all(self, collector: Collector, discovery: Discovery, key: str, series: Sequence[Series]) -> None:
+        """Fetch; where the session lapses, ask the site again and go on, as long as more instances arrive."""
         left = await collector.take(series)
         while left:
-            before = len(collector.result.saved)
+            before = collector.saved_count
             try:
-                fresh = await listed_again(opened_link)
+                found = await listed_again(discovery)
             except CloudfilmError as err:
                 collector.give_up(left, err)
                 return
-            wanted = {job.instance.name for job in left}
+            wanted = {item.instance.name for item in left}
             again = [
                 replace(item, instances=tuple(instance for instance in item.instances if instance.name in wanted))
-                for item in by_study(replace(opened_link, found=tuple(fresh))).get(key, [])
+                for item in by_study(replace(discovery, found=tuple(found))).get(key, [])
                 if isinstance(item, Series)
             ]
             offered = {instance.name for item in again for instance in item.instances}
             collector.give_up(
-                [job for job in left if job.instance.name not in offered], MissingInstances(why="not listed")
+                [item for item in left if item.instance.name not in offered], MissingInstances(why="not listed")
             )
             left = await collector.take(again)
-            if left and len(collector.result.saved) == before:
-                collector.give_up(left, SessionLapsed(host=opened_link.owner.link.host))
+            if left and collector.saved_count == before:
+                collector.give_up(left, SessionLapsed(host=discovery.owner.link.host))
                 return
 
-    async def _package(self, job: Job, opened_link: Discovery, key: str, package: Package) -> None:
-        """A zip: every study in it gets its own folder."""
-        settings, inspector = self._settings, await self._resources.inspector()
+    # ---- packages
 
-        fetcher = Fetcher(opened_link.session, self._watcher.received)
-        async with opened(settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm")) as store:
-            if store.was_complete:
-                collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
-                if await collector.reuse_all():
-                    await asyncio.to_thread(_put_away, job, store, key, _Arrival(collector.result, [], package.study))
-                    return
-        folder = opened_link.session.spool / "package"
-        members = await fetcher.package(package, folder)
+    async def _package(self, discovery: Discovery, part: Part, package: Package) -> Retrieved:
+        """Retrieve a package; every study in it gets its own folder."""
+        earlier = await self._earlier(discovery, part)
+        if earlier is not None:
+            return Retrieved((earlier,))
+        inspector, host = await self._resources.inspector(), discovery.owner.link.host
+        fetcher, folder = self._fetcher(discovery), discovery.session.spool / "package"
+        studies: list[RetrievedStudy] = []
         try:
-            checked = await asyncio.gather(
-                *(_inspected(inspector, member.name, member.path) for member in members if member.path is not None)
-            )
-            listed, unreadable = await _listed(inspector, members, checked)
-            left_out = [
-                member.name
-                for member in members
-                if member.path is None and not member.is_broken and member.directory is None
-            ] + unreadable
-            broken = [member.name for member in members if member.is_broken]
-            groups: dict[str, list[tuple[str, Checked]]] = {}
-            for name, item in checked:
-                groups.setdefault(item.header.study_instance_uid if item.header else "", []).append((name, item))
-            if not groups and broken:
-                raise CorruptInstance(what="a broken zip")
-            if not groups and any(member.is_picture for member in members):
-                raise NotOriginalDicom(host=opened_link.owner.link.host)
-            if not groups:
-                raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
-            for place, (uid, members_of_study) in enumerate(sorted(groups.items())):
-                study_key = key if len(groups) == 1 else uid
-                async with opened(settings.output, study_key, lambda: None) as store:
-                    collector = Collector(store, fetcher, inspector, self._watcher, settings.jobs)
-                    collector.result.left_out = left_out
-                    collector.result.problems += package.left_out
-                    collector.result.counted = len(members_of_study) + len(broken)
-                    missing = listed.problems(_of_this(uid, frozenset(groups), is_first=place == 0))
-                    collector.result.problems += missing
-                    collector.result.counted += sum(len(problem.instances) for problem in missing if problem.fatal)
-                    for name in broken:  # whose of several studies it is, nothing tells: named with each
-                        collector.result.lost[name] = CorruptInstance(what="a broken zip")
-                    if len(groups) == 1:
-                        collector.result.problems += _short(package, members_of_study)
-                        collector.result.counted = max(collector.result.counted, package.expected or 0)
-                    self._watcher.series("zip", package.study.description, len(members_of_study))
-                    for name, item in members_of_study:
-                        collector.adopt(name, item)
-                    await collector.keep_earlier()
-                    await asyncio.to_thread(
-                        _put_away, job, store, study_key, _Arrival(collector.result, [], package.study)
-                    )
+            contents = await packages.fetch_contents(package, fetcher, inspector, folder, host)
+            for uid in sorted(contents.studies):  # sorted, so that no two runs wait for each other's locks
+                studies.append(await self._study_of_package(part, package, contents, uid, fetcher))
+        except StoreError as err:
+            return Retrieved(tuple(studies), err)
+        except BaseException:
+            Retrieved(tuple(studies)).close()
+            raise
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return Retrieved(tuple(studies))
 
+    async def _study_of_package(
+        self, part: Part, package: Package, contents: Contents, uid: str, fetcher: Fetcher
+    ) -> RetrievedStudy:
+        with ExitStack() as closing:
+            store = await self._opened(part.key if len(contents.studies) == 1 else uid, closing)
+            self._watcher.series("zip", part.study.description, len(contents.studies[uid]))
+            collected = await packages.collect_study(contents, uid, package, await self._collector(store, fetcher))
+            closing.pop_all()
+            return RetrievedStudy(store, part.study, (), collected, store.known)
 
-def _copied(collected: Collected) -> Collected:
-    """What came so far; what is added to the original later is not in it."""
-    return replace(
-        collected,
-        saved=[*collected.saved],
-        problems=[*collected.problems],
-        series_of={**collected.series_of},
-        uid_of_series={**collected.uid_of_series},
-    )
+    async def _earlier(self, discovery: Discovery, part: Part) -> RetrievedStudy | None:
+        """The study as an earlier run saved it, where that was complete and still is."""
+        with ExitStack() as closing:
+            store = await self._opened(part.key, closing)
+            if not store.was_complete:
+                return None
+            collector = await self._collector(store, self._fetcher(discovery))
+            collected = await packages.collect_earlier(collector)
+            if collected is None:
+                return None
+            closing.pop_all()
+            return RetrievedStudy(store, part.study, (), collected, store.known)
 
+    async def _opened(self, key: str, closing: ExitStack) -> StudyStore:
+        store = await open_store(self._settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm"))
+        closing.callback(store.close)
+        return store
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """One study that is fetched: what is there now, of earlier runs too, and how the site describes it.
+    def _fetcher(self, discovery: Discovery) -> Fetcher:
+        return Fetcher(discovery.session, self._watcher.received)
 
-    ``own`` is what this run alone brought, where it was asked for some series only: it is judged by these.
-    """
-
-    collected: Collected
-    series: Sequence[Series]
-    told: Study
-    own: Collected | None = None
-
-
-def _put_away(job: Job, store: StudyStore, key: str, arrival: _Arrival) -> None:
-    """Judge what arrived, put it under its final names, and write the study's report.
-
-    Raises:
-        StoreError: the disk refuses.
-    """
-    judged = assess.study(arrival.collected, arrival.series, arrival.told, store.known)
-    result = judged.result
-    if arrival.own is not None:
-        result = assess.study(arrival.own, arrival.series, arrival.told).result
-    if not arrival.collected.saved:
-        job.studies.append(result)
-        return
-    folder, placed = store.place(judged.result.study, judged.layout)
-    job.studies.append(replace(result, output=folder))
-    alone = replace(job, studies=[replace(judged.result, output=folder)]).result()
-    store.write_report(document.study_report(alone, key, placed, judged.found))
-
-
-def lost(study: Study, err: CloudfilmError) -> StudyResult:
-    """One of several studies of which nothing came."""
-    name = study.description or study.key or study.date or "?"
-    why = without_addresses(err.said or str(err.values.get("why") or err.values.get("what") or err.code))
-    return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
-
-
-def _short(package: Package, members: Sequence[tuple[str, Checked]]) -> list[Problem]:
-    """A zip with fewer objects than the site counts images."""
-    if package.expected is None or len(members) >= package.expected:
-        return []
-    return [Problem("missing-instances", values={"expected": package.expected, "saved": len(members)})]
-
-
-def _of_this(uid: str, here: frozenset[str], *, is_first: bool) -> Callable[[str], bool]:
-    """Whether a DICOMDIR's records of a study are told with this one; those of no study that came, with the first."""
-    return lambda study: study == uid or (is_first and study not in here)
-
-
-async def _listed(
-    inspector: Inspector, members: Sequence[Member], checked: Sequence[tuple[str, Checked]]
-) -> tuple[Listing, list[str]]:
-    """What the package's own DICOMDIR names, held against what is in it; and the names of those that can't be read."""
-    directories: dict[str, Sequence[ListedFile]] = {}
-    unreadable = []
-    for member in members:
-        if member.directory is not None:
-            rows = await inspector.apart(directory_rows, str(member.directory))
-            if rows is None:
-                unreadable.append(member.name)
-            else:
-                directories[member.name] = [ListedFile(*row) for row in rows]
-    return listing.compare(directories, [member.name for member in members], dict(checked)), unreadable
-
-
-async def _inspected(inspector: Inspector, name: str, path: Path) -> tuple[str, Checked]:
-    return name, await inspector.inspect(path, Origin.ORIGINAL)
+    async def _collector(self, store: StudyStore, fetcher: Fetcher) -> Collector:
+        return Collector(store, fetcher, await self._resources.inspector(), self._watcher, self._settings.jobs)
 
 
 def _label(series: Series) -> str:

@@ -1,16 +1,16 @@
-"""Joins the stages in order: source → link → provider → found → fetched → verified → placed → result."""
+"""The stages in order: source → link → provider → discovery → retrieved studies → placed studies → result."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper.contract import Found, Provider, Series, Session, ShareLink
+from scraper.contract import Found, Provider, Session, ShareLink
 from scraper.core.errors import (
     CloudfilmError,
     CredentialsError,
@@ -18,27 +18,44 @@ from scraper.core.errors import (
     NothingNew,
     StoreError,
     UnusableLink,
-    leaves,
+    first_of_groups,
 )
 from scraper.core.link import redact
-from scraper.core.model import Result, Status
+from scraper.core.model import Result, Status, StudyResult
 from scraper.core.settings import Settings
 from scraper.download.collect import SilentWatcher, Watcher
-from scraper.pipeline import assess, document, expectation
-from scraper.pipeline.discover import Discoverer, by_study, cut_short, listed
+from scraper.pipeline import expectation
+from scraper.pipeline.discover import Discoverer, Discovery, by_study, listed, parts, surveyed
 from scraper.pipeline.folder_verdict import verify_folder
-from scraper.pipeline.progress import Film, Films, Job, only_error
+from scraper.pipeline.place import expected, lost, place
 from scraper.pipeline.resources import SharedResources, explained, probe
-from scraper.pipeline.retrieve import Retriever, lost
+from scraper.pipeline.result import Film, Films, SourceInfo, has_saved, only_error, result_of
+from scraper.pipeline.retrieve import Retrieved, Retriever
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.source import resolve
-from scraper.store.place import REPORT, disk, write_whole
 
 __all__ = ["Run", "grab", "verify_folder"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What was retrieved of one source.
+
+    Attributes:
+        info: what is known of the source.
+        placed: results of studies that are placed already, or could not be had.
+        last: what is still to be placed.
+        error: what stopped the retrieval.
+    """
+
+    info: SourceInfo
+    placed: tuple[StudyResult, ...] = ()
+    last: Retrieved = field(default_factory=Retrieved)
+    error: CloudfilmError | None = None
 
 
 class Run:
@@ -78,63 +95,121 @@ class Run:
         if self._owns_resources:
             await self._resources.__aexit__(kind, error, trace)
 
-    # ---- the jobs
-
-    async def films(self, given: str) -> Films:
-        """The films that one source holds; each is a job of its own. Never raises a CloudfilmError."""
+    async def films(self, source: str) -> Films:
+        """The films that one source holds; each has a result of its own. Never raises a CloudfilmError."""
         try:
-            held = await asyncio.to_thread(self._discoverer.held, given)
+            held = await asyncio.to_thread(self._discoverer.held, source)
         except CloudfilmError as err:
             return Films((), error=err)
         return Films(tuple(Film(share, held.unread) for share in held.links))
 
-    def refused(self, given: str, error: CloudfilmError) -> Result:
+    def refused(self, source: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""
-        is_shown = resolve.is_file(given) or "://" not in given
-        return Job(given if is_shown else redact(given)).result(error)
+        is_shown = resolve.is_file(source) or "://" not in source
+        return result_of(SourceInfo.begin(source if is_shown else redact(source)), error=error)
 
-    async def grab(self, given: str, left: Callable[[], None] = lambda: None, *, film: Film | None = None) -> Result:
-        """Bring home every study behind one source; never raises a CloudfilmError.
+    # ---- one source, start to end
+
+    async def grab(self, source: str, *, film: Film | None = None) -> Result:
+        """Save every study behind one source; never raises a CloudfilmError.
 
         Args:
-            given: the source.
+            source: a photo, a PDF, a text, a link.
             film: which of those that it holds; by default the first.
-            left: called where the site is asked no more, its session closed, and only the last study's placing is left.
         """
-        job = Job(given, film=film)
+        return await self.place(await self.retrieve(source, film=film))
+
+    async def retrieve(self, source: str, *, film: Film | None = None) -> Retrieval:
+        """Fetch and verify every study behind one source, and leave its site; never raises a CloudfilmError."""
+        info, placed, last = SourceInfo.begin(source, film), list[StudyResult](), Retrieved()
         try:
-            async with AsyncExitStack() as stack:
-
-                async def leave() -> None:
-                    await stack.aclose()
-                    left()
-
+            with first_of_groups():
                 probe(self.settings.output)
-                owner = await self._discoverer.owner(job)
-                (await self._resources.inspector()).warm()
-                opened_link = await self._discoverer.open(job, owner, stack)
-                studies = by_study(opened_link)
-                for place, (key, found) in enumerate(studies.items(), 1):
-                    is_last = place == len(studies)
-                    try:
-                        await self._retriever.retrieve(job, opened_link, key, found, leave if is_last else None)
-                    except (StoreError, CredentialsError):
-                        raise
-                    except CloudfilmError as err:
-                        if len(studies) == 1 and not (isinstance(err, NothingNew) and job.has_saved):
+                async with AsyncExitStack() as stack:
+                    info, discovery, error = await self._open(info, film, stack, is_listing=False)
+                    if discovery is None:
+                        return Retrieval(info, error=error)
+                    every = parts(discovery)
+                    is_single = len({part.key for part in every}) == 1
+                    for part in every:
+                        ready, last = last, Retrieved()  # before the next: one study's folder is locked at a time
+                        placement = await asyncio.to_thread(place, info, ready)
+                        placed += placement.studies
+                        if placement.error is not None:
+                            raise placement.error
+                        try:
+                            last = await self._retriever.retrieve(discovery, part)
+                        except (StoreError, CredentialsError):
                             raise
-                        job.studies.append(lost(found[0].study, err))  # the other studies are still to be had
+                        except CloudfilmError as err:
+                            if is_single and not (isinstance(err, NothingNew) and has_saved(placed)):
+                                raise
+                            placed.append(lost(part.study, err))  # the other studies are still to be had
+                        if last.error is not None:
+                            raise last.error
         except CloudfilmError as err:
-            return job.result(explained(err))
-        except ExceptionGroup as group:
-            return job.result(explained(_first_of(group)))
-        finally:
-            self.log = job.log
-        error = only_error(job.studies, urlsplit(job.link).hostname or "")
-        if error is None and self.settings.expect is not None and job.studies:
-            is_partial = bool(self.settings.series)
-            await asyncio.to_thread(_expect, job, self.settings.expect, is_partial=is_partial)
-        return job.result(error)
+            return Retrieval(info, tuple(placed), last, explained(err))
+        except BaseException:
+            last.close()
+            raise
+        return Retrieval(info, tuple(placed), last)
+
+    async def place(self, retrieval: Retrieval) -> Result:
+        """Put what was retrieved under its final names, and say how the source ended; no site is asked."""
+        info, settings = retrieval.info, self.settings
+        placement = await asyncio.to_thread(place, info, retrieval.last)
+        studies = (*retrieval.placed, *placement.studies)
+        error = retrieval.error or placement.error
+        if error is not None:
+            return result_of(info, studies, error)
+        error = only_error(studies, urlsplit(info.link).hostname or "")
+        result = result_of(info, studies, error)
+        if error is None and settings.expect is not None and studies:
+            return await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+        return result
+
+    async def survey(self, source: str, *, film: Film | None = None) -> Result:
+        """Say what there is behind one source, or one of its films; downloads nothing."""
+        info, studies = SourceInfo.begin(source, film), list[StudyResult]()
+        try:
+            with first_of_groups():
+                async with AsyncExitStack() as stack:
+                    info, discovery, error = await self._open(info, film, stack, is_listing=True)
+                    if discovery is None:
+                        return result_of(info, error=error)
+                    studies = [surveyed(discovery, found) for found in by_study(discovery).values()]
+                    if self.settings.expect is not None:
+                        studies = expectation.announced(studies, self.settings.expect)
+        except CloudfilmError as err:
+            return result_of(info, studies, explained(err))
+        is_whole = not any(problem.fatal for study in studies for problem in study.problems)
+        status = (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
+        return replace(result_of(info, studies), status=status[0], exit_code=int(status[1]))
+
+    async def _open(
+        self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool
+    ) -> tuple[SourceInfo, Discovery | None, CloudfilmError | None]:
+        """Source → link → provider → session → discovery; where that fails, what was known by then, and the error."""
+        discoverer, source = self._discoverer, info.source
+        try:
+            with first_of_groups():
+                share = film.share if film else await discoverer.read(source)
+                # of a link, or a text with one, nothing may be shown that opens the study
+                shown = source if resolve.is_file(source) else share.redacted
+                info = replace(info, source=shown, link=share.redacted)
+                owner = await discoverer.owner(share)
+                info = replace(info, provider=owner.provider.name)
+                if not is_listing:
+                    (await self._resources.inspector()).warm()
+                session = await discoverer.session(owner, stack)
+                self.log = session.log
+                discovery = await discoverer.discover(owner, session)
+                info = replace(info, via=discovery.via)
+                return info, discoverer.chosen(discovery), None
+        except CloudfilmError as err:
+            return info, None, explained(err)
+
+    # ---- a person's count
 
     def may_ask(self, result: Result) -> bool:
         """Whether a person could say how many images there are, and nobody else does."""
@@ -147,47 +222,17 @@ class Run:
         Raises:
             DiskFull, NotWritable: the disk refuses.
         """
-        job = Job(
-            result.source,
-            link=result.link,
-            provider=result.provider,
-            via=result.via,
-            studies=list(result.studies),
-        )
-        _expect(job, count, is_partial=bool(self.settings.series))
-        return replace(job.result(), seconds=result.seconds)
+        return expected(result, count, is_partial=bool(self.settings.series))
 
-    async def survey(self, given: str, *, film: Film | None = None) -> Result:
-        """Say what there is behind one source, or one of its films; downloads nothing."""
-        job = Job(given, film=film)
-        try:
-            async with AsyncExitStack() as stack:
-                opened_link = await self._discoverer.open(job, await self._discoverer.owner(job), stack)
-                for found in by_study(opened_link).values():
-                    series = [item for item in found if isinstance(item, Series)]
-                    study = assess.survey(series, found[0].study)
-                    if ended := opened_link.session.patience.ended:
-                        study = replace(study, problems=(*study.problems, cut_short(ended)))
-                    job.studies.append(study)
-                if self.settings.expect is not None and job.studies:
-                    job.studies = expectation.announced(job.studies, self.settings.expect)
-        except CloudfilmError as err:
-            return job.result(explained(err))
-        except ExceptionGroup as group:
-            return job.result(explained(_first_of(group)))
-        finally:
-            self.log = job.log
-        is_whole = not any(problem.fatal for study in job.studies for problem in study.problems)
-        status = (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
-        return replace(job.result(), status=status[0], exit_code=int(status[1]))
+    # ---- a session for other work
 
-    async def watched(self, given: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
+    async def watched(self, source: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
         """Open one source's link in the browser, whoever owns it, and hand its session to ``work``.
 
         Raises:
             CloudfilmError: of any kind; what ``grab`` would make a result of.
         """
-        share = await asyncio.to_thread(self._discoverer.read, given)
+        share = await self._discoverer.read(source)
         async with AsyncExitStack() as stack:
             session = await self._discoverer.session(Owner(catalogue.universal(), share, listed=False), stack)
             window = await session.window()
@@ -211,33 +256,11 @@ class Run:
             return await work(session, await listed(provider, matched, session))
 
 
-def _first_of(group: ExceptionGroup) -> CloudfilmError:
-    """The first of a group of our own errors; a group with anything else in it is raised again."""
-    every = leaves(group)
-    known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
-    if len(known) < len(every):
-        raise group
-    return known[0]
-
-
-def _expect(job: Job, count: int, *, is_partial: bool) -> None:
-    """Judge a source by how many images a person says there are, and say so in the reports on the disk.
-
-    Where only some series were asked for, the number is of these, and the reports, which are of all, stay.
-    """
-    job.studies = expectation.held(job.studies, count)
-    for study in job.studies:
-        if study.output is not None and not is_partial:
-            path = study.output / REPORT
-            with disk(path):
-                write_whole(path, document.amended(path, replace(job, studies=[study]).result()))
-
-
-async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
+async def grab(source: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
     """One source to a verified study on disk, for other programs; nobody is asked, ``settings.answers`` must hold all.
 
     Args:
-        given: the path of a photo, scan or PDF; a link; or a text that contains one.
+        source: the path of a photo, scan or PDF; a link; or a text that contains one.
         settings: the options of the command line.
         watcher: is told how things go.
 
@@ -245,4 +268,4 @@ async def grab(given: str, settings: Settings = Settings(), watcher: Watcher = S
         how it ended; what went wrong stands in its ``error`` and ``problems``.
     """
     async with Run(settings, watcher, lambda *_: None) as run:
-        return await run.grab(given)
+        return await run.grab(source)

@@ -95,9 +95,11 @@ class StudyStore:
     Args:
         output: the user's folder.
         key: tells the study: its Study Instance UID, or the site's own name for it where that is all there is.
+        lock: held, until the store is closed.
     """
 
-    def __init__(self, output: Path, key: str) -> None:
+    def __init__(self, output: Path, key: str, lock: filelock.BaseFileLock | None = None) -> None:
+        self._lock = lock
         self.output = output
         self.key = key
         self._state = output / STATE / hashlib.sha256(key.encode()).hexdigest()[:20]
@@ -105,6 +107,11 @@ class StudyStore:
         self.folder: Path | None = None
         self.was_complete = False  # an earlier run ended with nothing missing
         self.known = Known()  # what earlier runs knew of it
+
+    def close(self) -> None:
+        """Let another process have the study."""
+        if self._lock is not None:
+            self._lock.release()
 
     # ---- opening
 
@@ -357,8 +364,7 @@ def write_whole(path: Path, text: str) -> None:
     part.replace(path)
 
 
-@asynccontextmanager
-async def opened(output: Path, key: str, tell: Callable[[], None]) -> AsyncIterator[StudyStore]:
+async def open_store(output: Path, key: str, tell: Callable[[], None]) -> StudyStore:
     """A study's store; a second process that wants the same study waits here, and then finds it done.
 
     Args:
@@ -385,8 +391,19 @@ async def opened(output: Path, key: str, tell: Callable[[], None]) -> AsyncItera
     except OSError as err:
         raise NotWritable(path=str(output)) from err
     try:
-        store = StudyStore(output, key)
+        store = StudyStore(output, key, lock)
         await asyncio.to_thread(store.load)
+    except BaseException:
+        lock.release()
+        raise
+    return store
+
+
+@asynccontextmanager
+async def opened(output: Path, key: str, tell: Callable[[], None]) -> AsyncIterator[StudyStore]:
+    """A study's store while the context lasts; see ``open_store``."""
+    store = await open_store(output, key, tell)
+    try:
         yield store
     finally:
-        lock.release()
+        store.close()

@@ -26,7 +26,7 @@ from scraper import __version__
 from scraper.batch.target import Delivering, Target
 from scraper.batch.workers.local import LocalWorker
 from scraper.batch.workers.local import outcome as outcome_of
-from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, ignore_event
+from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, done
 from scraper.core.errors import SiteUnreachable, WorkersUnfit
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
@@ -89,7 +89,7 @@ class Host(WorkerPlugin):
         self._begin = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._worker: Worker | None = None
+        self._worker: Worker[Any] | None = None
         self._earlier: dict[str, tuple[str, ...]] = {}
 
     async def teardown(self, worker: Any) -> None:
@@ -113,11 +113,11 @@ class Host(WorkerPlugin):
                     path = Path(folder) / order.name
                     path.write_bytes(order.content)
                     job = replace(job, source=str(path))
-                return asyncio.run_coroutine_threadsafe(self._worker.do(job), self._loop).result()
+                return asyncio.run_coroutine_threadsafe(done(self._worker, job), self._loop).result()
         finally:
             del self._earlier[order.job.key]
 
-    def _made(self, settings: Settings) -> Worker:
+    def _made(self, settings: Settings) -> Worker[Any]:
         local = LocalWorker(settings, self._slots, patience_s=self._patience_s)
         if not self._target:
             return local
@@ -252,14 +252,13 @@ class ClusterWorker:
         if self._starts[key] > STARTS_AT_MOST and key in self._spent:
             self._spent[key].set()
 
-    async def do(self, job: Job, on_site_done: Callable[[], None] = ignore_event) -> Outcome:
-        """Retrieve one source in the cluster; a worker's slot is taken until all is done.
+    async def retrieve(self, job: Job) -> Outcome:
+        """Run a whole job in the cluster; a worker's slot is taken until its studies are placed.
 
         Raises:
             WorkerLost: the scheduler gave up, as its worker was lost.
             SiteUnreachable: the scheduler is gone.
         """
-        del on_site_done
         host = urlsplit(job.shown).hostname or ""
         self._at_host[host] += 1
         key = f"cloudfilm-{uuid.uuid4().hex}"
@@ -270,6 +269,10 @@ class ClusterWorker:
         finally:
             self._at_host[host] -= 1
             self._starts.pop(key, None)
+
+    async def place(self, retrieved: Outcome) -> Outcome:
+        """Nothing is left to do."""
+        return retrieved
 
     async def _ended(self, key: str, order: Order, job: Job) -> Outcome:
         spent = self._spent[key] = asyncio.Event()

@@ -15,11 +15,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from scraper.batch.report.thumbnails import of_studies
-from scraper.batch.workers.protocol import Job, Outcome, ignore_event
+from scraper.batch.workers.protocol import Job, Outcome
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
@@ -27,11 +27,13 @@ from scraper.core.settings import Settings
 from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import document
 from scraper.pipeline.resources import SharedResources
-from scraper.pipeline.run import Run
+from scraper.pipeline.run import Retrieval, Run
 from scraper.session import Ask
 from scraper.session.http.pace import Pace
 from scraper.ui.report import write_diagnostic
 from scraper.verify import Inspector
+
+T = TypeVar("T")
 
 LINKS_A_BROWSER: Final = 25  # then it is replaced
 LINKS_AN_INSPECTOR: Final = 200
@@ -122,21 +124,16 @@ class _Slot:
             await resources.__aexit__(None, None, None)
 
 
-class _SlotLease:
-    """A job's hold on a slot, released once."""
+@dataclass(frozen=True, slots=True)
+class LocalRetrieval:
+    """What one job retrieved, or how it failed; its inspecting processes stay until it is placed."""
 
-    def __init__(self, slot: _Slot, free: asyncio.Queue[_Slot], on_site_done: Callable[[], None]) -> None:
-        self.slot = slot
-        self.is_released = False
-        self._free = free
-        self._on_site_done = on_site_done
-
-    def release(self) -> None:
-        """Release the slot: the job makes no more requests."""
-        if not self.is_released:
-            self.is_released = True
-            self._free.put_nowait(self.slot)
-            self._on_site_done()
+    job: Job
+    started: float
+    run: Run
+    pulse: Pulse
+    shift: _Shift
+    ended: Retrieval | Result
 
 
 class LocalWorker:
@@ -169,7 +166,7 @@ class LocalWorker:
         for slot in self._slots:
             self._free.put_nowait(slot)
         self._shift: _Shift | None = None
-        self._abandoned: set[asyncio.Task[Result]] = set()
+        self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         """Enter; starts nothing yet."""
@@ -185,47 +182,62 @@ class LocalWorker:
             for slot in self._slots:
                 stack.push_async_callback(slot.close)
 
-    async def do(self, job: Job, on_site_done: Callable[[], None] = ignore_event) -> Outcome:
-        """Retrieve one source; every failure is its outcome."""
-        lease = _SlotLease(await self._free.get(), self._free, on_site_done)
+    async def retrieve(self, job: Job) -> LocalRetrieval:
+        """Retrieve one source; a slot is taken until that is done."""
+        slot = await self._free.get()
         try:
             shift = await self._on_shift()
             try:
-                return await self._done(job, lease, shift.inspector)
-            finally:
+                started, pulse = time.monotonic(), Pulse(self._watched(job))
+                run = Run(job.settings, pulse, self._ask, resources=await slot.resources(shift.inspector))
+                ended = await self._attempt(job, run.retrieve(job.source), pulse, started)
+                if isinstance(ended, Result):
+                    await _cleared(slot)
+                return LocalRetrieval(job, started, run, pulse, shift, ended)
+            except BaseException:
                 await self._off_shift(shift)
+                raise
         finally:
-            lease.release()
+            self._free.put_nowait(slot)
 
-    async def _done(self, job: Job, lease: _SlotLease, inspector: Inspector) -> Outcome:
-        pulse = Pulse(self._watched(job))
-        run = Run(job.settings, pulse, self._ask, resources=await lease.slot.resources(inspector))
-        started = time.monotonic()
+    async def place(self, retrieved: LocalRetrieval) -> Outcome:
+        """Place what was retrieved; every failure is an outcome."""
+        job, result = retrieved.job, retrieved.ended
         try:
-            result = await self._within(run.grab(job.source, lease.release), pulse)
+            if isinstance(result, Retrieval):
+                placing = retrieved.run.place(result)
+                result = await self._attempt(job, placing, retrieved.pulse, retrieved.started)
+            return await self._outcome(retrieved, result)
+        finally:
+            await self._off_shift(retrieved.shift)
+
+    async def _attempt(self, job: Job, work: Coroutine[Any, Any, T], pulse: Pulse, started: float) -> T | Result:
+        """What the work gives; a failed result where it shows no sign of life, or has a bug."""
+        try:
+            return await self._within(work, pulse)
         except _Silent:
-            await self._cleared(lease)
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
                 why=f"no sign of life for {self._patience_s:.0f} s",
             )
-            result = _failed(job, given_up, ExitCode.SITE, started)
+            return _failed(job, given_up, ExitCode.SITE, started)
         except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others
-            await self._cleared(lease)
-            result = _failed(job, err, ExitCode.BUG, started)
+            return _failed(job, err, ExitCode.BUG, started)
+
+    async def _outcome(self, retrieved: LocalRetrieval, result: Result) -> Outcome:
+        job, inspector = retrieved.job, retrieved.shift.inspector
         if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
-            path = write_diagnostic(
-                job.settings.output / "diagnostics", result.error, result.link, result.provider, run.log
-            )
+            folder = job.settings.output / "diagnostics"
+            path = write_diagnostic(folder, result.error, result.link, result.provider, retrieved.run.log)
             result = replace(result, diagnostic=path)
         folders = [study.output for study in result.studies if study.output is not None]
         drawn = await inspector.apart(of_studies, folders) if folders else None
         try:
             return outcome(job, result, drawn)
         except Exception as err:  # noqa: BLE001  # as above
-            return outcome(job, _failed(job, err, ExitCode.BUG, started))
+            return outcome(job, _failed(job, err, ExitCode.BUG, retrieved.started))
 
-    async def _within(self, work: Coroutine[Any, Any, Result], pulse: Pulse) -> Result:
+    async def _within(self, work: Coroutine[Any, Any, T], pulse: Pulse) -> T:
         """Wait as long as there are signs of life.
 
         Raises:
@@ -243,7 +255,7 @@ class LocalWorker:
             raise RuntimeError("called off by itself")
         return task.result()
 
-    async def _called_off(self, task: asyncio.Task[Result]) -> None:
+    async def _called_off(self, task: asyncio.Task[T]) -> None:
         task.cancel()
         _, hanging = await asyncio.wait({task}, timeout=LETTING_GO_S)
         if hanging:
@@ -251,14 +263,6 @@ class LocalWorker:
             task.add_done_callback(self._abandoned.discard)
         elif not task.cancelled():
             task.exception()  # seen, and of no interest any more
-
-    async def _cleared(self, lease: _SlotLease) -> None:
-        """Give the slot's next source a fresh browser, unless it has started already."""
-        if lease.is_released:
-            return
-        with contextlib.suppress(Exception, TimeoutError):
-            async with asyncio.timeout(LETTING_GO_S):
-                await lease.slot.close()
 
     async def _on_shift(self) -> _Shift:
         if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:
@@ -274,6 +278,13 @@ class LocalWorker:
         shift.in_use -= 1
         if shift is not self._shift and not shift.in_use:
             await shift.inspector.__aexit__(None, None, None)
+
+
+async def _cleared(slot: _Slot) -> None:
+    """Give the slot's next job a fresh browser."""
+    with contextlib.suppress(Exception, TimeoutError):
+        async with asyncio.timeout(LETTING_GO_S):
+            await slot.close()
 
 
 def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = None) -> Outcome:

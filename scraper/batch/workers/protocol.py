@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from scraper.core.errors import ExitCode
 from scraper.core.model import Status
 from scraper.core.settings import Settings
+
+R = TypeVar("R")  # what a worker has retrieved and not placed yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +109,15 @@ def _list(document: Mapping[str, object], name: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def ignore_event() -> None:
-    """Do nothing: nobody is interested in the event."""
-
-
 class WorkerLost(Exception):
     """The worker that had the job is gone; the batch gives the job to another one, once."""
 
 
-class Worker(Protocol):
-    """Run several jobs at once; an asynchronous context manager, closed when the batch ends."""
+class Worker(Protocol[R]):
+    """Run several jobs at once; an asynchronous context manager, closed when the batch ends.
+
+    A job has two phases, so that the next job may use a site while the results of this one are placed.
+    """
 
     async def __aenter__(self) -> Self:
         """Prepare for jobs."""
@@ -126,13 +127,17 @@ class Worker(Protocol):
     ) -> None:
         """End everything it started."""
 
-    async def do(self, job: Job, on_site_done: Callable[[], None] = ignore_event) -> Outcome:
-        """Retrieve one source; a failure of the source is an outcome, not an error.
-
-        Args:
-            job: what to do.
-            on_site_done: called at most once, after the last request to the site: another job may begin.
+    async def retrieve(self, job: Job) -> R:
+        """Retrieve one source; the job makes no more requests to its site after this.
 
         Raises:
             WorkerLost: its worker was lost, and its end is unknown.
         """
+
+    async def place(self, retrieved: R) -> Outcome:
+        """Place what was retrieved; a failure of the source, in either phase, is an outcome and not an error."""
+
+
+async def done(worker: Worker[R], job: Job) -> Outcome:
+    """Both phases of a job, one after the other."""
+    return await worker.place(await worker.retrieve(job))
