@@ -1,7 +1,8 @@
 """Payloads → Part 10 files: normalise what a site served, rebuild split objects, put instances in order."""
 
+from scraper.dicom.headers import anonymous_header, header
 from scraper.dicom.order import order
-from scraper.dicom.part10 import admit, anonymous_header, header, settle
+from scraper.dicom.part10 import admit, settle
 from scraper.dicom.pseudonymise import pseudonymised, stream
 from scraper.dicom.rebuild import Rebuilt, check_frame, rebuild
 

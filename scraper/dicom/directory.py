@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import dataset, integer, plain, quiet, sequence
+from scraper.dicom.elements import dataset, integer, plain, quiet, sequence
 
 MOST_RECORDS: Final = 500_000
 _NOT_IN_USE: Final = 0

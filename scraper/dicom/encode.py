@@ -25,7 +25,7 @@ from scraper.dicom.codestream import (
     RLE_LOSSLESS,
     Codestream,
 )
-from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 
 _PILLOW: Final = {Kind.JPEG: "JPEG", Kind.PNG: "PNG"}
 _CODE_BITS: Final = 5  # every category of a difference has a code of this length; 17 of 31 are used

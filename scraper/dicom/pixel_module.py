@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 from scraper.core.model import Problem, Tags
 from scraper.core.sniff import Kind
 from scraper.dicom import codestream, structure, values
-from scraper.dicom.part10 import integer, plain
+from scraper.dicom.elements import integer, plain
 from scraper.dicom.pixels import Frame, Shape
 
 _LOSSY_METHOD: Final = {

@@ -16,7 +16,7 @@ import numpy as np
 
 from scraper.core.errors import CorruptInstance
 from scraper.dicom import charset, codestream, encode, structure
-from scraper.dicom.part10 import declared_charset, dictionary_vr
+from scraper.dicom.elements import declared_charset, dictionary_vr
 
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
 NUMBERS: Final = frozenset(("DS", "IS", "AS"))

@@ -23,7 +23,8 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import PixelParts, Problem, Tags, TagValue
 from scraper.core.sniff import VRS, Kind
 from scraper.dicom import charset, codestream, pixel_module, pixels, structure, values
-from scraper.dicom.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
+from scraper.dicom.part10 import file_meta
 from scraper.dicom.pixels import Frame, Shape
 
 _DEEPEST: Final = 32

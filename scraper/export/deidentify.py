@@ -22,7 +22,7 @@ from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, declared_charset, plain, quiet
 from scraper.dicom.reading import read_file
 from scraper.export.gather import Listed
 

@@ -24,8 +24,8 @@ from pydicom.pixels.utils import iter_pixels
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.dicom.codestream import JPEG_BASELINE, JPEG_EXTENDED
+from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.jpeg_scans import with_whole_selection
-from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of

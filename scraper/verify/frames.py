@@ -22,8 +22,8 @@ from scraper.core.model import Problem
 from scraper.core.sniff import Kind, sniff
 from scraper.dicom import codestream, structure
 from scraper.dicom.codestream import Codestream
+from scraper.dicom.elements import first, integer, plain
 from scraper.dicom.jpeg_scans import with_whole_selection
-from scraper.dicom.part10 import first, integer, plain
 
 _JPEG: Final = frozenset(
     {

@@ -16,19 +16,18 @@ from pydicom.dataset import Dataset
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Origin, Problem
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import (
-    MEDIA_DIRECTORY,
+from scraper.dicom.elements import (
     dataset,
     declared_charset,
     describe_fault,
     first,
     frame_planes,
-    header_of,
     numbers,
     plain,
     quiet,
     raw_texts,
 )
+from scraper.dicom.headers import MEDIA_DIRECTORY, header_of
 from scraper.verify import frames, objects
 
 Vector = tuple[float, ...]

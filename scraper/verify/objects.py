@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from scraper.dicom import structure
-from scraper.dicom.part10 import plain, sequence
+from scraper.dicom.elements import plain, sequence
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 

@@ -18,7 +18,7 @@ SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
 CASES = (
     Case("a short link", site.short(site.OPEN), series=SERIES, ways=BOTH),
-    Case("a viewer's link", site.viewer_link(site.KEPT_TOKEN), series=SERIES, ways=BOTH),
+    Case("a viewer's link", site.viewer_link(site.SHARED_TOKEN), series=SERIES, ways=BOTH),
     Case("expired", site.short(site.EXPIRED), raises=LinkExpired, says="链接已过期", ways=BOTH),
     Case("unknown", site.short("Zzz000xyz"), raises=NoSuchStudy, says="链接不存在"),
     Case("the report alone", site.short(site.REPORT_ONLY), raises=DownloadNotPermitted, ways=BOTH),

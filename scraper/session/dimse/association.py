@@ -23,7 +23,7 @@ from scraper.core.errors import (
     UnknownCalledTitle,
 )
 from scraper.dicom.charset import UTF8, decode, suspect
-from scraper.dicom.part10 import quiet
+from scraper.dicom.elements import quiet
 from scraper.session.dimse.listener import PortTaken, listening
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import (
