@@ -546,7 +546,7 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     import scraper
 
     home = Path(scraper.__file__).parent
-    apart = {"verify/frames.py", "export/pictures.py", "dicom/encode.py", "dicom/pixels_png.py"}
+    apart = {"verify/decoding.py", "export/pictures.py", "dicom/encode.py", "dicom/pixels_png.py"}
     reading_codes = ("source/", "ui/doctor.py", "cli/authoring.py")  # photos of papers: a worker of their own
     codecs = {"openjpeg", "libjpeg", "jpeg_ls", "rle", "pylibjpeg", "pydicom.pixels", "PIL"}
     found = set()

@@ -278,7 +278,7 @@ WARNINGS_ONLY = {
 @needs_shared
 def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
     from scraper.dicom import structure
-    from scraper.verify.frames import decode, describe
+    from scraper.verify.decoding import decode, describe
 
     for name in ("small-singles/MR_small_RLE.dcm", "sc-rgb/SC_rgb_rle_16bit.dcm", "sc-rgb/SC_rgb_rle.dcm"):
         ds = pydicom.dcmread(SHARED / name)
