@@ -44,6 +44,8 @@ CALLS = (
 class Session:
     """What a provider speaks through. One per link; never shared between patients.
 
+    Over 20 methods because it is all that a provider sees of the network; most pass a call on to the part that does the work.
+
     Args:
         link: the share link.
         settings: the run's options.

@@ -42,6 +42,8 @@ KNOWN_AT_LEAST: Final = 4  # characters of a replaced value that is looked for i
 class Texts:
     """Redact texts.
 
+    Over 20 methods because texts nest (a query in JSON in base64 …), and each kind of text leads to every other.
+
     Args:
         names: makes the replacements.
         hosts: of the sites that were contacted; they stay.
