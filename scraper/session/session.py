@@ -1,4 +1,7 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
+
+Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
+"""
 
 from __future__ import annotations
 
