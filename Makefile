@@ -14,7 +14,7 @@ help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
 	@echo "make test    the checks, then the tests"
 	@echo "make thorough  the tests with every row that needs a browser; some twenty minutes"
-	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
 	@echo "make setup   look again for what could not be installed"
@@ -36,6 +36,8 @@ check: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.house
+	$(BIN)/python -m tools.dead_code
 
 test:
 	@$(PYTHON) tools/setup.py test

@@ -17,6 +17,7 @@ from scraper.core.errors import CloudfilmError
 from scraper.core.messages import catalogue, describe, describe_problem, say
 from scraper.core.model import Problem
 from scraper.core.settings import Language
+from tools import house
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = sorted(path for top in ("cloudfilm", "scraper", "providers") for path in (ROOT / top).rglob("*.py"))
@@ -270,6 +271,44 @@ def test_no_paths_of_one_machine():
     )
     guilty = [name_of(path) for path in committed() if mark.search(path.read_bytes()[:500_000])]
     assert guilty == []
+
+
+def test_names_and_shape():
+    assert house.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("def told(x): ...", "told: a retired word in `told`"),
+        ("def read(said_by): ...", "said: a retired word in `said_by`"),
+        ("class LeafNode: ...", "leaf: a retired word in `LeafNode`"),
+        ("class A:\n    def __init__(self):\n        self._kept = 1", "kept: a retired word in `_kept`"),
+        ("import json as anew", "anew: a retired word in `anew`"),
+        ("for twice in (): ...", "twice: a retired word in `twice`"),
+    ],
+)
+def test_a_retired_word_is_found(source, fault):
+    (found,) = house.retired_names("scraper/one.py", ast.parse(source))
+    assert fault in found
+
+
+@pytest.mark.parametrize("source", ["folded = saidel = 1", "def test_what_is_said_twice(): ...", "print(err.said)"])
+def test_other_words_are_not(source):
+    assert house.retired_names("scraper/one.py", ast.parse(source)) == []
+
+
+def test_a_package_only_reexports():
+    source = '"""A room."""\nfrom a import b\n__all__ = ["b"]\ndef c(): ...'
+    assert house.working_packages("scraper/a/__init__.py", ast.parse(source)) == [
+        "scraper/a/__init__.py:4: a package's __init__ only re-exports"
+    ]
+
+
+@pytest.mark.parametrize(("reason", "count"), [("", 1), ("Over 400 lines because it is one table.", 0)])
+def test_a_long_module_says_why(reason, count):
+    text = f'"""A module.\n\n{reason}\n"""\n' + "x = 1\n" * 400
+    assert len(house.oversized("scraper/a.py", text, ast.parse(text))) == count
 
 
 def test_no_rooms_for_everything():

@@ -232,10 +232,13 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
     volume = reader.Execute()
     assert volume.GetSize()[2] == len(ordered)
     between_rows, between_columns = ordered[0].facts.spacing
-    along = stack.step_mm / np.cos(np.radians(stack.tilt_degrees))
+    row, column = stack.orientation[:3], stack.orientation[3:]
+    line = np.subtract(ordered[-1].header.position, ordered[0].header.position)
+    along = (
+        stack.step_mm * np.linalg.norm(line) / abs(np.dot(line, np.cross(row, column)))
+    )  # a tilted gantry shifts slices
     assert volume.GetSpacing() == pytest.approx((between_columns, between_rows, along), rel=2e-3)
     direction = np.array(volume.GetDirection()).reshape(3, 3)
-    row, column = stack.orientation[:3], stack.orientation[3:]
     assert direction[:, 0] == pytest.approx(row, abs=1e-3)
     assert direction[:, 1] == pytest.approx(column, abs=1e-3)
     assert direction[:, 2] == pytest.approx(np.cross(row, column), abs=1e-3)

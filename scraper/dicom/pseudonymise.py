@@ -186,7 +186,6 @@ class _Pixels:
         self._samples = layout.number(0x00280002) or 1
         self._order = "<" if layout.little else ">"
         self._frames = int(layout.text(0x00280008) or 1) if (layout.text(0x00280008) or "1").isdigit() else 1
-        self._colours = layout.text(0x00280004)
 
     def native(self, length: int, tag: int) -> bytes:
         """Replace raw samples."""

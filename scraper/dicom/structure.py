@@ -71,7 +71,6 @@ class Layout:
     fragments: list[tuple[int, int]] | None = None  # of encapsulated Pixel Data, the offset table first
     is_unterminated: bool = False  # these fragments are whole, and the file ends without the item that closes them
     fault: Fault | None = None
-    fault_tag: int = 0
     end: int = 0
 
     def value(self, tag: int) -> bytes:
@@ -131,9 +130,9 @@ class Walker:
         self.u32 = struct.Struct(order + "I")
         self.levels = [Level(len(layout.data), False, False, layout.implicit)]  # noqa: FBT003 - a plain set
 
-    def fail(self, fault: Fault, tag: int) -> None:
-        """Note the fault and its place; the walk ends."""
-        self.layout.fault, self.layout.fault_tag = fault, tag
+    def fail(self, fault: Fault) -> None:
+        """Note the fault; the walk ends."""
+        self.layout.fault = fault
 
     def run(self) -> None:
         """Walk to the end, or to the first fault."""
@@ -141,17 +140,17 @@ class Walker:
         while self.levels and self.layout.fault is None:
             steps += 1
             if steps > MOST_STEPS:
-                self.fail(Fault.BROKEN, 0)
+                self.fail(Fault.BROKEN)
             level = self.levels[-1]
             if self.pos >= level.end:
                 if level.undefined and len(self.levels) > 1 and level.end >= self.levels[0].end:
-                    self.fail(Fault.TRUNCATED, 0)
+                    self.fail(Fault.TRUNCATED)
                 self.levels.pop()
             elif level.end - self.pos < 8:
                 # fewer bytes than any element has: a padding of the file, or a cut
                 rest = bytes(self.data[self.pos : level.end])
                 if rest.strip(b"\0"):
-                    self.fail(Fault.TRUNCATED, 0)
+                    self.fail(Fault.TRUNCATED)
                 self.pos = level.end
             elif level.is_sequence:
                 self.item(level)
@@ -162,7 +161,7 @@ class Walker:
     def push(self, level: Level, tag: int) -> None:
         """Enter a sequence or item, unless too deep."""
         if len(self.levels) > 2 * DEEPEST:
-            self.fail(Fault.NESTING, tag)
+            self.fail(Fault.NESTING)
         else:
             self.levels.append(level)
 
@@ -177,11 +176,11 @@ class Walker:
         elif tag == _ITEM:
             end = level.end if length == _UNDEFINED else self.pos + length
             if end > level.end:
-                self.fail(Fault.TRUNCATED, tag)
+                self.fail(Fault.TRUNCATED)
             else:
                 self.push(Level(end, False, length == _UNDEFINED, level.implicit), tag)  # noqa: FBT003
         else:
-            self.fail(Fault.BROKEN, tag)
+            self.fail(Fault.BROKEN)
 
     def value_at(self, level: Level) -> tuple[bytes, int, int]:
         """VR (empty in Implicit VR), start and length of the value of the element that begins here."""
@@ -206,7 +205,7 @@ class Walker:
             return
         vr, start, length = self.value_at(level)
         if start > level.end:
-            self.fail(Fault.TRUNCATED, tag)
+            self.fail(Fault.TRUNCATED)
             return
         if length == _UNDEFINED:
             self.pos = start
@@ -220,7 +219,7 @@ class Walker:
                 if tag == 0xFFFCFFFC:  # Data Set Trailing Padding: nothing is lost
                     self.pos = level.end
                     return
-            self.fail(Fault.TRUNCATED, tag)
+            self.fail(Fault.TRUNCATED)
             return
         if top:
             self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, length))
@@ -263,7 +262,7 @@ class Walker:
                     self.layout.is_unterminated = True
                     self.pos = end
                 else:
-                    self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                    self.fail(Fault.TRUNCATED)
                 break
             group, element = self.tag_struct.unpack_from(self.data, self.pos)
             (length,) = self.u32.unpack_from(self.data, self.pos + 4)
@@ -272,10 +271,10 @@ class Walker:
             if tag == _SEQUENCE_END:
                 break
             if tag != _ITEM or len(found) > MOST_STEPS // 10:
-                self.fail(Fault.BROKEN, PIXEL_DATA)
+                self.fail(Fault.BROKEN)
             elif self.pos + length > end:
                 found.append((self.pos, end - self.pos))
-                self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                self.fail(Fault.TRUNCATED)
             else:
                 found.append((self.pos, length))
                 self.pos += length

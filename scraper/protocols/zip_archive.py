@@ -43,7 +43,6 @@ class Member:
     path: Path | None
     is_picture: bool = False
     is_broken: bool = False
-    was_bare: bool = False
     directory: Path | None = None
 
 
@@ -259,7 +258,7 @@ def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
         is_broken = names_itself(path)
         path.unlink()
         return Member(name, None, is_broken=is_broken)
-    return Member(name, path, was_bare=True)
+    return Member(name, path)
 
 
 def only_object(archive: Path, into: Path) -> None:

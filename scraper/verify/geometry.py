@@ -14,7 +14,6 @@ from statistics import median_low
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scraper.dicom.order import SAME_PLACE_MM, normal, orientation_groups
 
@@ -48,11 +47,9 @@ class Stack:
 
     orientation: Vector
     places: tuple[tuple[str, ...], ...]
-    distances_mm: tuple[float, ...]
     step_mm: float | None
     gaps: tuple[Gap, ...]
     uneven: tuple[int, ...]  # places after which a step differs from the usual one and is no gap
-    tilt_degrees: float
 
     @property
     def images(self) -> int:
@@ -71,15 +68,6 @@ class Stack:
         """Places with fewer images than most."""
         depth = self.depth
         return tuple(index for index, names in enumerate(self.places) if len(names) < depth)
-
-
-def _tilt(along: NDArray[np.float64], first: Vector, last: Vector) -> float:
-    """Angle in degrees between the normal and the line through the slices' origins."""
-    line = np.asarray(last, float) - np.asarray(first, float)
-    length = float(np.linalg.norm(line))
-    if length < SAME_PLACE_MM:
-        return 0.0
-    return float(np.degrees(np.arccos(min(1.0, abs(float(np.dot(line, along))) / length))))
 
 
 def _stack(planes: Sequence[Plane]) -> Stack:
@@ -113,11 +101,9 @@ def _stack(planes: Sequence[Plane]) -> Stack:
     return Stack(
         orientation,
         tuple(map(tuple, places)),
-        tuple(distances),
         usual,
         tuple(gaps),
         tuple(uneven),
-        _tilt(along, placed[0][1].position, placed[-1][1].position),
     )
 
 

@@ -51,7 +51,6 @@ class Facts:
     planes: tuple[tuple[Vector | None, Vector | None], ...] = ()  # (position, orientation) of each frame, enhanced only
     has_pixels: bool = False
     is_lossy: bool = False
-    frames_decoded: int = 0
     constant_frames: tuple[int, ...] = ()  # from 0
     is_constant: bool = False  # every frame is
     references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
@@ -197,7 +196,6 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
     facts = replace(
         facts,
         is_lossy=is_lossy,
-        frames_decoded=pixels.checked,
         constant_frames=tuple(pixels.constant),
         is_constant=0 < pixels.checked == len(pixels.constant),
     )

@@ -34,12 +34,15 @@ def site_of(module):
     """The site that a test module speaks of, as new."""
     if hasattr(module, "SITE"):
         return type(module.SITE)()
-    places = [module, *(one for one in vars(module).values() if isinstance(one, ModuleType))]
+    places = [module, *(value for value in vars(module).values() if isinstance(value, ModuleType))]
     made = [
         value
         for place in places
         for name, value in vars(place).items()
-        if isinstance(value, type) and name.endswith("Site") and value.__module__.startswith("fixtures.sites.")
+        if isinstance(value, type)
+        and name.endswith("Site")
+        and value.__module__.startswith("fixtures.sites.")
+        and value.__module__ != "fixtures.sites.base"
     ]
     return made[0](**OPTIONS.get(module.__name__.removeprefix("test_"), {})) if made else None
 
