@@ -17,6 +17,7 @@ from scraper.core.settings import MOST_DIALOGS, Settings
 from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
 from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
@@ -77,6 +78,7 @@ class Window:
         self._is_closed = False
         self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
+        self._memory: PageMemory | None = None
 
     async def begin(self) -> None:
         """Open the first page."""
@@ -84,6 +86,22 @@ class Window:
         self._context.on("page", self._opened)
         self._context.on("dialog", lambda dialog: self._spawn(self._accept(dialog)))
         await self._context.new_page()
+
+    async def look_into_memory(self) -> None:
+        """Also take the DICOM objects that pages opened from now on make in their memory.
+
+        Raises:
+            SiteUnreachable: the browser ended.
+        """
+        if self._memory is None:
+            self._memory = PageMemory(self.traffic)
+            with self._translated(self.traffic.host):
+                await self._memory.begin(self._context)
+
+    @property
+    def worker_prelude(self) -> str:
+        """What is put before the scripts of workers."""
+        return self._memory.script if self._memory else ""
 
     @property
     def page(self) -> Page:
