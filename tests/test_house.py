@@ -40,6 +40,7 @@ DOORS = {
         "scraper/dicom",
         "scraper/verify",
         "scraper/export",
+        "scraper/viewer",
         "scraper/testing",
         "scraper/session/dimse/association",
         "scraper/source/documents",
