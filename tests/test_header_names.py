@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request.http_replay import HttpReplayer
-from scraper.capture.request.known_protocols import DicomWeb, Root, own_headers
+from scraper.capture.request.known_protocols import DicomWeb, Root
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import of
 from scraper.core.model import Instance, Request, WadoRs, WadoUri

@@ -32,7 +32,7 @@ def headed(form: str, *, own: bool = False, before: bytes = b"") -> bytes:
 )
 def test_objects_of_one_answer(body, there, tmp_path):
     number = itertools.count()
-    found = list(Recogniser(lambda: tmp_path / f"{next(number)}").look(body))
+    found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(body))
     assert all(isinstance(item, Object) for item in found)
     assert [item.path.read_bytes() for item in found] == there
 
@@ -40,5 +40,5 @@ def test_objects_of_one_answer(body, there, tmp_path):
 def test_lengths_that_lead_astray_part_nothing(tmp_path):
     number = itertools.count()
     body = struct.pack("<II", 7, len(FILES[0]) - 2) + FILES[0]
-    (found,) = Recogniser(lambda: tmp_path / f"{next(number)}").look(body)
+    (found,) = Recogniser(lambda: tmp_path / f"{next(number)}").scan(body)
     assert found.path.read_bytes() == FILES[0]

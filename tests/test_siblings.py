@@ -170,6 +170,6 @@ def test_verdicts_a1_a_digit_s_byte_is_no_number(head):
         )
         for n in numbers
     ]
-    answers = [(correlate.slots(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]
+    answers = [(correlate.id_fields(exchanges, place), f"1.2.{n}") for place, n in enumerate(numbers)]
     slot = correlate.find(answers, {str(n): f"ask {n}" for n in range(1, 61)})
     assert [where[slot] for where, _ in answers] == [str(n) for n in numbers]

@@ -18,6 +18,7 @@ from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.capture import By, Capture
 from scraper.capture.infer import templates
+from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request import known_protocols
 from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
@@ -134,9 +135,13 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
         raise NotLearnt(host=link.host, what="its list is no JSON of its own")
     if len({(exchange.url, exchange.request_body) for exchange in lists}) > 1:
         raise NotLearnt(host=link.host, what="its list comes in several answers")
-    catch, listing = capture.catch, lists[0]
-    images = [exchange for exchange in exchanges if exchange.url in catch.sources]
-    headers_of = {url: catch.objects[uid].header for url, uid in catch.sources.items() if uid in catch.objects}
+    observations, listing = capture.observations, lists[0]
+    images = [exchange for exchange in exchanges if exchange.url in observations.origins]
+    headers_of = {
+        url: observations.objects[uid].header
+        for url, uid in observations.origins.items()
+        if uid in observations.objects
+    }
     if len({head.study_instance_uid for head in headers_of.values()}) > 1:
         raise NotLearnt(host=link.host, what="its list names other studies as well")
     route, groups = groups_of(link)
@@ -148,7 +153,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
     literals = tuple(tracer.text(text, None, "the address of an image") for text in rule.template.literals)
     headers = tuple(
         (name.title(), tracer.text(value, None, f"the header {name}"))
-        for name, value in known_protocols.own_headers(images[0]).items()
+        for name, value in own_headers(images[0]).items()
         if name in ("authorization", "token", "x-token", "x-access-token")
     )
     learnt = InferredProvider(

@@ -143,7 +143,7 @@ class ListWalk:
             pieces += self._expressions.pieces(text)
             if blank is not None:
                 name, is_quoted = blank
-                value = self.variable(last - 1) if name == templates.ITSELF else self.field(name)
+                value = self.variable(last - 1) if name == templates.WHOLE_RECORD else self.field(name)
                 pieces.append(("value", f"quoted({value})" if is_quoted else value))
         if len(pieces) == 1 and pieces[0][0] == "value":
             return f"link.join({pieces[0][1]})"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from scraper.authoring.source_guard import identifier
 from scraper.capture.infer import templates
-from scraper.capture.request.known_protocols import own_headers
+from scraper.capture.observe.own_headers import own_headers
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
 from scraper.core.schema import decode_text, parse_json

@@ -1,8 +1,9 @@
-"""A viewer that nobody has a recipe for: watch it, recognise DICOM, ask for the rest, and say how complete that is."""
+"""A viewer that nobody has described: observe what it receives, infer its requests, ask for the rest, drive it.
 
-from scraper.capture.study import (
-    By,
-    Capture,
-)
+``study`` owns the loop for one study, ``link_capture`` that over several studies.
+"""
+
+from scraper.capture.link_capture import Capture
+from scraper.capture.plan import By
 
 __all__ = ["By", "Capture"]

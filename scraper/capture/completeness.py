@@ -40,19 +40,19 @@ class Listed:
         return max(len(self.instances), self.count or 0) or self.count
 
 
-def lists(manifests: Sequence[Manifest], catch: Observations, study: str) -> dict[str, Listed]:
+def lists(manifests: Sequence[Manifest], observations: Observations, study: str) -> dict[str, Listed]:
     """Series Instance UID → the series, for every one of the study that some list names; "listed-1" where it is not said.
 
     Args:
         manifests: what the viewer received.
-        catch: the objects that came, which tell what a list's fields mean.
+        observations: the objects that came, which tell what a list's fields mean.
         study: the link's.
     """
-    heads = {uid: item.header for uid, item in catch.objects.items()} | {
-        uid: _header(uid, tags, len(frames)) for uid, tags, frames in catch.whole_frames()
+    heads = {uid: item.header for uid, item in observations.objects.items()} | {
+        uid: _header(uid, tags, len(frames)) for uid, tags, frames in observations.whole_frames()
     }
     found: dict[str, Listed] = {}
-    for uid, tags in catch.tags.items():
+    for uid, tags in observations.tags.items():
         series = text(tags, "0020000E")
         if series and text(tags, "0020000D") == study:
             found.setdefault(series, Listed(series)).instances.add(uid)

@@ -244,6 +244,8 @@ class Discoverer:
         watches = owner.provider if owner.provider.watches() else universal
         window = await session.window()
         async with window.guard(owner.link.host):
+            if watches.name == universal.name:
+                await window.look_into_memory()
             async with session.patience.bounded():
                 with reading_lists(owner.link.host):
                     await opens.open_viewer(owner.link, session)

@@ -237,6 +237,7 @@ class Run:
             session = await self._discoverer.session(Owner(catalogue.universal(), share, listed=False), stack)
             window = await session.window()
             async with window.guard():
+                await window.look_into_memory()
                 await session.open(share.url)
                 return await work(share, session)
 

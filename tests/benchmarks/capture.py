@@ -131,15 +131,15 @@ async def take_in(port: int, count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
         async with Browser(Settings(), Path(folder) / "spool") as browser:
             window = await browser.window()
-            catch = Observations(Path(folder) / "captured")
+            observations = Observations(Path(folder) / "captured")
             await window.open(f"http://127.0.0.1:{port}/")
             loading = asyncio.ensure_future(window.page.evaluate(LOAD, [count, 6, "object"]))
-            while not loading.done() or await window.traffic.after(catch.taken, timeout_s=1.0):
-                await catch.take(window.traffic.exchanges)
-                await window.traffic.after(catch.taken, timeout_s=0.5)
+            while not loading.done() or await window.traffic.after(observations.consumed, timeout_s=1.0):
+                await observations.take(window.traffic.exchanges)
+                await window.traffic.after(observations.consumed, timeout_s=0.5)
             await loading
             await window.close()
-            return len(catch.objects)
+            return len(observations.objects)
 
 
 async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: list[str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
+from scraper.capture.drive import elements
 from scraper.capture.drive.elements import PageElement
+from scraper.capture.drive.steps import Pause, Steps
+from scraper.capture.observe.received import Observations
 from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
 
 if TYPE_CHECKING:
@@ -55,86 +58,74 @@ class PackageDownload:
 
     Args:
         window: the page's.
-        look: takes in what came, and says how much of use was in it.
-        marks: everything that can be clicked now.
-        click: clicks one.
-        text: what the page says now.
+        observations: what came.
     """
 
-    def __init__(
-        self,
-        window: Window,
-        look: Callable[[], Awaitable[int]],
-        marks: Callable[[], Awaitable[Sequence[PageElement]]],
-        click: Callable[[PageElement], Awaitable[bool]],
-        text: Callable[[], Awaitable[str]],
-    ) -> None:
+    def __init__(self, window: Window, observations: Observations) -> None:
         self._window = window
-        self._look = look
-        self._marks = marks
-        self._click = click
-        self._text = text
-        self._before: frozenset[str] = frozenset()  # lines that the page showed before anything was pressed
+        self._observations = observations
+        self._lines_before: frozenset[str] = frozenset()  # that the page showed before anything was pressed
         self.refusal: CloudfilmError | None = None  # what the page said instead of giving the package
 
-    async def bring(self, never: re.Pattern[str]) -> int:
-        """Press a button that gives the images as files, and wait for them; gives how much of use came.
+    async def steps(self, never: re.Pattern[str]) -> Steps:
+        """Press a button that gives the images as files, and wait for them.
 
         Args:
             never: wordings that are not pressed.
         """
-        there = await self._marks()
-        first = _chosen(there, (DOWNLOAD,), never)
+        shown = await elements.found(self._window, "words")
+        first = _chosen(shown, (DOWNLOAD,), never)
         if first is None:
-            return 0
-        self._before = frozenset((await self._text()).splitlines())
-        known = {(mark.mark, mark.words) for mark in there}
-        if not await self._click(first):
-            return 0
-        self._window.traffic.touch()  # a dialog opens without asking the site anything
-        came, pressed = 0, 1
-        give_up = time.monotonic() + JOB_S
+            return
+        self._lines_before = frozenset((await elements.text(self._window)).splitlines())
+        known = {(element.mark, element.words) for element in shown}
+        before, traffic = self._observations.size, self._window.traffic
+        if not await elements.click(self._window, first):
+            return
+        traffic.touch()  # a dialog opens without asking the site anything
+        pressed, give_up = 1, time.monotonic() + JOB_S
         while time.monotonic() < give_up:
-            quiet = await self._window.traffic.settled(LOOK_S, LOOK_S * 2)
-            came += await self._look()
+            yield Pause(LOOK_S, LOOK_S * 2)
+            is_new = self._observations.size > before
             self.refusal = await self._refused() or self.refusal
-            if not self._is_under_way(came):
+            if not self._is_under_way(is_new=is_new):
                 break
-            if quiet and not came and pressed < MAX_PRESSED:
-                pressed += await self._next(known, never, first)
-        return came
+            if traffic.idle_s >= LOOK_S and not is_new and pressed < MAX_PRESSED:
+                pressed += await self._press_next(known, never, first)
 
-    def _is_under_way(self, came: int) -> bool:
+    def _is_under_way(self, *, is_new: bool) -> bool:
         traffic = self._window.traffic
         if traffic.busy:
             return True
-        return traffic.idle_s < (SETTLED_S if came or self.refusal else QUIET_S)
+        return traffic.idle_s < (SETTLED_S if is_new or self.refusal else QUIET_S)
 
-    async def _next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
+    async def _press_next(self, known: set[tuple[str, str]], never: re.Pattern[str], first: PageElement) -> bool:
         """Press what showed only after the first press: a menu's entry, a dialog's button, the finished package's link."""
-        there = await self._marks()
-        fresh = [mark for mark in there if (mark.mark, mark.words) not in known]
-        item = _chosen(fresh, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
-        if item is None and CHOOSE_FIRST.search("\n".join(await self._fresh_lines())):
+        there = await elements.found(self._window, "words")
+        appeared = [mark for mark in there if (mark.mark, mark.words) not in known]
+        item = _chosen(appeared, (FORMAT, DOWNLOAD, CONFIRM, LINK), never)
+        if item is None and CHOOSE_FIRST.search("\n".join(await self._new_lines())):
             item = _chosen(there, (ALL,), never)
             if item is not None and (item.mark, "") not in known:
                 known.add((item.mark, ""))
-                return await self._click(item) and await self._click(first)
+                return await elements.click(self._window, item) and await elements.click(self._window, first)
             return False
         if item is None:
             return False
         known.add((item.mark, item.words))
         self._window.traffic.touch()
-        return await self._click(item)
+        return await elements.click(self._window, item)
 
-    async def _fresh_lines(self) -> list[str]:
-        lines = (line.strip() for line in (await self._text()).splitlines() if line not in self._before)
+    async def _new_lines(self) -> list[str]:
+        lines = (
+            line.strip() for line in (await elements.text(self._window)).splitlines() if line not in self._lines_before
+        )
         return [line for line in lines if line]
 
     async def _refused(self) -> CloudfilmError | None:
         """The error that new words on the page mean; None where they mean none."""
         host = self._window.traffic.host
-        for line in await self._fresh_lines():
+        for line in await self._new_lines():
             said = line[:LONGEST_SAID]
             if CLOSED.search(line):
                 return DownloadNotPermitted(said, host=host)
@@ -150,7 +141,7 @@ def _chosen(
     for wording in wordings:
         for item in sorted(marks, key=lambda mark: len(mark.words)):
             words = item.words
-            refused = item.held or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(item.around)
+            refused = item.is_disabled or never.search(words) or NO_PACKAGE.search(words) or OTHERS.search(item.context)
             if words and len(words) <= 30 and wording.search(words) and not refused:
                 return item
     return None

@@ -1,4 +1,4 @@
-"""What of a page a person could press: its marks, with their wording and their place; and where its picture stands."""
+"""Clickable elements of a page (text and position), and the bounds of its image viewport."""
 
 from __future__ import annotations
 
@@ -161,19 +161,19 @@ class Stage(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class PageElement:
-    """Something that can be clicked: the frame that it is in, its mark, its wording, the row and the heading that it stands in.
+    """Something that can be clicked: the frame that it is in, its mark, its wording.
 
-    ``away``: a link to another page. ``who``: what the row of a table says under the heading of a person's name. ``held``: it
-    can't be pressed yet.
+    ``navigates_away``: a link to another page. ``context``: the row and the heading that it stands in. ``patient_name``: what the
+    row of a table says under the heading of a person's name. ``is_disabled``: it can't be pressed yet.
     """
 
     frame: Any
     mark: str
     text: str
-    away: bool
-    around: str
-    who: str
-    held: bool
+    navigates_away: bool
+    context: str
+    patient_name: str
+    is_disabled: bool
 
     @property
     def words(self) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from scraper.capture.drive import stated_counts
+from scraper.capture.drive import elements, stated_counts
 from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.wording import is_never
 from scraper.capture.infer.counted import COUNT
 from scraper.capture.observe.received import Observations, text
+
+if TYPE_CHECKING:
+    from scraper.session.browser import Window
 
 MAX_NAMES: Final = 200
 MAX_LISTED: Final = 200  # entries of an array that may be a list of series
@@ -21,14 +24,20 @@ _NO_NAME: Final = re.compile(r"patient|hospital|doctor|user|file|host|姓名|医
 _LENGTH: Final = range(2, 65)  # characters of a name
 
 
-def names(catch: Observations) -> list[str]:
+async def of_series(window: Window, observations: Observations) -> list[PageElement]:
+    """The entries of the viewer's series list, whatever their tags."""
+    found = await elements.found(window, "series", names(observations))
+    return [element for element in found if not is_never(element.text)]
+
+
+def names(observations: Observations) -> list[str]:
     """What the received data calls its series: a description in a header or in tags, a text of a list of series."""
     found: dict[str, None] = {}
-    for item in catch.objects.values():
+    for item in observations.objects.values():
         found[item.header.series_description.strip()] = None
-    for tags in catch.tags.values():
+    for tags in observations.tags.values():
         found[text(tags, "0008103E").strip()] = None
-    for manifest in catch.manifests:
+    for manifest in observations.manifests:
         for said in _of_lists(manifest.value):
             found[said.strip()] = None
     sound = [item for item in found if len(item) in _LENGTH and not item.isdecimal() and not is_never(item)]
@@ -77,7 +86,9 @@ def counts(marks: Sequence[PageElement], page: str) -> list[int]:
         marks: the list's entries.
         page: what the page says, for a list that is none of those known by their markup.
     """
-    found = stated_counts.entries([mark.text for mark in marks if not mark.away and not is_never(mark.text)], page)
+    found = stated_counts.entries(
+        [mark.text for mark in marks if not mark.navigates_away and not is_never(mark.text)], page
+    )
     most = max(found, default=0)
     if len(found) > 2 and sum(found) == 2 * most:
         found.remove(most)
@@ -95,7 +106,7 @@ class Opened:
         """How many had their turn."""
         return len(self._places)
 
-    def fresh(self, marks: Iterable[PageElement]) -> list[tuple[PageElement, int]]:
+    def unopened(self, marks: Iterable[PageElement]) -> list[tuple[PageElement, int]]:
         """Those that had none yet, each with its place among those of its wording."""
         found, alike = [], Counter[str]()
         for mark in marks:
@@ -111,4 +122,4 @@ class Opened:
         self._places.add((mark.text, place))
 
 
-__all__ = ["Opened", "count_of", "counts", "names"]
+__all__ = ["Opened", "count_of", "counts", "names", "of_series"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scraper.capture.drive import elements
 from scraper.core.errors import CaptchaRequired, CredentialsRefused, CredentialsRequired
 from scraper.core.model import (
     ACCESS_CODE,
@@ -87,13 +88,11 @@ class Form:
     Args:
         session: the link's conversation.
         window: its window.
-        text: what the page says at the moment.
     """
 
-    def __init__(self, session: Session, window: Window, text: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, session: Session, window: Window) -> None:
         self._session = session
         self._window = window
-        self._text = text
         self.given: list[str] = []  # the last answers
         self._sent: dict[str, str] = {}  # a form by its questions -> what the page said before it was answered
 
@@ -112,7 +111,7 @@ class Form:
         if not asked:
             return None
         form = " ".join(question.name for _, question in asked)
-        said = await self._text()
+        said = await elements.text(self._window)
         if form in self._sent:
             raise CredentialsRefused(
                 self._refused(asked).name, _fresh(self._sent[form], said), host=self._session.link.host
@@ -157,7 +156,9 @@ class Form:
         is_lone = len(fields) == 1 and not fields[0][1]["number"] and not SEARCH.search(_words(fields[0][1]))
         lone = fields if is_lone else []
         if len(singles) >= FEWEST_BOXES or (lone and await self._can_be_sent()):
-            question = _by_words(await self._text()) or PASSWORD  # what nothing is said of is the link's password
+            question = (
+                _by_words(await elements.text(self._window)) or PASSWORD
+            )  # what nothing is said of is the link's password
             return [(single, question) for single in (singles if len(singles) >= FEWEST_BOXES else lone)]
         return []
 
@@ -173,7 +174,7 @@ class Form:
             return self._session.answer(question)
         picture = await self._picture(frame, field)
         if picture is None and not self._session.given(CAPTCHA):  # a code that was sent, or printed
-            is_sent = SENT.search(await self._text()) is not None
+            is_sent = SENT.search(await elements.text(self._window)) is not None
             return self._session.answer(SMS_CODE if is_sent else ACCESS_CODE)
         spent = CAPTCHA.name in self._session.answers
         try:

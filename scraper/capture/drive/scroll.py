@@ -1,20 +1,22 @@
-"""Leafs through a stack as a person would: by wheel, keys, the viewer's own button or slider, pointer or finger, as it knows."""
+"""Scroll through a stack of images as a person would: by wheel, keys, the viewer's own button or slider, pointer or finger."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scraper.capture.drive import elements
+from scraper.capture.drive.steps import Glance, Steps
+from scraper.capture.observe.received import Observations
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
 STEP_S: Final = 0.5  # how long a step may take to bring something
-TRIED: Final = 2  # steps in vain after which another means is tried
-PROVEN: Final = 6  # steps in vain of a means that worked, after which the stack is taken to have been seen
+TRIED: Final = 2  # steps in vain after which another gesture is tried
+PROVEN: Final = 6  # steps in vain of a gesture that worked, after which the stack is taken to have been seen
 GLANCE_S: Final = 0.12  # the same for a step that showed another image: the viewer had it already
 AHEAD: Final = 40  # images that a viewer may have had ahead of what it shows; some ask for them in blocks
 DRAWN: Final = 24  # CSS pixels that the mouse is drawn for one image
@@ -91,60 +93,48 @@ MAX_SWIPED: Final = 3  # stacks that are swiped in vain
 
 
 class StackScroller:
-    """Leafs through what one window shows.
+    """Scrolls through what one window shows.
 
     Args:
         window: the viewer's.
-        look: takes in what came, and says how much of use was in it.
-        enough: asked after each bit of progress whether the rest can be had in another way.
+        observations: what came.
         until: by the clock of ``time.monotonic``.
     """
 
-    def __init__(
-        self,
-        window: Window,
-        look: Callable[[], Awaitable[int]],
-        enough: Callable[[], Awaitable[bool]],
-        until: float,
-    ) -> None:
+    def __init__(self, window: Window, observations: Observations, until: float) -> None:
         self._window = window
-        self._look = look
-        self._enough = enough
+        self._observations = observations
         self.until = until
         self._works: Gesture | None = None
         self._unmoved = 0  # stacks that were to be moved before anything worked
         self._swiped = 0  # those of them that were swiped
         self._steps = 0
-        self.is_at_end = False  # the last stack did not move any more, by a means that is known to work
+        self.is_at_end = False  # the last stack did not move any more, by a gesture that is known to work
 
-    async def scroll_to_end(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> bool:
-        """To the end of the stack whose picture stands there, or back to its beginning.
+    async def scroll_to_end(self, stage: elements.Stage, *, forward: bool, count: int | None = None) -> Steps:
+        """Go to the end of the stack whose picture stands there, or back to its beginning.
 
         Args:
             stage: where the picture stands.
             forward: or backward.
             count: how many images the viewer says that the stack has. One: the wheel and a key are enough to believe it.
                 More: it is swiped, too, where nothing else moves it; unknown: once, where an earlier stack did not move.
-
-        Returns:
-            Whether there is enough.
         """
         x, y = stage["x"], stage["y"]
         with self._window.quietly():
             await self._window.page.mouse.move(x, y)
         face = await self.face(x, y)
         self.is_at_end = False
-        for means in self._order(count, forward=forward):
+        for gesture in self._order(count, forward=forward):
             moved = idle = ahead = still = 0
-            tries = PROVEN if self._works else 1 if means in SWIPES else TRIED
+            tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
             while idle < (PROVEN if moved else tries) and self._is_time():
-                seen = len(self._window.traffic.exchanges)
-                if not await self._step(means, stage, forward=forward, first=not moved and not idle):
+                seen, size = len(self._window.traffic.exchanges), self._observations.size
+                if not await self._step(gesture, stage, forward=forward, first=not moved and not idle):
                     break
-                if await self._brought(seen, GLANCE_S if ahead else STEP_S):
-                    self._works, moved, idle, ahead, still = means, moved + 1, 0, 0, 0
-                    if await self._enough():
-                        return True
+                yield Glance(seen, GLANCE_S if ahead else STEP_S)
+                if self._observations.size > size:
+                    self._works, moved, idle, ahead, still = gesture, moved + 1, 0, 0, 0
                     continue
                 before, face = face, await self.face(x, y)
                 still = still + 1 if face == before else 0
@@ -152,10 +142,9 @@ class StackScroller:
                     moved, ahead = moved + 1, ahead + 1
                 else:
                     idle += 1
-            self.is_at_end = means is self._works and still >= TRIED
+            self.is_at_end = gesture is self._works and still >= TRIED
             if moved:
                 break
-        return False
 
     def _order(self, count: int | None, *, forward: bool) -> tuple[Gesture, ...]:
         """What is tried: what worked, alone; else what the page may know, the swipes where there is a reason for them."""
@@ -166,37 +155,37 @@ class StackScroller:
         self._unmoved += 1
         swipes = self._swiped < (1 if count is None else MAX_SWIPED) and (count is not None or self._unmoved > 1)
         self._swiped += swipes
-        return tuple(means for means in Gesture if swipes or means not in SWIPES)
+        return tuple(gesture for gesture in Gesture if swipes or gesture not in SWIPES)
 
     @property
     def works(self) -> bool:
-        """Whether some means was seen to go on to another image."""
+        """Whether some gesture was seen to go on to another image."""
         return self._works is not None
 
     def _is_time(self) -> bool:
         self._steps += 1
         return time.monotonic() < self.until and self._steps <= MAX_STEPS
 
-    async def _step(self, means: Gesture, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
-        """One image on; False where the viewer shows no such means."""
+    async def _step(self, gesture: Gesture, stage: elements.Stage, *, forward: bool, first: bool) -> bool:
+        """One image on; False where the viewer has nothing for that gesture."""
         page, done = self._window.page, False
         with self._window.quietly():
-            match means:
+            match gesture:
                 case Gesture.WHEEL:
                     await page.mouse.wheel(0, 120 if forward else -120)
                     done = True
                 case Gesture.BUTTON | Gesture.SLIDER:
-                    script = BUTTON if means is Gesture.BUTTON else SLIDER
+                    script = BUTTON if gesture is Gesture.BUTTON else SLIDER
                     for frame in page.frames:
                         done = done or await frame.evaluate(script, forward) is True
                 case Gesture.DRAG:
                     done = await self._drawn(stage["x"], stage["y"], forward=forward)
-                case _ if means in SWIPES:
-                    done = await self._swipe(means, stage, forward=forward)
+                case _ if gesture in SWIPES:
+                    done = await self._swipe(gesture, stage, forward=forward)
                 case _:
                     if first:  # keys go where one has clicked last
                         await page.mouse.click(stage["x"], stage["y"])
-                    await page.keyboard.press(KEYS[means][forward])
+                    await page.keyboard.press(KEYS[gesture][forward])
                     done = True
         return done
 
@@ -208,9 +197,9 @@ class StackScroller:
         await mouse.up()
         return True
 
-    async def _swipe(self, means: Gesture, stage: elements.Stage, *, forward: bool) -> bool:
+    async def _swipe(self, gesture: Gesture, stage: elements.Stage, *, forward: bool) -> bool:
         """Across most of the picture, as one turns a page."""
-        across, down, by_finger = SWIPES[means]
+        across, down, by_finger = SWIPES[gesture]
         sign = 1 if forward else -1
         dx, dy = (sign * across * SWIPED * stage["width"], sign * down * SWIPED * stage["height"])
         places = [
@@ -249,15 +238,6 @@ class StackScroller:
             )
             return await elements.text(self._window), shown
         return "", b""
-
-    async def _brought(self, seen: int, patience_s: float) -> int:
-        """How much of use came since there were ``seen`` exchanges; waits a little for the first."""
-        give_up = time.monotonic() + patience_s
-        while (left := give_up - time.monotonic()) > 0:
-            seen += len(await self._window.traffic.after(seen, timeout_s=left))
-            if fresh := await self._look():
-                return fresh
-        return 0
 
 
 __all__ = ["StackScroller"]

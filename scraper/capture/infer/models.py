@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from scraper.capture.infer import counted, single_request, templates
+from scraper.capture.infer import counted, single_request, socket_replies, templates
 from scraper.capture.infer.templates import Rule
 from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.received import SENT, Observations, asked_by
-from scraper.capture.request import socket_replay
 from scraper.session.browser.traffic import Exchange
 
 MAX_TRIED = 3  # of the rules of one kind
@@ -25,7 +24,7 @@ class RequestModel:
 
     rule: Rule
     brought: Mapping[str, str]
-    fresh: VolatileParts
+    volatile: VolatileParts
     sample: Exchange | None  # None: over a WebSocket
     trials: tuple[str, ...] = ()  # requests that must bring an image each before the rule is believed
 
@@ -33,61 +32,63 @@ class RequestModel:
     def is_plain(self) -> bool:
         """Whether the rule is of addresses alone, and of what a list names: such a one can be written down."""
         literals, blanks = self.rule.template.literals, self.rule.template.blanks
-        is_named = not any(name in counted.PLACES or name.startswith(templates.OUTER) for name, _ in blanks)
-        return is_named and not self.fresh and not any(SENT in literal for literal in literals)
+        is_named = not any(name in counted.PLACES or name.startswith(templates.ENCLOSING) for name, _ in blanks)
+        return is_named and not self.volatile and not any(SENT in literal for literal in literals)
 
 
-def candidate_models(catch: Observations, exchanges: Sequence[Exchange]) -> Iterator[RequestModel]:
+def candidate_models(observations: Observations, exchanges: Sequence[Exchange]) -> Iterator[RequestModel]:
     """Every rule worth trying, the best first.
 
     Args:
-        catch: what came, with the manifests.
+        observations: what came, with the manifests.
         exchanges: everything that the window received, in order.
     """
-    by_http = {key: exchange for exchange in exchanges if exchange.ok and (key := asked_by(exchange)) in catch.sources}
-    asked = [*by_http, *socket_replay.said(exchanges, catch)]
-    yield from _of_kind(catch, exchanges, by_http, asked, VolatileParts(()))
-    if fresh := VolatileParts(asked):
-        yield from _of_kind(catch, exchanges, by_http, asked, fresh)
-    yield from _of_one_request(catch, by_http)
+    by_http = {
+        key: exchange for exchange in exchanges if exchange.ok and (key := asked_by(exchange)) in observations.origins
+    }
+    asked = [*by_http, *socket_replies.sent_messages(exchanges, observations)]
+    yield from _of_kind(observations, exchanges, by_http, asked, VolatileParts(()))
+    if volatile := VolatileParts(asked):
+        yield from _of_kind(observations, exchanges, by_http, asked, volatile)
+    yield from _of_one_request(observations, by_http)
 
 
-def _of_one_request(catch: Observations, by_http: Mapping[str, Exchange]) -> Iterator[RequestModel]:
+def _of_one_request(observations: Observations, by_http: Mapping[str, Exchange]) -> Iterator[RequestModel]:
     """What a single request suggests; to be tried."""
-    for rule in single_request.rules(catch.manifests, list(by_http))[:MAX_TRIED]:
+    for rule in single_request.rules(observations.manifests, list(by_http))[:MAX_TRIED]:
         seen = [record for record in rule.records if record in by_http]
-        brought = {text: catch.sources[text] for text in seen}
-        if seen and _is_sound(rule, brought, catch):
+        brought = {text: observations.origins[text] for text in seen}
+        if seen and _is_sound(rule, brought, observations):
             trials = tuple(single_request.trials(rule, seen[-1]))
             yield RequestModel(rule, brought, VolatileParts(()), by_http[seen[-1]], trials)
 
 
 def _of_kind(
-    catch: Observations,
+    observations: Observations,
     exchanges: Sequence[Exchange],
     by_http: Mapping[str, Exchange],
     asked: Sequence[str],
-    fresh: VolatileParts,
+    volatile: VolatileParts,
 ) -> Iterator[RequestModel]:
     sources: dict[str, str] = {}
-    for source, uid in ((text, catch.sources[text]) for text in by_http):
-        if sources.setdefault(fresh.blanked(source), uid) != uid:
+    for source, uid in ((text, observations.origins[text]) for text in by_http):
+        if sources.setdefault(volatile.blanked(source), uid) != uid:
             return  # what looked made up tells images apart
-    samples = {fresh.blanked(text): exchange for text, exchange in by_http.items()}
-    requests = list(dict.fromkeys(map(fresh.blanked, asked)))
+    samples = {volatile.blanked(text): exchange for text, exchange in by_http.items()}
+    requests = list(dict.fromkeys(map(volatile.blanked, asked)))
     counts = partial(counted.places, asked=requests)
-    found = templates.rules(catch.manifests, requests)[:MAX_TRIED]
-    found += templates.rules(catch.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
+    found = templates.rules(observations.manifests, requests)[:MAX_TRIED]
+    found += templates.rules(observations.manifests, requests, counts, counted.PLACES)[:MAX_TRIED]
     for rule in found:
         sample = next((samples[record] for record in rule.records if record in samples), None)
         brought = {record: sources[record] for record in rule.records if record in sources}
         if sample is None:
-            brought, _ = socket_replay.answered(exchanges, catch, rule, fresh)
-        if _is_sound(rule, brought, catch):
-            yield RequestModel(rule, brought, fresh, sample)
+            brought, _ = socket_replies.matched_replies(exchanges, observations, rule, volatile)
+        if _is_sound(rule, brought, observations):
+            yield RequestModel(rule, brought, volatile, sample)
 
 
-def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Observations) -> bool:
+def _is_sound(rule: Rule, brought: Mapping[str, str], observations: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
     A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
@@ -97,7 +98,7 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], catch: Observations) -> bo
         return False
     several = False
     for addresses in rule.addresses.values():
-        came = [catch.objects.get(brought.get(address, "")) for address in addresses]
+        came = [observations.objects.get(brought.get(address, "")) for address in addresses]
         series = [item.header.series_instance_uid for item in came if item is not None]
         if is_counted and len(set(series)) > 1 and not rule.is_flat:
             return False

@@ -13,8 +13,8 @@ from typing import Final
 from scraper.capture.infer import templates
 from scraper.capture.infer.templates import Record, Rule, Template
 from scraper.capture.infer.volatile import VolatileParts
+from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
-from scraper.capture.request.known_protocols import own_headers
 from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.browser.traffic import Exchange
@@ -32,12 +32,12 @@ class Preparation:
     template: Template
     sample: Exchange
 
-    def request(self, record: Record, fresh: VolatileParts) -> Request | None:
+    def request(self, record: Record, volatile: VolatileParts) -> Request | None:
         """The request for an entry of the list; None where it lacks a value."""
         asked = self.template.fill(record)
         if asked is None:
             return None
-        url, _, body = fresh.filled(asked).partition(SENT)
+        url, _, body = volatile.filled(asked).partition(SENT)
         kind = self.sample.request_headers.get("content-type", "")
         headers = merged(own_headers(self.sample), {"content-type": kind} if kind and body else None)
         return Request(url, self.sample.method, headers, body.encode() if body else None)
@@ -55,16 +55,18 @@ class Staging:
         return bool(self.preparations) or self.is_late
 
 
-def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: VolatileParts) -> Staging:
+def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
     gone = {
-        fresh.blanked(asked_by(exchange)) for exchange in exchanges if exchange.method and exchange.status in NOT_THERE
+        volatile.blanked(asked_by(exchange))
+        for exchange in exchanges
+        if exchange.method and exchange.status in NOT_THERE
     }
-    return Staging(tuple(preparations(exchanges, rule, brought, fresh)), not gone.isdisjoint(brought))
+    return Staging(tuple(preparations(exchanges, rule, brought, volatile)), not gone.isdisjoint(brought))
 
 
 def preparations(
-    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], fresh: VolatileParts
+    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts
 ) -> list[Preparation]:
     """What was asked before each image that came, with something of its own entry in it.
 
@@ -72,12 +74,12 @@ def preparations(
         exchanges: everything that the window received, in order.
         rule: what its requests for images follow.
         brought: those of them that brought an image.
-        fresh: blanks what a page writes anew each time.
+        volatile: blanks what a page writes anew each time.
     """
     first: dict[str, int] = {}
     for place, exchange in enumerate(exchanges):
         if exchange.method:
-            first.setdefault(fresh.blanked(asked_by(exchange)), place)
+            first.setdefault(volatile.blanked(asked_by(exchange)), place)
     seen = [key for key in rule.records if key in brought and key in first]
     if not seen:
         return []
@@ -88,7 +90,7 @@ def preparations(
         values = {
             name: value for name, value in record.fields.items() if name not in constant and len(value) >= SHORTEST
         }
-        template = templates.filled_by(values, fresh.blanked(asked_by(exchange)))
+        template = templates.filled_by(values, volatile.blanked(asked_by(exchange)))
         if template is not None and template not in found and _precedes_all(template, seen, rule, first):
             found[template] = Preparation(template, exchange)
     return list(found.values())[:MAX_PREPARATIONS]

@@ -54,12 +54,12 @@ class Expected:
     absent: list[tuple[str, int | None]] = field(default_factory=list)
 
 
-def images(exchanges: Sequence[Exchange], catch: Observations, study: str) -> list[Image]:
+def images(exchanges: Sequence[Exchange], observations: Observations, study: str) -> list[Image]:
     """The images of a study that came, each with its request and with what its answer says of it."""
     found = []
-    heads = {uid: item.header for uid, item in catch.objects.items() if item.header.study_instance_uid == study}
-    said = {uid: [asked] for asked, uid in catch.sources.items() if uid in heads}
-    for place, uid in catch.heard:
+    heads = {uid: item.header for uid, item in observations.objects.items() if item.header.study_instance_uid == study}
+    said = {uid: [asked] for asked, uid in observations.origins.items() if uid in heads}
+    for place, uid in observations.socket_messages:
         if uid in heads and exchanges[place].kind == WEBSOCKET_IN:
             said.setdefault(uid, []).append(_readable(exchanges[place].read(MAX_HEAD)))
     for uid, head in heads.items():

@@ -75,7 +75,7 @@ def _stands(value: str, address: str) -> bool:
 def _of(record: Record, group: Sequence[Record], address: str, url: str, *, is_strict: bool) -> Rule | None:
     """The rule of one template, where every record of the list fills it, and no two alike."""
     for template in templates.templates(_ids(record) if is_strict else record, address, url):
-        rule = templates.proven(template, group, (address,), 1)
+        rule = templates.validated(template, group, (address,), 1)
         is_placed = {name for name, _ in template.blanks} & counted.PLACES or not counted.PLACES.issubset(record.own)
         if rule is not None and is_placed and rule.count == len(rule.records) > 1:
             return rule

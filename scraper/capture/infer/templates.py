@@ -25,8 +25,8 @@ MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
 MAX_SAMPLES: Final = 8
 _DOTTED: Final = re.compile(r"\d\.")
 _DIGITS: Final = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
-OUTER: Final = "^"  # before the name of a field around a record whose own field has the same name
-ITSELF: Final = ""  # the field that stands for a record that is a text
+ENCLOSING: Final = "^"  # before the name of a field around a record whose own field has the same name
+WHOLE_RECORD: Final = ""  # the field that stands for a record that is a text
 
 _LOADER: Final = re.compile(r"^(wadouri|wadors|dicomweb):(?=https?://|/)")  # a viewer's own word before an address
 
@@ -37,7 +37,7 @@ def _base64(value: str) -> str:
     return base64.b64encode(value.encode()).decode()
 
 
-WRITTEN: Final[tuple[Callable[[str], str], ...]] = (  # the ways in which pages write a value into a request
+ENCODINGS: Final[tuple[Callable[[str], str], ...]] = (  # the ways in which pages write a value into a request
     str,
     lambda value: quote(value, safe=""),
     lambda value: quote(value, safe="!'()*"),  # encodeURIComponent
@@ -73,7 +73,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Literals and blanks, alternating; each blank is a field and its place in ``WRITTEN`` (0: as it is)."""
+    """Literals and blanks, alternating; each blank is a field and its place in ``ENCODINGS`` (0: as it is)."""
 
     literals: tuple[str, ...]
     blanks: tuple[tuple[str, int], ...]
@@ -85,7 +85,7 @@ class Template:
             value = record.fields.get(name)
             if value is None:
                 return None
-            out += [WRITTEN[way](value), literal]
+            out += [ENCODINGS[way](value), literal]
         return "".join(out)
 
     def fits(self, address: str) -> bool:
@@ -184,7 +184,7 @@ def records(value: Any) -> Iterator[Record]:
             continue
         if isinstance(item, Mapping):
             own = {str(name): text for name, inner in item.items() if (text := _plain(inner)) is not None}
-            hidden = {f"{OUTER}{name}": text for name, text in around.items() if name in own}
+            hidden = {f"{ENCLOSING}{name}": text for name, text in around.items() if name in own}
             fields = around | hidden | own
             if any(isinstance(step, int) for step in place):
                 count += 1
@@ -202,7 +202,7 @@ def records(value: Any) -> Iterator[Record]:
                 text = _plain(inner)
                 if text is not None:
                     count += 1
-                    yield Record(around | {ITSELF: text}, frozenset((ITSELF,)), (*place, index))
+                    yield Record(around | {WHOLE_RECORD: text}, frozenset((WHOLE_RECORD,)), (*place, index))
                 elif isinstance(inner, (Mapping, list)):
                     later.append((inner, (*place, index), around))
             waiting += reversed(later)  # what is taken last stands first
@@ -229,7 +229,7 @@ def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: fro
                 if template in tried or (must and not must & named):
                     continue
                 tried.add(template)
-                rule = proven(template, group, requested, MIN_PROOFS + bool(must))
+                rule = validated(template, group, requested, MIN_PROOFS + bool(must))
                 if rule is not None:
                     return rule
     return None
@@ -252,13 +252,13 @@ def templates(record: Record, address: str, base: str) -> Iterator[Template]:
             )
     blanks = _blanks(record.fields, record.own, address)
     if any(name in record.own for _, _, name, _ in blanks):
-        yield cut(address, sorted(blanks))
+        yield template_of(address, sorted(blanks))
 
 
 def filled_by(fields: Mapping[str, str], address: str) -> Template | None:
     """The template whose blanks are all of some fields' values that stand in a request; None where none does."""
     blanks = _blanks(fields, frozenset(fields), address)
-    return cut(address, sorted(blanks)) if blanks else None
+    return template_of(address, sorted(blanks)) if blanks else None
 
 
 def _blanks(fields: Mapping[str, str], own: frozenset[str], address: str) -> list[tuple[int, int, str, int]]:
@@ -275,7 +275,7 @@ def _blanks(fields: Mapping[str, str], own: frozenset[str], address: str) -> lis
 def spellings(value: str) -> dict[str, int]:
     """How a value may stand in a request → the way of writing it; the plainest where several agree."""
     found: dict[str, int] = {}
-    for way, write in enumerate(WRITTEN):
+    for way, write in enumerate(ENCODINGS):
         if way < BASE64_FROM or len(value) >= SHORTEST_PACKED:
             found.setdefault(write(value), way)
     return found
@@ -296,7 +296,7 @@ def places(address: str, text: str) -> Iterator[int]:
             yield match.start()
 
 
-def cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
+def template_of(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
     """The template that a request is, with some of its places blanked."""
     literals, names, at = [], [], 0
     for start, end, name, quoted in blanks:
@@ -306,7 +306,7 @@ def cut(address: str, blanks: Sequence[tuple[int, int, str, int]]) -> Template:
     return Template((*literals, address[at:]), tuple(names))
 
 
-def proven(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
+def validated(template: Template, group: Sequence[Record], requested: Sequence[str], least: int) -> Rule | None:
     """The rule, where it reproduces what was requested and nothing that was requested speaks against it.
 
     A rule that gives no address for some record of the list would leave a silent gap, and is none.

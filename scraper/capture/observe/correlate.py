@@ -22,12 +22,12 @@ RANKS: Final = ("json", "text", "word", "header")  # what is believed first: a n
 _TEXT_RUN: Final = re.compile(rb"[\t\r\n\x20-\x7e]{4,}")
 _WORD: Final = re.compile(r"[\w.-]+", re.ASCII)
 
-Slot = tuple[str, int, str]
+FieldPath = tuple[str, int, str]
 """A place in an answer: ``json`` with the field's path, ``header`` with offset and kind of number, ``word`` or ``text`` with
 the number of the word."""
 
 
-def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
+def id_fields(exchanges: Sequence[Exchange], place: int) -> dict[FieldPath, str]:
     """What stands in each place of one answer that may say whose it is.
 
     Args:
@@ -60,7 +60,7 @@ def slots(exchanges: Sequence[Exchange], place: int) -> dict[Slot, str]:
     return found | _of_text(before) if before is not None and before.is_text else found
 
 
-def _of_json(one: Exchange) -> dict[Slot, str]:
+def _of_json(one: Exchange) -> dict[FieldPath, str]:
     """The plain values of a JSON object that a message begins with, perhaps behind its length."""
     said = one.read(MAX_TEXT).decode("latin-1")
     at = said.find("{", 0, MAX_LENGTH)
@@ -70,7 +70,7 @@ def _of_json(one: Exchange) -> dict[Slot, str]:
         value, _ = json.JSONDecoder().raw_decode(said, at)
     except (ValueError, RecursionError):
         return {}
-    found: dict[Slot, str] = {}
+    found: dict[FieldPath, str] = {}
     waiting: list[tuple[str, Any]] = [("", value)]
     while waiting:
         name, inner = waiting.pop()
@@ -86,12 +86,12 @@ def _tells(byte: int) -> bool:
     return chr(byte) in "0123456789{:="
 
 
-def _of_text(one: Exchange) -> dict[Slot, str]:
+def _of_text(one: Exchange) -> dict[FieldPath, str]:
     said = one.read(MAX_TEXT).decode("utf-8", "replace")
     return {("text", number, ""): word for number, word in enumerate(_WORD.findall(said))}
 
 
-def find(answers: Iterable[tuple[Mapping[Slot, str], str]], values: Mapping[str, str]) -> Slot | None:
+def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping[str, str]) -> FieldPath | None:
     """The place that names each answer's own request; None where no place does so for all of them.
 
     Args:
@@ -110,4 +110,4 @@ def find(answers: Iterable[tuple[Mapping[Slot, str], str]], values: Mapping[str,
     return None
 
 
-__all__ = ["Slot", "find", "slots"]
+__all__ = ["FieldPath", "find", "id_fields"]

@@ -58,7 +58,7 @@ class FrameMatcher:
         self._loose: list[_UnmatchedFrame] = []
         self._listed: dict[str, dict[str, Any]] = {}  # SOP Instance UID → what the lists say of it
         self._lists = 0
-        self._scheme: tuple[correlate.Slot, dict[str, str]] | None = None
+        self._scheme: tuple[correlate.FieldPath, dict[str, str]] | None = None
 
     def note(self, one: Exchange) -> None:
         """A text message: tags of the pixels that come next, perhaps."""
@@ -67,7 +67,7 @@ class FrameMatcher:
             if len({_uid(item) for item in found}) == 1:  # a list of many is no head
                 self._heads[one.url].append(max(found, key=len))
 
-    def offer(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
+    def add(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
         """A binary message that is no DICOM object; gives the frame where it is known at once whose it is."""
         exchange = exchanges[place]
         self._learn(lists)
@@ -86,7 +86,7 @@ class FrameMatcher:
             self._loose.append(_UnmatchedFrame(place, exchange, heads[-1] if heads else {}))
         return None
 
-    def settle(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
+    def resolve_pending(self, exchanges: Sequence[Exchange], lists: Sequence[Any]) -> Iterator[Paired]:
         """What can be paired by now of what was put aside: by a number or name in its header that a list has too."""
         if not self._loose:
             return
@@ -98,7 +98,7 @@ class FrameMatcher:
         slot, values = self._scheme
         waiting, self._loose = self._loose, []
         for loose in waiting:
-            uid = values.get(correlate.slots(exchanges, loose.place).get(slot, ""), "")
+            uid = values.get(correlate.id_fields(exchanges, loose.place).get(slot, ""), "")
             paired = self._fitting(uid, loose.head, loose.message) if uid else None
             if paired is not None:
                 yield paired
@@ -124,15 +124,15 @@ class FrameMatcher:
             return None
         return Paired(uid, tags, _frame({**self._listed.get(uid, {}), **head}), data)
 
-    def _find(self, exchanges: Sequence[Exchange]) -> tuple[correlate.Slot, dict[str, str]] | None:
+    def _find(self, exchanges: Sequence[Exchange]) -> tuple[correlate.FieldPath, dict[str, str]] | None:
         """The place in a header, and what its values mean; None while several meanings are possible."""
         if len(self._loose) < 2 or len(self._listed) < 2:
             return None
         sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
-        read = [correlate.slots(exchanges, loose.place) for loose in sample]
+        read = [correlate.id_fields(exchanges, loose.place) for loose in sample]
         columns = {slot: [item[slot] for item in read] for slot in set.intersection(*(set(item) for item in read))}
         moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
-        found: dict[tuple[str, ...], tuple[correlate.Slot, dict[str, str]]] = {}
+        found: dict[tuple[str, ...], tuple[correlate.FieldPath, dict[str, str]]] = {}
         for values in self._names():
             for slot in sorted(moving):
                 if all(text in values for text in moving[slot]):

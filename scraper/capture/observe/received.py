@@ -27,7 +27,7 @@ from scraper.capture.observe.recognise import (
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.schema import whole
-from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -35,11 +35,11 @@ MAX_DOCUMENTS: Final = 500
 SENT: Final = "\0"  # between an address and the text that is sent there
 
 
-def asked_by(one: Exchange) -> str:
+def asked_by(exchange: Exchange) -> str:
     """What tells one request from another: its address, and the text that it sends along."""
-    if one.method == "GET" or not one.request_body:
-        return one.url
-    return f"{one.url}{SENT}{one.request_body.decode('utf-8', 'replace')}"
+    if exchange.method == "GET" or not exchange.request_body:
+        return exchange.url
+    return f"{exchange.url}{SENT}{exchange.request_body.decode('utf-8', 'replace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,14 @@ class Observations:
 
     def __init__(self, folder: Path, begin: int = 0) -> None:
         self.objects: dict[str, Object] = {}  # by SOP Instance UID
-        self.sources: dict[str, str] = {}  # what was asked -> SOP Instance UID of the one object that came for it
-        self.packed: set[str] = set()  # SOP Instance UIDs of what came in a package of many
+        self.origins: dict[str, str] = {}  # what was asked -> SOP Instance UID of the one object that came for it
+        self.from_package: set[str] = set()  # SOP Instance UIDs of what came in a package of many
         self.tags: dict[str, Mapping[str, Any]] = {}
         self.frames: dict[str, dict[int, Path]] = defaultdict(dict)
         self.manifests: list[Manifest] = []
-        self.heard: list[tuple[int, str]] = []  # place of a message in the traffic, SOP Instance UID of what it brought
+        self.socket_messages: list[
+            tuple[int, str]
+        ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
         self.broken: list[
             str
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
@@ -97,9 +99,9 @@ class Observations:
         self._cut: dict[
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
-        self._pairing = FrameMatcher()
+        self._matcher = FrameMatcher()
         self._is_loose = False  # the last message brought nothing whole
-        self.taken = begin  # exchanges that were looked into
+        self.consumed = begin  # exchanges that were looked into
         self._taking: asyncio.Task[None] | None = None  # what is being looked into
 
     @property
@@ -114,8 +116,8 @@ class Observations:
             exchanges: all of the window's, from its beginning.
         """
         before = self.size
-        for exchange in exchanges[self.taken :]:
-            self.taken += 1
+        for exchange in exchanges[self.consumed :]:
+            self.consumed += 1
             if exchange.kind != WEBSOCKET_OUT and exchange.ok and exchange.size:
                 # What is begun is brought to its end, also where the capture itself is ended.
                 self._taking = asyncio.create_task(asyncio.to_thread(self._take, exchange))
@@ -135,41 +137,41 @@ class Observations:
         self._files += 1
         return self._folder / f"{self._files:07d}"
 
-    def _take(self, one: Exchange) -> None:
-        ranged = RANGE.match(one.headers.get("content-range", "")) if one.status == 206 else None
-        if ranged and int(ranged[3]) != one.size:
-            self._take_range(one, int(ranged[1]), int(ranged[3]))
+    def _take(self, exchange: Exchange) -> None:
+        ranged = RANGE.match(exchange.headers.get("content-range", "")) if exchange.status == 206 else None
+        if ranged and int(ranged[3]) != exchange.size:
+            self._take_range(exchange, int(ranged[1]), int(ranged[3]))
             return
         self._is_loose = False
-        if one.kind == WEBSOCKET_IN and not one.is_text and self._went_on(one):
+        if exchange.kind == WEBSOCKET_IN and not exchange.is_text and self._went_on(exchange):
             return
-        found = list(self._recogniser.look(one.body, one.content_type))
+        found = list(self._recogniser.scan(exchange.body, exchange.content_type))
         self._is_loose = all(isinstance(piece, Pixels) for piece in found)
         objects = [piece for piece in found if isinstance(piece, Object)]
-        if len(objects) == 1 and one.method in ("GET", "POST"):
-            self.copies.given[asked_by(one)] = rank(objects[0])
-        if not objects:
-            self.pictures.note(one)
+        if len(objects) == 1 and exchange.method in ("GET", "POST"):
+            self.copies.given[asked_by(exchange)] = rank(objects[0])
+        if not objects and exchange.kind != IN_MEMORY:
+            self.pictures.note(exchange)
         for piece in found:
-            if one.kind == WEBSOCKET_IN:
+            if exchange.kind == WEBSOCKET_IN:
                 self._hear(piece)
-            self._keep(piece, one)
-        if len(objects) > 1 and _is_package(one):
+            self._keep(piece, exchange)
+        if len(objects) > 1 and _is_package(exchange):
             self.broken.clear()  # an earlier try at the package is no matter
-            self.packed |= {piece.header.sop_instance_uid for piece in objects}
+            self.from_package |= {piece.header.sop_instance_uid for piece in objects}
         self.broken += [piece.what for piece in found if isinstance(piece, Broken)]
-        if len(objects) == 1 and one.method in ("GET", "POST"):
-            self.sources[asked_by(one)] = objects[0].header.sop_instance_uid
-        self._keep_frames(one, [piece.data for piece in found if isinstance(piece, Pixels)], found)
+        if len(objects) == 1 and exchange.method in ("GET", "POST"):
+            self.origins[asked_by(exchange)] = objects[0].header.sop_instance_uid
+        self._keep_frames(exchange, [piece.data for piece in found if isinstance(piece, Pixels)], found)
 
     def _pair(self, exchanges: list[Exchange]) -> None:
         """Pixels of a socket, to the tags that came beside them."""
-        exchange, lists = exchanges[self.taken - 1], [manifest.value for manifest in self.manifests]
+        exchange, lists = exchanges[self.consumed - 1], [manifest.value for manifest in self.manifests]
         if exchange.is_text:
-            self._pairing.note(exchange)
-        elif self._is_loose and (paired := self._pairing.offer(exchanges, self.taken - 1, lists)):
+            self._matcher.note(exchange)
+        elif self._is_loose and (paired := self._matcher.add(exchanges, self.consumed - 1, lists)):
             self._keep_paired(paired)
-        for paired in self._pairing.settle(exchanges, lists):
+        for paired in self._matcher.resolve_pending(exchanges, lists):
             self._keep_paired(paired)
 
     def _keep_paired(self, paired: Paired) -> None:
@@ -184,9 +186,9 @@ class Observations:
         path.write_bytes(paired.data)
         self.frames[paired.uid][paired.number] = path
 
-    def _take_range(self, one: Exchange, start: int, total: int) -> None:
-        ranges = self._ranges.setdefault(one.url, _Ranges(total))
-        ranges.pieces[start] = one
+    def _take_range(self, exchange: Exchange, start: int, total: int) -> None:
+        ranges = self._ranges.setdefault(exchange.url, _Ranges(total))
+        ranges.pieces[start] = exchange
         chain = ranges.whole()
         if chain is None:
             return
@@ -196,31 +198,31 @@ class Observations:
                 data = ranges.pieces[start_of].read()
                 out.write(data[max(at - start_of, 0) :])
                 at = max(at, start_of + len(data))
-        for piece in self._recogniser.look(path):
-            self._keep(piece, one)
+        for piece in self._recogniser.scan(path):
+            self._keep(piece, exchange)
         path.unlink(missing_ok=True)
 
-    def _went_on(self, one: Exchange) -> bool:
-        """Whether a message was the next part of a DICOM stream that began in an earlier one.
+    def _went_on(self, exchange: Exchange) -> bool:
+        """Whether a message was the next part of a DICOM stream that began in an earlier exchange.
 
         Each part may bear a header like the first one's: what is whole without them is taken, else what is whole with them.
         """
-        begun = self._cut.get(one.url)
-        if begun is None or b"DICM" in one.read(1024):
+        begun = self._cut.get(exchange.url)
+        if begun is None or b"DICM" in exchange.read(1024):
             return False
-        data, done = one.read(), False
+        data, done = exchange.read(), False
         for path, header in begun:
             with path.open("ab") as out:
                 out.write(data[header:])
-            for piece in () if done else self._recogniser.look(path):
+            for piece in () if done else self._recogniser.scan(path):
                 if isinstance(piece, TruncatedObject):
                     piece.path.unlink(missing_ok=True)
                 else:
                     self._hear(piece)
-                    self._keep(piece, one)
+                    self._keep(piece, exchange)
                     done = True
         if done:
-            self._forget(one.url)
+            self._forget(exchange.url)
         return True
 
     def _forget(self, url: str) -> None:
@@ -229,12 +231,15 @@ class Observations:
 
     def _hear(self, piece: Piece) -> None:
         if isinstance(piece, Object):
-            self.heard.append((self.taken - 1, piece.header.sop_instance_uid))
+            self.socket_messages.append((self.consumed - 1, piece.header.sop_instance_uid))
 
-    def _keep(self, piece: Piece, one: Exchange) -> None:
+    def _keep(self, piece: Piece, exchange: Exchange) -> None:
         match piece:
             case Object(header=header):
                 known = self.objects.get(header.sop_instance_uid)
+                if known is not None and exchange.kind == IN_MEMORY and rank(piece) <= rank(known):
+                    piece.path.unlink(missing_ok=True)  # a page's own copy of what it received
+                    return
                 better = piece if known is None else self.copies.better(known, piece)
                 self.objects[header.sop_instance_uid] = better
             case Metadata(tags=tags):
@@ -244,32 +249,32 @@ class Observations:
             case Document(value=value):
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(one.url, value))
+                    self.manifests.append(Manifest(exchange.url, value))
             case TruncatedObject():
-                self._begin(piece, one)
+                self._begin(piece, exchange)
             case Broken() | Pixels() | Picture():
                 pass  # noted by ``_take``; kept by ``_keep_frames``, with its address
 
-    def _begin(self, cut: TruncatedObject, one: Exchange) -> None:
+    def _begin(self, cut: TruncatedObject, exchange: Exchange) -> None:
         """A stream whose rest may follow on the same socket."""
-        if one.kind != WEBSOCKET_IN:
+        if exchange.kind != WEBSOCKET_IN:
             cut.path.unlink(missing_ok=True)
             return
-        self._forget(one.url)
-        self._cut[one.url] = [(cut.path, cut.header)]
+        self._forget(exchange.url)
+        self._cut[exchange.url] = [(cut.path, cut.header)]
         if cut.header:
             plain = self.new_file()
             shutil.copyfile(cut.path, plain)
-            self._cut[one.url].append((plain, 0))
+            self._cut[exchange.url].append((plain, 0))
 
-    def _keep_frames(self, one: Exchange, pixels: list[bytes], found: list[Piece]) -> None:
+    def _keep_frames(self, exchange: Exchange, pixels: list[bytes], found: list[Piece]) -> None:
         """Frames whose address says whose they are; a single one may come without framing (PS3.18 10.4.1.1.4)."""
-        named = FRAMES.search(one.url)
+        named = FRAMES.search(exchange.url)
         if not named:
             return
         numbers = [int(number) for number in named[2].split(",") if number]
         if not pixels and not found and len(numbers) == 1:
-            pixels = [one.read()]
+            pixels = [exchange.read()]
         if len(pixels) == len(numbers):
             for number, data in zip(numbers, pixels, strict=True):
                 if number not in self.frames[named[1]]:
@@ -323,9 +328,9 @@ class Observations:
         return [with_instances(about[uid], found) for uid, found in instances.items()]
 
 
-def _is_package(one: Exchange) -> bool:
+def _is_package(exchange: Exchange) -> bool:
     """A file that was handed out, or a zip; any other answer with several objects may be one block of many."""
-    return one.kind == DOWNLOAD or one.read(4) == b"PK\3\4"
+    return exchange.kind == DOWNLOAD or exchange.read(4) == b"PK\3\4"
 
 
 def with_instances(series: Series, instances: list[Instance], expected: int | None = None) -> Series:

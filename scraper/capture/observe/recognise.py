@@ -107,7 +107,7 @@ class Recogniser:
     def __init__(self, new_file: Callable[[], Path]) -> None:
         self._new_file = new_file
 
-    def look(self, body: bytes | Path, content_type: str = "", depth: int = 0) -> Iterator[Piece]:
+    def scan(self, body: bytes | Path, content_type: str = "", depth: int = 0) -> Iterator[Piece]:
         """Everything of interest in one body; what is broken or hostile is passed over, and nothing is raised for it."""
         head = _head(body)
         kind = sniff(head)
@@ -193,7 +193,7 @@ class Recogniser:
         path = self._new_file()
         try:
             if _inflate(body, path):
-                yield from self.look(path, "", depth + 1)
+                yield from self.scan(path, "", depth + 1)
         finally:
             path.unlink(missing_ok=True)
 
@@ -202,7 +202,7 @@ class Recogniser:
         magics = (*_PACKED, *_PICTURED)
         at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
-            yield from self.look(_whole(body)[at:], "", depth + 1)
+            yield from self.scan(_whole(body)[at:], "", depth + 1)
         elif b"{" in head[:MAX_PREFIX]:
             for value in notation.from_envelope(_whole(body).decode("utf-8", "replace")):
                 yield from self._value(value, depth)
@@ -226,7 +226,7 @@ class Recogniser:
         try:
             said = part.headers.get("content-type", "").lower()
             found = False
-            for item in self.look(path, said, depth + 1):
+            for item in self.scan(path, said, depth + 1):
                 found = True
                 yield item
             if not found and not said.startswith(("text/", "application/json", "application/dicom")):
@@ -243,7 +243,7 @@ class Recogniser:
         except (ValueError, RecursionError):
             packed = _from_base64(data.decode("latin-1").strip())
             if packed is not None:
-                yield from self.look(packed, "", depth + 1)
+                yield from self.scan(packed, "", depth + 1)
             elif framed := notation.from_envelope(decode_text(data)):
                 for item in framed:
                     yield from self._value(item, depth)
@@ -264,7 +264,7 @@ class Recogniser:
                 if isinstance(item.get(SOP_INSTANCE), Mapping) and "vr" in item[SOP_INSTANCE]:
                     yield Metadata(item)
             elif (packed := _from_base64(item)) is not None:
-                yield from self.look(packed, "", depth + 1)
+                yield from self.scan(packed, "", depth + 1)
 
 
 def _chained(body: bytes | Path, at: int) -> list[tuple[int, int | None]]:

@@ -16,9 +16,9 @@ from scraper import dicom
 from scraper.capture.infer.preparation import Staging
 from scraper.capture.infer.templates import Record
 from scraper.capture.infer.volatile import VolatileParts
+from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, Object, Recogniser
-from scraper.capture.request.known_protocols import own_headers
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.core.sniff import HEAD, sniff
@@ -31,7 +31,7 @@ STAGING_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # while a site stages what 
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
+class RequestShape:
     """How an image of the viewer came: the headers, and whether the answer was the object itself."""
 
     headers: Mapping[str, str]
@@ -45,7 +45,7 @@ class HttpReplayer:
         session: the link's conversation.
         sample: one of the viewer's requests for an image, with its answer.
         new_file: gives a name in the spool that nobody uses.
-        fresh: writes what a request has anew.
+        volatile: writes what a request has anew.
         records: request → the list's entry that it was made of.
         staging: what the page asked for before images, and whether images came only at a later try.
     """
@@ -55,7 +55,7 @@ class HttpReplayer:
         session: Session,
         sample: Exchange,
         new_file: Callable[[], Path],
-        fresh: VolatileParts | None = None,
+        volatile: VolatileParts | None = None,
         records: Mapping[str, Record] | None = None,
         staging: Staging | None = None,
     ) -> None:
@@ -63,13 +63,13 @@ class HttpReplayer:
         if sample.request_body and "content-type" in sample.request_headers:
             headers["content-type"] = sample.request_headers["content-type"]
         is_bare = sample.method == "GET" and sniff(sample.read(HEAD)) in DICOM
-        self._how = _How(headers, is_bare)
+        self._shape = RequestShape(headers, is_bare)
         self._session = session
         self._sample = asked_by(sample)
         self._recogniser = Recogniser(new_file)
         self._new_file = new_file
-        self._fresh = fresh or VolatileParts(())
-        self._filled = self._fresh.filled
+        self._volatile = volatile or VolatileParts(())
+        self._filled = self._volatile.filled
         self._records = records or {}
         self._staging = staging or Staging()
         self._prepared: dict[tuple[str, bytes | None], asyncio.Task[None]] = {}
@@ -91,8 +91,8 @@ class HttpReplayer:
             return
         raise SessionLapsed(host=self._session.link.host)
 
-    async def brings(self, asked: str) -> Header:
-        """What the one object is that a request gives; it is not kept.
+    async def header_of(self, asked: str) -> Header:
+        """The header of the one object that a request gives; the object is removed.
 
         Raises:
             CloudfilmError: as for a source.
@@ -105,8 +105,8 @@ class HttpReplayer:
 
     def source(self, asked: str) -> Source:
         """The source of one learnt request."""
-        if self._how.is_bare and not self._through_page and not self._staging:
-            return WadoUri(self._filled(asked), self._how.headers)
+        if self._shape.is_bare and not self._through_page and not self._staging:
+            return WadoUri(self._filled(asked), self._shape.headers)
 
         async def ask() -> Path:
             return await self._object(asked)
@@ -135,7 +135,9 @@ class HttpReplayer:
         """Ask for what the page asked for before such an image, each request once a run; False where there is none."""
         record = self._records.get(asked)
         requests = (
-            [preparation.request(record, self._fresh) for preparation in self._staging.preparations] if record else []
+            [preparation.request(record, self._volatile) for preparation in self._staging.preparations]
+            if record
+            else []
         )
         known = [item for item in requests if item is not None]
         for request in known:
@@ -152,7 +154,7 @@ class HttpReplayer:
     async def _once(self, asked: str) -> Path:
         """The one object that a request gives now."""
         url, is_sent, body = self._filled(asked).partition(SENT)
-        request = Request(url, "POST" if is_sent else "GET", self._how.headers, body.encode() if is_sent else None)
+        request = Request(url, "POST" if is_sent else "GET", self._shape.headers, body.encode() if is_sent else None)
         response = await self._answer(request)
         if response.status in REFUSED:
             raise SessionLapsed(host=self._session.link.host)
@@ -172,7 +174,7 @@ class HttpReplayer:
         spooled = self._new_file()
         spooled.write_bytes(response.body)
         try:
-            pieces = list(self._recogniser.look(spooled, response.headers.get("content-type", "")))
+            pieces = list(self._recogniser.scan(spooled, response.headers.get("content-type", "")))
         finally:
             spooled.unlink(missing_ok=True)
         objects = [piece.path for piece in pieces if isinstance(piece, Object)]

@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from scraper.capture.observe import dicom_names
+from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import described, text, with_instances
 from scraper.core import sniff
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
@@ -37,21 +38,6 @@ MAX_ADDRESS: Final = 8192  # characters
 _NAMED: Final = re.compile(r"(?<=[?&])studyInstanceUIDs?=([^&#]+)", re.IGNORECASE)
 _UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
-_LEFT_TO_THE_CLIENT: Final = (
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "connection",
-    "content-length",
-    "content-type",
-    "cookie",
-    "host",
-    "if-modified-since",
-    "if-none-match",
-    "range",
-    "te",
-    "upgrade-insecure-requests",
-)
 _OF_RENDERED: Final = frozenset(
     name.lower()
     for name in (
@@ -78,15 +64,6 @@ def named_studies(address: str) -> list[str]:
     """The studies that a viewer's address names, in its order: one, several in one parameter, or the parameter several times."""
     values = re.split(r"[,\\;]", ",".join(unquote(item) for item in _NAMED.findall(address)))
     return list(dict.fromkeys(item for item in values if _UID.fullmatch(item)))
-
-
-def own_headers(exchange: Exchange) -> dict[str, str]:
-    """The headers that the page itself added, or that tell the browser: what the site may insist on."""
-    return {
-        name: value
-        for name, value in exchange.request_headers.items()
-        if name not in _LEFT_TO_THE_CLIENT and not name.startswith(("sec-", ":"))
-    }
 
 
 # ---- DICOMweb

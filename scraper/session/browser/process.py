@@ -284,8 +284,16 @@ class Browser:
         def may_go(url: str, body: bytes) -> bool:
             return self._window is None or self._window.may_go(url, body)
 
+        def worker_prelude() -> str:
+            return self._window.worker_prelude if self._window else ""
+
         tap = self._tap = Tap(
-            send, current, self._settings.timeout_s, programs=self._settings.keep_programs, may_go=may_go
+            send,
+            current,
+            self._settings.timeout_s,
+            programs=self._settings.keep_programs,
+            may_go=may_go,
+            worker_prelude=worker_prelude,
         )
         session.on("Fetch.requestPaused", tap.paused)
         sockets = WorkerSockets(send, self._record_message)

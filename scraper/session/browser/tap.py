@@ -106,6 +106,14 @@ def _is_program(kind: str, headers: Mapping[str, str]) -> bool:
     return named or kind in ("Script", "Stylesheet")
 
 
+def _is_worker_script(event: Mapping[str, Any], headers: Mapping[str, str]) -> bool:
+    """Whether an answer is the program of a worker: a script that is no page's."""
+    content_type = headers.get("content-type", "").lower()
+    return (
+        event.get("resourceType") == "Other" and event.get("responseStatusCode") == 200 and "javascript" in content_type
+    )
+
+
 def _may_be_a_package(headers: Mapping[str, str]) -> bool:
     """Whether a response of unknown length may be a whole study of hundreds of megabytes, zipped or multipart."""
     content_type = headers.get("content-type", "").lower()
@@ -126,6 +134,7 @@ class Tap:
         timeout_s: a streamed body that is silent this long is given up.
         programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
         may_go: whether a document may be asked for: its address, and what is sent with it.
+        worker_prelude: the script that is put before those of workers; empty: they are left as they are.
     """
 
     def __init__(
@@ -136,9 +145,11 @@ class Tap:
         *,
         programs: bool = False,
         may_go: MayGo = lambda *_: True,
+        worker_prelude: Callable[[], str] = str,
     ) -> None:
         self._programs = programs
         self._may_go = may_go
+        self._worker_prelude = worker_prelude
         self._send = send
         self._current = current
         self._timeout_s = timeout_s
@@ -168,6 +179,9 @@ class Tap:
         plan = _Plan.PASS if traffic is None else _plan(event, headers, programs=self._programs)
         if traffic is not None:
             traffic.touch()
+        if traffic is not None and _is_worker_script(event, headers) and (prelude := self._worker_prelude()):
+            self.spawn(self._prepend(event, prelude, headers, traffic))
+            return
         if plan is _Plan.PASS or traffic is None:
             self.spawn(self._resume(event["requestId"]))
             return
@@ -226,6 +240,22 @@ class Tap:
             await self._resume(event["requestId"])
         else:
             traffic.add(_exchange(event, headers, body, size, traffic.now))
+
+    async def _prepend(self, event: dict[str, Any], prelude: str, headers: Mapping[str, str], traffic: Traffic) -> None:
+        """Let a worker's script through, with ours before it."""
+        try:
+            answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
+        except TargetClosed:
+            await self._resume(event["requestId"])
+            return
+        text: str = answer["body"]
+        data = base64.b64decode(text) if answer.get("base64Encoded") else text.encode()
+        directive = b'"use strict";' if data.lstrip().startswith((b'"use strict"', b"'use strict'")) else b""
+        body = directive + prelude.encode() + data
+        await self._fulfil(event, event["responseStatusCode"], event["responseHeaders"], body)
+        if len(data) <= SCRIPT:
+            with suppress(CloudfilmError):
+                traffic.add(_exchange(event, headers, traffic.keep(data), len(data), traffic.now))
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
         has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])

@@ -23,6 +23,7 @@ HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
+IN_MEMORY = "memory"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +31,8 @@ class Exchange:
     """One request and its response, or one WebSocket message.
 
     ``kind`` is what the browser calls it (``document``, ``xhr``, ``fetch``, ``script``, ``image``, ``other``), or
-    ``websocket-in``, ``websocket-out``, ``download``. Header names are lower case; ``body`` is decoded (no gzip on top)
+    ``websocket-in``, ``websocket-out``, ``download``, ``memory`` (made by the page itself, see ``page_memory``). Header names are
+    lower case; ``body`` is decoded (no gzip on top)
     even where the headers still name a Content-Encoding. A message has status 101. ``when``: seconds since the window opened.
     """
 
@@ -180,6 +182,10 @@ class Traffic:
         is_known = look in self._beats
         self._beats.add(look)
         return is_known
+
+    def has_body(self, size: int, head: bytes) -> bool:
+        """Whether something that came has that size and that beginning."""
+        return any(exchange.read(len(head)) == head for exchange in self.exchanges if exchange.size == size)
 
     def miss(self, url: str, why: str) -> None:
         """Note a body that passed and could not be read."""

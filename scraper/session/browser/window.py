@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,12 @@ from urllib.parse import urlsplit
 from scraper.core.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.core.model import Request
 from scraper.core.settings import MOST_DIALOGS, Settings
-from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
 from scraper.session.browser.cookies import for_browser, from_browser
 from scraper.session.browser.downloads import save
 from scraper.session.browser.failures import ours, within
+from scraper.session.browser.page_fetch import FETCH, fetch_arguments
+from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
@@ -35,14 +35,6 @@ LOOK_EVERY_S = 0.1
 DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
 WORDLESS = "ERR_HTTP_RESPONSE_CODE_FAILURE"  # an error's status without a body
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
-FETCH = """async ({url, method, headers, body}) => {
-  try {
-    const sent = body === null ? undefined : Uint8Array.from(atob(body), c => c.charCodeAt(0));
-    const answer = await fetch(url, {method, headers, body: sent, credentials: "include"});
-    await answer.arrayBuffer();
-    return answer.url || url;
-  } catch (error) { return null; }
-}"""
 
 
 class Window:
@@ -77,6 +69,7 @@ class Window:
         self._is_closed = False
         self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
+        self._memory: PageMemory | None = None
 
     async def begin(self) -> None:
         """Open the first page."""
@@ -84,6 +77,22 @@ class Window:
         self._context.on("page", self._opened)
         self._context.on("dialog", lambda dialog: self._spawn(self._accept(dialog)))
         await self._context.new_page()
+
+    async def look_into_memory(self) -> None:
+        """Also take the DICOM objects that pages opened from now on make in their memory.
+
+        Raises:
+            SiteUnreachable: the browser ended.
+        """
+        if self._memory is None:
+            self._memory = PageMemory(self.traffic)
+            with self._translated(self.traffic.host):
+                await self._memory.begin(self._context)
+
+    @property
+    def worker_prelude(self) -> str:
+        """What is put before the scripts of workers."""
+        return self._memory.script if self._memory else ""
 
     @property
     def page(self) -> Page:
@@ -219,12 +228,9 @@ class Window:
             SiteUnreachable: no answer, or the page is not allowed to ask there.
         """
         host = urlsplit(request.url).hostname or ""
-        headers = merged(request.headers, request.sign() if request.sign else None)
-        body = None if request.body is None else base64.b64encode(request.body).decode()
-        asked = {"url": request.url, "method": request.method, "headers": headers, "body": body}
         seen = len(self.traffic.exchanges)
         with self._translated(host):
-            url = await self.page.evaluate(FETCH, asked)
+            url = await self.page.evaluate(FETCH, fetch_arguments(request))
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
         patience = LOADED_S if url else UNREADABLE_S
         wanted = ((url or request.url).partition("#")[0], request.method)

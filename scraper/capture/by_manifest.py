@@ -1,0 +1,201 @@
+"""The strategy for viewers whose requests follow from the lists that they received: infer a model, try it, ask by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from scraper.capture import completeness
+from scraper.capture.drive import entries
+from scraper.capture.examination import Examination
+from scraper.capture.infer import claims
+from scraper.capture.infer.models import RequestModel, candidate_models
+from scraper.capture.infer.preparation import staging
+from scraper.capture.infer.templates import Rule, Template
+from scraper.capture.observe.received import with_instances
+from scraper.capture.plan import By, Plan
+from scraper.capture.request import socket_replay
+from scraper.capture.request.http_replay import HttpReplayer
+from scraper.core.errors import CloudfilmError, MissingInstances
+from scraper.core.model import Asked, Instance, Series, Source
+from scraper.session.browser.traffic import Exchange
+
+MAX_FAILURES: Final = 2  # of one model
+MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
+
+
+class ByManifest:
+    """Asks as the viewer asked, for everything that its lists name or count."""
+
+    by = By.MANIFEST
+
+    def __init__(self) -> None:
+        self._rejected: set[Template] = set()
+        self._failures: Counter[Template] = Counter()
+        self._failed_trials = 0
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """What the first model gives that stands its proof."""
+        models = candidate_models(examination.observations, examination.session.traffic.exchanges)
+        while (model := await asyncio.to_thread(next, models, None)) is not None:
+            if not await self._is_worth_trying(model, examination):
+                continue
+            template = model.rule.template
+            try:
+                series = await (
+                    _by_socket(model, examination)
+                    if model.sample is None
+                    else _by_http(model, model.sample, examination)
+                )
+            except CloudfilmError:
+                self._failures[template] += 1
+                self._failed_trials += bool(model.trials)
+                continue
+            if series and not (model.rule.is_flat and _leaves_out(model.rule, series, examination)):
+                return Plan(self.by, tuple(series), model)
+            if not series:
+                self._rejected.add(template)
+                self._failed_trials += bool(model.trials)
+        return None
+
+    async def _is_worth_trying(self, model: RequestModel, examination: Examination) -> bool:
+        """Whether a model was not refuted yet, and gives everything that the viewer lists, in full size."""
+        rule = model.rule
+        if self._failures[rule.template] >= MAX_FAILURES or (model.trials and self._failed_trials >= MAX_TRIALS):
+            return False
+        if rule.template in self._rejected or await _shows_more(rule, examination):
+            return False  # the viewer shows more series than are listed so far: a list of its own for each
+        observations = examination.observations
+        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        if gives_less or claims.falls_short(rule):
+            self._rejected.add(rule.template)
+            return False
+        return True
+
+
+async def _shows_more(rule: Rule, examination: Examination) -> bool:
+    """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
+    tallies = examination.tallies() if rule.is_flat else []
+    if any(rule.count in tally and sum(tally) > rule.count for tally in tallies):
+        return True
+    counts = examination.shown.entries
+    if not rule.is_flat and counts and sum(counts) == rule.count:
+        return False
+    window = await examination.session.window()
+    shown = await entries.of_series(window, examination.observations)
+    return not rule.tells_apart(len({element.text for element in shown if element.text}))
+
+
+def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -> bool:
+    """Whether lists name series that one list of images does not give, while the viewer may still show theirs."""
+    if examination.is_shown_through:
+        return False
+    observations = examination.observations
+    study = examination.study_of(observations.studies())
+    received = {series.series_instance_uid for series in found} | values_of_records(rule)
+    lists = completeness.lists(observations.manifests, observations, study)
+    return bool(completeness.missing(study, lists, received))
+
+
+async def _by_http(model: RequestModel, sample: Exchange, examination: Examination) -> list[Series]:
+    """The series, asked for as the viewer asked; none where the model fails its trials."""
+    session, observations = examination.session, examination.observations
+    before = staging(session.traffic.exchanges, model.rule, model.brought, model.volatile)
+    replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
+    await replayer.prepare()
+    if not await _passes_trials(model, replayer, examination):
+        return []
+    return _series_of(model, model.brought, replayer.source, examination)
+
+
+async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
+    """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+
+    A list whose every entry brings an image of another series is one of series, seen by their first images.
+    """
+    objects = examination.observations.objects
+    headers = [objects[uid].header for uid in set(model.brought.values()) if uid in objects]
+    ours = {header.study_instance_uid for header in headers}
+    if not model.trials:
+        return True
+    for key in model.trials:
+        header = await replayer.header_of(key)
+        if any(header.sop_instance_uid == known.sop_instance_uid for known in headers):
+            return False
+        headers.append(header)
+    series = [header.series_instance_uid for header in headers if header.study_instance_uid in ours]
+    return len(set(series)) < len(series)
+
+
+async def _by_socket(model: RequestModel, examination: Examination) -> list[Series]:
+    """The series, asked for by messages; everything is asked for at once: who knows how long a socket stays open."""
+    window = await examination.session.window()
+    replayer = socket_replay.SocketReplayer(
+        examination.session, window, examination.observations, model.rule, model.volatile
+    )
+    received = await replayer.ask_for_all()
+    if len(received) <= len(model.brought) < len(model.rule.records):
+        return []  # the site does not answer us
+
+    async def fails() -> bytes:
+        raise MissingInstances(why="no answer")
+
+    return _series_of(model, received, lambda _: Asked(fails), examination)
+
+
+def _series_of(
+    model: RequestModel,
+    received: Mapping[str, str],
+    source: Callable[[str], Source],
+    examination: Examination,
+) -> list[Series]:
+    """The series that a model gives; those of another study, by the list or by what came, are left out."""
+    rule, observations = model.rule, examination.observations
+    objects, study = observations.objects, examination.study_of(observations.studies())
+    ours = [
+        record
+        for key, record in rule.records.items()
+        if (item := objects.get(received.get(key, ""))) and item.header.study_instance_uid == study
+    ]
+    series_fields = {  # those that bear the UID of the series
+        name
+        for key, uid in received.items()
+        if key in rule.records and uid in objects
+        for name, value in rule.records[key].fields.items()
+        if value == objects[uid].header.series_instance_uid
+    }
+    found = []
+    for place, every in enumerate(rule.addresses.values(), 1):
+        keys = [key for key in every if not completeness.of_another(rule.records[key], ours, study)]
+        known = [objects[received[key]].header for key in keys if received.get(key) in objects]
+        if not keys or (known and known[0].study_instance_uid != study):
+            continue  # the page lists another study as well
+        instances = [
+            Instance(received.get(key, ""), source(key), key=f"{place}/{number}", number=number)
+            for number, key in enumerate(keys, 1)
+        ]
+        about = Series(study, next(iter(_common_values(rule, keys, series_fields)), ""), key=f"list-{place}")
+        if known:
+            uid = known[0].series_instance_uid
+            about = next(series for series in observations.series(study) if series.series_instance_uid == uid)
+        # one list of everything may hold several series: then its length is no series' count
+        count = None if rule.is_flat else len(instances)
+        found.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
+    return found
+
+
+def values_of_records(rule: Rule) -> set[str]:
+    """Every value that stands in a list with what a rule gives."""
+    return {value for record in rule.records.values() for value in record.fields.values()}
+
+
+def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> set[str]:
+    """What some fields say of the instances of one list, where they agree."""
+    found = {rule.records[key].fields[name] for key in keys for name in fields if name in rule.records[key].fields}
+    return found if len(found) == 1 else set()
+
+
+__all__ = ["ByManifest", "values_of_records"]

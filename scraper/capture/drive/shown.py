@@ -1,0 +1,31 @@
+"""What a viewer shows of its study: the counts on its page, and the stacks that were scrolled to both ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Shown:
+    """Notes of the driver; everybody else reads them.
+
+    Attributes:
+        entries: how many images the entries of the page's series list say that there are.
+        rows: entries of its series list.
+        stated: the largest number of images that the page states in so many words.
+        totals: Series Instance UID → the viewer's own "1/60".
+        scrolled: Series Instance UIDs of stacks that were scrolled to both ends.
+    """
+
+    entries: list[int] = field(default_factory=list)
+    rows: int = 0
+    stated: int = 0
+    totals: dict[str, int] = field(default_factory=dict)
+    scrolled: set[str] = field(default_factory=set)
+
+    def add_total(self, series_instance_uid: str, total: int) -> None:
+        """Note the viewer's own count of a series; the largest that it has shown."""
+        self.totals[series_instance_uid] = max(total, self.totals.get(series_instance_uid, 0))
+
+
+__all__ = ["Shown"]

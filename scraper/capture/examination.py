@@ -1,0 +1,71 @@
+"""One examination while it is captured: its link, its session, what came, and what its viewer shows. Everybody reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from scraper.capture.drive.shown import Shown
+from scraper.capture.infer import tallies
+from scraper.capture.observe.received import Observations
+from scraper.core.link import ShareLink
+from scraper.session import Session
+from scraper.session.browser.traffic import Exchange
+
+_UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+
+
+@dataclass(slots=True)
+class Examination:
+    """What strategies plan from and what series are put together of.
+
+    Attributes:
+        link: the share link.
+        session: its conversation; the window is open.
+        observations: what came.
+        first_exchange: what came before it belongs to another examination.
+        index: its place among those that the link's page lets one choose from; from 0.
+        shown: what its viewer shows.
+        is_shown_through: the viewer was shown from end to end.
+    """
+
+    link: ShareLink
+    session: Session
+    observations: Observations
+    first_exchange: int = 0
+    index: int = 0
+    shown: Shown = field(default_factory=Shown)
+    is_shown_through: bool = False
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """What came since this examination was turned to."""
+        return self.session.traffic.exchanges[self.first_exchange :]
+
+    @property
+    def lists(self) -> list[Any]:
+        """Every value that may be a list, in the order in which they came."""
+        return [manifest.value for manifest in self.observations.manifests]
+
+    def named_uids(self) -> set[str]:
+        """UIDs in the link and in the viewer's address."""
+        return set(_UID.findall(self.link.url)) | set(_UID.findall(self.session.page.url))
+
+    def study_of(self, counts: Mapping[str, int]) -> str:
+        """The study that the link is for, of those counted: the one that its address names, else the one shown most."""
+        named = [uid for uid in counts if uid in self.named_uids()]
+        return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
+
+    def patient_id(self) -> str:
+        """The one Patient ID that all objects bear; empty where there is none."""
+        found = {item.header.patient_id for item in self.observations.objects.values()}
+        return found.pop() if len(found) == 1 else ""
+
+    def tallies(self) -> list[list[int]]:
+        """The counts that lists state for each of their entries."""
+        return list(tallies.tallies(self.observations.manifests))
+
+
+__all__ = ["Examination"]

@@ -1,0 +1,73 @@
+"""A plan: every series of a study, with a source for each instance, and by what it is known."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from scraper.capture.examination import Examination
+from scraper.capture.infer.models import RequestModel
+from scraper.core.errors import CloudfilmError
+from scraper.core.link import ShareLink
+from scraper.core.model import Found, Problem, Series
+from scraper.session import Session
+
+
+class By(StrEnum):
+    """What completeness is judged by."""
+
+    RECIPE = "recipe"
+    DICOMWEB = "dicomweb"
+    WADO_URI = "wado-uri"
+    MANIFEST = "manifest"
+    VIEWING = "viewing"
+
+
+class Recipe(Protocol):
+    """What is known of one product's viewer: the call by which it lists a study, and how that is read."""
+
+    @property
+    def calls(self) -> str:
+        """An expression found in that call's address."""
+
+    def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+        """Describe the study from the viewer's own calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the rest of a study is had.
+
+    Attributes:
+        by: the strategy that made it.
+        series: all of the study's, each instance with its source.
+        model: how the requests follow from lists, where that was inferred.
+    """
+
+    by: By
+    series: tuple[Series, ...]
+    model: RequestModel | None = None
+
+
+class Strategy(Protocol):
+    """Makes a plan from what was observed; remembers what it tried in vain."""
+
+    by: By
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The plan; None while what came is not enough.
+
+        Raises:
+            CloudfilmError: the site does not answer as it should; there may be a plan later.
+        """
+
+
+def not_retrieved(name: str, err: CloudfilmError) -> Problem:
+    """The problem of a study, one of several, that could not be retrieved; ``name`` is what it is known by."""
+    why = err.said or str(err.values.get("why") or err.values.get("what") or err.code)
+    return Problem("fetch-failed", (name,), {"why": why})
+
+
+__all__ = ["By", "Plan", "Recipe", "Strategy", "not_retrieved"]

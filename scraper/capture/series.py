@@ -1,0 +1,243 @@
+"""The series of a study: what a plan gives and what came, held against every list and count, each with its evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from scraper.capture import completeness
+from scraper.capture.by_manifest import values_of_records
+from scraper.capture.examination import Examination
+from scraper.capture.infer import claims, siblings
+from scraper.capture.plan import By, Plan
+from scraper.capture.request import known_protocols
+from scraper.core.evidence import Evidence
+from scraper.core.model import Captured, Instance, Problem, Series
+
+_UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
+
+Lists = dict[str, completeness.Listed]
+
+
+def series_of(examination: Examination, plan: Plan | None) -> list[Series]:
+    """Every series, with a problem where several copies of one image came."""
+    observations = examination.observations
+    found = _Assembly(examination, plan).series()
+    return [observations.copies.named(series, observations.objects) for series in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembly:
+    """Puts one study's series together."""
+
+    examination: Examination
+    plan: Plan | None
+
+    @property
+    def _by(self) -> By:
+        return self.plan.by if self.plan else By.VIEWING
+
+    @property
+    def _planned(self) -> Sequence[Series]:
+        return self.plan.series if self.plan else ()
+
+    def series(self) -> list[Series]:
+        """What was planned, with what was received already taken from there; else what was received."""
+        observations = self.examination.observations
+        planned = {item.study_instance_uid: len(item.instances) for item in self._planned}
+        study = self.examination.study_of(planned or observations.studies())
+        received = observations.series(study)
+        if not received and not self._planned:
+            return []  # counts on a page of which no image came are no study
+        if self._by is By.RECIPE:
+            return [
+                replace(self._from_disk(series), evidence=series.evidence or Evidence.SERVICE)
+                for series in self._planned
+            ]
+        lists, expected, claimed, named = self._expectations(study)
+        if not self._planned:
+            unasked = completeness.unasked(study, claimed, named)
+            return self._watched(study, received, lists, expected, unasked)
+        evidence = Evidence.SERVICE if self._by is By.DICOMWEB else Evidence.MANIFEST
+        merged = [
+            replace(
+                self._from_disk(series),
+                evidence=evidence,
+                expected=_largest(series.expected, lists.get(series.series_instance_uid)),
+            )
+            for series in self._planned
+        ]
+        names = {instance.sop_instance_uid for item in merged for instance in item.instances}
+        is_by_manifest = self._by is By.MANIFEST
+        rest = [] if is_by_manifest else [replace(item, evidence=evidence) for item in _unlisted(received, names)]
+        if self._by is By.WADO_URI:
+            merged = [self._requested(series, lists) for series in merged]
+        known = {item.series_instance_uid for item in (*merged, *rest)} | names | self._values_of_rule()
+        absent = completeness.missing(study, lists, known)
+        if len(absent) <= sum(not item.series_instance_uid for item in merged):
+            absent = []  # they are received under addresses that do not say whose they are
+        found = [*merged, *rest, *absent]
+        if not is_by_manifest:
+            return known_protocols.numbered(found)
+        is_less = not absent and self._is_less(merged, claimed)
+        unasked = completeness.unasked(study, claimed, named | known) if is_less else []
+        return found + list(_most_absent(_absent(study, expected, found, known), unasked))
+
+    def _expectations(self, study: str) -> tuple[Lists, siblings.Expected, claims.Claims, set[str]]:
+        """What lists say of the study: by UIDs, by values of images, by ids of their own; and the UIDs that they name."""
+        observations = self.examination.observations
+        is_service = self._by is By.DICOMWEB  # the service's own list is the study's
+        lists = {} if is_service else completeness.lists(observations.manifests, observations, study)
+        expected, claimed = self._expected(study), self._claims(study)
+        named = {uid for item in lists.values() for uid in (item.uid, *item.instances)}
+        for uid, count in (*expected.counts.items(), *claimed.counts.items()) if not is_service else ():
+            listed = lists.setdefault(uid, completeness.Listed(uid))
+            listed.count = max(listed.count or 0, count)
+        return lists, expected, claimed, named
+
+    def _expected(self, study: str) -> siblings.Expected:
+        """What lists make expected of which a value stands in an image's request or answer."""
+        exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
+        images = siblings.images(exchanges, observations, study)
+        if self.plan is not None and self.plan.model is not None:
+            rule, brought = self.plan.model.rule, self.plan.model.brought
+            for place, addresses in rule.addresses.items():
+                known = next(
+                    (item for address in addresses if (item := observations.objects.get(brought.get(address, "")))),
+                    None,
+                )
+                series = known.header.series_instance_uid if known else f"list-{place}"
+                images += [
+                    siblings.Image(address, series, " ".join((address, *rule.records[address].fields.values())))
+                    for address in addresses
+                ]
+        expected = siblings.expected(observations.manifests, exchanges, images, study)
+        expected.counts = {uid: count for uid, count in expected.counts.items() if not uid.startswith("list-")}
+        return expected
+
+    def _claims(self, study: str) -> claims.Claims:
+        """What lists claim by ids of their own; nothing where the site's own service lists the study."""
+        if self._by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
+            return claims.Claims()
+        observations = self.examination.observations
+        ours = {uid: item.header for uid, item in observations.objects.items()}
+        ours = {uid: header for uid, header in ours.items() if header.study_instance_uid == study}
+        return claims.claims(observations.manifests, observations.origins, ours)
+
+    def _watched(
+        self,
+        study: str,
+        received: Sequence[Series],
+        lists: Lists,
+        expected: siblings.Expected,
+        unasked: Sequence[Series],
+    ) -> list[Series]:
+        """What the viewer showed, held against what lists and the page itself say."""
+        found = [self._judged(series, lists) for series in received]
+        uids = {series.series_instance_uid for series in found}
+        absent = completeness.missing(study, lists, uids)
+        broken = completeness.broken(study, len(self.examination.observations.broken))
+        every = [*(found if absent else self._counted(study, found)), *absent]
+        known = uids | {instance.sop_instance_uid for item in found for instance in item.instances}
+        named = sum(bool(item.series_instance_uid) for item in absent)  # one that nobody names may be claimed as well
+        shown = sum(not item.instances for item in every) - named
+        return [*every, *_most_absent(_absent(study, expected, every, known), unasked[shown:]), *broken]
+
+    def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
+        """Whether a rule gives fewer series, or images, than lists claim besides."""
+        if self.plan is not None and self.plan.model is not None and self.plan.model.rule.is_flat:
+            counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
+            return sum(len(series.instances) for series in merged) < sum(counts)
+        return len(merged) < len(claimed.counts) + len(claimed.absent)
+
+    def _judged(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
+        uid, observations, shown = series.series_instance_uid, self.examination.observations, self.examination.shown
+        is_packed = all(item.sop_instance_uid in observations.from_package for item in series.instances)
+        return completeness.judged(
+            series, lists.get(uid), shown.totals.get(uid), is_packed=is_packed, is_scrolled=uid in shown.scrolled
+        )
+
+    def _requested(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
+        """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
+        named = known_protocols.named_objects(self.examination.exchanges, self.examination.lists)
+        if {instance.sop_instance_uid for instance in series.instances} <= named:
+            return series
+        headers = {uid: item.header for uid, item in self.examination.observations.objects.items()}
+        numbered = tuple(
+            replace(item, number=headers[item.sop_instance_uid].instance_number)
+            if item.sop_instance_uid in headers
+            else item
+            for item in series.instances
+        )
+        return self._judged(replace(series, instances=numbered), lists)
+
+    def _counted(self, study: str, found: list[Series]) -> list[Series]:
+        """Held against the counts that the viewer shows, else against those of a list of which one is a series' that came."""
+        sizes, shown = {len(series.instances) for series in found}, self.examination.shown
+        tallies = self.examination.tallies()
+        for counts in (shown.entries, *(tally for tally in tallies if sizes.intersection(tally))):
+            counted = completeness.with_entries(study, found, counts)
+            if counted != found:
+                return counted
+        return completeness.unmet(found, shown.entries, shown.stated, shown.rows, tallies)
+
+    def _values_of_rule(self) -> set[str]:
+        """Every value that stands with an address that was inferred: the series whose images are asked for are among them."""
+        return values_of_records(self.plan.model.rule) if self.plan and self.plan.model else set()
+
+    def _from_disk(self, series: Series) -> Series:
+        """The series; instances whose object was received whole are taken from the disk."""
+        objects = self.examination.observations.objects
+
+        def nearest(instance: Instance) -> Instance:
+            received = objects.get(instance.sop_instance_uid)
+            return instance if received is None else replace(instance, source=Captured(received.path))
+
+        return replace(series, instances=tuple(map(nearest, series.instances)))
+
+
+def _absent(study: str, expected: siblings.Expected, found: Sequence[Series], known: Collection[str]) -> list[Series]:
+    """The entries of a list of which nothing came, beyond those that are missing already."""
+    missing = sum(not series.instances for series in found)
+    # what is listed by its UID is read by ``completeness.lists``, which knows another study's
+    absent = [(label, count) for label, count in expected.absent if label not in known and not _UID.fullmatch(label)]
+    return [
+        Series(
+            study,
+            "",
+            key=f"sibling-{place}",
+            expected=count,
+            left_out=(Problem("missing-series", (label,) if label else ()),),
+            evidence=Evidence.MANIFEST,
+        )
+        for place, (label, count) in enumerate(absent, 1)
+    ][missing:]
+
+
+def _most_absent(*some: Sequence[Series]) -> Sequence[Series]:
+    """The most that any of several lists says is missing: the same is in several lists, and is not added up."""
+    return max(some, key=lambda absent: (len(absent), sum(item.expected or 0 for item in absent)))
+
+
+def _largest(expected: int | None, listed: completeness.Listed | None) -> int | None:
+    """The count of a list that counts more images of a series than it names."""
+    if expected is None or listed is None or listed.count is None:
+        return expected
+    return max(expected, listed.count)
+
+
+def _unlisted(received: Sequence[Series], names: set[str]) -> list[Series]:
+    """What was received and is in no list."""
+    rest = [
+        replace(
+            series,
+            instances=tuple(instance for instance in series.instances if instance.sop_instance_uid not in names),
+        )
+        for series in received
+    ]
+    return [series for series in rest if series.instances]
+
+
+__all__ = ["series_of"]

@@ -1,0 +1,98 @@
+"""Strategies for protocols that are known: a product's own calls, DICOMweb, WADO-URI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from scraper.capture.examination import Examination
+from scraper.capture.plan import By, Plan, Recipe, not_retrieved
+from scraper.capture.request import known_protocols
+from scraper.core.errors import CloudfilmError, SiteChanged
+from scraper.core.model import Series
+
+RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
+MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
+
+
+class ByRecipe:
+    """Follows the recipes of products whose calls were seen.
+
+    Args:
+        recipes: of products whose viewers are known wherever they run.
+    """
+
+    by = By.RECIPE
+
+    def __init__(self, recipes: Sequence[Recipe]) -> None:
+        self._recipes = recipes
+        self._tries: Counter[str] = Counter()  # the calls of a recipe → how often it was followed
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The study as the first recipe describes it whose calls were seen."""
+        session = examination.session
+        for recipe in self._recipes if not examination.index else ():
+            is_seen = any(exchange.ok for exchange in session.traffic.matching(recipe.calls))
+            if not is_seen or self._tries[recipe.calls] >= MAX_TRIES:
+                continue
+            self._tries[recipe.calls] += 1
+            try:
+                async with asyncio.timeout(RECIPE_S):
+                    described = recipe.watch(examination.link, session)
+                    found = [series async for series in described if isinstance(series, Series)]
+            except CloudfilmError:
+                continue  # its calls look alike
+            except TimeoutError:
+                self._tries[recipe.calls] = MAX_TRIES
+                continue
+            if any(series.instances for series in found):
+                return Plan(self.by, tuple(found))
+        return None
+
+
+class ByDicomWeb:
+    """Asks the DICOMweb service that the viewer speaks to."""
+
+    by = By.DICOMWEB
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The studies that the link names, else the one that the viewer asks for, as the service lists them."""
+        session, hints = examination.session, examination.named_uids()
+        service = known_protocols.root(examination.exchanges)
+        if service is None or not (service.studies or hints):
+            return None
+        named = (
+            known_protocols.named_studies(examination.link.url)
+            or [uid for uid in service.studies if uid in hints][:1]
+            or service.studies[:1]
+        )
+        client = known_protocols.DicomWeb(session, service, session.spool)
+        found = list[Series]()
+        for uid in named:
+            try:
+                found += await client.series(uid)
+            except SiteChanged as err:
+                found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
+        return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
+
+
+class ByWadoUri:
+    """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
+
+    by = By.WADO_URI
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The series of the link's study that have such addresses."""
+        exchanges, lists = examination.exchanges, examination.lists
+        if not examination.is_shown_through and not known_protocols.names_objects(exchanges, lists):
+            return None  # what was asked for so far is no list
+        page = examination.session.page.url
+        found = await known_protocols.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
+        series = tuple(item for item in found if item.study_instance_uid == study)
+        return Plan(self.by, series) if series else None
+
+
+__all__ = ["ByDicomWeb", "ByRecipe", "ByWadoUri"]

@@ -1,0 +1,188 @@
+// Runs before a page's own scripts, in every frame and worker. It looks at the buffers that the page hands to its parser, and
+// reports those that begin as a DICOM object; the page itself notices nothing. Source: PS3.10 7.1 (preamble, "DICM").
+((name, source) => {
+  "use strict";
+  const scope = globalThis, isPage = typeof document !== "undefined";
+  const U8 = Uint8Array, NativeMap = Map, Weak = WeakMap, later = setTimeout.bind(scope), now = () => Date.now();
+  const SMALLEST = 300, LARGEST = 512 * 2 ** 20, PIECE = 3 * 2 ** 20, SETTLED_MS = 60, MOST_WAITING = 400;
+  const apply = Reflect.apply, construct = Reflect.construct, define = Object.defineProperty;
+  const fill = U8.prototype.set;
+  const lengthOf = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "byteLength").get;
+  const isBuffer = value => { try { apply(lengthOf, value, []); return true; } catch { return isShared(value); } };
+  const Shared = scope.SharedArrayBuffer, isShared = value => !!Shared && value instanceof Shared;
+  const isView = ArrayBuffer.isView, encode = scope.btoa, textOf = String.fromCharCode;
+  const Channel = scope.BroadcastChannel, blobBuffer = scope.Blob && Blob.prototype.arrayBuffer;
+
+  // ---- what begins as DICOM
+  const LETTERS = (a, b) => a >= 65 && a <= 90 && b >= 65 && b <= 90;
+  const isDicom = (buffer, offset, length) => {
+    if (length < SMALLEST) return false;
+    const at = new U8(buffer, offset + 128, 4);
+    if (at[0] === 68 && at[1] === 73 && at[2] === 67 && at[3] === 77) return true;
+    const b = new U8(buffer, offset, 8);  // a bare data set: (0002,xxxx) or (0008,xxxx), explicit VR, or a short implicit element
+    if ((b[0] !== 8 && b[0] !== 2) || b[1] !== 0 || b[3] !== 0 || b[2] > 0x18) return false;
+    return LETTERS(b[4], b[5]) ? b[7] === 0 && b[6] <= 64 : b[0] === 8 && b[4] > 0 && b[4] <= 64 && !b[5] && !b[6] && !b[7];
+  };
+  const sample = (buffer, offset, length, count) => {
+    const bytes = new U8(buffer, offset, length), step = Math.max(1, Math.floor(length / count));
+    let sum = length | 0;
+    for (let i = 0; i < length; i += step) sum = (Math.imul(sum, 31) + bytes[i]) | 0;
+    return sum;
+  };
+
+  // ---- reporting
+  const report = isPage ? scope[name] : null;
+  if (isPage && !report) return;  // it ran before
+  if (isPage) { delete scope[name];
+    for (const key of ["__playwright__binding__"]) if (key in scope) define(scope, key, {enumerable: false}); }
+  const base64 = (copy, from, to) => { let text = "";
+    for (let at = from; at < to; at += 0x8000) text += apply(textOf, null, new U8(copy, at, Math.min(0x8000, to - at)));
+    return apply(encode, scope, [text]); };
+  let line = Promise.resolve();
+  const send = (copy, from) => { line = line.then(async () => {
+    const size = apply(lengthOf, copy, []);
+    const head = base64(copy, 0, Math.min(2048, size)), tail = base64(copy, Math.max(0, size - 512), size);
+    const ticket = await report({size, head, tail, from});
+    if (!ticket) return;
+    for (let at = 0; at < size; at += PIECE) await report({ticket, data: base64(copy, at, Math.min(at + PIECE, size))});
+    await report({ticket, end: true});
+  }).catch(() => undefined); };
+  let channel = null;
+  const open = () => { if (!channel && Channel) { try { channel = new Channel(name); } catch { channel = null; } } return channel; };
+  if (isPage && report && open()) channel.onmessage = event => send(event.data.copy, event.data.from);
+  const deliver = copy => { const from = String(scope.location && scope.location.href).slice(0, 500);
+    if (report) send(copy, from); else if (open()) channel.postMessage({copy, from}); };
+
+  // ---- what was seen: sent as soon as its bytes rest
+  const seen = new Weak(), memories = new WeakSet();
+  let waiting = [], isPlanned = false;
+  const copyOf = item => { const bytes = new U8(item.buffer, item.offset, item.length), copy = new U8(item.length);
+    apply(fill, copy, [bytes]);
+    return copy.buffer; };
+  const take = item => { const key = item.offset + ":" + item.length; let known = seen.get(item.buffer);
+    if (!known) seen.set(item.buffer, known = new NativeMap());
+    const sum = sample(item.buffer, item.offset, item.length, 4096);
+    if (known.get(key) === sum) return;
+    known.set(key, sum);
+    deliver(copyOf(item)); };
+  const attempt = item => { try { take(item); } catch { /* it was transferred away meanwhile */ } };
+  const plan = () => { if (!isPlanned) { isPlanned = true; later(settle, SETTLED_MS); } };
+  const settle = () => { isPlanned = false;
+    const rest = [];
+    for (const item of waiting) { try {
+      const sum = sample(item.buffer, item.offset, item.length, 4096);
+      if (sum === item.sum && now() - item.since >= SETTLED_MS - 10) take(item);
+      else { item.sum = sum; item.since = now(); rest.push(item); } } catch { /* transferred away */ } }
+    waiting = rest;
+    if (waiting.length) plan(); };
+  const remember = (buffer, offset, length, isFinal) => {
+    if (length > LARGEST) return;
+    const item = {buffer, offset, length, since: now(), sum: null};
+    if (isFinal) return attempt(item);
+    const known = seen.get(buffer), key = offset + ":" + length;
+    if (known && known.has(key) && known.get(key) === sample(buffer, offset, length, 4096)) return;
+    if (waiting.some(other => other.buffer === buffer && other.offset === offset && other.length === length)) return;
+    if (waiting.length >= MOST_WAITING) attempt(waiting.shift());
+    waiting.push(item);
+    plan(); };
+  const look = (buffer, offset, length, isFinal) => { try {
+    if (isDicom(buffer, offset, length)) return remember(buffer, offset, length, isFinal || memories.has(buffer));
+    const whole = buffer.byteLength;
+    if (offset && isDicom(buffer, 0, whole)) remember(buffer, 0, whole, isFinal);
+  } catch { /* detached, or of another realm's kind */ } };
+  const lookAt = (value, isFinal) => { if (!value || typeof value !== "object") return;
+    if (isView(value)) { if (value.byteLength >= SMALLEST || value.byteOffset) look(value.buffer, value.byteOffset, value.byteLength, isFinal); }
+    else if (isBuffer(value)) look(value, 0, value.byteLength, isFinal); };
+  const young = [];  // made empty, and filled by hand: looked at once the page's own work is done
+  const lookLater = view => { if (young.length > 2000) return;
+    if (!young.length) later(() => { for (const ref of young.splice(0)) { const one = ref.deref(); if (one) lookAt(one); } }, SETTLED_MS);
+    young.push(new WeakRef(view)); };
+  const lookAtText = text => {
+    if (typeof text !== "string" || text.length < SMALLEST) return;
+    const is = text.charCodeAt(128) === 68 && text.charCodeAt(129) === 73 && text.charCodeAt(130) === 67 && text.charCodeAt(131) === 77;
+    if (!is) return;
+    const bytes = new U8(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    remember(bytes.buffer, 0, bytes.length, true); };
+
+  // ---- where the page hands its buffers over
+  const natives = new Weak();
+  const replace = (holder, key, made) => { const own = Object.getOwnPropertyDescriptor(holder, key);
+    if (own && own.configurable) define(holder, key, "value" in own ? {...own, value: made} : own); };
+  const wrapClass = (key, after) => { const native = scope[key];
+    if (typeof native !== "function") return;
+    const proxy = new Proxy(native, {construct(target, args, newTarget) {
+      const made = construct(target, args, newTarget === proxy ? target : newTarget);
+      after(made, args);
+      return made; }});
+    natives.set(proxy, native);
+    replace(scope, key, proxy);
+    replace(native.prototype, "constructor", proxy); };
+  const wrapMethod = (holder, key, before, after) => { const native = holder && holder[key];
+    if (typeof native !== "function") return;
+    const proxy = new Proxy(native, {apply(target, self, args) {
+      if (before) before(self, args);
+      const result = apply(target, self, args);
+      if (after) after(result, self, args);
+      return result; }});
+    natives.set(proxy, native);
+    replace(holder, key, proxy); };
+  const seenView = (made, args) => {
+    if (made.byteLength < SMALLEST && !made.byteOffset) return;
+    if (typeof args[0] === "object") lookAt(made); else if (made.byteLength >= SMALLEST) lookLater(made); };
+  for (const kind of ["Uint8Array", "Uint8ClampedArray", "Int8Array", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array",
+    "Float32Array", "DataView"]) wrapClass(kind, seenView);
+  const typed = Object.getPrototypeOf(U8.prototype);
+  wrapMethod(typed, "set", null, (_, self) => { if (self.byteLength >= SMALLEST) lookAt(self); });
+  wrapMethod(typed, "slice", null, result => lookAt(result));
+  wrapMethod(ArrayBuffer.prototype, "slice", null, result => lookAt(result));
+  if (scope.TextDecoder) wrapMethod(TextDecoder.prototype, "decode", (_, args) => lookAt(args[0]));
+  wrapMethod(scope, "atob", null, lookAtText);
+  if (scope.SubtleCrypto) wrapMethod(SubtleCrypto.prototype, "decrypt", null, result => result.then(lookAt, () => undefined));
+  const memory = scope.WebAssembly && WebAssembly.Memory && Object.getOwnPropertyDescriptor(WebAssembly.Memory.prototype, "buffer");
+  if (memory) { const getter = new Proxy(memory.get, {apply(target, self, args) {
+      const buffer = apply(target, self, args); memories.add(buffer); return buffer; }});
+    natives.set(getter, memory.get);
+    define(WebAssembly.Memory.prototype, "buffer", {...memory, get: getter}); }
+  const seenParts = (made, args) => { const parts = args[0];
+    if (!parts || typeof parts !== "object" || made.size < SMALLEST || made.size > LARGEST) return;
+    const first = parts[0];
+    if (first && (isView(first) || isBuffer(first)) && first.byteLength >= 132) {
+      const at = isView(first) ? [first.buffer, first.byteOffset] : [first, 0];
+      try { if (isDicom(at[0], at[1], Math.max(first.byteLength, SMALLEST)))
+        apply(blobBuffer, made, []).then(buffer => look(buffer, 0, buffer.byteLength, true), () => undefined); } catch { /* short */ } } };
+  wrapClass("Blob", seenParts);
+  wrapClass("File", seenParts);
+  const seenMessage = (_, args) => { const data = args[0];
+    const moved = Array.isArray(args[1]) ? args[1] : args[1] && Array.isArray(args[1].transfer) ? args[1].transfer : [];
+    if (moved.length) for (const item of waiting.splice(0)) moved.includes(item.buffer) ? attempt(item) : waiting.push(item);
+    lookAt(data, moved.length > 0);
+    if (data && typeof data === "object" && !isView(data) && !isBuffer(data))
+      for (const value of Object.values(data).slice(0, 50)) lookAt(value, moved.length > 0); };
+  for (const holder of [scope.Worker && Worker.prototype, scope.MessagePort && MessagePort.prototype, isPage ? null : scope])
+    wrapMethod(holder, "postMessage", seenMessage);
+
+  // ---- workers that are made of a blob never pass the network
+  const withThis = url => { const asked = new XMLHttpRequest();
+    asked.open("GET", url, false);
+    asked.send();
+    return URL.createObjectURL(new Blob([`(${source})(${JSON.stringify(name)}, ${JSON.stringify(source)});\n`, asked.responseText],
+      {type: "text/javascript"})); };
+  for (const key of ["Worker", "SharedWorker"]) { const native = scope[key];
+    if (typeof native !== "function" || typeof XMLHttpRequest !== "function") continue;
+    const made = new NativeMap();
+    const proxy = new Proxy(native, {construct(target, args, newTarget) {
+      const url = String(args[0]);
+      if (url.startsWith("blob:") || url.startsWith("data:")) { try {
+        if (!made.has(url)) made.set(url, withThis(url));
+        args = [made.get(url), ...args.slice(1)]; } catch { /* the page does not allow it: as it is */ } }
+      return construct(target, args, newTarget === proxy ? target : newTarget); }});
+    natives.set(proxy, native);
+    replace(scope, key, proxy);
+    replace(native.prototype, "constructor", proxy); }
+
+  const written = Function.prototype.toString;
+  const shown = new Proxy(written, {apply(target, self, args) { return apply(target, natives.get(self) || self, args); }});
+  natives.set(shown, written);
+  replace(Function.prototype, "toString", shown);
+})

@@ -1,0 +1,123 @@
+"""DICOM objects that a page holds in memory, whatever it made them of: decrypted, put together of chunks, unpacked, decoded.
+
+A script of ours looks at the buffers that the page hands to its parser and reports each object once; what the page received as
+it is, is not sent again. It runs in every frame before the page's own scripts, and in workers.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from scraper.core.errors import CloudfilmError
+from scraper.session.browser.traffic import IN_MEMORY, Exchange, Traffic
+
+if TYPE_CHECKING:
+    from playwright.async_api import BrowserContext
+
+MAX_OBJECT: Final = 512 * 2**20  # bytes
+MAX_UNFINISHED: Final = 256 * 2**20  # bytes of objects that are being reported
+MAX_OBJECTS: Final = 20_000  # of one window
+HEAD: Final = 2048
+
+
+@cache
+def _source() -> str:
+    return resources.files(__package__).joinpath("page_memory.js").read_text(encoding="utf-8").strip()
+
+
+@dataclass(slots=True)
+class _Report:
+    """An object that is being reported, piece by piece."""
+
+    size: int
+    url: str
+    pieces: list[bytes] = field(default_factory=list)
+    received: int = 0
+
+
+class PageMemory:
+    """Takes what the script reports into the traffic of one window.
+
+    Args:
+        traffic: the window's.
+    """
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._name = f"_{secrets.token_hex(8)}"
+        self._reports: dict[int, _Report] = {}
+        self._known: set[tuple[int, bytes, bytes]] = set()
+        self._tickets = 0
+
+    @property
+    def script(self) -> str:
+        """What is put before a page's or a worker's own scripts."""
+        source = _source()
+        return f"({source})({json.dumps(self._name)}, {json.dumps(source)});\n"
+
+    async def begin(self, context: BrowserContext) -> None:
+        """Look into the pages that are opened from now on."""
+        await context.expose_binding(self._name, lambda _, message: self._take(message))
+        await context.add_init_script(script=self.script)
+
+    def _take(self, message: Any) -> int:
+        """One message of the script; gives the number under which the object's bytes are wanted, 0 where they are not."""
+        if not isinstance(message, Mapping):
+            return 0
+        try:
+            if "ticket" not in message:
+                return self._announced(message)
+            self._continued(message)
+        except (binascii.Error, TypeError, ValueError):
+            self._reports.pop(_number(message.get("ticket")), None)
+        except CloudfilmError as err:  # the disk is full
+            self._traffic.end(err)
+        return 0
+
+    def _announced(self, message: Mapping[str, Any]) -> int:
+        size = _number(message.get("size"))
+        head, tail = base64.b64decode(message["head"]), base64.b64decode(message["tail"])
+        unfinished = sum(report.size for report in self._reports.values())
+        if not 0 < size <= MAX_OBJECT or (self._reports and unfinished + size > MAX_UNFINISHED):
+            return 0
+        if (size, head, tail) in self._known or len(self._known) >= MAX_OBJECTS or self._traffic.has_body(size, head):
+            return 0
+        self._known.add((size, head, tail))
+        self._tickets += 1
+        self._reports[self._tickets] = _Report(size, f"memory:{str(message.get('from'))[:500]}")
+        self._traffic.touch()
+        return self._tickets
+
+    def _continued(self, message: Mapping[str, Any]) -> None:
+        ticket = _number(message["ticket"])
+        report = self._reports.get(ticket)
+        if report is None:
+            return
+        if "data" in message:
+            piece = base64.b64decode(message["data"])
+            report.received += len(piece)
+            if report.received > report.size:
+                raise ValueError("more than was announced")
+            report.pieces.append(piece)
+            return
+        del self._reports[ticket]
+        if report.received == report.size:
+            body = self._traffic.keep(b"".join(report.pieces))
+            self._traffic.add(
+                Exchange(report.url, IN_MEMORY, method="", body=body, size=report.size, when=self._traffic.now)
+            )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+__all__ = ["PageMemory"]

@@ -1,0 +1,30 @@
+"""Viewers whose images are DICOM only in the page's memory: each image is shown, and taken from there."""
+
+import pytest
+
+from fixtures.sites.generic_hidden import site as hidden
+from fixtures.world import World
+from providers.universal import Universal
+from scraper.core.model import Via
+from scraper.session.browser import find_browser
+from scraper.testing import Case, check
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+SITE = hidden.GenericHidden()
+ALL = {series.uid: len(series.instances) for series in SITE.study.series}
+EVERY_RUN = ("xor", "worker", "strict")
+ROWS = [pytest.param(kind, marks=[] if kind in EVERY_RUN else [pytest.mark.thorough]) for kind in hidden.KINDS]
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World(SITE) as running:
+        yield running
+
+
+@pytest.mark.parametrize("kind", ROWS)
+async def test_every_way_to_hide_an_object(kind, world, tmp_path):
+    case = Case(kind, f"{hidden.LINK}/{kind}", ways=(Via.BROWSER,), series=ALL)
+    await check(Universal, case, world, tmp_path, Via.BROWSER)
+    assert world.unexpected == []
