@@ -18,7 +18,7 @@ from pydicom.encaps import generate_frames
 from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, PixelParts
-from scraper.dicom import admit, check_frame, header, order, rebuild, settle
+from scraper.dicom import check_frame, ensure_part10, header, normalise, order, rebuild
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
@@ -52,13 +52,13 @@ def boxed(stream: bytes) -> bytes:
     return front + (len(stream) + 8).to_bytes(4, "big") + b"jp2c" + stream
 
 
-# ---- settle
+# ---- normalise
 
 
 def test_a_part10_file_stays_byte_for_byte(tmp_path):
     path = tmp_path / "one.dcm"
     path.write_bytes(SLICE.data)
-    found = settle(path)
+    found = normalise(path)
     assert path.read_bytes() == SLICE.data
     assert (found.sop_instance_uid, found.modality, found.patient_name) == (
         SLICE.sop_instance_uid,
@@ -76,7 +76,7 @@ def test_a_bare_data_set_gets_its_file_meta(tmp_path, syntax):
     body = original.data[132 + 12 + whole.file_meta.FileMetaInformationGroupLength :]
     path = tmp_path / "bare"
     path.write_bytes(body)
-    assert settle(path).transfer_syntax_uid == syntax
+    assert normalise(path).transfer_syntax_uid == syntax
     assert path.read_bytes().endswith(body)
     assert np.array_equal(pydicom.dcmread(path).pixel_array, whole.pixel_array)
     assert list(tmp_path.iterdir()) == [path]
@@ -86,7 +86,7 @@ def test_a_bare_data_set_gets_its_file_meta(tmp_path, syntax):
 def test_a_lost_preamble_is_put_back(tmp_path, lost):
     path = tmp_path / "one"
     path.write_bytes(SLICE.data[lost:])
-    settle(path)
+    normalise(path)
     assert path.read_bytes()[128:] == SLICE.data[128:]
 
 
@@ -103,7 +103,7 @@ def test_a_lost_preamble_is_put_back(tmp_path, lost):
         (b"\x00" * 400, "bytes of an unknown kind"),
     ],
 )
-@pytest.mark.parametrize("look", [settle, admit])
+@pytest.mark.parametrize("look", [normalise, ensure_part10])
 def test_what_is_no_instance_is_named(tmp_path, look, data, what):
     path = tmp_path / "one"
     path.write_bytes(data)
@@ -114,13 +114,13 @@ def test_what_is_no_instance_is_named(tmp_path, look, data, what):
 
 
 def test_admitted_and_settled_are_the_same_bytes(tmp_path):
-    settled, admitted = tmp_path / "settled", tmp_path / "admitted"
-    for path in (settled, admitted):
+    normalised, ensured = tmp_path / "normalised", tmp_path / "ensured"
+    for path in (normalised, ensured):
         path.write_bytes(SLICE.data[128:])
-    settle(settled)
-    admit(admitted)
-    assert admitted.read_bytes() == settled.read_bytes()
-    assert header(admitted).sop_instance_uid == SLICE.sop_instance_uid
+    normalise(normalised)
+    ensure_part10(ensured)
+    assert ensured.read_bytes() == normalised.read_bytes()
+    assert header(ensured).sop_instance_uid == SLICE.sop_instance_uid
 
 
 def test_a_file_cut_in_its_pixels_still_has_a_header(tmp_path):
@@ -139,7 +139,7 @@ def nested(depth: int) -> bytes:
 def test_deep_nesting_is_refused_without_recursion(tmp_path, depth):
     path = tmp_path / "deep"
     path.write_bytes(nested(depth))
-    for look in (settle, admit, header):
+    for look in (normalise, ensure_part10, header):
         with pytest.raises(CorruptInstance) as caught:
             look(path)
         assert caught.value.values["what"] == "a DICOM file nested too deep to read"

@@ -15,7 +15,7 @@ from pydicom.encaps import generate_frames
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, chest_ct
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Origin, PixelParts
-from scraper.dicom import order, rebuild, settle
+from scraper.dicom import normalise, order, rebuild
 from scraper.verify import instance
 from scraper.verify.geometry import Plane, stacks
 
@@ -128,7 +128,7 @@ def test_a_settled_data_set_opens_everywhere(tmp_path, syntax):
     path.write_bytes(
         whole.data[144 + pydicom.dcmread(io.BytesIO(whole.data)).file_meta.FileMetaInformationGroupLength :]
     )
-    settle(path)
+    normalise(path)
     assert "yes:" in run("dcmftest", path).stdout
     assert run("gdcminfo", path).returncode == 0
     assert run("dcmdump", "-q", path).stderr == ""

@@ -2,19 +2,19 @@
 
 from scraper.dicom.headers import anonymous_header, header
 from scraper.dicom.order import order
-from scraper.dicom.part10 import admit, settle
+from scraper.dicom.part10 import ensure_part10, normalise
 from scraper.dicom.pseudonymise import pseudonymised, stream
 from scraper.dicom.rebuild import Rebuilt, check_frame, rebuild
 
 __all__ = [
     "Rebuilt",
-    "admit",
+    "ensure_part10",
     "anonymous_header",
     "check_frame",
     "pseudonymised",
     "header",
     "order",
     "rebuild",
-    "settle",
+    "normalise",
     "stream",
 ]

@@ -85,7 +85,7 @@ def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
     return file_meta(sop_class, sop_instance, syntax)
 
 
-def settle(path: Path) -> Header:
+def normalise(path: Path) -> Header:
     """Make one served instance a Part 10 file, in place, and read its header.
 
     A Part 10 file is left byte for byte. A data set without preamble or file meta gets them, its own bytes unchanged.
@@ -101,11 +101,11 @@ def settle(path: Path) -> Header:
     return found
 
 
-def admit(path: Path) -> None:
-    """Like ``settle`` without reading the header, which takes half the time.
+def ensure_part10(path: Path) -> None:
+    """Like ``normalise`` without reading the header, which takes half the time.
 
     Raises:
-        CorruptInstance: as ``settle``; unreadable values are noticed only when the header is read.
+        CorruptInstance: as ``normalise``; unreadable values are noticed only when the header is read.
     """
     _complete(path)
     with _whole(path) as layout:

@@ -239,7 +239,7 @@ class Fetcher:
                     if not source.fallback:
                         raise
                     await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -254,10 +254,10 @@ class Fetcher:
                     raise SessionLapsed(host=urlsplit(source.url).hostname) from None
                 finally:
                     packed.unlink(missing_ok=True)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case Captured(path=path):
                 await asyncio.to_thread(shutil.copyfile, path, into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
             case Asked() as source:
@@ -275,7 +275,7 @@ class Fetcher:
         else:
             await asyncio.to_thread(into.write_bytes, answer)
         self._on_bytes(into.stat().st_size)
-        await asyncio.to_thread(dicom.admit, into)
+        await asyncio.to_thread(dicom.ensure_part10, into)
         return Fetched(source.origin)
 
     @cached_property

@@ -88,7 +88,7 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
     scratch.mkdir(exist_ok=True)
     copy = scratch / f"{number:06}.dcm"
     shutil.copyfile(candidate.path, copy)
-    return copy, dicom.settle(copy)
+    return copy, dicom.normalise(copy)
 
 
 def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:

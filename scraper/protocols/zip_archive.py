@@ -13,7 +13,7 @@ from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
-from scraper.dicom.part10 import settle
+from scraper.dicom.part10 import normalise
 from scraper.dicom.reading import names_itself
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
@@ -253,7 +253,7 @@ def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
     if kind is Kind.PART10:
         return Member(name, path)
     try:
-        settle(path)
+        normalise(path)
     except CorruptInstance:
         is_broken = names_itself(path)
         path.unlink()

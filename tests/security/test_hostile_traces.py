@@ -20,7 +20,7 @@ import pydicom
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 from tests import aurora
 from tests.aurora import Fault
 from tests.test_cli import command, environment, site_of, up

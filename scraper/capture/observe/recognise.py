@@ -145,7 +145,7 @@ class Recogniser:
         """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
         path = self._copy(body if end is None else _whole(body)[:end], skip)
         try:
-            header = dicom.settle(path)
+            header = dicom.normalise(path)
         except CorruptInstance as err:
             if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from scraper.source.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
 from scraper.source.qr.repair.normalise import evened
 from scraper.source.qr.repair.perspective import looked_at_stretched
-from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, FinderSearch, straightened
+from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, FinderSearch, recover_codes
 from scraper.source.qr.repair.sharpen import EDGE as SHARP_EDGE
 from scraper.source.qr.repair.sharpen import WIDTHS, sharpened
 from scraper.source.qr.suspects import Known, places
@@ -150,45 +150,45 @@ def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
     if stamped is not None:
         yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
-    little, scale_of_little = views.for_expensive
+    reduced, scale_of_reduced = views.for_expensive
     yield from _whole(views)
     likeliest = views.likeliest
     yield lambda: _each_patch(views, lambda patch: zxing(evened(patch)), likeliest)
-    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
+    yield from _patch_by_patch(views, lambda patch: recover_codes(patch, PATCH), likeliest)
     yield from _patch_by_patch(views, _steeply, likeliest)
     for width in WIDTHS:
         yield from _patch_by_patch(views, partial(_sharply, width=width), likeliest)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
-        yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
-    yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
+        yield from _patch_by_patch(stamped, lambda patch: recover_codes(patch, PATCH), stamped.likeliest)
+    yield lambda: zxing(_doubled(reduced), scale=scale_of_reduced * 2)
     yield lambda: _each_patch(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
-    rest, sight = (little, WHOLE) if little.size < LARGE_PIXELS else (_rest(views), REST)
-    yield lambda: straightened(rest, sight, scale=scale_of_little)
-    if wechat.is_there and little.size < LARGE_PIXELS:  # of more it can take seconds
-        yield lambda: wechat.read(little, scale=scale_of_little)
-    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), LIKELIEST)
+    rest, search = (reduced, WHOLE) if reduced.size < LARGE_PIXELS else (_rest(views), REST)
+    yield lambda: recover_codes(rest, search, scale=scale_of_reduced)
+    if wechat.is_there and reduced.size < LARGE_PIXELS:  # of more it can take seconds
+        yield lambda: wechat.read(reduced, scale=scale_of_reduced)
+    yield from _patch_by_patch(views, lambda patch: recover_codes(inverted(patch), NEGATIVE), LIKELIEST)
     small, scale_of_small = views.small
     yield lambda: zxing(small, kinds=Kinds.BARS, scale=scale_of_small)
-    yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
+    yield lambda: zxing(reduced, kinds=Kinds.SQUARES, scale=scale_of_reduced)
     if grey is not page.grey:
         yield from _tiles(page)
     if wechat.is_there:
-        yield lambda: wechat.read(evened(little), scale=scale_of_little)
-        yield lambda: wechat.read(inverted(little), scale=scale_of_little)
+        yield lambda: wechat.read(evened(reduced), scale=scale_of_reduced)
+        yield lambda: wechat.read(inverted(reduced), scale=scale_of_reduced)
 
 
 def _whole(views: Views) -> Iterator[Step]:
     """Read the whole page with even contrast, by both readers, and at a quarter of its pixels."""
-    little, scale = views.for_expensive
-    yield lambda: zxing(evened(little), scale=scale)
-    tiny, scale_of_tiny = _at_most(little, TINY_PIXELS, scale)
-    if tiny is not little:
+    reduced, scale = views.for_expensive
+    yield lambda: zxing(evened(reduced), scale=scale)
+    tiny, scale_of_tiny = _at_most(reduced, TINY_PIXELS, scale)
+    if tiny is not reduced:
         yield lambda: zxing(tiny, scale=scale_of_tiny)
         yield lambda: zxing(evened(tiny), scale=scale_of_tiny)
-    yield lambda: zbar(little, scale=scale)
-    yield lambda: zbar(_threshold(little), scale=scale)
+    yield lambda: zbar(reduced, scale=scale)
+    yield lambda: zbar(_threshold(reduced), scale=scale)
 
 
 def _steeply(patch: NDArray[np.uint8]) -> Seen:
@@ -197,7 +197,7 @@ def _steeply(patch: NDArray[np.uint8]) -> Seen:
     def look(stretched: NDArray[np.uint8]) -> Seen:
         seen = zxing(stretched)
         seen = seen if seen.found else zxing(lit_evenly(stretched))
-        return seen if seen.found else straightened(stretched, PATCH)
+        return seen if seen.found else recover_codes(stretched, PATCH)
 
     return looked_at_stretched(patch, look)
 
@@ -210,7 +210,7 @@ def _sharply(patch: NDArray[np.uint8], width: float) -> Seen:
     small = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_AREA)
     clear = sharpened(small.astype("uint8"), width)
     seen = zxing(clear)
-    return _moved(seen if seen.found else straightened(clear, PATCH), (0, 0), times, 1.0)
+    return _moved(seen if seen.found else recover_codes(clear, PATCH), (0, 0), times, 1.0)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -106,12 +106,12 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
         anchors = [(first, seen)]
         for row, column in middles[1:]:
             place = np.array([column + 0.5, row + 0.5], np.float32)
-            guess = Flat(
+            estimate = Flat(
                 np.vstack([modules, *([anchor[0]] * 3 for anchor in anchors)]),
                 np.vstack([pixels, *([anchor[1]] * 3 for anchor in anchors)]),
                 1e-3,
             )
-            found = _alignment(patch, guess, place, 2.0)
+            found = _alignment(patch, estimate, place, 2.0)
             if found and found[0][0] > 0.6:
                 anchors.append((place, found[0][1]))
         yield anchors
@@ -125,7 +125,7 @@ def _plane(frames: list[Floats], version: int) -> Flat:
     return Flat(*known_places(frames, version), 1e-2)
 
 
-def _alignment(patch: Floats, guess: Flat, place: Floats, reach: float) -> list[tuple[float, Floats]]:
+def _alignment(patch: Floats, estimate: Flat, place: Floats, reach: float) -> list[tuple[float, Floats]]:
     """Candidates for an alignment pattern near ``place``: agreement and pixels, best first."""
     import cv2
     import numpy as np
@@ -134,7 +134,7 @@ def _alignment(patch: Floats, guess: Flat, place: Floats, reach: float) -> list[
     edge = int((2 * reach + 5) * PER_MODULE) | 1
     line = ((np.arange(edge) - edge // 2) / PER_MODULE).astype(np.float32)
     u, v = np.meshgrid(line + place[0], line + place[1])
-    pixels = guess(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
+    pixels = estimate(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
     seen = cv2.remap(patch, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR)
     scores = cv2.matchTemplate(seen, target, cv2.TM_CCOEFF_NORMED)
     half = len(target) // 2

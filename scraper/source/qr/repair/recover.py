@@ -48,7 +48,7 @@ NEGATIVE = replace(
 """What fits a page, and what fits a patch that holds little but a code."""
 
 
-def straightened(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale: float = 1.0) -> Seen:
+def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale: float = 1.0) -> Seen:
     """Read bent, blurred or damaged codes whose three finder patterns are visible.
 
     Args:
@@ -137,7 +137,7 @@ def _text(grid: Grid, darkness: NDArray[np.float32]) -> str:
     if grid.hidden is not None:
         darkness = darkness.copy()
         darkness[covered(darkness, grid.hidden)] *= _COVERED
-    whole = symbol.mended(darkness)
+    whole = symbol.corrected(darkness)
     if whole is None:
         return ""
     texts = [item.text for item in zxing(_drawing(whole), pure=True).found]

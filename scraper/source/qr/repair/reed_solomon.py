@@ -103,7 +103,7 @@ def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | 
     places = [size - 1 - power for power in range(size - 1, -1, -1) if not values[power]]
     if len(places) != len(both) - 1:
         return None
-    mended = list(block)
+    corrected = list(block)
     evaluator = _product(syndromes, both)[:checks]
     slope = [factor if power % 2 else 0 for power, factor in enumerate(both)][1:]
     for place in places:
@@ -112,8 +112,8 @@ def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | 
         if not below:
             return None
         # Forney's formula, first root a^0
-        mended[place] ^= _times(_EXP[size - 1 - place], _over(_at(evaluator, inverse), below))
-    return None if any(_syndromes(mended, checks)) else mended
+        corrected[place] ^= _times(_EXP[size - 1 - place], _over(_at(evaluator, inverse), below))
+    return None if any(_syndromes(corrected, checks)) else corrected
 
 
 def _locator(syndromes: list[int], erased: int, checks: int) -> list[int] | None:

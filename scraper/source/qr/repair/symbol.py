@@ -145,7 +145,7 @@ def formats(darkness: NDArray[np.float32]) -> list[tuple[str, int, float]]:
     return [(_LEVELS[k >> 3], int(k & 7), float(scores[k])) for k in best]
 
 
-def mended(darkness: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+def corrected(darkness: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """The code's dark modules after error correction, or None where it is damaged beyond repair.
 
     Args:
