@@ -1,4 +1,4 @@
-"""A product's viewer on a host that no row lists, behind an address that betrays nothing: its recipe knows it by its calls."""
+"""A product's viewer on a host that no row lists, behind an address that betrays nothing: its provider knows it by its calls."""
 
 import pytest
 from starlette.responses import HTMLResponse

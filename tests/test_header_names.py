@@ -157,7 +157,7 @@ async def wado_rs(session: Session, recorder: Recorder) -> None:
         await Fetcher(session, lambda _: None)._once(Instance("1", source), session.spool / "x")
 
 
-async def recipes(session: Session, recorder: Recorder) -> None:
+async def provider_calls(session: Session, recorder: Recorder) -> None:
     other = {
         "user-agent": "A",
         "ACCEPT-LANGUAGE": "en",
@@ -201,7 +201,7 @@ async def sockets(session: Session, recorder: Recorder) -> None:
             assert [item async for item in socket] == []
 
 
-KINDS = (repeated, learnt, dicomweb, wado_rs, recipes, signed, resumed, sockets)
+KINDS = (repeated, learnt, dicomweb, wado_rs, provider_calls, signed, resumed, sockets)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda item: item.__name__)
@@ -217,7 +217,7 @@ async def test_verdicts_b8_no_request_carries_a_name_twice(kind, tmp_path):
 async def test_verdicts_b8_the_page_s_own_values_win(tmp_path):
     async with recording() as recorder, session_at(recorder, tmp_path) as session:
         await repeated(session, recorder)
-        await recipes(session, recorder)
+        await provider_calls(session, recorder)
         await sockets(session, recorder)
     assert recorder.values("user-agent")[0] == PAGES_OWN["user-agent"]
     assert recorder.values("content-type")[:4] == ["application/json", "text/x", "text/x", "a/b"]

@@ -121,20 +121,20 @@ def test_every_module_has_its_layer():
     assert modules - set(re.findall(r"[\w.]+", layers)) == set()
 
 
-def test_no_recipe_imports_another():
+def test_no_platform_imports_another():
     platforms = [
         path
         for path in (ROOT / "providers").iterdir()
         if path.name not in ("__init__.py", "products", "toolkit", "__pycache__", "py.typed")
     ]
-    recipes = {path.stem for path in platforms}
+    stems = {path.stem for path in platforms}
     for path in (file for entry in platforms for file in ([entry] if entry.is_file() else entry.glob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("providers"):
                 module = (node.module or "").split(".")
                 names = {module[1]} if len(module) > 1 else {alias.name for alias in node.names}
                 own = path.stem if path.parent.name == "providers" else path.parent.name
-                assert not names & (recipes - {own}), f"{path.name} imports {names & recipes}"
+                assert not names & (stems - {own}), f"{path.name} imports {names & stems}"
 
 
 def test_exported_names():

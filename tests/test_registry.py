@@ -1,4 +1,4 @@
-"""Which provider owns a link is told without loading a recipe, and told the same."""
+"""Which provider owns a link is known without loading a provider, and stays the same."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def rebuilt_index(tmp_path, monkeypatch):
 
 
 def links() -> set[str]:
-    """Every address in the tests of the recipes: theirs, their neighbours', and such as are nobody's."""
+    """Every address in the tests of the providers: theirs, their neighbours', and such as are nobody's."""
     texts = [path.read_text("utf-8") for path in (ROOT / "tests" / "providers").rglob("*.py")]
     texts += [provider.example for provider in catalogue.known().by_name.values()]
     return {address for text in texts for address in link.links_in(text)}
 
 
-def test_what_is_kept_tells_the_same_owner_as_the_recipes(rebuilt_index, monkeypatch):
-    monkeypatch.setattr(catalogue, "_told", None)  # the recipes are not asked
+def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypatch):
+    monkeypatch.setattr(catalogue, "_told", None)  # the providers are not asked
     owned = 0
     for address in links():
         try:
@@ -90,15 +90,15 @@ def test_a_folder_that_can_not_be_written_changes_nothing(tmp_path):
 def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
     import providers
 
-    recipes = tmp_path / "recipes"
-    recipes.mkdir()
-    (recipes / "aurora.py").write_text("route = 1")
-    monkeypatch.setattr(providers, "__path__", [str(recipes)])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "aurora.py").write_text("route = 1")
+    monkeypatch.setattr(providers, "__path__", [str(folder)])
     index.shapes(tmp_path, lambda: (ONE, True))
     assert index.shapes(tmp_path, lambda: ((), True)) == ONE
-    changed = (recipes / "aurora.py").stat().st_mtime_ns
-    (recipes / "aurora.py").write_text("route = 2")
-    os.utime(recipes / "aurora.py", ns=(changed, changed))
+    changed = (folder / "aurora.py").stat().st_mtime_ns
+    (folder / "aurora.py").write_text("route = 2")
+    os.utime(folder / "aurora.py", ns=(changed, changed))
     assert index.shapes(tmp_path, lambda: ((), True)) == ()
 
 

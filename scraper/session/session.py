@@ -413,7 +413,7 @@ class Session:
     @property
     def _open_window(self) -> Window:
         if self._window is None:
-            raise RuntimeError("the recipe must call session.open() first")
+            raise RuntimeError("the provider must call session.open() first")
         return self._window
 
     async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:

@@ -1,4 +1,4 @@
-"""Which of the emulated platforms come whole with ``--provider universal``, as if nobody had a recipe; prints a table.
+"""Which of the emulated platforms come whole with ``--provider universal``, as if nobody had a provider; prints a table.
 
     python tests/benchmarks/universal.py [--only NAME…] [--seconds 150] [--cases 3]
 
