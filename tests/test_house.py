@@ -50,6 +50,7 @@ DOORS = {
     "distributed": ("scraper/batch/workers/cluster",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),
+    "jinja2": ("scraper/batch/report",),
     "selectolax": ("scraper/core/html",),
     "pydantic": ("scraper/core/schema", "scraper/contract"),
 }
