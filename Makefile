@@ -38,6 +38,7 @@ check: $(BIN)/python
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m tools.house
 	$(BIN)/python -m tools.dead_code
+	$(BIN)/python -m tools.licences --check
 
 test:
 	@$(PYTHON) tools/setup.py test

@@ -1,7 +1,5 @@
 """Decode the frames of an image; runs in child processes only, for the decoders are C.
 
-The decoders are pylibjpeg's (libjpeg, openjpeg) and CharLS, chosen by measurement: see ``tests/benchmarks/verify.py``.
-
 Sources: PS3.5 annex G (RLE), PS3.3 C.7.6.3 (Image Pixel).
 """
 
@@ -17,21 +15,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from scraper.core.sniff import Kind
-from scraper.dicom import codestream
+from scraper.dicom import codecs, codestream
 from scraper.dicom.codestream import Codestream
 from scraper.dicom.elements import integer, plain
 from scraper.dicom.jpeg_scans import with_whole_selection
 
-DECODER_ERRORS: Final = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    OSError,
-    MemoryError,
-    struct.error,
-    ArithmeticError,
-)
+DECODER_ERRORS: Final = (*codecs.ERRORS, struct.error)
 _FRAME_AT_MOST: Final = 1 << 31  # bytes of one decoded frame
 
 
@@ -122,17 +111,7 @@ def decode(data: bytes, stream: Codestream | None, declared: Description) -> NDA
         return _rle(data, declared)
     if stream.rows * stream.columns * stream.components * -(-stream.bits // 8) > _FRAME_AT_MOST:
         raise ValueError("larger than any frame")
-    if stream.kind is Kind.JPEG_LS:
-        import jpeg_ls
-
-        return np.asarray(jpeg_ls.decode(np.frombuffer(data, dtype=np.uint8)))
-    if stream.kind is Kind.JPEG:
-        import libjpeg
-
-        return np.asarray(libjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
-    import openjpeg
-
-    return np.asarray(openjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
+    return codecs.decode_strictly(data, stream)
 
 
 def decode_repaired(data: bytes, stream: Codestream | None, declared: Description) -> NDArray[np.generic] | None:
