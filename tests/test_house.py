@@ -282,10 +282,6 @@ def test_no_paths_of_one_machine():
     assert guilty == []
 
 
-def test_names_and_shape():
-    assert house.faults() == []
-
-
 @pytest.mark.parametrize(
     ("source", "fault"),
     [

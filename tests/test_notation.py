@@ -92,3 +92,20 @@ def test_what_is_no_literal_is_passed_over(text):
 def test_xml_that_harms_or_is_broken(text):
     value = notation.from_xml(text)
     assert value is None or "b" not in json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "lists"),
+    [
+        ("IM0001.dcm\nIM0002.dcm\n", [["IM0001.dcm", "IM0002.dcm"]]),
+        ("# list\nseries/1/a?x=1\nseries/1/b?x=1", [["series/1/a?x=1", "series/1/b?x=1"]]),
+        ("1.2.3;a\n1.2.4;b", [[{"c0": "1.2.3", "c1": "a"}, {"c0": "1.2.4", "c1": "b"}]]),
+        ("uid\tname\n1.2\tx", [[{"c0": "uid", "c1": "name"}, {"c0": "1.2", "c1": "x"}]]),
+        ("The study is being read.\nPlease wait.", []),
+        ("function a() {\nreturn 1\n}", []),
+        ("a\na", []),
+        ("one", []),
+    ],
+)
+def test_a_plain_text_is_a_list_where_each_line_is_a_name_or_a_row(text, lists):
+    assert notation.from_lines(text) == lists

@@ -1,4 +1,4 @@
-"""Rules about names and shape that ruff does not know; ``make check`` runs them, and tests/test_house.py.
+"""Rules about names and shape that ruff does not know; ``make check`` runs them.
 
     python -m tools.house
 
@@ -28,6 +28,8 @@ TO_DO: Final = (
     "providers/",
     "scraper/capture/",
     "scraper/api/results.py",
+    "scraper/app/",
+    "scraper/authoring/trial",
     "scraper/core/errors.py",
     "scraper/core/link.py",
     "scraper/core/messages.py",
@@ -35,9 +37,16 @@ TO_DO: Final = (
     "scraper/download/",
     "scraper/pipeline/",
     "scraper/registry/",
+    "scraper/session/browser/tap.py",
+    "scraper/session/patience.py",
     "scraper/source/resolve.py",
     "scraper/store/place.py",
     "scraper/testing.py",
+    "fixtures/sites/generic_pixels/",
+    "tests/security/captured_child.py",
+    "tests/security/test_hostile_1_trial.py",
+    "tests/security/test_hostile_8_busy.py",
+    "tests/test_window.py",
 )
 
 

@@ -53,6 +53,10 @@ MOST_BROWSER_BYTES = (
     1000 * 2**20
 )  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
 MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside them, and count with the above
+MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with answers that are none (30 minutes)
+MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still brings images after six hours makes them up
+MOST_SENT_ABROAD = 64 * 2**20  # bytes that one window's pages send to other sites: some 100,000 requests
+MOST_CONNECTIONS_ABROAD = 3000  # of one window to other sites: 100,000 images from another host take some 1,000
 NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 

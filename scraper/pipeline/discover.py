@@ -154,6 +154,7 @@ class Discoverer:
             raise NeedsBrowser(host=owner.link.host)
         else:
             via, found = Via.BROWSER, await self._watched(owner, session)
+        session.patience.listed()
         return Discovery(owner, session, tuple(found), via)
 
     def chosen(self, discovery: Discovery) -> Discovery:

@@ -27,11 +27,15 @@ from scraper.capture.observe.recognise import (
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.schema import whole
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 MAX_DOCUMENTS: Final = 500
+PIXEL_KINDS: Final = ("xhr", "fetch", "image", "other")
+PIXELS: Final = (Kind.J2K, Kind.JP2, Kind.JPEG_LS, Kind.JPEG, Kind.GZIP, Kind.ZLIB)
+SMALLEST_PIXELS: Final = 256  # bytes
 SENT: Final = "\0"  # between an address and the text that is sent there
 
 
@@ -48,6 +52,7 @@ class Manifest:
 
     url: str
     value: Any
+    request: str = ""  # as ``asked_by`` has it
 
 
 @dataclass(slots=True)
@@ -90,6 +95,7 @@ class Observations:
         self.broken: list[
             str
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
+        self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder
@@ -126,6 +132,10 @@ class Observations:
                     await asyncio.to_thread(self._pair, exchanges)
         return self.size - before
 
+    async def take_reply(self, exchange: Exchange) -> None:
+        """Look into a reply that was asked for directly, not by the page."""
+        await asyncio.to_thread(self._take, exchange)
+
     async def ready(self) -> None:
         """Wait until nothing is being looked into."""
         if self._taking is not None:
@@ -152,6 +162,8 @@ class Observations:
             self.copies.given[asked_by(exchange)] = rank(objects[0])
         if not objects and exchange.kind != IN_MEMORY:
             self.pictures.note(exchange)
+        if not objects and _may_be_pixels(exchange, found):
+            self.pixel_replies.append(exchange)
         for piece in found:
             if exchange.kind == WEBSOCKET_IN:
                 self._hear(piece)
@@ -170,11 +182,12 @@ class Observations:
         if exchange.is_text:
             self._matcher.note(exchange)
         elif self._is_loose and (paired := self._matcher.add(exchanges, self.consumed - 1, lists)):
-            self._keep_paired(paired)
+            self.add_frame(paired)
         for paired in self._matcher.resolve_pending(exchanges, lists):
-            self._keep_paired(paired)
+            self.add_frame(paired)
 
-    def _keep_paired(self, paired: Paired) -> None:
+    def add_frame(self, paired: Paired) -> None:
+        """Take in a frame that was paired with its tags; a smaller picture of one that is there is passed over."""
         known = self.tags.get(paired.uid, {}) if paired.uid in self.frames else {}
         area = [int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0) for tags in (known, paired.tags)]
         if area[0] < area[1]:
@@ -249,7 +262,7 @@ class Observations:
             case Document(value=value):
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(exchange.url, value))
+                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange)))
             case TruncatedObject():
                 self._begin(piece, exchange)
             case Broken() | Pixels() | Picture():
@@ -326,6 +339,14 @@ class Observations:
                 instances[series].append(Instance(uid, Asked(_reader(tags, frames), Origin.REBUILT)))
                 about.setdefault(series, described(tags))
         return [with_instances(about[uid], found) for uid, found in instances.items()]
+
+
+def _may_be_pixels(exchange: Exchange, found: list[Piece]) -> bool:
+    """Whether an HTTP reply is of no known kind, or a codestream, or a picture that may be lossless."""
+    if exchange.method not in ("GET", "POST") or exchange.kind not in PIXEL_KINDS or exchange.size < SMALLEST_PIXELS:
+        return False
+    kind = sniff(exchange.read(HEAD))
+    return kind in PIXELS or (kind is Kind.UNKNOWN and not any(isinstance(piece, Metadata) for piece in found))
 
 
 def _is_package(exchange: Exchange) -> bool:

@@ -1,6 +1,6 @@
 """What DICOM there is in bytes that a viewer received: told by content, never by name or Content-Type.
 
-Unpacks what is packed: zip and nested zip, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
+Unpacks what is packed: zip and nested zip, tar, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.schema import decode_text, parse_json
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.protocols import multipart, zip_archive
+from scraper.protocols import multipart, tar_archive, zip_archive
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20
@@ -32,6 +32,7 @@ MAX_PREFIX: Final = 512  # bytes of a header before a DICOM stream in a message
 MAX_NODES: Final = 2_000_000  # values of one JSON document that are looked at
 SHORTEST_BASE64: Final = 400  # characters; a Part 10 file has 132 bytes before its first element
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
+PACKAGES: Final = (Kind.ZIP, Kind.GZIP, Kind.ZLIB, Kind.ZSTD)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PIECE: Final = 2**20
@@ -116,15 +117,13 @@ class Recogniser:
             return
         if boundary is not None:
             yield from self._parts(body, boundary, depth)
-        elif kind is not Kind.ZIP and 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
+        elif kind in PACKAGES or tar_archive.is_tar(head):
+            yield from self._unpacked(kind, body, depth)
+        elif 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
             for begin, end in _chained(body, at):
                 yield from self._object(body, begin, end)
         elif kind in DICOM:
             yield from self._object(body, 0)
-        elif kind is Kind.ZIP:
-            yield from self._zip(body)
-        elif kind in (Kind.GZIP, Kind.ZLIB, Kind.ZSTD):
-            yield from self._inflated(body, depth)
         elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
             yield Pixels(_whole(body))
         elif kind in PICTURES:
@@ -133,6 +132,15 @@ class Recogniser:
             yield from self._worded(kind, body, depth)
         elif kind is Kind.UNKNOWN and _size(body) <= MAX_JSON:
             yield from self._after_header(body, head, depth)
+
+    def _unpacked(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        """What a zip, a tar or a compressed stream holds."""
+        if kind is Kind.ZIP:
+            yield from self._zip(body)
+        elif kind in PACKAGES:
+            yield from self._inflated(body, depth)
+        else:
+            yield from self._tar(body, depth)
 
     def _worded(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
         """What a text lists, or holds packed."""
@@ -189,6 +197,19 @@ class Recogniser:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _tar(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        archive = self._copy(body, 0)
+        try:
+            for path in tar_archive.unpack(archive, self._new_file):
+                try:
+                    yield from self.scan(path, "", depth + 1)
+                finally:
+                    path.unlink(missing_ok=True)
+        except CorruptInstance as err:
+            yield Broken(str(err.values.get("what", "")))
+        finally:
+            archive.unlink(missing_ok=True)
+
     def _inflated(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
         path = self._new_file()
         try:
@@ -204,7 +225,11 @@ class Recogniser:
         if at:
             yield from self.scan(_whole(body)[at:], "", depth + 1)
         elif b"{" in head[:MAX_PREFIX]:
-            for value in notation.from_envelope(_whole(body).decode("utf-8", "replace")):
+            data = _whole(body)
+            values = notation.from_envelope(data.decode("utf-8", "replace"))
+            if not values and (header := notation.leading_json(data)) is not None:
+                values = [header[0]]
+            for value in values:
                 yield from self._value(value, depth)
 
     def _parts(self, body: bytes | Path, boundary: bytes, depth: int) -> Iterator[Piece]:
@@ -308,7 +333,7 @@ def _documents(kind: Kind, text: str) -> Iterator[Document]:
         found = [value] if value is not None else []
     else:
         packed = notation.packed(text)
-        found = [packed] if packed is not None else list(notation.from_script(text))
+        found = [packed] if packed is not None else [*notation.from_script(text), *notation.from_lines(text)]
     for value in found:
         yield Document(notation.unfolded(value))
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES
@@ -32,6 +34,16 @@ HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
 ENDLESS_S = 60.0  # a body of unknown length that has not ended by then may never end
 SCRIPT = 64 * 2**10  # a larger script is a program, no data
+DATA_SCRIPT = 32 * 2**20
+# what scripts that hold a page's data are called, and what programs are called
+DATA = re.compile(
+    r"data|list|study|studies|series|manifest|images?(?![a-z]*(view|load))|dicom(?!.?(parse|web|view|image.?load))|dcm(?!js)|json",
+    re.I,
+)
+CALLBACK = re.compile(r"(^|&)(callback|jsonp|cb)=", re.I)
+PROGRAM = re.compile(
+    r"vendor|chunk|bundle|runtime|polyfill|[.-]min[.]|worker|loader|parser|component|element|virtual-list", re.I
+)
 REQUEST_BODY = 64 * 2**10
 ENDLESS = (
     "text/event-stream",
@@ -80,7 +92,8 @@ def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: boo
         return _Plan.BARE
     length = headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdigit() else None
-    if not (programs and _is_program(kind, headers)) and _cannot_matter(kind, size, headers):
+    is_data = _may_be_data(request["url"], size)
+    if not (is_data or (programs and _is_program(kind, headers))) and _cannot_matter(kind, size, headers):
         return _Plan.PASS
     if size is None:
         return _Plan.STREAM if _may_be_a_package(headers) else _Plan.WHOLE
@@ -97,6 +110,14 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
         return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
     is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
     return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
+
+
+def _may_be_data(url: str, size: int | None) -> bool:
+    """Whether a large script is called after data, and not after a program: some pages load their lists so."""
+    parts = urlsplit(url)
+    name = parts.path.rpartition("/")[2]
+    is_named = DATA.search(name) is not None or CALLBACK.search(parts.query) is not None
+    return is_named and PROGRAM.search(name) is None and size is not None and size <= DATA_SCRIPT
 
 
 def _is_program(kind: str, headers: Mapping[str, str]) -> bool:

@@ -104,11 +104,15 @@ class Door:
         """
         if not self._home:
             return True
-        host = urlsplit(url).hostname or ""
         if is_secure(self._home) and not is_secure(url):
             return False
+        return self.is_of_site(urlsplit(url).hostname or "")
+
+    def is_of_site(self, host: str) -> bool:
+        """Whether a host is of the link's site, or one that its provider names."""
         home = urlsplit(self._home).hostname or ""
-        return same_site(host, home) or any(host == site or host.endswith("." + site) for site in self._sites)
+        is_named = any(host == site or host.endswith("." + site) for site in self._sites)
+        return not self._home or same_site(host, home) or is_named
 
     def lands(self, url: str, target: str) -> None:
         """Accept the site that the link's own redirects led to, before anything was sent: it is the link's site, too."""
