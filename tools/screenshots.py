@@ -20,13 +20,13 @@ from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-from scraper.session.browser.discovery import find_browser
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.core.settings import Language
 from scraper.export.view import view
+from scraper.session.browser.discovery import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENS = ROOT / "docs" / "screens"
