@@ -21,12 +21,8 @@ from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.schema import decode_text, parse_json
-from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, Kind, sniff
 from scraper.protocols import multipart, tar_archive, zip_archive
-<<<<<<< HEAD
-=======
-from scraper.protocols.sniff import BARE_DATA_SETS, Kind, sniff
->>>>>>> integ
 
 MAX_JSON: Final = 96 * 2**20
 MAX_DEPTH: Final = 4  # packings inside packings
