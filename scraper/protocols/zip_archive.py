@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.core.leftovers import RunFolder
@@ -32,7 +32,7 @@ PROGRAM: Final = "scraper.protocols.zip_unpack"  # what the child runs
 PATIENCE_S: Final = 60.0  # from one entry, or 256 MB of one, to the next
 PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
 NO_OBJECTS = PICTURES | {Kind.PDF}  # what some sites give in place of an object: a preview, a report on paper
-_DAMAGE: Final = re.compile(r"a (broken )?zip[a-z ]{0,60}")  # what a child may say of an archive
+_DAMAGE: Final = re.compile(r"a (broken )?(zip|tar)[a-z ]{0,60}")  # what a child may say of an archive
 _BROKEN: Final = "a broken zip"
 
 
@@ -67,7 +67,7 @@ def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Me
         DiskFull: the reserve that stays free would be used up.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(_entries(archive, folder, salvage=salvage)) as entries:
+    with closing(_entries(archive, folder, "salvage" if salvage else "objects")) as entries:
         for entry, path in entries:
             if path is None:
                 is_broken = bool(entry.damage)
@@ -98,9 +98,22 @@ def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
         DiskFull: what it says it holds does not fit on the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(_entries(archive, folder, spread=True)) as entries:
+    with closing(_entries(archive, folder, "files")) as entries:
         for entry, path in entries:
             yield Unpacked(entry.name, path or folder / "000000", entry.damage)
+
+
+def tar_files(archive: Path, folder: Path) -> Iterator[Path]:
+    """Put every regular file of a tar into ``folder`` under a number.
+
+    Raises:
+        CorruptInstance: cut off, broken, or absurdly large; what was sound before that was given.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(_entries(archive, folder, "tar")) as entries:
+        for _, path in entries:
+            if path is not None:
+                yield path
 
 
 def is_whole(archive: Path) -> bool:
@@ -204,14 +217,14 @@ def _worker() -> Iterator[_Worker]:
 
 
 def _entries(
-    archive: Path, folder: Path, *, salvage: bool = False, spread: bool = False
+    archive: Path, folder: Path, how: Literal["objects", "salvage", "files", "tar"]
 ) -> Generator[tuple[Entry, Path | None], None, None]:
     """What a child finds in the archive, each file of it moved into ``folder``.
 
     Raises:
         CorruptInstance: as the child says, or the child was lost over it. DiskFull: no room. OSError: as the child met it.
     """
-    question = {"archive": str(archive.absolute()), "salvage": salvage, "spread": spread}
+    question = {"archive": str(archive.absolute()), "how": how}
     is_full = False
 
     def may_go_on() -> bool:
@@ -235,7 +248,7 @@ def _entries(
         except ChildLost as err:
             if is_full:
                 raise DiskFull(path=str(folder)) from err
-            raise CorruptInstance(what=_BROKEN) from err
+            raise CorruptInstance(what="a broken tar" if how == "tar" else _BROKEN) from err
 
 
 def _entry(answer: dict[str, Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""A zip taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
+"""A zip or a tar taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
 
 Names are never paths, sizes are bounded, nested zips are opened. Nothing heavy is imported: the child starts in some 50 ms.
 """
@@ -18,6 +18,7 @@ from zlib import error as ZlibError  # an exception's name
 from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
+from scraper.protocols import tar_archive
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
 
@@ -201,15 +202,29 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return entries
 
 
+def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
+    """The regular files of a tar."""
+    paths: list[Path] = []
+
+    def new_file() -> Path:
+        paths.append(folder / f"{len(paths) + 1:06d}")
+        return paths[-1]
+
+    for path in tar_archive.unpack(archive, new_file):
+        yield Entry("", Kind.UNKNOWN, int(path.name))
+
+
 # ---- the child's life
 
 
 def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
-    archive = Path(question["archive"])
-    if question["spread"]:
+    archive, how = Path(question["archive"]), question["how"]
+    if how == "files":
         found = _Spreading(folder, say, salvage=False).files(archive, "", depth=1)
+    elif how == "tar":
+        found = _tar(archive, folder)
     else:
-        found = _Unpacking(folder, say, salvage=question["salvage"]).run(archive, depth=1)
+        found = _Unpacking(folder, say, salvage=how == "salvage").run(archive, depth=1)
     try:
         for entry in found:
             say(name=entry.name, kind=entry.kind, number=entry.number, damage=entry.damage, is_list=entry.is_list)

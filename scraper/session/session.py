@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
 CALLS = (
     "xhr",
     "fetch",
@@ -202,7 +201,7 @@ class Session:
         if self._answers.may_be_in(request):
             return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
-        for pause_s in BUSY_PAUSES_S:
+        for pause_s in self.settings.timings.busy_pauses_s:
             try:
                 response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
@@ -326,6 +325,10 @@ class Session:
         if len(self.log) < 400:
             self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
+    def site_s(self, seconds: float) -> float:
+        """A wait for the site to do something, as long as it takes there; tests on emulated sites shorten it."""
+        return seconds * self.settings.timings.site_scale
+
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
     ) -> T:
@@ -336,6 +339,7 @@ class Session:
         Raises:
             SiteBusy: none in ``up_to_s``.
         """
+        every_s, up_to_s = self.site_s(every_s), self.site_s(up_to_s)
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s

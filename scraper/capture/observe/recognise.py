@@ -196,8 +196,9 @@ class Recogniser:
 
     def _tar(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
         archive = self._copy(body, 0)
+        folder = self._new_file()
         try:
-            for path in tar_archive.unpack(archive, self._new_file):
+            for path in zip_archive.tar_files(archive, folder):
                 try:
                     yield from self.scan(path, "", depth + 1)
                 finally:
@@ -206,6 +207,7 @@ class Recogniser:
             yield Broken(str(err.values.get("what", "")))
         finally:
             archive.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _inflated(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
         path = self._new_file()
