@@ -19,7 +19,7 @@ BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("a short link", site.short(site.OPEN), series=SERIES, ways=BOTH),
-    Case("a viewer's link", site.viewer_link(site.KEPT_TOKEN), series=SERIES, thorough=BROWSER),
+    Case("a viewer's link", site.viewer_link(site.SHARED_TOKEN), series=SERIES, thorough=BROWSER),
     Case("expired", site.short(site.EXPIRED), raises=LinkExpired, says="链接已过期", thorough=BROWSER),
     Case("unknown", site.short("Zzz000xyz"), raises=NoSuchStudy, says="链接不存在"),
     Case("the report alone", site.short(site.REPORT_ONLY), raises=DownloadNotPermitted, thorough=BROWSER),
