@@ -101,7 +101,7 @@ class Discoverer:
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
-    def held(self, source: str) -> resolve.Held:
+    def held(self, source: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:

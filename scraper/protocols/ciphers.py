@@ -1,4 +1,4 @@
-"""AES as web pages use it to hide what their calls carry: text in, text out.
+"""AES as web pages use it to hide the content of their calls: text in, text out.
 
 Source:
     FIPS 197 (AES), NIST SP 800-38A (CBC) and 800-38D (GCM), RFC 5652 6.3 (PKCS#7 padding).
@@ -20,18 +20,18 @@ TAG = 16  # bytes that end it
 
 
 class WrongKey(ValueError):
-    """What came is no text under this key: another key, another cipher, or damage."""
+    """The plaintext is invalid under this key: wrong key, wrong cipher, or damage."""
 
 
 def cbc_sealed(text: str, key: bytes, iv: bytes) -> bytes:
-    """A text (as UTF-8, padded by PKCS#7) under AES-CBC; the key's length (16, 24, 32 bytes) says which AES."""
+    """Encrypt a text (UTF-8, padded by PKCS#7) with AES-CBC; the key's length (16, 24, 32 bytes) selects the AES."""
     padder = padding.PKCS7(BLOCK_BITS).padder()
     cipher = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return cipher.update(padder.update(text.encode()) + padder.finalize()) + cipher.finalize()
 
 
 def cbc_opened(sealed: bytes, key: bytes, iv: bytes) -> str:
-    """The text that ``cbc_sealed`` hid.
+    """Decrypt a text of ``cbc_sealed``.
 
     Raises:
         WrongKey: wrong length, padding or text.
@@ -46,10 +46,10 @@ def cbc_opened(sealed: bytes, key: bytes, iv: bytes) -> str:
 
 
 def gcm_opened(sealed: bytes, key: bytes) -> str:
-    """The text under AES-GCM without additional data, given as nonce, ciphertext, tag.
+    """Decrypt a text with AES-GCM without additional data, given as nonce, ciphertext, tag.
 
     Raises:
-        WrongKey: too short, the tag does not fit, or what it hides is no text.
+        WrongKey: too short, a wrong tag, or the plaintext is no text.
     """
     if len(sealed) < NONCE + TAG:
         raise WrongKey
@@ -60,10 +60,10 @@ def gcm_opened(sealed: bytes, key: bytes) -> str:
 
 
 def from_base64(text: str) -> bytes:
-    """Bytes of Base64 as pages write it.
+    """Decode Base64 as pages write it.
 
     Raises:
-        WrongKey: it is none.
+        WrongKey: the text is not valid Base64.
     """
     try:
         return base64.b64decode("".join(text.split()), validate=True)
@@ -72,10 +72,10 @@ def from_base64(text: str) -> bytes:
 
 
 def from_hex(text: str) -> bytes:
-    """Bytes of hexadecimal digits.
+    """Decode hexadecimal digits.
 
     Raises:
-        WrongKey: they are none.
+        WrongKey: the text is not hexadecimal.
     """
     try:
         return bytes.fromhex(text)

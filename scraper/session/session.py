@@ -1,4 +1,7 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
+
+Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ CALLS = (
 
 class Session:
     """What a provider speaks through. One per link; never shared between patients.
+
+    Over 20 methods because it is all that a provider sees of the network; most pass a call on to the part that does the work.
 
     Args:
         link: the share link.
@@ -415,7 +420,7 @@ class Session:
     @property
     def _open_window(self) -> Window:
         if self._window is None:
-            raise RuntimeError("the recipe must call session.open() first")
+            raise RuntimeError("the provider must call session.open() first")
         return self._window
 
     async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:
