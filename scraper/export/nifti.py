@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from scraper.core.errors import UsageError
 from scraper.core.model import Problem
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import declared_charset
+from scraper.dicom.elements import declared_charset
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.verify import is_image
 

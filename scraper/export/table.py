@@ -11,7 +11,7 @@ from typing import Any, Final
 import pydicom
 
 from scraper.core.model import Problem
-from scraper.dicom.part10 import PYDICOM_ERRORS, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
 from scraper.export.companions import sha256_of
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 
