@@ -2,11 +2,11 @@
 
 import pytest
 
-import providers.whuh
+import providers.whuh.packing
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.whuh import site
 from fixtures.world import World
-from providers.whuh import Whuh
+from providers.whuh.provider import Whuh
 from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
@@ -61,7 +61,7 @@ NOT_OURS = (
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The site's own pace between polls is seconds."""
-    monkeypatch.setattr(providers.whuh, "EVERY_S", 0.05)
+    monkeypatch.setattr(providers.whuh.packing, "EVERY_S", 0.05)
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
