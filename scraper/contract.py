@@ -245,6 +245,11 @@ class Provider:
         return cls.watch is not Provider.watch or cls.describe is not Provider.describe
 
     @classmethod
+    def asks_itself(cls) -> bool:
+        """Does it ask its site anything itself; else the universal capture asks, and repeats what the viewer sent."""
+        return cls.speaks_directly() or cls.watches()
+
+    @classmethod
     def has_viewer(cls) -> bool:
         """Does it bring the viewer up itself; else the universal capture opens the link."""
         return cls.open_viewer is not Provider.open_viewer or cls.watches()

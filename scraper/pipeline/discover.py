@@ -233,7 +233,7 @@ class Discoverer:
             spool=spool,
             tell=self._watcher.say,
             hosts=(*provider.shape().hosts, *provider.hosts),
-            page=owner.link.url if provider.names_page else "",
+            page=owner.link.url if provider.names_page and provider.asks_itself() else "",
         )
         stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)
