@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, interrupt, tools, window
+from scraper.cli import authoring, batch, export, interrupt, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -44,7 +44,7 @@ from scraper.core.errors import CloudfilmError, ExitCode, leaves
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, Target, language_from_environment
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
@@ -252,6 +252,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
 tools.register(app, interrupt.run)
 batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
+send.register(app, interrupt.run)
 window.register(app, interrupt.run)
 
 
@@ -279,29 +280,4 @@ def verify(
     return result.exit_code
 
 
-@app.command()
-def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
-    to: Annotated[Target, typer.Option("--to", help="What to make.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
-    ] = None,
-    deidentify: Annotated[bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15).")] = False,
-    as_json: Json = False,
-    lang: Lang = None,
-) -> int:
-    """What other people and programs ask for, from a folder on disk."""
-    from scraper.cli.export import show_export
-    from scraper.core.errors import NoSuchFile
-    from scraper.export import beside
-    from scraper.export import export as make
-    from scraper.store.place import disk
-
-    language = lang or language_from_environment()
-    if not folder.exists():
-        raise NoSuchFile(path=str(folder))
-    target = output or beside(folder, to)
-    with disk(target):
-        made = interrupt.run(make(folder, to, target, deidentify=deidentify))
-    show_export(made, language, as_json=as_json)
-    return int(made.exit_code)
+export.register(app, interrupt.run)

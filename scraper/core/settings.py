@@ -73,6 +73,25 @@ class Target(StrEnum):
     NIFTI = "nifti"
 
 
+class Retain(StrEnum):
+    """The options of PS3.15 E.3 by name."""
+
+    PATIENT_CHARACTERISTICS = "patient-characteristics"  # sex, age, size, weight
+    DEVICE_IDENTITY = "device-identity"  # station, serial number
+    INSTITUTION_IDENTITY = "institution-identity"
+    CLEAN_DESCRIPTORS = "clean-descriptors"  # descriptions, without what tells of the patient
+    LONGITUDINAL_FULL_DATES = "longitudinal-full-dates"  # dates as they are
+    UIDS = "uids"
+
+
+class BurnedIn(StrEnum):
+    """What the user wants of images that may show text."""
+
+    KEEP = "keep"  # named, and taken along
+    LEAVE_OUT = "leave-out"
+    BLANK = "blank"  # all but the regions that an ultrasound image names; other images are left out
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectTo:
     """``--connect-to HOST:PORT:ADDRESS:PORT``, as in curl; an empty host or port means any."""
@@ -141,6 +160,9 @@ class Settings:
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
+    tls_authority: Path | None = None  # certificates to trust in the place of the system's
+    tls_certificate: Path | None = None  # of this computer, for who asks for one
+    tls_key: Path | None = None
     browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
 
 

@@ -298,20 +298,23 @@ class Session:
             self.note("GET", url, 101, "websocket", 0)
             yield socket
 
-    def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
+    def archive(self, *, calling: str, listen: int, move: bool, tls: Mapping[str, str] | None = None) -> Archive:
         """The archive that the link names, over the DICOM network protocol; connects at the first request.
 
         Args:
             calling: the AE title of this computer.
             listen: the port of this computer that a C-MOVE sends to.
             move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
+            tls: files of its certificates, ``ca``, ``cert`` and ``key``; None: in the clear.
         """
         from scraper.session.dimse.archive import Archive, By
-        from scraper.session.dimse.association import Peer
+        from scraper.session.dimse.reach import Peer
+        from scraper.session.dimse.tls import Tls
 
         link, settings = self.link, self.settings
         address = sockets.mapped(link.host, link.port, settings)
-        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
+        secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
+        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
         self.at_close(archive.close)
         return archive

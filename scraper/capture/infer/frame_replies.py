@@ -25,6 +25,7 @@ from scraper.session.browser.traffic import Exchange
 
 SHORTEST_ID: Final = 6  # characters; a shorter value stands in any request by chance
 SHORTEST_BASE64: Final = 400  # characters
+SHORTEST_BYTES: Final = 256
 MAX_REQUEST: Final = 4000  # characters of a request that are looked at
 MAX_RULES: Final = 3
 _AROUND: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")  # no image's own
@@ -108,12 +109,19 @@ class FrameReplies:
         for manifest in manifests:
             for fields in dicom_names.contexts(manifest.value):
                 uid = uid_of(fields)
-                texts = [value for value in fields.values() if isinstance(value, str) and len(value) >= SHORTEST_BASE64]
-                for text in texts if uid else ():
-                    with suppress(binascii.Error, ValueError):
-                        data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text)
-                        if paired := self._index.fitting_bytes(uid, fields, data):
-                            yield paired
+                for data in _inline(fields) if uid else ():
+                    if paired := self._index.fitting_bytes(uid, fields, data):
+                        yield paired
+
+
+def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:
+    """The long runs of bytes that stand in some fields, or that their texts hold as base64."""
+    for value in fields.values():
+        if isinstance(value, bytes) and len(value) >= SHORTEST_BYTES:
+            yield value
+        elif isinstance(value, str) and len(value) >= SHORTEST_BASE64:
+            with suppress(binascii.Error, ValueError):
+                yield base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value)
 
 
 def _by_request(manifests: Sequence[Manifest]) -> dict[tuple[str, ...], str]:

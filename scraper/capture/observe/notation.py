@@ -32,6 +32,7 @@ MAX_LINE: Final = 2000  # characters
 _NAME_OF_FILE: Final = re.compile(
     r"[^\s{}()<>;=]*[\w/][^\s{}()<>;=]*(?:[?][^\s{}()<>;]*)?"
 )  # a name, a path, an address
+_MSGPACK: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))  # first bytes of a map or an array
 MAX_HEADER: Final = 2**18  # bytes of such a header
 
 _OPENING: Final = re.compile(r"[=(]\s*(?=[{\[])")
@@ -290,6 +291,19 @@ def from_lines(text: str) -> list[Any]:
             return [[{f"c{place}": field for place, field in enumerate(row)} for row in rows]]
     is_list = all(_NAME_OF_FILE.fullmatch(line) for line in lines) and len(set(lines)) == len(lines)
     return [lines] if is_list else []
+
+
+def from_msgpack(data: bytes) -> Any:
+    """A MessagePack body that is one map or array to its very end, texts as texts, bytes as bytes; None where it is none."""
+    if not data or len(data) > MAX_TEXT or data[0] not in _MSGPACK:
+        return None
+    import msgpack  # loaded where a site uses it
+
+    try:
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return value if isinstance(value, (list, dict)) and value else None
 
 
 def leading_json(data: bytes) -> tuple[Any, int] | None:

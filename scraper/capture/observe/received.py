@@ -7,13 +7,14 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from scraper.capture.observe.copies import Copies, rank
 from scraper.capture.observe.frames import FrameMatcher, Paired
 from scraper.capture.observe.pictures import Pictures
+from scraper.capture.observe.ranges import Ranges
 from scraper.capture.observe.recognise import (
     Broken,
     Document,
@@ -55,25 +56,6 @@ class Manifest:
     request: str = ""  # as ``asked_by`` has it
 
 
-@dataclass(slots=True)
-class _Ranges:
-    total: int
-    pieces: dict[int, Exchange] = field(default_factory=dict)  # first byte -> answer
-
-    def whole(self) -> list[Exchange] | None:
-        """The answers in order, once they cover everything."""
-        at, chain = 0, []
-        for start in sorted(self.pieces):
-            exchange = self.pieces[start]
-            if start + exchange.size <= at:
-                continue
-            if start != at:
-                return None
-            chain.append(exchange)
-            at = start + exchange.size
-        return chain if at == self.total else None
-
-
 class Observations:
     """Takes exchanges in, one after another, and says what DICOM there was in them.
 
@@ -101,7 +83,7 @@ class Observations:
         self._folder = folder
         self._files = 0
         self._recogniser = Recogniser(self.new_file)
-        self._ranges: dict[str, _Ranges] = {}
+        self._ranges: dict[str, Ranges] = {}
         self._cut: dict[
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
@@ -200,7 +182,7 @@ class Observations:
         self.frames[paired.uid][paired.number] = path
 
     def _take_range(self, exchange: Exchange, start: int, total: int) -> None:
-        ranges = self._ranges.setdefault(exchange.url, _Ranges(total))
+        ranges = self._ranges.setdefault(exchange.url, Ranges(total))
         ranges.pieces[start] = exchange
         chain = ranges.whole()
         if chain is None:

@@ -9,8 +9,6 @@ import base64
 import binascii
 import os
 import shutil
-import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +16,14 @@ from typing import Any, Final, Literal
 
 from scraper import dicom
 from scraper.capture.observe import notation
+from scraper.capture.observe.bodies import PIECE, head_of, inflate, size_of, whole_of
 from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.schema import decode_text, parse_json
 from scraper.protocols import multipart, tar_archive, zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.protocols.sniff import BARE_DATA_SETS, Kind, sniff
 
-MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20
 MAX_DEPTH: Final = 4  # packings inside packings
 MAX_PREFIX: Final = 512  # bytes of a header before a DICOM stream in a message
@@ -35,7 +33,6 @@ PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
 PACKAGES: Final = (Kind.ZIP, Kind.GZIP, Kind.ZLIB, Kind.ZSTD)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
-PIECE: Final = 2**20
 WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
 LEADS: Final = (0, 1, 2, 4, 8)  # bytes before the first header of several
 SMALLEST: Final = 132  # bytes of a DICOM stream with nothing in it
@@ -110,7 +107,7 @@ class Recogniser:
 
     def scan(self, body: bytes | Path, content_type: str = "", depth: int = 0) -> Iterator[Piece]:
         """Everything of interest in one body; what is broken or hostile is passed over, and nothing is raised for it."""
-        head = _head(body)
+        head = head_of(body)
         kind = sniff(head)
         boundary = multipart.boundary_of(content_type, head)
         if depth > MAX_DEPTH:
@@ -125,12 +122,12 @@ class Recogniser:
         elif kind in DICOM:
             yield from self._object(body, 0)
         elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
-            yield Pixels(_whole(body))
+            yield Pixels(whole_of(body))
         elif kind in PICTURES:
-            yield Picture(_size(body))
+            yield Picture(size_of(body))
         elif kind in WORDED:
             yield from self._worded(kind, body, depth)
-        elif kind is Kind.UNKNOWN and _size(body) <= MAX_JSON:
+        elif kind is Kind.UNKNOWN and size_of(body) <= MAX_JSON:
             yield from self._after_header(body, head, depth)
 
     def _unpacked(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
@@ -146,16 +143,16 @@ class Recogniser:
         """What a text lists, or holds packed."""
         if kind in (Kind.JSON, Kind.TEXT):
             yield from self._text(body, depth)
-        elif _size(body) <= MAX_JSON:
-            yield from _documents(kind, decode_text(_whole(body)))
+        elif size_of(body) <= MAX_JSON:
+            yield from _documents(kind, decode_text(whole_of(body)))
 
     def _object(self, body: bytes | Path, skip: int, end: int | None = None) -> Iterator[Piece]:
         """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
-        path = self._copy(body if end is None else _whole(body)[:end], skip)
+        path = self._copy(body if end is None else whole_of(body)[:end], skip)
         try:
             header = dicom.settle(path)
         except CorruptInstance as err:
-            if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
+            if "cut off" in str(err.values.get("what", "")) and head_of(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
@@ -213,7 +210,7 @@ class Recogniser:
     def _inflated(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
         path = self._new_file()
         try:
-            if _inflate(body, path):
+            if inflate(body, path):
                 yield from self.scan(path, "", depth + 1)
         finally:
             path.unlink(missing_ok=True)
@@ -223,9 +220,11 @@ class Recogniser:
         magics = (*_PACKED, *_PICTURED)
         at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
-            yield from self.scan(_whole(body)[at:], "", depth + 1)
+            yield from self.scan(whole_of(body)[at:], "", depth + 1)
+        elif (packed := notation.from_msgpack(whole_of(body))) is not None:
+            yield from self._value(packed, depth)
         elif b"{" in head[:MAX_PREFIX]:
-            data = _whole(body)
+            data = whole_of(body)
             values = notation.from_envelope(data.decode("utf-8", "replace"))
             if not values and (header := notation.leading_json(data)) is not None:
                 values = [header[0]]
@@ -260,9 +259,9 @@ class Recogniser:
             path.unlink(missing_ok=True)
 
     def _text(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
-        if _size(body) > MAX_JSON:
+        if size_of(body) > MAX_JSON:
             return
-        data = _whole(body)
+        data = whole_of(body)
         try:
             value = parse_json(data)
         except (ValueError, RecursionError):
@@ -288,6 +287,8 @@ class Recogniser:
             if isinstance(item, Mapping):
                 if isinstance(item.get(SOP_INSTANCE), Mapping) and "vr" in item[SOP_INSTANCE]:
                     yield Metadata(item)
+            elif isinstance(item, bytes):
+                yield from self.scan(item, "", depth + 1)
             elif (packed := _from_base64(item)) is not None:
                 yield from self.scan(packed, "", depth + 1)
 
@@ -297,8 +298,8 @@ def _chained(body: bytes | Path, at: int) -> list[tuple[int, int | None]]:
 
     The lengths must lead from each header to the next object's, and from the last one to the body's very end.
     """
-    if _size(body) <= MAX_JSON:
-        data = _whole(body)
+    if size_of(body) <= MAX_JSON:
+        data = whole_of(body)
         for lead in (lead for lead in LEADS if lead < at):  # of the whole, a count for example
             size = at - lead
             for field in range(size - 3):
@@ -338,18 +339,20 @@ def _documents(kind: Kind, text: str) -> Iterator[Document]:
         yield Document(notation.unfolded(value))
 
 
-def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Every object and every long text of a JSON value; a value nested absurdly deep is no matter, there is no recursion."""
-    waiting = [value] if isinstance(value, (Mapping, list, str)) else []
+def _values(value: Any) -> Iterator[Mapping[str, Any] | str | bytes]:
+    """Every object, long text and run of bytes of a value; one nested absurdly deep is no matter, there is no recursion."""
+    waiting = [value] if isinstance(value, (Mapping, list, str, bytes)) else []
     for _ in range(MAX_NODES):
         if not waiting:
             return
         item = waiting.pop()
         if isinstance(item, Mapping):
             yield item
-            waiting.extend(reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(
+                reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str, bytes))])
+            )
         elif isinstance(item, list):
-            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str, bytes))]))
         elif len(item) >= SHORTEST_BASE64:
             yield item
 
@@ -371,69 +374,3 @@ def _from_base64(text: str) -> bytes | None:
 
 
 _STANDARD: Final = str.maketrans({"-": "+", "_": "/", "\r": None, "\n": None})
-
-
-def _inflate(body: bytes | Path, path: Path) -> bool:
-    """Unpack gzip, zlib or zstd into a file; False where it is broken or absurdly large."""
-    if sniff(_head(body)) is Kind.ZSTD:
-        return _unpack_zstd(body, path)
-    inflating, size = zlib.decompressobj(47), 0  # 32 + 15: gzip or zlib, whichever it is
-    try:
-        with path.open("wb") as out:
-            for piece in _pieces(body):
-                rest = piece
-                while rest:
-                    data = inflating.decompress(rest, PIECE)
-                    size += out.write(data)
-                    if size > MAX_INFLATED:
-                        return False
-                    rest = inflating.unconsumed_tail
-    except zlib.error:
-        return False
-    return inflating.eof
-
-
-def _unpack_zstd(body: bytes | Path, path: Path) -> bool:
-    if sys.version_info >= (3, 14):  # loaded where a site uses it
-        from compression import zstd
-    else:
-        from backports import zstd
-
-    size = 0
-    unpacking = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    try:
-        with path.open("wb") as out:
-            for piece in _pieces(body):
-                rest = piece
-                while not unpacking.eof and (rest or not unpacking.needs_input):
-                    size += out.write(unpacking.decompress(rest, max_length=PIECE))
-                    rest = b""
-                    if size > MAX_INFLATED:
-                        return False
-    except zstd.ZstdError:
-        return False
-    return unpacking.eof
-
-
-def _pieces(body: bytes | Path) -> Iterator[bytes]:
-    if isinstance(body, bytes):
-        yield body
-        return
-    with body.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            yield piece
-
-
-def _head(body: bytes | Path) -> bytes:
-    if isinstance(body, bytes):
-        return body[:HEAD]
-    with body.open("rb") as stream:
-        return stream.read(HEAD)
-
-
-def _whole(body: bytes | Path) -> bytes:
-    return body if isinstance(body, bytes) else body.read_bytes()
-
-
-def _size(body: bytes | Path) -> int:
-    return len(body) if isinstance(body, bytes) else body.stat().st_size
