@@ -66,12 +66,12 @@ async def enter(link: ShareLink, session: Session) -> None:
     await session.open(link.url)
     if ADDRESS not in link.url and await _control(session) == "ready":
         await session.screen.click("[data-enter]")
-    await session.which(viewer=VIEWER, timeout_s=RECALL_S)
+    await session.which(viewer=VIEWER, timeout_s=session.site_s(RECALL_S))
 
 
 async def _control(session: Session) -> str:
     """Wait until the control that leads to the images can be pressed, or the images are there."""
-    give_up, asked, face = time.monotonic() + RECALL_S, tuple[Question, ...](), ""
+    give_up, asked, face = time.monotonic() + session.site_s(RECALL_S), tuple[Question, ...](), ""
     while time.monotonic() < give_up:
         face = str(await session.screen.evaluate(CONTROL, [NAMED]))
         if face in ("ready", "there"):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scraper.core import output
 from scraper.core.errors import UsageError
+from scraper.core.timings import Timings
 
 
 class BrowserUse(StrEnum):
@@ -160,6 +161,7 @@ class Settings:
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
+    timings: Timings = field(default_factory=Timings)
     tls_authority: Path | None = None  # certificates to trust in the place of the system's
     tls_certificate: Path | None = None  # of this computer, for who asks for one
     tls_key: Path | None = None

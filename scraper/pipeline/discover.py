@@ -73,12 +73,17 @@ class Discoverer:
         settings: the user's options.
         watcher: is told how things go.
         ask: asks the person at the terminal.
-        stdin: gives the text of standard input.
+        stdin: gives the text of standard input, or a file with what came there.
         resources: what the run's links share.
     """
 
     def __init__(
-        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str], resources: SharedResources
+        self,
+        settings: Settings,
+        watcher: Watcher,
+        ask: Ask,
+        stdin: Callable[[], str | Path],
+        resources: SharedResources,
     ) -> None:
         self._settings = settings
         self._watcher = watcher
@@ -97,7 +102,7 @@ class Discoverer:
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
-    def held(self, source: str) -> resolve.Held:
+    def held(self, source: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:

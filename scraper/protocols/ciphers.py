@@ -21,18 +21,18 @@ TAG = 16  # bytes that end it
 
 
 class WrongKey(ValueError):
-    """What came is no text under this key: another key, another cipher, or damage."""
+    """The plaintext is invalid under this key: wrong key, wrong cipher, or damage."""
 
 
 def cbc_sealed(text: str, key: bytes, iv: bytes) -> bytes:
-    """A text (as UTF-8, padded by PKCS#7) under AES-CBC; the key's length (16, 24, 32 bytes) says which AES."""
+    """Encrypt a text (UTF-8, padded by PKCS#7) with AES-CBC; the key's length (16, 24, 32 bytes) selects the AES."""
     padder = padding.PKCS7(BLOCK_BITS).padder()
     cipher = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return cipher.update(padder.update(text.encode()) + padder.finalize()) + cipher.finalize()
 
 
 def cbc_opened(sealed: bytes, key: bytes, iv: bytes) -> str:
-    """The text that ``cbc_sealed`` hid.
+    """Decrypt a text of ``cbc_sealed``.
 
     Raises:
         WrongKey: wrong length, padding or text.
@@ -72,10 +72,10 @@ def triple_des_opened(sealed: bytes, key: bytes, iv: bytes) -> bytes:
 
 
 def gcm_opened(sealed: bytes, key: bytes) -> str:
-    """The text under AES-GCM without additional data, given as nonce, ciphertext, tag.
+    """Decrypt a text with AES-GCM without additional data, given as nonce, ciphertext, tag.
 
     Raises:
-        WrongKey: too short, the tag does not fit, or what it hides is no text.
+        WrongKey: too short, a wrong tag, or the plaintext is no text.
     """
     if len(sealed) < NONCE + TAG:
         raise WrongKey
@@ -99,7 +99,7 @@ def from_base64(text: str) -> bytes:
 
 
 def from_hex(text: str) -> bytes:
-    """Bytes of hexadecimal digits.
+    """Decode hexadecimal digits.
 
     Raises:
         WrongKey: other characters stand between.

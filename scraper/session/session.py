@@ -1,4 +1,7 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
+
+Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
 CALLS = (
     "xhr",
     "fetch",
@@ -45,6 +47,8 @@ CALLS = (
 
 class Session:
     """What a provider speaks through. One per link; never shared between patients.
+
+    Over 20 methods because it is all that a provider sees of the network; most pass a call on to the part that does the work.
 
     Args:
         link: the share link.
@@ -212,7 +216,7 @@ class Session:
         if self._answers.may_be_in(request):
             return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
-        for pause_s in BUSY_PAUSES_S:
+        for pause_s in self.settings.timings.busy_pauses_s:
             try:
                 response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
@@ -339,6 +343,10 @@ class Session:
         if len(self.log) < 400:
             self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
+    def site_s(self, seconds: float) -> float:
+        """A wait for the site to do something, as long as it takes there; tests on emulated sites shorten it."""
+        return seconds * self.settings.timings.site_scale
+
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
     ) -> T:
@@ -349,6 +357,7 @@ class Session:
         Raises:
             SiteBusy: none in ``up_to_s``.
         """
+        every_s, up_to_s = self.site_s(every_s), self.site_s(up_to_s)
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s

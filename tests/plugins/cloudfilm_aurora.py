@@ -81,7 +81,7 @@ class Aurora(Provider):
 
 
 class Dusk(Provider):
-    """A recipe with a bug."""
+    """A provider with a bug."""
 
     name = "dusk"
     route = r"/dusk/(?P<code>\w+)"

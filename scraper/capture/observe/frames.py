@@ -16,7 +16,7 @@ from scraper import dicom
 from scraper.capture.observe import correlate, dicom_names, notation
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_int, parse_json
-from scraper.protocols import codestream
+from scraper.dicom import codestream
 from scraper.session.browser.traffic import Exchange
 
 UID: Final = "00080018"

@@ -28,7 +28,7 @@ from scraper.capture.observe.recognise import (
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.schema import parse_int
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")

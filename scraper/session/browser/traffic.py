@@ -13,7 +13,7 @@ from pathlib import Path
 from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 from scraper.core.model import Request
 from scraper.core.settings import NEWS_BYTES
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.session.disk import Watch
 from scraper.session.http.response import Response
 
