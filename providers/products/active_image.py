@@ -155,7 +155,7 @@ async def describe(link: ShareLink, session: Session) -> list[Series]:
 
 
 async def _state(session: Session) -> State:
-    give_up = time.monotonic() + session.site_s(RECALL_S)
+    give_up = time.monotonic() + RECALL_S
     while time.monotonic() < give_up:
         value = await session.screen.evaluate(STATE)
         if isinstance(value, dict):
@@ -203,7 +203,7 @@ class _Viewer:
 
     async def _reload(self) -> None:
         await self._session.screen.reload()
-        await self._session.which(viewer=VIEWER, timeout_s=self._session.site_s(RECALL_S))
+        await self._session.which(viewer=VIEWER, timeout_s=RECALL_S)
         await _state(self._session)
 
     async def packed(self, series: int, image: int, total: int) -> Path:
