@@ -176,60 +176,55 @@ def _calls(document: Mapping[str, Any], archive: zipfile.ZipFile) -> list[Call]:
     return list(found.values())
 
 
-PROVIDER = '''"""<<CLASS>>: which product this is, and who runs it.
-
-facts:    fixtures/sites/<<MODULE>>/README.md
-asks:     nothing
-serves:   Part 10 files, one GET each
-verified: emulated site only
-"""
+PROVIDER = '''"""<<CLASS>>: which product this is, and who runs it."""
 
 from __future__ import annotations
 
 from scraper.contract import (
-    AsyncIterator,
+    CheckedReply,
+    CloudfilmError,
     Deployment,
     Field,
     Instance,
     LinkExpired,
     NoSuchStudy,
+    Number,
     Provider,
     Reply,
     Series,
     Session,
     ShareLink,
     WadoUri,
+    route,
 )
 
 
 class SeriesReply(Reply):
     uid: str = Field(alias="seriesUid")
-    number: int | None = Field(None, alias="seriesNumber")
+    number: Number = Field(None, alias="seriesNumber")
     description: str = ""
     images: dict[str, str]  # SOP Instance UID -> address of its file
 
 
-class StudyReply(Reply):
-    code: str
-    message: str = ""
+class StudyReply(CheckedReply):
+    good = ("OK",)
     uid: str = Field("", alias="studyUid")
-    series: list[SeriesReply] = Field(default_factory=list)
+    series: tuple[SeriesReply, ...] = ()
+
+    def refusal(self) -> CloudfilmError:
+        return LinkExpired(self.message) if self.code == "EXPIRED" else NoSuchStudy(self.message)
 
 
 class <<CLASS>>(Provider):
     name = "<<NAME>>"
-    route = r"<<BEFORE>>(?P<code>[0-9A-Za-z]+)"
     deployments = (Deployment("<<HOST>>", "the hospital's name"),)
     example = "https://<<HOST>><<BEFORE>><<CODE>>"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
+    @route(r"<<BEFORE>>(?P<code>[0-9A-Za-z]+)")
+    async def by_code(self, link: ShareLink, session: Session) -> list[Series]:
         study = await session.get(link.join(f"/api/study/{link['code']}"), reply=StudyReply)
-        if study.code == "EXPIRED":
-            raise LinkExpired(study.message)
-        if study.code != "OK":
-            raise NoSuchStudy(study.message)
-        for series in study.series:
-            yield Series(
+        return [
+            Series(
                 study_instance_uid=study.uid,
                 series_instance_uid=series.uid,
                 number=series.number,
@@ -237,6 +232,8 @@ class <<CLASS>>(Provider):
                 expected=len(series.images),
                 instances=tuple(Instance(uid, WadoUri(link.join(path))) for uid, path in series.images.items()),
             )
+            for series in study.series
+        ]
 '''
 
 SITE = '''"""The emulated site; see README.md."""

@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.whuh import site
 from fixtures.world import World
-from providers.whuh import Whuh
+from providers.whuh.provider import Whuh
 from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,

@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.ydyy.site import ID_LAST4, YdyySite
 from fixtures.world import World
-from providers.ydyy import Ydyy
+from providers.ydyy.provider import Ydyy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, UnusableLink
 from scraper.core.errors import SiteChanged, UnsafeRedirect
 from scraper.core.link import of
