@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from scraper import __version__
 from scraper.core.settings import Settings
 
 
 def made_by(options: Mapping[str, object]) -> dict[str, object]:
     """The ``made`` of ``study.json`` and of a manifest. The options hold no answer, no path and no name."""
     return {
-        "cloudfilm": __version__,
+        "cloudfilm": _version("cloudfilm"),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "pydicom": _version("pydicom"),
