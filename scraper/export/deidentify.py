@@ -23,7 +23,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.settings import BurnedIn, Retain
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, declared_charset, plain, quiet
 from scraper.dicom.reading import read_file
 from scraper.export import burned_in
 from scraper.export.gather import Listed
@@ -254,6 +254,7 @@ def deidentified(
     kept: list[Listed] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
+    studies: dict[str, str] = {}
     whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name, for files of it that lack them
     listed = list(listed)
     for item in listed:
@@ -272,8 +273,12 @@ def deidentified(
             noted.setdefault(code, []).append(item.name)
         if not path.exists():
             continue
+        header = dicom.header(path)
         place = series.setdefault(item.series, f"{len(series) + 1:03}")
-        kept.append(replace(item, path=path, header=dicom.header(path), series=place))
+        study = studies.setdefault(item.header.study_instance_uid, f"{len(studies) + 1:03}")
+        who = persons.of(patient_id, name).pseudonym
+        copy = replace(item, path=path, header=header, series=place, patient=who, study=study)
+        kept.append(replace(copy, name=copy.place))
     fatal = {"identity-not-removed": True, "pixels-left-out": False, "reports-left-out": False}
     return kept, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 

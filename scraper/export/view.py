@@ -93,9 +93,8 @@ async def write_missing_pages(output: Path, language: Language) -> list[str]:
     return without
 
 
-async def add_to_zip(listed: Sequence[Listed], archive: Path, scratch: Path, language: Language) -> None:
-    """Put the page of a zip's own files into it."""
-    folder = scratch / "page"
+async def add_to_zip(listed: Sequence[Listed], archive: Path, folder: Path, language: Language) -> None:
+    """Put the page of a zip's own files into it; ``folder`` is new, for the time until then."""
     folder.mkdir()
     made = await page_of(listed, folder / ZIP_PAGE, language)
     if made.frames:

@@ -16,7 +16,7 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, build_context, evt
 
 from scraper.core.errors import SiteUnreachable
-from scraper.dicom.part10 import quiet
+from scraper.dicom.elements import quiet
 from scraper.session.dimse.reach import ABORT, ACCEPT, Peer, associate, reach
 from scraper.session.dimse.status import SUCCESS
 
