@@ -7,14 +7,15 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test thorough check bench readme clean distclean setup
+.PHONY: help demo test thorough soak check bench readme clean distclean setup
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
 	@echo "make test    the checks, then the tests"
-	@echo "make thorough  the tests with every row that needs a browser; some twenty minutes"
-	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make thorough  the tests with every row, each way through the browser too"
+	@echo "make soak    many rounds of kills, faults and altered answers"
+	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
 	@echo "make setup   look again for what could not be installed"
@@ -36,6 +37,8 @@ check: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.house
+	$(BIN)/python -m tools.dead_code
 	$(BIN)/python -m tools.licences --check
 
 test:
@@ -45,7 +48,11 @@ test:
 
 thorough:
 	@$(PYTHON) tools/setup.py test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not soak"
+
+soak:
+	@$(PYTHON) tools/setup.py test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m soak
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)

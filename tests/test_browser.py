@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import signal
 import socket
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -18,8 +19,9 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Request
 from scraper.core.settings import ConnectTo, Settings
-from scraper.session.browser import Browser, find_browser, tap
-from scraper.session.browser.installed import installed
+from scraper.core.timings import Timings
+from scraper.session.browser import Browser, find_browser
+from scraper.session.browser.discovery import installed_browsers
 from scraper.session.http.client import Cookie
 from tests.serving import served
 
@@ -85,10 +87,10 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
         assert len(window.pages) == 2
 
 
-async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path, monkeypatch):
+async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path):
     """It is given up, and goes past us; what else the page asks for is seen meanwhile."""
-    monkeypatch.setattr(tap, "ENDLESS_S", 1.0)
-    async with Browser(settings, tmp_path / "spool") as browser:
+    hasty = replace(settings, timings=Timings(endless_s=1.0))
+    async with Browser(hasty, tmp_path / "spool") as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         read = "async () => { const one = (await fetch('/unending')).body.getReader(); return (await one.read()).value.length; }"
@@ -312,7 +314,7 @@ def test_where_browsers_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "ms"))
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "chromium").touch(0o700)
-    assert [path.relative_to(tmp_path).parts[:2] for path in installed()][:3] == [
+    assert [path.relative_to(tmp_path).parts[:2] for path in installed_browsers()][:3] == [
         ("ms", "chromium-1200"),
         ("ms", "chromium-999"),
         ("chromium",),

@@ -28,7 +28,8 @@ from scraper.core.settings import (
 MOST_JOBS = 16
 PROXY_SCHEMES = frozenset(("http", "https", "socks4", "socks4a", "socks5", "socks5h"))
 Source = Annotated[
-    list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
+    list[str],
+    typer.Argument(help="Photo, scan, PDF, link, share text, or - for text or a file's bytes on standard input."),
 ]
 OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]
@@ -45,7 +46,7 @@ ProviderName = Annotated[
     typer.Option(
         "--provider",
         metavar="NAME",
-        help="Use this recipe; `universal` forces capture; FILE.py is code that runs as you.",
+        help="Use this provider; `universal` forces capture; FILE.py is code that runs as you.",
     ),
 ]
 Browser = Annotated[BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scraper.core import output
 from scraper.core.errors import UsageError
+from scraper.core.timings import Timings
 
 
 class BrowserUse(StrEnum):
@@ -34,6 +35,9 @@ MAX_JSON_NODES = 6_000_000  # arrays, objects and entries; an empty array takes 
 MAX_FRAMES = 100_000  # of one object; slide microscopy has some 50,000
 MAX_INSTANCES = 200_000  # that a list may describe by a number alone, without naming each
 TIMEOUT_S = 60.0  # what --timeout is where the user gives none
+LOOK_S = 0.5  # between two looks at a page
+QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has shown all that it will
+PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)
 GIVE_UP_S = (
     300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
 )
@@ -68,6 +72,34 @@ class Target(StrEnum):
     PNG = "png"
     JPG = "jpg"
     NIFTI = "nifti"
+    ISO = "iso"
+    TABLE = "table"
+
+
+class Each(StrEnum):
+    """``export --each``: what becomes an export of its own."""
+
+    STUDY = "study"
+    PATIENT = "patient"
+
+
+class Retain(StrEnum):
+    """The options of PS3.15 E.3 by name."""
+
+    PATIENT_CHARACTERISTICS = "patient-characteristics"  # sex, age, size, weight
+    DEVICE_IDENTITY = "device-identity"  # station, serial number
+    INSTITUTION_IDENTITY = "institution-identity"
+    CLEAN_DESCRIPTORS = "clean-descriptors"  # descriptions, without what tells of the patient
+    LONGITUDINAL_FULL_DATES = "longitudinal-full-dates"  # dates as they are
+    UIDS = "uids"
+
+
+class BurnedIn(StrEnum):
+    """What the user wants of images that may show text."""
+
+    KEEP = "keep"  # named, and taken along
+    LEAVE_OUT = "leave-out"
+    BLANK = "blank"  # all but the regions that an ultrasound image names; other images are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +170,10 @@ class Settings:
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
+    timings: Timings = field(default_factory=Timings)
+    tls_authority: Path | None = None  # certificates to trust in the place of the system's
+    tls_certificate: Path | None = None  # of this computer, for who asks for one
+    tls_key: Path | None = None
     browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
 
 

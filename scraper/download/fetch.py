@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import dicom
+from scraper.core import sniff
 from scraper.core.edge import reading_instance
 from scraper.core.errors import (
     AsksToWait,
@@ -44,17 +45,14 @@ from scraper.core.model import (
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
-from scraper.protocols import sniff, zip_archive
+from scraper.protocols import zip_archive
 from scraper.session import Response, Session
 
 if TYPE_CHECKING:
     from scraper.download.wado_rs import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
-FIRST_PAUSE_S = 0.6
-LONGEST_PAUSE_S = 16.0
 REFUSAL = 2**16  # bytes of a refusal's body that are read
-LAST_RESORT_PAUSE_S = LONGEST_RETRY_AFTER_S  # a pause that the host asks for is kept up to this
 MOST_OVERSIZED = 3  # answers that are far too large before the site is given up
 
 
@@ -220,14 +218,15 @@ class Fetcher:
                 self._lost = err
 
     def _pause(self, err: CloudfilmError, attempt: int, instance: Instance | None = None) -> float:
-        told = err.values.get("retry_after_s")
+        timings, told = self._session.settings.timings, err.values.get("retry_after_s")
         if isinstance(told, (int, float)):
             self._session.patience.wait(float(told))
-            return min(float(told), LAST_RESORT_PAUSE_S)
+            return min(float(told), timings.asked_pause_s)
         source = instance.source if instance else None
         if isinstance(err, CorruptInstance) and isinstance(source, TagsAndPixels) and source.pause_s is not None:
-            return source.pause_s * float(2 ** (attempt - 1))
-        return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+            return self._session.site_s(source.pause_s) * float(2 ** (attempt - 1))
+        pause_s = min(timings.first_pause_s * float(2 ** (attempt - 1)), timings.longest_pause_s)
+        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
     async def _once(self, instance: Instance, into: Path) -> Fetched:
         match instance.source:
@@ -238,7 +237,7 @@ class Fetcher:
                     if not source.fallback:
                         raise
                     await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -253,10 +252,10 @@ class Fetcher:
                     raise SessionLapsed(host=urlsplit(source.url).hostname) from None
                 finally:
                     packed.unlink(missing_ok=True)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case Captured(path=path):
                 await asyncio.to_thread(shutil.copyfile, path, into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
             case Asked() as source:
@@ -274,7 +273,7 @@ class Fetcher:
         else:
             await asyncio.to_thread(into.write_bytes, answer)
         self._on_bytes(into.stat().st_size)
-        await asyncio.to_thread(dicom.admit, into)
+        await asyncio.to_thread(dicom.ensure_part10, into)
         return Fetched(source.origin)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A zip taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
+"""A zip or a tar taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
 
 Names are never paths, sizes are bounded, nested zips are opened. Nothing heavy is imported: the child starts in some 50 ms.
 """
@@ -16,8 +16,9 @@ from typing import IO, Any, Final
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
+from scraper.protocols import tar_archive
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
 
@@ -49,7 +50,7 @@ class Entry:
 
 
 class _Unpacking:
-    """One archive being taken apart: counts what came out over all its nested archives."""
+    """One archive being unpacked; counts bytes over all its nested archives."""
 
     def __init__(self, folder: Path, say: Say, *, salvage: bool) -> None:
         self._folder = folder
@@ -66,7 +67,7 @@ class _Unpacking:
                 yield from self._sound(opened, info, depth)
 
     def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, held against its own size before anything is unpacked."""
+        """The entries of an archive, checked against its own size before unpacking."""
         entries = _entries(opened)
         size = archive.stat().st_size
         self._packed_size = self._packed_size or size
@@ -74,7 +75,7 @@ class _Unpacking:
         return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Entry]:
-        """What an entry holds; where it is broken and the rest is wanted, that it is."""
+        """Unpack an entry; a broken one is reported as such where the rest is wanted."""
         try:
             yield from self._member(opened, info, depth)
         except BROKEN:
@@ -105,7 +106,7 @@ class _Unpacking:
         self._path(number).unlink()
 
     def _admit(self, info: zipfile.ZipInfo) -> None:
-        """Count an entry in.
+        """Count an entry.
 
         Raises:
             CorruptInstance: it, or all together, would grow beyond any study.
@@ -134,10 +135,10 @@ class _Unpacking:
 
 
 class _Spreading(_Unpacking):
-    """One archive whose every file is wanted, not its objects alone."""
+    """One archive of which every file is wanted, not only its objects."""
 
     def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Entry]:
-        """The files of an archive, and of those in it."""
+        """Every file of the archive and of nested archives."""
         with _opened(archive) as opened:
             entries = self._checked(opened, archive)
             if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
@@ -155,7 +156,7 @@ class _Spreading(_Unpacking):
                 yield from self._inside(Entry(name, sniff(head), number), depth)
 
     def _inside(self, entry: Entry, depth: int) -> Iterator[Entry]:
-        """The file itself; where it is a zip, the files in it."""
+        """The file itself, or the files in it if it is a zip."""
         if entry.kind is not Kind.ZIP:
             yield entry
             return
@@ -175,7 +176,7 @@ class _Spreading(_Unpacking):
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, and what ``zipfile`` says of a broken one in our words.
+    """Open an archive, with the errors of ``zipfile`` as ours.
 
     Raises:
         CorruptInstance: no zip, a broken one, or one with a password.
@@ -190,7 +191,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive that are no folders.
+    """The entries of an archive, without folders.
 
     Raises:
         CorruptInstance: more than any study has.
@@ -201,15 +202,29 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return entries
 
 
+def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
+    """The regular files of a tar."""
+    paths: list[Path] = []
+
+    def new_file() -> Path:
+        paths.append(folder / f"{len(paths) + 1:06d}")
+        return paths[-1]
+
+    for path in tar_archive.unpack(archive, new_file):
+        yield Entry("", Kind.UNKNOWN, int(path.name))
+
+
 # ---- the child's life
 
 
 def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
-    archive = Path(question["archive"])
-    if question["spread"]:
+    archive, how = Path(question["archive"]), question["how"]
+    if how == "files":
         found = _Spreading(folder, say, salvage=False).files(archive, "", depth=1)
+    elif how == "tar":
+        found = _tar(archive, folder)
     else:
-        found = _Unpacking(folder, say, salvage=question["salvage"]).run(archive, depth=1)
+        found = _Unpacking(folder, say, salvage=how == "salvage").run(archive, depth=1)
     try:
         for entry in found:
             say(name=entry.name, kind=entry.kind, number=entry.number, damage=entry.damage, is_list=entry.is_list)

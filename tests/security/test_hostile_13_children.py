@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -197,3 +198,29 @@ def test_hostile_13_pictures_in_a_zip_are_named_as_such(tmp_path):
         zip_archive.only_object(path, tmp_path / "into")
     out = io.BytesIO(path.read_bytes())
     assert zipfile.is_zipfile(out)
+
+
+@only_linux
+def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
+    path, kept = tmp_path / "a.tar", tmp_path / "kept"
+    kept.write_bytes(b"as it was")
+    with tarfile.open(path, "w") as archive:
+        for name, data in (("../kept", b"worse"), ("/etc/cloudfilm-test", b"worse"), ("a.dcm", b"image")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("opened in our own process")
+
+    monkeypatch.setattr(tarfile.TarFile, "__init__", opened)
+    found = [(file.parent, file.read_bytes()) for file in zip_archive.tar_files(path, tmp_path / "out")]
+    monkeypatch.undo()
+    assert found == [(tmp_path / "out", data) for data in (b"worse", b"worse", b"image")]
+    assert kept.read_bytes() == b"as it was"
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(CorruptInstance, match="a broken tar"):
+        list(zip_archive.tar_files(path, tmp_path / "cut"))

@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.settings import MOST_PACKAGE_BYTES
+from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
 from scraper.session.browser.traffic import Exchange, Traffic, spooling
 from scraper.session.disk import Watch
 
@@ -32,7 +32,6 @@ WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it 
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
-ENDLESS_S = 60.0  # a body of unknown length that has not ended by then may never end
 SCRIPT = 64 * 2**10  # a larger script is a program, no data
 DATA_SCRIPT = 32 * 2**20
 # what scripts that hold a page's data are called, and what programs are called
@@ -152,8 +151,8 @@ class Tap:
     Args:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
         current: the open window's traffic; None: whatever comes is let through.
-        timeout_s: a streamed body that is silent this long is given up.
-        programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
+        settings: a streamed body that is silent for ``timeout_s`` is given up; with ``keep_programs``, scripts and style
+            sheets are taken too, so that a page can be shown again from what was taken.
         may_go: whether a document may be asked for: its address, and what is sent with it.
         worker_prelude: the script that is put before those of workers; empty: they are left as they are.
     """
@@ -162,18 +161,18 @@ class Tap:
         self,
         send: Send,
         current: Callable[[], Traffic | None],
-        timeout_s: float,
+        settings: Settings,
         *,
-        programs: bool = False,
         may_go: MayGo = lambda *_: True,
         worker_prelude: Callable[[], str] = str,
     ) -> None:
-        self._programs = programs
+        self._programs = settings.keep_programs
         self._may_go = may_go
         self._worker_prelude = worker_prelude
         self._send = send
         self._current = current
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.timeout_s
+        self._endless_s = settings.timings.endless_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
         self._again: set[str] = set()  # addresses that the page asks for a second time, past us
@@ -280,7 +279,7 @@ class Tap:
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
         has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
-        async with asyncio.timeout(None if has_length else ENDLESS_S):
+        async with asyncio.timeout(None if has_length else self._endless_s):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]
