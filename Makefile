@@ -7,7 +7,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test thorough soak check bench package readme clean distclean setup
+.PHONY: help demo test thorough soak check bench readme clean distclean setup
 .NOTPARALLEL:
 
 help:
@@ -17,7 +17,6 @@ help:
 	@echo "make soak    many rounds of kills, faults and altered answers"
 	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
-	@echo "make package the program for this system with Python inside, in dist/cloudfilm"
 	@echo "make readme  write the generated tables of the two READMEs anew"
 	@echo "make setup   look again for what could not be installed"
 	@echo "make clean   remove what a run leaves;  make distclean: the environment and the cache too"
@@ -57,10 +56,6 @@ soak:
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)
-
-package: $(BIN)/python
-	@$(BIN)/python -m pip install -q "pyinstaller>=6.11"
-	@$(BIN)/python packaging/build.py
 
 readme: $(BIN)/python
 	@$(BIN)/python -m tools.readme
