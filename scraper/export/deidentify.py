@@ -88,7 +88,7 @@ class _Cleaner:
         self._persons = persons
         self._person = person
         self._original = original
-        self._kept = frozenset(tag for option in chosen.retain for tag in retained(option))
+        self._retained = frozenset(tag for option in chosen.retain for tag in retained(option))
 
     def clean(self, ds: Dataset) -> None:
         """Apply it, also within items."""
@@ -102,7 +102,7 @@ class _Cleaner:
             element = ds[tag]
             if element.VR == "UN":
                 del ds[tag]
-            elif number in self._kept:
+            elif number in self._retained:
                 self._keep(ds, element)
             else:
                 self._judge(ds, element, table().get(number))
@@ -251,7 +251,7 @@ def deidentified(
     """
     folder.mkdir(parents=True)
     persons = persons or Persons(chosen.key or new_key(), chosen.pseudonyms)
-    kept: list[Listed] = []
+    copies: list[Listed] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
     whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name, for files of it that lack them
@@ -273,9 +273,9 @@ def deidentified(
         if not path.exists():
             continue
         place = series.setdefault(item.series, f"{len(series) + 1:03}")
-        kept.append(replace(item, path=path, header=dicom.header(path), series=place))
+        copies.append(replace(item, path=path, header=dicom.header(path), series=place))
     fatal = {"identity-not-removed": True, "pixels-left-out": False, "reports-left-out": False}
-    return kept, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
+    return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 
 
 def _one(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:

@@ -394,7 +394,7 @@ class Session:
         """This link's window, started at the first call with the direct client's cookies."""
         if self._window is None:
             self._window = await self._start_window()
-            self._window.traffic.on_news = lambda is_image: self.patience.page_brought(is_image=is_image)
+            self._window.traffic.on_news = lambda is_image: self.patience.note_page_response(is_image=is_image)
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window
