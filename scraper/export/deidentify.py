@@ -267,7 +267,7 @@ def deidentified(
         patient_id, name = item.header.patient_id, item.header.patient_name
         if not patient_id:
             patient_id, name = whose.get(item.header.study_instance_uid, (patient_id, name))
-        code = _one(item, path, chosen, persons, persons.of(patient_id, name))
+        code = _deidentify_file(item, path, chosen, persons, persons.of(patient_id, name))
         if code:
             noted.setdefault(code, []).append(item.name)
         if not path.exists():
@@ -278,7 +278,7 @@ def deidentified(
     return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 
 
-def _one(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
+def _deidentify_file(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
     """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there."""
     try:
         with quiet():
