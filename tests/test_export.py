@@ -16,7 +16,7 @@ from scraper.export import Target, export
 from scraper.export.pictures import MARK, frames
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 STUDY = chest_ct(slices=6, size=64, thin=5, thin_syntax=JPEG_2000)
 
 

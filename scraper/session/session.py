@@ -56,7 +56,7 @@ class Session:
         ask: asks a person.
         spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
-        hosts: that the provider names beside the link's own site; what is a person's own may go there.
+        hosts: that the provider names besides the link's own site; a person's answers may go there.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named

@@ -151,7 +151,7 @@ class _Search:
         """Whether the search is settled: certain; or plain-text square codes were read, and no suspect is left.
 
         An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
-        not settle it: such codes are printed beside the wanted one.
+        not settle it: such codes are printed next to the wanted one.
         """
         if self.is_enough:
             return True
