@@ -318,3 +318,38 @@ def test_a_long_module_says_why(reason, count):
 
 def test_no_rooms_for_everything():
     assert not {path.stem for path in OURS} & {"utils", "util", "common", "helpers", "misc"}
+
+
+def providers() -> list[tuple[str, ast.Module]]:
+    return [(name, tree) for name, tree in trees() if name.startswith("providers/")]
+
+
+def test_a_provider_lets_the_house_fill_in_what_is_absent():
+    """``Reply`` gives an absent or null key its field's default: ``name: str = ""``, not ``str | None``."""
+    guilty = [
+        f"{name}:{field.lineno} {ast.unparse(field)}"
+        for name, tree in providers()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Reply") for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        and field.value is not None
+        and re.match(r"(?:str|list|tuple|dict)\b.*\| None$", ast.unparse(field.annotation))
+    ]
+    assert guilty == []
+
+
+def test_a_provider_speaks_to_a_page_through_the_screen():
+    """``session.page`` is the browser library's own object; a provider fills, presses and reads ``session.screen``."""
+    guilty = [
+        f"{name}:{node.lineno} {ast.unparse(node)}"
+        for name, tree in providers()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "locator" or (node.attr == "page" and ast.unparse(node.value).endswith("session")))
+    ]
+    assert guilty == []
+
+
+def test_a_provider_has_no_cipher_of_its_own():
+    assert [name for name, tree in providers() if "cryptography" in imported(tree)] == []

@@ -17,7 +17,7 @@ from scraper.registry import catalogue, index
 
 ROOT = Path(__file__).parents[1]
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
-ONE = (Shape("aurora", ("https",), r"/s/\w+", (r"/aurora/.*",), ("film.aurora.test", "*.lakeside.test")),)
+ONE = (Shape("aurora", ("https",), (r"/s/\w+",), (r"/aurora/.*",), ("film.aurora.test", "*.lakeside.test")),)
 
 
 @pytest.fixture

@@ -72,6 +72,7 @@ class Writer:
             "    # assumed: from one link; its values are the named groups",
             f"    route = {raw_literal(learnt.route)}",
             *([f"    asks = ({listed})"] if asks else []),
+            *self._about(),
             f"    deployments = (Deployment({literal(host_of(learnt.link))}, {literal(learnt.link.host)}),)"
             "  # its name goes here",
             *self._hosts(body),
@@ -92,16 +93,21 @@ class Writer:
 
     def _header(self) -> str:
         learnt = self._learnt
-        asks = ", ".join(self._questions()) or "nothing"
-        kind = "Part 10 files, one GET each"
         notes = dict.fromkeys(["the route's shape, from one link", *learnt.tracer.assumed])
         assumed = "\n".join(f"assumed: {note}" for note in notes)
         return (
             f'"""{host_words(learnt.link.host)}: a viewer that was watched once, not yet looked at by a person.\n\n'
-            f"facts:    cloudfilm learn, {learnt.month}: one link, {learnt.rule.proofs} requests of the viewer reproduced\n"
-            f"asks:     {asks}\nserves:   {kind}\nverified: the link that it was learnt from, {learnt.month}\n\n"
             f'{assumed}\n"""\n'
         )
+
+    def _about(self) -> list[str]:
+        """What the provider says of itself."""
+        learnt = self._learnt
+        proofs = f"one link, {learnt.rule.proofs} requests of the viewer reproduced"
+        return [
+            f"    facts = {literal(f'cloudfilm learn, {learnt.month}: {proofs}')}",
+            f"    verified = {literal(f'the link that it was learnt from, {learnt.month}')}",
+        ]
 
     def _hosts(self, body: str) -> list[str]:
         """Other sites' hosts that the viewer itself called, and which may therefore get a person's answers."""

@@ -46,6 +46,7 @@ CONTRACT_NAMES: Final = frozenset(
         "read",
     )
 )
+_SET_IN_A_CLASS: Final = (["name"], ["route"], ["asks"], ["facts"], ["verified"], ["deployments"], ["marks"])
 _CALLED_NAMES: Final = frozenset(
     (
         "Deployment",
@@ -248,7 +249,7 @@ def _check_member(node: ast.stmt, *, is_reply: bool) -> None:
     if not is_reply and isinstance(node, ast.Assign):
         called = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-        if called <= {"Deployment"} and names in (["name"], ["route"], ["asks"], ["deployments"], ["marks"]):
+        if called <= {"Deployment"} and names in _SET_IN_A_CLASS:
             return
     if not is_reply and isinstance(node, ast.AsyncFunctionDef) and node.name == "discover":
         return

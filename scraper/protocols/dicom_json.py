@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from scraper.core.schema import whole
+from scraper.core.schema import parse_int
 
 DataSet = Mapping[str, Any]
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
@@ -38,8 +38,8 @@ def text(tags: DataSet, tag: str) -> str:
 
 
 def number(tags: DataSet, tag: str) -> int | None:
-    """An attribute's first value as a whole number, however it is written; None where it is not one."""
-    return whole(text(tags, tag))
+    """An attribute's first value as a whole number, however it is written; None where it is no such number."""
+    return parse_int(text(tags, tag))
 
 
 def person(tags: DataSet, tag: str) -> str:

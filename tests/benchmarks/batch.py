@@ -35,7 +35,9 @@ MB = 2**20
 def started(many: Many, links: Path, output: Path, parallel: int, *, json_lines: bool = False) -> subprocess.Popen[str]:
     """The command in a process of its own; what goes wrong with a passing fault is tried again at once."""
     start = (
-        "from scraper.download import fetch; fetch.FIRST_PAUSE_S = 0.05; from scraper.cli.commands import main; main()"
+        "from scraper.core.timings import Timings; made = Timings.__init__; "
+        "made.__defaults__ = (0.05, *made.__defaults__[1:]); "
+        "from scraper.cli.commands import main; main()"
     )
     words = command("batch", links, "-o", output, "--parallel", parallel, "-q", *many.options)
     words[2] = start

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from providers.kayicloud import StudyReply, _described
+from providers.kayicloud import StudyReply, described
 from scraper.capture.observe import notation
 from scraper.capture.observe.received import Observations
 from scraper.core.errors import SiteChanged
@@ -67,7 +67,7 @@ def test_hostile_7_a_number_of_frames_is_a_number(count):
         with pytest.raises(ValueError, match="frames"):
             frame_count(count)
         with pytest.raises(ValueError, match="frames"):
-            _described(study, ShareLink("https://a.test/x"), "", {})
+            described(study, ShareLink("https://a.test/x"), {"Authorization": ""})
 
 
 def test_hostile_7_many_objects_of_many_frames_are_too_many():

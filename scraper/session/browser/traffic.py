@@ -62,6 +62,10 @@ class Exchange:
         """The answer's Content-Type, with its parameters."""
         return self.headers.get("content-type", "")
 
+    def response(self) -> Response:
+        """The answer as the direct client would give it."""
+        return Response(self.status, self.headers, self.read(), self.url)
+
     def read(self, limit: int = -1) -> bytes:
         """The body, or its first ``limit`` bytes."""
         if isinstance(self.body, bytes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,10 @@ class Window:
     def is_waiting(self) -> bool:
         """Whether the page waits for data from its site."""
         return any(item.resource_type in DATA for item in self._asked)
+
+    def pending(self, pattern: str) -> list[str]:
+        """Addresses that a page asked for and has no answer to yet, where the expression is found in them."""
+        return [item.url for item in self._asked if re.search(pattern, item.url)]
 
     async def latest(self) -> Page:
         """The newest page, once its document is loaded."""
