@@ -38,7 +38,7 @@ TO_DO: Final = (
     "scraper/registry/",
     "scraper/source/resolve.py",
     "scraper/store/place.py",
-    "scraper/testing.py",
+    "scraper/testing/",
 )
 
 
