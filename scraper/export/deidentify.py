@@ -254,6 +254,7 @@ def deidentified(
     copies: list[Listed] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
+    studies: dict[str, str] = {}
     whose: dict[str, tuple[str, str]] = {}  # Study Instance UID → ID and name, for files of it that lack them
     listed = list(listed)
     for item in listed:
@@ -272,8 +273,12 @@ def deidentified(
             noted.setdefault(code, []).append(item.name)
         if not path.exists():
             continue
+        header = dicom.header(path)
         place = series.setdefault(item.series, f"{len(series) + 1:03}")
-        copies.append(replace(item, path=path, header=dicom.header(path), series=place))
+        study = studies.setdefault(item.header.study_instance_uid, f"{len(studies) + 1:03}")
+        who = persons.of(patient_id, name).pseudonym
+        copy = replace(item, path=path, header=header, series=place, patient=who, study=study)
+        copies.append(replace(copy, name=copy.place))
     fatal = {"identity-not-removed": True, "pixels-left-out": False, "reports-left-out": False}
     return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 

@@ -17,6 +17,7 @@ def document_of(made: Exported, language: Language) -> dict[str, object]:
     return {
         "output": str(made.path) if made.files else None,
         "files": made.files,
+        "parts": [str(part) for part in made.parts],
         "status": "complete" if made.exit_code == ExitCode.COMPLETE else "incomplete",
         "exit_code": int(made.exit_code),
         "problems": [
