@@ -90,6 +90,12 @@ class Window:
             with self._translated(self.traffic.host):
                 await self._memory.begin(self._context)
 
+    async def leave(self) -> None:
+        """Leave the page: an address that differs in its fragment alone loads nothing."""
+        with self.quietly():
+            if self.page.url != "about:blank":
+                await self.page.goto("about:blank")
+
     @property
     def worker_prelude(self) -> str:
         """What is put before the scripts of workers."""
