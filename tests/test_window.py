@@ -233,8 +233,8 @@ def test_axe_finds_nothing(tmp_path, width):
 
 def faults(page) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
-    told = page.evaluate("axe.run({ resultTypes: ['violations'] })")
-    return [f"{rule['id']}: {node['html'][:160]}" for rule in told["violations"] for node in rule["nodes"]]
+    shown = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [f"{rule['id']}: {node['html'][:160]}" for rule in shown["violations"] for node in rule["nodes"]]
 
 
 # ---- attacks on the server

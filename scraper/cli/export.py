@@ -32,7 +32,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
         to: Annotated[Target, typer.Option("--to", help="What to make.")],
         output: Annotated[
-            Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
+            Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default next to DIR.")
         ] = None,
         deidentify: Annotated[
             bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15); a pseudonym stands in.")

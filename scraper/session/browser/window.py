@@ -132,7 +132,7 @@ class Window:
 
         Raises:
             BadCertificate: TLS can't be trusted. SiteUnreachable: no connection, no answer in time, or the browser ended.
-            NoSuchStudy: 404 or 410, and not a word beside it.
+            NoSuchStudy: 404 or 410 without any text.
         """
         host = self.traffic.host = urlsplit(url).hostname or ""
         self._check()
