@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from scraper.core.errors import CorruptInstance, NotAnImage
-from scraper.protocols import codestream, j2k_json
-from scraper.protocols.sniff import Kind, describe, sniff
+from scraper.core.sniff import Kind, describe, sniff
+from scraper.dicom import codestream
+from scraper.protocols import j2k_json
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 RAMP = (np.add.outer(np.arange(48), np.arange(64)) * 20).astype(np.uint16)
@@ -113,7 +114,7 @@ def test_boxes_come_off():
         codestream.unwrap(boxed(stream)[:34])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 @pytest.mark.parametrize("syntax", ["50", "51", "53", "55", "57", "70", "80", "81", "90", "91"])
 def test_real_streams_show_their_transfer_syntax(syntax):
     from pydicom import dcmread

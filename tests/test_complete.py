@@ -19,7 +19,7 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
 
 
 @pytest.mark.parametrize(
-    ("there", "said", "expected"),
+    ("there", "announced", "expected"),
     [
         ((2, 10), [2, 10], {"s0": 2, "s1": 10}),
         ((2, 10), [2, 12], {"s0": 2, "s1": 12}),
@@ -30,9 +30,9 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
     ],
     ids=["all", "short", "one more series", "too few counts", "another kind of count", "nothing"],
 )
-def test_counts_of_the_series_list(there, said, expected):
+def test_counts_of_the_series_list(there, announced, expected):
     found = [series(f"s{place}", count) for place, count in enumerate(there)]
-    held = completeness.with_entries("1.2", found, said)
+    held = completeness.with_entries("1.2", found, announced)
     assert {item.name: item.expected for item in held} == expected
 
 
@@ -66,8 +66,8 @@ def test_verdicts_1_the_total_of_the_study_is_no_series():
 def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     found = [series("s0", 10), series("s1", 10)]
     held = completeness.unmet(found, counts, stated, 2)
-    said = [problem for row in held for problem in row.left_out]
-    assert [(problem.code, problem.values["stated"], problem.fatal) for problem in said] == [
+    announced = [problem for row in held for problem in row.left_out]
+    assert [(problem.code, problem.values["stated"], problem.fatal) for problem in announced] == [
         ("count-unmet", n, True) for n in named
     ]
 
@@ -196,3 +196,34 @@ def test_the_studies_that_an_address_names(query, named):
 )
 def test_counts_of_a_list(value, counts):
     assert list(tallies.tallies([Manifest("https://film.test/list", value)])) == counts
+
+
+def counted(*sizes: int, evidence: Evidence = Evidence.VIEWER) -> list[Series]:
+    """Series that came whole by a count."""
+    return [
+        Series(
+            STUDY,
+            f"{STUDY}.{size}",
+            tuple(Instance(f"{size}.{n}", Captured(None)) for n in range(size)),
+            size,
+            evidence=evidence,
+        )
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "entries", "received", "is_same"),
+    [
+        ([2, 1], 3, counted(2, 12, 1), True),
+        ([None], 3, counted(2, 12, 1), True),
+        ([2, 1], 4, counted(2, 12, 1), False),
+        ([2, 3], 3, counted(2, 12, 1), False),
+        ([2, 2], 3, counted(2, 12, 1), False),
+        ([2, 1], 3, counted(2, 12, 1, evidence=Evidence.SIGHT), False),
+        ([12], 1, [], False),
+    ],
+    ids=["the same", "no size", "more entries", "another size", "a size twice", "only seen", "nothing came"],
+)
+def test_entries_of_series_that_came_under_other_addresses_are_no_loss(sizes, entries, received, is_same):
+    assert completeness.are_received(sizes, entries, received) is is_same

@@ -7,7 +7,7 @@ from pathlib import Path
 from scraper.core.errors import SiteUnreachable
 from scraper.core.messages import catalogue, describe, phrase
 from scraper.core.settings import Language
-from scraper.protocols.sniff import NAMES
+from scraper.core.sniff import NAMES
 from scraper.session.http.client import _WHY
 
 ROOT = Path(__file__).parent.parent

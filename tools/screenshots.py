@@ -26,7 +26,7 @@ from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.core.settings import Language
 from scraper.export.view import view
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENS = ROOT / "docs" / "screens"
@@ -149,7 +149,7 @@ def main() -> int:
 def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path], only: str | None) -> None:
     """Take the pictures of all languages and widths."""
     with World(hospital) as world, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_browser("")), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
         for language in Language:
             if only not in (None, language.value):
                 continue

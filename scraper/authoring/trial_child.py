@@ -10,6 +10,7 @@ from typing import IO, Any, Final, TypeVar, cast
 
 from scraper.contract import Question, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError
+from scraper.core.given import every
 from scraper.core.schema import Reply
 from scraper.isolation.child import own_pipes, receive, send
 from scraper.isolation.process import confine
@@ -30,8 +31,8 @@ class AskedSession:
 
     def answer(self, question: Question) -> str:
         """What the person gave for it."""
-        told, _ = self._asked({"answer": question.name})
-        return str(told["text"])
+        message, _ = self._asked({"answer": question.name})
+        return str(message["text"])
 
     async def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, reply: type[R] | None = None
@@ -54,8 +55,8 @@ class AskedSession:
         return self._sent({**asked, "has_data": data is not None}, data or b"", reply)
 
     def _sent(self, request: Mapping[str, object], data: bytes, reply: type[R] | None) -> R | Response:
-        told, body = self._asked({"request": request}, data)
-        response = Response(told["status"], {}, body, told["url"])
+        message, body = self._asked({"request": request}, data)
+        response = Response(message["status"], {}, body, message["url"])
         if reply is None:
             return response
         if not response.ok:
@@ -90,7 +91,7 @@ def _plain(series: Series) -> dict[str, object]:
 async def _discovered(path: Path, link: ShareLink, session: AskedSession) -> list[dict[str, object]]:
     provider = catalogue.from_file(path)()
     found = provider.discover(link, cast("Session", session))
-    return [_plain(item) async for item in found if isinstance(item, Series)]
+    return [_plain(item) async for item in every(found) if isinstance(item, Series)]
 
 
 def _completed(work: Coroutine[Any, Any, T]) -> T:

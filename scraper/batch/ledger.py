@@ -86,7 +86,7 @@ OF_STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of the ledger. Times are Unix seconds."""
+    """One row of the ledger."""
 
     key: str
     shown: str
@@ -98,8 +98,6 @@ class Record:
     document_text: str  # the outcome's document, as text: a thousand of them are kept at once
     words: str
     diagnostic: str
-    started_at: float | None
-    ended_at: float | None
 
     @property
     def outcome(self) -> Outcome | None:
@@ -119,7 +117,6 @@ class Ledger:
     """
 
     def __init__(self, output: Path, *, scratch: bool = False) -> None:
-        self._output = output
         self._folder = output / STATE
         self._path = self._folder / NAME
         self._scratch = scratch
@@ -350,8 +347,6 @@ def _record(row: sqlite3.Row) -> Record:
         row["document"] or "",
         row["words"],
         row["diagnostic"],
-        row["started_at"],
-        row["ended_at"],
     )
 
 

@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from scraper.core.settings import BurnedIn
-from scraper.dicom.part10 import plain
+from scraper.dicom.elements import plain
 
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
 
@@ -26,9 +26,9 @@ class Fate(Enum):
 
 def fate(ds: FileDataset, wanted: BurnedIn) -> Fate:
     """What becomes of an image."""
-    said = plain(ds, "BurnedInAnnotation")
+    declared = plain(ds, "BurnedInAnnotation")
     is_capture = "SECONDARY" in plain(ds, "ImageType").upper()
-    may_show = said == "YES" or (said != "NO" and (plain(ds, "Modality") in _MAY_SHOW_NAMES or is_capture))
+    may_show = declared == "YES" or (declared != "NO" and (plain(ds, "Modality") in _MAY_SHOW_NAMES or is_capture))
     if not may_show or not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         return Fate.CLEAR
     match wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -25,6 +25,7 @@ from scraper.core.errors import (
     UnknownViewer,
     UnsafeRedirect,
 )
+from scraper.core.given import Given, every
 from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
@@ -101,7 +102,7 @@ class Discoverer:
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
-    def held(self, source: str) -> resolve.Held:
+    def held(self, source: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:
@@ -149,12 +150,7 @@ class Discoverer:
             except SiteChanged as changed:
                 if use is BrowserUse.NEVER:
                     raise
-                try:
-                    via, found = Via.BROWSER, await self._watched(owner, session)
-                except BrowserMissing as missing:
-                    raise missing from changed
-                except (UnknownViewer, SiteChanged):
-                    raise changed from None
+                via, found = Via.BROWSER, await self._through_its_page(owner, session, changed)
         elif use is BrowserUse.NEVER:
             raise NeedsBrowser(host=owner.link.host)
         else:
@@ -237,21 +233,44 @@ class Discoverer:
             spool=spool,
             tell=self._watcher.say,
             hosts=(*provider.shape().hosts, *provider.hosts),
+            page=owner.link.url if provider.names_page and provider.asks_itself() else "",
         )
         stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)
         return session
 
-    async def _watched(self, owner: Owner, session: Session) -> list[Found]:
-        """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
+    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Found]:
+        """What a changed site's own page shows: as the provider reads it, else as the universal capture does.
+
+        Raises:
+            SiteChanged: what changed first, where neither sees anything. BrowserMissing: there is none.
+        """
+        for is_universal in (False, True) if owner.provider.watches() else (False,):
+            try:
+                return await self._watched(owner, session, is_universal=is_universal)
+            except BrowserMissing as missing:
+                raise missing from changed
+            except (UnknownViewer, SiteChanged):
+                continue
+        raise changed
+
+    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Found]:
+        """What the viewer shows in the browser: the provider's own steps where it has them, the universal capture's else.
+
+        Args:
+            owner: the link and its provider.
+            session: the link's.
+            is_universal: the provider opens the viewer, and the universal capture watches it.
+        """
         self._watcher.say(owner.link.host)
         universal = catalogue.universal()
         opens = owner.provider if owner.provider.has_viewer() else universal
-        watches = owner.provider if owner.provider.watches() else universal
+        watches = owner.provider if owner.provider.watches() and not is_universal else universal
         window = await session.window()
         async with window.guard(owner.link.host):
             if watches.name == universal.name:
                 await window.look_into_memory()
+                await window.leave()
             async with session.patience.bounded():
                 with reading_lists(owner.link.host):
                     await opens.open_viewer(owner.link, session)
@@ -275,7 +294,7 @@ async def listed_again(discovery: Discovery) -> list[Found]:
     if not provider.watches():
         raise SessionLapsed(host=link.host)
     with reading_lists(link.host):
-        return checked(provider, [found async for found in provider.watch(link, session)])
+        return checked(provider, [found async for found in every(provider.watch(link, session))])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
@@ -283,7 +302,7 @@ async def listed(provider: Provider, share: ShareLink, session: Session) -> list
     return await _all_of(provider, provider.discover(share, session), session)
 
 
-async def _all_of(provider: Provider, given: AsyncIterator[Found], session: Session) -> list[Found]:
+async def _all_of(provider: Provider, given: Given, session: Session) -> list[Found]:
     """What a provider gives; where it brings nothing new for too long, what it gave until then.
 
     Raises:
@@ -293,7 +312,7 @@ async def _all_of(provider: Provider, given: AsyncIterator[Found], session: Sess
     with reading_lists(session.link.host):
         try:
             async with session.patience.bounded():
-                async for row in given:
+                async for row in every(given):
                     found.append(row)  # what came stays where the rest does not come
         except NothingNew as err:
             found += await session.patience.rest()

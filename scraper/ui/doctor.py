@@ -17,7 +17,7 @@ from scraper import __version__
 from scraper.core.errors import BrowserNotInstalled
 from scraper.core.messages import say
 from scraper.core.settings import Language, Settings
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 from scraper.source import qr
 
 OLDEST_PYTHON = (3, 11)

@@ -13,7 +13,7 @@ from pathlib import Path
 from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 from scraper.core.model import Request
 from scraper.core.settings import NEWS_BYTES
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.session.disk import Watch
 from scraper.session.http.response import Response
 
@@ -61,6 +61,10 @@ class Exchange:
     def content_type(self) -> str:
         """The answer's Content-Type, with its parameters."""
         return self.headers.get("content-type", "")
+
+    def response(self) -> Response:
+        """The answer as the direct client would give it."""
+        return Response(self.status, self.headers, self.read(), self.url)
 
     def read(self, limit: int = -1) -> bytes:
         """The body, or its first ``limit`` bytes."""

@@ -1,0 +1,279 @@
+"""The kit every provider test uses, ours and other people's: a case is data, ``check`` runs the whole pipeline on it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import numpy as np
+import pydicom
+
+from scraper.contract import Provider
+from scraper.core.errors import CloudfilmError
+from scraper.core.model import Origin, Question, Result, Status, Via
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.download.collect import SilentWatcher
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
+    from scraper.pipeline.resources import SharedResources
+    from scraper.pipeline.run import Run
+    from scraper.session.answers import Ask
+
+T = TypeVar("T")
+
+CASES_A_BROWSER: Final = 60  # then another process: one that has run for long grows
+CLOSE_S: Final = 60.0  # for a shared browser to end
+
+
+class World(Protocol):
+    """What the emulated sites are reached by, and what they serve."""
+
+    @property
+    def connect_to(self) -> Sequence[str]:
+        """``HOST:PORT:ADDRESS:PORT`` rows."""
+
+    @property
+    def originals(self) -> Mapping[str, bytes]:
+        """SOP Instance UID → the Part 10 file behind what a site serves, over all its sites."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of a provider's test.
+
+    Attributes:
+        name: what it shows, in words.
+        link: the share link.
+        answers: FIELD → value, as ``--answer`` takes them.
+        series: Series Instance UID → instances that must be on the disk; empty: whatever the site has, but not nothing.
+        origin: of every series.
+        raises: the error that ends it instead.
+        says: words of the site that the error carries.
+        left_out: objects that the site lists and that are no images.
+        lacks: a problem's code, where the site does not give all that it lists: the run ends incomplete for it alone.
+        ways: directly, through the browser, or both: in every run of the tests.
+        thorough: further ways, that only ``make thorough`` takes; what a browser shows costs seconds.
+    """
+
+    name: str
+    link: str
+    answers: Mapping[str, str] = field(default_factory=dict)
+    series: Mapping[str, int] = field(default_factory=dict)
+    origin: Origin | str = Origin.ORIGINAL
+    raises: type[CloudfilmError] | None = None
+    says: str = ""
+    left_out: int = 0
+    lacks: str = ""
+    ways: tuple[Via, ...] = (Via.DIRECT,)
+    thorough: tuple[Via, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def rows(cases: Sequence[Case]) -> list[ParameterSet]:
+    """Every case with each of its ways, for ``pytest.mark.parametrize("case, via", …, ids=str)``."""
+    import pytest
+
+    usual = [pytest.param(case, via) for case in cases for via in case.ways]
+    return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
+
+
+def first_of(cases: Sequence[Case]) -> list[ParameterSet]:
+    """The first case in every run, the others in ``make thorough``."""
+    import pytest
+
+    return [pytest.param(case, marks=[pytest.mark.thorough] if place else []) for place, case in enumerate(cases)]
+
+
+class Silent(SilentWatcher):
+    """A Watcher that shows nothing and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, name: str, **values: object) -> None:
+        """Remembered."""
+        self.said.append(f"{name} {values}" if values else name)
+
+
+def nobody(question: Question, host: str, picture: Path | None) -> str | None:
+    """No person sits at the terminal."""
+    del question, host, picture
+    return None
+
+
+def settings_in(world: World, output: Path, **options: object) -> Settings:
+    """The options of ``--insecure --connect-to …`` that lead into ``world``, and others by name."""
+    rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
+    given: dict[str, Any] = {"timeout_s": 30.0, **options}
+    return Settings(output=output, insecure=True, connect_to=rows, **given)
+
+
+async def run(
+    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
+) -> Result:
+    """Run the whole pipeline on a case's link, as ``grab --insecure --connect-to …`` would."""
+    browser = BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS
+    settings = settings_in(
+        world, output, answers=dict(case.answers), provider=provider.name, browser=browser, **options
+    )
+    return await in_pipeline(settings, lambda pipeline: pipeline.grab(case.link))
+
+
+async def in_pipeline(settings: Settings, work: Callable[[Run], Awaitable[T]], ask: Ask = nobody) -> T:
+    """Do ``work`` with a pipeline; inside ``shared_browser`` its windows are opened in the shared process.
+
+    Args:
+        settings: the run's options.
+        work: what is done with the pipeline.
+        ask: answers for a person at the terminal.
+    """
+    from scraper.pipeline.run import Run
+
+    async def done(resources: SharedResources | None = None) -> T:
+        async with Run(settings, Silent(), ask, resources=resources) as pipeline:
+            return await work(pipeline)
+
+    if settings.browser is BrowserUse.NEVER or _SharedBrowser.current is None:
+        return await done()
+    return await _SharedBrowser.current.call(settings, done)
+
+
+@contextmanager
+def shared_browser() -> Iterator[None]:
+    """Inside this block all cases share one browser process, each with a fresh window of its own.
+
+    A browser costs two seconds of processor time to start. It runs in a thread with an event loop of its own, so that it
+    outlives a test's loop, and starts with the first case that needs it.
+    """
+    shared = _SharedBrowser.current = _SharedBrowser()
+    try:
+        yield
+    finally:
+        _SharedBrowser.current = None
+        shared.stop()
+
+
+@dataclass(slots=True)
+class _Lent:
+    """Resources with a browser, and how many cases have used it."""
+
+    resources: SharedResources
+    cases: int = 0
+
+
+class _SharedBrowser:
+    """A thread's event loop with the resources that cases share."""
+
+    current: _SharedBrowser | None = None
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lent: dict[tuple[object, ...], _Lent] = {}  # what a browser is started with → its resources
+
+    async def call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
+        """Do ``work`` in the thread's loop, with the shared resources."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="shared browser", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(self._call(settings, work), self._loop)
+        return await asyncio.wrap_future(future)
+
+    async def _call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
+        from scraper.pipeline.resources import SharedResources
+        from scraper.session.http.pace import Pace
+
+        wanted = (
+            *(settings.headed, settings.browser_path, settings.insecure),
+            *(settings.timeout_s, settings.still_s, settings.keep_programs, settings.timings.endless_s),
+        )
+        lent = self._lent.get(wanted)
+        if lent is not None and lent.cases >= CASES_A_BROWSER:
+            await self._lent.pop(wanted).resources.__aexit__(None, None, None)
+            lent = None
+        if lent is None:
+            lent = self._lent[wanted] = _Lent(await SharedResources(settings).__aenter__())
+        lent.cases += 1
+        lent.resources.pace = Pace(settings.jobs, settings.rate)  # what slowed one case is no matter of the next
+        return await work(lent.resources)
+
+    async def _close(self) -> None:
+        while self._lent:
+            _, lent = self._lent.popitem()
+            await lent.resources.__aexit__(None, None, None)
+
+    def stop(self) -> None:
+        """End the browsers, the loop and the thread."""
+        if self._loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_S)
+        self._loop.close()
+
+
+async def check(
+    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
+) -> Result:
+    """Run a case and hold what came against what the site has; ``options`` are more of the ``Settings``.
+
+    Raises:
+        AssertionError: it differs; the message says in what.
+    """
+    result = await run(provider, case, world, output, via, **options)
+    if case.raises is not None:
+        assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
+        assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"
+        assert not list(output.rglob("*.dcm")), "files although the case fails"
+        return result
+    problems = [problem for study in result.studies for problem in study.problems]
+    problems += [problem for study in result.studies for series in study.series for problem in series.problems]
+    assert result.error is None, f"{result.error!r}"
+    assert result.status is (Status.INCOMPLETE if case.lacks else Status.COMPLETE), f"{result.status}: {problems}"
+    assert {item.code for item in problems if item.fatal} == ({case.lacks} if case.lacks else set())
+    assert result.via is via, f"came {result.via}"
+    saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
+    assert saved, "nothing was saved"
+    if case.series:
+        assert saved == dict(case.series), f"saved {saved}"
+    origins = {series.origin for study in result.studies for series in study.series if series.saved}
+    assert origins == {Origin(case.origin)}, f"origins {origins}"
+    left_out = sum(len(problem.instances) for problem in problems if problem.code == "left-out")
+    assert left_out == case.left_out, f"left out: {left_out}"
+    compare(output, world.originals, Origin(case.origin))
+    return result
+
+
+def compare(output: Path, originals: Mapping[str, bytes], origin: Origin) -> None:
+    """Hold every saved file against what the site has: byte for byte, or pixel for pixel where it was rebuilt.
+
+    Raises:
+        AssertionError: a file differs, or is none of the site's.
+    """
+    files = sorted(output.rglob("*.dcm"))
+    assert files, "no file on the disk"
+    for path in files:
+        uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+        assert uid in originals, f"{path.name}: {uid} is no instance of the site's"
+        if origin is Origin.ORIGINAL:
+            assert _sha256(path.read_bytes()) == _sha256(originals[uid]), f"{path.name} is not what the site served"
+        else:
+            rebuilt, original = pydicom.dcmread(path), pydicom.dcmread(io.BytesIO(originals[uid]))
+            same = np.array_equal(rebuilt.pixel_array, original.pixel_array)
+            assert same, f"{path.name}: other pixels than the site's"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
