@@ -1,4 +1,4 @@
-"""Pages of JPEG XL files and, where the extra ``pictures`` is installed, of SVG: drawn behind the fences of a child process alone."""
+"""Pages of JPEG XL files and, with the extra ``pictures``, of SVG: drawn behind the fences of a child process alone."""
 
 from __future__ import annotations
 
