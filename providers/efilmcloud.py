@@ -24,6 +24,7 @@ from scraper.contract import (
     LinkExpired,
     Problem,
     Provider,
+    Reason,
     Reply,
     Response,
     Series,
@@ -210,7 +211,7 @@ async def _studied(viewer: ShareLink, session: Session, accession: str) -> list[
     params = viewer.params
     api = urlsplit(params.get("webApiUrl", ""))
     if not api.hostname or api.scheme not in ("http", "https"):
-        raise SiteChanged(host=viewer.host, what="a viewer's link without webApiUrl")
+        raise SiteChanged(host=viewer.host, what=Reason.NO_WEB_API_URL)
     names = ("token", "hID", "source")
     asked = {name: params[name] for name in names if name in params}
     if known := params.get("accNum") or accession:

@@ -32,6 +32,7 @@ from scraper.contract import (
     PageBehindLink,
     Provider,
     Question,
+    Reason,
     Reply,
     Response,
     Series,
@@ -231,7 +232,7 @@ async def _commission(link: ShareLink, session: Session) -> Response:
         raise NotThereYet(host=link.host) from None
     target = Page(answer.text).variable("TARGET_URL")
     if not target:
-        raise SiteChanged(host=link.host, what="PacsEntry.aspx sets no TARGET_URL")
+        raise SiteChanged(host=link.host, what=Reason.NO_TARGET_URL)
     return await zfp.enter(session, ShareLink(answer.url).join(target))
 
 

@@ -24,6 +24,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     Provider,
+    Reason,
     Reply,
     Request,
     Response,
@@ -140,7 +141,7 @@ async def _token(link: ShareLink, session: Session, share: str) -> dict[str, str
             raise StudyGone(refusal, host=link.host)
         await session.http.check_hop(here, target)
         here = target
-    raise SiteChanged(host=link.host, what="its login, which leads nowhere")
+    raise SiteChanged(host=link.host, what=Reason.LOGIN_LEADS_NOWHERE)
 
 
 async def _listed(link: ShareLink, session: Session, bearer: Mapping[str, str], exam: str) -> list[Series]:

@@ -32,6 +32,7 @@ from scraper.contract import (
     PixelParts,
     Problem,
     Provider,
+    Reason,
     Request,
     Series,
     Session,
@@ -179,7 +180,7 @@ class Nyfy(Provider):
             told.take(session)
         count = await self._leafed(session, frame)
         if not told.images:
-            raise SiteChanged(host=link.host, what="the viewer lists no image")
+            raise SiteChanged(host=link.host, what=Reason.VIEWER_LISTS_NO_IMAGE)
         shown = told.shown
         for uid, (of_study, series) in told.series.items():
             images = told.of(uid)
@@ -306,7 +307,7 @@ def _check(image: Json, frame: bytes, size: int) -> None:
     rows, columns, samples, item = shape(image)
     wanted = rows * columns * samples * item
     if (wanted and len(frame) != wanted) or (size and len(frame) != size):
-        raise CorruptInstance(what=f"{len(frame)} bytes of pixels where {size or wanted} were announced")
+        raise CorruptInstance(what=Reason.ANNOUNCED_BYTES.of(found=len(frame), expected=size or wanted))
 
 
 async def _frame(session: Session) -> Any:

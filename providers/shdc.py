@@ -24,6 +24,7 @@ from scraper.contract import (
     Instance,
     LinkExpired,
     Provider,
+    Reason,
     Reply,
     Series,
     Session,
@@ -171,7 +172,7 @@ async def _opened(link: ShareLink, session: Session) -> dict[str, str]:
     verified = await session.post(_signed(link, "share_verify", ""), form=form, reply=Verified)
     if verified.code not in ("0", EXPIRED) and "安全码" in mended(verified.msg or ""):
         session.answer(ACCESS_CODE)  # asked for before a browser is started for it
-        raise SiteChanged(mended(verified.msg or ""), host=link.host, what="only its page knows how a 安全码 is sent")
+        raise SiteChanged(mended(verified.msg or ""), host=link.host, what=Reason.SECURITY_CODE_OF_ITS_PAGE)
     _check(verified, link)
     return ShareLink(verified.url_link).params
 
@@ -182,7 +183,7 @@ def _check(answer: Answer, link: ShareLink) -> None:
     if answer.code == EXPIRED or "过期" in said:
         raise LinkExpired(said, host=link.host)
     if answer.code != "0" and "签名" in said:
-        raise SiteChanged(said, host=link.host, what="its signing key")
+        raise SiteChanged(said, host=link.host, what=Reason.SIGNING_KEY)
     if answer.code != "0":
         raise gone(said or answer.code, host=link.host)
 

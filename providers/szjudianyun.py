@@ -31,6 +31,7 @@ from scraper.contract import (
     NoSuchStudy,
     Problem,
     Provider,
+    Reason,
     Reply,
     Response,
     Series,
@@ -51,7 +52,6 @@ TAGS = (
     "0x00180088 0x00080080 0x00181100 0x00280030 0x00080060 0x00200032 0x00200037 0x00280030 0x00280010 0x00280011 "
     "0x00080008 0x00200013 0x0008103E 0x00181030 0x00080070 0x00200062 0x00185101"
 ).replace(" ", GLUE)
-CLOSED = "the connection was closed"
 FILM = "dfyfilm"  # a series that is a picture of the film
 LINES = 4
 OTHERS_S = 2.0  # for the answer behind an event that is none: events have no known names
@@ -116,7 +116,7 @@ async def _entered(link: ShareLink, lines: _Lines) -> Opened:
             async with lines.one() as line:
                 return line.opened
         except SiteUnreachable as err:
-            if err.values.get("why") != CLOSED:
+            if err.reason is not Reason.CONNECTION_CLOSED:
                 raise
             if "c" not in link.params:  # an answer is given once
                 raise CredentialsRefused(PASSWORD.name, host=link.host) from err
@@ -225,7 +225,7 @@ class _Line:
             if isinstance(packet, str) and packet.startswith((EVENT, BINARY_EVENT)):
                 return packet
             if packet in ("1", "41"):
-                raise SiteUnreachable(host=ShareLink(SERVER).host, why=CLOSED)
+                raise SiteUnreachable(host=ShareLink(SERVER).host, why=Reason.CONNECTION_CLOSED)
 
     async def entered(self, message: dict[str, str]) -> str:
         """The answer to the first question: the first event that lists series, else the first of all."""
@@ -251,12 +251,12 @@ class _Line:
         }
         header = await self.ask(asked)
         if not header.startswith(BINARY_EVENT):
-            raise CorruptInstance(what="an answer without an image")
+            raise CorruptInstance(what=Reason.ANSWER_WITHOUT_IMAGE)
         async with _patience(self._timeout_s):
             while isinstance(packet := await self._socket.receive(), str):
                 pass
         if packet[:1] != bytes([BINARY]):
-            raise CorruptInstance(what="a packet of another kind")
+            raise CorruptInstance(what=Reason.OTHER_PACKET)
         return packet[1:]
 
     async def close(self) -> None:
@@ -279,7 +279,7 @@ async def _patience(timeout_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError:
-        raise SiteUnreachable(host=ShareLink(SERVER).host, why="no answer in time") from None
+        raise SiteUnreachable(host=ShareLink(SERVER).host, why=Reason.NO_ANSWER_IN_TIME) from None
 
 
 def _opened(packet: str, link: ShareLink) -> Opened:
@@ -288,7 +288,7 @@ def _opened(packet: str, link: ShareLink) -> Opened:
         told = [*json.loads(packet[packet.find("[") :]), {}, {}][1]
         opened = Opened.model_validate(told if isinstance(told, dict) else {})
     except (ValueError, TypeError):
-        raise SiteChanged(host=link.host, what="socket.io, the answer to saveC") from None
+        raise SiteChanged(host=link.host, what=Reason.SOCKET_IO_SAVEC) from None
     if not opened.series:
         if "c" in link.params:
             raise NoSuchStudy(host=link.host)

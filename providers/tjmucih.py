@@ -26,6 +26,7 @@ from scraper.contract import (
     Instance,
     Problem,
     Provider,
+    Reason,
     Reply,
     Series,
     Session,
@@ -162,7 +163,7 @@ async def _rows(session: Session, arrived: Arrived) -> list[Row]:
     await _settled(session, arrived)
     found = [Row.model_validate(item) for item in await session.page.evaluate(READ, selector)]
     if not found:
-        raise SiteChanged(host=session.link.host, what="the list of series is empty")
+        raise SiteChanged(host=session.link.host, what=Reason.SERIES_LIST_EMPTY)
     return found
 
 
@@ -173,7 +174,7 @@ async def _list(session: Session) -> str:
     give_up = time.monotonic() + session.settings.timeout_s
     while not await session.page.locator(PHONE_ITEM).first.is_visible():
         if time.monotonic() > give_up:
-            raise SiteChanged(host=session.link.host, what="no list of series")
+            raise SiteChanged(host=session.link.host, what=Reason.NO_SERIES_LIST)
         await session.page.evaluate(BAR)
         with contextlib.suppress(SiteChanged):
             await session.which(list=PHONE_ITEM, timeout_s=2.0)

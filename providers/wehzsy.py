@@ -28,6 +28,7 @@ from scraper.contract import (
     LinkExpired,
     Package,
     Provider,
+    Reason,
     Reply,
     Request,
     Response,
@@ -125,9 +126,7 @@ async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply
 
 def _why(said: str, link: ShareLink) -> CloudfilmError:
     meant = gone(said, host=link.host)
-    return (
-        meant if type(meant) is not StudyGone else SiteBusy(said, host=link.host, why="the study could not be packed")
-    )
+    return meant if type(meant) is not StudyGone else SiteBusy(said, host=link.host, why=Reason.STUDY_NOT_PACKED)
 
 
 def _at(link: ShareLink, port: int, *, socket: bool = False) -> str:

@@ -42,6 +42,7 @@ from scraper.contract import (
     NotThereYet,
     Package,
     Provider,
+    Reason,
     Reply,
     Request,
     Session,
@@ -135,7 +136,7 @@ class Whuh(Provider):
         except CredentialsRequired as err:  # only its page knows how to submit the code
             if session.settings.browser == "never":
                 raise
-            raise SiteChanged(err.said, host=link.host, what="a security code") from None
+            raise SiteChanged(err.said, host=link.host, what=Reason.SECURITY_CODE) from None
         for package in _packages(link, session, reports):
             yield package
 
@@ -236,7 +237,7 @@ async def _packed(link: ShareLink, session: Session, report: ReportReply) -> Req
 
     done = begun if begun.state >= DONE else await session.poll(state, every_s=EVERY_S, up_to_s=UP_TO_S, what="packing")
     if done.state == FAILED or not done.url:
-        raise SiteBusy(host=link.host, why="the images could not be packed; ask again later")
+        raise SiteBusy(host=link.host, why=Reason.IMAGES_NOT_PACKED)
     record = {
         "UserID": "",
         "UserName": "",
@@ -280,7 +281,7 @@ def _result(link: ShareLink, path: str, body: bytes) -> object:
         try:
             text = _cipher(TripleDES(KEY * 3), IV, base64.b64decode(packed + b"=" * (-len(packed) % 4)), seal=False)
         except ValueError:
-            raise SiteChanged(host=link.host, what=f"{path} gives no JSON") from None
+            raise SiteChanged(host=link.host, what=Reason.NO_JSON.of(path=path)) from None
     answer = read(text, Answer, link.join(path))
     if answer.success:
         return answer.result

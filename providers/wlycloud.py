@@ -20,6 +20,7 @@ from scraper.contract import (
     NoSuchStudy,
     Problem,
     Provider,
+    Reason,
     Reply,
     Request,
     Series,
@@ -116,7 +117,7 @@ class Wlycloud(Provider):
             found = str(await session.page.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
         studies = read(('{"studies":' + found + "}").encode(), Studies, session.page.url).studies
         if not studies:
-            raise SiteChanged(host=link.host, what="the viewer's page lists no study")
+            raise SiteChanged(host=link.host, what=Reason.VIEWER_LISTS_NO_STUDY)
         if not any(listed(series, "images") for study in studies for series in listed(study, "serieses")):
             raise NoSuchStudy(host=link.host)
         for study in studies:

@@ -31,6 +31,7 @@ from scraper.contract import (
     Found,
     Provider,
     Question,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -64,7 +65,7 @@ class XaData(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         token = re.search(neuview.IN_FRAGMENT, link.target)
         if token is None:
-            raise SiteChanged(host=link.host, what="no token in the link; its page has it")
+            raise SiteChanged(host=link.host, what=Reason.NO_TOKEN_IN_LINK)
         await session.get(link.url.partition("#")[0])  # the call goes with the page's cookies
         answer = await session.get(neuview.call(link, token["token"]))
         try:
@@ -73,7 +74,7 @@ class XaData(Provider):
             if session.settings.browser == "never" or type(err) not in (StudyGone, CaptchaRequired):
                 raise
             # neither expired nor cancelled: perhaps only the page itself may ask
-            raise SiteChanged(err.said, host=link.host, what="a refusal") from None
+            raise SiteChanged(err.said, host=link.host, what=Reason.REFUSAL) from None
         for series in found:
             yield series
 

@@ -30,6 +30,7 @@ from scraper.contract import (
     NoSuchStudy,
     Problem,
     Provider,
+    Reason,
     Reply,
     Request,
     Response,
@@ -175,7 +176,7 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
     text = decode_text(listed.body)
     start, end = text.find("<patient"), text.rfind("</patient>")
     if listed.status == mviewer.FIREWALL:
-        raise SiteChanged(host=page.host, what="a firewall that only a browser passes")
+        raise SiteChanged(host=page.host, what=Reason.FIREWALL)
     if start < 0 and not listed.ok:
         raise listed.refusal
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -183,7 +184,7 @@ def _described(listed: Response, page: ShareLink, headers: Mapping[str, str]) ->
     try:
         root = ElementTree.fromstring(text[start : end + len("</patient>")] if end > 0 else text[start:])  # noqa: S314  # no DTD
     except ElementTree.ParseError as err:
-        raise SiteChanged(host=page.host, what=f"{LIST}, no sound XML") from err
+        raise SiteChanged(host=page.host, what=Reason.NO_SOUND_XML.of(path=LIST)) from err
     found = []
     for item in root.iter("study"):
         study = Study(

@@ -26,6 +26,7 @@ from scraper.contract import (
     Page,
     Problem,
     Provider,
+    Reason,
     Reply,
     Response,
     Series,
@@ -147,7 +148,7 @@ async def _through_landing(link: ShareLink, session: Session) -> tuple[str, str,
     page = Page(viewer.text, viewer.url)
     uid = page.variable("study_instance_uid")
     if not uid:
-        raise SiteChanged(host=link.host, what="the viewer's page sets no study_instance_uid")
+        raise SiteChanged(host=link.host, what=Reason.NO_STUDY_INSTANCE_UID)
     name, slash, _ = page.words("title").partition("/")
     return uid, ShareLink(urljoin(landing.url, address)).params["org_id"], name if slash else ""
 

@@ -30,6 +30,7 @@ from scraper.contract import (
     NoSuchStudy,
     Problem,
     Provider,
+    Reason,
     Reply,
     Series,
     Session,
@@ -50,7 +51,6 @@ from scraper.protocols import ciphers
 TOKEN_KEY = base64.b64decode("c57b1589172b85531c2dbad73c5e9056")  # 24 bytes: AES-192-GCM
 RECORD_KEY, RECORD_IV = b"68b9dbd91f5c396099d31ed93b8507ac", b"d39dfc30d548b841"  # AES-256-CBC
 SALT = "23599a8ad8db0d1e51310376b92843f56d25a41193c3a7870e32df3446ad4700"
-KEYS_CHANGED = "its keys: what it seals no longer opens with those of 2026-03"
 
 GOOD = "U000000"
 ENTER = "/film/api/m/doctor/getStudyByShareCodeWithToken"
@@ -196,7 +196,7 @@ async def _listed(link: ShareLink, session: Session, answer: Answer) -> list[Ser
 
 def _not_listed(uid: str) -> Problem:
     """A study that the record names and the archive does not list."""
-    return Problem("fetch-failed", (uid,), {"why": "listed nowhere"})
+    return Problem("fetch-failed", (uid,), {"why": Reason.LISTED_NOWHERE})
 
 
 async def _trees(
@@ -358,12 +358,12 @@ def _opened_token(sealed: str, link: ShareLink) -> str:
     try:
         return ciphers.gcm_opened(ciphers.from_base64(sealed), TOKEN_KEY)
     except ciphers.WrongKey as err:
-        raise SiteChanged(host=link.host, what=KEYS_CHANGED) from err
+        raise SiteChanged(host=link.host, what=Reason.KEYS_CHANGED_2026_03) from err
 
 
 def _opened_records(sealed: str, link: ShareLink) -> list[Record]:
     try:
         text = ciphers.cbc_opened(ciphers.from_base64(sealed), RECORD_KEY, RECORD_IV)
     except ciphers.WrongKey as err:
-        raise SiteChanged(host=link.host, what=KEYS_CHANGED) from err
+        raise SiteChanged(host=link.host, what=Reason.KEYS_CHANGED_2026_03) from err
     return envelope.nested(text, Records, link.url).records

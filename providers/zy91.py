@@ -28,6 +28,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     Provider,
+    Reason,
     Response,
     Session,
     ShareLink,
@@ -73,7 +74,7 @@ class Zy91(Provider):
             can_ask = session.settings.interactive or session.given(ID_LAST6) or session.given(CAPTCHA)
             if session.settings.browser == "never" or not can_ask:
                 raise CaptchaRequired(CAPTCHA.name, host=link.host)
-            raise SiteChanged(host=link.host, what="a check that only its own page can submit")
+            raise SiteChanged(host=link.host, what=Reason.CHECK_OF_ITS_PAGE)
         for series in radinfo.listed(link.saved, API, radinfo.site(link), Study()):
             yield series
 

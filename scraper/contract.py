@@ -67,6 +67,7 @@ from scraper.core.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.core.reasons import Reason
 from scraper.core.schema import (
     Field,
     Reply,
@@ -229,6 +230,7 @@ __all__ = [
     "Provider",
     "QueryTooWide",
     "Question",
+    "Reason",
     "Reply",
     "Request",
     "Response",

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
+from scraper.core.reasons import Reason
 from scraper.session.browser import tap, traffic
 from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange, Traffic
@@ -48,7 +49,7 @@ async def test_the_end_reaches_everyone(empty):
         asyncio.create_task(empty.after(0, timeout_s=30)),
     ]
     await asyncio.sleep(0)
-    empty.end(SiteUnreachable(host="film.test", why="the browser ended"))
+    empty.end(SiteUnreachable(host="film.test", why=Reason.BROWSER_ENDED))
     empty.end(SiteChanged())
     for task in waiting:
         with pytest.raises(SiteUnreachable):

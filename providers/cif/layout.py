@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-from scraper.contract import CloudfilmError, Field, Reply, Session, SiteBusy, decode_text, gone, read
+from scraper.contract import CloudfilmError, Field, Reason, Reply, Session, SiteBusy, decode_text, gone, read
 
 ERROR = "CMDERROR"
 MAX_LAYOUT = 256 * 2**20  # bytes of a study's layout, unpacked
@@ -84,5 +84,5 @@ def of_message(message: bytes, url: str, session: Session) -> Layout | None:
 def _refusal(message: str, session: Session) -> CloudfilmError:
     said = message.removeprefix(ERROR).strip()
     if "timeout" in said.lower():
-        return SiteBusy(said, host=session.link.host, why="refused for now")
+        return SiteBusy(said, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
     return gone(said, host=session.link.host)

@@ -20,6 +20,7 @@ from scraper.contract import (
     Found,
     NoSuchStudy,
     Provider,
+    Reason,
     Reply,
     Response,
     Session,
@@ -69,7 +70,7 @@ async def _viewer(link: ShareLink, session: Session) -> str:
     """The address of the viewer, by way of the code that is printed on the report."""
     opened = _good(await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]}))
     if not isinstance(opened.data, str):
-        raise SiteChanged(host=link.host, what="getAESDecrypt, data")
+        raise SiteChanged(host=link.host, what=Reason.AES_DECRYPT_DATA)
     ids = dict(parse_qsl(opened.data, keep_blank_values=True))
     exam = {name: ids.get(name, "") for name in ("patientId", "orderId", "examId")}
     code = {"accessCode": session.answer(ACCESS_CODE), "urlAccessCode": ids.get("accessCode", "")}
@@ -79,7 +80,7 @@ async def _viewer(link: ShareLink, session: Session) -> str:
         raise CredentialsRefused(ACCESS_CODE.name, told.msg or "", host=link.host)
     pass_on = {name: entered.headers[name] for name in ("authorization", "user") if name in entered.headers}
     if len(pass_on) < 2:
-        raise SiteChanged(host=link.host, what="its login, which leads nowhere")
+        raise SiteChanged(host=link.host, what=Reason.LOGIN_LEADS_NOWHERE)
     report = await _call(link, session, "/filmInfo/getReportInfo", {**exam, "visitorDbkey": "0"}, pass_on)
     _good(report)
     viewer = read(report.body, Reported, report.url).data

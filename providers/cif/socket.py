@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from providers.cif.layout import ERROR, of_message
-from scraper.contract import CloudfilmError, Session, SiteUnreachable, Socket, decode_text
+from scraper.contract import CloudfilmError, Reason, Session, SiteUnreachable, Socket, decode_text
 
 SUBPROTOCOL = "dakota-protocol-1.0"
 STUDY, IMAGE = "CMDGETOPTIMIZEDSTUDY", "CMDGETOBJ"
@@ -187,7 +187,7 @@ def _is_about(error: str, token: str) -> bool:
 def _failed(message: str, session: Session) -> CloudfilmError:
     """An image that the site does not give now."""
     said = message.removeprefix(ERROR).strip()
-    return SiteUnreachable(said, host=session.link.host, why="refused for now")
+    return SiteUnreachable(said, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
 
 
 def _command(token: str) -> str:

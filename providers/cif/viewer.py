@@ -20,6 +20,7 @@ from scraper.contract import (
     Origin,
     PixelParts,
     Problem,
+    Reason,
     Series,
     Session,
     SiteChanged,
@@ -129,7 +130,7 @@ async def _layout(session: Session) -> Layout:
                 and (found := of_message(exchange.read(), exchange.url, session)) is not None
             ):
                 return found
-    raise SiteChanged(host=session.link.host, what="no list of the study's series")
+    raise SiteChanged(host=session.link.host, what=Reason.NO_SERIES_LIST_OF_STUDY)
 
 
 # ---- an image
@@ -148,9 +149,9 @@ async def _image(lines: asyncio.LifoQueue[Line], layout: Layout, told: SeriesRep
         try:
             item = json.loads(text)
         except ValueError:
-            raise CorruptInstance(what="tags that are not JSON") from None
+            raise CorruptInstance(what=Reason.TAGS_NO_JSON) from None
         if not isinstance(item, dict):
-            raise CorruptInstance(what="tags that are not a list")
+            raise CorruptInstance(what=Reason.TAGS_NO_LIST)
         header = header or item
         frames.append(_cut(item, pixels))
     return PixelParts(_tags(layout, told, sop, header, len(frames)), tuple(frames))
@@ -162,7 +163,7 @@ def _cut(header: Mapping[str, object], pixels: bytes) -> bytes:
     rows, columns, samples, bits = numbers
     wanted = rows * columns * (samples or 1) * -(-bits // 8)
     if not wanted or len(pixels) < wanted:
-        raise CorruptInstance(what=f"{len(pixels)} bytes of pixels where {wanted} belong")
+        raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(pixels), expected=wanted))
     return pixels[:wanted]
 
 

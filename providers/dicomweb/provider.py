@@ -24,6 +24,7 @@ from scraper.contract import (
     NotOriginalDicom,
     Page,
     Provider,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -63,7 +64,7 @@ class DicomWeb(Provider):
         except CloudfilmError as err:
             if isinstance(err, SiteChanged):
                 raise
-            raise SiteChanged(host=link.host, what=f"the service can't be asked ({err.code})") from err
+            raise SiteChanged(host=link.host, what=Reason.SERVICE_REFUSES.of(code=err.code)) from err
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
@@ -128,7 +129,7 @@ async def _found(
         service = server.Service(link.origin + root, headers, query)
         if await server.answers(session, service, study):
             return service
-    raise SiteChanged(host=link.host, what="no DICOMweb service was found")
+    raise SiteChanged(host=link.host, what=Reason.NO_DICOMWEB_SERVICE)
 
 
 async def _configurations(link: ShareLink, session: Session) -> AsyncIterator[tuple[str, str]]:
@@ -165,4 +166,4 @@ async def _configured(session: Session, study: str, service: server.Service) -> 
     with contextlib.suppress(*REFUSALS):
         if await server.answers(session, bare, study):
             return bare
-    raise SiteChanged(host=session.link.host, what="its service is another site's, which gets no token")
+    raise SiteChanged(host=session.link.host, what=Reason.SERVICE_OF_OTHER_SITE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
-from scraper.contract import Field, Reply, Session, SiteChanged
+from scraper.contract import Field, Reason, Reply, Session, SiteChanged
 
 READY_S = 60.0  # for the viewer's program to be there and show an image
 IMAGE_S = 30.0  # for one image of full resolution
@@ -213,7 +213,7 @@ class Screen:
         async with window.guard():
             told = await self._session.page.evaluate(script, given)
         if not isinstance(told, dict):
-            raise SiteChanged(host=self._session.link.host, what="the viewer's page lists no study")
+            raise SiteChanged(host=self._session.link.host, what=Reason.VIEWER_LISTS_NO_STUDY)
         return State.model_validate(told)
 
     async def press(self, key: str, before: Selected) -> State:

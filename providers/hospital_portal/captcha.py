@@ -22,6 +22,7 @@ from scraper.contract import (
     CAPTCHA,
     CloudfilmError,
     Cookie,
+    Reason,
     Reply,
     Session,
     SiteChanged,
@@ -51,10 +52,10 @@ def _kept_at(session: Session) -> Path:
 async def fetched(session: Session, login: Login, sheet: PortalPage) -> Path:
     """The picture, with the session's cookies, once: every fetch makes another."""
     if not login.picture:
-        raise SiteChanged(host=session.link.host, what="a captcha without a picture")
+        raise SiteChanged(host=session.link.host, what=Reason.CAPTCHA_WITHOUT_PICTURE)
     answer = await session.get(login.picture, headers={"Referer": sheet.url})
     if not answer.ok or not answer.body:
-        raise SiteUnreachable(host=session.link.host, why=f"the captcha's picture: HTTP {answer.status}")
+        raise SiteUnreachable(host=session.link.host, why=Reason.CAPTCHA_PICTURE_HTTP.of(status=answer.status))
     suffix = next((text for start, text in SUFFIXES.items() if answer.body.startswith(start)), ".png")
     path = _kept_at(session).with_suffix(suffix)
     await asyncio.to_thread(_private, path, answer.body)

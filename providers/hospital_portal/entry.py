@@ -20,6 +20,7 @@ from scraper.contract import (
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -43,7 +44,7 @@ async def enter(session: Session, sheet: PortalPage, way: Direct) -> PortalPage:
     """
     login = sheet.login
     if login is None:
-        raise SiteChanged(host=session.link.host, what="no login form")
+        raise SiteChanged(host=session.link.host, what=Reason.NO_LOGIN_FORM)
     account, password = (session.answer(ACCOUNT) if login.account else ""), session.answer(PASSWORD)
     spent = CAPTCHA.name in session.answers
     captcha, known = "", sheet.said

@@ -27,6 +27,7 @@ from scraper.contract import (
     Package,
     Problem,
     Provider,
+    Reason,
     Session,
     SessionLapsed,
     ShareLink,
@@ -82,7 +83,7 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: PortalP
     if not listed:
         if said := start.says(ARCHIVED):
             raise NoSuchStudy(said, host=link.host)
-        raise SiteChanged(host=link.host, what="neither a list of examinations nor one of them")
+        raise SiteChanged(host=link.host, what=Reason.NO_EXAMINATIONS)
     found, archived, pictures = list[Package](), list[Examination](), list[Examination]()
     said_closed = ""
     for examination in listed:
@@ -108,7 +109,7 @@ async def _packages(link: ShareLink, session: Session, way: Way, landed: PortalP
         else:
             said_closed = said_closed or sheet.says(CLOSED)
             pictures.append(examination)
-    named = tuple(_named("archived", archived) + _named("pictures only", pictures))
+    named = tuple(_named(Reason.ARCHIVED, archived) + _named(Reason.PICTURES_ONLY, pictures))
     if found:
         return [
             Package(package.zip, package.study, package.expected, left_out=named if at == 0 else ())
@@ -179,7 +180,7 @@ async def _packed(link: ShareLink, session: Session, way: Way, url: str) -> Path
         if isinstance(answer, Path):
             if not zip_archive.is_whole(answer) and not _is_part10(answer):
                 answer.unlink(missing_ok=True)
-                raise SiteUnreachable(host=link.host, why="the answer was cut short")
+                raise SiteUnreachable(host=link.host, why=Reason.ANSWER_CUT_SHORT)
             return answer
         pending = None
         if answer.login is not None or answer.says(LAPSED):
@@ -197,7 +198,7 @@ async def _packed(link: ShareLink, session: Session, way: Way, url: str) -> Path
         if said := answer.says(CLOSED):
             raise DownloadNotPermitted(said, host=link.host)
         if presses >= PRESSES:
-            raise SiteBusy(" ".join(answer.said)[:120], host=link.host, why="no package, a page")
+            raise SiteBusy(" ".join(answer.said)[:120], host=link.host, why=Reason.PAGE_IN_PLACE_OF_PACKAGE)
         return None
 
     first = await ask()

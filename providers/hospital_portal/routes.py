@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from providers.hospital_portal.page import Offer, PortalPage
 from scraper.contract import (
+    Reason,
     Request,
     Response,
     Session,
@@ -136,7 +137,7 @@ class BrowserRoute:
                         await session.page.wait_for_load_state("domcontentloaded")
                         return await self.here()
                 await traffic.after(len(traffic.exchanges), timeout_s=0.2)
-        raise SiteUnreachable(host=urlsplit(was).hostname, why="no answer in time")
+        raise SiteUnreachable(host=urlsplit(was).hostname, why=Reason.NO_ANSWER_IN_TIME)
 
 
 def _sheet(response: Response) -> PortalPage:

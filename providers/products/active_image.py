@@ -22,6 +22,7 @@ from scraper.contract import (
     Instance,
     MissingInstances,
     NoSuchStudy,
+    Reason,
     Reply,
     Series,
     Session,
@@ -130,7 +131,7 @@ async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
     state = await _state(link, session)
     study = state.study
     if study is None or not study.guid:
-        raise SiteChanged(host=link.host, what="the viewer's page lists no study")
+        raise SiteChanged(host=link.host, what=Reason.VIEWER_LISTS_NO_STUDY)
     counts = [whole(item.total) or 0 for item in state.listed]
     if not any(counts):
         raise NoSuchStudy(host=link.host)
@@ -171,7 +172,7 @@ async def _state(link: ShareLink, session: Session) -> State:
             if state.listed:
                 return state
         await asyncio.sleep(LOOK_S)
-    raise SiteChanged(host=link.host, what="no list of series")
+    raise SiteChanged(host=link.host, what=Reason.NO_SERIES_LIST)
 
 
 @dataclass
@@ -207,7 +208,7 @@ class _Viewer:
             self._failures += 1
             if self._failures % TRIES == 0:  # its socket is gone
                 await self._reload()
-        raise SiteUnreachable(host=self._link.host, why="refused for now")
+        raise SiteUnreachable(host=self._link.host, why=Reason.REFUSED_FOR_NOW)
 
     async def _reload(self) -> None:
         window = await self._session.window()
@@ -228,9 +229,9 @@ class _Viewer:
                 self._packed[series] = await self._download(series, total)
                 paths = self._packed[series].paths
         if image >= len(paths):
-            raise MissingInstances(why=f"a zip with {len(paths)} DICOM objects")
+            raise MissingInstances(why=Reason.ZIP_OBJECTS.of(count=len(paths)))
         if image == total - 1 and len(paths) > total:
-            raise CorruptInstance(what=f"a zip with {len(paths)} DICOM objects")
+            raise CorruptInstance(what=Reason.ZIP_OBJECTS.of(count=len(paths)))
         return paths[image]
 
     async def _download(self, series: int, total: int) -> _Packed:
@@ -248,7 +249,7 @@ class _Viewer:
             if len(best.paths) >= total:
                 break
         if not best.paths:
-            raise MissingInstances(why="the study could not be packed")
+            raise MissingInstances(why=Reason.STUDY_NOT_PACKED)
         return best
 
     async def _packing(self, series: int, total: int) -> Path | None:

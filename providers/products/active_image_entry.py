@@ -20,6 +20,7 @@ from scraper.contract import (
     CredentialsRefused,
     NotThereYet,
     Question,
+    Reason,
     Session,
     ShareLink,
     SiteUnreachable,
@@ -89,7 +90,7 @@ async def _control(link: ShareLink, session: Session) -> str:
         await asyncio.sleep(LOOK_S)
     if face == "waiting":
         raise NotThereYet(host=link.host)
-    raise SiteUnreachable(host=link.host, why="no answer in time")
+    raise SiteUnreachable(host=link.host, why=Reason.NO_ANSWER_IN_TIME)
 
 
 async def _form(session: Session) -> tuple[Question, ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from scraper.contract import (
     Field,
     Instance,
+    Reason,
     Reply,
     Response,
     Series,
@@ -98,7 +99,7 @@ def opened(text: object, host: str) -> str:
     try:
         return ciphers.cbc_opened(ciphers.from_hex(str(text)), KEY, IV)
     except ciphers.WrongKey as err:
-        raise SiteChanged(host=host, what="its key: what it seals no longer opens with that of 2026-03") from err
+        raise SiteChanged(host=host, what=Reason.KEY_CHANGED_2026_03) from err
 
 
 def told(answer: Response) -> Answer:

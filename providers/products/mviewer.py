@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from scraper.contract import LinkExpired, Request, Session, ShareLink, SiteChanged
+from scraper.contract import LinkExpired, Reason, Request, Session, ShareLink, SiteChanged
 
 MOST_HOPS = 5
 FIREWALL = 412  # a script page in place of the answer
@@ -31,7 +31,7 @@ async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink
         asked = Request(here.url.partition("#")[0], headers={"Referer": link.url.partition("#")[0]})
         answer = await session.request(asked, hops=0)
         if answer.status == FIREWALL:
-            raise SiteChanged(host=here.host, what="a firewall that only a browser passes")
+            raise SiteChanged(host=here.host, what=Reason.FIREWALL)
         location = answer.headers.get("location", "")
         if not (300 <= answer.status < 400 and location):
             break

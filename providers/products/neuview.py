@@ -19,6 +19,7 @@ from scraper.contract import (
     Instance,
     NoSuchStudy,
     Problem,
+    Reason,
     Reply,
     Response,
     Series,
@@ -158,7 +159,9 @@ def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Ser
         own = whole(str(entry.get("instanceNumber"))) if isinstance(entry, Mapping) else None
         number = own or numbers.get(path.rpartition("/")[2]) or position
         instances[path] = Instance("", ZipMember(url), key=path, number=number)
-    nowhere = Problem("left-out", tuple(f"{place}/{n}" for n in range(nameless)), {"what": "no address"}, fatal=False)
+    nowhere = Problem(
+        "left-out", tuple(f"{place}/{n}" for n in range(nameless)), {"what": Reason.NO_ADDRESS}, fatal=False
+    )
     return Series(
         study_instance_uid=study.uid,
         series_instance_uid=told.instance_uid or told.unique_id or "",

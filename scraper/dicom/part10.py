@@ -27,6 +27,7 @@ from pydicom.multival import MultiValue
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.protocols import codestream
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
@@ -103,10 +104,10 @@ _HEADER_TAGS: Final[list[int | str | tuple[int, int]]] = [
 def describe_fault(fault: structure.Fault) -> str:
     """A fault of structure in words, for ``CorruptInstance(what=…)``."""
     return {
-        structure.Fault.TRUNCATED: "a DICOM file that is cut off",
-        structure.Fault.NESTING: "a DICOM file nested too deep to read",
-        structure.Fault.BROKEN: "a DICOM file with a broken structure",
-        structure.Fault.DEFLATE: "a deflated DICOM file that can't be inflated",
+        structure.Fault.TRUNCATED: Reason.DICOM_CUT_OFF,
+        structure.Fault.NESTING: Reason.DICOM_NESTED_TOO_DEEP,
+        structure.Fault.BROKEN: Reason.DICOM_BROKEN,
+        structure.Fault.DEFLATE: Reason.DICOM_NOT_INFLATED,
     }[fault]
 
 
@@ -126,7 +127,7 @@ def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | 
         with quiet():
             return pydicom.filereader.read_dataset(view, layout.implicit, layout.little, specific_tags=_tags(tags))
     except PYDICOM_ERRORS as err:
-        raise CorruptInstance(what="a DICOM file whose values can't be read") from err
+        raise CorruptInstance(what=Reason.DICOM_VALUES_UNREADABLE) from err
 
 
 def _tags(tags: list[int | str | tuple[int, int]] | None) -> list[Any] | None:
@@ -302,7 +303,7 @@ def anonymous_header(path: Path) -> Header:
 
 def _identified(found: Header) -> Header:
     if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
-        raise CorruptInstance(what="a DICOM file without identity")
+        raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
     return found
 
 
@@ -310,7 +311,7 @@ def _said_by(layout: structure.Layout) -> Header:
     """The header of a walked file whose map is about to be closed: its layout lets go of it."""
     try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
-            raise CorruptInstance(what="a DICOMDIR")
+            raise CorruptInstance(what=Reason.DICOMDIR)
         ds = dataset(layout, _HEADER_TAGS)
         guessed = charset.suspect(
             [layout.value(tag) for tag in (0x00100010, 0x00100020, 0x00081030, 0x0008103E)],
@@ -334,7 +335,7 @@ def _bare_syntax(layout: structure.Layout) -> str:
         if codestream.rle_segments(fragment):
             return codestream.RLE_LOSSLESS
         return codestream.read(fragment).transfer_syntax_uid
-    raise CorruptInstance(what="a bare data set with no pixels in its frames")
+    raise CorruptInstance(what=Reason.DATA_SET_WITHOUT_PIXELS)
 
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
@@ -376,7 +377,7 @@ def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
     syntax = _bare_syntax(layout)
     layout.data = b""
     if not sop_class or not sop_instance:
-        raise CorruptInstance(what="a bare data set without identity")
+        raise CorruptInstance(what=Reason.DATA_SET_WITHOUT_IDENTITY)
     return file_meta(sop_class, sop_instance, syntax)
 
 
@@ -392,7 +393,7 @@ def settle(path: Path) -> Header:
     with _whole(path) as layout:
         found = _identified(_said_by(layout))
     if not found.sop_instance_uid:
-        raise CorruptInstance(what="a DICOM file without identity")
+        raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
     return found
 
 
@@ -405,9 +406,9 @@ def admit(path: Path) -> None:
     _complete(path)
     with _whole(path) as layout:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
-            raise CorruptInstance(what="a DICOMDIR")
+            raise CorruptInstance(what=Reason.DICOMDIR)
         if not layout.text(0x00080018):
-            raise CorruptInstance(what="a DICOM file without identity")
+            raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
 
 
 def _complete(path: Path) -> None:

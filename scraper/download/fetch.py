@@ -41,6 +41,7 @@ from scraper.core.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.core.reasons import Reason
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
@@ -104,7 +105,7 @@ class Fetcher:
                 self._lost = err
                 raise
             except SiteChanged as err:
-                self._oversized += "large" in str(err.values.get("what"))
+                self._oversized += err.reason is Reason.ANSWER_TOO_LARGE
                 if self._oversized >= MOST_OVERSIZED:
                     self._lost = err
                 raise
@@ -297,7 +298,7 @@ class Fetcher:
         if isinstance(source.tags, Request):
             body = await self._bytes(source.tags)
             if source.read_tags is None:
-                raise SiteChanged(host=urlsplit(source.tags.url).hostname, what="tags that no recipe reads")
+                raise SiteChanged(host=urlsplit(source.tags.url).hostname, what=Reason.TAGS_UNREADABLE)
             tags = source.read_tags(body.body)
         else:
             tags = source.tags

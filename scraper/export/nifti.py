@@ -13,6 +13,7 @@ from typing import Final
 
 from scraper.core.errors import UsageError
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.verify import is_image
 
@@ -54,9 +55,9 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     for name, members in by_series(listed).items():
         pictured = [member for member in members if _is_volume(member)]
         left_out += [
-            LeftOut(member.name, "no pixels in it", is_loss=False) for member in members if member not in pictured
+            LeftOut(member.name, Reason.NO_PIXELS, is_loss=False) for member in members if member not in pictured
         ]
-        left_out += [LeftOut(item.name, "a damaged file") for item in pictured if item.name in damaged]
+        left_out += [LeftOut(item.name, Reason.DAMAGED_FILE) for item in pictured if item.name in damaged]
         sound = [item for item in pictured if item.name not in damaged]
         if sound:
             left_out += _converted(program, sound, made / name)
@@ -74,13 +75,13 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
             _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
         out.mkdir()
         command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
-        why, output = "the converter dcm2niix made no volume of it", ""
+        why, output = Reason.DCM2NIIX_NO_VOLUME, ""
         try:
             # the program is ours, the folder is ours, no word comes from a file
             ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
             output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
-            why = "the converter dcm2niix did not end in time"
+            why = Reason.DCM2NIIX_TIMED_OUT
     if not any(out.glob("*.nii.gz")):
         shutil.rmtree(out)
         return [LeftOut(listed.name, why) for listed in members]
@@ -89,7 +90,7 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
         return []
     refused = {int(number) for number in _REFUSED.findall(output) if number}
     named = [listed for listed in members if listed.index in refused] or members
-    return [LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named]
+    return [LeftOut(listed.name, Reason.DCM2NIIX_TOOK_SOME.of(taken=taken, count=len(members))) for listed in named]
 
 
 def _link(path: Path, link: Path) -> None:

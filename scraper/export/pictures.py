@@ -23,6 +23,7 @@ from pydicom.pixels.utils import iter_pixels
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
@@ -32,9 +33,9 @@ from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"
-NO_PIXELS: Final = "no pixels in it"
-NOT_DECODED: Final = "pixels that can't be decoded"
-ENDED: Final = "the program that decodes it ended over it, or took too long"
+NO_PIXELS: Final = Reason.NO_PIXELS
+NOT_DECODED: Final = Reason.PIXELS_NOT_DECODED
+ENDED: Final = Reason.DECODER_ENDED
 _THUMB: Final = 160  # pixels of a thumbnail's longer side
 _ACROSS: Final = 8
 _ON_A_SHEET: Final = 64
@@ -189,7 +190,7 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
                 _save(_picture(ds, samples, number), Path(path))
                 made.append(path)
     except CorruptInstance as err:
-        return [str(err.values.get("what", "")), *made]
+        return [err.cause if isinstance(err.cause, str) else NOT_DECODED, *made]
     except (*PYDICOM_ERRORS, RuntimeError):
         return [NOT_DECODED, *made]
     return ["" if made else NOT_DECODED, *made]

@@ -57,7 +57,7 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy) -> StudyResult:
 def lost(study: Study, err: CloudfilmError) -> StudyResult:
     """One of several studies of which nothing came."""
     name = study.description or study.key or study.date or "?"
-    why = without_addresses(err.said or str(err.values.get("why") or err.values.get("what") or err.code))
+    why = without_addresses(err.said or err.cause)
     return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
 from scraper.core.leftovers import RunFolder, remove_leftovers
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, temporary_folder_name
 from scraper.session.door import Network
 from scraper.session.http.pace import Pace
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from scraper.session.browser import Browser
 
 
-BROWSER_ENDED = "the browser ended"
 LEAST_FREE_BYTES = 32 * 2**20  # a browser's profile alone takes some 10 MB
 
 
@@ -100,7 +100,7 @@ def explained(error: CloudfilmError) -> CloudfilmError:
     """What made a browser end or not begin, where that is a temporary folder without space: the site is not to blame."""
     if not isinstance(error, (BrowserMissing, SiteUnreachable)):
         return error
-    if isinstance(error, SiteUnreachable) and error.values.get("why") != BROWSER_ENDED:
+    if isinstance(error, SiteUnreachable) and error.reason is not Reason.BROWSER_ENDED:
         return error
     try:
         folder = temporary_folder()

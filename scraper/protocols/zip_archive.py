@@ -12,6 +12,7 @@ from typing import IO
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
+from scraper.core.reasons import Cause, Reason
 from scraper.dicom.part10 import settle
 from scraper.dicom.reading import names_itself
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
@@ -74,7 +75,7 @@ class Unpacked:
 
     name: str
     path: Path
-    damage: str = ""
+    damage: Cause = ""
 
 
 def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
@@ -153,7 +154,7 @@ class _Unpacking:
             yield _object(name, target, kind, is_list=is_media_directory(head, name))
             return
         if depth >= MAX_DEPTH:
-            raise CorruptInstance(what="a zip inside too many zips")
+            raise CorruptInstance(what=Reason.ZIP_NESTED_TOO_DEEP)
         yield from self.run(target, depth + 1)
         target.unlink()
 
@@ -167,7 +168,7 @@ class _Unpacking:
         check_total(self._total, self._packed_size)
         absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
         if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
-            raise CorruptInstance(what="a zip that unpacks to an absurd size")
+            raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
 
     def _put(self, head: bytes, stream: IO[bytes]) -> Path:
         self._number += 1
@@ -194,7 +195,7 @@ class _Spreading(_Unpacking):
                     with opened.open(info) as stream:
                         target = self._put(stream.read(HEAD), stream)
                 except BROKEN:
-                    yield Unpacked(name, self._folder / f"{self._number:06d}", "a broken zip")
+                    yield Unpacked(name, self._folder / f"{self._number:06d}", Reason.BROKEN_ZIP)
                     continue
                 yield from self._inside(target, name, depth)
 
@@ -206,14 +207,14 @@ class _Spreading(_Unpacking):
             yield Unpacked(name, target)
             return
         if depth >= MAX_DEPTH:
-            yield Unpacked(name, target, "a zip inside too many zips")
+            yield Unpacked(name, target, Reason.ZIP_NESTED_TOO_DEEP)
             return
         try:
             inner = list(self.files(target, f"{name}/", depth + 1))
         except CorruptInstance as err:
             if self._total > MAX_TOTAL:
                 raise
-            yield Unpacked(name, target, str(err.values.get("what", "a broken zip")))
+            yield Unpacked(name, target, err.cause)
             return
         target.unlink()
         yield from inner
@@ -230,9 +231,9 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as opened:
             yield opened
     except (*BROKEN, zipfile.LargeZipFile, NotImplementedError) as err:
-        raise CorruptInstance(what="a broken zip") from err
+        raise CorruptInstance(what=Reason.BROKEN_ZIP) from err
     except RuntimeError as err:  # zipfile's way to say that a password is needed
-        raise CorruptInstance(what="a zip with a password") from err
+        raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
 
 
 def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -243,7 +244,7 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """
     entries = [info for info in opened.infolist() if not is_folder(info)]
     if len(entries) > MAX_MEMBERS:
-        raise CorruptInstance(what="a zip with far too many entries")
+        raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
     return entries
 
 
@@ -277,7 +278,7 @@ def only_object(archive: Path, into: Path) -> None:
         if not objects and _holds_no_object(archive):
             raise NotAnImage
         if not objects:
-            raise CorruptInstance(what="a zip without a DICOM object")
+            raise CorruptInstance(what=Reason.ZIP_WITHOUT_DICOM_OBJECT)
         objects[0].replace(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteUnreachable
 from scraper.core.link import ShareLink, redact
 from scraper.core.model import Captured, Header, Question, Request
+from scraper.core.reasons import Reason
 from scraper.core.schema import Reply
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
 from scraper.protocols.headers import merged
@@ -201,7 +202,7 @@ class Session:
             try:
                 response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
-                if request.method != "GET" or err.values.get("why") not in BROKEN:
+                if request.method != "GET" or err.reason not in BROKEN:
                     raise
                 retry_after_s = None
             else:
@@ -337,7 +338,7 @@ class Session:
             if answer is not None:
                 return answer
             if time.monotonic() + every_s > give_up:
-                raise SiteBusy(host=self.link.host, why="still preparing")
+                raise SiteBusy(host=self.link.host, why=Reason.STILL_PREPARING)
             waited_s = round(time.monotonic() - give_up + up_to_s)
             self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
             await asyncio.sleep(every_s)

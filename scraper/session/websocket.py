@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from scraper.core.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
+from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
@@ -55,7 +56,7 @@ class Socket:
         try:
             await self._connection.send(message)
         except ConnectionClosed as err:
-            raise SiteUnreachable(host=self._host, why="the connection was closed") from err
+            raise SiteUnreachable(host=self._host, why=Reason.CONNECTION_CLOSED) from err
 
     async def receive(self, *, timeout_s: float | None = None) -> str | bytes:
         """The next message.
@@ -72,9 +73,9 @@ class Socket:
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 return await self._connection.recv()
         except TimeoutError:
-            raise SiteUnreachable(host=self._host, why="no answer in time") from None
+            raise SiteUnreachable(host=self._host, why=Reason.NO_ANSWER_IN_TIME) from None
         except ConnectionClosed as err:
-            raise SiteUnreachable(host=self._host, why="the connection was closed") from err
+            raise SiteUnreachable(host=self._host, why=Reason.CONNECTION_CLOSED) from err
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         async for message in self._connection:
@@ -125,11 +126,11 @@ async def opened(
     try:
         connection = await _connected(url, options, door, insecure=settings.insecure)
     except ssl.SSLCertVerificationError as err:
-        raise BadCertificate(host=host, why="certificate") from err
+        raise BadCertificate(host=host, why=Reason.CERTIFICATE) from err
     except InvalidStatus as err:
         raise _refused(err.response.status_code, host) from err
     except ssl.SSLError as err:
-        raise SiteUnreachable(host=host, why=f"no TLS connection ({err.reason or type(err).__name__})") from err
+        raise SiteUnreachable(host=host, why=Reason.NO_TLS_BECAUSE.of(error=err.reason or type(err).__name__)) from err
     except (OSError, WebSocketException) as err:
         raise SiteUnreachable(host=host, why=reason_of(err)) from err
     try:

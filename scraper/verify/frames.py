@@ -344,7 +344,7 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
         try:
             stream = codestream.read(data)
         except CorruptInstance as err:
-            found.add("does-not-decode", frame=number + 1, why=err.values.get("what", ""))
+            found.add("does-not-decode", frame=number + 1, why=err.cause)
             return
         _check_header(stream, said, transfer_syntax, found)
         if not stream.is_whole:

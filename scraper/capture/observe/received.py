@@ -26,6 +26,7 @@ from scraper.capture.observe.recognise import (
     TruncatedObject,
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.core.reasons import Cause
 from scraper.core.schema import whole
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
@@ -87,9 +88,8 @@ class Observations:
         self.socket_messages: list[
             tuple[int, str]
         ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
-        self.broken: list[
-            str
-        ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
+        # for each entry of the last package that can't be unpacked, or for all of it: what it is
+        self.broken: list[Cause] = []
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder

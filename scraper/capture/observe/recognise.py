@@ -20,6 +20,7 @@ from scraper.capture.observe import notation
 from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.core.reasons import Cause, Reason
 from scraper.core.schema import decode_text, parse_json
 from scraper.protocols import multipart, zip_archive
 from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
@@ -33,6 +34,7 @@ SHORTEST_BASE64: Final = 400  # characters; a Part 10 file has 132 bytes before 
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
+CUT_OFF: Final = (Reason.DICOM_CUT_OFF, Reason.DICOM_HEADER_CUT_OFF)
 PIECE: Final = 2**20
 ZSTD_PIECE: Final = 2**12  # bytes that are unpacked at once: a bomb's first piece must not fill the memory
 WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
@@ -91,7 +93,7 @@ class TruncatedObject:
 class Broken:
     """A package that did not come whole, or an entry of one that can't be unpacked; ``what`` it is, in words."""
 
-    what: str
+    what: Cause
 
 
 Piece = Object | Metadata | Pixels | Picture | Document | TruncatedObject | Broken
@@ -147,7 +149,7 @@ class Recogniser:
         try:
             header = dicom.settle(path)
         except CorruptInstance as err:
-            if "cut off" in str(err.values.get("what", "")) and _head(path)[128:132] == b"DICM":
+            if err.reason in CUT_OFF and _head(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
@@ -180,11 +182,11 @@ class Recogniser:
                 if member.path is not None:
                     yield from self._object(member.path, 0)
                 elif member.is_broken:
-                    yield Broken("a broken zip")
+                    yield Broken(Reason.BROKEN_ZIP)
             for _ in absent_files(members):
-                yield Broken("a zip without a file that its DICOMDIR lists")
+                yield Broken(Reason.ZIP_LACKS_LISTED_FILE)
         except CorruptInstance as err:
-            yield Broken(str(err.values.get("what", "")))  # what was sound before the break is kept
+            yield Broken(err.cause)  # what was sound before the break is kept
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.installed import installed
@@ -140,7 +141,7 @@ class Browser:
             self._window = None
             await self._stop()
             self._one.release()
-            raise SiteUnreachable(host="", why="the browser ended") from err
+            raise SiteUnreachable(host="", why=Reason.BROWSER_ENDED) from err
         except BaseException:
             self._window = None
             self._one.release()
@@ -226,7 +227,7 @@ class Browser:
             return
         self._is_spent = True
         if self._window is not None:
-            what = "a page that takes more memory than any viewer needs"
+            what = Reason.PAGE_TOO_LARGE
             self._window.end(SiteChanged(host=self._window.traffic.host, what=what))
         if self._opening is not None:
             self._opening.reschedule(0)
@@ -310,7 +311,7 @@ class Browser:
         if self._opening is not None:
             self._opening.reschedule(0)
         if self._window is not None:
-            self._window.lost("the browser ended")
+            self._window.lost(Reason.BROWSER_ENDED)
 
     async def _stop(self) -> None:
         """End the process, then the driver, each within its time."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import NEWS_BYTES
 from scraper.session.disk import Watch
 from scraper.session.http.response import Response
@@ -247,7 +248,7 @@ class Traffic:
                 break
         if refused is not None:
             return refused
-        raise SiteChanged(host=self.host, what=f"no call to {pattern}")
+        raise SiteChanged(host=self.host, what=Reason.NO_CALL.of(pattern=pattern))
 
     async def settled(self, quiet_s: float, up_to_s: float) -> bool:
         """Wait until nothing has arrived for ``quiet_s``; False if that takes longer than ``up_to_s``.

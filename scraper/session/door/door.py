@@ -12,6 +12,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 from scraper.core.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
 from scraper.core.domains import is_secure, same_site, site_of
 from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session.door import network as net
 from scraper.session.door.secrets import plain_headers
@@ -276,9 +277,9 @@ class Door:
         try:
             found = await self._network.resolve(host, port)
         except (OSError, UnicodeError) as err:
-            raise SiteUnreachable(host=host, why="its name is not known") from err
+            raise SiteUnreachable(host=host, why=Reason.NAME_UNKNOWN) from err
         if not found:
-            raise SiteUnreachable(host=host, why="its name is not known")
+            raise SiteUnreachable(host=host, why=Reason.NAME_UNKNOWN)
         return tuple(found)
 
 
@@ -338,7 +339,7 @@ def _zone(address: str) -> Zone:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused"
+        return Reason.CONNECTION_REFUSED
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return Reason.NO_ANSWER_IN_TIME
     return "no route to it"

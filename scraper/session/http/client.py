@@ -24,6 +24,7 @@ from scraper.core.errors import (
     UnusableLink,
 )
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 from scraper.protocols.headers import cookie_pairs, merged, taken, without
 from scraper.session.disk import Watch
@@ -236,7 +237,7 @@ class Http:
         old, new = host_of(url), host_of(target)
         if not same_site(old, new) or (is_secure(url) and not is_secure(target)):
             if body and not self.door.trusts(target):
-                raise ForeignHost(host=new, what="a redirect that takes what was sent to another site")
+                raise ForeignHost(host=new, what=Reason.REDIRECT_TO_OTHER_SITE)
             return plain_headers(headers)
         if old == new:
             return dict(headers)
@@ -291,7 +292,7 @@ class Http:
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err
             except OverflowError as err:
-                raise SiteChanged(host=host, what="an answer that is far too large") from err
+                raise SiteChanged(host=host, what=Reason.ANSWER_TOO_LARGE) from err
             finally:
                 with _disk_errors(into):
                     content = sink.close()
@@ -348,17 +349,17 @@ class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
 
 
 _WHY = {
-    5: "the proxy's name is not known",
-    6: "its name is not known",
-    7: "the connection was refused",
-    18: "the answer was cut short",
-    28: "no answer in time",
-    52: "the connection was closed without an answer",
-    55: "the connection broke",
-    56: "the connection broke",
-    61: "the answer's encoding is broken",
-    92: "the connection broke",
-    97: "the proxy does not answer",
+    5: Reason.PROXY_NAME_UNKNOWN,
+    6: Reason.NAME_UNKNOWN,
+    7: Reason.CONNECTION_REFUSED,
+    18: Reason.ANSWER_CUT_SHORT,
+    28: Reason.NO_ANSWER_IN_TIME,
+    52: Reason.CONNECTION_CLOSED_UNANSWERED,
+    55: Reason.CONNECTION_BROKEN,
+    56: Reason.CONNECTION_BROKEN,
+    61: Reason.ENCODING_BROKEN,
+    92: Reason.CONNECTION_BROKEN,
+    97: Reason.PROXY_SILENT,
 }
 BROKEN = tuple(_WHY[code] for code in (18, 52, 55, 56, 92))  # whys of a line that may hold the next time
 _TLS = (60, 77, 91)
@@ -368,9 +369,9 @@ def _as_ours(error: RequestException, host: str) -> CloudfilmError:
     code = int(error.code or 0)
     text = str(error).lower()
     if code in _TLS or (code == 35 and "certificate" in text):
-        return BadCertificate(host=host, why="certificate")
+        return BadCertificate(host=host, why=Reason.CERTIFICATE)
     if code == 3:
         return UnusableLink(link=host)
     if code == 35:
-        return SiteUnreachable(host=host, why="no TLS connection")
-    return SiteUnreachable(host=host, why=_WHY.get(code, f"network error {code}"))
+        return SiteUnreachable(host=host, why=Reason.NO_TLS)
+    return SiteUnreachable(host=host, why=_WHY.get(code, Reason.NETWORK_ERROR.of(number=code)))

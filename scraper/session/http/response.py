@@ -20,6 +20,7 @@ from scraper.core.errors import (
     SiteChanged,
     SiteUnreachable,
 )
+from scraper.core.reasons import Reason
 from scraper.core.settings import LONGEST_RETRY_AFTER_S
 
 R = TypeVar("R", bound=schema.Reply)
@@ -86,4 +87,4 @@ class Response:
             return self.busy
         if status >= 500:
             return SiteUnreachable(host=host, why=f"HTTP {status}")
-        return SiteChanged(host=host, what=f"{urlsplit(self.url).path} answers HTTP {status}")
+        return SiteChanged(host=host, what=Reason.ANSWERS_HTTP.of(path=urlsplit(self.url).path, status=status))
