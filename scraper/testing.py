@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import numpy as np
 import pydicom
@@ -17,6 +20,18 @@ from scraper.core.errors import CloudfilmError
 from scraper.core.model import Origin, Question, Result, Status, Via
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.collect import SilentWatcher
+
+if TYPE_CHECKING:
+    from _pytest.mark.structures import ParameterSet
+
+    from scraper.pipeline.resources import SharedResources
+    from scraper.pipeline.run import Run
+    from scraper.session.answers import Ask
+
+T = TypeVar("T")
+
+CASES_A_BROWSER: Final = 60  # then another process: one that has run for long grows
+CLOSE_S: Final = 60.0  # for a shared browser to end
 
 
 class World(Protocol):
@@ -45,7 +60,8 @@ class Case:
         says: words of the site that the error carries.
         left_out: objects that the site lists and that are no images.
         lacks: a problem's code, where the site does not give all that it lists: the run ends incomplete for it alone.
-        ways: directly, through the browser, or both.
+        ways: directly, through the browser, or both: in every run of the tests.
+        thorough: further ways, that only ``make thorough`` takes; what a browser shows costs seconds.
     """
 
     name: str
@@ -58,9 +74,18 @@ class Case:
     left_out: int = 0
     lacks: str = ""
     ways: tuple[Via, ...] = (Via.DIRECT,)
+    thorough: tuple[Via, ...] = ()
 
     def __str__(self) -> str:
         return self.name
+
+
+def rows(cases: Sequence[Case]) -> list[ParameterSet]:
+    """Every case with each of its ways, for ``pytest.mark.parametrize("case, via", …, ids=str)``."""
+    import pytest
+
+    usual = [pytest.param(case, via) for case in cases for via in case.ways]
+    return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
 
 
 class Silent(SilentWatcher):
@@ -90,14 +115,105 @@ async def run(
     provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
 ) -> Result:
     """Run the whole pipeline on a case's link, as ``grab --insecure --connect-to …`` would."""
-    from scraper.pipeline.run import Run
-
     browser = BrowserUse.NEVER if via is Via.DIRECT else BrowserUse.ALWAYS
     settings = settings_in(
         world, output, answers=dict(case.answers), provider=provider.name, browser=browser, **options
     )
-    async with Run(settings, Silent(), nobody) as pipeline:
-        return await pipeline.grab(case.link)
+    return await in_pipeline(settings, lambda pipeline: pipeline.grab(case.link))
+
+
+async def in_pipeline(settings: Settings, work: Callable[[Run], Awaitable[T]], ask: Ask = nobody) -> T:
+    """Do ``work`` with a pipeline; inside ``shared_browser`` its windows are opened in the shared process.
+
+    Args:
+        settings: the run's options.
+        work: what is done with the pipeline.
+        ask: answers for a person at the terminal.
+    """
+    from scraper.pipeline.run import Run
+
+    async def done(resources: SharedResources | None = None) -> T:
+        async with Run(settings, Silent(), ask, resources=resources) as pipeline:
+            return await work(pipeline)
+
+    if settings.browser is BrowserUse.NEVER or _SharedBrowser.current is None:
+        return await done()
+    return await _SharedBrowser.current.call(settings, done)
+
+
+@contextmanager
+def shared_browser() -> Iterator[None]:
+    """Inside this block all cases share one browser process, each with a fresh window of its own.
+
+    A browser costs two seconds of processor time to start. It runs in a thread with an event loop of its own, so that it
+    outlives a test's loop, and starts with the first case that needs it.
+    """
+    shared = _SharedBrowser.current = _SharedBrowser()
+    try:
+        yield
+    finally:
+        _SharedBrowser.current = None
+        shared.stop()
+
+
+@dataclass(slots=True)
+class _Lent:
+    """Resources with a browser, and how many cases have used it."""
+
+    resources: SharedResources
+    cases: int = 0
+
+
+class _SharedBrowser:
+    """A thread's event loop with the resources that cases share."""
+
+    current: _SharedBrowser | None = None
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lent: dict[tuple[object, ...], _Lent] = {}  # what a browser is started with → its resources
+
+    async def call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
+        """Do ``work`` in the thread's loop, with the shared resources."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="shared browser", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(self._call(settings, work), self._loop)
+        return await asyncio.wrap_future(future)
+
+    async def _call(self, settings: Settings, work: Callable[[SharedResources], Coroutine[Any, Any, T]]) -> T:
+        from scraper.pipeline.resources import SharedResources
+        from scraper.session.http.pace import Pace
+
+        wanted = (
+            *(settings.headed, settings.browser_path, settings.insecure),
+            *(settings.timeout_s, settings.still_s, settings.keep_programs),
+        )
+        lent = self._lent.get(wanted)
+        if lent is not None and lent.cases >= CASES_A_BROWSER:
+            await self._lent.pop(wanted).resources.__aexit__(None, None, None)
+            lent = None
+        if lent is None:
+            lent = self._lent[wanted] = _Lent(await SharedResources(settings).__aenter__())
+        lent.cases += 1
+        lent.resources.pace = Pace(settings.jobs, settings.rate)  # what slowed one case is no matter of the next
+        return await work(lent.resources)
+
+    async def _close(self) -> None:
+        while self._lent:
+            _, lent = self._lent.popitem()
+            await lent.resources.__aexit__(None, None, None)
+
+    def stop(self) -> None:
+        """End the browsers, the loop and the thread."""
+        if self._loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(CLOSE_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(CLOSE_S)
+        self._loop.close()
 
 
 async def check(provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT) -> Result:

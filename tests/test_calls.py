@@ -11,10 +11,9 @@ from fixtures.world import World
 from providers.universal import Universal
 from scraper.core.link import of
 from scraper.core.model import Origin, Status, Via
-from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
-from scraper.testing import Case, Silent, check, compare, nobody, settings_in
+from scraper.testing import Case, check, compare, in_pipeline, settings_in
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 HOST = "view.unlisted.test"
@@ -46,8 +45,7 @@ async def test_with_no_provider_named(tmp_path):
     assert catalogue.find(of(LINK)) is None
     site = Elsewhere()
     with World(site) as world:
-        async with Run(settings_in(world, tmp_path), Silent(), nobody) as run:
-            result = await run.grab(LINK)
+        result = await in_pipeline(settings_in(world, tmp_path), lambda pipeline: pipeline.grab(LINK))
     assert (result.status, result.provider, result.via) == (Status.COMPLETE, "universal", Via.BROWSER)
     assert result.counts.saved == len(site.originals)
     compare(tmp_path, site.originals, Origin.ORIGINAL)

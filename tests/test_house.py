@@ -40,6 +40,7 @@ DOORS = {
         "scraper/dicom",
         "scraper/verify",
         "scraper/export",
+        "scraper/viewer",
         "scraper/testing",
         "scraper/session/dimse/association",
         "scraper/source/documents",
@@ -172,12 +173,13 @@ def every_error() -> list[type[CloudfilmError]]:
     return [error for error in found[1:] if error.__module__.startswith(("scraper.", "providers."))]
 
 
-@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.__name__)
 @pytest.mark.parametrize("language", Language)
-def test_every_error_speaks(error, language):
-    entry = catalogue()[error().code]
-    assert describe(error("said by the site"), language)
-    assert ("hint_en" in entry) == ("hint_zh" in entry)
+def test_every_error_speaks(language):
+    errors = every_error()
+    assert len(errors) > 40
+    assert [error.__name__ for error in errors if not describe(error("said by the site"), language)] == []
+    hints = [{"hint_en", "hint_zh"} & set(catalogue()[error().code]) for error in errors]
+    assert [error.__name__ for error, hint in zip(errors, hints, strict=True) if len(hint) == 1] == []
 
 
 def called(call: ast.Call) -> str:
@@ -196,10 +198,11 @@ def problem_codes() -> set[str]:
     return codes
 
 
-@pytest.mark.parametrize("code", sorted(problem_codes()))
 @pytest.mark.parametrize("language", Language)
-def test_every_problem_speaks(code, language):
-    assert describe_problem(Problem(code, ("1.2.3",)), language)
+def test_every_problem_speaks(language):
+    codes = sorted(problem_codes())
+    assert len(codes) > 40
+    assert [code for code in codes if not describe_problem(Problem(code, ("1.2.3",)), language)] == []
 
 
 def said() -> set[str]:
@@ -218,10 +221,11 @@ def said() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", sorted(said()))
 @pytest.mark.parametrize("language", Language)
-def test_every_saying_is_there(name, language):
-    assert say(name, language)
+def test_every_saying_is_there(language):
+    names = sorted(said())
+    assert len(names) > 30
+    assert [name for name in names if not say(name, language)] == []
 
 
 def test_no_message_without_a_use():
@@ -241,14 +245,18 @@ def test_no_message_without_a_use():
     assert unused == set()
 
 
-@pytest.mark.parametrize("name", sorted(catalogue()))
-def test_both_languages_fill_in_the_same(name):
-    entry = catalogue()[name]
-    for english in ("en", "hint_en"):
-        chinese = english.replace("en", "zh")
-        fields = [set(re.findall(r"\{(\w+)\}", entry.get(key, ""))) for key in (english, chinese)]
-        assert fields[0] == fields[1]
-    assert re.search("[一-鿿]", entry["zh"]) or entry["zh"] == "{said}"
+@pytest.mark.parametrize(("english", "chinese"), [("en", "zh"), ("hint_en", "hint_zh")])
+def test_both_languages_fill_in_the_same(english, chinese):
+    def fields(text: str) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", text))
+
+    entries = catalogue().items()
+    assert [name for name, entry in entries if fields(entry.get(english, "")) != fields(entry.get(chinese, ""))] == []
+
+
+def test_a_chinese_sentence_has_chinese_in_it():
+    texts = {name: entry["zh"] for name, entry in catalogue().items() if entry["zh"] != "{said}"}
+    assert [name for name, text in texts.items() if not re.search("[一-鿿]", text)] == []
 
 
 def committed() -> list[Path]:

@@ -6,8 +6,6 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from scraper.core.errors import SiteUnreachable
 from scraper.core.messages import catalogue, describe, words_of
 from scraper.core.reasons import Reason
@@ -73,12 +71,12 @@ def test_what_an_error_names_is_a_reason_with_a_message():
     assert named() - NO_WORDS == set(), "a Reason of scraper.core.reasons says it in both languages"
 
 
-@pytest.mark.parametrize("reason", sorted(Reason))
-def test_a_reason_is_said_in_both_languages(reason):
-    error = SiteUnreachable(host="film.aurora.test", why=reason)
-    assert str(words_of(reason, Language.EN)) in describe(error, Language.EN)
-    assert str(words_of(reason, Language.ZH)) in describe(error, Language.ZH)
-    assert "reason." not in describe(error, Language.ZH)
+def test_a_reason_is_said_in_both_languages():
+    for reason in Reason:
+        error = SiteUnreachable(host="film.aurora.test", why=reason)
+        assert str(words_of(reason, Language.EN)) in describe(error, Language.EN)
+        assert str(words_of(reason, Language.ZH)) in describe(error, Language.ZH)
+        assert "reason." not in describe(error, Language.ZH)
 
 
 def test_a_reason_is_filled_with_its_values_also_after_it_crossed_from_another_process():
@@ -94,10 +92,8 @@ def fields(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-@pytest.mark.parametrize("name", sorted(catalogue()))
-def test_both_languages_say_the_same(name):
-    entry = catalogue()[name]
-    assert entry["en"]
-    assert entry["zh"]
-    assert ("hint_en" in entry) == ("hint_zh" in entry)
-    assert fields(entry["en"]) == fields(entry["zh"]) or name == "ask"
+def test_both_languages_say_the_same():
+    entries = catalogue().items()
+    assert [name for name, entry in entries if not (entry["en"] and entry["zh"])] == []
+    assert [name for name, entry in entries if ("hint_en" in entry) != ("hint_zh" in entry)] == []
+    assert [name for name, entry in entries if name != "ask" and fields(entry["en"]) != fields(entry["zh"])] == []

@@ -13,10 +13,9 @@ from scraper.authoring import learn
 from scraper.authoring.trace import NotLearnt
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse
-from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser import find_browser
-from scraper.testing import Silent, compare, nobody, settings_in
+from scraper.testing import compare, in_pipeline, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -29,6 +28,8 @@ LINKS = {
     "a bare array and a cookie": (f"https://{lists.HOST}/array/{lists.CODE}", LISTS),
     "a password": (f"https://{lists.HOST}/login/{lists.CODE}", LISTS),
 }
+EVERY_RUN = ("fields", "a chain of calls")
+ROWS = [pytest.param(name, marks=[] if name in EVERY_RUN else [pytest.mark.thorough]) for name in LINKS]
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,10 @@ def world():
 
 
 async def learnt(world: World, link: str, output: Path, **more) -> learn.Written:
-    async with Run(settings_in(world, output, **more), Silent(), nobody) as run:
-        return await learn.learn_link(run, link)
+    return await in_pipeline(settings_in(world, output, **more), lambda pipeline: learn.learn_link(pipeline, link))
 
 
-@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("name", ROWS)
 async def test_what_is_written_works(name, world, tmp_path):
     link, site = LINKS[name]
     answers = {"password": lists.PASSWORD} if name == "a password" else {}
@@ -52,8 +52,7 @@ async def test_what_is_written_works(name, world, tmp_path):
     assert written.instances == len(site.study.by_uid)
     sound(path)
     chosen = settings_in(world, tmp_path / "out", provider=str(path), browser=BrowserUse.NEVER, answers=answers)
-    async with Run(chosen, Silent(), nobody) as run:
-        result = await run.grab(link)
+    result = await in_pipeline(chosen, lambda pipeline: pipeline.grab(link))
     assert result.status is Status.COMPLETE, result
     assert result.counts.saved == len(site.study.by_uid)
     compare(tmp_path / "out", site.originals, Origin.ORIGINAL)
@@ -104,7 +103,7 @@ async def test_a_value_from_nowhere_is_said_and_not_written(world, tmp_path):
 
 @pytest.mark.thorough
 async def test_pictures_teach_nothing(world, tmp_path):
-    with pytest.raises(NotLearnt, match="no DICOM object"):
+    with pytest.raises(NotLearnt, match="no-dicom-object"):
         await learnt(world, f"https://{HOST}/v/pictures", tmp_path)
 
 

@@ -18,9 +18,8 @@ from scraper.authoring import record
 from scraper.core.errors import LinkExpired
 from scraper.core.model import Status
 from scraper.core.settings import BrowserUse
-from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
-from scraper.testing import Silent, nobody, settings_in
+from scraper.testing import in_pipeline, settings_in
 from tests import lists
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
@@ -119,12 +118,15 @@ def secrets_of(site: GenericViewer) -> set[bytes]:
 SECRETS = secrets_of(SITE)
 
 
-@pytest.mark.parametrize("name", LINKS)
+ROWS = [pytest.param(name, marks=[] if name == "DICOMweb" else [pytest.mark.thorough]) for name in LINKS]
+
+
+@pytest.mark.parametrize("name", ROWS)
 async def test_recorded_and_shown_again(name, world, tmp_path):
     link, site, answers = LINKS[name]
     path = tmp_path / "bundle.zip"
-    async with Run(settings_in(world, tmp_path, answers=answers, keep_programs=True), Silent(), nobody) as run:
-        recorded = await record.record_link(run, link, path)
+    chosen = settings_in(world, tmp_path, answers=answers, keep_programs=True)
+    recorded = await in_pipeline(chosen, lambda pipeline: record.record_link(pipeline, link, path))
     assert recorded.error is None
     assert recorded.values > 10
     with zipfile.ZipFile(path) as archive:
@@ -141,14 +143,13 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
             browser=BrowserUse.ALWAYS,
             answers=dict(replay.answers),
         )
-        async with Run(chosen, Silent(), nobody) as run:
-            result = await run.grab(replay.link)
+        result = await in_pipeline(chosen, lambda pipeline: pipeline.grab(replay.link))
     assert result.status is Status.COMPLETE, (result, again.unexpected)
     assert result.counts.saved == len(site.study.by_uid)
 
 
 async def test_a_viewer_that_is_not_understood_is_recorded_too(world, tmp_path):
-    async with Run(settings_in(world, tmp_path, keep_programs=True), Silent(), nobody) as run:
-        recorded = await record.record_link(run, f"https://{HOST}/v/expired", tmp_path / "bundle.zip")
+    chosen, link = settings_in(world, tmp_path, keep_programs=True), f"https://{HOST}/v/expired"
+    recorded = await in_pipeline(chosen, lambda pipeline: record.record_link(pipeline, link, tmp_path / "bundle.zip"))
     assert isinstance(recorded.error, LinkExpired)
     assert json.loads(zipfile.ZipFile(tmp_path / "bundle.zip").read("bundle.json"))["error"] == "link-expired"

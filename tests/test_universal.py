@@ -14,9 +14,8 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Via
 from scraper.core.settings import ConnectTo, Settings
-from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
-from scraper.testing import Case, Silent, check, run
+from scraper.testing import Case, check, in_pipeline, rows, run
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
@@ -26,49 +25,54 @@ WAYS = (Via.BROWSER,)
 
 
 def case(kind: str, **more) -> Case:
-    return Case(kind, f"https://{HOST}/v/{kind}", ways=WAYS, **({"series": ALL} | more))
+    return Case(kind, f"https://{HOST}/v/{kind}", **({"series": ALL, "ways": WAYS} | more))
+
+
+def rarely(kind: str, **more) -> Case:
+    """A row of ``make thorough``."""
+    return case(kind, ways=(), thorough=WAYS, **more)
 
 
 CASES = (
     case("post"),
-    case("counter"),
-    case("guarded"),
-    case("signed"),
-    case("fields"),
-    case("xml"),
-    case("script"),
-    case("attribute"),
-    case("folded"),
+    rarely("counter"),
+    rarely("guarded"),
+    rarely("signed"),
+    rarely("fields"),
+    rarely("xml"),
+    rarely("script"),
+    rarely("attribute"),
+    rarely("folded"),
     case("wado"),
     case("socket"),
-    case("events"),
-    case("worker"),
-    case("alike"),
-    case("ranges"),
-    case("base64"),
-    case("gzip"),
-    case("blocks"),
-    case("cards"),
-    case("drawn"),
-    case("dropdown"),
-    case("onward"),
-    case("pulled"),
+    rarely("events"),
+    rarely("worker"),
+    rarely("alike"),
+    rarely("ranges"),
+    rarely("base64"),
+    rarely("gzip"),
+    rarely("blocks"),
+    rarely("cards"),
+    rarely("drawn"),
+    rarely("dropdown"),
+    rarely("onward"),
+    rarely("pulled"),
     case("frame"),
-    case("popup"),
-    case("login", answers={"password": PASSWORD}),
-    case("login", series={}, raises=CredentialsRequired),
+    rarely("popup"),
+    rarely("login", answers={"password": PASSWORD}),
+    rarely("login", series={}, raises=CredentialsRequired),
     case("login", series={}, answers={"password": "wrong"}, raises=CredentialsRefused),
     case("boxes", answers={"phone_last4": LAST4}),
-    case("boxes", series={}, raises=CredentialsRequired),
-    case("boxes", series={}, answers={"phone_last4": "0000"}, raises=CredentialsRefused),
-    case("phone"),
-    case("notice"),
+    rarely("boxes", series={}, raises=CredentialsRequired),
+    rarely("boxes", series={}, answers={"phone_last4": "0000"}, raises=CredentialsRefused),
+    rarely("phone"),
+    rarely("notice"),
     case("package"),
-    case("dicomweb", origin="rebuilt"),
-    case("priors"),
+    rarely("dicomweb", origin="rebuilt"),
+    rarely("priors"),
     case("others"),
     case("pictures", series={}, raises=NotOriginalDicom),
-    case("expired", series={}, raises=LinkExpired),
+    rarely("expired", series={}, raises=LinkExpired),
 )
 
 
@@ -78,9 +82,13 @@ def world():
         yield running
 
 
-@pytest.mark.parametrize("row", CASES, ids=lambda row: row.name + (f"-{row.raises.__name__}" if row.raises else ""))
-async def test_every_way_to_the_images(row, world, tmp_path):
-    await check(Universal, row, world, tmp_path, Via.BROWSER)
+def named(value: Case | Via) -> str:
+    return f"{value}-{value.raises.__name__}" if isinstance(value, Case) and value.raises else str(value)
+
+
+@pytest.mark.parametrize("row, via", rows(CASES), ids=named)
+async def test_every_way_to_the_images(row, via, world, tmp_path):
+    await check(Universal, row, world, tmp_path, via)
     assert world.unexpected == []
 
 
@@ -97,7 +105,9 @@ JUDGED = {
 }
 
 
-@pytest.mark.parametrize("kind", JUDGED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind == "package" else [pytest.mark.thorough]) for kind in JUDGED]
+)
 async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
     result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
     said = [
@@ -134,8 +144,8 @@ async def test_a_captcha_is_shown_to_a_person_and_answered_once(world, tmp_path)
 
     rows = tuple(ConnectTo.parse(item) for item in world.connect_to)
     settings = Settings(output=tmp_path, provider="universal", insecure=True, connect_to=rows, timeout_s=30.0)
-    async with Run(settings, Silent(), person) as running:
-        result = await running.grab(f"https://{HOST}/v/captcha")
+    link = f"https://{HOST}/v/captcha"
+    result = await in_pipeline(settings, lambda pipeline: pipeline.grab(link), person)
     assert result.counts.saved == len(SITE.study.by_uid)
     assert [data[:4] for data in shown] == [b"\x89PNG"]
     assert [item.method for item in world.seen if item.path == "/login"] == ["POST"]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, interrupt, tools
+from scraper.cli import authoring, batch, interrupt, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -252,6 +252,7 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
 tools.register(app, interrupt.run)
 batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
+window.register(app, interrupt.run)
 
 
 @app.command()

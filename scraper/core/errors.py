@@ -110,6 +110,10 @@ class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 
 
+class NothingToSee(UsageError):
+    """The folder or zip holds DICOM files, and no picture. Values: ``path``."""
+
+
 class ExtraMissing(UsageError):
     """An optional part is not installed. Values: ``extra``."""
 

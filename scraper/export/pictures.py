@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
+from scraper.dicom.frames import aspect, colour, count_frames, decoded, functional, is_grey
 from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
-from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
-from scraper.protocols.jpeg_scans import with_whole_selection
 from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"
@@ -52,21 +49,11 @@ def _window(values: Grey, center: float, width: float, function: str) -> Grey:
     return np.clip((values - center) / max(width, 1e-6) + 0.5, 0, 1)
 
 
-def _functional(ds: Dataset, frame: int, group: str) -> Dataset:
-    """The functional group of a frame of an enhanced image (PS3.3 C.7.6.16), else the data set itself."""
-    per_frame = sequence(ds, "PerFrameFunctionalGroupsSequence")
-    own = per_frame[frame : frame + 1]
-    for holder in (*own, *sequence(ds, "SharedFunctionalGroupsSequence")):
-        for item in sequence(holder, group):
-            return item
-    return ds
-
-
 def grey(ds: Dataset, stored: NDArray[np.generic], frame: int) -> NDArray[np.uint8]:
     """A monochrome frame as 8 bits: Modality LUT, then VOI LUT or window, then polarity; without a window, 1 to 99 per cent."""
-    transform = _functional(ds, frame, "PixelValueTransformationSequence")
+    transform = functional(ds, frame, "PixelValueTransformationSequence")
     values = np.asarray(apply_modality_lut(stored, transform), dtype=np.float64)
-    source = _functional(ds, frame, "FrameVOILUTSequence")
+    source = functional(ds, frame, "FrameVOILUTSequence")
     window = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
     if sequence(source, "VOILUTSequence"):
         looked_up = np.asarray(apply_voi(values.astype(np.int64), source), dtype=np.float64)
@@ -82,24 +69,6 @@ def grey(ds: Dataset, stored: NDArray[np.generic], frame: int) -> NDArray[np.uin
     return np.asarray(np.round(shown * 255), dtype=np.uint8)
 
 
-def _colour(ds: Dataset, samples: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """A colour frame as 8 bits; pydicom has turned YBR into RGB."""
-    if plain(ds, "PhotometricInterpretation") == "PALETTE COLOR":
-        samples = apply_color_lut(samples, ds)
-    bits = 16 if samples.dtype.itemsize > 1 else 8
-    return np.asarray(samples >> (bits - 8) if bits > 8 else samples, dtype=np.uint8)  # type: ignore[operator]
-
-
-def _aspect(ds: Dataset, frame: int) -> float:
-    """Pixel height divided by pixel width."""
-    measures = _functional(ds, frame, "PixelMeasuresSequence")
-    for holder, keyword in ((measures, "PixelSpacing"), (ds, "ImagerPixelSpacing"), (ds, "PixelAspectRatio")):
-        pair = numbers(holder, keyword, 2)
-        if pair and min(pair) > 0:
-            return pair[0] / pair[1]
-    return 1.0
-
-
 def frames(path: Path) -> Iterator[Image.Image]:
     """The pictures of one instance, one for each frame.
 
@@ -107,20 +76,8 @@ def frames(path: Path) -> Iterator[Image.Image]:
         ValueError, RuntimeError, …: no pixels, or they don't decode (``PYDICOM_ERRORS``).
     """
     ds = read_file(path)
-    for number, samples in enumerate(_decoded(ds)):
+    for number, samples in enumerate(decoded(ds)):
         yield _picture(ds, samples, number)
-
-
-def _decoded(ds: Dataset) -> Iterator[NDArray[np.generic]]:
-    """The frames' samples, also of a JPEG stream whose scan header a strict decoder rejects."""
-    if ds.file_meta.TransferSyntaxUID in (JPEG_BASELINE, JPEG_EXTENDED):
-        count = int((numbers(ds, "NumberOfFrames") or (1,))[0])
-        streams = list(generate_frames(ds.PixelData, number_of_frames=count))
-        mended = [with_whole_selection(stream) for stream in streams]
-        if any(mended):
-            whole = [new or old for new, old in zip(mended, streams, strict=True)]
-            ds.PixelData = encapsulate(whole)
-    return iter_pixels(ds)
 
 
 def thumbnail(path: Path, longest: int) -> bytes:
@@ -133,9 +90,8 @@ def thumbnail(path: Path, longest: int) -> bytes:
     try:
         with quiet():
             ds = read_file(path)
-            count = numbers(ds, "NumberOfFrames")
-            middle = int(count[0]) // 2 if count else 0
-            picture = _picture(ds, next(iter_pixels(ds, indices=[middle])), middle).convert("RGB")
+            middle = count_frames(ds) // 2
+            picture = _picture(ds, next(decoded(ds, [middle])), middle).convert("RGB")
     except (*PYDICOM_ERRORS, CorruptInstance, RuntimeError, OSError, StopIteration):
         return b""
     picture.thumbnail((longest, longest))
@@ -146,14 +102,13 @@ def thumbnail(path: Path, longest: int) -> bytes:
 
 def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Image:
     """One frame for viewing: windowed, with square pixels."""
-    is_grey = plain(ds, "PhotometricInterpretation").startswith("MONOCHROME")
-    picture = Image.fromarray(grey(ds, samples, frame) if is_grey else _colour(ds, samples))
-    aspect = _aspect(ds, frame)
-    if abs(aspect - 1) > 0.01 and 0.05 < aspect < 20:
+    picture = Image.fromarray(grey(ds, samples, frame) if is_grey(ds) else colour(ds, samples))
+    ratio = aspect(ds, frame)
+    if abs(ratio - 1) > 0.01 and 0.05 < ratio < 20:
         size = (
-            (picture.width, round(picture.height * aspect))
-            if aspect > 1
-            else (round(picture.width / aspect), picture.height)
+            (picture.width, round(picture.height * ratio))
+            if ratio > 1
+            else (round(picture.width / ratio), picture.height)
         )
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     return picture
@@ -185,8 +140,8 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
             ds = read_file(Path(source))
             if not any(tag in ds for tag in PIXEL_TAGS):
                 return [NO_PIXELS]
-            for number, samples in enumerate(_decoded(ds)):
-                path = f"{stem}_{number + 1:04}{suffix}" if _has_frames(ds) else stem + suffix
+            for number, samples in enumerate(decoded(ds)):
+                path = f"{stem}_{number + 1:04}{suffix}" if count_frames(ds) > 1 else stem + suffix
                 _save(_picture(ds, samples, number), Path(path))
                 made.append(path)
     except CorruptInstance as err:
@@ -194,11 +149,6 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
     except (*PYDICOM_ERRORS, RuntimeError):
         return [NOT_DECODED, *made]
     return ["" if made else NOT_DECODED, *made]
-
-
-def _has_frames(ds: Dataset) -> bool:
-    count = numbers(ds, "NumberOfFrames")
-    return count is not None and count[0] > 1
 
 
 def draw_sheet(pictures: list[str], title: str, path: str) -> str:

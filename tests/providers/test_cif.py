@@ -9,17 +9,35 @@ from providers.cif.provider import Cif
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 ANSWERS = {"access_code": CODE}
 SERIES = {series.uid: len(series.images) for series in CifSite().study.series if series.images}
-OPENS = Case("opens", SHARE, answers=ANSWERS, series=SERIES, origin=Origin.REBUILT, left_out=3)
+BROWSER = (Via.BROWSER,)
+OPENS = Case("opens", SHARE, answers=ANSWERS, series=SERIES, origin=Origin.REBUILT, left_out=3, ways=BROWSER)
 CASES = (
     OPENS,
-    Case("the film's own link", FILM_LINK, answers=ANSWERS, series=SERIES, origin=Origin.REBUILT, left_out=3),
-    Case("no code", SHARE, raises=CredentialsRequired),
-    Case("a wrong code", SHARE, answers={"access_code": "XXXXXX"}, raises=CredentialsRefused, says="访问码错误"),
-    Case("over", OLD, answers=ANSWERS, raises=LinkExpired, says="链接已失效"),
+    Case(
+        "the film's own link",
+        FILM_LINK,
+        answers=ANSWERS,
+        series=SERIES,
+        origin=Origin.REBUILT,
+        left_out=3,
+        ways=(),
+        thorough=BROWSER,
+    ),
+    Case("no code", SHARE, raises=CredentialsRequired, ways=BROWSER),
+    Case(
+        "a wrong code",
+        SHARE,
+        answers={"access_code": "XXXXXX"},
+        raises=CredentialsRefused,
+        says="访问码错误",
+        ways=(),
+        thorough=BROWSER,
+    ),
+    Case("over", OLD, answers=ANSWERS, raises=LinkExpired, says="链接已失效", ways=(), thorough=BROWSER),
 )
 NOT_OURS = (
     f"{FILM.origin}/CIF/film",
@@ -28,13 +46,14 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(CifSite()) as world:
-        await check(Cif, case, world, tmp_path, Via.BROWSER)
+        await check(Cif, case, world, tmp_path, via)
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", [OPENS, *CASES[-2:]], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):

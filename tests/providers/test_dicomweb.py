@@ -31,7 +31,7 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import Origin, Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 TOKEN = "eyJhbGciOi-invented"
@@ -81,7 +81,7 @@ def skip_without_ohif(case):
         pytest.skip(ohif.MISSING)
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path, world):
     skip_without_ohif(case)
     await check(DicomWeb, case, world, tmp_path, via)
@@ -165,7 +165,7 @@ EMULATED = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in EMULATED for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(EMULATED), ids=str)
 async def test_emulated(case, via, tmp_path):
     with World(emulated.DicomWebSite()) as world:
         await check(DicomWeb, case, world, tmp_path, via)

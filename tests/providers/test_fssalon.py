@@ -16,22 +16,23 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = site.FssalonSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 SERVED = {series.uid: len(series.instances) for series in SITE.study.series[:2]}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "000000"}
 CASES = (
     Case("an index link, images over HTTP", site.index_link(site.OPEN), series=SERIES, ways=BOTH),
-    Case("a film link, images over HTTPS", site.film_link(site.OVER_TLS), series=SERIES, ways=BOTH),
+    Case("a film link, images over HTTPS", site.film_link(site.OVER_TLS), series=SERIES, thorough=BROWSER),
     Case("a series that is not served", site.index_link(site.PARTLY), series=SERVED, lacks="fetch-failed"),
-    Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
+    Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, thorough=BROWSER),
     Case("asks for a code", site.film_link(site.ASKS), raises=CredentialsRequired),
     Case("a wrong code", site.film_link(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="验证码错误"),
-    Case("images not opened", site.index_link(site.CLOSED), raises=DownloadNotPermitted, ways=BOTH),
-    Case("an unknown report", site.index_link("R9999"), raises=NoSuchStudy, says="报告不存在", ways=BOTH),
+    Case("images not opened", site.index_link(site.CLOSED), raises=DownloadNotPermitted, thorough=BROWSER),
+    Case("an unknown report", site.index_link("R9999"), raises=NoSuchStudy, says="报告不存在", thorough=BROWSER),
     Case("images cleared away", site.film_link(site.NO_IMAGES), raises=LinkExpired, says="影像已过期清除"),
 )
 NOT_OURS = (
@@ -40,7 +41,7 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(Fssalon, case, world, tmp_path, via)

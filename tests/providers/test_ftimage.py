@@ -9,16 +9,16 @@ from providers.ftimage import Ftimage
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 SITE = FtimageSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("token link", SITE.link(), series=SERIES, ways=BROWSER),
-    Case("accession link", SITE.app_link(), series=SERIES, ways=BROWSER),
-    Case("a series that is not loaded by itself", SITE.app_link(LAZY), series=SERIES, ways=BROWSER),
-    Case("a check, answered", SITE.link(CHECKED), {"captcha": CODE}, SERIES, ways=BROWSER),
+    Case("accession link", SITE.app_link(), series=SERIES, ways=(), thorough=BROWSER),
+    Case("a series that is not loaded by itself", SITE.app_link(LAZY), series=SERIES, ways=(), thorough=BROWSER),
+    Case("a check, answered", SITE.link(CHECKED), {"captcha": CODE}, SERIES, ways=(), thorough=BROWSER),
     Case("a check, nobody there", SITE.link(CHECKED), raises=CaptchaRequired, ways=BROWSER),
     Case(
         "a check, answered wrongly",
@@ -26,10 +26,11 @@ CASES = (
         {"captcha": "0000"},
         raises=CredentialsRefused,
         says="验证码错误",
-        ways=BROWSER,
+        ways=(),
+        thorough=BROWSER,
     ),
-    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="链接已过期", ways=BROWSER),
-    Case("unknown", SITE.app_link("ffff"), raises=StudyGone, says="未查询到影像", ways=BROWSER),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="链接已过期", ways=(), thorough=BROWSER),
+    Case("unknown", SITE.app_link("ffff"), raises=StudyGone, says="未查询到影像", ways=(), thorough=BROWSER),
 )
 NOT_OURS = (
     "https://yyx.ftimage.cn/dimage/index.html",
@@ -45,7 +46,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(Ftimage, case, world, tmp_path, via)
     assert not world.unexpected

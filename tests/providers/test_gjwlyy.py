@@ -12,22 +12,23 @@ from providers.gjwlyy.viewer import Decoded, Tile
 from scraper.contract import LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SERIES = {series.uid: len(series.images) for series in GjwlyySite().study.series if series.images}
-OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1)
+BROWSER = (Via.BROWSER,)
+OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, ways=BROWSER)
 CASES = (
     OPENS,
-    Case("over", OLD, raises=LinkExpired, says="已过期"),
-    Case("a ticket that is spent", SPENT, raises=LinkExpired),
+    Case("over", OLD, raises=LinkExpired, says="已过期", ways=BROWSER),
+    Case("a ticket that is spent", SPENT, raises=LinkExpired, ways=(), thorough=BROWSER),
 )
 NOT_OURS = (f"{FILM.origin}/cloudfilmserver/cloudFilm/showShareReport.htm", f"{VIEW.origin}/e/viewer")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(GjwlyySite()) as world:
-        await check(Gjwlyy, case, world, tmp_path, Via.BROWSER)
+        await check(Gjwlyy, case, world, tmp_path, via)
         assert not world.unexpected
 
 
@@ -39,6 +40,7 @@ async def test_another_version(tmp_path):
     assert windows == {"400"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", [OPENS], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):

@@ -22,23 +22,24 @@ from scraper.core.link import of
 from scraper.core.model import Origin, Via
 from scraper.core.reasons import Reason
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 OPEN = {"password": site.PASSWORD}
 REBUILT = Origin.REBUILT
 CASES = (
     Case("A: a share with its password", site.SHARE, answers=OPEN, origin=REBUILT, left_out=1, ways=BOTH),
     Case("A: a doubled slash", site.SHARE_DOUBLE_SLASH, answers=OPEN, origin=REBUILT, left_out=1),
     Case("A: Beijing 114, its port kept", site.BEIJING_SHARE, answers=OPEN, origin=REBUILT, left_out=1),
-    Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, ways=BOTH),
-    Case("A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, ways=BOTH),
-    Case("A: a cancelled share", site.CANCELLED, answers=OPEN, raises=ShareCancelled, ways=BOTH),
+    Case("A: asks for the password", site.SHARE, raises=CredentialsRequired, thorough=BROWSER),
+    Case("A: a wrong password", site.SHARE, answers={"password": "wrong"}, raises=CredentialsRefused, thorough=BROWSER),
+    Case("A: a cancelled share", site.CANCELLED, answers=OPEN, raises=ShareCancelled, thorough=BROWSER),
     Case("A: the address of a running session", site.SESSION_BOUND, raises=PageBehindLink),
     Case("A: the address of a report", site.REPORT_ADDRESS, raises=PageBehindLink),
-    Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("B: a health commission", site.COMMISSION_SHARE, origin=REBUILT, left_out=1, thorough=BROWSER),
     Case("B: expired", site.COMMISSION_EXPIRED, raises=LinkExpired, says="已过期"),
-    Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, ways=BOTH),
+    Case("C: straight to the images", site.VIEW_IMAGE, origin=REBUILT, left_out=1, thorough=BROWSER),
     Case(
         "C: a viewer's address that says where it came from",
         site.VIEWER_WITH_WAY_BACK,
@@ -74,7 +75,7 @@ CASES = (
 NOT_OURS = (f"{site.CLOUD.origin}/help", f"{site.HOSPITAL.origin}/")
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(HinacomSite()) as world:
         await check(Hinacom, case, world, tmp_path, via)

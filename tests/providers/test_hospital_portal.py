@@ -29,9 +29,10 @@ from scraper.contract import (
 )
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 SITE = HospitalPortal()
 CHEST = {series.uid: len(series.instances) for series in SITE.study.series}
 HEAD = {series.uid: len(series.instances) for series in SITE.other.series}
@@ -43,21 +44,21 @@ BESIDE = 4  # of one zip: DICOMDIR, a preview, a viewer, an autorun file
 CASES = (
     Case("every examination", ROOT, KNOWN, CHEST | HEAD, left_out=2 * BESIDE + 2, ways=BOTH),
     Case("by the login page", LOGIN, KNOWN, CHEST | HEAD, left_out=2 * BESIDE + 2),
-    Case("one examination", DETAIL, KNOWN, CHEST, left_out=BESIDE, ways=BOTH),
-    Case("another maker's", OTHER, KNOWN, CHEST, left_out=BESIDE, ways=BOTH),
-    Case("only pictures", ONLY_JPG, KNOWN, raises=DownloadNotPermitted, ways=BOTH),
+    Case("one examination", DETAIL, KNOWN, CHEST, left_out=BESIDE, thorough=BROWSER),
+    Case("another maker's", OTHER, KNOWN, CHEST, left_out=BESIDE, thorough=BROWSER),
+    Case("only pictures", ONLY_JPG, KNOWN, raises=DownloadNotPermitted, thorough=BROWSER),
     Case("archived", OLD, KNOWN, raises=NoSuchStudy, says="超过保存期限"),
-    Case("asks for the account", ROOT, raises=CredentialsRequired, ways=BOTH),
-    Case("asks for the captcha", ROOT, NO_CAPTCHA, raises=CaptchaRequired, ways=BOTH),
-    Case("a wrong captcha", ROOT, WRONG, raises=CredentialsRefused, says="验证码错误", ways=BOTH),
-    Case("a wrong password", ROOT, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, ways=BOTH),
+    Case("asks for the account", ROOT, raises=CredentialsRequired, thorough=BROWSER),
+    Case("asks for the captcha", ROOT, NO_CAPTCHA, raises=CaptchaRequired, thorough=BROWSER),
+    Case("a wrong captcha", ROOT, WRONG, raises=CredentialsRefused, says="验证码错误", thorough=BROWSER),
+    Case("a wrong password", ROOT, WRONG_PASSWORD, raises=CredentialsRefused, says=TRIES, thorough=BROWSER),
     Case(
         "a wrong password, in a dialog",
         OTHER,
         WRONG_PASSWORD,
         raises=CredentialsRefused,
         says=TRIES,
-        ways=BOTH,
+        thorough=BROWSER,
     ),
     Case(
         "a locked account",
@@ -69,7 +70,7 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     site = HospitalPortal()
     with World(site) as world:

@@ -8,22 +8,22 @@ from providers.jnrmyy import Jnrmyy
 from scraper.contract import LinkExpired
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 SITE = JnrmyySite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SITE.link(), series=SERIES),
-    Case("expired", SITE.link(OLD), raises=LinkExpired),
+    Case("a share", SITE.link(), series=SERIES, ways=(), thorough=BROWSER),  # what comes whole is seen below too
+    Case("expired", SITE.link(OLD), raises=LinkExpired, ways=BROWSER),
 )
 NOT_OURS = ("https://yjp.jnrmyy.com/", "https://yjp.jnrmyy.com/Dicom/Index?token=1")
 
 
-# what comes whole is seen below, too, beside what does not
-@pytest.mark.parametrize("case", [pytest.param(CASES[0], marks=pytest.mark.thorough), CASES[1]], ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(JnrmyySite()) as world:
-        await check(Jnrmyy, case, world, tmp_path, Via.BROWSER)
+        await check(Jnrmyy, case, world, tmp_path, via)
         assert not world.unexpected
 
 

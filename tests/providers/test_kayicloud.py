@@ -9,21 +9,22 @@ from providers.kayicloud import Kayicloud
 from scraper.contract import LinkExpired
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = KayicloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 CASES = (
     Case("absolute addresses", SITE.link("A1"), series=SERIES, ways=BOTH),
     Case("relative addresses, no new token", SITE.link("A2"), series=SERIES),
     Case("storage paths, a file of two frames", SITE.link("A3"), series=SERIES),
     Case("a bare list, the study's own token", SITE.link("A4"), series=SERIES),
-    Case("parameters in the fragment", SITE.link("A1", in_fragment=True), series=SERIES, ways=BOTH),
+    Case("parameters in the fragment", SITE.link("A1", in_fragment=True), series=SERIES, thorough=BROWSER),
     Case("numbers in serverAddr alone", SITE.link("A1", is_bare=True), series=SERIES),
     Case("a host of its own", SITE.link("A3", host=ELSEWHERE), series=SERIES),
     Case("no tokens to exchange, addresses from the root", SITE.link("A6"), series=SERIES),
-    Case("nothing listed", SITE.link("A5"), raises=LinkExpired, ways=BOTH),
+    Case("nothing listed", SITE.link("A5"), raises=LinkExpired, thorough=BROWSER),
     Case("the link's token has lapsed", SITE.link("A1", expires=NOW - 1), raises=LinkExpired, says="链接已过期"),
 )
 NOT_OURS = (
@@ -39,7 +40,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(Kayicloud, case, world, tmp_path, via)
     assert not world.unexpected

@@ -24,29 +24,30 @@ from providers.kayicloud_share.provider import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = KayicloudShareSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 KNOWN = {"password": PASSWORD}
 CASES = (
     Case("opens", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
     Case("opens with what the text calls an access code", SITE.link(OPEN), {"access_code": PASSWORD}, SERIES),
     Case("has no password", SITE.link(FREE), series=SERIES),
     Case("signatures lapse on the way", SITE.link(SHORT_LIVED), KNOWN, SERIES),
-    Case("another name", SITE.other_link(), series=SERIES, ways=BOTH),
+    Case("another name", SITE.other_link(), series=SERIES, thorough=BROWSER),
     Case("an old link carries its own signature", SITE.old_link(), series=SERIES),
-    Case("asks for the password", SITE.link(OPEN), raises=CredentialsRequired, ways=BOTH),
+    Case("asks for the password", SITE.link(OPEN), raises=CredentialsRequired, thorough=BROWSER),
     Case(
         "a wrong password",
         SITE.link(OPEN),
         {"password": "9999"},
         raises=CredentialsRefused,
         says="分享密码错误",
-        ways=BOTH,
+        thorough=BROWSER,
     ),
-    Case("expired", SITE.link(EXPIRED), KNOWN, raises=LinkExpired, says="分享已过期", ways=BOTH),
+    Case("expired", SITE.link(EXPIRED), KNOWN, raises=LinkExpired, says="分享已过期", thorough=BROWSER),
     Case("expired, nothing given", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期"),
     Case("cancelled", SITE.link(CANCELLED), KNOWN, raises=ShareCancelled, says="分享已被取消"),
     Case("unknown", SITE.link(OPEN[::-1]), KNOWN, raises=NoSuchStudy, says="分享不存在"),
@@ -66,7 +67,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(KayicloudShare, case, world, tmp_path, via)
     assert not world.unexpected
@@ -74,14 +75,14 @@ async def test_case(case, via, world, tmp_path):
 
 MANNERS = (
     Case("one field", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
-    Case("no field", SITE.link(FREE), series=SERIES, ways=BOTH),
+    Case("no field", SITE.link(FREE), series=SERIES, thorough=BROWSER),
     Case("another name", SITE.other_link(), series=SERIES),
-    Case("wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", ways=BOTH),
-    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
+    Case("wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", thorough=BROWSER),
+    Case("expired", SITE.link(EXPIRED), raises=LinkExpired, says="分享已过期", thorough=BROWSER),
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in MANNERS for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(MANNERS), ids=str)
 async def test_a_page_of_other_manners(case, via, tmp_path):
     site = KayicloudShareSite(has_other_manners=True)
     with World(site) as up:

@@ -9,26 +9,35 @@ from providers.nyfy import Nyfy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 SITE = NyfySite()
 SERIES = {item.uid: len(item.images) for item in SITE.study.series if item.images}
 REBUILT = Origin.REBUILT
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SITE.link(), series=SERIES, origin=REBUILT),
-    Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT),
-    Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT),
-    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired),
-    Case("a wrong password", SITE.link(LOCKED), {"password": "1"}, raises=CredentialsRefused, says="密码错误"),
-    Case("expired", SITE.link(OLD), raises=LinkExpired, says="已过期"),
+    Case("a share", SITE.link(), series=SERIES, origin=REBUILT, ways=BROWSER),
+    Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT, ways=(), thorough=BROWSER),
+    Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT, ways=(), thorough=BROWSER),
+    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
+    Case(
+        "a wrong password",
+        SITE.link(LOCKED),
+        {"password": "1"},
+        raises=CredentialsRefused,
+        says="密码错误",
+        ways=(),
+        thorough=BROWSER,
+    ),
+    Case("expired", SITE.link(OLD), raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     site = NyfySite()
     with World(site) as world:
-        await check(Nyfy, case, world, tmp_path, Via.BROWSER)
+        await check(Nyfy, case, world, tmp_path, via)
         assert not world.unexpected
         assert site.tries <= 1
 

@@ -20,18 +20,27 @@ from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 ANSWERS = {"id_last4": ID_LAST4}
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SHARE),
-    Case("scanned", SCAN, answers=ANSWERS),
-    Case("scanned, without a slash", SCAN_BARE, answers=ANSWERS),
-    Case("the viewer", VIEWER),
-    Case("the newer viewer", VIEWER_2),
-    Case("over", OLD, raises=LinkExpired, says="已过期"),
-    Case("nobody answers", SCAN, raises=CredentialsRequired),
-    Case("a wrong answer", SCAN, answers={"id_last4": "0000"}, raises=CredentialsRefused, says="不匹配"),
+    Case("a share", SHARE, ways=BROWSER),
+    Case("scanned", SCAN, answers=ANSWERS, ways=(), thorough=BROWSER),
+    Case("scanned, without a slash", SCAN_BARE, answers=ANSWERS, ways=(), thorough=BROWSER),
+    Case("the viewer", VIEWER, ways=(), thorough=BROWSER),
+    Case("the newer viewer", VIEWER_2, ways=(), thorough=BROWSER),
+    Case("over", OLD, raises=LinkExpired, says="已过期", ways=BROWSER),
+    Case("nobody answers", SCAN, raises=CredentialsRequired, ways=(), thorough=BROWSER),
+    Case(
+        "a wrong answer",
+        SCAN,
+        answers={"id_last4": "0000"},
+        raises=CredentialsRefused,
+        says="不匹配",
+        ways=(),
+        thorough=BROWSER,
+    ),
 )
 NOT_OURS = (
     FORE,
@@ -41,10 +50,10 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(RadonlineSite()) as world:
-        await check(Radonline, case, world, tmp_path, Via.BROWSER)
+        await check(Radonline, case, world, tmp_path, via)
         assert not world.unexpected
 
 

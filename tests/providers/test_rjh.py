@@ -9,19 +9,20 @@ from providers.rjh import Rjh
 from scraper.contract import LinkExpired, NotThereYet
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SHARE),
-    Case("the viewer", VIEWER),
-    Case("over", OLD, raises=LinkExpired, says="已过期"),
+    Case("a share", SHARE, ways=BROWSER),
+    Case("the viewer", VIEWER, ways=(), thorough=BROWSER),
+    Case("over", OLD, raises=LinkExpired, says="已过期", ways=BROWSER),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(RjhSite()) as world:
-        await check(Rjh, case, world, tmp_path, Via.BROWSER)
+        await check(Rjh, case, world, tmp_path, via)
         assert not world.unexpected
 
 

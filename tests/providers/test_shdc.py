@@ -9,26 +9,28 @@ from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExp
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 PAGE = (Via.BROWSER,)  # how a 安全码 is sent, only the page knows
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
     Case("opens a viewer link", site.VIEWER, ways=BOTH),
-    Case("opens a report's code", site.REPORT, ways=BOTH),
-    Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=PAGE),
-    Case("asks for the 安全码", site.REPORT_WITH_CODE, raises=CredentialsRequired, ways=BOTH),
+    Case("opens a report's code", site.REPORT, thorough=BROWSER),
+    Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=(), thorough=PAGE),
+    Case("asks for the 安全码", site.REPORT_WITH_CODE, raises=CredentialsRequired, thorough=BROWSER),
     Case(
         "a wrong 安全码",
         site.REPORT_WITH_CODE,
         answers={"access_code": "wrong"},
         raises=CredentialsRefused,
         says="安全码错误",
-        ways=PAGE,
+        ways=(),
+        thorough=PAGE,
     ),
-    Case("an expired viewer link", site.EXPIRED, raises=LinkExpired, says="重新分享", ways=BOTH),
-    Case("an expired report", site.REPORT_EXPIRED, raises=LinkExpired, says="重新分享", ways=BOTH),
+    Case("an expired viewer link", site.EXPIRED, raises=LinkExpired, says="重新分享", thorough=BROWSER),
+    Case("an expired report", site.REPORT_EXPIRED, raises=LinkExpired, says="重新分享", thorough=BROWSER),
     Case("the address of a session of one's own", site.OWN_SESSION, raises=UnusableLink),
     Case("a changed token", site.TAMPERED, raises=StudyGone, says="无权访问"),
 )
@@ -39,7 +41,7 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(site.ShdcSite()) as world:
         await check(Shdc, case, world, tmp_path, via)

@@ -10,16 +10,17 @@ from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExp
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = site.SughSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "0000"}
 CASES = (
     Case("open", site.share(site.OPEN), series=SERIES, ways=BOTH),
-    Case("with the 提取码", site.share(site.ASKS), answers=CODE, series=SERIES, ways=BOTH),
-    Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, ways=BOTH),
+    Case("with the 提取码", site.share(site.ASKS), answers=CODE, series=SERIES, thorough=BROWSER),
+    Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, thorough=BROWSER),
     Case("a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"),
     Case("asks in other words", site.share(site.IN_WORDS), answers=CODE, series=SERIES),
     Case(
@@ -29,7 +30,7 @@ CASES = (
         raises=CredentialsRefused,
         says="验证失败",
     ),
-    Case("expired", site.share(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=BOTH),
+    Case("expired", site.share(site.EXPIRED), raises=LinkExpired, says="分享已过期", thorough=BROWSER),
     Case("unknown", site.share("ffffffff"), raises=NoSuchStudy, says="分享不存在"),
     Case("the study is gone", site.share(site.NO_STUDY), raises=NoSuchStudy, says="检查不存在"),
 )
@@ -39,7 +40,7 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(Sugh, case, world, tmp_path, via)

@@ -8,17 +8,18 @@ from providers.szjudianyun import Szjudianyun
 from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 SITE = SzjudianyunSite()
 SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 CASES = (
     Case("opens; the film's picture is left out", SITE.link(), series=SERIES, left_out=1, ways=BOTH),
     Case("the link lacks its password", SITE.link(""), {"password": "123456"}, SERIES, left_out=1),
     Case("nobody knows the password", SITE.link(""), raises=CredentialsRequired),
     Case("a wrong password given", SITE.link(""), {"password": "1"}, raises=CredentialsRefused),
-    Case("a wrong password in the link", SITE.link("000000"), raises=NoSuchStudy, ways=BOTH),
+    Case("a wrong password in the link", SITE.link("000000"), raises=NoSuchStudy, thorough=BROWSER),
     Case("an unknown study", SITE.link(study="CT9999"), raises=NoSuchStudy),
 )
 NOT_OURS = (
@@ -35,7 +36,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(Szjudianyun, case, world, tmp_path, via)
     assert not world.unexpected

@@ -10,7 +10,7 @@ from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired
 from scraper.core.errors import NeedsBrowser
 from scraper.core.link import of
 from scraper.core.model import Origin, Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = TdcloudSite()
 SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images}
@@ -18,8 +18,10 @@ BROWSER, REBUILT = (Via.BROWSER,), Origin.REBUILT
 KNOWN = {"captcha": CODE}
 CASES = (
     Case("the control submits the code", SITE.link(), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
-    Case("a button submits the code", SITE.link(TWO_STEPS), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
-    Case("a dialog of the control's", SITE.link(DIALOG), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case(
+        "a button submits the code", SITE.link(TWO_STEPS), KNOWN, SERIES, REBUILT, left_out=1, ways=(), thorough=BROWSER
+    ),
+    Case("a dialog of the control's", SITE.link(DIALOG), KNOWN, SERIES, REBUILT, left_out=1, ways=(), thorough=BROWSER),
     Case("nobody reads the dialog's", SITE.link(DIALOG), raises=CaptchaRequired, ways=BROWSER),
     Case(
         "a wrong code, in the dialog",
@@ -27,16 +29,18 @@ CASES = (
         {"captcha": "0000"},
         raises=CredentialsRefused,
         says="验证码错误",
-        ways=BROWSER,
+        ways=(),
+        thorough=BROWSER,
     ),
-    Case("nobody reads the code", SITE.link(), raises=CaptchaRequired, ways=BROWSER),
+    Case("nobody reads the code", SITE.link(), raises=CaptchaRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong code",
         SITE.link(),
         {"captcha": "0000"},
         raises=CredentialsRefused,
         says="验证码错误",
-        ways=BROWSER,
+        ways=(),
+        thorough=BROWSER,
     ),
     Case(
         "a wrong code, by the button",
@@ -44,18 +48,22 @@ CASES = (
         {"captcha": "0000"},
         raises=CredentialsRefused,
         says="验证码错误",
-        ways=BROWSER,
+        ways=(),
+        thorough=BROWSER,
     ),
-    Case("a control of no use before", SITE.link(DISABLED), KNOWN, SERIES, REBUILT, left_out=1, ways=BROWSER),
+    Case(
+        "a control of no use before", SITE.link(DISABLED), KNOWN, SERIES, REBUILT, left_out=1, ways=(), thorough=BROWSER
+    ),
     Case(
         "a wrong code, and a control of no use",
         SITE.link(DISABLED),
         {"captcha": "0000"},
         raises=CredentialsRefused,
         says="验证码错误",
-        ways=BROWSER,
+        ways=(),
+        thorough=BROWSER,
     ),
-    Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=BROWSER),
+    Case("expired", SITE.link("00"), KNOWN, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
 )
 NOT_OURS = (
     "https://tdcloudjp.fmmu.edu.cn/",
@@ -70,7 +78,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(Tdcloud, case, world, tmp_path, via)
     assert not world.unexpected
@@ -93,6 +101,7 @@ async def test_a_browser_is_needed(world, tmp_path):
     await check(Tdcloud, Case("forbidden", SITE.link(), KNOWN, raises=NeedsBrowser), world, tmp_path)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_same_by_another_hand(shape, tmp_path):
     SITE.raw_only, SITE.tries, SITE.node = False, 0, None

@@ -19,9 +19,10 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 IN_PAGE = (Via.BROWSER,)
 STUDIES = site.WhuhSite().studies
 FIRST = {series.uid: len(series.instances) for series in STUDIES["EXAM1"].series}
@@ -29,23 +30,24 @@ ALL = {series.uid: len(series.instances) for study in STUDIES.values() for serie
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
     Case("opens one examination", site.OPEN, series=FIRST, left_out=2, ways=BOTH),
-    Case("parameters in the query", site.IN_QUERY, series=FIRST, left_out=2, ways=BOTH),
-    Case("brings both examinations", site.LIST, series=ALL, left_out=4, ways=BOTH),
-    Case("passes the security code", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2, ways=IN_PAGE),
-    Case("asks for the security code", site.WITH_CODE, raises=CredentialsRequired, ways=IN_PAGE),
+    Case("parameters in the query", site.IN_QUERY, series=FIRST, left_out=2, thorough=BROWSER),
+    Case("brings both examinations", site.LIST, series=ALL, left_out=4, thorough=BROWSER),
+    Case("passes the security code", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2, ways=(), thorough=IN_PAGE),
+    Case("asks for the security code", site.WITH_CODE, raises=CredentialsRequired, ways=(), thorough=IN_PAGE),
     Case(
         "a wrong security code",
         site.WITH_CODE,
         answers={"access_code": "1"},
         raises=CredentialsRefused,
         says="安全码错误",
-        ways=IN_PAGE,
+        ways=(),
+        thorough=IN_PAGE,
     ),
     Case("asks for the security code, without a page", site.WITH_CODE, raises=CredentialsRequired),
-    Case("an expired code", site.EXPIRED, raises=LinkExpired, ways=BOTH),
-    Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败", ways=BOTH),
+    Case("an expired code", site.EXPIRED, raises=LinkExpired, thorough=BROWSER),
+    Case("an altered link", site.ALTERED, raises=StudyGone, says="链接校验失败", thorough=BROWSER),
     Case("no hospital", site.NO_HOSPITAL, raises=StudyGone, says="医院编号不能为空"),
-    Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted, ways=BOTH),
+    Case("a hospital that offers no download", site.NO_DOWNLOAD, raises=DownloadNotPermitted, thorough=BROWSER),
     Case("images that are not on the cloud yet", site.NOT_YET, raises=NotThereYet),
     Case("a job that fails", site.FAILING, raises=SiteBusy),
 )
@@ -62,7 +64,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(providers.whuh, "EVERY_S", 0.05)
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     emulated = site.WhuhSite(sealed=via is Via.DIRECT)
     with World(emulated) as world:

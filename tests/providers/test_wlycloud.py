@@ -9,30 +9,33 @@ from providers.wlycloud import Wlycloud
 from scraper.contract import LinkExpired, NoSuchStudy, Origin
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = WlycloudSite()
 SERIES = {series.uid: len(series.images) for series in SITE.study.series if series.images} | {f"{SITE.loop_uid}.1": 1}
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT),
-    Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT),
+    Case("a share", SHARE, series=SERIES, origin=Origin.REBUILT, ways=BROWSER),
+    Case("the viewer itself", VIEWER, series=SERIES, origin=Origin.REBUILT, ways=(), thorough=BROWSER),
     Case(
         "a relative address of the viewer",
         f"{PAGE.origin}/#/?uid=BARE1",
         series=SERIES,
         origin=Origin.REBUILT,
+        ways=(),
+        thorough=BROWSER,
     ),
-    Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired),
-    Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired),
-    Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期"),
-    Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy),
+    Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired, ways=BROWSER),
+    Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired, ways=(), thorough=BROWSER),
+    Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
+    Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy, ways=(), thorough=BROWSER),
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_case(case, tmp_path):
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
+async def test_case(case, via, tmp_path):
     with World(SITE) as world:
-        await check(Wlycloud, case, world, tmp_path, Via.BROWSER)
+        await check(Wlycloud, case, world, tmp_path, via)
         assert not world.unexpected
 
 
@@ -44,6 +47,7 @@ async def test_an_image_in_a_form_that_nobody_can_read_is_missing(tmp_path):
         await check(Wlycloud, row, world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):

@@ -11,33 +11,35 @@ from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
     Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, ways=BOTH),
-    Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, ways=BOTH),
-    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=2, ways=BOTH),
-    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=2, ways=IN_PAGE),
+    Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, thorough=BROWSER),
+    Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=2, thorough=BROWSER),
+    Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=2, ways=(), thorough=IN_PAGE),
     Case(
         "a wrong code",
         site.WITH_CHECK,
         answers=WRONG,
         raises=CredentialsRefused,
         says="手机验证",
-        ways=IN_PAGE,
+        ways=(),
+        thorough=IN_PAGE,
     ),
-    Case("an expired link", site.EXPIRED, raises=LinkExpired, says="分享已失效", ways=BOTH),
-    Case("a page that only says so", site.CLOSED, raises=LinkExpired, says="已失效", ways=BOTH),
-    Case("an altered link", site.FOREIGN, raises=StudyGone, says="签名校验不通过", ways=BOTH),
+    Case("an expired link", site.EXPIRED, raises=LinkExpired, says="分享已失效", thorough=BROWSER),
+    Case("a page that only says so", site.CLOSED, raises=LinkExpired, says="已失效", thorough=BROWSER),
+    Case("an altered link", site.FOREIGN, raises=StudyGone, says="签名校验不通过", thorough=BROWSER),
 )
 NOT_OURS = ("https://yxy.xa-data.cn/", "https://xa-data.cn/NeuView/mobile/?title=CT")
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(XaData, case, world, tmp_path, via)

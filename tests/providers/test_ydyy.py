@@ -11,37 +11,38 @@ from scraper.core.errors import SiteChanged, UnsafeRedirect
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.core.reasons import Reason
-from scraper.testing import Case, check
+from scraper.testing import Case, check, rows
 
 SITE = YdyySite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BOTH = (Via.DIRECT, Via.BROWSER)
+BROWSER = (Via.BROWSER,)
 KNOWN = {"id_last4": ID_LAST4}
 CASES = (
     Case("checked", SITE.link(), KNOWN, SERIES, ways=BOTH),
     Case("a small x", SITE.link(), {"id_last4": ID_LAST4.lower()}, SERIES),
     Case("redirected to the check", SITE.link("redirect"), KNOWN, SERIES),
-    Case("a short link to the check", SITE.short_link(), KNOWN, SERIES, ways=BOTH),
+    Case("a short link to the check", SITE.short_link(), KNOWN, SERIES, thorough=BROWSER),
     Case("a short link past it", SITE.short_link("info"), series=SERIES),
     Case("info", SITE.link("info"), series=SERIES),
-    Case("2D", SITE.plain_link(), series=SERIES, ways=BOTH),
-    Case("behind the firewall", SITE.walled_link(), series=SERIES, ways=(Via.BROWSER,)),
-    Case("a short link behind the firewall", SITE.walled_short_link(), series=SERIES, ways=(Via.BROWSER,)),
+    Case("2D", SITE.plain_link(), series=SERIES, thorough=BROWSER),
+    Case("behind the firewall", SITE.walled_link(), series=SERIES, ways=(), thorough=BROWSER),
+    Case("a short link behind the firewall", SITE.walled_short_link(), series=SERIES, ways=(), thorough=BROWSER),
     Case("the firewall turns the direct client away", SITE.walled_link(), raises=SiteChanged),
-    Case("asks for the ID card", SITE.link(), raises=CredentialsRequired, ways=BOTH),
+    Case("asks for the ID card", SITE.link(), raises=CredentialsRequired, thorough=BROWSER),
     Case(
         "a wrong answer",
         SITE.link(),
         {"id_last4": "0000"},
         raises=CredentialsRefused,
         says="身份证后四位不正确",
-        ways=BOTH,
+        thorough=BROWSER,
     ),
     Case("a link without its signature", SITE.link(leave_out="sign"), KNOWN, raises=UnusableLink),
-    Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired, ways=BOTH),
+    Case("a short link that has expired", SITE.short_link("old"), raises=LinkExpired, thorough=BROWSER),
     Case("a short link into the hospital", SITE.short_link("inside"), raises=UnsafeRedirect),
     Case("nothing stored", SITE.plain_link("BUSS2"), raises=NoSuchStudy),
-    Case("no such number", SITE.plain_link("BUSS9"), raises=NoSuchStudy, ways=BOTH),
+    Case("no such number", SITE.plain_link("BUSS9"), raises=NoSuchStudy, thorough=BROWSER),
 )
 NOT_OURS = (
     "https://pacs.ydyy.cn:8860/M-Viewer/",
@@ -57,7 +58,7 @@ def world():
         yield up
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, world, tmp_path):
     await check(Ydyy, case, world, tmp_path, via)
     assert not world.unexpected

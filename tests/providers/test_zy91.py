@@ -17,7 +17,7 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, run
+from scraper.testing import Case, check, rows, run
 
 IN_PAGE = (Via.BROWSER,)
 GIVEN = {"id_last6": site.ID_LAST6, "captcha": site.CAPTCHA}
@@ -28,20 +28,23 @@ SERIES = {
 }
 CASES = (
     Case("passes the check in the page", site.OPEN, answers=GIVEN, series=SERIES, left_out=2, ways=IN_PAGE),
-    Case("a link in lower case", site.LOWER_CASE, answers=GIVEN, series=SERIES, left_out=2, ways=IN_PAGE),
+    Case("a link in lower case", site.LOWER_CASE, answers=GIVEN, series=SERIES, left_out=2, ways=(), thorough=IN_PAGE),
     Case("does not skip the check", site.OPEN, raises=CaptchaRequired),
-    Case("asks for the ID in the page", site.OPEN, raises=CredentialsRequired, ways=IN_PAGE),
+    Case("asks for the ID in the page", site.OPEN, raises=CredentialsRequired, ways=(), thorough=IN_PAGE),
     Case(
         "a wrong captcha",
         site.OPEN,
         answers={**GIVEN, "captcha": "0000"},
         raises=CredentialsRefused,
         says="错误",
-        ways=IN_PAGE,
+        ways=(),
+        thorough=IN_PAGE,
     ),
-    Case("an expired link", site.EXPIRED, raises=LinkExpired, ways=(Via.DIRECT, Via.BROWSER)),
-    Case("an altered link", site.ALTERED, answers=GIVEN, raises=LinkExpired, says="签名无效", ways=IN_PAGE),
-    Case("a report without images", site.NO_IMAGES, answers=GIVEN, raises=NoSuchStudy, ways=IN_PAGE),
+    Case("an expired link", site.EXPIRED, raises=LinkExpired, thorough=IN_PAGE),
+    Case(
+        "an altered link", site.ALTERED, answers=GIVEN, raises=LinkExpired, says="签名无效", ways=(), thorough=IN_PAGE
+    ),
+    Case("a report without images", site.NO_IMAGES, answers=GIVEN, raises=NoSuchStudy, ways=(), thorough=IN_PAGE),
 )
 NOT_OURS = (
     "https://yyx.zy91.com:6443/PC/",
@@ -50,7 +53,7 @@ NOT_OURS = (
 )
 
 
-@pytest.mark.parametrize(("case", "via"), [(case, via) for case in CASES for via in case.ways], ids=str)
+@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(Zy91, case, world, tmp_path, via)
@@ -72,6 +75,7 @@ async def test_a_page_that_calls_nothing_itself_is_gone_on_from(tmp_path):
         await check(Zy91, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_same_by_another_hand(tmp_path, shape):
     with World(Reshaped(SITE, SHAPES[shape])) as world:

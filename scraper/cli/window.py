@@ -1,0 +1,63 @@
+"""``view`` and ``app``: commands for eyes, not for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scraper.cli.options import Json, Lang
+from scraper.core.errors import ExitCode, NoSuchFile
+from scraper.core.messages import say
+from scraper.core.output import complain, echo, echo_json
+from scraper.core.settings import language_from_environment
+
+Runs = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def register(app: typer.Typer, run: Runs) -> None:
+    """Add the commands; ``run`` is the one place where the event loop runs."""
+
+    @app.command()
+    def view(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
+        output: Annotated[
+            Path | None,
+            typer.Option("-o", "--output", metavar="FILE", help="The page; by default index.html in DIR."),
+        ] = None,
+        as_json: Json = False,
+        lang: Lang = None,
+    ) -> int:
+        """One self-contained page of a study, to look at without a viewer."""
+        from scraper.export.view import default_page
+        from scraper.export.view import view as write
+        from scraper.store.place import disk
+
+        language = lang or language_from_environment()
+        if not folder.exists():
+            raise NoSuchFile(path=str(folder))
+        page = output or default_page(folder)
+        with disk(page):
+            made = run(write(folder, page, language))
+        is_short = bool(made.undecoded or made.unreadable)
+        code = ExitCode.INCOMPLETE if is_short else ExitCode.COMPLETE
+        if as_json:
+            echo_json(
+                {
+                    "output": str(made.path),
+                    "parts": [str(part) for part in made.parts],
+                    "images": made.frames,
+                    "undecoded": made.undecoded,
+                    "unreadable": list(made.unreadable),
+                    "exit_code": int(code),
+                }
+            )
+        else:
+            echo(say("view.done", language, path=made.path, frames=made.frames))
+        if made.parts:
+            complain(say("view.parts", language, folder=made.parts[0].parent))
+        if is_short:
+            complain(say("view.short", language, count=made.undecoded, files=len(made.unreadable)))
+        return int(code)

@@ -1,0 +1,103 @@
+"""The page of a study: what ``cloudfilm view`` writes, and what goes into a zip or onto a CD."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
+from scraper.core.settings import Language
+from scraper.export.gather import Listed, by_series, gather
+from scraper.verify import Inspector, opened
+from scraper.viewer import StudyView, Viewed, view_study, write_page
+
+OUR_MARK: Final = b'content="cloudfilm view"'
+_HEAD: Final = 2048  # bytes of a page that hold the mark
+_PATIENCE_S: Final = 120.0  # for one answer of a process: some 16 MB of samples
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPage:
+    """What was written: the page, its parts beside it; frames, those that could not be decoded, files that can't be read."""
+
+    path: Path
+    parts: tuple[Path, ...]
+    frames: int
+    undecoded: int
+    unreadable: tuple[str, ...]
+
+
+def default_page(source: Path) -> Path:
+    """Where the page goes by default: into a folder of DICOM files, and next to a zip of one."""
+    return source / "index.html" if source.is_dir() else source.with_name(source.name.removesuffix(".zip") + ".html")
+
+
+async def view(source: Path, page: Path, language: Language) -> ViewPage:
+    """Write the page of the DICOM files in a folder, or a zip of one.
+
+    Args:
+        source: the folder or zip.
+        page: to be written; an older page of ours is written over.
+        language: that it opens in.
+
+    Raises:
+        UsageError: something that is no page of ours lies there.
+        NoDicomHere: there is no DICOM file in ``source``. NothingToSee: none of them holds a picture.
+    """
+    if page.exists() and not _is_ours(page):
+        raise UsageError(f"{page} exists")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with opened(source) as files, tempfile.TemporaryDirectory(prefix=".view-", dir=page.parent) as scratch:
+        listed, left_out = await asyncio.to_thread(gather, files, Path(scratch) / "settled")
+        if not listed and not left_out:
+            raise NoDicomHere(path=str(source))
+        made = await page_of(listed, Path(scratch) / page.name, language)
+        if not made.frames:
+            raise NothingToSee(path=str(source))
+        parts = page.with_name(f"{page.stem}-parts")
+        if parts.is_dir():
+            shutil.rmtree(parts)
+        if made.parts:
+            (Path(scratch) / parts.name).replace(parts)
+        made.path.replace(page)
+    unreadable = (*made.unreadable, *(item.name for item in left_out))
+    moved = tuple(parts / part.name for part in made.parts)
+    return ViewPage(page, moved, made.frames, made.undecoded, unreadable)
+
+
+async def page_of(listed: Sequence[Listed], page: Path, language: Language, parts: str = "") -> ViewPage:
+    """Write the page of instances that are gathered already.
+
+    Args:
+        listed: the instances of all series, in order.
+        page: to be written; its folder is there.
+        language: that it opens in.
+        parts: name of the folder of its parts.
+    """
+    async with Inspector(timeout_s=_PATIENCE_S) as inspector:
+        study = await study_view(listed, inspector)
+        made = await write_page(study, page, language, inspector, parts)
+    names = {item.path: item.name for item in listed}
+    unreadable = tuple(names.get(path, path.name) for path in study.unreadable)
+    return ViewPage(made.path, made.parts, made.frames, made.undecoded, unreadable)
+
+
+async def study_view(listed: Sequence[Listed], inspector: Inspector) -> StudyView:
+    """What the viewer lists of gathered instances."""
+    series = [
+        Viewed(members[0].header.series_number, members[0].header.series_description, tuple(m.path for m in members))
+        for members in by_series(listed).values()
+    ]
+    return await view_study(series, inspector)
+
+
+def _is_ours(page: Path) -> bool:
+    if not page.is_file():
+        return False
+    with page.open("rb") as file:
+        return OUR_MARK in file.read(_HEAD)

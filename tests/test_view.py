@@ -1,0 +1,280 @@
+"""One page of a study, opened by a real browser from the disk: its pixels, its planes, its words, and nothing else."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.async_api import async_playwright
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+from fixtures.dicom import JPEG_LS, NATIVE, chest_ct, retagged
+from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
+from scraper.core.settings import Language
+from scraper.export.view import view
+from scraper.session.browser import find_browser
+from scraper.verify import Inspector
+from scraper.viewer import Viewed, view_study, write_page
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+SIZE, SLICES = 96, 12
+NO_STREAMS = "delete window.DecompressionStream"
+LUNG = (-600.0, 1500.0)
+
+
+def saved(study, folder):
+    for series in study.series:
+        for instance in series.instances:
+            path = folder / f"{series.number:03}" / f"{instance.instance_number:05}.dcm"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(instance.data)
+    return folder
+
+
+@asynccontextmanager
+async def opened(page_path, *, script="", size=(900, 700)):
+    """The page in a browser, and every address that it asked for."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.asked, page.faults = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.on("console", lambda line: page.faults.append(line.text) if line.type == "error" else None)
+        if script:
+            await page.add_init_script(script)
+        await page.goto(page_path.as_uri())
+        await page.wait_for_selector("canvas[data-shown]", timeout=60_000)
+        yield page
+        assert page.faults == []
+        await browser.close()
+
+
+async def shown(page, frame, pane=0, part=None):
+    """What a pane's canvas shows of a frame at one pixel for one pixel, as (rows, columns, 3)."""
+    canvas = page.locator(".pane canvas").nth(pane)
+    await canvas.focus()
+    if frame is not None:
+        await page.wait_for_function(
+            "([pane, frame]) => document.querySelectorAll('.pane canvas')[pane].dataset.shown.endsWith('+' + frame)",
+            arg=[pane, frame],
+            timeout=60_000,
+        )
+    await page.keyboard.press("0")
+    picture = await painted(page, pane)
+    if part == ():
+        return picture
+    rows, columns = part or (SIZE, SIZE)
+    top, left = (picture.shape[0] - rows) // 2, (picture.shape[1] - columns) // 2
+    assert (picture.shape[0] - rows) % 2 == (picture.shape[1] - columns) % 2 == 0
+    return picture[top : top + rows, left : left + columns]
+
+
+async def painted(page, pane):
+    """A pane's canvas as it is, as (rows, columns, 3)."""
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    url = await page.locator(".pane canvas").nth(pane).evaluate("canvas => canvas.toDataURL('image/png')")
+    return np.asarray(Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
+
+
+def windowed(values, window, *, inverted=False):
+    """Apart from our program: PS3.3 C.11.2.1.2.1."""
+    center, width = window
+    share = np.clip((values.astype(np.float64) - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+    return np.round((1 - share if inverted else share) * 255)
+
+
+def hounsfield(instance):
+    ds = dcmread(BytesIO(instance.data))
+    return ds.pixel_array * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+
+
+def is_near(found, wanted):
+    return np.abs(found[..., 0].astype(float) - wanted).max() <= 1 and np.array_equal(found[..., 0], found[..., 2])
+
+
+def axial(study):
+    """The slices in the order of the page: along the normal, from the feet up."""
+    images = next(series for series in study.series if series.number == 2).images
+    return sorted(images, key=lambda image: float(image.tags.ImagePositionPatient[2]))
+
+
+@pytest.mark.parametrize(
+    "options, script",
+    [
+        pytest.param({}, "", id="12 bits"),
+        pytest.param({"signed": True}, NO_STREAMS, id="signed, in a browser without DecompressionStream"),
+        pytest.param({"syntax": JPEG_LS}, "", id="JPEG-LS", marks=pytest.mark.thorough),
+    ],
+)
+async def test_a_known_value_at_a_known_place_and_window(tmp_path, options, script):
+    study = chest_ct(slices=SLICES, size=SIZE, **{"syntax": NATIVE, **options})
+    made = await view(saved(study, tmp_path / "study"), tmp_path / "study" / "index.html", Language.ZH)
+    assert (made.frames, made.undecoded, made.unreadable) == (len(study.images), 0, ())
+    async with opened(made.path, script=script) as page:
+        await page.select_option(".bar select", "lung")
+        await page.locator(".pane canvas").focus()
+        await page.keyboard.press("Home")
+        await page.keyboard.press("ArrowDown")
+        assert is_near(await shown(page, 1), windowed(hounsfield(axial(study)[1]), LUNG))
+        await page.keyboard.press("i")
+        assert is_near(await shown(page, 1), windowed(hounsfield(axial(study)[1]), LUNG, inverted=True))
+        assert page.asked == [made.path.as_uri()]
+
+
+async def test_planes_are_cut_from_the_slices(tmp_path):
+    study = chest_ct(slices=SLICES, size=SIZE)
+    made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN)
+    async with opened(made.path) as page:
+        await page.select_option(".bar select", "mediastinum")
+        await page.keyboard.press("m")
+        await page.wait_for_selector('.area[data-panes="3"] canvas[data-shown]', timeout=60_000)
+        await shown(page, SIZE // 2, pane=1, part=())
+        for _ in range(9):
+            await page.keyboard.press("+")  # so large that pixels stay squares
+        picture, size = await painted(page, pane=1), 1.25**9
+        spacing = 5 / float(axial(study)[0].tags.PixelSpacing[0])
+        wanted = np.array([windowed(hounsfield(image)[SIZE // 2], (40, 400)) for image in reversed(axial(study))])
+        compared = 0
+        for place, column in np.ndindex(wanted.shape):
+            y = picture.shape[0] / 2 + (place + 0.5 - SLICES / 2) * spacing * size
+            x = picture.shape[1] / 2 + (column + 0.5 - SIZE / 2) * size
+            is_line = column in (SIZE // 2, SIZE // 2 - 1) or place in (SLICES // 2, SLICES // 2 - 1)
+            if not is_line and 0 < y < picture.shape[0] and 0 < x < picture.shape[1]:
+                compared += 1
+                assert abs(float(picture[int(y), int(x), 0]) - wanted[place, column]) <= 1
+        assert compared > 100
+
+
+async def test_a_large_study_lies_in_parts_beside_its_page(tmp_path):
+    study = chest_ct(slices=SLICES, size=SIZE)
+    files = saved(study, tmp_path / "study")
+    (tmp_path / "out").mkdir()
+    paths = tuple(sorted((files / "002").iterdir()))
+    async with Inspector() as inspector:
+        listed = await view_study([Viewed(2, "", paths)], inspector)
+        made = await write_page(listed, tmp_path / "out" / "index.html", Language.ZH, inspector, most_in_page=20_000)
+    assert made.parts
+    async with opened(made.path) as page:
+        await page.select_option(".bar select", "lung")
+        await page.locator(".pane canvas").focus()
+        await page.keyboard.press("End")
+        last = next(series for series in study.series if series.number == 2).images[-1]
+        assert is_near(await shown(page, SLICES - 1), windowed(hounsfield(last), LUNG))
+        assert set(page.asked) == {made.path.as_uri(), *(part.as_uri() for part in made.parts)}
+
+
+def colour_file(path, frames):
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
+    ds.Modality, ds.PatientName, ds.SeriesNumber = "US", "Colour^Test", 1
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PlanarConfiguration = *frames.shape[1:3], 3, 0
+    ds.BitsAllocated = ds.BitsStored = 8
+    ds.HighBit, ds.PixelRepresentation, ds.PhotometricInterpretation = 7, 0, "RGB"
+    ds.NumberOfFrames, ds.FrameTime, ds.PixelData = len(frames), "40", frames.tobytes()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dcmwrite(path, ds, enforce_file_format=True)
+
+
+async def test_frames_of_colour_play(tmp_path):
+    frames = np.random.default_rng(3).integers(0, 256, (5, 64, 80, 3), dtype=np.uint8)
+    (tmp_path / "study").mkdir()
+    colour_file(tmp_path / "study" / "us.dcm", frames)
+    made = await view(tmp_path / "study", tmp_path / "index.html", Language.EN)
+    async with opened(made.path) as page:
+        await page.locator(".pane canvas").focus()
+        await page.keyboard.press("End")
+        assert np.array_equal(await shown(page, 4, part=(64, 80)), frames[4])
+        await page.keyboard.press(" ")
+        await page.wait_for_function("() => document.querySelector('.pane canvas').dataset.shown.endsWith('+1')")
+        await page.keyboard.press(" ")
+
+
+HOSTILE = '</script><img src=x onerror="document.title=1">'
+
+
+async def test_a_name_is_never_markup(tmp_path):
+    study = chest_ct(
+        slices=5, size=SIZE, localizers=0, dose_report=False, charset="ISO_IR 192", description=HOSTILE[:64]
+    )
+    made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN)
+    async with opened(made.path) as page:
+        assert HOSTILE in await page.inner_text(".heading")
+        await page.keyboard.press("t")
+        await page.fill("dialog input", "study desc")
+        assert HOSTILE in await page.inner_text("dialog tbody tr")
+        assert await page.locator("img").count() == 0
+
+
+@pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.thorough), 1200])
+@pytest.mark.parametrize("language", Language)
+async def test_both_languages_at_both_widths_say_what_it_is_not_for(tmp_path, language, width):
+    study = chest_ct(slices=5, size=SIZE)
+    made = await view(saved(study, tmp_path / "study"), tmp_path / "index.html", language)
+    async with opened(made.path, size=(width, 700)) as page:
+        warning = await page.locator(".warning").bounding_box()
+        assert warning["x"] + warning["width"] <= width
+        assert await page.inner_text(".warning") == "Not for diagnosis / 不用于诊断"
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        label = "Invert" if language is Language.EN else "反色"
+        assert await page.get_attribute('[data-name="invert"]', "title") == f"{label} (I)"
+        await page.click(".language")
+        assert await page.get_attribute('[data-name="invert"]', "title") != f"{label} (I)"
+
+
+async def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path):
+    study = chest_ct(slices=6, size=SIZE, localizers=0, dose_report=False)
+    broken = axial(study)[2]
+    data = retagged(broken, PhotometricInterpretation="NO SUCH")
+    folder = saved(study.with_data(broken.sop_instance_uid, data), tmp_path / "study")
+    (folder / "002" / "00001.dcm").write_bytes(axial(study)[0].data[:400])
+    made = await view(folder, tmp_path / "index.html", Language.EN)
+    assert made.unreadable
+    async with opened(made.path) as page:
+        assert " / 5" in await page.inner_text(".bl")
+
+
+def test_the_command(tmp_path):
+    folder = saved(chest_ct(slices=5, size=SIZE, localizers=0), tmp_path / "study")
+    start = "from scraper.cli.commands import main; main()"
+    words = [sys.executable, "-c", start, "view", str(folder), "--json"]
+    ran = subprocess.run(words, capture_output=True, text=True)
+    told = json.loads(ran.stdout)
+    assert (ran.returncode, told["images"], told["output"]) == (0, 5, str(folder / "index.html"))
+    assert (folder / "index.html").stat().st_mode & 0o077 == 0
+    again = subprocess.run([*words[:-1]], capture_output=True, text=True)
+    assert again.returncode == 0
+
+
+async def test_what_can_not_be_shown_is_refused(tmp_path):
+    report = chest_ct(slices=5, size=64, localizers=0).series[-1].instances[0]
+    (tmp_path / "sr").mkdir()
+    (tmp_path / "sr" / "sr.dcm").write_bytes(report.data)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToSee):
+        await view(tmp_path / "sr", tmp_path / "a.html", Language.EN)
+    with pytest.raises(NoDicomHere):
+        await view(tmp_path / "empty", tmp_path / "a.html", Language.EN)
+    (tmp_path / "mine.html").write_text("<p>somebody's own page")
+    with pytest.raises(UsageError):
+        await view(tmp_path / "sr", tmp_path / "mine.html", Language.EN)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "mine.html", "sr"]
+
+
+def test_it_is_small(tmp_path):
+    import jpeg_ls
+
+    study = chest_ct(slices=20, size=256, localizers=0, dose_report=False)
+    made = asyncio.run(view(saved(study, tmp_path / "study"), tmp_path / "index.html", Language.EN))
+    lossless = sum(len(jpeg_ls.encode(np.ascontiguousarray(image.pixels).view(np.uint16))) for image in study.images)
+    assert made.path.stat().st_size - 60_000 <= 2 * lossless  # the program and the tags take 60 KB
