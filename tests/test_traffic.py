@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
 from scraper.core.reasons import Reason
 from scraper.session.browser import tap, traffic
@@ -86,7 +87,7 @@ def test_small_bodies_stay_in_memory_until_there_are_many(empty, monkeypatch):
 
 @pytest.mark.parametrize("number, error", [(errno.ENOSPC, DiskFull), (errno.EACCES, NotWritable)])
 def test_the_disk_says_no(number, error, tmp_path):
-    with pytest.raises(error), traffic.spooling(tmp_path):
+    with pytest.raises(error), disk_errors(tmp_path):
         raise OSError(number, "no")
 
 

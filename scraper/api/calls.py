@@ -247,16 +247,16 @@ async def export_async(
 async def _exported(
     folder: Path, to: str, output: str | Path | None, *, deidentify: bool, language: str
 ) -> ExportResult:
+    from scraper.core.disk import disk_errors
     from scraper.export import Target, beside
     from scraper.export import export as make
-    from scraper.store.place import disk
 
     if to not in list(Target):
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to))
-    with disk(target):
+    with disk_errors(target):
         made = await make(folder, Target(to), target, deidentify=deidentify)
     logger.info("exported: %s, %d files", to, made.files)
     return ExportResult(made, Language(language))

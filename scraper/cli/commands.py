@@ -292,16 +292,16 @@ def export(
 ) -> int:
     """What other people and programs ask for, from a folder on disk."""
     from scraper.cli.export import show_export
+    from scraper.core.disk import disk_errors
     from scraper.core.errors import NoSuchFile
     from scraper.export import beside
     from scraper.export import export as make
-    from scraper.store.place import disk
 
     language = lang or language_from_environment()
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
     target = output or beside(folder, to)
-    with disk(target):
+    with disk_errors(target):
         made = interrupt.run(make(folder, to, target, deidentify=deidentify))
     show_export(made, language, as_json=as_json)
     return int(made.exit_code)

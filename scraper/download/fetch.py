@@ -47,6 +47,7 @@ from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
 from scraper.protocols import sniff, zip_archive
 from scraper.session import Response, Session
+from scraper.session.http.status import NO_CONTENT, OVERLOADED
 
 if TYPE_CHECKING:
     from scraper.download.wado_rs import WadoRsFetch
@@ -340,7 +341,7 @@ class Fetcher:
         except SiteUnreachable:
             self._session.http.pace.overloaded(host, 0.0)
             raise
-        if response.status in (429, 503):
+        if response.status in OVERLOADED:
             told_s = response.retry_after_s or 1.0
             self._session.http.pace.overloaded(host, told_s if told_s <= LONGEST_RETRY_AFTER_S else 0.0)
         elif response.ok:
@@ -349,20 +350,11 @@ class Fetcher:
 
     def judge(self, response: Response, into: Path | None) -> None:
         """An answer that is no success becomes the error that it means."""
-        if response.ok and response.status != 204:
+        if response.ok and response.status != NO_CONTENT:
             return
         if into is not None:
             into.unlink(missing_ok=True)
-        host, status = urlsplit(response.url).hostname, response.status
-        if status in (401, 403):
-            raise SessionLapsed(host=host)
-        if status in (204, 404, 410):
-            raise MissingInstances(why=f"HTTP {status}")
-        if status in (408, 425, 429, 503):
-            raise response.busy
-        if status >= 500:
-            raise SiteUnreachable(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
-        raise CorruptInstance(what=f"HTTP {status}")
+        raise response.instance_refusal
 
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
 from scraper.core.leftovers import RunFolder, remove_leftovers
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, temporary_folder_name
 from scraper.session.door import Network
 from scraper.session.http.pace import Pace
-from scraper.store.place import disk
 from scraper.verify import Inspector
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SharedResources:
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
         await asyncio.to_thread(_sweep)
-        with disk(temporary_folder()):
+        with disk_errors(temporary_folder()):
             self._folder = RunFolder()
         self.spool = self._folder.path
         return self
@@ -127,7 +127,7 @@ def probe(folder: Path) -> None:
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
-    with disk(folder):
+    with disk_errors(folder):
         if not place.is_dir():
             raise NotADirectoryError(str(place))
         with tempfile.TemporaryFile(dir=place, prefix=".cloudfilm-") as trial:

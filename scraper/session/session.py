@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import urlsplit
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteUnreachable
 from scraper.core.link import ShareLink, redact
 from scraper.core.model import Captured, Header, Question, Request
@@ -24,6 +25,7 @@ from scraper.session.guard import Guard
 from scraper.session.http.client import BROKEN, Cookie, Http
 from scraper.session.http.encode import body_of, encode_query, with_query
 from scraper.session.http.response import Response
+from scraper.session.http.status import OVERLOADED
 from scraper.session.patience import Patience
 
 if TYPE_CHECKING:
@@ -207,7 +209,7 @@ class Session:
                 retry_after_s = None
             else:
                 retry_after_s = response.retry_after_s
-                if response.status not in (429, 503) or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
+                if response.status not in OVERLOADED or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
                     return response
             self._http.pace.overloaded(host, pause_s if retry_after_s is None else retry_after_s)
             self.patience.wait(retry_after_s or 0.0)
@@ -293,7 +295,7 @@ class Session:
         from scraper.session.dimse.association import Peer
 
         link, settings = self.link, self.settings
-        address = sockets.mapped(link.host, link.port, settings)
+        address = self._http.door.connected_to(link.host, link.port)
         peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
         self.at_close(archive.close)
@@ -362,9 +364,7 @@ class Session:
         Raises:
             DiskFull, NotWritable: it can't be made.
         """
-        from scraper.session.browser.traffic import spooling
-
-        with spooling(self._spool):
+        with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._spool
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
@@ -19,7 +20,7 @@ from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.installed import installed
 from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.tap import Tap, TargetClosed
-from scraper.session.browser.traffic import Traffic, spooling
+from scraper.session.browser.traffic import Traffic
 from scraper.session.browser.window import Window
 from scraper.session.browser.worker_sockets import WorkerSockets
 from scraper.session.door import Door
@@ -190,7 +191,7 @@ class Browser:
 
         if not self._port:
             self._port = await self._relay.start()
-        with spooling(self._spool):
+        with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
             library = async_playwright()

@@ -17,10 +17,10 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES
-from scraper.session.browser.traffic import Exchange, Traffic, spooling
-from scraper.session.disk import Watch
+from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")
@@ -308,7 +308,7 @@ class Tap:
         path, size = traffic.new_file(), 0
         disk = Watch(path.parent)
         try:
-            with spooling(path), path.open("wb") as out:
+            with disk_errors(path.parent), path.open("wb") as out:
                 while True:
                     async with asyncio.timeout(self._timeout_s):
                         piece = await self._send("IO.read", {"handle": handle, "size": PIECE})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from scraper.core.disk import keep_reserve
 from scraper.core.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
@@ -22,7 +23,6 @@ from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
 from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
-from scraper.session.disk import keep_reserve
 from scraper.session.door import Door
 from scraper.session.http.client import Cookie
 from scraper.session.http.response import Response

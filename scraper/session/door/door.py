@@ -252,12 +252,18 @@ class Door:
     def _is_home(self, host: str) -> bool:
         return host == canonical_host(urlsplit(self._home).hostname or "")
 
+    def connected_to(self, host: str, port: int) -> tuple[str, int]:
+        """Where a connection to a host that the user named goes: there, or where ``--connect-to`` says."""
+        rows = (row for row in self._settings.connect_to if _applies(row, canonical_host(host), port))
+        row = next(rows, None)
+        return (row.address or host, row.to_port or port) if row else (host, port)
+
     def _row(self, host: str, port: int) -> ConnectTo | None:
         """The row of ``--connect-to`` for a host; a row for any host does not cover private addresses or names."""
         is_inside = address_of(host) is not None or zone_of_name(host) is not Zone.PUBLIC
         is_inside = is_inside and not self._is_home(host)
         for row in self._settings.connect_to:
-            if row.port in (None, port) and (_names(row, host) or (not row.host and not is_inside)):
+            if _applies(row, host, port) and (row.host or not is_inside):
                 return row
         return None
 
@@ -325,9 +331,10 @@ def canonical_url(url: str) -> str:
     return f"{scheme}://{netloc}{rest}"
 
 
-def _names(row: ConnectTo, host: str) -> bool:
+def _applies(row: ConnectTo, host: str, port: int) -> bool:
+    """Whether a row of ``--connect-to`` is for a host, or for any, and for a port."""
     try:
-        return bool(row.host) and canonical_host(row.host) == host
+        return row.port in (None, port) and (not row.host or canonical_host(row.host) == host)
     except UnusableLink:
         return False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, ItemsView, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +12,12 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from scraper.core import link
 from scraper.core.addresses import address_of
+from scraper.core.disk import Watch, disk_errors
 from scraper.core.domains import host_of, is_secure, same_site
 from scraper.core.errors import (
     BadCertificate,
     CloudfilmError,
-    DiskFull,
     ForeignHost,
-    NotWritable,
     SiteChanged,
     SiteUnreachable,
     UnusableLink,
@@ -27,7 +26,6 @@ from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 from scraper.protocols.headers import cookie_pairs, merged, taken, without
-from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
 from scraper.session.door.door import canonical_url
 from scraper.session.door.secrets import plain_headers
@@ -48,7 +46,6 @@ TLS_1_0 = (
     4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
 )
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
-NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,21 +328,11 @@ async def opened(settings: Settings, pace: Pace, user_agent: str = "") -> AsyncI
         await client.close()
 
 
-class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
-    """Turn an OSError of writing the body into our own errors."""
+def _disk_errors(into: Path | None) -> AbstractContextManager[None]:
+    """The disk's refusals to take a body as our errors; curl_cffi's own errors are OSErrors too, and pass."""
+    from curl_cffi.requests.exceptions import RequestException
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from curl_cffi.requests.exceptions import RequestException
-
-        # curl_cffi's own errors are OSErrors too; those are not the disk's.
-        if isinstance(error, OSError) and not isinstance(error, RequestException) and self._path is not None:
-            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
+    return nullcontext() if into is None else disk_errors(into.parent, unless=(RequestException,))
 
 
 _WHY = {
