@@ -36,6 +36,7 @@ check: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.licences --check
 
 test:
 	@$(PYTHON) tools/setup.py test

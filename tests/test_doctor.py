@@ -24,7 +24,7 @@ def test_this_machine_can_work(tmp_path):
         "browser",
         "zxing-cpp",
         "zbar",
-        "pylibjpeg-openjpeg",
+        "imagecodecs",
         "wechat",
         "disk-space",
     } <= set(names)
@@ -54,11 +54,11 @@ def test_no_browser(tmp_path, monkeypatch):
 
 def test_a_missing_codec_names_its_transfer_syntaxes(tmp_path, monkeypatch):
     # the import system's own way to say: can't be imported
-    monkeypatch.setitem(sys.modules, "openjpeg", None)
-    codec = by_name(Settings(output=tmp_path))["pylibjpeg-openjpeg"]
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    codec = by_name(Settings(output=tmp_path))["imagecodecs"]
     assert (codec.ok, codec.optional) == (False, True)
     assert "1.2.840.10008.1.2.4.90" in codec.costs
-    assert "pylibjpeg-openjpeg" in codec.mend
+    assert "imagecodecs" in codec.mend
 
 
 def test_without_the_main_reader_it_is_not_sound(tmp_path, monkeypatch):
@@ -69,15 +69,15 @@ def test_without_the_main_reader_it_is_not_sound(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("prefix", "mend"),
     [
-        ("/opt/pipx/venvs/cloudfilm", "pipx inject cloudfilm pylibjpeg-rle"),
-        ("/opt/uv/tools/cloudfilm", "uv tool install --with pylibjpeg-rle cloudfilm"),
-        ("/usr", f"{sys.executable} -m pip install pylibjpeg-rle"),
+        ("/opt/pipx/venvs/cloudfilm", "pipx inject cloudfilm simplejpeg"),
+        ("/opt/uv/tools/cloudfilm", "uv tool install --with simplejpeg cloudfilm"),
+        ("/usr", f"{sys.executable} -m pip install simplejpeg"),
     ],
 )
 def test_the_command_fits_the_way_it_was_installed(tmp_path, monkeypatch, prefix, mend):
-    monkeypatch.setitem(sys.modules, "rle", None)
+    monkeypatch.setitem(sys.modules, "simplejpeg", None)
     monkeypatch.setattr(sys, "prefix", prefix)
-    assert by_name(Settings(output=tmp_path))["pylibjpeg-rle"].mend == mend
+    assert by_name(Settings(output=tmp_path))["simplejpeg"].mend == mend
 
 
 def test_space_is_looked_for_where_the_folder_will_be(tmp_path):

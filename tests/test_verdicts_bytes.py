@@ -459,15 +459,23 @@ def test_verdicts_c25_other_chinese_text_stays_in_the_declared_set():
 # ---- C27: a decoder that refuses, and pixels that are damaged
 
 
-def jpeg(extended: int, selection: bytes, *, is_damaged: bool = False) -> bytes:
-    """An image as JPEG, its frame header that of baseline or extended, its scan header with this spectral selection."""
+def jpeg(extended: int, selection: bytes, *, is_damaged: bool = False, share: float = 1.0) -> bytes:
+    """An image as JPEG, its frame header that of baseline or extended, its scan header with this spectral selection.
+
+    Args:
+        extended: the frame header's marker.
+        selection: Ss, Se, Ah and Al.
+        is_damaged: its Huffman tables are gone.
+        share: of the scan's bytes that are left before its end marker.
+    """
     out = io.BytesIO()
     Image.fromarray((AXIAL[4].pixels >> 4).astype(np.uint8)).save(out, "JPEG", quality=90)
     data = bytearray(out.getvalue())
     data[data.find(b"\xff\xc0") + 1] = extended
     scan = data.find(b"\xff\xda")
     data[scan + 7 : scan + 10] = selection
-    stream = bytes(data)
+    left = scan + 10 + int((len(data) - scan - 12) * share)
+    stream = bytes(data[:left]) + b"\xff\xd9"
     if is_damaged:
         stream = stream.replace(b"\xff\xc4", b"\xff\xfe")  # its Huffman tables are gone
     ds = pydicom.dcmread(io.BytesIO(AXIAL[4].data))
@@ -497,11 +505,16 @@ def test_verdicts_c27_damage_is_still_damage(tmp_path):
     assert of(jpeg(0xC1, b"\x00\x3f\x00", is_damaged=True), tmp_path)["does-not-decode"]
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
+def test_verdicts_c27_a_scan_that_ends_early_is_damage(tmp_path, share):
+    assert of(jpeg(0xC0, b"\x00\x3f\x00", share=share), tmp_path)["does-not-decode"]
+
+
 # ---- C28: encoding happens elsewhere, also where several threads want it
 
 
 def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
-    import _openjpeg
+    import imagecodecs
 
     from scraper.authoring.redact import Names, Texts
 
@@ -509,8 +522,8 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
         raise AssertionError("in our own process")
 
     item = chest_ct(slices=3, size=64, localizers=0, syntax=JPEG_2000).series[0].instances[1]
-    for name in [name for name in vars(_openjpeg) if name.startswith(("encode", "decode"))]:
-        monkeypatch.setattr(_openjpeg, name, here)
+    for name in ("jpeg2k_decode", "jpeg2k_encode"):
+        monkeypatch.setattr(imagecodecs, name, here)
     made: list[bytes] = []
     texts = Texts(Names())
     threads = [Thread(target=lambda: made.append(disguised(item.data, texts))) for _ in range(4)]
@@ -547,9 +560,9 @@ def test_verdicts_c28_no_module_that_runs_here_calls_a_codec():
     import scraper
 
     home = Path(scraper.__file__).parent
-    apart = {"verify/frames.py", "export/pictures.py", "dicom/encode.py", "dicom/pixels_png.py"}
+    apart = {"dicom/codecs.py", "dicom/frames.py", "export/pictures.py", "dicom/encode.py", "dicom/pixels_png.py"}
     reading_codes = ("source/", "ui/doctor.py", "cli/authoring.py")  # photos of papers: a worker of their own
-    codecs = {"openjpeg", "libjpeg", "jpeg_ls", "rle", "pylibjpeg", "pydicom.pixels", "PIL"}
+    codecs = {"imagecodecs", "simplejpeg", "pydicom.pixels", "PIL"}
     found = set()
     for path in home.rglob("*.py"):
         name = path.relative_to(home).as_posix()

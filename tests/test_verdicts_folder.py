@@ -543,10 +543,10 @@ def here(*_, **__):
     print("IN OUR OWN PROCESS")
     raise RuntimeError
 
-import _openjpeg, _libjpeg, PIL.Image
-for module in (_openjpeg, _libjpeg):
-    for name in [name for name in vars(module) if name.startswith(("decode", "encode"))]:
-        setattr(module, name, here)
+import imagecodecs, simplejpeg, PIL.Image
+for name in [name for name in dir(imagecodecs) if name.endswith(("_decode", "_encode"))]:
+    setattr(imagecodecs, name, here)
+simplejpeg.decode_jpeg = here
 PIL.Image.open = here
 from scraper.cli.commands import run
 print("CODE", run(sys.argv[1:]))

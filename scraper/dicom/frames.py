@@ -14,6 +14,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
 
+from scraper.dicom import codecs
 from scraper.dicom.part10 import numbers, plain, sequence
 from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
 from scraper.protocols.jpeg_scans import with_whole_selection
@@ -76,4 +77,5 @@ def decoded(ds: Dataset, indices: list[int] | None = None) -> Iterator[NDArray[n
         if any(mended):
             whole = [new or old for new, old in zip(mended, streams, strict=True)]
             ds.PixelData = encapsulate(whole)
+    codecs.register()
     return iter_pixels(ds, indices=indices)

@@ -14,7 +14,8 @@ from typing import Final
 
 _SEQUENTIAL: Final = (0xC0, 0xC1)
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SCAN, _END = 0xDA, 0xD9
+_SCAN, _END, _TABLES = 0xDA, 0xD9, 0xC4
+_FIRST_ARITHMETIC: Final = 0xC9
 _WHOLE: Final = b"\x00\x3f\x00"  # Ss, Se, Ah and Al
 
 
@@ -45,3 +46,9 @@ def with_whole_selection(data: bytes) -> bytes | None:
             if end + 3 <= at + length:
                 mended[end : end + 3] = _WHOLE
     return bytes(mended) if is_sequential and mended != data else None
+
+
+def has_huffman_tables(data: bytes) -> bool:
+    """Whether a stream of a Huffman process brings its tables (B.2.4.2); True for the arithmetic ones, which have none."""
+    arithmetic = {marker for marker in _FRAMES if marker >= _FIRST_ARITHMETIC}
+    return any(marker == _TABLES or marker in arithmetic for marker, _, _ in _segments(data))

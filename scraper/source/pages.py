@@ -283,9 +283,9 @@ def _open(path: Path, kind: Kind, content: bytes = b"") -> Image.Image:
     from PIL import Image
 
     if kind is Kind.HEIF:
-        import pillow_heif
+        import pi_heif
 
-        pillow_heif.register_heif_opener(thumbnails=False)
+        pi_heif.register_heif_opener(thumbnails=False)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is judged here, with a sentence

@@ -36,13 +36,11 @@ class Codec:
 
 CODECS = (
     Codec(
-        "pylibjpeg-libjpeg",
-        "libjpeg",
-        "JPEG Baseline, Extended, Lossless (1.2.840.10008.1.2.4.50 .51 .57 .70)",
+        "imagecodecs",
+        "imagecodecs",
+        "JPEG, JPEG-LS, JPEG 2000, HTJ2K (1.2.840.10008.1.2.4.50 .51 .57 .70 .80 .81, 1.2.840.10008.1.2.4.90 .91 .201 .202 .203)",
     ),
-    Codec("pyjpegls", "jpeg_ls", "JPEG-LS (1.2.840.10008.1.2.4.80 .81)"),
-    Codec("pylibjpeg-openjpeg", "openjpeg", "JPEG 2000, HTJ2K (1.2.840.10008.1.2.4.90 .91 .201 .202 .203)"),
-    Codec("pylibjpeg-rle", "rle", "RLE Lossless (1.2.840.10008.1.2.5)"),
+    Codec("simplejpeg", "simplejpeg", "damage in JPEG of 8 bits (1.2.840.10008.1.2.4.50 .51)"),
 )
 
 

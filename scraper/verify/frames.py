@@ -1,8 +1,7 @@
 """Pixels, frame by frame: are they all there, do they fit the header, do they decode, do they show anything?
 
 Sources: PS3.5 8.1-8.2, annex A.4 (encapsulation), annex G (RLE), PS3.3 C.7.6.3 (Image Pixel), C.7.6.6 (Multi-frame).
-One frame at a time is in memory. The decoders are pylibjpeg's (libjpeg, openjpeg) and CharLS, chosen by measurement: see
-``tests/benchmarks/verify.py``.
+One frame at a time is in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
-from scraper.dicom import structure
+from scraper.dicom import codecs, structure
 from scraper.dicom.part10 import first, integer, plain
 from scraper.protocols import codestream
 from scraper.protocols.codestream import Codestream
@@ -72,16 +71,6 @@ _LOSSY: Final = frozenset(
     }
 )
 DECODABLE: Final = _JPEG | _JPEG_LS | _J2K | {codestream.RLE_LOSSLESS}
-_DECODER_ERRORS: Final = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    OSError,
-    MemoryError,
-    struct.error,
-    ArithmeticError,
-)
 _FRAME_AT_MOST: Final = 1 << 31  # bytes of one decoded frame
 
 
@@ -287,23 +276,13 @@ def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray
     """One frame's samples, as the decoder gives them.
 
     Raises:
-        RuntimeError, ValueError, …: the decoder's own errors (``_DECODER_ERRORS``).
+        RuntimeError, ValueError, …: the decoder's own errors (``codecs.ERRORS``, ``struct.error``).
     """
     if stream is None:
         return _rle(data, said)
     if stream.rows * stream.columns * stream.components * -(-stream.bits // 8) > _FRAME_AT_MOST:
         raise ValueError("larger than any frame")
-    if stream.kind is Kind.JPEG_LS:
-        import jpeg_ls
-
-        return np.asarray(jpeg_ls.decode(np.frombuffer(data, dtype=np.uint8)))
-    if stream.kind is Kind.JPEG:
-        import libjpeg
-
-        return np.asarray(libjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
-    import openjpeg
-
-    return np.asarray(openjpeg.decode(data))  # type: ignore[attr-defined]  # not in its __all__
+    return codecs.decode_strictly(data, stream)
 
 
 def _encapsulated(layout: structure.Layout, said: Description, found: Pixels) -> None:
@@ -351,7 +330,7 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
             return  # named; and a decoder may take its time over what is not there
     try:
         samples = decode(codestream.unwrap(data), stream, said)
-    except _DECODER_ERRORS:
+    except (*codecs.ERRORS, struct.error):
         other = _refused(data, stream, said)
         if other is None:
             found.add("does-not-decode", frame=number + 1)
@@ -373,7 +352,7 @@ def _refused(data: bytes, stream: Codestream | None, said: Description) -> NDArr
         return None
     try:
         return decode(mended, stream, said)
-    except _DECODER_ERRORS:
+    except (*codecs.ERRORS, struct.error):
         return None
 
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import os
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,6 @@ SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 CUT_OFF: Final = (Reason.DICOM_CUT_OFF, Reason.DICOM_HEADER_CUT_OFF)
 PIECE: Final = 2**20
-ZSTD_PIECE: Final = 2**12  # bytes that are unpacked at once: a bomb's first piece must not fill the memory
 WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
 LEADS: Final = (0, 1, 2, 4, 8)  # bytes before the first header of several
 SMALLEST: Final = 132  # bytes of a DICOM stream with nothing in it
@@ -371,20 +371,23 @@ def _inflate(body: bytes | Path, path: Path) -> bool:
 
 
 def _unpack_zstd(body: bytes | Path, path: Path) -> bool:
-    import zstandard  # loaded where a site uses it
+    if sys.version_info >= (3, 14):  # loaded where a site uses it
+        from compression import zstd
+    else:
+        from backports import zstd
 
     size = 0
-    unpacking = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+    unpacking = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
     try:
         with path.open("wb") as out:
             for piece in _pieces(body):
-                for at in range(0, len(piece), ZSTD_PIECE):
-                    size += out.write(unpacking.decompress(piece[at : at + ZSTD_PIECE]))
+                rest = piece
+                while not unpacking.eof and (rest or not unpacking.needs_input):
+                    size += out.write(unpacking.decompress(rest, max_length=PIECE))
+                    rest = b""
                     if size > MAX_INFLATED:
                         return False
-                    if unpacking.eof:
-                        return True
-    except zstandard.ZstdError:
+    except zstd.ZstdError:
         return False
     return unpacking.eof
 
