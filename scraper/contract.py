@@ -111,7 +111,6 @@ class Provider:
             reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
         calls: an expression found in the address of the call by which its viewer lists a study. A viewer on any host that makes
             such a call is read by ``watch``, which then looks at the link for nothing but its host.
-        listeners: of the last resort: the recipes that know a viewer by its ``calls``.
     """
 
     name: ClassVar[str] = ""
@@ -128,7 +127,6 @@ class Provider:
     saved_page: ClassVar[str] = ""
     saved_from: ClassVar[str] = ""
     calls: ClassVar[str] = ""
-    listeners: tuple[Provider, ...] = ()
 
     @classmethod
     def shape(cls) -> Shape:

@@ -800,7 +800,7 @@ def test_verdicts_35_a_refused_connection_is_not_an_unknown_name(tmp_path):
 
 
 def test_verdicts_35_a_full_temporary_folder_is_the_disks_fault(monkeypatch, tmp_path):
-    ended = SiteUnreachable(host="", why=resources.BROWSER_ENDED)
+    ended = SiteUnreachable(host="", why=Reason.BROWSER_ENDED)
     other = SiteUnreachable(host="h", why=Reason.CONNECTION_REFUSED)
     assert resources.explained(ended) is ended
     usage = type("Usage", (), {"free": 1000})()
