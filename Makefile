@@ -7,13 +7,14 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test thorough check bench readme clean distclean setup
+.PHONY: help demo test thorough soak check bench readme clean distclean setup
 .NOTPARALLEL:
 
 help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
 	@echo "make test    the checks, then the tests"
-	@echo "make thorough  the tests with every row that needs a browser; some twenty minutes"
+	@echo "make thorough  the tests with every row, each way through the browser too"
+	@echo "make soak    many rounds of kills, faults and altered answers"
 	@echo "make check   ruff, mypy --strict, import-linter"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
@@ -45,7 +46,11 @@ test:
 
 thorough:
 	@$(PYTHON) tools/setup.py test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not live"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not soak"
+
+soak:
+	@$(PYTHON) tools/setup.py test
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m soak
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         grab_all,
         grab_all_async,
         grab_async,
+        send,
+        send_async,
         verify,
         verify_async,
     )
@@ -37,7 +39,9 @@ if TYPE_CHECKING:
     from scraper.api.results import CodesResult, ExportResult, SourceResult
     from scraper.core.errors import CloudfilmError
     from scraper.core.model import Problem, Status
-    from scraper.core.settings import Settings
+    from scraper.core.settings import BurnedIn, Retain, Settings
+    from scraper.export.deidentify import Deidentification
+    from scraper.send.outcome import Sent
 
 __all__ = [
     "decode",
@@ -52,11 +56,17 @@ __all__ = [
     "verify_async",
     "export",
     "export_async",
+    "send",
+    "send_async",
     "Options",
     "Settings",
     "SourceResult",
     "CodesResult",
     "ExportResult",
+    "Sent",
+    "Deidentification",
+    "Retain",
+    "BurnedIn",
     "Status",
     "Problem",
     "CloudfilmError",
@@ -65,13 +75,17 @@ __all__ = [
 
 _CALLS = "scraper.api.calls"
 _HOME = {
-    **{name: (_CALLS, name) for name in __all__[:12]},
+    **{name: (_CALLS, name) for name in __all__[:14]},
     "list": (_CALLS, "list_studies"),
     "Options": ("scraper.api.options", "Options"),
     "Settings": ("scraper.core.settings", "Settings"),
     "SourceResult": ("scraper.api.results", "SourceResult"),
     "CodesResult": ("scraper.api.results", "CodesResult"),
     "ExportResult": ("scraper.api.results", "ExportResult"),
+    "Sent": ("scraper.send.outcome", "Sent"),
+    "Deidentification": ("scraper.export.deidentify", "Deidentification"),
+    "Retain": ("scraper.core.settings", "Retain"),
+    "BurnedIn": ("scraper.core.settings", "BurnedIn"),
     "Status": ("scraper.core.model", "Status"),
     "Problem": ("scraper.core.model", "Problem"),
     "CloudfilmError": ("scraper.core.errors", "CloudfilmError"),

@@ -42,6 +42,10 @@ SHAPES = {
     "calling": r"(?! )[ -\[\]-~]{1,16}",
     "get": "get|move",
     "listen": r"[1-9]\d{0,4}",
+    "tls": "yes|no",  # the link's own words for a secured connection and its certificates (PS3.15 B.12)
+    "ca": ".+",
+    "cert": ".+",
+    "key": ".+",
 }
 TITLE = "CLOUDFILM"  # of this computer, where the link gives none
 PORT = 11112  # registered for DICOM
@@ -72,6 +76,7 @@ class Pacs(Provider):
             calling=asked.get("calling", TITLE),
             listen=int(asked.get("listen", PORT)),
             move=asked.get("get") == "move",
+            tls=asked if asked.get("tls") == "yes" else None,
         )
         keys = {name: asked.get(name, "") for name in (*KEYS, "StudyDate")}
         keys |= {**dict.fromkeys(OF_A_STUDY, ""), "ModalitiesInStudy": asked.get("Modality", "")}

@@ -108,7 +108,8 @@ def nobody(question: Question, host: str, picture: Path | None) -> str | None:
 def settings_in(world: World, output: Path, **options: object) -> Settings:
     """The options of ``--insecure --connect-to …`` that lead into ``world``, and others by name."""
     rows = tuple(ConnectTo.parse(row) for row in world.connect_to)
-    return Settings(output=output, insecure=True, connect_to=rows, timeout_s=30.0, **options)  # type: ignore[arg-type]  # whatever Settings has
+    given: dict[str, Any] = {"timeout_s": 30.0, **options}
+    return Settings(output=output, insecure=True, connect_to=rows, **given)
 
 
 async def run(
@@ -189,7 +190,7 @@ class _SharedBrowser:
 
         wanted = (
             *(settings.headed, settings.browser_path, settings.insecure),
-            *(settings.timeout_s, settings.still_s, settings.keep_programs),
+            *(settings.timeout_s, settings.still_s, settings.keep_programs, settings.timings.endless_s),
         )
         lent = self._lent.get(wanted)
         if lent is not None and lent.cases >= CASES_A_BROWSER:
@@ -216,13 +217,15 @@ class _SharedBrowser:
         self._loop.close()
 
 
-async def check(provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT) -> Result:
-    """Run a case and hold what came against what the site has.
+async def check(
+    provider: type[Provider], case: Case, world: World, output: Path, via: Via = Via.DIRECT, **options: object
+) -> Result:
+    """Run a case and hold what came against what the site has; ``options`` are more of the ``Settings``.
 
     Raises:
         AssertionError: it differs; the message says in what.
     """
-    result = await run(provider, case, world, output, via)
+    result = await run(provider, case, world, output, via, **options)
     if case.raises is not None:
         assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
         assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"

@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import signal
 import socket
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -19,7 +20,8 @@ from scraper.core.errors import (
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
-from scraper.session.browser import Browser, find_browser, tap
+from scraper.core.timings import Timings
+from scraper.session.browser import Browser, find_browser
 from scraper.session.browser.installed import installed
 from scraper.session.http.client import Cookie
 from tests.serving import served
@@ -86,10 +88,10 @@ async def test_every_channel_is_seen_whole(settings, tmp_path):
         assert len(window.pages) == 2
 
 
-async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path, monkeypatch):
+async def test_a_body_that_never_ends_reaches_the_page(settings, tmp_path):
     """It is given up, and goes past us; what else the page asks for is seen meanwhile."""
-    monkeypatch.setattr(tap, "ENDLESS_S", 1.0)
-    async with Browser(settings, tmp_path / "spool") as browser:
+    hasty = replace(settings, timings=Timings(endless_s=1.0))
+    async with Browser(hasty, tmp_path / "spool") as browser:
         window = await browser.window()
         await window.open(f"http://{site.MAIN}/arrived")
         read = "async () => { const one = (await fetch('/unending')).body.getReader(); return (await one.read()).value.length; }"

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pydicom
@@ -300,3 +301,20 @@ def test_codes_6_bytes_on_standard_input():
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
     assert (row["file"], row["link"]) == ("-", FILM)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PDF", "text"])
+def test_codes_6_what_grab_and_list_get_on_standard_input(kind):
+    """A picture's bytes, a document's, or a text: the link is found, and its host then asked, where nobody answers."""
+    given = io.BytesIO()
+    if kind == "text":
+        given.write(f"BM 影像 {FILM}".encode())  # begins like a picture
+    else:
+        sheet().convert("L").save(given, kind)
+    host = urlsplit(FILM).hostname
+    words = ["list", "--json", "--browser", "never", "--connect-to", f"{host}::127.0.0.1:9", "-"]
+    command = [sys.executable, "-c", "from scraper.cli.commands import main; main()", *words]
+    done = subprocess.run(command, input=given.getvalue(), capture_output=True, check=False)
+    row = json.loads(done.stdout)
+    assert [problem["code"] for problem in row["problems"]] == ["site-unreachable"]
+    assert host in row["link"]

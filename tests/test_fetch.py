@@ -7,21 +7,19 @@ from pathlib import Path
 import pytest
 
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.core.errors import MissingInstances, SessionLapsed, SiteUnreachable
+from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Origin, Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.core.timings import Timings
 from scraper.download import fetch
+from scraper.session.http.pace import RECOVER_AFTER, Pace
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import LINK, Fault, Site, serving
 
 pytestmark = pytest.mark.usefixtures("plugged_in")
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Pauses between tries are the site's business; here they are short."""
-    monkeypatch.setattr(fetch, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(fetch, "LAST_RESORT_PAUSE_S", 0.05)
+QUICK = Timings(first_pause_s=0.01, asked_pause_s=0.05)  # pauses between tries are the site's business
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +39,7 @@ async def grab(site: Site, output: Path, **options: object) -> Result:
         output=output,
         browser=BrowserUse.NEVER,
         connect_to=tuple(ConnectTo.parse(row) for row in site.connect_to),
+        timings=QUICK,
         **{"timeout_s": 1.0, **options},
     )
     async with Run(settings, Silent(), nobody) as run:
@@ -178,12 +177,40 @@ async def test_two_runs_at_once_on_one_study(study, tmp_path):
     compare(tmp_path, site.originals, Origin.ORIGINAL)
 
 
-async def test_jobs_bounds_what_is_in_flight_and_overload_halves_it(study, tmp_path):
+async def test_jobs_bounds_what_is_in_flight(study, tmp_path):
     site = site_of(study)
     site.latency_s = 0.02
     async with serving(site):
         await grab(site, tmp_path / "a", jobs=3)
         assert 1 < site.most_in_flight <= 3
+
+
+async def test_an_overloaded_host_is_asked_half_as_much_at_once_and_slowly_more_again():
+    pace, in_flight, most = Pace(8, None), 0, 0
+
+    async def ask() -> None:
+        nonlocal in_flight, most
+        async with pace.turn("film.aurora.test"):
+            in_flight += 1
+            most = max(most, in_flight)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            in_flight -= 1
+
+    async def most_at_once() -> int:
+        nonlocal most
+        most = 0
+        await asyncio.gather(*(ask() for _ in range(24)))
+        return most
+
+    found = [await most_at_once()]
+    for _ in range(4):
+        pace.overloaded("film.aurora.test", 0.0)
+        found.append(await most_at_once())
+    assert found == [8, 4, 2, 1, 1]
+    for _ in range(2 * RECOVER_AFTER):
+        pace.went_well("film.aurora.test")
+    assert await most_at_once() == 3
 
 
 async def test_the_rate_is_kept(study, tmp_path):
@@ -239,8 +266,3 @@ async def test_soak_of_random_faults_loses_nothing(study, tmp_path):
                     break
         assert result.status is Status.COMPLETE, f"seed {seed}: {result}"
         compare(output, site.originals, Origin.ORIGINAL)
-
-
-def test_errors_say_which_are_worth_another_try():
-    assert issubclass(MissingInstances, Exception)
-    assert not issubclass(SessionLapsed, SiteUnreachable)

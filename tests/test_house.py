@@ -42,7 +42,7 @@ DOORS = {
         "scraper/export",
         "scraper/viewer",
         "scraper/testing",
-        "scraper/session/dimse/association",
+        "scraper/session/dimse",
         "scraper/source/documents",
     ),
     "pynetdicom": ("scraper/session/dimse",),

@@ -13,11 +13,11 @@ import trustme
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-import scraper.session
 from scraper.core.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
 from scraper.core.link import of
 from scraper.core.model import PASSWORD, Request
 from scraper.core.settings import ConnectTo, Settings
+from scraper.core.timings import Timings
 from scraper.session import Session
 from scraper.session.http.client import Cookie, Http
 from scraper.session.http.pace import Pace
@@ -286,8 +286,7 @@ def test_connect_to_forms():
         (lambda session, url: session.get(url, params={"digest": md5(session.answer(PASSWORD))}), 1),
     ],
 )
-async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_path, monkeypatch, send, times):
-    monkeypatch.setattr(scraper.session.session, "BUSY_PAUSES_S", (0.0, 0.0))
+async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_path, send, times):
     heads = []
 
     async def handler(head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -298,7 +297,7 @@ async def test_a_busy_host_is_asked_again_but_never_with_a_persons_answer(tmp_pa
         raise AssertionError
 
     async with server(handler) as port:
-        settings = Settings(answers={"password": "s3cret"}, timeout_s=2)
+        settings = Settings(answers={"password": "s3cret"}, timeout_s=2, timings=Timings(busy_pauses_s=(0.0, 0.0)))
         session = Session(
             of(f"http://127.0.0.1:{port}/"),
             settings,

@@ -186,7 +186,7 @@ def test_every_public_name_is_there_and_documented():
     for name in cloudfilm.__all__:
         value = getattr(cloudfilm, name)
         assert isinstance(value, str) or value.__doc__, name
-    for name in ("grab", "list", "decode", "verify", "export", "grab_all", "grab_async", "Settings"):
+    for name in ("grab", "list", "decode", "verify", "export", "send", "grab_all", "grab_async", "Settings"):
         assert f"cloudfilm.{name}" in page, name
     with pytest.raises(AttributeError):
         cloudfilm.nothing_of_that_name  # noqa: B018  the access itself is what is tried

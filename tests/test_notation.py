@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 
+import msgpack
 import pytest
 
 from scraper.capture.observe import notation
@@ -92,3 +93,38 @@ def test_what_is_no_literal_is_passed_over(text):
 def test_xml_that_harms_or_is_broken(text):
     value = notation.from_xml(text)
     assert value is None or "b" not in json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "lists"),
+    [
+        ("IM0001.dcm\nIM0002.dcm\n", [["IM0001.dcm", "IM0002.dcm"]]),
+        ("# list\nseries/1/a?x=1\nseries/1/b?x=1", [["series/1/a?x=1", "series/1/b?x=1"]]),
+        ("1.2.3;a\n1.2.4;b", [[{"c0": "1.2.3", "c1": "a"}, {"c0": "1.2.4", "c1": "b"}]]),
+        ("uid\tname\n1.2\tx", [[{"c0": "uid", "c1": "name"}, {"c0": "1.2", "c1": "x"}]]),
+        ("The study is being read.\nPlease wait.", []),
+        ("function a() {\nreturn 1\n}", []),
+        ("a\na", []),
+        ("one", []),
+    ],
+)
+def test_a_plain_text_is_a_list_where_each_line_is_a_name_or_a_row(text, lists):
+    assert notation.from_lines(text) == lists
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (msgpack.packb({"a": [1, "x"], 5: b"\0\1"}), {"a": [1, "x"], 5: b"\0\1"}),
+        (msgpack.packb([{"uid": "1.2.3"}] * 20), [{"uid": "1.2.3"}] * 20),
+        (msgpack.packb({"a": 1}) + b"\0", None),
+        (msgpack.packb([]), None),
+        (b"\x91" * 100_000, None),
+        (b"\xdf\xff\xff\xff\xff", None),
+        (b"\x81\xa1\xff\x01", None),
+        (b"", None),
+    ],
+    ids=["a map", "an array", "more behind it", "nothing in it", "nested absurdly", "far too long", "no text", "empty"],
+)
+def test_message_pack_is_read_to_its_very_end_or_not_at_all(data, value):
+    assert notation.from_msgpack(data) == value

@@ -28,3 +28,15 @@ async def test_every_way_to_hide_an_object(kind, world, tmp_path):
     case = Case(kind, f"{hidden.LINK}/{kind}", ways=(Via.BROWSER,), series=ALL)
     await check(Universal, case, world, tmp_path, Via.BROWSER)
     assert world.unexpected == []
+
+
+DRIVEN = [f"list={kind}" for kind in hidden.LISTS] + [f"move={kind}" for kind in hidden.MOVES]
+DRIVEN_EVERY_RUN = ("list=folders", "move=slider")
+
+
+@pytest.mark.parametrize(
+    "query", [pytest.param(text, marks=[] if text in DRIVEN_EVERY_RUN else [pytest.mark.thorough]) for text in DRIVEN]
+)
+async def test_every_way_to_show_a_list_and_its_images(query, world, tmp_path):
+    case = Case(query, f"{hidden.LINK}/xor?{query}", ways=(Via.BROWSER,), series=ALL)
+    await check(Universal, case, world, tmp_path, Via.BROWSER)

@@ -1,12 +1,15 @@
-"""Several objects in one answer: told apart by the lengths before them, to the byte."""
+"""Several objects in one answer: by the lengths before them, or in a tar, to the byte."""
 
+import gzip
+import io
 import itertools
 import struct
+import tarfile
 
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.capture.observe.recognise import Object, Recogniser
+from scraper.capture.observe.recognise import Broken, Object, Recogniser
 
 FILES = [instance.data for instance in chest_ct(slices=3, size=32, seed=12).images[:3]]
 
@@ -42,3 +45,30 @@ def test_lengths_that_lead_astray_part_nothing(tmp_path):
     body = struct.pack("<II", 7, len(FILES[0]) - 2) + FILES[0]
     (found,) = Recogniser(lambda: tmp_path / f"{next(number)}").scan(body)
     assert found.path.read_bytes() == FILES[0]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_tar_is_taken_apart(pack, tmp_path):
+    out, number = io.BytesIO(), itertools.count()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for place, data in enumerate(FILES):
+            about = tarfile.TarInfo(f"../../{place}")
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(pack(out.getvalue())))
+    assert [piece.path.read_bytes() for piece in found if isinstance(piece, Object)] == list(FILES)
+
+
+def test_a_tar_that_is_cut_off_is_broken_and_its_sound_part_is_kept(tmp_path):
+    out, number = io.BytesIO(), itertools.count()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for data in FILES[:2]:
+            about = tarfile.TarInfo("x")
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    cut = out.getvalue()[: len(FILES[0]) + 2000]
+    found = list(Recogniser(lambda: tmp_path / f"{next(number)}").scan(cut))
+    assert [type(piece) for piece in found] == [Object, Broken]

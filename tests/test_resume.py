@@ -14,6 +14,7 @@ from scraper.core.errors import CorruptInstance, LinkExpired, SiteBusy, SiteUnre
 from scraper.core.link import of
 from scraper.core.model import Package, Request
 from scraper.core.settings import Settings
+from scraper.core.timings import Timings
 from scraper.download import fetch
 from scraper.download.fetch import Fetcher
 from scraper.session import Session
@@ -21,12 +22,6 @@ from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace
 
 CHUNK = 30_000
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Pauses between tries are the site's business; here they are short."""
-    monkeypatch.setattr(fetch, "FIRST_PAUSE_S", 0.01)
 
 
 class Site:
@@ -72,7 +67,7 @@ async def fetching(answer: Callable[..., object], spool: Path) -> AsyncIterator[
     async def no_window() -> None:
         raise AssertionError
 
-    settings = Settings(timeout_s=5)
+    settings = Settings(timeout_s=5, timings=Timings(first_pause_s=0.01))
     session = Session(
         of(url),
         settings,

@@ -16,7 +16,7 @@ import pytest
 from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.core.model import Origin, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
-from scraper.download import fetch
+from scraper.core.timings import Timings
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import HOST, LINK, Site, serving
 from tests.test_cli import command, environment, up
@@ -104,7 +104,8 @@ async def line_to(site: Site) -> AsyncIterator[Line]:
 async def grab(output: Path, **options):
     from scraper.pipeline.run import Run
 
-    settings = Settings(output=output, browser=BrowserUse.NEVER, **{"timeout_s": 5.0, **options})
+    usual = {"timeout_s": 5.0, "timings": Timings(first_pause_s=0.01)}
+    settings = Settings(output=output, browser=BrowserUse.NEVER, **(usual | options))
     async with Run(settings, Silent(), nobody) as run:
         return await run.grab(LINK)
 
@@ -113,13 +114,12 @@ def through(line: Line) -> dict[str, object]:
     return {"connect_to": (ConnectTo.parse(f"{HOST}:80:127.0.0.1:{line.port}"),)}
 
 
-async def test_a_network_that_is_gone_for_a_while_costs_only_time(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "FIRST_PAUSE_S", 0.1)
+async def test_a_network_that_is_gone_for_a_while_costs_only_time(study, tmp_path):
     site = site_of(study)
     site.latency_s = 0.02
     async with line_to(site) as line:
         line.cut_after = len(site.originals) * 4000
-        running = asyncio.create_task(grab(tmp_path, **through(line)))
+        running = asyncio.create_task(grab(tmp_path, timings=Timings(first_pause_s=0.1), **through(line)))
         while line.cut_after is not None and line._server is not None:  # until it was cut
             await asyncio.sleep(0.01)
             assert not running.done()
@@ -133,8 +133,7 @@ async def test_a_network_that_is_gone_for_a_while_costs_only_time(study, tmp_pat
     compare(tmp_path, site.originals, Origin.ORIGINAL)
 
 
-async def test_a_network_that_stays_gone_keeps_what_came(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "FIRST_PAUSE_S", 0.01)
+async def test_a_network_that_stays_gone_keeps_what_came(study, tmp_path):
     site = site_of(study)
     async with line_to(site) as line:
         line.cut_after = len(site.originals) * 4000
@@ -151,8 +150,7 @@ async def test_a_network_that_stays_gone_keeps_what_came(study, tmp_path, monkey
     compare(tmp_path, site.originals, Origin.ORIGINAL)
 
 
-async def test_a_proxy_that_dies_is_named_and_the_next_one_goes_on(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "FIRST_PAUSE_S", 0.01)
+async def test_a_proxy_that_dies_is_named_and_the_next_one_goes_on(study, tmp_path):
     site = site_of(study)
     async with line_to(site) as line:
         line.cut_after = len(site.originals) * 4000
@@ -186,6 +184,7 @@ async def test_a_clock_that_jumps_changes_nothing(study, tmp_path, monkeypatch):
     compare(tmp_path, site.originals, Origin.ORIGINAL)
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
 def test_killed_at_twenty_random_moments(study, tmp_path):
     dice = random.Random(20)  # noqa: S311  # the same dice every time

@@ -7,6 +7,7 @@ import pytest
 from scraper.core.disk import disk_errors
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
 from scraper.core.reasons import Reason
+from scraper.core.settings import Settings
 from scraper.session.browser import tap, traffic
 from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange, Traffic
@@ -120,7 +121,7 @@ class DevTools:
 
 async def tapped(empty, devtools, event, timeout_s=5.0):
     """What the tap asked of the browser for one event."""
-    item = Tap(devtools, lambda: empty, timeout_s)
+    item = Tap(devtools, lambda: empty, Settings(timeout_s=timeout_s))
     item.paused(event)
     async with asyncio.timeout(10):
         while item.is_busy:  # noqa: ASYNC110  # one task begets another
@@ -237,7 +238,7 @@ async def test_a_full_disk_ends_the_waiting(empty, monkeypatch):
 
 async def test_without_a_window_everything_passes():
     devtools = DevTools()
-    item = Tap(devtools, lambda: None, 5)
+    item = Tap(devtools, lambda: None, Settings(timeout_s=5))
     item.paused(paused(content_length="3"))
     await item.forget()
     await asyncio.sleep(0)

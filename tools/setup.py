@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import ROOT, apt, fetch, has_library, privilege, reachable, run, say
-from viewers import dwv, ohif
+from viewers import axe, dwv, ohif
 
 VENV = Path(os.environ.get("CLOUDFILM_VENV", "") or ROOT / ".venv")
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -228,7 +228,7 @@ def main(goal: str) -> int:
         return 1
     looked = [zbar(), browser()]
     if goal == "test":
-        looked += [*dicom_tools(), ohif(), dwv()]
+        looked += [*dicom_tools(), ohif(), dwv(), axe()]
     missing = [line for line in looked if line]
     for line in missing:
         say(f"without {line}")

@@ -27,6 +27,9 @@ DWV = {  # npm's name and version → what is wanted of it, and its archive's SH
     ),
 }
 
+AXE = "axe-core@4.14.1"  # finds what a keyboard or a screen reader can't use; MPL 2.0, used by the tests alone
+AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+
 
 def npm_package(name: str, sha512: str, wanted: str, folder: Path) -> bool:
     """A package as npm publishes it, under ``folder/package``: its files whose names begin with ``wanted``.
@@ -91,3 +94,13 @@ def dwv(folder: Path = ROOT / ".cache" / "dwv") -> str:
             if not npm_package(name, sha512, wanted, target):
                 return f"{name} (npm pack {name}): the test with that viewer is skipped"
     return ""
+
+
+def axe(folder: Path = ROOT / ".cache" / "axe") -> str:
+    """The checker of accessibility, under ``.cache/axe/package``; returns what is missing."""
+    if (folder / "package" / "axe.min.js").is_file():
+        return ""
+    say(f"fetching {AXE}")
+    if npm_package(AXE, AXE_SHA512, "package/axe.min.js", folder):
+        return ""
+    return f"axe-core (npm pack {AXE}): the window's pages are not checked for accessibility"

@@ -67,12 +67,12 @@ async def enter(link: ShareLink, session: Session) -> None:
     await session.open(link.url)
     if ADDRESS not in link.url and await _control(link, session) == "ready":
         await session.page.locator("[data-enter]").first.click()
-    await session.which(viewer=VIEWER, timeout_s=RECALL_S)
+    await session.which(viewer=VIEWER, timeout_s=session.site_s(RECALL_S))
 
 
 async def _control(link: ShareLink, session: Session) -> str:
     """Wait until the control that leads to the images can be pressed, or the images are there."""
-    give_up, asked, face = time.monotonic() + RECALL_S, tuple[Question, ...](), ""
+    give_up, asked, face = time.monotonic() + session.site_s(RECALL_S), tuple[Question, ...](), ""
     while time.monotonic() < give_up:
         face = str(await evaluated(session, CONTROL, [NAMED]))
         if face in ("ready", "there"):

@@ -5,10 +5,10 @@ None raises what a source is to blame for: that stands in the result. ``UsageErr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from scraper.api.loop import loop
 from scraper.api.options import Options, settings_of
@@ -19,6 +19,10 @@ from scraper.core.log import logger
 from scraper.core.model import Question, Result
 from scraper.core.settings import Language, Settings
 from scraper.download.collect import SilentWatcher, Watcher
+
+if TYPE_CHECKING:
+    from scraper.export.deidentify import Deidentification
+    from scraper.send import Sent
 
 Ask = Callable[[Question, str, Path | None], str | None]
 """Is asked for what a site wants and ``answers`` lacks: the question, the host, a picture to look at; None: not known."""
@@ -220,7 +224,12 @@ async def _verified(folder: Path, language: Language, watcher: Watcher) -> Sourc
 
 
 def export(
-    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+    folder: str | Path,
+    to: str,
+    output: str | Path | None = None,
+    *,
+    deidentify: bool | Deidentification = False,
+    language: str = "en",
 ) -> ExportResult:
     """Make a zip, a CD's layout, pictures or NIfTI of a folder of DICOM files.
 
@@ -228,7 +237,7 @@ def export(
         folder: it, or a zip of it.
         to: ``zip``, ``dicomdir``, ``png``, ``jpg``, ``nifti``.
         output: where; by default beside ``folder``.
-        deidentify: take out who the patient is (PS3.15).
+        deidentify: take out who the patient is (PS3.15); ``Deidentification`` says how.
         language: of the sentences.
 
     Raises:
@@ -238,14 +247,19 @@ def export(
 
 
 async def export_async(
-    folder: str | Path, to: str, output: str | Path | None = None, *, deidentify: bool = False, language: str = "en"
+    folder: str | Path,
+    to: str,
+    output: str | Path | None = None,
+    *,
+    deidentify: bool | Deidentification = False,
+    language: str = "en",
 ) -> ExportResult:
     """``export`` for a program that runs an event loop."""
     return await loop.wait(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
 
 
 async def _exported(
-    folder: Path, to: str, output: str | Path | None, *, deidentify: bool, language: str
+    folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
     from scraper.core.disk import disk_errors
     from scraper.export import Target, beside
@@ -255,8 +269,70 @@ async def _exported(
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
-    target = Path(output) if output is not None else beside(folder, Target(to))
+    target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
     with disk_errors(target):
         made = await make(folder, Target(to), target, deidentify=deidentify)
     logger.info("exported: %s, %d files", to, made.files)
     return ExportResult(made, Language(language))
+
+
+# ---- send
+
+
+def send(
+    folders: str | Path | Sequence[str | Path],
+    target: str,
+    *,
+    changes: Mapping[str, str] | None = None,
+    may_convert: bool = False,
+    again: bool = False,
+    **options: Unpack[Options],
+) -> Sent:
+    """Send studies to an archive, by C-STORE or STOW-RS; run again, it goes on where it ended.
+
+    Args:
+        folders: one or several, of DICOM files, or zips of them.
+        target: ``pacs://AET@host:port?calling=…``, or ``https://…/studies``.
+        changes: keyword → value that copies get.
+        may_convert: what is refused in its own Transfer Syntax may be sent uncompressed.
+        again: send what the archive took in an earlier run, too.
+        options: ``answers`` (``token``, ``account``, ``password``), ``timeout_s``, ``connect_to``, ``insecure``.
+
+    Raises:
+        UsageError: the target or a change can't be. NoSuchFile, NoDicomHere: nothing to send.
+    """
+    return loop.run(_sent(folders, target, settings_of(None, options), changes or {}, may_convert, again))
+
+
+async def send_async(
+    folders: str | Path | Sequence[str | Path],
+    target: str,
+    *,
+    changes: Mapping[str, str] | None = None,
+    may_convert: bool = False,
+    again: bool = False,
+    **options: Unpack[Options],
+) -> Sent:
+    """``send`` for a program that runs an event loop."""
+    return await loop.wait(_sent(folders, target, settings_of(None, options), changes or {}, may_convert, again))
+
+
+async def _sent(  # what a send may be given
+    folders: str | Path | Sequence[str | Path],
+    target: str,
+    settings: Settings,
+    changes: Mapping[str, str],
+    may_convert: bool,  # noqa: FBT001  # passed on
+    again: bool,  # noqa: FBT001  # passed on
+) -> Sent:
+    from scraper.dicom.outgoing import keyword_of
+    from scraper.send import send as run
+    from scraper.send import target_of
+    from scraper.send.run import Wishes
+
+    paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
+    named = {keyword_of(name): value for name, value in changes.items()}
+    archive = target_of(target, insecure=settings.insecure)
+    made = await run(paths, archive, settings, Wishes(named, may_convert, again))
+    logger.info("sent: %d of %d instances, %d before", made.sent, made.total, made.before)
+    return made

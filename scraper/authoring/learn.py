@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,33 +12,20 @@ from typing import Any, Final
 from scraper.authoring.emit import Identity, InferredProvider, Writer
 from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
+from scraper.authoring.trial import trial_of
 from scraper.capture import By, Capture
 from scraper.capture.infer import templates
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request import known_protocols
-from scraper.contract import Found, Provider, Series, Session, ShareLink, WadoUri
-from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer, UsageError
+from scraper.contract import Found, Series, Session, ShareLink, WadoUri
+from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import Header
+from scraper.core.model import QUESTIONS, Header
 from scraper.core.reasons import Reason
-from scraper.isolation.process import bare_environment
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser.traffic import Exchange
 
-_LOAD_S: Final = 60.0  # an import takes one second; a loaded machine some more
-_LOAD: Final = """
-import sys
-from pathlib import Path
-import pydantic
-from scraper import contract
-from scraper.isolation import fence
-from scraper.registry import catalogue
-fence.limit(memory=1 << 30, file_size=0)
-fence.fence_files()
-fence.fence_calls()
-catalogue.from_file(Path(sys.argv[1]))().shape()
-"""
 SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 
 
@@ -243,29 +227,6 @@ def _name(link: ShareLink) -> str:
     return unique
 
 
-def _load_apart(path: Path, link: ShareLink) -> None:
-    """Import the written file in a process that has none of the user's answers, environment or files of its own.
-
-    Raises:
-        NotLearnt: it does not load there.
-    """
-    try:
-        done = subprocess.run(  # noqa: S603  # this very interpreter
-            [sys.executable, "-P", "-c", _LOAD, str(path)],
-            env=bare_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=_LOAD_S,
-            check=False,
-            cwd=path.parent,
-        )
-    except subprocess.TimeoutExpired as err:
-        raise NotLearnt(host=link.host, what=Reason.WRITTEN_NOT_LOADED_IN_TIME) from err
-    if done.returncode:
-        raise NotLearnt(host=link.host, what=Reason.WRITTEN_NOT_LOADED)
-
-
 async def _proven(run: Run, source: str, seen: _Seen) -> int:
     """How many instances the written provider lists on its own, without the browser; its first and last are DICOM.
 
@@ -273,14 +234,6 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         NotLearnt: it does not find what the viewer found.
     """
     link = seen.learnt.link
-    with RunFolder() as folder:
-        path = Path(folder) / f"{seen.learnt.name}.py"
-        path.write_text(source, encoding="utf-8")
-        await asyncio.to_thread(_load_apart, path, link)
-        try:
-            provider: Provider = catalogue.from_file(path)()
-        except UsageError as err:
-            raise NotLearnt(host=link.host, what=Reason.WRITTEN_NOT_LOADED) from err
 
     async def check(session: Session, found: list[Found]) -> int:
         series = [item for item in found if isinstance(item, Series)]
@@ -291,9 +244,12 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
                 raise NotLearnt(host=link.host, what=Reason.DIRECTLY_NO_IMAGE)
         return sum(len(item.instances) for item in series)
 
-    try:
-        return await run.discovered(provider, link, check)
-    except NotLearnt:
-        raise
-    except CloudfilmError as err:
-        raise NotLearnt(host=link.host, what=Reason.DIRECTLY_REFUSED.of(code=err.code)) from err
+    with RunFolder() as folder:
+        path = Path(folder) / f"{seen.learnt.name}.py"
+        path.write_text(source, encoding="utf-8")
+        try:
+            return await run.discovered(trial_of(path, seen.learnt.name, seen.learnt.route, QUESTIONS), link, check)
+        except NotLearnt:
+            raise
+        except CloudfilmError as err:
+            raise NotLearnt(host=link.host, what=Reason.DIRECTLY_REFUSED.of(code=err.code)) from err

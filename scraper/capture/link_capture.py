@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from scraper.capture.by_launcher import ByLauncher
 from scraper.capture.by_manifest import ByManifest
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
 from scraper.capture.plan import By, Recipe, Strategy, not_retrieved
-from scraper.capture.strategies import ByDicomWeb, ByRecipe, ByWadoUri
+from scraper.capture.strategies import ByDicomWeb, ByOrthanc, ByRecipe, ByWadoUri
 from scraper.capture.study import StudyCapture
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import ShareLink
@@ -104,7 +105,14 @@ class Capture:
         first_exchange = len(session.traffic.exchanges) if index else 0  # what came before is another examination's
         observations = Observations(session.spool / f"captured-{index}", first_exchange)
         examination = Examination(self._link, session, observations, first_exchange, index)
-        strategies: tuple[Strategy, ...] = (ByRecipe(self._recipes), ByDicomWeb(), ByWadoUri(), ByManifest())
+        strategies: tuple[Strategy, ...] = (
+            ByRecipe(self._recipes),
+            ByDicomWeb(),
+            ByOrthanc(),
+            ByLauncher(),
+            ByWadoUri(),
+            ByManifest(),
+        )
         chosen = [strategy for strategy in strategies if strategy.by in self._ways]
         return StudyCapture(examination, chosen, known, self._phone)
 

@@ -20,9 +20,13 @@ class By(StrEnum):
 
     RECIPE = "recipe"
     DICOMWEB = "dicomweb"
+    ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
     MANIFEST = "manifest"
     VIEWING = "viewing"
+
+
+SERVICES = frozenset((By.DICOMWEB, By.ORTHANC))  # whose own list is the study's
 
 
 class Recipe(Protocol):
@@ -70,4 +74,4 @@ def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     return Problem("fetch-failed", (name,), {"why": why})
 
 
-__all__ = ["By", "Plan", "Recipe", "Strategy", "not_retrieved"]
+__all__ = ["SERVICES", "By", "Plan", "Recipe", "Strategy", "not_retrieved"]

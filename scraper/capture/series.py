@@ -11,7 +11,7 @@ from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
 from scraper.capture.infer import claims, siblings
-from scraper.capture.plan import By, Plan
+from scraper.capture.plan import SERVICES, By, Plan
 from scraper.capture.request import known_protocols
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Instance, Problem, Series
@@ -60,7 +60,7 @@ class _Assembly:
         if not self._planned:
             unasked = completeness.unasked(study, claimed, named)
             return self._watched(study, received, lists, expected, unasked)
-        evidence = Evidence.SERVICE if self._by is By.DICOMWEB else Evidence.MANIFEST
+        evidence = Evidence.SERVICE if self._by in SERVICES else Evidence.MANIFEST
         merged = [
             replace(
                 self._from_disk(series),
@@ -88,7 +88,7 @@ class _Assembly:
     def _expectations(self, study: str) -> tuple[Lists, siblings.Expected, claims.Claims, set[str]]:
         """What lists say of the study: by UIDs, by values of images, by ids of their own; and the UIDs that they name."""
         observations = self.examination.observations
-        is_service = self._by is By.DICOMWEB  # the service's own list is the study's
+        is_service = self._by in SERVICES  # the service's own list is the study's
         lists = {} if is_service else completeness.lists(observations.manifests, observations, study)
         expected, claimed = self._expected(study), self._claims(study)
         named = {uid for item in lists.values() for uid in (item.uid, *item.instances)}
@@ -119,7 +119,7 @@ class _Assembly:
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; nothing where the site's own service lists the study."""
-        if self._by in (By.RECIPE, By.DICOMWEB, By.WADO_URI):
+        if self._by in (By.RECIPE, By.WADO_URI, *SERVICES):
             return claims.Claims()
         observations = self.examination.observations
         ours = {uid: item.header for uid, item in observations.objects.items()}

@@ -1,4 +1,4 @@
-"""Strategies for protocols that are known: a product's own calls, DICOMweb, WADO-URI."""
+"""Strategies for protocols that are known: a product's own calls, DICOMweb, Orthanc's REST service, WADO-URI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from scraper.capture.examination import Examination
 from scraper.capture.plan import By, Plan, Recipe, not_retrieved
-from scraper.capture.request import known_protocols
+from scraper.capture.request import known_protocols, orthanc
 from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.model import Series
 
@@ -78,6 +78,20 @@ class ByDicomWeb:
         return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
 
 
+class ByOrthanc:
+    """Asks the Orthanc whose own REST service the viewer uses."""
+
+    by = By.ORTHANC
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The study of the resource that the viewer asked for last, where the service gives files."""
+        service = orthanc.service_of(examination.exchanges)
+        if service is None:
+            return None
+        series = await orthanc.Orthanc(examination.session, service).series()
+        return Plan(self.by, tuple(series)) if series else None
+
+
 class ByWadoUri:
     """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
 
@@ -95,4 +109,4 @@ class ByWadoUri:
         return Plan(self.by, series) if series else None
 
 
-__all__ = ["ByDicomWeb", "ByRecipe", "ByWadoUri"]
+__all__ = ["ByDicomWeb", "ByOrthanc", "ByRecipe", "ByWadoUri"]

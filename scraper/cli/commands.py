@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, interrupt, tools, window
+from scraper.cli import authoring, batch, export, interrupt, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -44,8 +45,9 @@ from scraper.core.errors import CloudfilmError, ExitCode, leaves
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, Target, language_from_environment
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
+MOST_TEXT = 1 << 20  # bytes of a text on standard input
 BATCH_GRACE_S = 5.0  # several browsers close, and what has ended is reported
 app = typer.Typer(
     name="cloudfilm",
@@ -140,8 +142,30 @@ def _value_of(arguments: list[str], *names: str) -> str:
     return ""
 
 
-def _stdin_text() -> str:
-    return sys.stdin.buffer.read(1 << 20).decode("utf-8", errors="replace")
+class _StandardInput:
+    """Standard input: its text, or a temporary file with the picture or document that came; removed at the end."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _StandardInput:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self) -> str | Path:
+        """What came there."""
+        from scraper.source.pages import MAX_BYTES, is_picture_or_document
+
+        head = sys.stdin.buffer.read(MOST_TEXT)
+        if not is_picture_or_document(head):
+            return head.decode("utf-8", errors="replace")
+        from scraper.core.leftovers import RunFolder
+
+        path = Path(self._stack.enter_context(RunFolder())) / "standard-input"
+        path.write_bytes(head + sys.stdin.buffer.read(MAX_BYTES + 1 - len(head)))
+        return path
 
 
 @app.command()
@@ -245,13 +269,15 @@ def _sources(sources: list[str], settings: Settings, *, as_json: bool, listing: 
     if settings.insecure:
         complain(say("insecure-warning", settings.language))
     announce_code(settings)
-    runner = SourceRunner(settings, asker(settings), _stdin_text, as_json=as_json, listing=listing, only=only or 0)
-    return interrupt.run(runner.run(sources))
+    with _StandardInput() as given:
+        runner = SourceRunner(settings, asker(settings), given.read, as_json=as_json, listing=listing, only=only or 0)
+        return interrupt.run(runner.run(sources))
 
 
 tools.register(app, interrupt.run)
 batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
+send.register(app, interrupt.run)
 window.register(app, interrupt.run)
 
 
@@ -279,29 +305,4 @@ def verify(
     return result.exit_code
 
 
-@app.command()
-def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
-    to: Annotated[Target, typer.Option("--to", help="What to make.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
-    ] = None,
-    deidentify: Annotated[bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15).")] = False,
-    as_json: Json = False,
-    lang: Lang = None,
-) -> int:
-    """What other people and programs ask for, from a folder on disk."""
-    from scraper.cli.export import show_export
-    from scraper.core.disk import disk_errors
-    from scraper.core.errors import NoSuchFile
-    from scraper.export import beside
-    from scraper.export import export as make
-
-    language = lang or language_from_environment()
-    if not folder.exists():
-        raise NoSuchFile(path=str(folder))
-    target = output or beside(folder, to)
-    with disk_errors(target):
-        made = interrupt.run(make(folder, to, target, deidentify=deidentify))
-    show_export(made, language, as_json=as_json)
-    return int(made.exit_code)
+export.register(app, interrupt.run)

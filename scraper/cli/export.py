@@ -2,15 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scraper.cli.options import Json, Lang
+from scraper.core.errors import NoSuchFile
 from scraper.core.messages import describe_problem, say
 from scraper.core.output import complain, echo, echo_json
-from scraper.core.settings import Language
-from scraper.export import Exported
-from scraper.export.outcome import document_of, incomplete, shown_names
+from scraper.core.settings import BurnedIn, Language, Retain, Target, language_from_environment
+
+if TYPE_CHECKING:
+    from scraper.export import Exported
+    from scraper.export.deidentify import Deidentification
+
+Runs = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def register(app: typer.Typer, run: Runs) -> None:
+    """Add the command; ``run`` is the one place where the event loop runs."""
+
+    @app.command()
+    def export(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of DICOM files, or a zip of one.")],
+        to: Annotated[Target, typer.Option("--to", help="What to make.")],
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", metavar="PATH", help="Where; by default beside DIR.")
+        ] = None,
+        deidentify: Annotated[
+            bool, typer.Option("--deidentify", help="Take out who the patient is (PS3.15); a pseudonym stands in.")
+        ] = False,
+        retain: Annotated[
+            list[Retain] | None, typer.Option("--retain", help="What PS3.15's option of this name retains; repeatable.")
+        ] = None,
+        pseudonyms: Annotated[
+            Path | None, typer.Option("--pseudonyms", metavar="FILE", help="CSV with patient_id and pseudonym.")
+        ] = None,
+        key: Annotated[
+            Path | None,
+            typer.Option("--key", metavar="FILE", help="Secret that gives the same pseudonyms again; made if missing."),
+        ] = None,
+        key_table: Annotated[
+            Path | None, typer.Option("--key-table", metavar="FILE", help="Write there who each pseudonym is.")
+        ] = None,
+        burned_in: Annotated[
+            BurnedIn | None, typer.Option("--burned-in", help="Images that may show text; by default kept and named.")
+        ] = None,
+        as_json: Json = False,
+        lang: Lang = None,
+    ) -> int:
+        """What other people and programs ask for, from a folder on disk."""
+        from scraper.core.disk import disk_errors
+        from scraper.export import beside
+        from scraper.export import export as make
+
+        if not folder.exists():
+            raise NoSuchFile(path=str(folder))
+        options = (retain, pseudonyms, key, key_table, burned_in)
+        chosen = _identity(retain, pseudonyms, key, burned_in) if deidentify or any(options) else False
+        target = output or beside(folder, to, deidentify=bool(chosen))
+        with disk_errors(target):
+            made = run(make(folder, to, target, deidentify=chosen, key_table=key_table))
+        show_export(made, lang or language_from_environment(), as_json=as_json)
+        return int(made.exit_code)
+
+
+def _identity(
+    retain: list[Retain] | None, pseudonyms: Path | None, key: Path | None, burned_in: BurnedIn | None
+) -> Deidentification:
+    from scraper.export.deidentify import Deidentification
+    from scraper.export.persons import key_of, pseudonyms_of
+
+    return Deidentification(
+        key_of(key) if key else b"",
+        pseudonyms_of(pseudonyms) if pseudonyms else {},
+        frozenset(retain or ()),
+        burned_in or BurnedIn.KEEP,
+    )
 
 
 def show_export(made: Exported, language: Language, *, as_json: bool) -> None:
     """What was made on standard output; what is missing or was left out on standard error."""
+    from scraper.export.outcome import document_of, incomplete, shown_names
+
     whole = incomplete(made.source, language)
     if as_json:
         echo_json(document_of(made, language))

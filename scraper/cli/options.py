@@ -28,7 +28,8 @@ from scraper.core.settings import (
 MOST_JOBS = 16
 PROXY_SCHEMES = frozenset(("http", "https", "socks4", "socks4a", "socks5", "socks5h"))
 Source = Annotated[
-    list[str], typer.Argument(help="Photo, scan, PDF, link, share text, or - for text on standard input.")
+    list[str],
+    typer.Argument(help="Photo, scan, PDF, link, share text, or - for text or a file's bytes on standard input."),
 ]
 OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]

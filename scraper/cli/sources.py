@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scraper.cli import interrupt
@@ -26,7 +27,7 @@ class SourceRunner:
     Args:
         settings: the user's options.
         ask: asks the person at the terminal.
-        stdin: returns the text of standard input.
+        stdin: returns the text of standard input, or a file with what came there.
         as_json: print one JSON document for each film.
         listing: print what there is, and download nothing.
         only: the film to take of a source that holds several, from 1; 0: all.
@@ -36,7 +37,7 @@ class SourceRunner:
         self,
         settings: Settings,
         ask: Ask,
-        stdin: Callable[[], str],
+        stdin: Callable[[], str | Path],
         *,
         as_json: bool,
         listing: bool,

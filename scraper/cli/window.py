@@ -8,17 +8,54 @@ from typing import Annotated, Any
 
 import typer
 
-from scraper.cli.options import Json, Lang
+from scraper.cli.options import Browser, ConnectToOption, Insecure, Json, Lang, Proxy, settings_of
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.messages import say
 from scraper.core.output import complain, echo, echo_json
-from scraper.core.settings import language_from_environment
+from scraper.core.settings import BrowserUse, language_from_environment
 
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def register(app: typer.Typer, run: Runs) -> None:
     """Add the commands; ``run`` is the one place where the event loop runs."""
+
+    @app.command(name="app")
+    def app_(
+        output: Annotated[
+            Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where studies go; by default ~/cloudfilm.")
+        ] = None,
+        browser: Browser = BrowserUse.AUTO,
+        insecure: Insecure = False,
+        connect_to: ConnectToOption = None,
+        proxy: Proxy = "",
+        no_window: Annotated[bool, typer.Option("--no-window", help="Print the address, and open nothing.")] = False,
+        lang: Lang = None,
+    ) -> int:
+        """The same jobs in a window, for people who use no terminal."""
+        from scraper.app import start
+
+        settings = settings_of(
+            answers=None,
+            password=None,
+            connect_to=connect_to,
+            language=lang,
+            as_json=True,
+            output=output or Path.home() / "cloudfilm",
+            browser=browser,
+            insecure=insecure,
+            proxy=proxy,
+        )
+        show = _print_nothing if no_window else start.show_window
+        address = start.running()
+        if address and not no_window:
+            complain(say("app.open-already", settings.language))
+            show(address)
+            return 0
+        if insecure:
+            complain(say("insecure-warning", settings.language))
+        run(start.serve(settings, show, lambda where: echo(say("app.open", settings.language, address=where))))
+        return 0
 
     @app.command()
     def view(
@@ -61,3 +98,8 @@ def register(app: typer.Typer, run: Runs) -> None:
         if is_short:
             complain(say("view.short", language, count=made.undecoded, files=len(made.unreadable)))
         return int(code)
+
+
+def _print_nothing(address: str) -> None:
+    """Open no window: whoever starts the program takes the address from its output."""
+    del address

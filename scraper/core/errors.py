@@ -372,6 +372,10 @@ class SiteBusy(SiteUnreachable):
     """The site says that it is overloaded, or still prepares the study after all the time we may wait."""
 
 
+class ArchiveFull(SiteBusy):
+    """The archive has no room for what is sent. Values: ``host``, ``why``."""
+
+
 class AsksToWait(SiteBusy):
     """The site asks for a longer pause than is waited for. Values: ``host``, ``retry_after_s``."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from scraper.core import spelling
+from scraper.core import launchers, spelling
 from scraper.core.addresses import Zone, address_of, zone_of, zone_of_name
 from scraper.core.errors import MalformedArchiveLink, MisspeltLink, NoLinkInText, UnusableLink
 
@@ -257,6 +257,11 @@ def parse(text: str, *, source: str = "") -> ShareLink:
     text = spelling.mended(text).strip().lstrip("\ufeff")
     if _ARCHIVE.fullmatch(text):
         return of_archive(text)
+    if launchers.is_launcher(text):
+        address = launchers.address_in(text)
+        if address is None:
+            raise UnusableLink(link=text.partition(":")[0] + "://…")
+        return of(address)
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]

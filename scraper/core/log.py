@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+import threading
+from typing import ClassVar, Final, Self
 
 NAME: Final = "cloudfilm"
 logger: Final = logging.getLogger(NAME)
@@ -19,3 +20,46 @@ def quiet_libraries() -> None:
         library = logging.getLogger(name)
         library.addHandler(logging.NullHandler())
         library.propagate = False
+
+
+class Silence:
+    """A library's logger says nothing as long as any of these is begun; then it is as it was.
+
+    Args:
+        name: of the logger.
+    """
+
+    _lock = threading.Lock()
+    _begun: ClassVar[dict[str, tuple[int, int]]] = {}  # name → how many, and the level before
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._is_begun = False
+
+    def begin(self) -> None:
+        """From now on."""
+        library = logging.getLogger(self._name)
+        with self._lock:
+            count, level = self._begun.get(self._name, (0, library.level))
+            self._begun[self._name] = count + 1, level
+            library.setLevel(logging.CRITICAL + 1)
+            self._is_begun = True
+
+    def end(self) -> None:
+        """No longer, where nobody else needs it."""
+        with self._lock:
+            if not self._is_begun:
+                return
+            self._is_begun = False
+            count, level = self._begun.pop(self._name)
+            if count > 1:
+                self._begun[self._name] = count - 1, level
+            else:
+                logging.getLogger(self._name).setLevel(level)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()

@@ -72,8 +72,14 @@ def question_label(field: str, language: Language) -> str:
     return field
 
 
-def describe(error: CloudfilmError, language: Language) -> str:
-    """Two sentences: what happened (with the site's own words), and what the user can do."""
+def describe(error: CloudfilmError, language: Language, *, in_window: bool = False) -> str:
+    """Two sentences: what happened (with the site's own words), and what the user can do.
+
+    Args:
+        error: to be described.
+        language: of the words.
+        in_window: the reader sees no command line: advice that names options or commands is left out.
+    """
     values = _worded(error.values, language)
     if "field" in values:
         values["label"] = question_label(str(values["field"]), language)
@@ -83,8 +89,10 @@ def describe(error: CloudfilmError, language: Language) -> str:
     said = visible(one_line(error.said))
     if said and said not in sentence:
         sentence += f"（{said}）" if language is Language.ZH else f" ({said})"
-    hint = fill.vformat(entry.get(f"hint_{language.value}", ""), (), values)
-    return " ".join(part for part in (sentence, hint) if part)
+    hint = entry.get(f"hint_{language.value}", "")
+    if in_window and ("--" in hint or "cloudfilm " in hint):
+        hint = ""
+    return " ".join(part for part in (sentence, fill.vformat(hint, (), values)) if part)
 
 
 def describe_problem(problem: Problem, language: Language, *, of_folder: bool = False) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 from scraper.core.errors import SiteChanged
 from scraper.core.reasons import Reason
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
+from scraper.isolation import json_text
 
 __all__ = [
     "Field",
@@ -107,6 +108,8 @@ def whole(text: str | None) -> int | None:
 def parse_json(data: bytes | str) -> Any:
     """A JSON value, where it is of a size that a list can have; counted before anything is made of it.
 
+    A long text is read by a child process first (``scraper.isolation.json_text``).
+
     Raises:
         ValueError: no JSON, or more nodes or bytes than any list has. RecursionError: nested too deep.
     """
@@ -115,7 +118,7 @@ def parse_json(data: bytes | str) -> Any:
     marks: tuple[Any, ...] = (b",", b"[", b"{") if isinstance(data, bytes) else (",", "[", "{")
     if len(data) > MAX_JSON_NODES and sum(data.count(mark) for mark in marks) > MAX_JSON_NODES:
         raise ValueError("too many values")
-    return json.loads(data)
+    return json.loads(json_text.rewritten(data))
 
 
 def frame_count(text: str | None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scraper.core import output
 from scraper.core.errors import UsageError
+from scraper.core.timings import Timings
 
 
 class BrowserUse(StrEnum):
@@ -53,6 +54,10 @@ MOST_BROWSER_BYTES = (
     1000 * 2**20
 )  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
 MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside them, and count with the above
+MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with answers that are none (30 minutes)
+MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still brings images after six hours makes them up
+MOST_SENT_ABROAD = 64 * 2**20  # bytes that one window's pages send to other sites: some 100,000 requests
+MOST_CONNECTIONS_ABROAD = 3000  # of one window to other sites: 100,000 images from another host take some 1,000
 NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
 
 
@@ -64,6 +69,25 @@ class Target(StrEnum):
     PNG = "png"
     JPG = "jpg"
     NIFTI = "nifti"
+
+
+class Retain(StrEnum):
+    """The options of PS3.15 E.3 by name."""
+
+    PATIENT_CHARACTERISTICS = "patient-characteristics"  # sex, age, size, weight
+    DEVICE_IDENTITY = "device-identity"  # station, serial number
+    INSTITUTION_IDENTITY = "institution-identity"
+    CLEAN_DESCRIPTORS = "clean-descriptors"  # descriptions, without what tells of the patient
+    LONGITUDINAL_FULL_DATES = "longitudinal-full-dates"  # dates as they are
+    UIDS = "uids"
+
+
+class BurnedIn(StrEnum):
+    """What the user wants of images that may show text."""
+
+    KEEP = "keep"  # named, and taken along
+    LEAVE_OUT = "leave-out"
+    BLANK = "blank"  # all but the regions that an ultrasound image names; other images are left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +158,10 @@ class Settings:
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
+    timings: Timings = field(default_factory=Timings)
+    tls_authority: Path | None = None  # certificates to trust in the place of the system's
+    tls_certificate: Path | None = None  # of this computer, for who asks for one
+    tls_key: Path | None = None
     browser_path: str = ""  # CLOUDFILM_BROWSER: an executable to use before any other
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 import pydicom.charset
 
+from scraper.core.guessed_text import decoded, is_chinese
+
 UTF8: Final = "ISO_IR 192"
 _IR58_ESCAPE: Final = b"\x1b$)A"
 _HIGH_RUNS: Final = re.compile(rb"[\x80-\xff]+")
@@ -47,47 +49,28 @@ def codec(declared: Sequence[str]) -> str:
     return _CODECS.get(declared[0].strip() if declared else "", "") if len(declared) < 2 else ""
 
 
-def _try(raw: bytes, name: str) -> str | None:
-    try:
-        return raw.decode(name)
-    except UnicodeDecodeError:
-        return None
-
-
-def _is_chinese(text: str) -> bool:
-    """All that is not ASCII is Chinese writing: ideographs and the marks used with them."""
-    others = [sign for sign in text if ord(sign) > 0x7F]
-    return bool(others) and all(
-        0x4E00 <= ord(sign) <= 0x9FFF
-        or 0x3000 <= ord(sign) <= 0x303F
-        or 0xFF00 <= ord(sign) <= 0xFFEF
-        or sign in "·—…“”‘’℃μ²³×±"
-        for sign in others
-    )
-
-
 def _looks_gbk(raw: bytes) -> bool:
     """Pairs of GB2312 bytes that give ideographs, at least two of them."""
     runs: list[bytes] = _HIGH_RUNS.findall(raw)
     if sum(map(len, runs)) < 4 or any(len(run) % 2 for run in runs):
         return False
-    text = _try(raw, "gb2312")
-    return text is not None and _is_chinese(text)
+    text = decoded(raw, "gb2312")
+    return text is not None and is_chinese(text)
 
 
 def _is_utf8_chinese(raw: bytes) -> bool:
-    utf8 = _try(raw, "utf-8")
-    return utf8 is not None and _is_chinese(utf8)
+    utf8 = decoded(raw, "utf-8")
+    return utf8 is not None and is_chinese(utf8)
 
 
 def _not_utf8(raw: bytes) -> str:
-    if _try(raw, "utf-8") is not None:
+    if decoded(raw, "utf-8") is not None:
         return ""
-    return "GB18030" if _try(raw, "gb18030") is not None else "unknown"
+    return "GB18030" if decoded(raw, "gb18030") is not None else "unknown"
 
 
 def _not_ascii(raw: bytes) -> str:
-    if _try(raw, "utf-8") is not None:
+    if decoded(raw, "utf-8") is not None:
         return UTF8
     return "GB18030" if _looks_gbk(raw) else "unknown"
 
@@ -95,7 +78,7 @@ def _not_ascii(raw: bytes) -> str:
 def _not_gb(raw: bytes) -> str:
     if _is_utf8_chinese(raw):
         return UTF8
-    return "" if _try(raw, "gb18030") is not None else "unknown"
+    return "" if decoded(raw, "gb18030") is not None else "unknown"
 
 
 def _not_single_byte(raw: bytes) -> str:
@@ -156,22 +139,6 @@ def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
     )
 
 
-def guessed_text(raw: bytes, otherwise: str) -> str:
-    """Text of which nobody says how it is written: UTF-8 or GBK, whichever gives Chinese writing, else what the bytes allow.
-
-    Args:
-        raw: its bytes.
-        otherwise: the codec where they are neither; one that reads any bytes.
-    """
-    utf8, gb = _try(raw, "utf-8"), _try(raw, "gb18030")
-    for text in (utf8, gb):
-        if text is not None and (text.isascii() or _is_chinese(text)):
-            return text
-    if utf8 is not None:
-        return utf8
-    return raw.decode(otherwise) if gb is None else gb
-
-
 def _splits(text: str, name: str) -> bool:
     """Whether a sign's second byte is one at which readers that look at bytes part a value: a backslash or, in names, ``^``.
 
@@ -211,5 +178,5 @@ def is_mojibake(text: str) -> bool:
         return False
     if raw.isascii():
         return False
-    utf8 = _try(raw, "utf-8")
-    return (utf8 is not None and _is_chinese(utf8)) or _looks_gbk(raw)
+    utf8 = decoded(raw, "utf-8")
+    return (utf8 is not None and is_chinese(utf8)) or _looks_gbk(raw)

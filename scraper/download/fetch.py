@@ -53,10 +53,7 @@ if TYPE_CHECKING:
     from scraper.download.wado_rs import WadoRsFetch
 
 ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
-FIRST_PAUSE_S = 0.6
-LONGEST_PAUSE_S = 16.0
 REFUSAL = 2**16  # bytes of a refusal's body that are read
-LAST_RESORT_PAUSE_S = LONGEST_RETRY_AFTER_S  # a pause that the host asks for is kept up to this
 MOST_OVERSIZED = 3  # answers that are far too large before the site is given up
 
 
@@ -222,14 +219,15 @@ class Fetcher:
                 self._lost = err
 
     def _pause(self, err: CloudfilmError, attempt: int, instance: Instance | None = None) -> float:
-        told = err.values.get("retry_after_s")
+        timings, told = self._session.settings.timings, err.values.get("retry_after_s")
         if isinstance(told, (int, float)):
             self._session.patience.wait(float(told))
-            return min(float(told), LAST_RESORT_PAUSE_S)
+            return min(float(told), timings.asked_pause_s)
         source = instance.source if instance else None
         if isinstance(err, CorruptInstance) and isinstance(source, TagsAndPixels) and source.pause_s is not None:
-            return source.pause_s * float(2 ** (attempt - 1))
-        return min(FIRST_PAUSE_S * float(2 ** (attempt - 1)), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+            return self._session.site_s(source.pause_s) * float(2 ** (attempt - 1))
+        pause_s = min(timings.first_pause_s * float(2 ** (attempt - 1)), timings.longest_pause_s)
+        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
     async def _once(self, instance: Instance, into: Path) -> Fetched:
         match instance.source:

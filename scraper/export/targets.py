@@ -19,7 +19,9 @@ from scraper.core.model import Problem, Result
 from scraper.core.settings import Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, media, nifti, pictures
+from scraper.export.deidentify import Deidentification
 from scraper.export.gather import Listed, gather, problems_of
+from scraper.export.persons import Persons, new_key, private_file
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Inspector, opened
 
@@ -32,8 +34,10 @@ _DAMAGE: Final = frozenset(
 )
 
 
-def beside(source: Path, target: Target) -> Path:
+def beside(source: Path, target: Target, *, deidentify: bool = False) -> Path:
     """Where an export goes by default: next to what it is made of."""
+    if deidentify:  # the folder's own name may name the patient
+        source = source.with_name("deidentified")
     suffix = ".zip" if target is Target.ZIP else f"-{target.value}"
     return source.with_name(source.name.removesuffix(".zip") + suffix)
 
@@ -57,19 +61,33 @@ class Exported:
         return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
 
-async def export(source: Path, target: Target, output: Path, *, deidentify: bool = False) -> Exported:
+async def export(
+    source: Path,
+    target: Target,
+    output: Path,
+    *,
+    deidentify: bool | Deidentification = False,
+    key_table: Path | None = None,
+) -> Exported:
     """Write the DICOM files of ``source`` to ``output``, a new zip file or folder.
 
     Args:
         source: a folder or a zip of DICOM files, from this tool or not.
         target: what to make.
         output: its path, which must not exist yet. It appears only when finished, and not at all if empty.
-        deidentify: remove the patient's identity (PS3.15 Basic Profile); pixels are not examined.
+        deidentify: remove the patient's identity (PS3.15 Basic Profile), with the user's options.
+        key_table: a new file, outside the export, that says who each pseudonym is.
 
     Raises:
         UsageError: something lies at ``output``, or the NIfTI converter is not installed.
         NoDicomHere: there is no DICOM file in ``source``.
     """
+    if isinstance(deidentify, Deidentification):
+        chosen: Deidentification | None = deidentify
+    else:
+        chosen = Deidentification() if deidentify else None
+    if key_table is not None and key_table.exists():
+        raise UsageError(f"{key_table} exists")
     if output.exists():
         raise UsageError(f"{output} exists")
     if target is Target.NIFTI:
@@ -86,14 +104,17 @@ async def export(source: Path, target: Target, output: Path, *, deidentify: bool
         problems = problems_of(left_out)
         async with Inspector(timeout_s=_PATIENCE_S, writable=(place,)) as inspector:
             verdict = await judge_files(str(source), files, inspector)
-            if deidentify:
-                listed, found = await asyncio.to_thread(identity.deidentified, listed, place / "plain")
+            if chosen is not None:
+                persons = Persons(chosen.key or new_key(), chosen.pseudonyms)
+                listed, found = await asyncio.to_thread(identity.deidentified, listed, place / "plain", chosen, persons)
                 problems += found
             made = place / "made"
             count, found = await _made(target, listed, made, inspector, _damaged(verdict))
             problems += found
         if count:
             shutil.move(made, output)
+            if key_table is not None and chosen is not None:
+                private_file(key_table, persons.table())
     return Exported(output, count, verdict, tuple(problems))
 
 

@@ -157,8 +157,17 @@ def _allow(ruleset: int, place: Path, rights: int) -> None:
         os.close(opened)
 
 
+_raised: list[bool] = []  # whether this process ever asked for the fence around its calls
+
+
+def is_up() -> bool:
+    """Whether this process gave up what it does not need: it can start no further one."""
+    return bool(_raised)
+
+
 def fence_calls() -> bool:
     """Open no socket, start no program, touch no other process; whether the kernel knows how. All threads at once."""
+    _raised.append(True)
     machine = _MACHINES.get(platform.machine()) if sys.platform == "linux" else None
     if machine is None or sys.maxsize < 2**32:
         return False

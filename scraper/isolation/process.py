@@ -23,7 +23,10 @@ from scraper.isolation import fence
 from scraper.isolation.plain import from_plain, to_plain
 
 HOME: Final = str(Path(__file__).parents[2])
-MOST_MEMORY: Final = 4 << 30  # bytes that no task gets more than
+MOST_MEMORY: Final = (
+    1200 << 20
+)  # bytes that no task gets more than: a large file is mapped, and taken apart frame by frame
+MOST_FILE: Final = 4 << 30  # bytes of one file that a process which may write writes
 MEMORY: Final = 512 << 20  # bytes for any task; the codecs' buffers for 20 megapixels take some 400 MB
 MEMORY_OF_SMALL: Final = 320 << 20  # bytes for a small file: measured, 230 MB for 20 megapixels that pack to nothing
 SMALL: Final = 1 << 20  # bytes of a file

@@ -72,12 +72,17 @@ class Discoverer:
         settings: the user's options.
         watcher: is told how things go.
         ask: asks the person at the terminal.
-        stdin: gives the text of standard input.
+        stdin: gives the text of standard input, or a file with what came there.
         resources: what the run's links share.
     """
 
     def __init__(
-        self, settings: Settings, watcher: Watcher, ask: Ask, stdin: Callable[[], str], resources: SharedResources
+        self,
+        settings: Settings,
+        watcher: Watcher,
+        ask: Ask,
+        stdin: Callable[[], str | Path],
+        resources: SharedResources,
     ) -> None:
         self._settings = settings
         self._watcher = watcher
@@ -154,6 +159,7 @@ class Discoverer:
             raise NeedsBrowser(host=owner.link.host)
         else:
             via, found = Via.BROWSER, await self._watched(owner, session)
+        session.patience.listed()
         return Discovery(owner, session, tuple(found), via)
 
     def chosen(self, discovery: Discovery) -> Discovery:

@@ -16,6 +16,7 @@ from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable,
 from scraper.core.leftovers import RunFolder, remove_leftovers
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, temporary_folder_name
+from scraper.protocols import zip_archive
 from scraper.session.door import Network
 from scraper.session.http.pace import Pace
 from scraper.verify import Inspector
@@ -61,6 +62,7 @@ class SharedResources:
         try:
             await self._stack.aclose()
         finally:
+            await asyncio.to_thread(zip_archive.close_idle)
             if self._folder is not None:
                 await asyncio.to_thread(self._folder.remove)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -65,7 +66,7 @@ class Run:
         settings: the user's options.
         watcher: is told how things go.
         ask: asks the person at the terminal.
-        stdin: gives the text of standard input.
+        stdin: gives the text of standard input, or a file with what came there.
         resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
     """
 
@@ -74,7 +75,7 @@ class Run:
         settings: Settings,
         watcher: Watcher,
         ask: Ask,
-        stdin: Callable[[], str] = str,
+        stdin: Callable[[], str | Path] = str,
         resources: SharedResources | None = None,
     ) -> None:
         self.settings = settings

@@ -1,36 +1,50 @@
-"""A zip, taken apart into its DICOM objects: names are never paths, sizes are bounded, nested zips are opened."""
+"""A zip, taken apart into its DICOM objects by a child process: only checked names and whole files come out of it.
+
+The child (``zip_unpack``) writes into a folder of its own; what it says is there is looked at and moved to where it is wanted.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import shutil
+import stat
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-from zlib import error as ZlibError  # an exception's name
+from threading import Lock
+from typing import Any, Final, Literal
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
+from scraper.core.leftovers import RunFolder
 from scraper.core.reasons import Cause, Reason
+from scraper.core.settings import RESERVE_BYTES
 from scraper.dicom.part10 import settle
 from scraper.dicom.reading import names_itself
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
-from scraper.protocols.zip_bounds import check_entries, check_total
-from scraper.protocols.zip_names import entry_name, is_folder
+from scraper.isolation.child import Child, ChildLost
+from scraper.isolation.plain import from_plain
+from scraper.protocols.sniff import Kind
+from scraper.protocols.zip_unpack import Entry
 
-MAX_MEMBERS = 200_000
-MAX_TOTAL = 64 * 2**30  # bytes unpacked from one archive, nested ones included
-MAX_MEMBER = 8 * 2**30
-MAX_RATIO = 400  # unpacked over packed: pixels of a blank film reach some 200, bombs thousands
-MAX_DEPTH = 3
-BARE = frozenset((*BARE_DATA_SETS, Kind.META_FIRST))
-OBJECTS = BARE | {Kind.PART10}
+PROGRAM: Final = "scraper.protocols.zip_unpack"  # what the child runs
+PATIENCE_S: Final = 60.0  # from one entry, or 256 MB of one, to the next
 PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
 NO_OBJECTS = PICTURES | {Kind.PDF}  # what some sites give in place of an object: a preview, a report on paper
-
-
-BROKEN = (zipfile.BadZipFile, EOFError, ZlibError, UnicodeError)  # what zipfile raises over broken archives
+_DAMAGE: Final = frozenset(  # what a child may say of an archive
+    (
+        Reason.BROKEN_ZIP,
+        Reason.BROKEN_TAR,
+        Reason.TAR_TOO_LARGE,
+        Reason.ZIP_NESTED_TOO_DEEP,
+        Reason.ZIP_TOO_LARGE,
+        Reason.ZIP_WITH_PASSWORD,
+        Reason.ZIP_TOO_MANY_ENTRIES,
+        Reason.ZIP_OVERLAPPING,
+    )
+)
+_BROKEN: Final = Reason.BROKEN_ZIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Member:
     is_broken: bool = False
     was_bare: bool = False
     directory: Path | None = None
+    kind: Kind = Kind.UNKNOWN
 
 
 def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Member]:
@@ -61,9 +76,16 @@ def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Me
 
     Raises:
         CorruptInstance: no zip, a broken one, one with a password, or one that unpacks to an absurd size.
+        DiskFull: the reserve that stays free would be used up.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    yield from _Unpacking(folder, salvage=salvage).run(archive, depth=1)
+    with closing(_entries(archive, folder, "salvage" if salvage else "objects")) as entries:
+        for entry, path in entries:
+            if path is None:
+                is_broken = bool(entry.damage)
+                yield Member(entry.name, None, entry.kind in PICTURES, is_broken=is_broken, kind=entry.kind)
+            else:
+                yield _object(entry, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +110,22 @@ def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
         DiskFull: what it says it holds does not fit on the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    yield from _Spreading(folder, salvage=False).files(archive, "", depth=1)
+    with closing(_entries(archive, folder, "files")) as entries:
+        for entry, path in entries:
+            yield Unpacked(entry.name, path or folder / "000000", entry.damage)
+
+
+def tar_files(archive: Path, folder: Path) -> Iterator[Path]:
+    """Put every regular file of a tar into ``folder`` under a number.
+
+    Raises:
+        CorruptInstance: cut off, broken, or absurdly large; what was sound before that was given.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(_entries(archive, folder, "tar")) as entries:
+        for _, path in entries:
+            if path is not None:
+                yield path
 
 
 def is_whole(archive: Path) -> bool:
@@ -104,163 +141,19 @@ def unpack_all(archive: Path, folder: Path) -> list[Member]:
     return list(unpack(archive, folder))
 
 
-class _Unpacking:
-    """One archive being taken apart: counts what came out over all its nested archives."""
-
-    def __init__(self, folder: Path, *, salvage: bool) -> None:
-        self._folder = folder
-        self._salvage = salvage
-        self._total = 0
-        self._number = 0
-        self._packed_size = 0  # of the outermost archive
-
-    def run(self, archive: Path, depth: int) -> Iterator[Member]:
-        with _opened(archive) as opened:
-            for info in self._checked(opened, archive):
-                yield from self._sound(opened, info, depth)
-
-    def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, held against its own size before anything is unpacked."""
-        entries = _entries(opened)
-        size = archive.stat().st_size
-        self._packed_size = self._packed_size or size
-        check_entries(entries, size)
-        return entries
-
-    def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
-        """What an entry holds; where it is broken and the rest is wanted, that it is."""
-        try:
-            yield from self._member(opened, info, depth)
-        except BROKEN:
-            if not self._salvage:
-                raise
-            yield Member(entry_name(info), None, is_broken=True)
-        except CorruptInstance:
-            if not self._salvage or depth > 1 or self._total > MAX_TOTAL:
-                raise
-            yield Member(entry_name(info), None, is_broken=True)
-
-    def _member(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Member]:
-        name = entry_name(info)
-        self._admit(info)
-        with opened.open(info) as stream:
-            head = stream.read(HEAD)
-            kind = sniff(head)
-            if kind not in OBJECTS and kind is not Kind.ZIP:
-                yield Member(name, None, kind in PICTURES)
-                return
-            target = self._put(head, stream)
-        if kind is not Kind.ZIP:
-            yield _object(name, target, kind, is_list=is_media_directory(head, name))
-            return
-        if depth >= MAX_DEPTH:
-            raise CorruptInstance(what=Reason.ZIP_NESTED_TOO_DEEP)
-        yield from self.run(target, depth + 1)
-        target.unlink()
-
-    def _admit(self, info: zipfile.ZipInfo) -> None:
-        """Count an entry in.
-
-        Raises:
-            CorruptInstance: it, or all together, would grow beyond any study.
-        """
-        self._total += info.file_size
-        check_total(self._total, self._packed_size)
-        absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
-        if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
-            raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
-
-    def _put(self, head: bytes, stream: IO[bytes]) -> Path:
-        self._number += 1
-        target = self._folder / f"{self._number:06d}"
-        with target.open("wb") as out:
-            out.write(head)
-            shutil.copyfileobj(stream, out, 2**20)
-        return target
-
-
-class _Spreading(_Unpacking):
-    """One archive whose every file is wanted, not its objects alone."""
-
-    def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Unpacked]:
-        """The files of an archive, and of those in it."""
-        with _opened(archive) as opened:
-            entries = self._checked(opened, archive)
-            if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
-                raise DiskFull(path=str(self._folder))
-            for info in entries:
-                name = prefix + entry_name(info).lstrip("/")
-                self._admit(info)
-                try:
-                    with opened.open(info) as stream:
-                        target = self._put(stream.read(HEAD), stream)
-                except BROKEN:
-                    yield Unpacked(name, self._folder / f"{self._number:06d}", Reason.BROKEN_ZIP)
-                    continue
-                yield from self._inside(target, name, depth)
-
-    def _inside(self, target: Path, name: str, depth: int) -> Iterator[Unpacked]:
-        """The file itself; where it is a zip, the files in it."""
-        with target.open("rb") as stream:
-            is_zip = sniff(stream.read(HEAD)) is Kind.ZIP
-        if not is_zip:
-            yield Unpacked(name, target)
-            return
-        if depth >= MAX_DEPTH:
-            yield Unpacked(name, target, Reason.ZIP_NESTED_TOO_DEEP)
-            return
-        try:
-            inner = list(self.files(target, f"{name}/", depth + 1))
-        except CorruptInstance as err:
-            if self._total > MAX_TOTAL:
-                raise
-            yield Unpacked(name, target, err.cause)
-            return
-        target.unlink()
-        yield from inner
-
-
-@contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, and what ``zipfile`` says of a broken one in our words.
-
-    Raises:
-        CorruptInstance: no zip, a broken one, or one with a password.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            yield opened
-    except (*BROKEN, zipfile.LargeZipFile, NotImplementedError) as err:
-        raise CorruptInstance(what=Reason.BROKEN_ZIP) from err
-    except RuntimeError as err:  # zipfile's way to say that a password is needed
-        raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
-
-
-def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive that are no folders.
-
-    Raises:
-        CorruptInstance: more than any study has.
-    """
-    entries = [info for info in opened.infolist() if not is_folder(info)]
-    if len(entries) > MAX_MEMBERS:
-        raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
-    return entries
-
-
-def _object(name: str, path: Path, kind: Kind, *, is_list: bool) -> Member:
+def _object(entry: Entry, path: Path) -> Member:
     """What an entry is that begins like a DICOM object; the same bytes are treated as if they had come on their own."""
-    if is_list and kind is Kind.PART10:
-        return Member(name, None, directory=path)
-    if kind is Kind.PART10:
-        return Member(name, path)
+    if entry.is_list and entry.kind is Kind.PART10:
+        return Member(entry.name, None, directory=path, kind=entry.kind)
+    if entry.kind is Kind.PART10:
+        return Member(entry.name, path, kind=entry.kind)
     try:
         settle(path)
     except CorruptInstance:
         is_broken = names_itself(path)
         path.unlink()
-        return Member(name, None, is_broken=is_broken)
-    return Member(name, path, was_bare=True)
+        return Member(entry.name, None, is_broken=is_broken, kind=entry.kind)
+    return Member(entry.name, path, was_bare=True, kind=entry.kind)
 
 
 def only_object(archive: Path, into: Path) -> None:
@@ -275,7 +168,7 @@ def only_object(archive: Path, into: Path) -> None:
     try:
         members = unpack_all(archive, folder)
         objects = [member.path for member in members if member.path is not None]
-        if not objects and _holds_no_object(archive):
+        if not objects and any(member.kind in NO_OBJECTS for member in members):
             raise NotAnImage
         if not objects:
             raise CorruptInstance(what=Reason.ZIP_WITHOUT_DICOM_OBJECT)
@@ -284,10 +177,142 @@ def only_object(archive: Path, into: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _holds_no_object(archive: Path) -> bool:
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
-            with opened.open(info) as stream:
-                if sniff(stream.read(HEAD)) in NO_OBJECTS:
-                    return True
-    return False
+# ---- the children, and what is believed of what they say
+
+
+class _Worker:
+    """A child and the folder that it may write into."""
+
+    def __init__(self) -> None:
+        self._holder = RunFolder()
+        self.folder = self._holder.path / "unpacked"
+        self.folder.mkdir(mode=0o700)
+        self.child = Child(PROGRAM, (str(self.folder),), PATIENCE_S)
+
+    def close(self) -> None:
+        """End the child and remove its folder."""
+        self.child.close()
+        self._holder.remove()
+
+
+_idle: list[_Worker] = []
+_lock = Lock()
+
+
+def close_idle() -> None:
+    """End the children that have nothing to do; the next archive starts one."""
+    with _lock:
+        ended = [*_idle]
+        _idle.clear()
+    for worker in ended:
+        worker.close()
+
+
+atexit.register(close_idle)
+
+
+@contextmanager
+def _worker() -> Iterator[_Worker]:
+    """An idle child or a new one; it is idle again once the context ends, with an empty folder."""
+    with _lock:
+        worker = _idle.pop() if _idle else None
+    worker = worker or _Worker()
+    try:
+        yield worker
+        for path in worker.folder.iterdir():
+            path.unlink()
+    except BaseException:
+        worker.close()
+        raise
+    with _lock:
+        _idle.append(worker)
+
+
+def _entries(
+    archive: Path, folder: Path, how: Literal["objects", "salvage", "files", "tar"]
+) -> Generator[tuple[Entry, Path | None], None, None]:
+    """What a child finds in the archive, each file of it moved into ``folder``.
+
+    Raises:
+        CorruptInstance: as the child says, or the child was lost over it. DiskFull: no room. OSError: as the child met it.
+    """
+    question = {"archive": str(archive.absolute()), "how": how}
+    is_full = False
+
+    def may_go_on() -> bool:
+        nonlocal is_full
+        is_full = is_full or shutil.disk_usage(worker.folder).free < RESERVE_BYTES
+        return not is_full
+
+    with _worker() as worker:
+        numbers = set[int]()
+        try:
+            for answer, _ in worker.child.ask(question, may_go_on=may_go_on):
+                if "error" in answer:
+                    _fail(answer, folder)
+                if "name" not in answer:  # a sign of life, or the end
+                    continue
+                entry = _entry(answer)
+                if entry.number in numbers:
+                    raise ChildLost
+                numbers |= {entry.number} - {0}
+                yield entry, _moved(worker.folder, folder, entry)
+        except ChildLost as err:
+            if is_full:
+                raise DiskFull(path=str(folder)) from err
+            raise CorruptInstance(what=Reason.BROKEN_TAR if how == "tar" else _BROKEN) from err
+
+
+def _entry(answer: dict[str, Any]) -> Entry:
+    """An answer as an entry.
+
+    Raises:
+        ChildLost: no answer of our child.
+    """
+    try:
+        entry: Entry = from_plain(Entry, {name: value for name, value in answer.items() if name != "length"})
+    except (ValueError, TypeError) as err:
+        raise ChildLost from err
+    if not 0 <= entry.number < 10**9 or (entry.damage and not _is_damage(entry.damage)):
+        raise ChildLost
+    return entry
+
+
+def _is_damage(what: object) -> bool:
+    return isinstance(what, str) and what in _DAMAGE
+
+
+def _moved(source: Path, folder: Path, entry: Entry) -> Path | None:
+    """The entry's file, in ``folder``; None where it has none.
+
+    Raises:
+        ChildLost: there is no plain file of that number.
+    """
+    if not entry.number:
+        return None
+    name = f"{entry.number:06d}"
+    try:
+        found = (source / name).lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise ChildLost
+        target = folder / name
+        try:
+            (source / name).replace(target)
+        except OSError:  # another disk
+            shutil.copyfile(source / name, target, follow_symlinks=False)
+            (source / name).unlink()
+    except FileNotFoundError as err:
+        raise ChildLost from err
+    return target
+
+
+def _fail(answer: dict[str, Any], folder: Path) -> None:
+    """Raise what the child says went wrong."""
+    match answer["error"]:
+        case "full":
+            raise DiskFull(path=str(folder))
+        case "system" if type(answer.get("number")) is int:
+            raise OSError(answer["number"], os.strerror(answer["number"]), str(folder))
+        case _:
+            what = answer.get("what")
+            raise CorruptInstance(what=what if _is_damage(what) else _BROKEN)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from scraper.core.errors import NothingNew
 from scraper.core.reasons import Reason
+from scraper.core.settings import MOST_BUSY_TIMES, MOST_LISTING_TIMES
 
 MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
 NEWS = 2**20  # bytes
@@ -25,6 +26,9 @@ class Patience:
         self._give_up_s = give_up_s
         self._host = host
         self._deadline: float | None = None
+        self._busy_end = 0.0  # past which answers that are no images put nothing off
+        self._listing_end: float | None = None  # past which nothing does
+        self._is_listed = False
         self._waits = 0
         self._new_bytes = 0
         self._open: set[asyncio.Timeout] = set()
@@ -34,10 +38,28 @@ class Patience:
     def renew(self, also_s: float = 0.0) -> None:
         """Note progress, or the begin of a wait of ``also_s`` that has its own bound."""
         self._waits = 0
+        self._busy_end = asyncio.get_running_loop().time() + MOST_BUSY_TIMES * self._give_up_s + also_s
         self._until(also_s)
 
+    def page_brought(self, *, is_image: bool) -> None:
+        """The browser's page got an answer that was not there before; one that is no image does not put the end off for ever."""
+        if is_image:
+            self.renew()
+        elif asyncio.get_running_loop().time() < self._busy_end:
+            self._until(0.0)
+
+    def listed(self) -> None:
+        """All is listed: what is fetched from now on has bounds of its own."""
+        self._is_listed = True
+        self.renew()
+
     def _until(self, also_s: float) -> None:
-        self._deadline = asyncio.get_running_loop().time() + self._give_up_s + also_s
+        now = asyncio.get_running_loop().time()
+        self._deadline = now + self._give_up_s + also_s
+        if not self._is_listed:
+            if self._listing_end is None:
+                self._listing_end = now + MOST_LISTING_TIMES * self._give_up_s
+            self._deadline = min(self._deadline, self._listing_end)
         for timeout in self._open:
             if not timeout.expired():
                 timeout.reschedule(self._deadline)
@@ -79,7 +101,7 @@ class Patience:
     def end_listing(self, error: NothingNew) -> None:
         """Note that the listing ended, and that fetching what it found begins."""
         self.ended = error
-        self.renew()
+        self.listed()
 
     @asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:

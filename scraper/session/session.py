@@ -21,6 +21,7 @@ from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOU
 from scraper.protocols.headers import merged
 from scraper.session import websocket as sockets
 from scraper.session.answers import Answers, Ask
+from scraper.session.door.door import connected_to
 from scraper.session.guard import Guard
 from scraper.session.http.client import BROKEN, Cookie, Http
 from scraper.session.http.encode import body_of, encode_query, with_query
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-BUSY_PAUSES_S = (1.0, 3.0)  # before a second and a third try, where the host does not say how long
 CALLS = (
     "xhr",
     "fetch",
@@ -200,7 +200,7 @@ class Session:
         if self._answers.may_be_in(request):
             return await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
         host = urlsplit(request.url).hostname or ""
-        for pause_s in BUSY_PAUSES_S:
+        for pause_s in self.settings.timings.busy_pauses_s:
             try:
                 response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
@@ -283,20 +283,23 @@ class Session:
             self.note("GET", url, 101, "websocket", 0)
             yield socket
 
-    def archive(self, *, calling: str, listen: int, move: bool) -> Archive:
+    def archive(self, *, calling: str, listen: int, move: bool, tls: Mapping[str, str] | None = None) -> Archive:
         """The archive that the link names, over the DICOM network protocol; connects at the first request.
 
         Args:
             calling: the AE title of this computer.
             listen: the port of this computer that a C-MOVE sends to.
             move: ask by C-MOVE at once; else by C-GET, and by C-MOVE where that is refused.
+            tls: files of its certificates, ``ca``, ``cert`` and ``key``; None: in the clear.
         """
         from scraper.session.dimse.archive import Archive, By
-        from scraper.session.dimse.association import Peer
+        from scraper.session.dimse.reach import Peer
+        from scraper.session.dimse.tls import Tls
 
         link, settings = self.link, self.settings
-        address = self._http.door.connected_to(link.host, link.port)
-        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s)
+        address = connected_to(link.host, link.port, settings)
+        secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
+        peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
         self.at_close(archive.close)
         return archive
@@ -321,6 +324,10 @@ class Session:
         if len(self.log) < 400:
             self.log.append({"method": method, "url": redact(url), "status": status, "type": kind, "bytes": size})
 
+    def site_s(self, seconds: float) -> float:
+        """A wait for the site to do something, as long as it takes there; tests on emulated sites shorten it."""
+        return seconds * self.settings.timings.site_scale
+
     async def poll(
         self, ask: Callable[[], Awaitable[T | None]], *, every_s: float, up_to_s: float, what: str = ""
     ) -> T:
@@ -331,6 +338,7 @@ class Session:
         Raises:
             SiteBusy: none in ``up_to_s``.
         """
+        every_s, up_to_s = self.site_s(every_s), self.site_s(up_to_s)
         if self.settings.timeout_s != TIMEOUT_S:
             up_to_s = self.settings.timeout_s
         give_up = time.monotonic() + up_to_s
@@ -383,7 +391,7 @@ class Session:
         """This link's window, started at the first call with the direct client's cookies."""
         if self._window is None:
             self._window = await self._start_window()
-            self._window.traffic.on_news = self.patience.renew
+            self._window.traffic.on_news = lambda is_image: self.patience.page_brought(is_image=is_image)
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window

@@ -29,7 +29,7 @@ MAX_BYTES = 256 * 2**20  # no photo or scan within the pixel limit needs more
 MAX_JPEG_PIXELS = 260_000_000  # a phone's 200 megapixels; of more than MAX_PIXELS every other row and column is decoded
 MAX_FRAMES = 4  # of an animation that are searched at length: a screen recording repeats itself
 MAX_GLANCED_FRAMES = 64  # that have a first look
-_SNIFFED = 4096
+SNIFFED = 4096
 _HEADER_WITHIN = 1024  # bytes of junk before a PDF's header, as Acrobat allows
 _WHITE_INK, _INK = (
     200,
@@ -99,12 +99,18 @@ def kind_of(path: Path) -> Kind:
         if path.is_file() and path.stat().st_size > MAX_BYTES:
             raise UnreadableFile(f"> {MAX_BYTES >> 20} MB", path=path)
         with path.open("rb") as file:
-            head = file.read(_SNIFFED)
+            head = file.read(SNIFFED)
     except FileNotFoundError as err:
         raise NoSuchFile(path=path) from err
     except (OSError, ValueError) as err:
         raise UnreadableFile(path=path) from err
     return _sniff(head)
+
+
+def is_picture_or_document(head: bytes) -> bool:
+    """Whether bytes that begin like this are of a kind that is read here, and no text that happens to begin so."""
+    kind = _sniff(head[:SNIFFED])
+    return kind in {Kind.PDF, Kind.SVG} or (kind is not Kind.OTHER and b"\0" in head[:SNIFFED])
 
 
 def _sniff(head: bytes) -> Kind:
@@ -221,7 +227,7 @@ def images_of(path: Path, content: bytes) -> Iterator[Image.Image]:
     Raises:
         UnreadableFile, TooManyPixels: as ``pages``.
     """
-    kind = _sniff(content[:_SNIFFED])
+    kind = _sniff(content[:SNIFFED])
     if kind.is_simple or kind is Kind.TIFF:
         for _, frame, _ in _frames(path, kind, colour=True, most=1, content=content):
             yield frame

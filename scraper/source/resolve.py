@@ -56,6 +56,7 @@ PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
 MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
+Stdin = Callable[[], str | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,25 +225,30 @@ def _nobody(links: Sequence[str]) -> str | None:
     return None
 
 
-def read(source: str, settings: Settings, stdin: Callable[[], str], ask: Choose = _nobody) -> ShareLink:
+def read(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobody) -> ShareLink:
     """The first share link that a SOURCE of the command line stands for; see ``read_all``."""
     return read_all(source, settings, stdin, ask).links[0]
 
 
-def read_all(source: str, settings: Settings, stdin: Callable[[], str], ask: Choose = _nobody) -> Held:
+def read_all(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobody) -> Held:
     """Every film's link that a SOURCE of the command line stands for; there is at least one.
 
     Args:
         source: a file, a link, a text with links in it, or ``-``.
         settings: the time budget for reading codes.
-        stdin: gives the text of standard input.
+        stdin: gives the text of standard input, or a file with the picture or document that came there.
         ask: which of several links that nothing tells apart is the film's.
 
     Raises:
         NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
     """
     if source == "-":
-        return _in_text(stdin(), "standard input", settings, ask)
+        given = stdin()
+        return (
+            _in_file(given, settings, ask)
+            if isinstance(given, Path)
+            else _in_text(given, "standard input", settings, ask)
+        )
     path = Path(source)
     if is_file(source):
         return _in_file(path, settings, ask)

@@ -91,6 +91,8 @@ def opened(source: Path) -> Iterator[Files]:
             unpacked = list(zip_archive.spread(source, Path(folder)))
         except (CorruptInstance, OSError) as err:
             raise UnreadableFile(path=str(source)) from err
+        finally:
+            zip_archive.close_idle()
         damaged = [Candidate(file.path, "", file.name, file.damage) for file in unpacked if file.damage]
         yield _listed([(file.path, file.name) for file in unpacked if not file.damage], damaged)
 

@@ -31,7 +31,7 @@ from scraper.core.model import Origin
 from scraper.isolation import memory_budget
 from scraper.isolation.process import (
     LONGEST_ANSWER,
-    MOST_MEMORY,
+    MOST_FILE,
     answer_of,
     answered,
     bare_environment,
@@ -309,7 +309,7 @@ def serve() -> None:
     # Ctrl-C reaches us too; when we end is for our parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     writable = [Path(folder) for folder in sys.argv[1:]]
-    confine(writable=writable, file_size=MOST_MEMORY if writable else 0)
+    confine(writable=writable, file_size=MOST_FILE if writable else 0)
     questions = sys.stdin.buffer
     while True:
         try:

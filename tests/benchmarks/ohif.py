@@ -1,9 +1,12 @@
-"""What the tap costs a real viewer: OHIF on Orthanc loads a series of 512 x 512 slices with and without it; prints the ratio.
+"""What the tap costs a real viewer, and what the look into its memory; prints the ratios.
+
+OHIF on Orthanc loads a series of 512 x 512 slices with and without them.
 
     python tests/benchmarks/ohif.py [--slices 300] [--runs 3]
 
 Archive and page are served by a process of their own. The time is the viewer's: from opening its address until the last frame of
-the series has come, as the page's own clock (Resource Timing) has it. Runs with and without the tap alternate.
+the series has come, by the page's own clock (Resource Timing); the processor's time is the browser's. Runs with and without
+alternate.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -58,8 +62,15 @@ def server(slices: int) -> Iterator[tuple[int, str]]:
             process.terminate()
 
 
-async def load(port: int, uid: str, slices: int, *, tapped: bool) -> float:
+async def load(port: int, uid: str, slices: int, *, tapped: bool, looks: bool = False) -> float:
     """Seconds that OHIF takes until it has every frame.
+
+    Args:
+        port: the server's.
+        uid: the study's.
+        slices: how many frames it has.
+        tapped: with the tap.
+        looks: with the script that looks into the page's memory.
 
     Raises:
         SystemExit: they did not all come, or the tap missed one.
@@ -68,6 +79,8 @@ async def load(port: int, uid: str, slices: int, *, tapped: bool) -> float:
     try:
         async with Browser(Settings(), Path(tempfile.mkdtemp()) / "spool") as browser:
             window = await browser.window()
+            if looks:
+                await window.look_into_memory()
             await window.page.add_init_script(REMEMBER)
             await window.open(f"http://127.0.0.1:{port}/viewer?StudyInstanceUIDs={uid}")
             async with asyncio.timeout(PATIENCE_S):
@@ -92,7 +105,28 @@ async def measure(port: int, uid: str, slices: int, runs: int) -> float:
         tapped.append(await load(port, uid, slices, tapped=True))
     base, with_tap = sorted(bare)[runs // 2], sorted(tapped)[runs // 2]
     print(f"OHIF: {slices} slices in {with_tap:.1f} s with the tap, {base:.1f} s without: ratio {with_tap / base:.2f}")
+    await measure_look(port, uid, slices, runs)
     return with_tap / base
+
+
+async def measure_look(port: int, uid: str, slices: int, runs: int) -> None:
+    """Print the ratios for the script that looks into the page's memory: seconds, and seconds of the processor."""
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    processor: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(runs):
+        for looks in (False, True):
+            before = processor_s()
+            seconds[looks].append(await load(port, uid, slices, tapped=False, looks=looks))
+            processor[looks].append(processor_s() - before)
+    for name, times in (("seconds", seconds), ("of the processor", processor)):
+        base, with_look = sorted(times[False])[runs // 2], sorted(times[True])[runs // 2]
+        print(f"OHIF, memory looked into: {with_look:.1f} {name}, {base:.1f} without: ratio {with_look / base:.2f}")
+
+
+def processor_s() -> float:
+    """Seconds of the processor that the processes took which this one started, and which have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def missing() -> str:
@@ -105,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--slices", type=int, default=300)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only-look", action="store_true", help="leave the tap out")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if missing():
@@ -113,7 +148,7 @@ def main() -> None:
         serve(given.slices)
         return
     with server(given.slices) as (port, uid):
-        asyncio.run(measure(port, uid, given.slices, given.runs))
+        asyncio.run((measure_look if given.only_look else measure)(port, uid, given.slices, given.runs))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from fixtures.faults import Fault
 from fixtures.sites.hinacom import site
 from fixtures.sites.hinacom.site import HinacomSite
 from fixtures.world import World
-from providers import hinacom
 from providers.hinacom import Hinacom
-from providers.products import zfp
 from scraper.core.errors import (
     CredentialsRefused,
     CredentialsRequired,
@@ -21,9 +19,12 @@ from scraper.core.errors import (
 from scraper.core.link import of
 from scraper.core.model import Origin, Via
 from scraper.core.reasons import Reason
+from scraper.core.settings import TIMEOUT_S
+from scraper.core.timings import Timings
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
 
+QUICK = Timings(site_scale=0.01)
 BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 OPEN = {"password": site.PASSWORD}
@@ -107,16 +108,14 @@ async def test_constant_frames_are_asked_for_again(tmp_path):
         await check(Hinacom, SHARED, world, tmp_path)
 
 
-async def test_constant_frames_in_either_form_are_asked_for_again_after_the_pause(tmp_path, monkeypatch):
-    monkeypatch.setattr(zfp, "CONSTANT_PAUSE_S", 0.01)
+async def test_constant_frames_in_either_form_are_asked_for_again_after_the_pause(tmp_path):
     with World(HinacomSite(stubs=8, stubs_an_image=4)) as world:  # two tries, each as JPEG 2000 and raw
-        await check(Hinacom, SHARED, world, tmp_path)
+        await check(Hinacom, SHARED, world, tmp_path, timings=QUICK)
 
 
-async def test_frames_that_stay_constant_are_named_and_nothing_is_kept_of_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(zfp, "CONSTANT_PAUSE_S", 0.01)
+async def test_frames_that_stay_constant_are_named_and_nothing_is_kept_of_them(tmp_path):
     with World(HinacomSite(stubs=99, stubs_an_image=99)) as world:
-        result = await run(Hinacom, SHARED, world, tmp_path)
+        result = await run(Hinacom, SHARED, world, tmp_path, timings=QUICK)
     assert result.exit_code == 7
     assert (result.counts.saved, result.counts.failed) == (0, result.counts.expected)
 
@@ -131,20 +130,20 @@ async def test_a_session_that_is_gone_for_good_ends_the_run_at_once(tmp_path):
         assert len(world.requests(path="/imageservice")) <= 2 * jobs
 
 
-async def test_a_study_that_is_staged_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
+async def test_a_study_that_is_staged_first(tmp_path):
     case = Case("staged", site.COMMISSION_SHARE, origin=REBUILT, left_out=1)
     with World(HinacomSite(staged=3)) as world:
-        await check(Hinacom, case, world, tmp_path)
+        await check(Hinacom, case, world, tmp_path, timings=QUICK)
 
 
-@pytest.mark.thorough
-async def test_a_study_that_is_staged_for_too_long_is_not_there_yet(tmp_path, monkeypatch):
-    monkeypatch.setattr(hinacom, "STAGING_EVERY_S", 0.05)
-    monkeypatch.setattr(hinacom, "STAGING_UP_TO_S", 0.2)
+async def test_a_study_that_is_staged_for_too_long_is_not_there_yet(tmp_path):
     case = Case("staged", site.COMMISSION_SHARE, raises=NotThereYet)
+    usual = {
+        "timeout_s": TIMEOUT_S,
+        "timings": Timings(site_scale=0.001),
+    }  # a --timeout of one's own would count instead
     with World(HinacomSite(staged=999)) as world:
-        await check(Hinacom, case, world, tmp_path)
+        await check(Hinacom, case, world, tmp_path, **usual)
 
 
 async def test_several_studies_behind_one_list_each_in_its_own_folder(tmp_path):

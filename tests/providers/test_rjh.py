@@ -4,11 +4,11 @@ import pytest
 
 from fixtures.sites.rjh.site import AWAY, FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
 from fixtures.world import World
-from providers.products import active_image_entry
 from providers.rjh import Rjh
 from scraper.contract import LinkExpired, NotThereYet
 from scraper.core.link import of
 from scraper.core.model import Via
+from scraper.core.timings import Timings
 from scraper.testing import Case, check, rows
 
 BROWSER = (Via.BROWSER,)
@@ -32,10 +32,10 @@ async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path):
         await check(Rjh, case, world, tmp_path, Via.BROWSER)
 
 
-async def test_a_study_that_is_never_recalled_is_not_there_yet(tmp_path, monkeypatch):
-    monkeypatch.setattr(active_image_entry, "RECALL_S", 4.0)
+async def test_a_study_that_is_never_recalled_is_not_there_yet(tmp_path):
+    case = Case("away", AWAY, raises=NotThereYet)
     with World(RjhSite()) as world:
-        await check(Rjh, Case("away", AWAY, raises=NotThereYet), world, tmp_path, Via.BROWSER)
+        await check(Rjh, case, world, tmp_path, Via.BROWSER, timings=Timings(site_scale=1 / 30))
 
 
 @pytest.mark.thorough

@@ -2,7 +2,6 @@
 
 import pytest
 
-import providers.whuh
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.whuh import site
 from fixtures.world import World
@@ -18,6 +17,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import of
 from scraper.core.model import Via
+from scraper.core.timings import Timings
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
 
@@ -58,24 +58,21 @@ NOT_OURS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """The site's own pace between polls is seconds."""
-    monkeypatch.setattr(providers.whuh, "EVERY_S", 0.05)
+QUICK = Timings(site_scale=0.01)  # the site's own pace between polls is seconds
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
 async def test_case(case, via, tmp_path):
     emulated = site.WhuhSite(sealed=via is Via.DIRECT)
     with World(emulated) as world:
-        await check(Whuh, case, world, tmp_path, via)
+        await check(Whuh, case, world, tmp_path, via, timings=QUICK)
         assert world.unexpected == []
     assert bool(emulated.recorded) == (case.raises is None), "the page's own record of the download"
 
 
 async def test_two_examinations_have_a_folder_each(tmp_path):
     with World(site.WhuhSite(polls=3)) as world:
-        result = await check(Whuh, CASES[2], world, tmp_path)
+        result = await check(Whuh, CASES[2], world, tmp_path, timings=QUICK)
     folders = {study.output for study in result.studies}
     assert len(folders) == 2
 
@@ -83,12 +80,12 @@ async def test_two_examinations_have_a_folder_each(tmp_path):
 async def test_a_code_asked_for_in_other_words(tmp_path):
     case = Case("coded", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2)
     with World(site.WhuhSite(sealed=False, other_form=True)) as world:
-        await check(Whuh, case, world, tmp_path, Via.BROWSER)
+        await check(Whuh, case, world, tmp_path, Via.BROWSER, timings=QUICK)
 
 
 async def test_an_examination_that_is_not_there_yet_is_missed(tmp_path):
     with World(site.WhuhSite()) as world:
-        result = await run(Whuh, Case("half", site.HALF_YET), world, tmp_path)
+        result = await run(Whuh, Case("half", site.HALF_YET), world, tmp_path, timings=QUICK)
     assert result.exit_code == 7
     assert result.counts.saved == sum(FIRST.values())
 
@@ -97,7 +94,7 @@ async def test_an_examination_that_is_not_there_yet_is_missed(tmp_path):
 @pytest.mark.parametrize("case", [case for case in CASES if Via.DIRECT in case.ways], ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(site.WhuhSite(sealed=False), SHAPES[shape])) as world:
-        await check(Whuh, case, world, tmp_path)
+        await check(Whuh, case, world, tmp_path, timings=QUICK)
 
 
 @pytest.mark.parametrize("url", NOT_OURS)

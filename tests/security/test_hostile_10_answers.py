@@ -12,7 +12,7 @@ from fixtures.world import World
 from scraper.core.errors import ExitCode
 from scraper.core.model import Via
 from scraper.core.settings import BrowserUse
-from scraper.download import fetch
+from scraper.core.timings import Timings
 from scraper.pipeline.run import Run
 from scraper.testing import Case, Silent, nobody, settings_in
 from tests.security.mutations import Mutated
@@ -57,6 +57,7 @@ def platforms() -> dict[str, tuple[list, list[Case]]]:
     return found
 
 
+NO_PAUSE = Timings(first_pause_s=0.0, asked_pause_s=0.0, site_scale=0.01)
 PLATFORMS = platforms()
 
 
@@ -73,7 +74,9 @@ async def fuzz(name: str, folder: Path, seeds: range, *, fetching: bool = False)
             rng = random.Random(f"{name}/{seed}")
             for site in mutated:
                 site.rng, site.share = rng, rng.choice((0.15, 0.35, 1.0))
-            settings = settings_in(world, folder / str(seed), answers=dict(case.answers), browser=BrowserUse.NEVER)
+            settings = settings_in(
+                world, folder / str(seed), answers=dict(case.answers), browser=BrowserUse.NEVER, timings=NO_PAUSE
+            )
             async with Run(settings, Silent(), nobody) as run:
                 work = run.grab(case.link) if fetching and seed % 3 == 0 else run.survey(case.link)
                 try:
@@ -85,17 +88,12 @@ async def fuzz(name: str, folder: Path, seeds: range, *, fetching: bool = False)
             assert result.exit_code in ALLOWED, (name, seed, result.exit_code, result.error)
 
 
-@pytest.fixture(autouse=True)
-def in_no_hurry(monkeypatch):
-    monkeypatch.setattr(fetch.Fetcher, "_pause", lambda *_: 0.0)
-
-
 @pytest.mark.parametrize("name", PLATFORMS)
 async def test_hostile_10_no_answer_is_a_bug_of_ours(name, tmp_path):
     await fuzz(name, tmp_path, range(6))
 
 
-@pytest.mark.thorough
+@pytest.mark.soak
 @pytest.mark.parametrize("name", PLATFORMS)
 async def test_hostile_10_no_answer_of_many_is_a_bug_of_ours(name, tmp_path):
     await fuzz(name, tmp_path, range(6, 30), fetching=True)

@@ -29,6 +29,22 @@ async def test_hostile_13_files_that_fill_the_memory_at_once_share_a_budget(tmp_
     assert 200 * MB < peak.size < MOST
 
 
+@pytest.mark.thorough
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits are the kernel's")
+async def test_hostile_13_a_file_of_a_gigabyte_gets_no_more_than_all_may_take(tmp_path, monkeypatch):
+    """Until now a file above 200 MB got four times its size, up to 4 GB."""
+    monkeypatch.setattr(Inspector, "spare", None)
+    path = tmp_path / "large.dcm"
+    with path.open("wb") as out:
+        out.truncate(1024 * MB)
+    with peak_of_all_processes() as peak:
+        async with Inspector(1, timeout_s=60) as inspector:
+            had = await inspector.apart(captured.fill_memory, path)
+    assert had is not None
+    assert 500 < had <= process.MOST_MEMORY // MB
+    assert peak.size < MOST
+
+
 def test_hostile_13_four_small_files_are_looked_at_at_once(tmp_path):
     path = tmp_path / "a.dcm"
     path.write_bytes(bytes(600_000))

@@ -4,7 +4,6 @@ import ast
 import builtins
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -330,11 +329,3 @@ def test_hostile_1_another_kind_of_source_is_not_imported(source):
 def test_hostile_1_the_check_lets_the_writers_own_files_pass():
     source = Writer(hostile_learnt([f"plain{number}" for number in range(24)])).text()
     check_source(source)
-
-
-async def test_hostile_1_what_does_not_load_apart_is_not_loaded_here(tmp_path: Path):
-    path = tmp_path / "worse.py"
-    path.write_text("import builtins\nbuiltins.PWNED = 1\nopen('written', 'w')\n", encoding="utf-8")
-    with pytest.raises(NotLearnt):
-        learn._load_apart(path, ShareLink("https://a.test/x"))
-    assert not (tmp_path / "written").exists() and not hasattr(builtins, "PWNED")

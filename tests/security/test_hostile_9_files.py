@@ -127,9 +127,9 @@ def read_document(path: str) -> str:
 
 READER = """import sys
 from scraper.isolation import process
-from scraper.source.qr.worker import MEMORY_OF_DOCUMENT
+from scraper.source.qr.worker import MEMORY
 from tests.security.test_hostile_9_files import read_document
-process.confine(memory=MEMORY_OF_DOCUMENT)
+process.confine(memory=MEMORY)
 print(read_document(sys.argv[1]))
 """
 
@@ -139,7 +139,7 @@ def read_apart(path: Path) -> str:
     asked = [sys.executable, "-c", READER, str(path)]
     with suppress(subprocess.TimeoutExpired):
         return subprocess.run(
-            asked, capture_output=True, text=True, check=False, timeout=20, env=process.bare_environment()
+            asked, capture_output=True, text=True, check=False, timeout=120, env=process.bare_environment()
         ).stdout.strip()
     return ""
 

@@ -312,3 +312,41 @@ def test_hostile_11_a_diagnostic_holds_no_value(tmp_path):
     assert not found_in(path.read_bytes(), (NAME, ANSWER))
     assert json.loads(path.read_text(encoding="utf-8"))["error"] == "SiteChanged"
     owner_alone(tmp_path / "d")
+
+
+@pytest.mark.skipif(find_browser() is None or sys.platform != "linux", reason="no browser, or no /proc")
+@pytest.mark.parametrize(
+    "command_name", ["record", pytest.param("learn", marks=pytest.mark.thorough)], ids=["record", "learn"]
+)
+def test_hostile_11_what_record_and_learn_write(command_name):
+    """The bundle and the provider hold no answer, no code of the link, no token, no identifier and no patient."""
+    from fixtures.world import World
+    from tests import lists
+
+    site = lists.Lists()
+    planted = tuple(value for value in site.secrets if len(value) > 5)
+    assert {lists.CODE, lists.PASSWORD} <= set(planted)
+    header = pydicom.dcmread(io.BytesIO(next(iter(site.originals.values()))), stop_before_pixels=True)
+    patient = tuple(
+        text for name in ("PatientName", "PatientID", "AccessionNumber") if len(text := str(header.get(name, ""))) > 2
+    )
+    assert patient
+    with tempfile.TemporaryDirectory(prefix="t-") as short, World(site) as world:
+        home = Home(Path(short))
+        home.of_the_patient = ()
+        home.output.mkdir(mode=0o700)
+        made = home.output / ("bundle.zip" if command_name == "record" else "provider.py")
+        link = f"https://{lists.HOST}/login/{lists.CODE}"
+        more = {"CLOUDFILM_BROWSER": str(find_browser())}  # HOME is another here
+        running = home.start(
+            command_name, link, "-o", made, "--answer", f"password={lists.PASSWORD}", *world.options, **more
+        )
+        out, err = running.communicate(timeout=300)
+        assert running.returncode == 0, err
+        assert made.stat().st_size > 500
+        for body in (out, err):
+            assert not found_in(body, (*planted, *patient))
+        for folder in (home.output, home.temporary, home.home, home.work):
+            nothing_in(folder, (*planted, *patient))
+        assert made.lstat().st_mode & 0o077 == 0
+        assert not list(home.temporary.glob("cloudfilm-*"))

@@ -14,7 +14,7 @@ from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.scroll import StackScroller
 from scraper.capture.drive.shown import Shown
 from scraper.capture.drive.steps import Settle, Steps
-from scraper.capture.drive.wording import NEXT_SERIES
+from scraper.capture.drive.wording import HISTORY, MORE, NEXT_SERIES, is_never
 from scraper.capture.observe.received import Observations
 from scraper.session import Session
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OPENED: Final = Settle(0.8, 20.0)  # after a series was opened
 DRIVE_S: Final = 1200.0
 MAX_SERIES: Final = 80
+MAX_FOLDED: Final = 40  # folders and tabs of one list
+MAX_PAGES: Final = 40  # of one list
 MAX_EMPTY_ENTRIES: Final = 2  # entries that bring nothing, after which a list is no list of series
 
 
@@ -34,19 +36,18 @@ class Driver:
         session: the link's conversation.
         window: its window.
         observations: what came.
-
-    Attributes:
-        shown: what the viewer's page says of its study.
+        shown: what the viewer's page says of its study is noted there.
     """
 
-    def __init__(self, session: Session, window: Window, observations: Observations) -> None:
+    def __init__(self, session: Session, window: Window, observations: Observations, shown: Shown) -> None:
         self._session = session
         self._window = window
         self._observations = observations
         self._until = self._end = time.monotonic() + DRIVE_S
         self._scroller = StackScroller(window, observations, self._until)
+        self._opened = entries.Opened()
         self._is_vain = False  # a stack was scrolled through, and nothing came
-        self.shown = Shown()
+        self.shown = shown
 
     async def steps(self) -> Steps:
         """Show every series and scroll through it, until nothing new comes.
@@ -58,7 +59,8 @@ class Driver:
         if not self._observations.size:  # nothing came by itself: one thorough look, then a glance at each entry
             until = min(self._until, time.monotonic() + self._session.settings.vain_s)
             self._until = self._scroller.until = until
-        for way in (self._scroll, self._show_listed, self._show_chosen, self._show_next):
+        ways = (self._scroll, self._show_listed, self._show_chosen, self._show_folded, self._show_more, self._show_next)
+        for way in ways:
             async for step in way():
                 yield step
         if self._observations.size and not self._scroller.works:
@@ -67,8 +69,7 @@ class Driver:
 
     async def _show_listed(self) -> Steps:
         """Show the series of a list, one after another."""
-        opened = entries.Opened()
-        first: PageElement | None = None
+        opened, first = self._opened, None
         for _ in range(MAX_SERIES):
             unopened = opened.unopened(element for element in await self._series() if not element.navigates_away)
             if not unopened or time.monotonic() > self._until:
@@ -107,6 +108,42 @@ class Driver:
             empty[choice.mark] = 0
             async for step in self._scroll():
                 yield step
+
+    async def _show_folded(self) -> Steps:
+        """Open the folders and tabs of the list, one after another, and show what is in each."""
+        pressed = set[tuple[int, str]]()
+        for _ in range(MAX_FOLDED):
+            found = await elements.folded(self._window)
+            unpressed = [item for item in found if (id(item.frame), item.mark) not in pressed]
+            unpressed = [item for item in unpressed if not is_never(item.text)]
+            if not unpressed or time.monotonic() > self._until:
+                return
+            pressed.add((id(unpressed[0].frame), unpressed[0].mark))
+            before, asked = self._observations.size, len(self._window.traffic.exchanges)
+            if not await self._click(unpressed[0]):
+                continue
+            yield OPENED
+            async for step in self._show_listed():
+                yield step
+            if self._observations.size > before and len(self._window.traffic.exchanges) > asked:
+                async for step in self._scroll():
+                    yield step
+
+    async def _show_more(self) -> Steps:
+        """Have the list go on, by its button or its next page, as long as that brings entries; show them."""
+        for _ in range(MAX_PAGES):
+            shown = await elements.found(self._window, "words")
+            button = next((item for item in shown if MORE.search(item.words) and not _is_of_earlier(item)), None)
+            if button is None or button.is_disabled or time.monotonic() > self._until:
+                return
+            before, opened = self._observations.size, len(self._opened)
+            if not await self._click(button):
+                return
+            yield OPENED
+            async for step in self._show_listed():
+                yield step
+            if self._observations.size == before and len(self._opened) == opened:
+                return
 
     async def _show_next(self) -> Steps:
         """Show the series that a button leads to, one after another."""
@@ -167,6 +204,7 @@ class Driver:
             async for step in self._scroller.scroll_to_end(stage, forward=forward, count=count):
                 yield step
             is_whole = is_whole and self._scroller.is_at_end
+            self.shown.has_moved = self.shown.has_moved or self._scroller.works
             if self._begins_at_one(before):
                 break  # the stack was shown from its first image on: there is nothing before that
         self._is_vain = not self._observations.size
@@ -218,6 +256,11 @@ class Driver:
     async def _total(self) -> int | None:
         """The viewer's own count of the series that it shows, where it says one; of several, the largest."""
         return max(stated_counts.totals(await elements.text(self._window)), default=None)
+
+
+def _is_of_earlier(element: PageElement) -> bool:
+    """Whether an element stands with a person's earlier examinations."""
+    return HISTORY.search(element.context) is not None
 
 
 __all__ = ["Driver"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -131,6 +131,31 @@ _EARLIER: Final = "历史|既往|以往|以前|检查|history|prior|previous|exa
 _UNFOLD: Final = """earlier => {
   for (const one of document.querySelectorAll("details:not([open]) > summary"))
     if (!new RegExp(earlier, "i").test(one.innerText)) one.click(); }"""
+# What hides more of a list: closed folders of a tree, tabs that are not shown, found in this order.
+_FOLDED: Final = (
+    "earlier => {"
+    + DEEP
+    + """ const other = new RegExp(earlier, "i"), active = /(^|[-_ ])(active|selected|current|is-on|on)($|[-_ ])/i;
+  const folders = '[aria-expanded="false"]:not([role=combobox]):not([aria-haspopup]), [class*="folder" i],'
+    + '[class*="collapsed" i],' + '[class*="expander" i], [class*="tree" i] [class*="node" i], [class*="fold" i]';
+  const tabs = '[role=tab], [class*="tabs" i] > *, [class*="tab-item" i], [class*="tabbar" i] > *, [class*="tab-list" i] > *';
+  const words = e => (e.innerText || e.title || e.getAttribute("aria-label") || "").trim();
+  const is = (e, name) => e.getAttribute(name) === "true";
+  const isOpen = e => active.test(e.className) || is(e, "aria-expanded") || is(e, "aria-selected");
+  const isPart = e => shown(e) && !isOpen(e) && words(e).length <= 60 && !other.test(words(e));
+  const some = [...deep(folders), ...deep(tabs)].filter(isPart);
+  const inner = some.filter(e => !some.some(o => o !== e && holds(e, o)));
+  window.__marks = window.__marks || 0;
+  return inner.slice(0, 60).map(e => { if (!e.dataset.cloudfilm) e.dataset.cloudfilm = String(++window.__marks);
+    return {mark: e.dataset.cloudfilm, text: words(e)}; }); }"""
+)
+_LAUNCHES: Final = (
+    "schemes => {"
+    + DEEP
+    + """ const isLaunch = href => schemes.some(name => href.startsWith(`${name}:`)) || /[.]jnlp([?#]|$)/.test(href);
+  const addresses = deep("a[href], iframe[src]").map(e => e.getAttribute("href") || e.getAttribute("src"));
+  return addresses.filter(isLaunch).slice(0, 20); }"""
+)
 _CHOICES: Final = """earlier => [...document.querySelectorAll("select")].flatMap((one, number) => {
   const other = /语言|language|布局|layout|窗[宽位]|window|preset|缩放|zoom|%|×|(19|20)\\d\\d[-./年]\\d/i;
   const texts = [...one.options].map(each => each.text), shown = one.getBoundingClientRect();
@@ -170,10 +195,10 @@ class PageElement:
     frame: Any
     mark: str
     text: str
-    navigates_away: bool
-    context: str
-    patient_name: str
-    is_disabled: bool
+    navigates_away: bool = False
+    context: str = ""
+    patient_name: str = ""
+    is_disabled: bool = False
 
     @property
     def words(self) -> str:
@@ -242,6 +267,26 @@ async def unfold(window: Window) -> None:
             await frame.evaluate(_UNFOLD, _EARLIER)
 
 
+async def folded(window: Window) -> list[PageElement]:
+    """Closed folders and tabs that are not shown: a part of the series list may be behind each."""
+    marks = []
+    for frame in window.page.frames:
+        with window.quietly():
+            marks += [
+                PageElement(frame, item["mark"], item["text"]) for item in await frame.evaluate(_FOLDED, _EARLIER)
+            ]
+    return marks
+
+
+async def launch_addresses(window: Window, schemes: Sequence[str]) -> list[str]:
+    """The addresses of the page's links that start a program on the computer."""
+    found: list[str] = []
+    for frame in window.page.frames:
+        with window.quietly():
+            found += await frame.evaluate(_LAUNCHES, list(schemes))
+    return found
+
+
 async def choices(window: Window) -> list[Choice]:
     """Every entry of the page's drop-down lists but the one that each shows now."""
     found = []
@@ -295,6 +340,8 @@ __all__ = [
     "choose",
     "click",
     "drag",
+    "folded",
+    "launch_addresses",
     "found",
     "stage",
     "text",

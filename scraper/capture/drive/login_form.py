@@ -52,7 +52,10 @@ SENT: Final = re.compile(r"短信|(获取|发送).{0,4}验证码|sms", re.IGNORE
 SEARCH: Final = re.compile(r"搜索|检索|关键|search|filter|keyword", re.IGNORECASE)
 _GAP: Final = re.compile(r"(?<=[\u4e00-\u9fff])[\s\u3000]+(?=[\u4e00-\u9fff])")
 
-FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
+FIELDS = (
+    "() => {"
+    + elements.DEEP
+    + """ return deep("input").filter(e => {
     const r = e.getBoundingClientRect();
     return r.width > 8 && r.height > 8 && !e.disabled && !e.readOnly
       && ["text", "password", "tel", "number", ""].includes(e.getAttribute("type") || ""); })
@@ -62,7 +65,8 @@ FIELDS = """() => [...document.querySelectorAll("input")].filter(e => {
     while (near && near.parentElement && !near.innerText.trim()) near = near.parentElement;
     return {mark: String(i), secret: e.type === "password", single: e.maxLength === 1, number: e.type === "number",
       own: [e.placeholder, label, e.title, e.getAttribute("aria-label")].filter(Boolean).join(" "),
-      near: near ? near.innerText.slice(0, 40) : "", name: [e.name, e.id].filter(Boolean).join(" ")}; })"""
+      near: near ? near.innerText.slice(0, 40) : "", name: [e.name, e.id].filter(Boolean).join(" ")}; }); }"""
+)
 PICTURE = """(mark) => {
   const field = document.querySelector(`[data-cloudfilm-field="${mark}"]`).getBoundingClientRect();
   const far = r => Math.hypot(r.x + r.width / 2 - field.x - field.width / 2, r.y + r.height / 2 - field.y - field.height / 2);

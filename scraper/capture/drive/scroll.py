@@ -44,7 +44,13 @@ SLIDER = (
     + """
   const fields = deep("input[type=range], input[type=number], [class*=slider i] input");
   const one = fields.find(e => e.offsetParent && e.max !== "" && +e.max >= 1 && +(e.step || 1) >= 1);
-  if (!one) return false;
+  if (!one) {  // one of the page's own making: it takes keys
+    const made = deep("[role=slider]").find(e => e.offsetParent && +(e.getAttribute("aria-valuemax") || 2) >= 1);
+    if (!made) return false;
+    const key = forward ? "ArrowRight" : "ArrowLeft";
+    made.focus();
+    for (const kind of ["keydown", "keyup"]) made.dispatchEvent(new KeyboardEvent(kind, {key, code: key, bubbles: true}));
+    return true; }
   const value = Math.min(+one.max, Math.max(+(one.min || 0), +one.value + (forward ? 1 : -1) * (+one.step || 1)));
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(one, String(value));
   for (const kind of ["input", "change"]) one.dispatchEvent(new Event(kind, {bubbles: true}));

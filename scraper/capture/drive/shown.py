@@ -15,6 +15,7 @@ class Shown:
         stated: the largest number of images that the page states in so many words.
         totals: Series Instance UID → the viewer's own "1/60".
         scrolled: Series Instance UIDs of stacks that were scrolled to both ends.
+        has_moved: some gesture was seen to go on to another image.
     """
 
     entries: list[int] = field(default_factory=list)
@@ -22,6 +23,12 @@ class Shown:
     stated: int = 0
     totals: dict[str, int] = field(default_factory=dict)
     scrolled: set[str] = field(default_factory=set)
+    has_moved: bool = False
+
+    @property
+    def count(self) -> int:
+        """The most images that the page says there are."""
+        return max(sum(self.entries), self.stated, *self.totals.values(), 0)
 
     def add_total(self, series_instance_uid: str, total: int) -> None:
         """Note the viewer's own count of a series; the largest that it has shown."""

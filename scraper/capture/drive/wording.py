@@ -22,6 +22,11 @@ NEXT_SERIES = re.compile(
     r"^(下一?个?(序列|组|系列)|(序列|组)[>\u203a\u00bb]|next[ _-]?series|series[ _-]?(next|[>\u203a\u00bb]))$",
     re.IGNORECASE,
 )
+MORE = re.compile(
+    r"^(点击)?(加载|查看|显示|展开)(更多|全部)(序列|图像|影像)?$|^更多(序列|图像|影像)?$|^全部(序列|图像|影像)$|^(下一?页|后一?页)$|"
+    r"^(load|show|view) (more|all)( series| images)?$|^more( series| images)?$|^next( page)?$",
+    re.IGNORECASE,
+)
 NOTICE = re.compile(r"^(我?(已)?(知道|知晓|了解)了?|got it|dismiss)$", re.IGNORECASE)  # no consent: that is a person's
 SUBMIT = re.compile(
     r"^(确\s?定|确\s?认|提\s?交|查\s?询|登\s?录|进\s?入|查\s?看|验\s?证|下一步|ok|submit|log ?in|sign ?in|enter|next|verify)",

@@ -114,6 +114,7 @@ class Rule:
     source: str = ""  # the manifest's address without its query
     shape: Path = ()  # where its records stand, every index blanked; the first step is the answer's number
     records: Mapping[str, Record] = field(default_factory=dict)  # address -> the record that gave it
+    is_ambiguous: bool = False  # one address for two records that differ
 
     @property
     def is_flat(self) -> bool:
@@ -217,8 +218,9 @@ def _plain(value: Any) -> str | None:
 
 
 def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: frozenset[str]) -> Rule | None:
-    """The first template, from any request, that the other requests confirm."""
+    """The first template that the requests confirm; one that tells all records apart, if there is any."""
     tried: set[Template] = set()
+    ambiguous: Rule | None = None  # taken where there is no better one
     for address in requested[:MIN_PROOFS] if not must else _spread(requested):
         words = set(_DIGITS.findall(address))
         for record in group:
@@ -230,9 +232,10 @@ def _rule(group: Sequence[Record], url: str, requested: Sequence[str], must: fro
                     continue
                 tried.add(template)
                 rule = validated(template, group, requested, MIN_PROOFS + bool(must))
-                if rule is not None:
+                if rule is not None and not rule.is_ambiguous:
                     return rule
-    return None
+                ambiguous = ambiguous or rule
+    return ambiguous
 
 
 def _spread(requested: Sequence[str]) -> Sequence[str]:
@@ -313,11 +316,13 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     """
     addresses: dict[Path, list[str]] = defaultdict(list)
     given: dict[str, Record] = {}
+    is_ambiguous = False
     for record in group:
         address = template.fill(record)
         if address is None or not address.startswith(("http", "ws")):
             return None
         addresses[record.array].append(address)
+        is_ambiguous = is_ambiguous or (address in given and given[address].fields != record.fields)
         given[address] = record
     made = {text for some in addresses.values() for text in some}
     proofs = made & set(requested)
@@ -329,4 +334,5 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     alike: dict[tuple[str, ...], Path] = {}
     for place, some in once.items():
         alike.setdefault(some, place)  # one list may be asked for twice
-    return Rule(template, {place: some for some, place in alike.items()}, len(proofs), records=given)
+    kept = {place: some for some, place in alike.items()}
+    return Rule(template, kept, len(proofs), records=given, is_ambiguous=is_ambiguous)

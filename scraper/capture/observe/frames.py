@@ -16,6 +16,7 @@ from scraper import dicom
 from scraper.capture.observe import correlate, dicom_names, notation
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_json, whole
+from scraper.protocols import codestream
 from scraper.session.browser.traffic import Exchange
 
 UID: Final = "00080018"
@@ -50,27 +51,76 @@ class _UnmatchedFrame:
     head: Fields  # what the text before it says, if that is about one image
 
 
+class TagIndex:
+    """What lists and tags of their own say of each image, by its SOP Instance UID."""
+
+    def __init__(self) -> None:
+        self.listed: dict[str, dict[str, Any]] = {}
+        self._lists = 0
+
+    def learn(self, lists: Sequence[Any]) -> None:
+        """Take in the lists that came since the last time."""
+        for value in lists[self._lists :]:
+            for fields in dicom_names.contexts(value):
+                if uid := uid_of(fields):
+                    self.listed.setdefault(uid, {}).update(fields)
+        self._lists = len(lists)
+
+    def fitting(self, uid: str, head: Fields, exchange: Exchange) -> Paired | None:
+        """The frame of a message or reply, where its size is what the tags say."""
+        return self.fitting_bytes(uid, head, exchange.read())
+
+    def fitting_bytes(self, uid: str, head: Fields, body: bytes) -> Paired | None:
+        """The frame within a body, where its size is what the tags say.
+
+        Args:
+            uid: the SOP Instance UID that the body is believed to be of.
+            head: what came with it, and overrules the lists.
+            body: the frame, perhaps behind a header.
+        """
+        known = self.listed.get(uid, {})
+        listed = dicom_names.dicom_json(known)
+        own = dicom_names.dicom_json(head) if uid_of(head) in ("", uid) else {}
+        if any(tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)):
+            return None  # a smaller picture of it
+        tags = {**listed, **own}
+        if not all(_text(tags, tag) for tag in IDENTITY):
+            return None
+        data = _pixels(tags, body)
+        return None if data is None else Paired(uid, tags, _frame({**known, **head}), data)
+
+    def names(self) -> Iterator[dict[str, str]]:
+        """For each field that tells all listed images apart: its value → SOP Instance UID."""
+        for name in sorted({name for fields in self.listed.values() for name in fields}):
+            values = {
+                str(fields[name]): uid
+                for uid, fields in self.listed.items()
+                if isinstance(fields.get(name), (str, int)) and not isinstance(fields.get(name), bool)
+            }
+            if len(values) == len(self.listed):
+                yield values
+
+
 class FrameMatcher:
     """Pairs what one window's sockets bring."""
 
     def __init__(self) -> None:
         self._heads: dict[str, deque[Fields]] = defaultdict(lambda: deque(maxlen=MAX_HEADS))
         self._loose: list[_UnmatchedFrame] = []
-        self._listed: dict[str, dict[str, Any]] = {}  # SOP Instance UID → what the lists say of it
-        self._lists = 0
+        self._index = TagIndex()
         self._scheme: tuple[correlate.FieldPath, dict[str, str]] | None = None
 
     def note(self, one: Exchange) -> None:
         """A text message: tags of the pixels that come next, perhaps."""
         for value in _values(one):
-            found = [name for name in dicom_names.contexts(value) if _has_size(name) or _uid(name)]
-            if len({_uid(item) for item in found}) == 1:  # a list of many is no head
+            found = [name for name in dicom_names.contexts(value) if _has_size(name) or uid_of(name)]
+            if len({uid_of(item) for item in found}) == 1:  # a list of many is no head
                 self._heads[one.url].append(max(found, key=len))
 
     def add(self, exchanges: Sequence[Exchange], place: int, lists: Sequence[Any]) -> Paired | None:
         """A binary message that is no DICOM object; gives the frame where it is known at once whose it is."""
         exchange = exchanges[place]
-        self._learn(lists)
+        self._index.learn(lists)
         heads = self._heads[exchange.url]
         for head in list(heads):
             if dicom_names.is_thumbnail(head):
@@ -78,8 +128,8 @@ class FrameMatcher:
                     heads.remove(head)
                     return None
                 continue
-            uid = _uid(head)
-            if uid and (paired := self._fitting(uid, head, exchange)):
+            uid = uid_of(head)
+            if uid and (paired := self._index.fitting(uid, head, exchange)):
                 heads.remove(head)
                 return paired
         if len(self._loose) < MAX_WAITING:
@@ -90,7 +140,7 @@ class FrameMatcher:
         """What can be paired by now of what was put aside: by a number or name in its header that a list has too."""
         if not self._loose:
             return
-        self._learn(lists)
+        self._index.learn(lists)
         if self._scheme is None:
             self._scheme = self._find(exchanges)
         if self._scheme is None:
@@ -99,61 +149,30 @@ class FrameMatcher:
         waiting, self._loose = self._loose, []
         for loose in waiting:
             uid = values.get(correlate.id_fields(exchanges, loose.place).get(slot, ""), "")
-            paired = self._fitting(uid, loose.head, loose.message) if uid else None
+            paired = self._index.fitting(uid, loose.head, loose.message) if uid else None
             if paired is not None:
                 yield paired
 
-    def _learn(self, lists: Sequence[Any]) -> None:
-        for value in lists[self._lists :]:
-            for name in dicom_names.contexts(value):
-                if uid := _uid(name):
-                    self._listed.setdefault(uid, {}).update(name)
-        self._lists = len(lists)
-
-    def _fitting(self, uid: str, head: Fields, one: Exchange) -> Paired | None:
-        """The frame of a message, where its size is what the tags say."""
-        listed = dicom_names.dicom_json(self._listed.get(uid, {}))
-        own = dicom_names.dicom_json(head) if _uid(head) in ("", uid) else {}
-        if any(tag in listed and tag in own and _text(listed, tag) != _text(own, tag) for tag in (ROWS, COLUMNS)):
-            return None  # a smaller picture of it
-        tags = {**listed, **own}
-        if not all(_text(tags, tag) for tag in IDENTITY):
-            return None
-        data = _pixels(tags, one.read())
-        if data is None:
-            return None
-        return Paired(uid, tags, _frame({**self._listed.get(uid, {}), **head}), data)
-
     def _find(self, exchanges: Sequence[Exchange]) -> tuple[correlate.FieldPath, dict[str, str]] | None:
         """The place in a header, and what its values mean; None while several meanings are possible."""
-        if len(self._loose) < 2 or len(self._listed) < 2:
+        if len(self._loose) < 2 or len(self._index.listed) < 2:
             return None
         sample = self._loose[:: max(1, len(self._loose) // MAX_COMPARED)][:MAX_COMPARED]
         read = [correlate.id_fields(exchanges, loose.place) for loose in sample]
         columns = {slot: [item[slot] for item in read] for slot in set.intersection(*(set(item) for item in read))}
         moving = {slot: column for slot, column in columns.items() if len(set(column)) > 1}
         found: dict[tuple[str, ...], tuple[correlate.FieldPath, dict[str, str]]] = {}
-        for values in self._names():
+        for values in self._index.names():
             for slot in sorted(moving):
                 if all(text in values for text in moving[slot]):
                     meant = tuple(values[text] for text in moving[slot])
                     fits = [
-                        self._fitting(uid, loose.head, loose.message) for uid, loose in zip(meant, sample, strict=True)
+                        self._index.fitting(uid, loose.head, loose.message)
+                        for uid, loose in zip(meant, sample, strict=True)
                     ]
                     if meant not in found and sum(paired is not None for paired in fits) >= 2:
                         found[meant] = slot, values
         return next(iter(found.values())) if len(found) == 1 else None
-
-    def _names(self) -> Iterator[dict[str, str]]:
-        """For each field that tells all listed instances apart: its value → SOP Instance UID."""
-        for name in sorted({name for item in self._listed.values() for name in item}):
-            values = {
-                str(item[name]): uid
-                for uid, item in self._listed.items()
-                if isinstance(item.get(name), (str, int)) and not isinstance(item.get(name), bool)
-            }
-            if len(values) == len(self._listed):
-                yield values
 
 
 def _values(one: Exchange) -> Iterable[Any]:
@@ -164,7 +183,8 @@ def _values(one: Exchange) -> Iterable[Any]:
         return notation.from_envelope(text)
 
 
-def _uid(fields: Fields) -> str:
+def uid_of(fields: Fields) -> str:
+    """The SOP Instance UID that some fields bear, under whatever name; empty where they bear none."""
     value = fields.get(UID)
     if isinstance(value, Mapping):
         return _text({UID: value}, UID)
@@ -220,6 +240,18 @@ def _places(tags: Mapping[str, Any], data: bytes) -> Iterator[slice]:
         at = head.find(magic)
         if 0 <= at <= MAX_HEADER:
             yield slice(at, None)
+    if (at := head.find(b"\xff\xd8\xff")) >= 0 and _is_lossless_jpeg(data[at:]):
+        yield slice(at, None)
+    if (header := notation.leading_json(data)) is not None:
+        yield slice(header[1], None)
+
+
+def _is_lossless_jpeg(data: bytes) -> bool:
+    """Whether a JPEG is of the lossless process (SOF3): any other is taken for a picture of the screen."""
+    try:
+        return codestream.read(data).is_lossless
+    except CorruptInstance:
+        return False
 
 
 def _is_behind(data: bytes, surplus: int, width: int) -> bool:
@@ -248,4 +280,4 @@ def _is_alien(block: bytes, beside: bytes, width: int) -> bool:
     return False
 
 
-__all__ = ["Paired", "FrameMatcher"]
+__all__ = ["FrameMatcher", "Paired", "TagIndex", "uid_of"]

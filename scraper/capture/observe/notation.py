@@ -25,6 +25,15 @@ MAX_TOKENS: Final = 1_000_000  # of one script
 READ_AGAIN: Final = 8  # how often all of a script may be read, in all readings that begin at its many places
 MAX_TEXT: Final = 32 * 2**20
 MAX_ELEMENTS: Final = 500_000
+MAX_LENGTH: Final = 16  # bytes of a length, a magic, before a header that is JSON
+MIN_LINES: Final = 2  # of a list
+MAX_LINES: Final = 100_000
+MAX_LINE: Final = 2000  # characters
+_NAME_OF_FILE: Final = re.compile(
+    r"[^\s{}()<>;=]*[\w/][^\s{}()<>;=]*(?:[?][^\s{}()<>;]*)?"
+)  # a name, a path, an address
+_MSGPACK: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))  # first bytes of a map or an array
+MAX_HEADER: Final = 2**18  # bytes of such a header
 
 _OPENING: Final = re.compile(r"[=(]\s*(?=[{\[])")
 _PARSED: Final = re.compile(
@@ -263,6 +272,51 @@ def from_envelope(text: str) -> list[Any]:
         between = _SEPARATOR.match(text, at)
         at = between.end() if between else len(text) + 1
     return found if at == len(text) else []
+
+
+def from_lines(text: str) -> list[Any]:
+    """A list with one name a line, or with the same number of fields in each line (by comma, semicolon, tab or bar).
+
+    Nothing where a line is a sentence, or the text is a program.
+    """
+    if "{" in text or "}" in text:
+        return []
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not MIN_LINES <= len(lines) <= MAX_LINES or any(len(line) > MAX_LINE for line in lines):
+        return []
+    for separator in ("\t", ",", ";", "|"):
+        rows = [[field.strip().strip('"') for field in line.split(separator)] for line in lines]
+        widths = {len(row) for row in rows}
+        if len(widths) == 1 and widths != {1} and not any(" " in field for row in rows for field in row[:1]):
+            return [[{f"c{place}": field for place, field in enumerate(row)} for row in rows]]
+    is_list = all(_NAME_OF_FILE.fullmatch(line) for line in lines) and len(set(lines)) == len(lines)
+    return [lines] if is_list else []
+
+
+def from_msgpack(data: bytes) -> Any:
+    """A MessagePack body that is one map or array to its very end, texts as texts, bytes as bytes; None where it is none."""
+    if not data or len(data) > MAX_TEXT or data[0] not in _MSGPACK:
+        return None
+    import msgpack  # loaded where a site uses it
+
+    try:
+        value = msgpack.unpackb(data, raw=False, strict_map_key=False)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return value if isinstance(value, (list, dict)) and value else None
+
+
+def leading_json(data: bytes) -> tuple[Any, int] | None:
+    """The JSON object that a binary body begins with, perhaps behind its length, and where it ends; None where there is none."""
+    begin = data.find(b"{", 0, MAX_LENGTH)
+    if begin < 0:
+        return None
+    text = data[begin : begin + MAX_HEADER].decode("latin-1")
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+        return json.loads(data[begin : begin + end]), begin + end
+    except (ValueError, RecursionError):
+        return None
 
 
 # ---- JSON inside texts

@@ -7,13 +7,14 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from scraper.capture.observe.copies import Copies, rank
 from scraper.capture.observe.frames import FrameMatcher, Paired
 from scraper.capture.observe.pictures import Pictures
+from scraper.capture.observe.ranges import Ranges
 from scraper.capture.observe.recognise import (
     Broken,
     Document,
@@ -28,11 +29,15 @@ from scraper.capture.observe.recognise import (
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.reasons import Cause
 from scraper.core.schema import whole
+from scraper.protocols.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 MAX_DOCUMENTS: Final = 500
+PIXEL_KINDS: Final = ("xhr", "fetch", "image", "other")
+PIXELS: Final = (Kind.J2K, Kind.JP2, Kind.JPEG_LS, Kind.JPEG, Kind.GZIP, Kind.ZLIB)
+SMALLEST_PIXELS: Final = 256  # bytes
 SENT: Final = "\0"  # between an address and the text that is sent there
 
 
@@ -49,25 +54,7 @@ class Manifest:
 
     url: str
     value: Any
-
-
-@dataclass(slots=True)
-class _Ranges:
-    total: int
-    pieces: dict[int, Exchange] = field(default_factory=dict)  # first byte -> answer
-
-    def whole(self) -> list[Exchange] | None:
-        """The answers in order, once they cover everything."""
-        at, chain = 0, []
-        for start in sorted(self.pieces):
-            exchange = self.pieces[start]
-            if start + exchange.size <= at:
-                continue
-            if start != at:
-                return None
-            chain.append(exchange)
-            at = start + exchange.size
-        return chain if at == self.total else None
+    request: str = ""  # as ``asked_by`` has it
 
 
 class Observations:
@@ -88,14 +75,16 @@ class Observations:
         self.socket_messages: list[
             tuple[int, str]
         ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
-        # for each entry of the last package that can't be unpacked, or for all of it: what it is
-        self.broken: list[Cause] = []
+        self.broken: list[
+            Cause
+        ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
+        self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder
         self._files = 0
         self._recogniser = Recogniser(self.new_file)
-        self._ranges: dict[str, _Ranges] = {}
+        self._ranges: dict[str, Ranges] = {}
         self._cut: dict[
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
@@ -126,6 +115,10 @@ class Observations:
                     await asyncio.to_thread(self._pair, exchanges)
         return self.size - before
 
+    async def take_reply(self, exchange: Exchange) -> None:
+        """Look into a reply that was asked for directly, not by the page."""
+        await asyncio.to_thread(self._take, exchange)
+
     async def ready(self) -> None:
         """Wait until nothing is being looked into."""
         if self._taking is not None:
@@ -152,6 +145,8 @@ class Observations:
             self.copies.given[asked_by(exchange)] = rank(objects[0])
         if not objects and exchange.kind != IN_MEMORY:
             self.pictures.note(exchange)
+        if not objects and _may_be_pixels(exchange, found):
+            self.pixel_replies.append(exchange)
         for piece in found:
             if exchange.kind == WEBSOCKET_IN:
                 self._hear(piece)
@@ -170,11 +165,12 @@ class Observations:
         if exchange.is_text:
             self._matcher.note(exchange)
         elif self._is_loose and (paired := self._matcher.add(exchanges, self.consumed - 1, lists)):
-            self._keep_paired(paired)
+            self.add_frame(paired)
         for paired in self._matcher.resolve_pending(exchanges, lists):
-            self._keep_paired(paired)
+            self.add_frame(paired)
 
-    def _keep_paired(self, paired: Paired) -> None:
+    def add_frame(self, paired: Paired) -> None:
+        """Take in a frame that was paired with its tags; a smaller picture of one that is there is passed over."""
         known = self.tags.get(paired.uid, {}) if paired.uid in self.frames else {}
         area = [int(text(tags, "00280010") or 0) * int(text(tags, "00280011") or 0) for tags in (known, paired.tags)]
         if area[0] < area[1]:
@@ -187,7 +183,7 @@ class Observations:
         self.frames[paired.uid][paired.number] = path
 
     def _take_range(self, exchange: Exchange, start: int, total: int) -> None:
-        ranges = self._ranges.setdefault(exchange.url, _Ranges(total))
+        ranges = self._ranges.setdefault(exchange.url, Ranges(total))
         ranges.pieces[start] = exchange
         chain = ranges.whole()
         if chain is None:
@@ -249,7 +245,7 @@ class Observations:
             case Document(value=value):
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(exchange.url, value))
+                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange)))
             case TruncatedObject():
                 self._begin(piece, exchange)
             case Broken() | Pixels() | Picture():
@@ -326,6 +322,14 @@ class Observations:
                 instances[series].append(Instance(uid, Asked(_reader(tags, frames), Origin.REBUILT)))
                 about.setdefault(series, described(tags))
         return [with_instances(about[uid], found) for uid, found in instances.items()]
+
+
+def _may_be_pixels(exchange: Exchange, found: list[Piece]) -> bool:
+    """Whether an HTTP reply is of no known kind, or a codestream, or a picture that may be lossless."""
+    if exchange.method not in ("GET", "POST") or exchange.kind not in PIXEL_KINDS or exchange.size < SMALLEST_PIXELS:
+        return False
+    kind = sniff(exchange.read(HEAD))
+    return kind in PIXELS or (kind is Kind.UNKNOWN and not any(isinstance(piece, Metadata) for piece in found))
 
 
 def _is_package(exchange: Exchange) -> bool:

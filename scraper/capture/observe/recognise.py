@@ -1,6 +1,6 @@
 """What DICOM there is in bytes that a viewer received: told by content, never by name or Content-Type.
 
-Unpacks what is packed: zip and nested zip, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
+Unpacks what is packed: zip and nested zip, tar, gzip, zlib, multipart, base64 inside JSON, a short header before a DICOM stream.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import base64
 import binascii
 import os
 import shutil
-import sys
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +16,25 @@ from typing import Any, Final, Literal
 
 from scraper import dicom
 from scraper.capture.observe import notation
+from scraper.capture.observe.bodies import PIECE, head_of, inflate, size_of, whole_of
 from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
 from scraper.core.schema import decode_text, parse_json
-from scraper.protocols import multipart, zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.protocols import multipart, tar_archive, zip_archive
+from scraper.protocols.sniff import BARE_DATA_SETS, Kind, sniff
 
-MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 MAX_JSON: Final = 96 * 2**20
 MAX_DEPTH: Final = 4  # packings inside packings
 MAX_PREFIX: Final = 512  # bytes of a header before a DICOM stream in a message
 MAX_NODES: Final = 2_000_000  # values of one JSON document that are looked at
 SHORTEST_BASE64: Final = 400  # characters; a Part 10 file has 132 bytes before its first element
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
+PACKAGES: Final = (Kind.ZIP, Kind.GZIP, Kind.ZLIB, Kind.ZSTD)
+CUT_OFF: Final = (Reason.DICOM_CUT_OFF, Reason.DICOM_HEADER_CUT_OFF)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
-CUT_OFF: Final = (Reason.DICOM_CUT_OFF, Reason.DICOM_HEADER_CUT_OFF)
-PIECE: Final = 2**20
 WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
 LEADS: Final = (0, 1, 2, 4, 8)  # bytes before the first header of several
 SMALLEST: Final = 132  # bytes of a DICOM stream with nothing in it
@@ -111,45 +109,52 @@ class Recogniser:
 
     def scan(self, body: bytes | Path, content_type: str = "", depth: int = 0) -> Iterator[Piece]:
         """Everything of interest in one body; what is broken or hostile is passed over, and nothing is raised for it."""
-        head = _head(body)
+        head = head_of(body)
         kind = sniff(head)
         boundary = multipart.boundary_of(content_type, head)
         if depth > MAX_DEPTH:
             return
         if boundary is not None:
             yield from self._parts(body, boundary, depth)
-        elif kind is not Kind.ZIP and 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
+        elif kind in PACKAGES or tar_archive.is_tar(head):
+            yield from self._unpacked(kind, body, depth)
+        elif 0 < (at := head.find(b"DICM") - 128) <= MAX_PREFIX:
             for begin, end in _chained(body, at):
                 yield from self._object(body, begin, end)
         elif kind in DICOM:
             yield from self._object(body, 0)
-        elif kind is Kind.ZIP:
-            yield from self._zip(body)
-        elif kind in (Kind.GZIP, Kind.ZLIB, Kind.ZSTD):
-            yield from self._inflated(body, depth)
         elif kind in (Kind.J2K, Kind.JP2, Kind.JPEG_LS):
-            yield Pixels(_whole(body))
+            yield Pixels(whole_of(body))
         elif kind in PICTURES:
-            yield Picture(_size(body))
+            yield Picture(size_of(body))
         elif kind in WORDED:
             yield from self._worded(kind, body, depth)
-        elif kind is Kind.UNKNOWN and _size(body) <= MAX_JSON:
+        elif kind is Kind.UNKNOWN and size_of(body) <= MAX_JSON:
             yield from self._after_header(body, head, depth)
+
+    def _unpacked(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        """What a zip, a tar or a compressed stream holds."""
+        if kind is Kind.ZIP:
+            yield from self._zip(body)
+        elif kind in PACKAGES:
+            yield from self._inflated(body, depth)
+        else:
+            yield from self._tar(body, depth)
 
     def _worded(self, kind: Kind, body: bytes | Path, depth: int) -> Iterator[Piece]:
         """What a text lists, or holds packed."""
         if kind in (Kind.JSON, Kind.TEXT):
             yield from self._text(body, depth)
-        elif _size(body) <= MAX_JSON:
-            yield from _documents(kind, decode_text(_whole(body)))
+        elif size_of(body) <= MAX_JSON:
+            yield from _documents(kind, decode_text(whole_of(body)))
 
     def _object(self, body: bytes | Path, skip: int, end: int | None = None) -> Iterator[Piece]:
         """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
-        path = self._copy(body if end is None else _whole(body)[:end], skip)
+        path = self._copy(body if end is None else whole_of(body)[:end], skip)
         try:
             header = dicom.settle(path)
         except CorruptInstance as err:
-            if err.reason in CUT_OFF and _head(path)[128:132] == b"DICM":
+            if err.reason in CUT_OFF and head_of(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
@@ -191,10 +196,25 @@ class Recogniser:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _tar(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
+        archive = self._copy(body, 0)
+        folder = self._new_file()
+        try:
+            for path in zip_archive.tar_files(archive, folder):
+                try:
+                    yield from self.scan(path, "", depth + 1)
+                finally:
+                    path.unlink(missing_ok=True)
+        except CorruptInstance as err:
+            yield Broken(str(err.values.get("what", "")))
+        finally:
+            archive.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _inflated(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
         path = self._new_file()
         try:
-            if _inflate(body, path):
+            if inflate(body, path):
                 yield from self.scan(path, "", depth + 1)
         finally:
             path.unlink(missing_ok=True)
@@ -204,9 +224,15 @@ class Recogniser:
         magics = (*_PACKED, *_PICTURED)
         at = min((at for magic in magics if (at := head.find(magic, 1, MAX_HEADER)) > 0), default=0)
         if at:
-            yield from self.scan(_whole(body)[at:], "", depth + 1)
+            yield from self.scan(whole_of(body)[at:], "", depth + 1)
+        elif (packed := notation.from_msgpack(whole_of(body))) is not None:
+            yield from self._value(packed, depth)
         elif b"{" in head[:MAX_PREFIX]:
-            for value in notation.from_envelope(_whole(body).decode("utf-8", "replace")):
+            data = whole_of(body)
+            values = notation.from_envelope(data.decode("utf-8", "replace"))
+            if not values and (header := notation.leading_json(data)) is not None:
+                values = [header[0]]
+            for value in values:
                 yield from self._value(value, depth)
 
     def _parts(self, body: bytes | Path, boundary: bytes, depth: int) -> Iterator[Piece]:
@@ -237,9 +263,9 @@ class Recogniser:
             path.unlink(missing_ok=True)
 
     def _text(self, body: bytes | Path, depth: int) -> Iterator[Piece]:
-        if _size(body) > MAX_JSON:
+        if size_of(body) > MAX_JSON:
             return
-        data = _whole(body)
+        data = whole_of(body)
         try:
             value = parse_json(data)
         except (ValueError, RecursionError):
@@ -265,6 +291,8 @@ class Recogniser:
             if isinstance(item, Mapping):
                 if isinstance(item.get(SOP_INSTANCE), Mapping) and "vr" in item[SOP_INSTANCE]:
                     yield Metadata(item)
+            elif isinstance(item, bytes):
+                yield from self.scan(item, "", depth + 1)
             elif (packed := _from_base64(item)) is not None:
                 yield from self.scan(packed, "", depth + 1)
 
@@ -274,8 +302,8 @@ def _chained(body: bytes | Path, at: int) -> list[tuple[int, int | None]]:
 
     The lengths must lead from each header to the next object's, and from the last one to the body's very end.
     """
-    if _size(body) <= MAX_JSON:
-        data = _whole(body)
+    if size_of(body) <= MAX_JSON:
+        data = whole_of(body)
         for lead in (lead for lead in LEADS if lead < at):  # of the whole, a count for example
             size = at - lead
             for field in range(size - 3):
@@ -310,23 +338,25 @@ def _documents(kind: Kind, text: str) -> Iterator[Document]:
         found = [value] if value is not None else []
     else:
         packed = notation.packed(text)
-        found = [packed] if packed is not None else list(notation.from_script(text))
+        found = [packed] if packed is not None else [*notation.from_script(text), *notation.from_lines(text)]
     for value in found:
         yield Document(notation.unfolded(value))
 
 
-def _values(value: Any) -> Iterator[Mapping[str, Any] | str]:
-    """Every object and every long text of a JSON value; a value nested absurdly deep is no matter, there is no recursion."""
-    waiting = [value] if isinstance(value, (Mapping, list, str)) else []
+def _values(value: Any) -> Iterator[Mapping[str, Any] | str | bytes]:
+    """Every object, long text and run of bytes of a value; one nested absurdly deep is no matter, there is no recursion."""
+    waiting = [value] if isinstance(value, (Mapping, list, str, bytes)) else []
     for _ in range(MAX_NODES):
         if not waiting:
             return
         item = waiting.pop()
         if isinstance(item, Mapping):
             yield item
-            waiting.extend(reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(
+                reversed([inner for inner in item.values() if isinstance(inner, (Mapping, list, str, bytes))])
+            )
         elif isinstance(item, list):
-            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str))]))
+            waiting.extend(reversed([inner for inner in item if isinstance(inner, (Mapping, list, str, bytes))]))
         elif len(item) >= SHORTEST_BASE64:
             yield item
 
@@ -348,69 +378,3 @@ def _from_base64(text: str) -> bytes | None:
 
 
 _STANDARD: Final = str.maketrans({"-": "+", "_": "/", "\r": None, "\n": None})
-
-
-def _inflate(body: bytes | Path, path: Path) -> bool:
-    """Unpack gzip, zlib or zstd into a file; False where it is broken or absurdly large."""
-    if sniff(_head(body)) is Kind.ZSTD:
-        return _unpack_zstd(body, path)
-    inflating, size = zlib.decompressobj(47), 0  # 32 + 15: gzip or zlib, whichever it is
-    try:
-        with path.open("wb") as out:
-            for piece in _pieces(body):
-                rest = piece
-                while rest:
-                    data = inflating.decompress(rest, PIECE)
-                    size += out.write(data)
-                    if size > MAX_INFLATED:
-                        return False
-                    rest = inflating.unconsumed_tail
-    except zlib.error:
-        return False
-    return inflating.eof
-
-
-def _unpack_zstd(body: bytes | Path, path: Path) -> bool:
-    if sys.version_info >= (3, 14):  # loaded where a site uses it
-        from compression import zstd
-    else:
-        from backports import zstd
-
-    size = 0
-    unpacking = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 27})
-    try:
-        with path.open("wb") as out:
-            for piece in _pieces(body):
-                rest = piece
-                while not unpacking.eof and (rest or not unpacking.needs_input):
-                    size += out.write(unpacking.decompress(rest, max_length=PIECE))
-                    rest = b""
-                    if size > MAX_INFLATED:
-                        return False
-    except zstd.ZstdError:
-        return False
-    return unpacking.eof
-
-
-def _pieces(body: bytes | Path) -> Iterator[bytes]:
-    if isinstance(body, bytes):
-        yield body
-        return
-    with body.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            yield piece
-
-
-def _head(body: bytes | Path) -> bytes:
-    if isinstance(body, bytes):
-        return body[:HEAD]
-    with body.open("rb") as stream:
-        return stream.read(HEAD)
-
-
-def _whole(body: bytes | Path) -> bytes:
-    return body if isinstance(body, bytes) else body.read_bytes()
-
-
-def _size(body: bytes | Path) -> int:
-    return len(body) if isinstance(body, bytes) else body.stat().st_size

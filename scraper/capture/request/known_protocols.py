@@ -332,11 +332,15 @@ def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
         uids = [said.get(name, "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
         if service and all(uids):
             query = urlencode(dict(zip(("studyUID", "seriesUID", "objectUID"), uids, strict=True)))
-            yield f"{service}{'&' if '?' in service else '?'}requestType=WADO&{query}"
+            more = next((str(value) for name, value in fields.items() if _PARAMETERS.fullmatch(name)), "").strip("&")
+            yield f"{service}{'&' if '?' in service else '?'}requestType=WADO&{query}" + (f"&{more}" if more else "")
 
 
 _OBJECT: Final = re.compile(r"objectUID=[\d.]+", re.IGNORECASE)
-_SERVICE: Final = re.compile(r"wado_?(url|uri|root|base)", re.IGNORECASE)
+_PARAMETERS: Final = re.compile(r"additionn?al_?parameters", re.IGNORECASE)  # as Weasis spells it, and as it is spelt
+_SERVICE: Final = re.compile(
+    r"wado_?(url|uri|root|base)|base_?url", re.IGNORECASE
+)  # ``baseUrl``: of Weasis' ``arcQuery``
 _TEXTS: Final = (sniff.Kind.JSON, sniff.Kind.XML, sniff.Kind.HTML, sniff.Kind.TEXT)
 
 

@@ -3,8 +3,8 @@
 ((name, source) => {
   "use strict";
   const scope = globalThis, isPage = typeof document !== "undefined";
-  const U8 = Uint8Array, NativeMap = Map, Weak = WeakMap, later = setTimeout.bind(scope), now = () => Date.now();
-  const SMALLEST = 300, LARGEST = 512 * 2 ** 20, PIECE = 3 * 2 ** 20, SETTLED_MS = 60, MOST_WAITING = 400;
+  const U8 = Uint8Array, NativeMap = Map, Weak = WeakMap, later = setTimeout.bind(scope);
+  const SMALLEST = 300, LARGEST = 512 * 2 ** 20, PIECE = 3 * 2 ** 20, SETTLED_MS = 25, MOST_WAITING = 400;
   const apply = Reflect.apply, construct = Reflect.construct, define = Object.defineProperty;
   const fill = U8.prototype.set;
   const lengthOf = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "byteLength").get;
@@ -71,18 +71,18 @@
     const rest = [];
     for (const item of waiting) { try {
       const sum = sample(item.buffer, item.offset, item.length, 4096);
-      if (sum === item.sum && now() - item.since >= SETTLED_MS - 10) take(item);
-      else { item.sum = sum; item.since = now(); rest.push(item); } } catch { /* transferred away */ } }
+      if (sum === item.sum) take(item); else { item.sum = sum; rest.push(item); } } catch { /* transferred away */ } }
     waiting = rest;
     if (waiting.length) plan(); };
   const remember = (buffer, offset, length, isFinal) => {
     if (length > LARGEST) return;
-    const item = {buffer, offset, length, since: now(), sum: null};
+    const item = {buffer, offset, length, sum: 0};
     if (isFinal) return attempt(item);
     const known = seen.get(buffer), key = offset + ":" + length;
     if (known && known.has(key) && known.get(key) === sample(buffer, offset, length, 4096)) return;
     if (waiting.some(other => other.buffer === buffer && other.offset === offset && other.length === length)) return;
     if (waiting.length >= MOST_WAITING) attempt(waiting.shift());
+    item.sum = sample(buffer, offset, length, 4096);
     waiting.push(item);
     plan(); };
   const look = (buffer, offset, length, isFinal) => { try {

@@ -292,8 +292,7 @@ class Browser:
         tap = self._tap = Tap(
             send,
             current,
-            self._settings.timeout_s,
-            programs=self._settings.keep_programs,
+            self._settings,
             may_go=may_go,
             worker_prelude=worker_prelude,
         )

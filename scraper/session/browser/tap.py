@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
-from scraper.core.settings import MOST_PACKAGE_BYTES
+from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
 from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
@@ -30,8 +32,17 @@ WHOLE_PACKED = 8 * 2**20  # the same for a body that will be inflated before it 
 FOR_PAGE = 6 * 2**20  # a streamed body up to this is handed back to the page; that takes time with its square
 HEAVY = 8 * 2**20  # one body of this size is in memory at a time
 PIECE = 4 * 2**20
-ENDLESS_S = 60.0  # a body of unknown length that has not ended by then may never end
 SCRIPT = 64 * 2**10  # a larger script is a program, no data
+DATA_SCRIPT = 32 * 2**20
+# what scripts that hold a page's data are called, and what programs are called
+DATA = re.compile(
+    r"data|list|study|studies|series|manifest|images?(?![a-z]*(view|load))|dicom(?!.?(parse|web|view|image.?load))|dcm(?!js)|json",
+    re.I,
+)
+CALLBACK = re.compile(r"(^|&)(callback|jsonp|cb)=", re.I)
+PROGRAM = re.compile(
+    r"vendor|chunk|bundle|runtime|polyfill|[.-]min[.]|worker|loader|parser|component|element|virtual-list", re.I
+)
 REQUEST_BODY = 64 * 2**10
 ENDLESS = (
     "text/event-stream",
@@ -80,7 +91,8 @@ def _plan(event: Mapping[str, Any], headers: Mapping[str, str], *, programs: boo
         return _Plan.BARE
     length = headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdigit() else None
-    if not (programs and _is_program(kind, headers)) and _cannot_matter(kind, size, headers):
+    is_data = _may_be_data(request["url"], size)
+    if not (is_data or (programs and _is_program(kind, headers))) and _cannot_matter(kind, size, headers):
         return _Plan.PASS
     if size is None:
         return _Plan.STREAM if _may_be_a_package(headers) else _Plan.WHOLE
@@ -97,6 +109,14 @@ def _cannot_matter(kind: str, size: int | None, headers: Mapping[str, str]) -> b
         return "attachment" in headers.get("content-disposition", "").lower() or not _is_shown(content_type)
     is_program = kind == "Script" or "javascript" in content_type  # a worker's script is no "Script"
     return is_program and (size is None or size > SCRIPT) and not content_type.endswith("json")
+
+
+def _may_be_data(url: str, size: int | None) -> bool:
+    """Whether a large script is called after data, and not after a program: some pages load their lists so."""
+    parts = urlsplit(url)
+    name = parts.path.rpartition("/")[2]
+    is_named = DATA.search(name) is not None or CALLBACK.search(parts.query) is not None
+    return is_named and PROGRAM.search(name) is None and size is not None and size <= DATA_SCRIPT
 
 
 def _is_program(kind: str, headers: Mapping[str, str]) -> bool:
@@ -131,8 +151,8 @@ class Tap:
     Args:
         send: sends a command over the browser-level session; raises Gone where the browser refuses it.
         current: the open window's traffic; None: whatever comes is let through.
-        timeout_s: a streamed body that is silent this long is given up.
-        programs: take scripts and style sheets too, so that a page can be shown again from what was taken.
+        settings: a streamed body that is silent for ``timeout_s`` is given up; with ``keep_programs``, scripts and style
+            sheets are taken too, so that a page can be shown again from what was taken.
         may_go: whether a document may be asked for: its address, and what is sent with it.
         worker_prelude: the script that is put before those of workers; empty: they are left as they are.
     """
@@ -141,18 +161,18 @@ class Tap:
         self,
         send: Send,
         current: Callable[[], Traffic | None],
-        timeout_s: float,
+        settings: Settings,
         *,
-        programs: bool = False,
         may_go: MayGo = lambda *_: True,
         worker_prelude: Callable[[], str] = str,
     ) -> None:
-        self._programs = programs
+        self._programs = settings.keep_programs
         self._may_go = may_go
         self._worker_prelude = worker_prelude
         self._send = send
         self._current = current
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.timeout_s
+        self._endless_s = settings.timings.endless_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._heavy = asyncio.Lock()
         self._again: set[str] = set()  # addresses that the page asks for a second time, past us
@@ -259,7 +279,7 @@ class Tap:
 
     async def _whole(self, event: dict[str, Any], traffic: Traffic) -> tuple[bytes | Path, int]:
         has_length = any(item["name"].lower() == "content-length" for item in event.get("responseHeaders") or [])
-        async with asyncio.timeout(None if has_length else ENDLESS_S):
+        async with asyncio.timeout(None if has_length else self._endless_s):
             answer = await self._send("Fetch.getResponseBody", {"requestId": event["requestId"]})
         self.spawn(self._resume(event["requestId"]))  # the page waits: it goes on while we decode and write
         text: str = answer["body"]

@@ -15,10 +15,14 @@ from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import NEWS_BYTES
+from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.session.http.response import Response
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
 IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in memory
+IMAGES = frozenset(
+    (*BARE_DATA_SETS, Kind.PART10, Kind.META_FIRST, Kind.JPEG, Kind.JPEG_LS, Kind.JP2, Kind.J2K, Kind.ZIP, Kind.UNKNOWN)
+)  # what brings images, as far as the first bytes tell: raw and packed pixels look like nothing known
 HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
@@ -102,7 +106,9 @@ class Traffic:
         self._arrived = asyncio.Event()
         self._over: CloudfilmError | None = None
         self._known: set[tuple[str, int]] = set()
-        self.on_news: Callable[[], None] = lambda: None  # called where an answer brought something new
+        self.on_news: Callable[[bool], None] = lambda _: (
+            None
+        )  # called where an answer was not seen before: is it an image
 
     # ---- filling, by the browser's tap
 
@@ -161,7 +167,7 @@ class Traffic:
         look = (exchange.url.partition("?")[0], exchange.size)
         if exchange.size >= NEWS_BYTES and exchange.ok and look not in self._known:
             self._known.add(look)
-            self.on_news()
+            self.on_news(sniff(exchange.read(HEAD)) in IMAGES)
         if self._is_heartbeat(exchange):
             self._arrived.set()
         else:
@@ -171,8 +177,8 @@ class Traffic:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
         self._trickled += size
         if self._trickled >= NEWS_BYTES * 512:
-            self._trickled = 0
-            self.on_news()
+            self._trickled, is_image = 0, True
+            self.on_news(is_image)
 
     def _is_heartbeat(self, exchange: Exchange) -> bool:
         """Whether a short message repeats an earlier one but for its numbers: a keep-alive without data."""

@@ -26,7 +26,8 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Held
 from scraper.core.reasons import Because, Reason
-from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended, Peer
+from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended
+from scraper.session.dimse.reach import Peer
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import DESTINATION_UNKNOWN, NOT_UNDERSTOOD, SUCCESS, describe_status
 from scraper.session.dimse.storage_classes import Context, turns

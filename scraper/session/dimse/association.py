@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,17 +14,17 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 
 from scraper.core.errors import (
-    CloudfilmError,
     NotRegistered,
     SiteBusy,
     SiteChanged,
     SiteUnreachable,
-    UnknownCalledTitle,
 )
+from scraper.core.log import Silence
 from scraper.core.reasons import Cause, Reason
 from scraper.dicom.charset import UTF8, decode, suspect
 from scraper.dicom.part10 import quiet
 from scraper.session.dimse.listener import PortTaken, listening
+from scraper.session.dimse.reach import ABORT, Peer, associate, reach
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
 from scraper.session.dimse.status import (
     CANCELLED,
@@ -37,7 +36,6 @@ from scraper.session.dimse.status import (
     describe_status,
 )
 from scraper.session.dimse.storage_classes import Context
-from scraper.session.reasons import reason_of
 
 if TYPE_CHECKING:
     from pynetdicom.association import Association
@@ -50,23 +48,6 @@ UIDS = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SO
 LATE = 5000  # matches that may still come after a query was cancelled
 MOST_REPEATED = 200_000  # rows of what was listed already: some archives answer a row for each instance
 _TEXTS = ("PatientName", "PatientID", "StudyDescription", "SeriesDescription", "AccessionNumber")
-ABORT, REJECT = "A_ABORT_RQ", "A_ASSOCIATE_RJ"  # the library's names of these PDUs
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One archive, and the names it is addressed with.
-
-    ``address`` is where the connection goes: ``host`` and its port, or what ``--connect-to`` puts in their place.
-    ``listen`` is the port of this computer that a C-MOVE sends to.
-    """
-
-    host: str
-    address: tuple[str, int]
-    called: str
-    calling: str
-    listen: int
-    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +73,8 @@ class Dimse:
     """
 
     def __init__(self, peer: Peer, folder: Path) -> None:
+        self._silence = Silence("pynetdicom")  # it writes names of patients
+        self._silence.begin()
         pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options; it would log data sets
         self._peer = peer
         self._folder = folder
@@ -245,51 +228,22 @@ class Dimse:
         def note(event: evt.Event) -> None:
             self._last_pdus[type(event.pdu).__name__] = event.pdu
 
-        self._reach()
-        try:
-            association = entity.associate(
-                *self._peer.address,
-                contexts=contexts,
-                ae_title=self._peer.called,
-                ext_neg=[build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _ in stored)],
-                evt_handlers=[(evt.EVT_PDU_RECV, note), (evt.EVT_C_STORE, take)],
-            )
-        except (OSError, UnicodeError) as err:
-            raise SiteUnreachable(host=self._peer.host, why=reason_of(err)) from err
-        if not association.is_established:
-            raise self._why_not()
+        if not self._reached:
+            reach(self._peer)
+            self._reached = True
+        association = associate(
+            entity,
+            self._peer,
+            contexts,
+            [(evt.EVT_PDU_RECV, note), (evt.EVT_C_STORE, take)],
+            self._last_pdus,
+            [build_role(uid, scp_role=True) for uid in dict.fromkeys(uid for uid, _ in stored)],
+        )
         self._open, self._offers = association, frozenset((*services, *stored))
         if self._closed.is_set():
             self._release()
             raise SiteUnreachable(host=self._peer.host, why=Reason.RUN_ENDS)
         return association
-
-    def _reach(self) -> None:
-        """Test once that the peer answers, and say why it does not: the library keeps the reason to itself."""
-        if self._reached:
-            return
-        try:
-            socket.create_connection(self._peer.address, timeout=self._peer.timeout_s).close()
-        except (OSError, UnicodeError) as err:
-            raise SiteUnreachable(host=self._peer.host, why=reason_of(err)) from err
-        self._reached = True
-
-    def _why_not(self) -> CloudfilmError:
-        """The error that a refused association means (PS3.8 9.3.4)."""
-        host = self._peer.host
-        if ABORT in self._last_pdus:
-            return self.not_registered(Reason.ASSOCIATION_ABORTED)
-        rejection = self._last_pdus.get(REJECT)
-        if rejection is None:
-            return SiteUnreachable(host=host, why=Reason.NO_ASSOCIATION)
-        source, reason = rejection.source, rejection.reason_diagnostic
-        if source == 1 and reason == 7:
-            return UnknownCalledTitle(host=host, called=self._peer.called, calling=self._peer.calling)
-        if source == 3:  # the presentation layer: congestion, or its limit of associations
-            return SiteBusy(host=host, why=Reason.TOO_MANY_ASSOCIATIONS)
-        if rejection.result == 2:
-            return SiteBusy(host=host, why=Reason.REFUSED_FOR_NOW)
-        return self.not_registered(Reason.CALLING_TITLE_UNKNOWN if reason == 3 else Reason.ASSOCIATION_REJECTED)
 
     def _require(self, association: Association, uid: str, what: str) -> None:
         """Raise where the archive accepted a service for nobody, or not for us."""
@@ -320,9 +274,8 @@ class Dimse:
         raise SiteChanged(host=host, what=describe_status(what, status))
 
     def not_registered(self, why: Cause) -> NotRegistered:
-        """The error that states what the archive's administrator has to do."""
-        peer = self._peer
-        return NotRegistered("calling", host=peer.host, calling=peer.calling, listen=peer.listen, why=why)
+        """The error that says what the archive's administrator has to do."""
+        return self._peer.not_registered(why)
 
     def _release(self) -> None:
         association, self._open = self._open, None
@@ -332,6 +285,7 @@ class Dimse:
     def close(self) -> None:
         """End the association; callable from another thread, also ends what is under way."""
         self._closed.set()
+        self._silence.end()
         association, self._open = self._open, None
         if association is not None and association.is_established:
             association.abort()

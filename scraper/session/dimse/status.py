@@ -13,10 +13,32 @@ MEANT = {
     PROCESSING_FAILURE: Reason.PROCESSING_FAILURE,
 }  # PS3.4 C.4.2.1.5 and C.4.3.1.4, PS3.7 C
 
+STORE_MEANT = {
+    0xA700: Reason.ARCHIVE_FULL,
+    0xA900: Reason.DATA_SET_UNFIT,
+    0xC000: Reason.ARCHIVE_CANNOT_READ,
+    0x0110: Reason.PROCESSING_FAILURE,
+    0x0122: Reason.CLASS_NOT_TAKEN,
+    0x0124: Reason.UNAUTHORIZED,
+    0xB000: Reason.VALUES_CHANGED,
+    0xB006: Reason.VALUES_LEFT_OUT,
+    0xB007: Reason.DATA_SET_UNFIT,
+}  # PS3.4 B.2.3; the ranges by their first number
+
+
+def describe_store_status(status: int) -> Because:
+    """The status of a C-STORE as a person may read it."""
+    base = 0xC000 if 0xC000 <= status <= 0xCFFF else status & 0xFF00 if 0xA700 <= status <= 0xA9FF else status
+    return _described("C-STORE", status, STORE_MEANT.get(status) or STORE_MEANT.get(base))
+
 
 def describe_status(operation: str, status: int, meaning: Reason | None = None) -> Because:
     """A final status, with what it means."""
-    number, meaning = f"{status:04X}", meaning or MEANT.get(status)
+    return _described(operation, status, meaning or MEANT.get(status))
+
+
+def _described(operation: str, status: int, meaning: Reason | None) -> Because:
+    number = f"{status:04X}"
     if meaning is None:
         return Reason.DIMSE_STATUS.of(operation=operation, status=number)
     return Reason.DIMSE_STATUS_MEANS.of(operation=operation, status=number, meaning=meaning)

@@ -103,11 +103,15 @@ class Door:
         """
         if not self._home:
             return True
-        host = urlsplit(url).hostname or ""
         if is_secure(self._home) and not is_secure(url):
             return False
+        return self.is_of_site(urlsplit(url).hostname or "")
+
+    def is_of_site(self, host: str) -> bool:
+        """Whether a host is of the link's site, or one that its provider names."""
         home = urlsplit(self._home).hostname or ""
-        return same_site(host, home) or any(host == site or host.endswith("." + site) for site in self._sites)
+        is_named = any(host == site or host.endswith("." + site) for site in self._sites)
+        return not self._home or same_site(host, home) or is_named
 
     def lands(self, url: str, target: str) -> None:
         """Accept the site that the link's own redirects led to, before anything was sent: it is the link's site, too."""
@@ -252,12 +256,6 @@ class Door:
     def _is_home(self, host: str) -> bool:
         return host == canonical_host(urlsplit(self._home).hostname or "")
 
-    def connected_to(self, host: str, port: int) -> tuple[str, int]:
-        """Where a connection to a host that the user named goes: there, or where ``--connect-to`` says."""
-        rows = (row for row in self._settings.connect_to if _applies(row, canonical_host(host), port))
-        row = next(rows, None)
-        return (row.address or host, row.to_port or port) if row else (host, port)
-
     def _row(self, host: str, port: int) -> ConnectTo | None:
         """The row of ``--connect-to`` for a host; a row for any host does not cover private addresses or names."""
         is_inside = address_of(host) is not None or zone_of_name(host) is not Zone.PUBLIC
@@ -329,6 +327,12 @@ def canonical_url(url: str) -> str:
     head = url.partition("://")[2]
     rest = head[len(parts.netloc) :]  # as it stands: ``urlunsplit`` drops an empty query
     return f"{scheme}://{netloc}{rest}"
+
+
+def connected_to(host: str, port: int, settings: Settings) -> tuple[str, int]:
+    """Where a connection to a host that the user named goes: there, or where ``--connect-to`` says."""
+    row = next((row for row in settings.connect_to if _applies(row, canonical_host(host), port)), None)
+    return (row.address or host, row.to_port or port) if row else (host, port)
 
 
 def _applies(row: ConnectTo, host: str, port: int) -> bool:

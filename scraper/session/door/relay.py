@@ -16,6 +16,7 @@ from ipaddress import ip_address
 
 from scraper.core.addresses import canonical_host
 from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
+from scraper.core.settings import MOST_CONNECTIONS_ABROAD, MOST_SENT_ABROAD
 from scraper.session.door.door import Door, Route
 from scraper.session.door.forward import LONGEST_HEAD, forwarded, may_be_http
 from scraper.session.door.pipe import AHEAD, Pipe
@@ -55,6 +56,36 @@ def _is_browsers_own(host: str) -> bool:
     return any(name == own or name.endswith("." + own) for own in OWN)
 
 
+class Abroad:
+    """What the pages of one window send to other sites than the link's own: so much, and then nothing goes there any more."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+        self._connections = 0
+        self._clients: set[_Client] = set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether they had all that any honest page needs."""
+        return self._sent > MOST_SENT_ABROAD or self._connections > MOST_CONNECTIONS_ABROAD
+
+    def admit(self, client: _Client) -> None:
+        """Count a connection, and from now on its bytes."""
+        self._connections += 1
+        self._clients.add(client)
+        client.on_sent = self.count
+
+    def count(self, client: _Client, size: int) -> None:
+        """Count bytes that go out; where they are too many, end all these connections."""
+        self._sent += size
+        if self.is_over:
+            for other in self._clients:
+                other.abort()
+            self._clients.clear()
+        elif client.transport is None or client.transport.is_closing():
+            self._clients.discard(client)
+
+
 class Relay:
     """A SOCKS proxy on the loopback interface, for the browser alone.
 
@@ -69,6 +100,7 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipes: set[Pipe] = set()
+        self._abroad = Abroad()  # of the window that is open
         self.asked: dict[str, None] = {}  # every host that was let through to the door
 
     async def start(self) -> int:
@@ -79,6 +111,7 @@ class Relay:
 
     def drop(self) -> None:
         """End every connection: their window is closed."""
+        self._abroad = Abroad()
         for task in list(self._tasks):
             task.cancel()
         for pipe in list(self._pipes):
@@ -109,6 +142,11 @@ class Relay:
             client.refuse(FORBIDDEN)
             return
         self.asked[host] = None
+        if not door.is_of_site(host):
+            if self._abroad.is_over:
+                client.refuse(FORBIDDEN)
+                return
+            self._abroad.admit(client)
         try:
             # the scheme is not known yet; it matters for the environment's proxies alone
             route = await door.route_to(canonical_host(host), port, "http" if port == 80 else "https")
@@ -174,12 +212,14 @@ class _Client(Pipe):
         self._accept = accept
         self._arrived = asyncio.Event()
         self._remaining: int | None = None  # bytes that may still come; None: any number
+        self.on_sent: Callable[[_Client, int], None] = lambda *_: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._accept(self)
 
     def data_received(self, data: bytes) -> None:
+        self.on_sent(self, len(data))
         if self._remaining is not None:
             self._remaining -= len(data)
             if self._remaining < 0:  # another request, for which the browser is to open another connection

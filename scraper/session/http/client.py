@@ -136,10 +136,14 @@ class Http:
             options[CurlOpt.CONNECT_TO] = self._connect_to
         if settings.insecure:
             options |= {CurlOpt.PROXY_SSL_VERIFYPEER: 0, CurlOpt.PROXY_SSL_VERIFYHOST: 0}
+        if settings.tls_certificate is not None:
+            options[CurlOpt.SSLCERT] = str(settings.tls_certificate)
+        if settings.tls_key is not None:
+            options[CurlOpt.SSLKEY] = str(settings.tls_key)
         self._options = _Options(options)
         self._client: AsyncSession[Any] = AsyncSession(
             max_clients=max(settings.jobs, 1) + 4,
-            verify=not settings.insecure,
+            verify=_verified_by(settings),  # type: ignore[arg-type]  # a file of certificates is taken, too
             trust_env=False,  # the door reads the environment's proxies
             timeout=None,  # type: ignore[arg-type]  # none over all: the low-speed limit above ends a silent one
             allow_redirects=False,
@@ -294,6 +298,13 @@ class Http:
                 with _disk_errors(into):
                     content = sink.close()
         return Response(answer.status_code, _lowered(answer.headers), content, url, into)
+
+
+def _verified_by(settings: Settings) -> bool | str:
+    """Which certificates are trusted: none is asked for, a file's, or the usual ones."""
+    if settings.insecure:
+        return False
+    return str(settings.tls_authority) if settings.tls_authority is not None else True
 
 
 def _lowered(headers: Mapping[str, str | None]) -> dict[str, str]:

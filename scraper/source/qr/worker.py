@@ -11,6 +11,7 @@ child gains no hold on the parent.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,18 +25,18 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
-from scraper.isolation import fence
 from scraper.isolation.process import bare_environment, confine
 from scraper.source import pages as picture
 from scraper.source.qr import cascade
 from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.source.qr.suspects import Known
 
-MEMORY = 2 * 2**30  # bytes of its own, where the system can be told; a page of 120 megapixels needs under 2
-MEMORY_OF_DOCUMENT = 1280 * 2**20  # the same for a PDF, which can ask for any amount by a few bytes of its own
+MEMORY = 1280 * 2**20  # bytes of its own, where the system can be told; a PNG of 120 megapixels takes some 950 MB
 PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
-STEP_S = 8.0  # by the clock: a step that runs longer finds nothing: engines get lost in noise
-STEP_CPU_S = 1.5  # the same in time of the processor, where the system ends a process by it
+STEP_CPU_S = 1.5  # time of the processor for a step: one that takes more finds nothing, engines get lost in noise
+# The same by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
+# busy machine a step that works may take many times as long.
+STEP_S = 8.0 if os.name == "nt" else 40.0
 FIRST_S = 20.0  # the first holds the child's start and the reading of the file
 HYPERLINK = "Hyperlink"  # what a document leads to without a code
 MOST_LOST = 4  # steps of one file, before it is given up
@@ -248,8 +249,6 @@ def _say(**words: object) -> None:
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
     """Every page at first glance, then every page at length; the first steps may have been done before."""
-    is_pdf = picture.kind_of(Path(order["path"])) is picture.Kind.PDF
-    fence.limit_memory(MEMORY_OF_DOCUMENT if is_pdf else MEMORY)
     pages = picture.page_count(Path(order["path"]), order["password"])
     start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):

@@ -143,7 +143,7 @@ class Viewer {
       button("mpr", "⊞", () => this.mpr(), { pressed: "false", key: "M" }),
       button("two", "◫", () => this.two(), { pressed: "false", key: "D" }),
       button("tags", "≡", () => this.tags(), { key: "T" }), button("keys", "?", () => this.keys()));
-    this.heading = make("p", { class: "heading" });
+    this.heading = make("h1", { class: "heading" });
     this.list = make("div", { class: "list", role: "listbox", "aria-label": say("series"), tabindex: "-1" });
     this.area = make("div", { class: "area" }, ...this.panes.map((pane) => pane.element));
     this.notice = make("p", { class: "notice", role: "status" });

@@ -1,0 +1,179 @@
+"""What the window shows: every source that was given, what is happening to it, and what was asked. One board for all pages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from scraper.core.settings import Language
+
+Words = Mapping[str, str]
+"""One sentence by language."""
+
+
+def in_both(said: Callable[[Language], str]) -> Words:
+    """A sentence in both languages: the page may be switched at any time."""
+    return {language.value: said(language) for language in Language}
+
+
+class Stage(StrEnum):
+    """Where a source stands."""
+
+    WAITING = "waiting"
+    READING = "reading"
+    CHOOSING = "choosing"
+    CONNECTING = "connecting"
+    ASKING = "asking"
+    FETCHING = "fetching"
+    STOPPED = "stopped"
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class SeriesProgress:
+    """One series as it arrives."""
+
+    label: str
+    expected: int | None
+    arrived: int = 0
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a site asks. ``was_refused``: an earlier answer was wrong."""
+
+    field: str
+    label: Words
+    where: Words
+    host: str
+    picture: Path | None = None
+    was_refused: bool = False
+
+
+@dataclass(slots=True)
+class Item:
+    """One source. ``codes`` are (text shown, kind, polygon, whether it is a link); ``links`` the link of each, or nothing."""
+
+    number: int
+    name: str
+    given: str
+    stage: Stage = Stage.WAITING
+    preview: Path | None = None
+    codes: list[dict[str, Any]] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    platform: str = ""
+    host: str = ""
+    said: list[Words] = field(default_factory=list)
+    asked: Asked | None = None
+    series: dict[str, SeriesProgress] = field(default_factory=dict)
+    size: int = 0
+    since: float = field(default_factory=time.time)
+    fetching_since: float = 0.0
+    verdict: str = ""
+    sentence: Words = field(default_factory=dict)
+    problems: list[Words] = field(default_factory=list)
+    studies: list[str] = field(default_factory=list)
+    may_show_browser: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What the page is told: no paths, no links, no answers."""
+        counted = [item.expected for item in self.series.values()]
+        return {
+            "number": self.number,
+            "name": self.name,
+            "stage": self.stage.value,
+            "has_preview": self.preview is not None,
+            "codes": self.codes,
+            "platform": self.platform,
+            "host": self.host,
+            "said": self.said[-3:],
+            "asked": None
+            if self.asked is None
+            else {
+                "field": self.asked.field,
+                "label": self.asked.label,
+                "where": self.asked.where,
+                "host": self.asked.host,
+                "has_picture": self.asked.picture is not None,
+                "was_refused": self.asked.was_refused,
+            },
+            "series": [
+                {"label": item.label, "expected": item.expected, "arrived": item.arrived}
+                for item in self.series.values()
+            ],
+            "arrived": sum(item.arrived for item in self.series.values()),
+            "expected": sum(filter(None, counted)) if counted and None not in counted else None,
+            "bytes": self.size,
+            "seconds": round(time.time() - self.since, 1),
+            "fetching_seconds": round(time.time() - self.fetching_since, 1) if self.fetching_since else 0,
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "problems": self.problems,
+            "studies": self.studies,
+            "may_show_browser": self.may_show_browser,
+        }
+
+
+class Board:
+    """The items, changed by the threads that work on them and read by the pages."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.items: dict[int, Item] = {}
+        self.notes: dict[str, Any] = {}  # of studies that are handed on: id → what is being made, or was
+        self._changes = 0
+        self._next = 1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed: asyncio.Event | None = None
+
+    def attach(self) -> None:
+        """Remember the loop whose pages wait for changes."""
+        self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def add(self, name: str, given: str) -> Item:
+        """A new item."""
+        with self.lock:
+            item = Item(self._next, name, given)
+            self.items[item.number] = item
+            self._next += 1
+        self.changed()
+        return item
+
+    def remove(self, number: int) -> None:
+        """Forget an item."""
+        with self.lock:
+            self.items.pop(number, None)
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell the pages that there is news; from any thread."""
+        self._changes += 1
+        if self._loop is not None and self._changed is not None:
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    @property
+    def changes(self) -> int:
+        """How often something changed."""
+        return self._changes
+
+    async def news(self, seen: int, patience_s: float) -> None:
+        """Wait until something changes after ``seen``, or for so long."""
+        if self._changed is None or self._changes != seen:
+            return
+        self._changed.clear()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """All items, the newest first."""
+        with self.lock:
+            return [item.as_json() for item in reversed(self.items.values())]

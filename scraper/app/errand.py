@@ -1,0 +1,327 @@
+"""One source through the pipeline, in a thread of its own: a question to the person stops that thread alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
+from scraper.app.library import Library
+from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode
+from scraper.core.evidence import Evidence
+from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
+from scraper.core.model import Question, Result, Status
+from scraper.core.settings import Language, Settings
+from scraper.pipeline.result import Film
+from scraper.pipeline.run import Run
+from scraper.registry import catalogue
+from scraper.source import resolve
+
+MOST_SAID: Final = 50  # lines of talk that an item keeps
+SHOWN_TEXT: Final = 60  # characters of a code's text
+_RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
+
+
+class Errand:
+    """Works on one item. ``answers`` live here, in memory, as long as the item does.
+
+    Args:
+        item: to be worked on.
+        settings: the window's own; answers are added.
+        board: shows it.
+        library: knows the studies on the disk.
+        scratch: a folder of the item's own for pictures.
+    """
+
+    def __init__(self, item: Item, settings: Settings, board: Board, library: Library, scratch: Path) -> None:
+        self.item = item
+        self._settings = settings
+        self._board = board
+        self._library = library
+        self._scratch = scratch
+        self._answers: dict[str, str] = {}
+        self._given: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._thread: Thread | None = None
+        self._is_stopping = False
+        self._source = item.given
+        self._wants_browser = False
+
+    # ---- what a person does
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread works."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, *, with_browser: bool = False) -> None:
+        """Begin, or begin again: what is there already is not fetched twice."""
+        if self.is_running:
+            return
+        self._is_stopping = False
+        self._wants_browser = with_browser
+        item = self.item
+        item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
+        item.series.clear()
+        item.said.clear()
+        item.size, item.fetching_since, item.since = 0, 0.0, time.time()
+        item.may_show_browser = False
+        self._thread = Thread(target=self._work, name=f"errand-{item.number}", daemon=True)
+        self._thread.start()
+
+    def answer(self, value: str) -> None:
+        """What the site asked for; where the run ended over it, the run starts again with it."""
+        asked = self.item.asked
+        if asked is None:
+            return
+        if self.is_running:
+            self._given.put(value)
+            return
+        self._answers[asked.field] = value
+        self.start()
+
+    def choose(self, place: int) -> None:
+        """Take another code of the photo."""
+        link = self.item.links[place]
+        if link:
+            self.stop()
+            self._source = link
+            self.start()
+
+    def stop(self) -> None:
+        """Stop; what arrived stays. Waits until all is closed."""
+        self._is_stopping = True
+        self._given.put(None)
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread is not None:
+            self._thread.join(timeout=20)
+
+    # ---- its thread
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._run())
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            pass
+        except Exception as err:  # noqa: BLE001  # a bug of ours must not leave a silent item behind
+            name = type(err).__name__
+            self.item.verdict = "failed"
+            self.item.sentence = in_both(lambda language: say("bug", language, name=name))
+        finally:
+            self._loop = self._task = None
+            if self._is_stopping:
+                self.item.stage, self.item.asked = Stage.STOPPED, None
+            else:
+                self.item.stage = Stage.ENDED
+            self._board.changed()
+
+    async def _run(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._stage(Stage.READING)
+        if resolve.is_file(self._source):
+            await asyncio.to_thread(self._read_codes)
+        settings = replace(
+            self._settings,
+            answers={**self._settings.answers, **self._answers},
+            headed=self._wants_browser,
+            interactive=True,
+        )
+        async with Run(settings, _Talk(self), self._ask) as run:
+            found = await run.films(self._source)
+            if found.error is not None:
+                self._ended(run.refused(self._source, found.error))
+                return
+            for film in found.films:
+                await self._grab(run, film)
+
+    async def _grab(self, run: Run, film: Film) -> None:
+        item = self.item
+        item.host = film.share.host
+        owner = catalogue.find(film.share, self._settings.provider)
+        item.platform = owner.provider.name if owner else ""
+        self._stage(Stage.CONNECTING)
+        self._ended(await run.grab(self._source, film=film))
+
+    def _read_codes(self) -> None:
+        """Show the photo with its codes, where it is one; what it means is left to the pipeline."""
+        path = Path(self._source)
+        if self.item.preview is not None or path.suffix.lower() in resolve.TEXTS:
+            return
+        with contextlib.suppress(CloudfilmError, OSError):
+            found = resolve.decode(path, self._settings)
+            drawn = self._scratch / "preview.png"
+            resolve.annotate(found, drawn)
+            self.item.codes = [
+                {
+                    "text": code.text if len(code.text) <= SHOWN_TEXT else code.text[:SHOWN_TEXT] + "…",
+                    "kind": in_both(lambda language, kind=meaning.kind.value: say(f"kind.{kind}", language)),  # type: ignore[misc]
+                    "is_film": meaning.link in found.links,
+                    "is_link": bool(meaning.link),
+                    "page": code.page,
+                }
+                for code, meaning in found.codes
+            ]
+            self.item.links = [meaning.link or "" for _, meaning in found.codes]
+            self.item.preview = drawn
+            self._board.changed()
+
+    def _stage(self, stage: Stage) -> None:
+        self.item.stage, self.item.since = stage, time.time()
+        self._board.changed()
+
+    def _ask(self, question: Question, host: str, picture: Path | None) -> str | None:
+        """Ask the person on the page; this thread waits."""
+        item, before = self.item, self.item.stage
+        shown = None
+        if picture is not None:
+            shown = self._scratch / f"asked-{time.monotonic_ns()}"
+            shown.write_bytes(picture.read_bytes())
+        item.asked = _asked(question.name, host, shown)
+        self._stage(Stage.ASKING)
+        while not self._given.empty():  # what was typed for an earlier question
+            self._given.get()
+        value = None
+        while not self._is_stopping:
+            with contextlib.suppress(queue.Empty):
+                value = self._given.get(timeout=_RESTED_S)
+                break
+        item.asked = None
+        self._stage(before)
+        if shown is not None:
+            shown.unlink(missing_ok=True)
+        return value or None
+
+    # ---- how it ended
+
+    def _ended(self, result: Result) -> None:
+        if self._is_stopping:
+            return
+        item = self.item
+        item.stage = Stage.ENDED
+        item.verdict = _verdict(result)
+        item.sentence = in_both(lambda language: _sentence(result, language))
+        problems = [
+            *result.problems,
+            *(problem for study in result.studies for problem in study.problems),
+            *(problem for study in result.studies for series in study.series for problem in series.problems),
+        ]
+        item.problems = [
+            in_both(lambda language, problem=problem: describe_problem(problem, language))  # type: ignore[misc]
+            for problem, _ in merge_equal(problems)
+        ]
+        for study in result.studies:
+            if study.output is not None:
+                item.studies = [*dict.fromkeys([*item.studies, self._library.number_of(study.output)])]
+        if isinstance(result.error, (CredentialsRequired, CredentialsRefused)):
+            field = str(result.error.values.get("field", ""))
+            if field and question_label(field, self._settings.language) != field:
+                item.asked = _asked(field, str(result.error.values.get("host", "")), None)
+                item.asked.was_refused = isinstance(result.error, CredentialsRefused)
+                self._answers.pop(field, None)
+        item.may_show_browser = result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
+        self._board.changed()
+
+
+def _asked(field: str, host: str, picture: Path | None) -> Asked:
+    known = field in WHERE
+    return Asked(
+        field,
+        in_both(lambda language: question_label(field, language)),
+        in_both(lambda language: say(f"app.where.{field if known else 'other'}", language)),
+        host,
+        picture,
+    )
+
+
+WHERE: Final = frozenset(
+    (
+        "password",
+        "access_code",
+        "phone",
+        "phone_last4",
+        "id_last4",
+        "id_last6",
+        "name",
+        "account",
+        "captcha",
+        "sms_code",
+    )
+)
+
+
+def _verdict(result: Result) -> str:
+    """``complete``, ``incomplete``, ``unknown`` (nothing is known to be missing, nobody says how many) or ``failed``."""
+    if result.status is Status.COMPLETE:
+        return "complete"
+    if result.status is Status.FAILED:
+        return "failed"
+    fatal = {problem.code for problem in result.problems if problem.fatal}
+    for study in result.studies:
+        problems = (*study.problems, *(item for series in study.series for item in series.problems))
+        fatal |= {problem.code for problem in problems if problem.fatal}
+    return "unknown" if result.error is None and fatal == {Evidence.SIGHT.code} else "incomplete"
+
+
+def _sentence(result: Result, language: Language) -> str:
+    if isinstance(result.error, CloudfilmError):
+        return describe(result.error, language, in_window=True)
+    expected = result.counts.expected
+    return say(
+        f"app.counted.{_verdict(result)}",
+        language,
+        saved=result.counts.saved,
+        expected="?" if expected is None else expected,
+        size=f"{result.size / 1e6:.1f} MB",
+    )
+
+
+class _Talk:
+    """The Watcher of a run: what it says is put on the board."""
+
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
+        self._item = errand.item
+        self._board: Callable[[], None] = errand._board.changed
+
+    def series(self, name: str, label: str, expected: int | None) -> None:
+        """A series begins."""
+        if not self._item.fetching_since:
+            self._item.fetching_since = time.time()
+        self._item.stage = Stage.FETCHING
+        self._item.series.setdefault(name, SeriesProgress(label, expected))
+        self._board()
+
+    def arrived(self, series: str, *, reused: bool) -> None:
+        """One more instance is on the disk."""
+        del reused
+        if series in self._item.series:
+            self._item.series[series].arrived += 1
+        self._board()
+
+    def received(self, size: int) -> None:
+        """So many bytes came."""
+        self._item.size += size
+        self._board()
+
+    def say(self, name: str, **values: object) -> None:
+        """A short line for the person."""
+
+        def words(language: Language) -> str:
+            try:
+                return say(f"say.{name}", language, **values)
+            except KeyError:
+                return name
+
+        self._item.said = [*self._item.said, in_both(words)][-MOST_SAID:]
+        self._board()

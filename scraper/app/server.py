@@ -1,0 +1,272 @@
+"""What the window's page asks of this computer: take a source, tell how it goes, show a study, hand it on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from scraper.app.board import Board, in_both
+from scraper.app.errand import Errand
+from scraper.app.handing import HandOn
+from scraper.app.library import Library, show_folder
+from scraper.app.pages import asset, window_words
+from scraper.app.studies import OpenStudies
+from scraper.core.errors import CloudfilmError
+from scraper.core.messages import describe, say
+from scraper.core.settings import Settings
+from scraper.source.pages import MAX_BYTES
+from scraper.source.resolve import IMAGES, TEXTS
+
+MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
+MOST_ITEMS: Final = 200
+BEAT_S: Final = 1.0  # between two reports to a page, where nothing changes
+LEAST_PAUSE_S: Final = 0.15  # between two reports, however much changes
+_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+_SUFFIXES: Final = IMAGES | TEXTS | {".mhtml", ".har", ".zip", ".7z", ".tar", ".iso"}
+
+
+class Window:
+    """The window's server side: one board, one library, and the threads that work.
+
+    Args:
+        settings: the options of the command.
+        scratch: a folder of this run for uploads and pictures.
+        studies: those that are being looked at.
+    """
+
+    def __init__(self, settings: Settings, scratch: Path, studies: OpenStudies) -> None:
+        self.settings = settings
+        self.board = Board()
+        self.library = Library(settings.output)
+        self.errands: dict[int, Errand] = {}
+        self.pages = 0  # that are connected now
+        self.was_seen = False
+        self.left_at = time.monotonic()
+        self._scratch = scratch
+        self._studies = studies
+        self._handing = HandOn(self.board, settings.output)
+        self._uploads = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any source is being worked on."""
+        return any(errand.is_running for errand in self.errands.values())
+
+    def stop(self) -> None:
+        """Stop all work; what arrived stays on the disk."""
+        for errand in self.errands.values():
+            errand.stop()
+
+    def application(self) -> Starlette:
+        """The routes, without the guard."""
+        post = ["POST"]
+        return Starlette(
+            routes=[
+                Route("/", self._asset),
+                Route("/words.json", self._words),
+                Route("/events", self._events),
+                Route("/give", self._give, methods=post),
+                Route("/text", self._text, methods=post),
+                Route("/item/{number:int}/preview", self._preview),
+                Route("/item/{number:int}/picture", self._asked_picture),
+                Route("/item/{number:int}/{action}", self._act, methods=post),
+                Route("/study/{study}/index.json", self._study_index),
+                Route("/study/{study}/frame/{frame:int}", self._frame),
+                Route("/study/{study}/{action}", self._study_act, methods=post),
+                Route("/{name}", self._asset),
+            ]
+        )
+
+    # ---- the page and its parts
+
+    async def _asset(self, request: Request) -> Response:
+        name = request.path_params.get("name", "index.html")
+        content = asset(name)
+        if content is None:
+            raise HTTPException(404)
+        kind = _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        return Response(content, media_type=f"{kind}; charset=utf-8")
+
+    async def _words(self, _: Request) -> Response:
+        return JSONResponse({"language": self.settings.language.value, **window_words()})
+
+    async def _events(self, _: Request) -> Response:
+        return StreamingResponse(self._reports(), media_type="text/event-stream")
+
+    async def _reports(self) -> AsyncIterator[str]:
+        self.pages += 1
+        self.was_seen = True
+        try:
+            while True:
+                seen = self.board.changes
+                studies = [kept.as_json() for kept in await asyncio.to_thread(self.library.listed)]
+                report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
+                yield f"data: {json.dumps(report, ensure_ascii=False)}\n\n"
+                await asyncio.sleep(LEAST_PAUSE_S)
+                await self.board.news(seen, BEAT_S)
+        finally:
+            self.pages -= 1
+            self.left_at = time.monotonic()
+
+    # ---- sources
+
+    async def _give(self, request: Request) -> Response:
+        """Take an upload: its bytes go to a file of our own name, and are read by the pipeline's isolated processes."""
+        shown = PurePosixPath(request.query_params.get("name", "")).name[:120] or "photo"
+        suffix = PurePosixPath(shown).suffix.lower()
+        self._uploads += 1
+        path = self._scratch / f"upload-{self._uploads}{suffix if suffix in _SUFFIXES else ''}"
+        size = 0
+        try:
+            with path.open("xb") as out:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        raise HTTPException(413)
+                    out.write(chunk)
+        except (HTTPException, ClientDisconnect):
+            path.unlink(missing_ok=True)
+            raise HTTPException(413) from None
+        return self._begin(shown, str(path))
+
+    async def _text(self, request: Request) -> Response:
+        text = str((await _sent(request)).get("text", "")).strip()
+        if not text:
+            raise HTTPException(400)
+        # a text that names a file on this computer is a text: paths never come from the page
+        path = self._scratch / f"text-{self._uploads + 1}.txt"
+        self._uploads += 1
+        path.write_text(text, encoding="utf-8")
+        return self._begin(text.splitlines()[0][:40], str(path))
+
+    def _begin(self, name: str, given: str) -> Response:
+        if len(self.errands) >= MOST_ITEMS:
+            raise HTTPException(429)
+        item = self.board.add(name, given)
+        scratch = self._scratch / f"item-{item.number}"
+        scratch.mkdir()
+        self.errands[item.number] = Errand(item, self.settings, self.board, self.library, scratch)
+        self.errands[item.number].start()
+        return JSONResponse({"number": item.number})
+
+    def _errand(self, request: Request) -> Errand:
+        errand = self.errands.get(request.path_params["number"])
+        if errand is None:
+            raise HTTPException(404)
+        return errand
+
+    async def _act(self, request: Request) -> Response:
+        errand, sent = self._errand(request), await _sent(request)
+        match request.path_params["action"]:
+            case "answer":
+                errand.answer(str(sent.get("value", ""))[:1000])
+            case "choose":
+                place = sent.get("place")
+                if not isinstance(place, int) or not 0 <= place < len(errand.item.links):
+                    raise HTTPException(400)
+                await asyncio.to_thread(errand.choose, place)
+            case "stop":
+                await asyncio.to_thread(errand.stop)
+            case "again":
+                errand.start()
+            case "browser":
+                errand.start(with_browser=True)
+            case "remove":
+                await asyncio.to_thread(errand.stop)
+                self.errands.pop(errand.item.number, None)
+                self.board.remove(errand.item.number)
+            case _:
+                raise HTTPException(404)
+        self.board.changed()
+        return JSONResponse({})
+
+    async def _preview(self, request: Request) -> Response:
+        return _file(self._errand(request).item.preview)
+
+    async def _asked_picture(self, request: Request) -> Response:
+        asked = self._errand(request).item.asked
+        return _file(asked.picture if asked else None)
+
+    # ---- studies
+
+    async def _study_index(self, request: Request) -> Response:
+        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if kept is None:
+            raise HTTPException(404)
+        return JSONResponse((await self._studies.get(kept)).index)
+
+    async def _frame(self, request: Request) -> Response:
+        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if kept is None:
+            raise HTTPException(404)
+        data = await self._studies.frame(kept, request.path_params["frame"])
+        return Response(data, media_type="application/octet-stream")
+
+    async def _study_act(self, request: Request) -> Response:
+        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if kept is None:
+            raise HTTPException(404)
+        sent = await _sent(request)
+        try:
+            match request.path_params["action"]:
+                case "open":
+                    if not show_folder(kept.folder):
+                        note = in_both(lambda language: say("app.folder-lies", language, path=kept.folder.resolve()))
+                        self.board.notes[kept.number] = {"state": "done", "text": note}
+                case "delete":
+                    self._studies.forget(kept.number)
+                    await asyncio.to_thread(self.library.delete, kept)
+                case "export":
+                    self._handing.start(kept, str(sent.get("to", "")), self.settings.language)
+                case "show-export":
+                    show_folder(self._handing.folder)
+                case _:
+                    raise HTTPException(404)
+        except CloudfilmError as err:
+            failed = err
+            self.board.notes[kept.number] = {
+                "state": "failed",
+                "text": in_both(lambda language: describe(failed, language, in_window=True)),
+            }
+        self.board.changed()
+        return JSONResponse({})
+
+
+async def _sent(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a request.
+
+    Raises:
+        HTTPException: too large, or no JSON object.
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_TEXT:
+            raise HTTPException(413)
+    if not body:
+        return {}
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise HTTPException(415)
+    try:
+        sent = json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400) from None
+    if not isinstance(sent, dict):
+        raise HTTPException(400)
+    return sent
+
+
+def _file(path: Path | None) -> Response:
+    if path is None or not path.is_file():
+        raise HTTPException(404)
+    return FileResponse(path, media_type="application/octet-stream" if path.suffix == "" else "image/png")

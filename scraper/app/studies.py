@@ -1,0 +1,60 @@
+"""The studies that are being looked at: listed once, their frames decoded as the page asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from scraper.app.library import Kept
+from scraper.export.gather import gather
+from scraper.export.view import study_view
+from scraper.verify import Inspector, opened
+from scraper.viewer import StudyView
+from scraper.viewer.frames import pack_frames
+
+MOST_OPEN: Final = 4
+
+
+class OpenStudies:
+    """A few studies; the one not looked at for longest is forgotten.
+
+    Args:
+        inspector: whose processes read and decode.
+        scratch: for copies of files that are no Part 10 files as they stand.
+    """
+
+    def __init__(self, inspector: Inspector, scratch: Path) -> None:
+        self._inspector = inspector
+        self._scratch = scratch
+        self._open: OrderedDict[tuple[str, float], asyncio.Task[StudyView]] = OrderedDict()
+
+    async def get(self, kept: Kept) -> StudyView:
+        """What the viewer lists of a study."""
+        key = kept.number, kept.saved_at
+        if key not in self._open:
+            self._open[key] = asyncio.create_task(self._read(kept))
+            while len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(key)
+        return await asyncio.shield(self._open[key])
+
+    async def frame(self, kept: Kept, number: int) -> bytes:
+        """A packed frame; nothing where there is none, or it can't be decoded."""
+        study = await self.get(kept)
+        if not 0 <= number < len(study.frames):
+            return b""
+        at = study.frames[number]
+        return (await self._inspector.apart(pack_frames, str(at.path), at.frame, 1) or [b""])[0]
+
+    def forget(self, number: str) -> None:
+        """Let a study go."""
+        for key in [key for key in self._open if key[0] == number]:
+            del self._open[key]
+
+    async def _read(self, kept: Kept) -> StudyView:
+        scratch = self._scratch / f"settled-{kept.number}"
+        with opened(kept.folder) as files:
+            listed, _ = await asyncio.to_thread(gather, files, scratch)
+        return await study_view(listed, self._inspector)

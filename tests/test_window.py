@@ -1,0 +1,297 @@
+"""``cloudfilm app`` in a real browser, over an emulated hospital: from a dropped photo to a zip; and attacks on its server."""
+
+import base64
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from fixtures.dicom import chest_ct
+from fixtures.sites.shdc import site
+from fixtures.world import World
+from scraper.session.browser import find_browser
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+PHOTO = Path(__file__).parents[1] / "fixtures" / "report.jpg"
+AXE = Path(__file__).parents[1] / ".cache" / "axe" / "package" / "axe.min.js"
+PATIENCE_MS = 60_000
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/[\w-]+/")
+
+
+@dataclass
+class Started:
+    """A running window: its address, its process, and where its studies go."""
+
+    address: str
+    process: subprocess.Popen
+    output: Path
+    home: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.address.split(":")[2].partition("/")[0])
+
+    @property
+    def token(self) -> str:
+        return self.address.rstrip("/").rpartition("/")[2]
+
+
+def command(*words):
+    return [sys.executable, "-c", "from scraper.cli.commands import main; main()", *map(str, words)]
+
+
+@contextlib.contextmanager
+def window(tmp_path, world=None, language="zh"):
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    words = command("app", "--no-window", "--lang", language, "-o", tmp_path / "out", *(world.options if world else ()))
+    environment = {**os.environ, "CLOUDFILM_DATA": str(home), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    try:
+        found = ADDRESS.search(process.stdout.readline())
+        yield Started(found[0], process, tmp_path / "out", home)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def browser_page(address, *, width=1200):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
+        page.faults = []
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        page.goto(address)
+        page.wait_for_selector("h1:not(:empty)")
+        yield page
+        assert page.faults == []
+        browser.close()
+
+
+def drop(page, path):
+    """Drop a file as a person does."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    transfer = page.evaluate_handle(
+        """([data, name]) => {
+          const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0)), transfer = new DataTransfer();
+          transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+          return transfer;
+        }""",
+        [data, path.name],
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": transfer})
+
+
+def paste(page, text):
+    page.fill("#text", text)
+    page.click("#text-form button")
+
+
+def says(page, selector, text):
+    expect(page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+WORDS = {
+    "zh": ("需要您填写", "网站不接受", "完整", "把这个文件发给医生"),
+    "en": ("asks a question", "refused the answer", "Complete", "send this file to the doctor"),
+}
+
+
+@pytest.mark.parametrize("language", ["zh", pytest.param("en", marks=pytest.mark.thorough)])
+def test_from_a_dropped_photo_to_a_zip(tmp_path, language):
+    asks, refused, complete, made = WORDS[language]
+    study = chest_ct(slices=12, size=64, seed=11)
+    with World(site.ShdcSite(study)) as world, window(tmp_path, world, language) as started:
+        with browser_page(started.address) as page:
+            drop(page, PHOTO)
+            says(page, ".doing", asks)
+            page.wait_for_selector(".photo img")
+            assert page.locator(".photo li.film").count() == 1
+            page.fill(".ask input", "wrong1")
+            page.press(".ask input", "Enter")
+            says(page, ".wrong", refused)
+            page.reload()
+            says(page, ".wrong", refused)
+            page.fill(".ask input", site.SECURITY_CODE)
+            page.press(".ask input", "Enter")
+            says(page, ".verdict", complete)
+            page.click(".card .row .main:visible")
+            page.wait_for_selector("#viewer canvas[data-shown]")
+            page.click("#back")
+            page.click(".study summary")
+            page.click(".study details .row button")
+            says(page, ".note.done", made)
+        archives = list((started.output / "handed-on").glob("*.zip"))
+        with zipfile.ZipFile(archives[0]) as archive:
+            saved = {archive.read(name) for name in archive.namelist() if name.endswith(".dcm")}
+        assert saved == {instance.data for instance in study.instances}
+        assert site.SECURITY_CODE not in "".join(
+            path.read_text(errors="replace") for path in started.home.rglob("*") if path.is_file()
+        )
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        pytest.param("没有链接的一句话", "没有链接", id="no link"),
+        pytest.param(site.REPORT_EXPIRED, "过期", id="expired"),
+        pytest.param("https://u.wechat.com/abc", "微信", id="WeChat", marks=pytest.mark.thorough),
+        pytest.param("/etc/passwd", "链接", id="a path is a text"),
+    ],
+)
+def test_a_refusal_is_told_in_words(tmp_path, text, words):
+    with (
+        World(site.ShdcSite(chest_ct(slices=5, size=64))) as world,
+        window(tmp_path, world) as started,
+        browser_page(started.address) as page,
+    ):
+        paste(page, text)
+        says(page, ".verdict", "未取到")
+        says(page, ".doing", words)
+
+
+def test_stop_and_go_on(tmp_path):
+    study = chest_ct(slices=12, size=64, seed=11)
+    with World(site.ShdcSite(study)) as world, window(tmp_path, world) as started:
+        with browser_page(started.address) as page:
+            paste(page, site.REPORT_WITH_CODE)
+            says(page, ".doing", "需要您填写")
+            page.click(".card button:has-text('停止')")
+            says(page, ".doing", "已停止")
+            page.click(".card button:has-text('继续')")
+            says(page, ".doing", "需要您填写")
+            page.fill(".ask input", site.SECURITY_CODE)
+            page.press(".ask input", "Enter")
+            says(page, ".verdict", "完整")
+        with browser_page(started.address) as again:
+            says(again, ".verdict", "完整")
+            again.click(".study .row button:has-text('删除')")
+            again.click("dialog .danger")
+            expect(again.locator(".study")).to_have_count(0, timeout=PATIENCE_MS)
+        assert not list(started.output.glob("*/study.json"))
+
+
+@pytest.mark.parametrize("width", [400, pytest.param(1200, marks=pytest.mark.thorough)])
+def test_axe_finds_nothing(tmp_path, width):
+    if not AXE.is_file():
+        pytest.skip("axe-core is not there: tools/setup.py fetches it")
+    with (
+        World(site.ShdcSite(chest_ct(slices=5, size=64))) as world,
+        window(tmp_path, world) as started,
+        browser_page(started.address, width=width) as page,
+    ):
+        drop(page, PHOTO)
+        says(page, ".doing", "需要您填写")
+        found = faults(page)
+        page.fill(".ask input", site.SECURITY_CODE)
+        page.press(".ask input", "Enter")
+        says(page, ".verdict", "完整")
+        found += faults(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.click(".card .row .main:visible")
+        page.wait_for_selector("#viewer canvas[data-shown]")
+        found += faults(page)
+        assert found == [], chr(10).join(found)
+
+
+def faults(page) -> list[str]:
+    page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
+    told = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [f"{rule['id']}: {node['html'][:160]}" for rule in told["violations"] for node in rule["nodes"]]
+
+
+# ---- attacks on the server
+
+
+def asked(started, method, path, headers=None, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=20)
+    own = {"Host": f"127.0.0.1:{started.port}", **(headers or {})}
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in own.items():
+        connection.putheader(name, value)
+    data = (body or "").encode()
+    connection.putheader("Content-Length", str(len(data)))
+    connection.endheaders(data)
+    response = connection.getresponse()
+    answer = response.status, response.read(), dict(response.getheaders())
+    connection.close()
+    return answer
+
+
+def test_only_its_own_page_is_answered(tmp_path):
+    with window(tmp_path) as started:
+        home, own = f"/{started.token}/", f"http://127.0.0.1:{started.port}"
+        status, _, headers = asked(started, "GET", home)
+        assert status == 200
+        assert "script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        refused = {
+            "no token": ("GET", "/", {}),
+            "another token": ("GET", "/" + "x" * len(started.token) + "/", {}),
+            "part of the token": ("GET", f"/{started.token[:-1]}/", {}),
+            "a rebound name": ("GET", home, {"Host": f"evil.test:{started.port}"}),
+            "localhost by name": ("GET", home, {"Host": f"localhost:{started.port}"}),
+            "another port": ("GET", home, {"Host": "127.0.0.1:80"}),
+            "a page of another site reads": ("GET", home + "words.json", {"Sec-Fetch-Site": "cross-site"}),
+            "a page on this computer reads": ("GET", home + "words.json", {"Sec-Fetch-Site": "same-site"}),
+            "no origin": ("POST", home + "text", {}),
+            "a foreign origin": ("POST", home + "text", {"Origin": "https://evil.test"}),
+            "no origin at all": ("POST", home + "text", {"Origin": "null"}),
+            "a form": ("POST", home + "text", {"Origin": own, "Content-Type": "text/plain"}),
+            "another method": ("PUT", home + "text", {"Origin": own}),
+            "a path": ("GET", home + "..%2f..%2fetc%2fpasswd", {}),
+            "a path in full": ("GET", home + "../../../../etc/passwd", {}),
+            "a module": ("GET", home + "start.py", {}),
+            "a study of a path": ("GET", home + "study/..%2f..%2fetc/index.json", {}),
+            "an unknown study": ("POST", home + "study/0123456789abcdef/delete", {"Origin": own}),
+        }
+        for name, (method, path, headers) in refused.items():
+            status, content, _ = asked(started, method, path, headers, '{"text":"x"}' if method == "POST" else None)
+            assert status in (400, 403, 404, 405, 415), name
+            assert b"root:" not in content
+        status, content, _ = asked(started, "GET", home + "words.json")
+        assert status == 200
+
+
+def test_a_name_that_is_a_path_is_a_name(tmp_path):
+    with window(tmp_path) as started:
+        headers = {"Origin": f"http://127.0.0.1:{started.port}"}
+        path = f"/{started.token}/give?name=..%2F..%2F..%2Fhome%2Fevil.sh"
+        status, _, _ = asked(started, "POST", path, headers, "#!/bin/sh")
+        assert status == 200
+        assert not list(tmp_path.rglob("evil*"))
+
+
+def test_a_second_call_shows_the_first_window(tmp_path):
+    with window(tmp_path) as started:
+        environment = {**os.environ, "CLOUDFILM_DATA": str(started.home), "BROWSER": "true"}
+        words = command("app", "--lang", "en", "-o", tmp_path / "out")
+        second = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
+        assert second.returncode == 0
+        assert "open already" in second.stderr
+        assert (started.home / "window.json").stat().st_mode & 0o077 == 0
+    assert not (started.home / "window.json").exists()
+
+
+def test_it_ends_with_its_page(tmp_path):
+    with window(tmp_path) as started:
+        with browser_page(started.address) as page:
+            says(page, "#none-kept", "还没有")
+        started.process.wait(60)
+        assert started.process.returncode == 0
