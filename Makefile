@@ -15,7 +15,7 @@ help:
 	@echo "make test    the checks, then the tests"
 	@echo "make thorough  the tests with every row, each way through the browser too"
 	@echo "make soak    many rounds of kills, faults and altered answers"
-	@echo "make check   ruff, mypy --strict, import-linter"
+	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make readme  write the generated tables of the two READMEs anew"
 	@echo "make setup   look again for what could not be installed"
@@ -37,6 +37,8 @@ check: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python -m tools.house
+	$(BIN)/python -m tools.dead_code
 	$(BIN)/python -m tools.licences --check
 
 test:

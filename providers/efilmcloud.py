@@ -1,28 +1,17 @@
-"""富医睿影 云胶片 (efilmcloud), one host name a hospital.
-
-facts:    fixtures/sites/efilmcloud/README.md
-asks:     nothing
-serves:   Part 10 files, one GET each
-verified: emulated site only
-
-Over 120 lines for the replies of its three calls; the last of them is also a share link's own beginning.
-"""
+"""富医睿影 云胶片 (efilmcloud), one host name a hospital."""
 
 from __future__ import annotations
 
-import re
 from urllib.parse import unquote, urljoin, urlsplit
 
-from providers.toolkit import envelope
 from scraper.contract import (
-    AsyncIterator,
+    CheckedReply,
     Deployment,
     DownloadNotPermitted,
     Field,
-    Found,
     Instance,
     LinkExpired,
-    Problem,
+    Number,
     Provider,
     Reason,
     Reply,
@@ -35,185 +24,125 @@ from scraper.contract import (
     Study,
     WadoUri,
     gone,
-    whole,
+    rank,
 )
 
 ENTRANCE = 8809  # port of the entrance API, whatever the link's
-GOOD = "200"
 SOURCE = 103  # the kind of address: a QR code's
-VALIDATE, DOCUMENTS, STUDY = (
-    "/CloudHospital/EntranceValidate",
-    "/CloudHospital/Study/StudyMedicaldocuments",
-    "/FrontEndData",
-)
+VALIDATE = "/CloudHospital/EntranceValidate"
+DOCUMENTS = "/CloudHospital/Study/StudyMedicaldocuments"
+STUDY = "/FrontEndData"
 
 
-class Error(Reply):
-    said: str | None = Field("", alias="errMessage")
+class EfilmReply(CheckedReply):
+    good = ("200",)
+    msg: str = Field("", alias="error.errMessage")
 
 
-class Answer(Reply):
-    code: str = ""
-    error: Error | None = None
-    message: str | None = ""
-
-    @property
-    def said(self) -> str:
-        return (self.error.said if self.error else "") or self.message or self.code.replace(GOOD, "")
-
-
-class Base(Reply):
-    hospital: str | None = Field("", alias="hospitalID")
-    system: str | None = Field("", alias="ssystemID")
-    patient: str | None = Field("", alias="patientID")
-    accession: str | None = Field("", alias="accNum")
-    key: str | None = Field("", alias="studyKey")
+class EntranceReply(EfilmReply):
+    is_entrance = True
+    token: str = Field("", alias="data.token")
+    hospital: str = Field("", alias="data.studyBaseInfo.hospitalID")
+    system: str = Field("", alias="data.studyBaseInfo.ssystemID")
+    patient: str = Field("", alias="data.studyBaseInfo.patientID")
+    accession: str = Field("", alias="data.studyBaseInfo.accNum")
+    study: str = Field("", alias="data.studyBaseInfo.studyKey")
 
 
-class Entrance(Reply):
-    token: str
-    base: Base = Field(alias="studyBaseInfo")
+class DocumentsReply(EfilmReply):
+    viewer: str = Field("", alias="data.dicom.dicomMedicaldocumentInfos.0.url")
 
 
-class Entered(Answer):
-    data: Entrance | None = None
+class ImageReply(Reply):
+    number: Number = Field(None, alias="instanceNumber")
+    uid: str = Field("", alias="objestInstanceUid")  # spelt so
+    url: str = Field("", alias="wadoUrl")
+    local: str = Field("", alias="localWadoUrl")
 
 
-class Document(Reply):
-    url: str | None = ""
+class SeriesReply(Reply):
+    number: Number = Field(None, alias="seriesId")
+    description: str = Field("", alias="seriesDesc")
+    uid: str = Field("", alias="seriesUid")
+    images: tuple[ImageReply, ...] = ()
 
 
-class Dicom(Reply):
-    documents: list[Document] | None = Field(None, alias="dicomMedicaldocumentInfos")
-
-
-class Medical(Reply):
-    dicom: Dicom | None = None
-
-
-class Documents(Answer):
-    data: Medical | None = None
-
-
-class Image(Reply):
-    number: str | None = Field("", alias="instanceNumber")
-    uid: str | None = Field("", alias="objestInstanceUid")  # spelt so
-    url: str | None = Field("", alias="wadoUrl")
-    local: str | None = Field("", alias="localWadoUrl")
-
-
-class Listed(Reply):
-    number: str | None = Field("", alias="seriesId")
-    description: str | None = Field("", alias="seriesDesc")
-    uid: str | None = Field("", alias="seriesUid")
-    images: list[Image] | None = None
-
-
-class Told(Reply):
-    patient: str | None = Field("", alias="patientName")
-    description: str | None = Field("", alias="studyDescription")
-    accession: str | None = Field("", alias="accessionNumber")
-    uid: str | None = Field("", alias="studyInstanceUid")
-    date: str | None = Field("", alias="studyDate")
-    series: list[Listed] | None = None
-
-
-class FrontEnd(Reply):
-    study: Told | None = Field(None, alias="studyInfo")
+class StudyReply(Reply):
+    patient: str = Field("", alias="studyInfo.patientName")
+    description: str = Field("", alias="studyInfo.studyDescription")
+    accession: str = Field("", alias="studyInfo.accessionNumber")
+    uid: str = Field("", alias="studyInfo.studyInstanceUid")
+    date: str = Field("", alias="studyInfo.studyDate")
+    series: tuple[SeriesReply, ...] = Field((), alias="studyInfo.series")
 
 
 class Efilmcloud(Provider):
     name = "efilmcloud"
-    route = r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?|/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*"
+    route = (
+        r"/(?P<short>(?!index\.)[^/?#]+)/?(?:[?#].*)?",
+        r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",
+    )
     deployments = (Deployment("*.efilmcloud.com", "富医睿影 云胶片", "全国"),)
-    marks = (r"/\?(?=(?:[^#]*&)?token=[^&#])(?=(?:[^#]*&)?webApiUrl=[^&#]).*",)
+    marks = (route[1],)
     behind = (r"[^/]+\.efilmcloud\.com/pages/.*",)
+    study_list_call = rf"{VALIDATE}|{STUDY}\?"
     example = "https://demo.efilmcloud.com:8810/AbC123xyz"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         try:
-            found = await _opened(link, session)
+            return await _open(link, session)
         except SessionLapsed as err:
             if "short" not in link.named:
-                raise LinkExpired(host=link.host) from err
-            # a viewer's token is over: begun again from the short link, once
-            found = await _opened(link, session)
-        for series in found:
-            yield series
+                raise LinkExpired from err
+            return await _open(link, session)  # a viewer's token is over: begun again from the short link, once
 
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        answer = await envelope.heard(session, VALIDATE if "short" in link.named else rf"{STUDY}\?")
-        if answer is None:
-            async for series in self.discover(link, session):
-                yield series
-            return
-        if "short" in link.named:
-            found = await _through(link, session, _checked(link, envelope.entered(answer, Entered)))
-        else:
-            try:
-                found = _described(link, answer, answer.url)
-            except SessionLapsed as err:
-                raise LinkExpired(host=link.host) from err
-        for series in found:
-            yield series
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        if VALIDATE in response.url:
+            return await _enter(link, session, response.checked(EntranceReply))
+        try:
+            return _series(link, response)
+        except SessionLapsed as err:
+            raise LinkExpired from err
 
 
-async def _opened(link: ShareLink, session: Session) -> list[Series]:
+async def _open(link: ShareLink, session: Session) -> list[Series]:
     if "short" not in link.named:
-        return await _studied(link, session, "")
-    return await _through(link, session, await _enter(link, session))
-
-
-async def _enter(link: ShareLink, session: Session) -> Entrance:
+        return await _ask_viewer(link, session, "")
     asked = {"urlSource": SOURCE, "shortUrl": unquote(link["short"]), "isOldVersionUrl": False}
-    answer = await session.post(_entrance(link, VALIDATE), json=asked, headers=_from(link))
-    return _checked(link, envelope.entered(answer, Entered))
+    return await _enter(link, session, await session.post(_entrance(link, VALIDATE), json=asked, reply=EntranceReply))
 
 
-def _checked(link: ShareLink, entered: Entered) -> Entrance:
-    if entered.code != GOOD or entered.data is None:
-        raise gone(entered.said, host=link.host)
-    return entered.data
-
-
-async def _through(link: ShareLink, session: Session, entrance: Entrance) -> list[Series]:
-    """From the entrance to the viewer that the study's documents name.
-
-    Raises:
-        DownloadNotPermitted: they name none; the hospital opens the report alone.
-    """
-    base = entrance.base
+async def _enter(link: ShareLink, session: Session, entrance: EntranceReply) -> list[Series]:
+    """From the entrance to the viewer that the study's documents name; where they name none, only the report is open."""
+    if not entrance.token:
+        raise gone(entrance.site_message)
     asked = {
-        "accNum": base.accession or "",
-        "hospitalID": base.hospital or "",
+        "accNum": entrance.accession,
+        "hospitalID": entrance.hospital,
         "isUrlForNote": "false",
-        "patientID": base.patient or "",
-        "ssystemID": base.system or "",
-        "studyKey": base.key or "",
+        "patientID": entrance.patient,
+        "ssystemID": entrance.system,
+        "studyKey": entrance.study,
         "stamp": "3",
     }
-    headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json", **_from(link)}
-    answer = await session.get(_entrance(link, DOCUMENTS), params=asked, headers=headers)
-    told = envelope.told(answer, Documents)
-    if told.code != GOOD or told.data is None:
-        raise gone(told.said, host=link.host)
-    documents = told.data.dicom.documents if told.data.dicom else None
-    if not documents or not documents[0].url:
-        raise DownloadNotPermitted(told.said, host=link.host)
-    return await _studied(ShareLink(urljoin(link.url, documents[0].url)), session, base.accession or "")
+    headers = {"apikey": entrance.token, "Content-Type": "application/json-patch+json"}
+    response = await session.get(_entrance(link, DOCUMENTS), params=asked, headers=headers, reply=DocumentsReply)
+    if not response.viewer:
+        raise DownloadNotPermitted(response.site_message)
+    return await _ask_viewer(ShareLink(urljoin(link.url, response.viewer)), session, entrance.accession)
 
 
-async def _studied(viewer: ShareLink, session: Session, accession: str) -> list[Series]:
+def _entrance(link: ShareLink, path: str) -> str:
+    return f"https://{link.host}:{ENTRANCE}{path}"
+
+
+async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> list[Series]:
     """The study behind a viewer's link; ``accession`` where the link itself has none."""
     params = viewer.params
     api = urlsplit(params.get("webApiUrl", ""))
     if not api.hostname or api.scheme not in ("http", "https"):
-        raise SiteChanged(host=viewer.host, what=Reason.NO_WEB_API_URL)
-    names = ("token", "hID", "source")
-    asked = {name: params[name] for name in names if name in params}
+        raise SiteChanged(what=Reason.NO_WEB_API_URL)
+    asked = {name: value for name, value in params.items() if name in ("token", "hID", "source")}
     if known := params.get("accNum") or accession:
         asked["accNum"] = known
     headers = {
@@ -223,58 +152,27 @@ async def _studied(viewer: ShareLink, session: Session, accession: str) -> list[
         "Origin": viewer.origin,
         "Referer": f"{viewer.origin}/",
     }
-    answer = await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers)
-    return _described(viewer, answer, answer.url)
+    return _series(viewer, await session.get(f"{api.scheme}://{api.netloc}{STUDY}", params=asked, headers=headers))
 
 
-def _described(viewer: ShareLink, answer: Response, asked: str) -> list[Series]:
-    """The series of the viewer's own data, in the order of their numbers; ``asked`` is the address it came from."""
-    told = envelope.told(answer, FrontEnd).study
-    token = ShareLink(asked).params.get("token", "")
-    if told is None or not (told.uid or told.series):
+def _series(viewer: ShareLink, response: Response) -> list[Series]:
+    """The series of the viewer's own data, in the order of their numbers."""
+    front = response.unwrap(StudyReply)
+    if not (front.uid or front.series):
         raise SessionLapsed(host=viewer.host)
-    study = Study(
-        uid=told.uid or "",
-        date=re.sub(r"\D", "", told.date or "")[:8],
-        description=told.description or "",
-        patient_name=told.patient or "",
-        key=told.accession or "",
-    )
+    bearer = {"Authorization": f"Bearer {ShareLink(response.url).params.get('token', '')}"}
+    study = Study(front.uid, front.date, "", front.description, front.patient, front.accession)
     found = []
-    for place, listed in enumerate(sorted(told.series or [], key=lambda item: _rank(item.number))):
-        images = sorted(listed.images or [], key=lambda image: _rank(image.number))
-        instances, unserved = [], []
-        for at, image in enumerate(images):
-            url, key = image.url or image.local, f"{place}/{at}"
-            if not url:
-                unserved.append(image.uid or key)
-                continue
-            source = WadoUri(urljoin(asked, url), {"Authorization": f"Bearer {token}"})
-            instances.append(Instance(image.uid or "", source, key, whole(image.number)))
-        left_out = Problem("left-out", tuple(unserved), {"what": "no address"}, fatal=False)
-        series = Series(
-            study_instance_uid=told.uid or "",
-            series_instance_uid=listed.uid or "",
-            instances=tuple(instances),
-            expected=len(images),
-            number=whole(listed.number),
-            description=listed.description or "",
-            key=str(place),
-            study=study,
-            left_out=(left_out,) if unserved else (),
+    for place, series in enumerate(sorted(front.series, key=lambda item: rank(item.number))):
+        images = list(enumerate(sorted(series.images, key=lambda image: rank(image.number))))
+        instances = tuple(
+            Instance(image.uid, WadoUri(urljoin(response.url, url), bearer), f"{place}/{at}", image.number)
+            for at, image in images
+            if (url := image.url or image.local)
         )
-        found.append(series)
+        described = Series(
+            "", series.uid, instances, len(images), series.number, series.description, key=str(place), study=study
+        )
+        unserved = (image.uid or f"{place}/{at}" for at, image in images if not (image.url or image.local))
+        found.append(described.without(unserved, "no address"))
     return found
-
-
-def _rank(number: str | None) -> int:
-    known = whole(number)
-    return 2**31 if known is None else known
-
-
-def _entrance(link: ShareLink, path: str) -> str:
-    return f"https://{link.host}:{ENTRANCE}{path}"
-
-
-def _from(link: ShareLink) -> dict[str, str]:
-    return {"Origin": link.origin, "Referer": f"{link.origin}/"}

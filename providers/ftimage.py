@@ -1,11 +1,6 @@
 """飞图影像 (FTimage): its calls are not known; the page loads every image by itself, and is listened to.
 
-facts:    fixtures/sites/ftimage/README.md
-asks:     nothing; a check that the page may show is filled in by a person
-serves:   Part 10 files, as the page receives them
-verified: emulated site only
-
-Over 120 lines because what the page announces is held against what it loads, and series that it does not load are opened.
+Long because what the page announces is compared with what it loads, and series that it does not load are opened.
 """
 
 from __future__ import annotations
@@ -17,11 +12,10 @@ from urllib.parse import urlsplit
 from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
-    AsyncIterator,
     Deployment,
     Field,
-    Found,
     Instance,
+    Number,
     Provider,
     Reply,
     Series,
@@ -52,39 +46,41 @@ PAGE = r"""() => {
     })),
   };
 }"""
-TOLD_EVERY = 50  # images between two lines of progress
+PROGRESS_EVERY = 50  # images between two lines of progress
 TARGET = """() => {
-  const area = one => one.getBoundingClientRect().width * one.getBoundingClientRect().height;
+  const area = canvas => canvas.getBoundingClientRect().width * canvas.getBoundingClientRect().height;
   const largest = [...document.querySelectorAll("canvas")].sort((a, b) => area(b) - area(a))[0] || document.body;
   const box = largest.getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + Math.min(box.height, innerHeight) / 2];
+  return {x: box.x + box.width / 2, y: box.y + Math.min(box.height, innerHeight) / 2};
 }"""
 OPEN = 'key => document.querySelector(`li[data-seriesuuid="${CSS.escape(key)}"]`)?.click()'
 
 
-class Listed(Reply):
+class SeriesShown(Reply):
     key: str
     description: str = ""
-    total: str = ""
-
-    @property
-    def count(self) -> int | None:
-        return int(self.total) if self.total else None
+    total: Number = None
 
 
-class Told(Reply):
+class PageShown(Reply):
     """What the page shows at the moment."""
 
     title: str = ""
     name: str = ""
     examined: str = ""
     moment: str = ""
-    series: list[Listed] = Field(default_factory=list)
+    series: list[SeriesShown] = Field(default_factory=list)
 
     @property
     def totals(self) -> tuple[int, int] | None:
+        """Series and images that the title announces."""
         match = TOTALS.search(self.title)
         return (int(match[1]), int(match[2])) if match else None
+
+
+class Place(Reply):
+    x: float
+    y: float
 
 
 @dataclass
@@ -92,19 +88,19 @@ class Arrived:
     """Images by series and path: what came, and the addresses of what did not."""
 
     images: dict[str, dict[str, Instance]] = field(default_factory=dict)
-    at: int = 0
+    seen: int = 0  # exchanges
 
     def take(self, session: Session) -> int:
-        """Look through what is new; gives how many images it brought."""
-        before, fresh = self.count, session.traffic.exchanges[self.at :]
-        self.at += len(fresh)
+        """Look through what is new; returns how many images it brought."""
+        before, fresh = self.count, session.traffic.exchanges[self.seen :]
+        self.seen += len(fresh)
         for exchange in fresh:
             match = re.search(IMAGE, exchange.url)
             if match is None or exchange.method != "GET":
                 continue
             images, path = self.images.setdefault(match["series"], {}), urlsplit(exchange.url).path
             if not exchange.ok:
-                images.setdefault(path, Instance("", WadoUri(exchange.url, {"Referer": session.page.url}), path))
+                images.setdefault(path, Instance("", WadoUri(exchange.url, {"Referer": session.screen.url}), path))
             elif path not in images or isinstance(images[path].source, WadoUri):
                 captured, header = session.captured(exchange)
                 images[path] = Instance(header.sop_instance_uid if header else "", captured, path)
@@ -114,19 +110,25 @@ class Arrived:
     def count(self) -> int:
         return sum(len(images) for images in self.images.values())
 
-    def short(self, told: Told) -> list[str]:
-        """The series of which the page shows more images than came."""
-        return [listed.key for listed in told.series if len(self.images.get(listed.key, {})) < (listed.count or 1)]
+    def of(self, key: str) -> int:
+        """How many images of a series came."""
+        return len(self.images.get(key, {}))
 
-    def is_whole(self, told: Told) -> bool:
-        totals = told.totals
-        return totals is not None and len(told.series) >= totals[0] and self.count >= totals[1] and not self.short(told)
+    def short(self, page: PageShown) -> list[SeriesShown]:
+        """The series of which the page shows more images than came."""
+        return [series for series in page.series if self.of(series.key) < (series.total or 1)]
+
+    def is_whole(self, page: PageShown) -> bool:
+        totals = page.totals
+        return totals is not None and len(page.series) >= totals[0] and self.count >= totals[1] and not self.short(page)
 
 
 class Ftimage(Provider):
     name = "ftimage"
     route = r"/(?:dimage|open)/index\.html\?(?=(?:.*&)?(?:stm|hsCode)=[^&#]+).*"
     asks = (CAPTCHA,)
+    when_asked = "nothing; a check that the page may show is filled in by a person"
+    serves = "Part 10 files, as the page receives them"
     deployments = (
         Deployment("yyx.ftimage.cn", "飞图影像", "全国"),
         Deployment("app.ftimage.cn", "飞图影像", "全国"),
@@ -137,54 +139,49 @@ class Ftimage(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        await drive_page.arrive(session, VIEWER, CAPTCHA)
+        await drive_page.reach_viewer(session, VIEWER, CAPTCHA)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
         arrived, opened = Arrived(), set[str]()
         while True:
             grown = arrived.take(session)
-            told = Told.model_validate(await session.page.evaluate(PAGE))
-            if arrived.is_whole(told):
+            page = PageShown.model_validate(await session.screen.evaluate(PAGE))
+            if arrived.is_whole(page):
                 break
-            if told.totals and arrived.count // TOLD_EVERY > (arrived.count - grown) // TOLD_EVERY:
-                session.tell("collecting", count=f"{arrived.count} / {told.totals[1]}")
-            if not await session.traffic.after(arrived.at, timeout_s=QUIET_S):
-                waiting = [key for key in arrived.short(told) if key not in opened]
+            if page.totals and arrived.count // PROGRESS_EVERY > (arrived.count - grown) // PROGRESS_EVERY:
+                session.tell("collecting", count=f"{arrived.count} / {page.totals[1]}")
+            if not await session.traffic.after(arrived.seen, timeout_s=QUIET_S):
+                waiting = [series for series in arrived.short(page) if series.key not in opened]
                 if waiting:
-                    opened.add(waiting[0])
-                    await _play(session, waiting[0], arrived, told)
+                    opened.add(waiting[0].key)
+                    await _play(session, waiting[0], arrived)
                 elif session.traffic.idle_s > GIVE_UP_S:
                     break
-        for series in _described(told, arrived):
-            yield series
+        return _described(page, arrived)
 
 
-async def _play(session: Session, key: str, arrived: Arrived, told: Told) -> None:
+async def _play(session: Session, series: SeriesShown, arrived: Arrived) -> None:
     """Open a series that the page did not load by itself, and turn the wheel over it for as long as images come."""
-    await session.page.evaluate(OPEN, key)
-    wanted = next((listed.count for listed in told.series if listed.key == key), None) or 1
-    await session.page.mouse.move(*await session.page.evaluate(TARGET))
-    while len(arrived.images.get(key, {})) < wanted:
+    await session.screen.evaluate(OPEN, series.key)
+    place = Place.model_validate(await session.screen.evaluate(TARGET))
+    while arrived.of(series.key) < (series.total or 1):
         for _ in range(8):
-            await session.page.mouse.wheel(0, 120)
-        if not await session.traffic.after(arrived.at, timeout_s=QUIET_S) or not arrived.take(session):
+            await session.screen.scroll(place.x, place.y, by=120)
+        if not await session.traffic.after(arrived.seen, timeout_s=QUIET_S) or not arrived.take(session):
             return
 
 
-def _described(told: Told, arrived: Arrived) -> list[Series]:
-    digits = "".join(filter(str.isdigit, told.moment))
-    study = Study(date=digits[:8] if len(digits) >= 8 else "", description=told.examined, patient_name=told.name)
+def _described(page: PageShown, arrived: Arrived) -> list[Series]:
+    study = Study(date=page.moment, description=page.examined, patient_name=page.name)
     found, images = [], dict(arrived.images)
-    for listed in told.series:
-        instances = tuple(images.pop(listed.key, {}).values())
-        expected = max(listed.count, len(instances)) if listed.count is not None else None
-        found.append(Series("", "", instances, expected, description=listed.description, key=listed.key, study=study))
+    for shown in page.series:
+        instances = tuple(images.pop(shown.key, {}).values())
+        expected = None if shown.total is None else max(shown.total, len(instances))
+        found.append(Series("", "", instances, expected, description=shown.description, key=shown.key, study=study))
     for key, others in images.items():  # series that came and that the page's list does not show
         found.append(Series("", "", tuple(others.values()), len(others), key=key, study=study))
-    announced = told.totals[1] if told.totals else 0
-    lacking = announced - sum(
-        series.expected if series.expected is not None else len(series.instances) for series in found
-    )
+    counts = [len(series.instances) if series.expected is None else series.expected for series in found]
+    lacking = (page.totals[1] if page.totals else 0) - sum(counts)
     if lacking > 0:
         found.append(Series("", "", expected=lacking, key="not listed", study=study))
     return found

@@ -1,11 +1,6 @@
 """海纳医信 (Hinacom) miShare: shares with a password, health-commission pages, hospital lists; one viewer behind all.
 
-facts:    fixtures/sites/hinacom/README.md
-asks:     password (links /t/…); phone_last4 or id_last4 (lists); nothing elsewhere
-serves:   rebuilt: lossless JPEG 2000 or raw pixels, with the original's tags
-verified: emulated site only
-
-Over 120 lines because four unlike doors lead to the one viewer, which itself stands in families/zfp.
+Long because four unlike doors lead to the one viewer, which itself is described in products/zfp.
 """
 
 from __future__ import annotations
@@ -21,11 +16,10 @@ from scraper.contract import (
     ID_LAST4,
     PASSWORD,
     PHONE_LAST4,
-    AsyncIterator,
+    CheckedReply,
     CredentialsRefused,
     Deployment,
     Field,
-    Found,
     NoSuchStudy,
     NotThereYet,
     Page,
@@ -42,9 +36,9 @@ from scraper.contract import (
     ShareLink,
     SiteBusy,
     SiteChanged,
-    StudyGone,
     gone,
-    unescaped,
+    route,
+    unescape_html,
 )
 
 STAGING = "原始影像数据资料较大"
@@ -52,23 +46,27 @@ STAGING_EVERY_S, STAGING_UP_TO_S = 6.0, 180.0
 QUESTIONS: Mapping[str, Question] = {"Mobile": PHONE_LAST4, "IdCard": ID_LAST4}
 AT_ONCE, MOST_PAGES = 50, 20
 LIST_FORM = {"PageSize": str(AT_ONCE), "DateFrom": "2000-01-01", "DateTo": "2030-12-31"}
+AT = r"(?P<prefix>(?:/[\w.-]+)*?)/?"  # a hospital may run it below a path of its own
+TO_IMAGES = r"(?<![\w./:-])[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+"
+ENTRY = "api/qinming_h5/api/ch/report/PacsEntry.aspx"
+PASSWORD_FIELD, CODE_FIELD = "input[type=password]", "input[name=AuthorityCode]"
 
 
-class CheckData(Reply):
-    extend: str = ""
+class CheckReply(CheckedReply):
+    good = ("200",)
+    extend: str = Field("", alias="data.extend")
 
 
-class CheckReply(Reply):
-    code: str
-    message: str | None = ""
-    data: CheckData | None = None
+class ExtendReply(Reply):
+    hospital: str = Field(alias="hospital_code")
+    study: str = Field(alias="study_primary_id")
 
 
 class ItemReply(Reply):
     id: str = Field(alias="Id")
-    accession: str | None = Field("", alias="AccessionNumber")
-    modality: str | None = Field("", alias="ModalityName")
-    description: str | None = Field("", alias="StudyDescription")
+    accession: str = Field("", alias="AccessionNumber")
+    modality: str = Field("", alias="ModalityName")
+    description: str = Field("", alias="StudyDescription")
 
     @property
     def name(self) -> str:
@@ -78,20 +76,14 @@ class ItemReply(Reply):
 
 class ItemsReply(Reply):
     success: bool = Field(alias="Success")
-    items: list[ItemReply] = Field(default_factory=list, alias="Items")
+    items: tuple[ItemReply, ...] = Field((), alias="Items")
 
 
 class Hinacom(Provider):
     name = "hinacom"
-    route = (
-        r"(?P<prefix>(?:/[\w.-]+)*?)/?(?:"
-        r"/t/(?P<share>\w+)/?(?:[?#].*)?"
-        r"|/h5/(?:\?[^#]*)?#/share/detail\?(?P<check>.+)"
-        r"|/Study/ViewImage\?(?P<image>.+)|/Study/StudyView\?(?P<study>.+)|/Study/StandAloneReport\?(?P<report>.+)"
-        r"|/ImageViewer/StudyView\?(?P<viewer>.+)|/[\w.-]+\?(?P<back>(?:[^#]*&)?(?i:returnUrl)=[^&#]*/?ViewImage.*)"
-        r"|/r/(?P<identifier>[^/?#]+)/(?P<kind>\w+)/?|/Account/ViewListLoginFree/(?P<number>[^/?#]+)\?idType=(?P<type>\w+))"
-    )
     asks = (PASSWORD, PHONE_LAST4, ID_LAST4)
+    when_asked = "password (links /t/…); phone_last4 or id_last4 (lists); nothing elsewhere"
+    serves = "rebuilt: lossless JPEG 2000 or raw pixels, with the original's tags"
     deployments = (
         Deployment("*.medicalimagecloud.com", "海纳医信 miShare（含北京 114）", "全国"),
         Deployment("mdmis.cq12320.cn", "重庆市卫生健康委员会", "重庆"),
@@ -105,177 +97,149 @@ class Hinacom(Provider):
         r".*/Account/ViewListLoginFree/.*",
         r"[^?#]*/h5/(?:\?[^#]*)?#/share/detail\?.*",
     )
-    calls = zfp.LISTED
+    study_list_call = zfp.LISTED
+    on_any_host = True
     example = "https://demo.medicalimagecloud.com:10808/t/0a1b2c3d4e5f"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        if "identifier" in link.named or "number" in link.named:
-            for series in await choose_study.listed(await _list(link, session), has_documents=True):
-                yield series
-        else:
-            for series in await zfp.read(session, await _viewer(link, session)):
-                yield series
+    @route(AT + r"/t/(?P<share>\w+)/?(?:[?#].*)?")
+    async def by_password(self, link: ShareLink, session: Session) -> list[Series]:
+        """The share's login page, then the report that names the study."""
+        login = await session.get(link.join(re.sub("^/+", "/", link.path)))
+        if login.page().find(f"{PASSWORD_FIELD}, form") is None:
+            raise gone(login.page().words("body")[:80], or_else=ShareCancelled)
+        guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
+        form = {"id": guid, "Password": session.answer(PASSWORD)}
+        report = await session.post(login.url, form=form, headers={"Referer": login.url})
+        match = re.search(TO_IMAGES, report.text)
+        if match is None:
+            message = report.page().words("body")[:80]
+            raise gone("" if "密码" in message else message, or_else=partial(CredentialsRefused, PASSWORD.name))
+        return await _read(session, ShareLink(report.url).join(unescape_html(match.group())))
+
+    @route(AT + r"/h5/(?:\?[^#]*)?#/share/detail\?.+")
+    async def by_commission(self, link: ShareLink, session: Session) -> list[Series]:
+        """A health commission's page; large studies are staged first."""
+        await session.get(link.without_fragment)
+        asked = {name: link.params.get(name, "") for name in ("content", "share_id")}
+        checked = await session.post(link.join("api/share/check/time"), json=asked, reply=CheckReply)
+        try:
+            extend = ExtendReply.model_validate(json.loads(checked.extend))
+        except ValueError:
+            raise SiteChanged(what="share/check/time, data.extend") from None
+        query = {"hospitalCode": extend.hospital, "studyPrimaryId": extend.study}
+
+        async def staged() -> Response | None:
+            response = await session.get(link.join(ENTRY), params=query)
+            return None if STAGING in response.text else response
+
+        try:
+            response = await session.poll(staged, every_s=STAGING_EVERY_S, up_to_s=STAGING_UP_TO_S)
+        except SiteBusy:
+            raise NotThereYet from None
+        target = response.page().variable("TARGET_URL")
+        if not target:
+            raise SiteChanged(what=Reason.NO_TARGET_URL)
+        return await _read(session, ShareLink(response.url).join(target))
+
+    @route(AT + r"/Study/StandAloneReport\?.+")
+    async def by_report(self, link: ShareLink, session: Session) -> list[Series]:
+        raise PageBehindLink(link=link.redacted)
+
+    @route(AT + r"/Study/StudyView\?.+")
+    async def by_study_page(self, link: ShareLink, session: Session) -> list[Series]:
+        page = await session.get(link.url)
+        study = page.page().attribute("input#StudyId, input[name=StudyId]", "value")
+        if not study:
+            raise PageBehindLink(link=link.redacted)
+        return await _read(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))
+
+    @route(AT + r"/[\w.-]+\?(?:[^#]*&)?(?i:returnUrl)=[^&#]*/?ViewImage.*")
+    async def by_way_back(self, link: ShareLink, session: Session) -> list[Series]:
+        back = next(value for name, value in link.params.items() if name.lower() == "returnurl")
+        return await _read(session, link.join(back))
+
+    @route(AT + r"/Study/ViewImage\?.+", AT + r"/ImageViewer/StudyView\?.+")
+    async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
+        viewer = await zfp.enter(session, link.without_fragment)
+        try:
+            zfp.variables(viewer)
+        except SessionLapsed:  # the address of somebody's running session
+            raise PageBehindLink(link=link.redacted) from None
+        return await zfp.read(session, viewer)
+
+    @route(
+        AT + r"/r/(?P<identifier>[^/?#]+)/(?P<kind>\w+)/?",
+        AT + r"/Account/ViewListLoginFree/(?P<identifier>[^/?#]+)\?idType=(?P<kind>\w+)",
+    )
+    async def by_list(self, link: ShareLink, session: Session) -> list[Series]:
+        """A check of four digits, then the list; the studies of the link's accession number, or all."""
+        page = await _pass_check(link, session)
+        identifier, is_accession = link["identifier"], link["kind"].lower() == "accessionnumber"
+        wanted: dict[str, ItemReply] = {}
+        for index in range(1, MOST_PAGES + 1):
+            listed = await session.post(
+                ShareLink(page.url).join(f"{link['prefix']}/Study/SearchStudies"),
+                form={"PageIndex": str(index), **LIST_FORM, "Keyword": identifier if is_accession else ""},
+                headers={"X-Requested-With": "XMLHttpRequest", "Referer": page.url},
+                reply=ItemsReply,
+            )
+            fresh = {item.id: item for item in listed.items if item.id not in wanted}
+            wanted |= {uid: item for uid, item in fresh.items() if not is_accession or item.accession == identifier}
+            if len(listed.items) < AT_ONCE or not fresh:
+                break
+        if not wanted:
+            raise NoSuchStudy
+        to_images = link.join(f"{link['prefix']}/Study/ViewImage?studyId=")
+        listings = {item.name: partial(_read, session, to_images + item.id) for item in wanted.values()}
+        return await choose_study.list_all(listings, has_documents=True)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         face = await session.which(
-            login="input[type=password]",
-            check="input[name=AuthorityCode]",
+            login=PASSWORD_FIELD,
+            check=CODE_FIELD,
             viewer="canvas",
             report="a[href*=ViewImage]",
             cancelled="text=/取消|失效|过期|不存在/",
         )
+        screen = session.screen
         if face == "cancelled":
-            raise ShareCancelled(host=link.host)
-        page = session.page
+            raise ShareCancelled
         if face == "login":
-            await page.fill("input[type=password]", session.answer(PASSWORD))
-            async with page.expect_navigation():
-                await page.press("input[type=password]", "Enter")
+            await screen.fill(PASSWORD_FIELD, session.answer(PASSWORD))
+            await screen.submit(PASSWORD_FIELD)
         if face == "check":
-            chosen = await page.input_value("input[name=AuthorityType]:checked")
-            await page.fill("input[name=AuthorityCode]", session.answer(QUESTIONS.get(chosen, PHONE_LAST4)))
-            async with page.expect_navigation():
-                await page.press("input[name=AuthorityCode]", "Enter")
+            chosen = await screen.value("input[name=AuthorityType]:checked")
+            await screen.fill(CODE_FIELD, session.answer(QUESTIONS.get(chosen, PHONE_LAST4)))
+            await screen.submit(CODE_FIELD)
         if face != "viewer":
-            match = re.search(
-                r"(?<![\w./-])[\w.-]*+(/[\w./-]*/?Study/ViewImage\?studyId=[^\"'<>\s]+)", await page.content()
-            )
+            match = re.search(TO_IMAGES, await screen.html())
             if match is None:
-                raise CredentialsRefused(PASSWORD.name if face == "login" else PHONE_LAST4.name, host=link.host)
-            await session.open(ShareLink(page.url).join(unescaped(match.group(1))))
+                raise CredentialsRefused(PASSWORD.name if face == "login" else PHONE_LAST4.name)
+            await session.open(ShareLink(screen.url).join(unescape_html(match.group())))
         await session.which(viewer="canvas")
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        del link
-        listed = await session.seen(zfp.LISTED, zfp.ImageSet)
-        call = await session.traffic.wait_for(zfp.LISTED, timeout_s=1)
-        for series in zfp.describe(
-            session, call.url.partition("/ImageViewer/")[0], await zfp.cache_key(session), listed
-        ):
-            yield series
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        base = response.url.partition("/ImageViewer/")[0]
+        return zfp.describe(session, base, await zfp.cache_key(session), response.checked(zfp.ImageSet))
 
 
-async def _viewer(link: ShareLink, session: Session) -> Response:
-    """The viewer's page of the one study behind the link, by whichever door it names."""
-    named = link.named
-    if "share" in named:
-        return await zfp.enter(session, await _password(link, session))
-    if "check" in named:
-        return await _commission(link, session)
-    if "report" in named:
-        raise PageBehindLink(link=link.redacted)
-    if "study" in named:
-        page = await session.get(link.url)
-        study = Page(page.text).attribute("input#StudyId, input[name=StudyId]", "value")
-        if not study:
-            raise PageBehindLink(link=link.redacted)
-        return await zfp.enter(session, link.join(f"{link['prefix']}/Study/ViewImage?studyId={study}"))
-    back = next((value for name, value in link.params.items() if name.lower() == "returnurl"), "")
-    if back:
-        return await zfp.enter(session, link.join(back))
-    viewer = await zfp.enter(session, link.url.partition("#")[0])
-    try:
-        zfp.known(viewer)
-    except SessionLapsed:  # the address of somebody's running session
-        raise PageBehindLink(link=link.redacted) from None
-    return viewer
+async def _read(session: Session, view_image: str) -> list[Series]:
+    return await zfp.read(session, await zfp.enter(session, view_image))
 
 
-async def _password(link: ShareLink, session: Session) -> str:
-    """A: the share's login page, then the report that names the study."""
-    login = await session.get(link.join(re.sub("^/+", "/", link.path)))
-    if Page(login.text).find("input[type=password], form") is None:
-        over = gone(Page(login.text).words("body")[:80], host=link.host)
-        raise over if type(over) is not StudyGone else ShareCancelled(over.said, host=link.host)
-    guid = login.url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    report = await session.post(
-        login.url, form={"id": guid, "Password": session.answer(PASSWORD)}, headers={"Referer": login.url}
-    )
-    match = re.search(r"(?<![\w./:-])[\w./:-]*/Study/ViewImage\?studyId=[^\"'<>\s]+", report.text)
-    if match is None:
-        said = Page(report.text).words("body")[:80]
-        over = gone(said, host=link.host)
-        if type(over) is not StudyGone and "密码" not in said:
-            raise over
-        raise CredentialsRefused(PASSWORD.name, host=link.host)
-    return ShareLink(report.url).join(unescaped(match.group()))
-
-
-async def _commission(link: ShareLink, session: Session) -> Response:
-    """B: a health commission's page; large studies are staged first."""
-    page = link.url.partition("#")[0]
-    await session.get(page)
-    asked = {"content": link.params.get("content", ""), "share_id": link.params.get("share_id", "")}
-    checked = await session.post(
-        link.join("api/share/check/time"), json=asked, reply=CheckReply, headers={"Referer": page}
-    )
-    if checked.code != "200" or checked.data is None:
-        raise gone(checked.message or "", host=link.host)
-    try:
-        extend = json.loads(checked.data.extend)
-        query = {
-            "hospitalCode": str(extend["hospital_code"]),
-            "studyPrimaryId": str(extend["study_primary_id"]),
-        }
-    except (ValueError, KeyError, TypeError):
-        raise SiteChanged(host=link.host, what="share/check/time, data.extend") from None
-    entry = link.join("api/qinming_h5/api/ch/report/PacsEntry.aspx")
-
-    async def staged() -> Response | None:
-        answer = await session.get(entry, params=query)
-        return None if STAGING in answer.text else answer
-
-    try:
-        answer = await session.poll(staged, every_s=STAGING_EVERY_S, up_to_s=STAGING_UP_TO_S)
-    except SiteBusy:
-        raise NotThereYet(host=link.host) from None
-    target = Page(answer.text).variable("TARGET_URL")
-    if not target:
-        raise SiteChanged(host=link.host, what=Reason.NO_TARGET_URL)
-    return await zfp.enter(session, ShareLink(answer.url).join(target))
-
-
-async def _list(link: ShareLink, session: Session) -> dict[str, choose_study.Listing]:
-    """D: a check of four digits, then the list; the studies of the link's accession number, or all."""
+async def _pass_check(link: ShareLink, session: Session) -> Response:
+    """Give the four digits that the list's page asks for: of the kind that was given, else of the one that it has chosen."""
     login = await session.get(link.url)
-    page = Page(unescaped(login.text), login.url)
+    page = Page(unescape_html(login.text), login.url)
     kinds = [node.attributes.get("value") or "" for node in page.all("input[name=AuthorityType]")]
     chosen = page.attribute("input[name=AuthorityType][checked]", "value") or next(iter(kinds), "Mobile")
     given = [kind for kind in kinds if kind in QUESTIONS and session.given(QUESTIONS[kind])]
-    if given and chosen not in given:
-        chosen = given[0]
+    chosen = given[0] if given and chosen not in given else chosen
     question = QUESTIONS.get(chosen, PHONE_LAST4)
     account = page.attribute("input[name=AccountId]", "value")
     form = {"AuthorityType": chosen, "AuthorityCode": session.answer(question), "AccountId": account}
-    answer = await session.post(login.url, form=form, headers={"Referer": login.url})
-    if "fail-msg" in answer.text:
-        raise CredentialsRefused(question.name, Page(answer.text).words(".fail-msg"), host=link.host)
-    identifier = link.named.get("identifier") or link["number"]
-    is_accession = (link.named.get("kind") or link["type"]).lower() == "accessionnumber"
-    wanted: dict[str, ItemReply] = {}
-    for page_index in range(1, MOST_PAGES + 1):
-        listed = await session.post(
-            ShareLink(answer.url).join(f"{link['prefix']}/Study/SearchStudies"),
-            form={
-                "PageIndex": str(page_index),
-                **LIST_FORM,
-                "Keyword": identifier if is_accession else "",
-            },
-            headers={"X-Requested-With": "XMLHttpRequest", "Referer": answer.url},
-            reply=ItemsReply,
-        )
-        fresh = {item.id: item for item in listed.items if item.id not in wanted}
-        wanted |= {id_: item for id_, item in fresh.items() if not is_accession or item.accession == identifier}
-        if len(listed.items) < AT_ONCE or not fresh:
-            break
-    if not wanted:
-        raise NoSuchStudy(host=link.host)
-
-    async def listed_by(address: str) -> list[Series]:
-        return await zfp.read(session, await zfp.enter(session, address))
-
-    return {
-        item.name: partial(listed_by, link.join(f"{link['prefix']}/Study/ViewImage?studyId={item.id}"))
-        for item in wanted.values()
-    }
+    response = await session.post(login.url, form=form, headers={"Referer": login.url})
+    if "fail-msg" in response.text:
+        raise CredentialsRefused(question.name, response.page().words(".fail-msg"))
+    return response

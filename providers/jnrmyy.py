@@ -1,10 +1,4 @@
-"""济宁市第一人民医院 CloudView (jnrmyy): its calls are known by name only, so its page is opened and listened to.
-
-facts:    fixtures/sites/jnrmyy/README.md
-asks:     nothing
-serves:   Part 10 files, as the page receives them
-verified: emulated site only
-"""
+"""济宁市第一人民医院 CloudView (jnrmyy): its calls are known by name only, so its page is opened and listened to."""
 
 from __future__ import annotations
 
@@ -16,6 +10,7 @@ class Jnrmyy(Provider):
 
     name = "jnrmyy"
     route = r"(?i:/[^?#]*(?:\?[^#]*|#[^?]*\?.*)\burltoken=[^&#]+.*)"
+    serves = "Part 10 files, as the page receives them"
     deployments = (Deployment("yjp.jnrmyy.com", "济宁市第一人民医院", "山东"),)
     marks = (r"(?i:/(?:[\w-]+/)*Dicom/[^?#]*\?(?:[^#]*&)?urltoken=[^&#]+.*)",)
     behind = (r"yjp\.jnrmyy\.com/Dicom/.*",)

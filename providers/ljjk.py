@@ -1,43 +1,25 @@
-"""龙江医学影像云 (ljjk), the image sharing of Heilongjiang; NeuView mobile.
-
-facts:    fixtures/sites/ljjk/README.md
-asks:     nothing
-serves:   Part 10 files, one zip each, from an object store with signed addresses
-verified: emulated site only
-"""
+"""龙江医学影像云 (ljjk), the image sharing of Heilongjiang; NeuView mobile."""
 
 from __future__ import annotations
 
 from providers.products import neuview
-from scraper.contract import (
-    WECHAT_PHONE,
-    AsyncIterator,
-    Deployment,
-    Found,
-    Provider,
-    Session,
-    ShareLink,
-)
+from scraper.contract import WECHAT_PHONE, Deployment, Provider, Series, Session, ShareLink
 
 
 class Ljjk(Provider):
     name = "ljjk"
     route = r"/NeuView/mobile/?(?:index\.html)?(?:\?[^#]*)?#(?P<token>[^&=#?][^&#?]*)(?:&[^#]*)?"
+    serves = "Part 10 files, one zip each, from an object store with signed addresses"
     deployments = (Deployment("mic.ljjk.org.cn", "龙江医学影像云", "黑龙江"),)
     marks = (rf"/NeuView/mobile/[^#]*{neuview.IN_FRAGMENT}",)
     user_agent = WECHAT_PHONE  # other browsers are refused
-    mobile = True
-    calls = neuview.CALLED
+    study_list_call = neuview.CALLED
+    on_any_host = True
     behind = (r"[^/]+/NeuView/.*",)
     example = "https://mic.ljjk.org.cn/NeuView/mobile/?r=1700000000000#A1_SIGN_0a1b2c_OPEN_undefined&bType=2d&title=CT"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        for series in neuview.described(link, await session.get(neuview.call(link, link["token"]))):
-            yield series
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
+        return neuview.describe(link, await session.get(neuview.call(link, link["token"])))
 
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        for series in neuview.described(link, await neuview.shown(session)):
-            yield series
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        return neuview.describe(link, await neuview.shown(session))

@@ -1,26 +1,15 @@
-"""联众 数字影像 (medapi), eWorld's imagecloud as hospitals run it.
-
-facts:    fixtures/sites/medapi/README.md
-asks:     nothing
-serves:   Part 10 files, one GET each
-verified: emulated site only
-
-Over 120 lines because the share is opened in six steps, a visitor's login among them.
-"""
+"""联众 数字影像 (medapi), eWorld's imagecloud as hospitals run it."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from providers.products import imagecloud
 from providers.toolkit import envelope
 from scraper.contract import (
-    AsyncIterator,
     Deployment,
     Field,
-    Found,
     LinkExpired,
     NoSuchStudy,
     Provider,
@@ -41,79 +30,76 @@ from scraper.contract import (
 
 CLIENT = "eworld.spa.imagecloud"
 SCOPE = "openid api-operate api-imaging api-archive api-idcas api-ability api-pacs-common"
+SHORT, LOGIN = "/api/api-operate/short-url/", "/oauth/connect/authorize"
+VIEW, PARAMS = "/api/api-idcas/Observations/image-web-view-url", "/api/api-imaging/Params/GetSearchParams"
+INFO, FILE = "/api/api-imaging/study/studyinfo", "/api/api-imaging/Dicom/File"
 MAX_HOPS = 12
-INFO = r"(?i)/api/api-imaging/study/studyinfo\?"
-GOOD = {"0", "10"}
+SEALED = "10"
 
 
-class Named(Reply):
+class MedapiReply(imagecloud.ServiceReply):
+    good = ("0", SEALED)
+
+
+class ExtrasReply(Reply):
+    observation_id: str = ""
+    observation: str = Field("", alias="observationid")
+    business_id: str = ""
+    business: str = Field("", alias="businessid")
+
+    @property
+    def exam(self) -> str:
+        return self.observation or self.observation_id or self.business or self.business_id
+
+
+class NamedReply(Reply):
     """The share's own study, by any of the names that it goes under."""
 
-    hash_id: str | None = ""
-    observation_id: str | None = ""
+    hash_id: str = ""
+    observation_id: str = ""
     extras: object = None
-
-
-class Extras(Reply):
-    observation_id: str | None = ""
-    observation: str | None = Field("", alias="observationid")
-    business_id: str | None = ""
-    business: str | None = Field("", alias="businessid")
 
 
 class Medapi(Provider):
     name = "medapi"
     route = (
-        r"/s/(?P<short>[\w-]+)/?(?:[?#].*)?"
-        r"|/(?:sharevisit/mobile/digitalimage/index|redirect/index)(?:\.html)?/?\?(?:[^#]*&)?sid=(?P<sid>[^&#]+).*"
+        r"/s/(?P<short>[\w-]+)/?(?:[?#].*)?",
+        r"/(?:sharevisit/mobile/digitalimage/index|redirect/index)(?:\.html)?/?\?(?:[^#]*&)?sid=(?P<sid>[^&#]+).*",
     )
     deployments = (Deployment("medapi.dsrmyy.cn", "联众 数字影像"),)
     marks = (r"/(?:sharevisit/mobile/digitalimage|redirect)/index(?:\.html)?/?\?(?:[^#]*&)?sid=[^&#]+.*",)
     behind = (r"[^/]+/(?:sharevisit/mobile|oidc)/.*",)
+    study_list_call = rf"(?i){INFO}\?"
     example = "http://medapi.dsrmyy.cn:9088/s/AbC123"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         share, exam = await _share(link, session)
         try:
-            found = await _listed(link, session, await _token(link, session, share), exam)
+            return await _series(link, session, share, exam)
         except SessionLapsed:  # a token may lapse at any step: one more is fetched, once
-            found = await _listed(link, session, await _token(link, session, share), exam)
-        for series in found:
-            yield series
+            return await _series(link, session, share, exam)
 
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        answer = await envelope.heard(session, INFO)
-        if answer is None:
-            # the page waits for a person, or says why not: asked directly, the site says so too
-            async for series in self.discover(link, session):
-                yield series
-            return
-        call = await session.traffic.wait_for(INFO, timeout_s=session.settings.timeout_s)
-        asked = imagecloud.opened(ShareLink(call.url).params.get("data", ""), link.host)
-        authorization = call.request_headers.get("authorization", "")
-        for series in _described(link, answer, asked, {"Authorization": authorization}):
-            yield series
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        call = await session.traffic.wait_for(self.study_list_call, timeout_s=session.settings.timeout_s)
+        asked = imagecloud.unseal(ShareLink(call.url).params.get("data", ""))
+        return _described(link, response, asked, {"Authorization": call.request_headers.get("authorization", "")})
 
 
 async def _share(link: ShareLink, session: Session) -> tuple[str, str]:
     """The share's inner number, and the examination's."""
     sid = link.params["sid"] if "sid" in link.named else link["short"]
-    answer = imagecloud.told(await session.get(link.join(f"/api/api-operate/short-url/{sid}")))
-    named = envelope.nested(answer.data or {}, Named, link.url)
+    response = imagecloud.unwrap(await session.get(link.join(f"{SHORT}{sid}")))
+    named = envelope.nested(response.data or {}, NamedReply, link.url)
     if not named.hash_id:
-        raise gone(answer.said, host=link.host) if answer.said else LinkExpired(host=link.host)
-    extras = imagecloud.parsed(named.extras, link.url) if named.extras else {}
-    inner = envelope.nested(extras, Extras, link.url)
-    exam = named.observation_id or inner.observation or inner.observation_id or inner.business or inner.business_id
+        raise gone(response.site_message, or_else=StudyGone if response.site_message else LinkExpired)
+    extras = imagecloud.parse_lower(named.extras, link.url) if named.extras else {}
+    exam = named.observation_id or envelope.nested(extras, ExtrasReply, link.url).exam
     if not exam:
-        raise NoSuchStudy(host=link.host)
+        raise NoSuchStudy
     return named.hash_id, exam
 
 
-async def _token(link: ShareLink, session: Session, share: str) -> dict[str, str]:
+async def _log_in(link: ShareLink, session: Session, share: str) -> dict[str, str]:
     """The visitor's token; it travels only in the fragment of a redirect, which no request carries."""
     asked = {
         "client_id": CLIENT,
@@ -125,57 +111,44 @@ async def _token(link: ShareLink, session: Session, share: str) -> dict[str, str
         "indicator": "sharevisit",
         "sid": share,
     }
-    here = with_query(link.join("/oauth/connect/authorize"), asked)
+    here = with_query(link.join(LOGIN), asked)
     for _ in range(MAX_HOPS):
-        answer = await session.request(Request(here), hops=0)
-        location = answer.headers.get("location", "")
-        if answer.status not in (301, 302, 303, 307, 308) or not location:
-            if answer.status >= 500 or answer.status in (404, 429):
-                raise answer.refusal
-            raise gone(envelope.shown(answer)[: envelope.LONGEST_SAID], host=link.host)
+        response = await session.request(Request(here), hops=0)
+        location = response.headers.get("location", "")
+        if response.status not in (301, 302, 303, 307, 308) or not location:
+            if response.status >= 500 or response.status in (404, 429):
+                raise response.refusal
+            raise gone(envelope.visible_message(response)[: envelope.LONGEST_MESSAGE])
         target = urljoin(here, location)
         given = dict(parse_qsl(urlsplit(target).fragment))
         if token := given.get("access_token"):
             return {"Authorization": f"Bearer {token}"}
         if refusal := given.get("error_description") or given.get("error"):
-            raise StudyGone(refusal, host=link.host)
+            raise StudyGone(refusal)
         await session.http.check_hop(here, target)
         here = target
-    raise SiteChanged(host=link.host, what=Reason.LOGIN_LEADS_NOWHERE)
+    raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
 
 
-async def _listed(link: ShareLink, session: Session, bearer: Mapping[str, str], exam: str) -> list[Series]:
+async def _series(link: ShareLink, session: Session, share: str, exam: str) -> list[Series]:
+    bearer = await _log_in(link, session, share)
     asked = {"business_id": exam, "hide_download": "true", "client_kind": "5"}
-    call = with_query(link.join("/api/api-idcas/Observations/image-web-view-url"), asked)
-    view = _good(link, imagecloud.told(await session.get(call, headers=bearer)))
-    call = with_query(link.join("/api/api-imaging/Params/GetSearchParams"), {"hashId": str(view)})
-    params = _good(link, imagecloud.told(await session.post(call, headers=bearer)))
-    text = imagecloud.opened(params, link.host)
-    call = with_query(link.join("/api/api-imaging/study/studyinfo"), {"data": imagecloud.sealed(text)})
-    return _described(link, await session.post(call, headers=bearer), text, bearer)
+    view = imagecloud.checked(await session.get(link.join(VIEW), params=asked, headers=bearer), MedapiReply).data
+    params = await session.post(link.join(PARAMS), params={"hashId": str(view)}, headers=bearer)
+    text = imagecloud.unseal(imagecloud.checked(params, MedapiReply).data)
+    info = await session.post(link.join(INFO), params={"data": imagecloud.seal(text)}, headers=bearer)
+    return _described(link, info, text, bearer)
 
 
-def _described(link: ShareLink, answer: Response, asked: str, bearer: Mapping[str, str]) -> list[Series]:
-    """The series of an answer; Code 10 says that its data is sealed."""
-    told = imagecloud.told(answer)
-    data = _good(link, told)
-    if told.code == "10":
-        data = imagecloud.opened(data, link.host)
+def _described(link: ShareLink, response: Response, asked: str, bearer: dict[str, str]) -> list[Series]:
+    service = imagecloud.checked(response, MedapiReply)
+    data = imagecloud.unseal(service.data) if service.code == SEALED else service.data
     params = dict(parse_qsl(asked))
 
-    def source(study: imagecloud.Told, image: imagecloud.Image) -> WadoUri:
-        asked = {
-            "ImagePath": image.path,
-            "DeviceID": image.device or study.device or "",
-            "TenancyID": image.tenancy or study.tenancy or params.get("tenancy_id", ""),
-        }
-        return WadoUri(with_query(link.join("/api/api-imaging/Dicom/File"), asked), bearer)
+    def source(study: imagecloud.StudyReply, image: imagecloud.ImageReply) -> WadoUri:
+        tenancy = image.tenancy or study.tenancy or params.get("tenancy_id", "")
+        named = {"ImagePath": image.path, "DeviceID": image.device or study.device, "TenancyID": tenancy}
+        return WadoUri(with_query(link.join(FILE), named), bearer)
 
     key = params.get("BusinessId", "") or params.get("AccessionNumber", "")
-    return imagecloud.described(imagecloud.studies(data or [], answer.url), source, key)
-
-
-def _good(link: ShareLink, answer: imagecloud.Answer) -> object:
-    if answer.code not in GOOD or answer.success is False:
-        raise gone(answer.said or answer.code, host=link.host)
-    return answer.data
+    return imagecloud.describe(imagecloud.studies(data, response.url), source, key)

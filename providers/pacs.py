@@ -1,10 +1,4 @@
-"""An archive (PACS) by DICOM's own protocol: C-FIND says what there is, C-GET or C-MOVE brings it.
-
-facts:    DICOM PS3.4 C.3 and C.4, PS3.7, PS3.8
-asks:     nothing; the archive must know this computer's AE title
-serves:   data sets as the archive sends them, in the Transfer Syntax that it stores
-verified: Orthanc (C-GET, C-MOVE), 2026-11
-"""
+"""An archive (PACS) by DICOM's own protocol: C-FIND says what there is, C-GET or C-MOVE brings it."""
 
 from __future__ import annotations
 
@@ -67,6 +61,10 @@ class Pacs(Provider):
     name = "pacs"
     schemes = ("pacs",)
     route = r"/?(?:\?[^#]*)?"
+    when_asked = "nothing; the archive must know this computer's AE title"
+    serves = "data sets as the archive sends them, in the Transfer Syntax that it stores"
+    verified = "Orthanc (C-GET, C-MOVE), 2026-11"
+    facts = "DICOM PS3.4 C.3 and C.4, PS3.7, PS3.8"
     marks = (r".*",)
     example = "pacs://ARCHIVE@pacs.hospital.test:104?StudyInstanceUID=1.2.3"
 
@@ -135,10 +133,10 @@ def _asked(link: ShareLink) -> dict[str, str]:
 
 def _fits(row: Row, asked: Row) -> bool:
     """Does a match keep to the day and the modality; not every archive matches by every key."""
-    modality, told = asked.get("Modality", ""), row["ModalitiesInStudy"]
+    modality, modalities = asked.get("Modality", ""), row["ModalitiesInStudy"]
     first, dash, last = asked.get("StudyDate", "").partition("-")
     on_time = (first or "0") <= row["StudyDate"] <= ((last or "9") if dash else (first or "9"))
-    return (not row["StudyDate"] or on_time) and (not told or not modality or modality in told.split("\\"))
+    return (not row["StudyDate"] or on_time) and (not modalities or not modality or modality in modalities.split("\\"))
 
 
 def _number(text: str) -> int | None:

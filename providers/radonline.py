@@ -1,10 +1,4 @@
-"""锐达 云影像 (radonline): a share page, and a viewer that packs each series' originals itself.
-
-facts:    fixtures/sites/radonline/README.md
-asks:     nothing for shares; what the scan page's form asks
-serves:   Part 10 files, a zip a series, packed in the page
-verified: emulated site only
-"""
+"""锐达 云影像 (radonline): a share page, and a viewer that packs each series' originals itself."""
 
 from __future__ import annotations
 
@@ -13,10 +7,9 @@ from scraper.contract import (
     ID_LAST4,
     NAME,
     PHONE,
-    AsyncIterator,
     Deployment,
-    Found,
     Provider,
+    Series,
     Session,
     ShareLink,
 )
@@ -30,18 +23,20 @@ class Radonline(Provider):
         r"|/web[\w]*/(?:[\w-]+/)*activeImage\.html\?(?P<viewer>.*mergeParameters=.+)"
     )
     asks = (ID_LAST4, PHONE, NAME)
+    when_asked = "nothing for shares; what the scan page's form asks"
+    serves = "Part 10 files, a zip a series, packed in the page"
     deployments = (Deployment("film.radonline.cn", "锐达影像云", "全国"),)
     marks = (
         r"/web/fore-end/(?:index\.html)?(?:\?[^#]*)?#/check-[\w-]+\?.*shareId=.+",
         r"/web\w*/activeImage\.html\?.*mergeParameters=.+",
     )
-    calls = r"/activeImage\.html\?"
+    study_list_call = r"/activeImage\.html\?"
+    on_any_host = True
     behind = (r"[^/]+/(?:web/fore-end/|web\w*/activeImage\.html).*",)
     example = "https://film.radonline.cn/web/fore-end/index.html#/check-detail-share?shareId=S001&xeguId=20260101010101&unitId=U001"
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await active_image_entry.enter(link, session)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        async for series in active_image.series(link, session):
-            yield series
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        return await active_image.describe(link, session)

@@ -1,10 +1,4 @@
-"""唐都医院 云影像 (tdcloud): a page with a verification code that a person types, then the viewer of 海纳医信.
-
-facts:    fixtures/sites/tdcloud/README.md
-asks:     captcha, always
-serves:   rebuilt: lossless JPEG 2000 or raw pixels, with the original's tags
-verified: emulated site only
-"""
+"""唐都医院 云影像 (tdcloud): a page with a verification code that a person types, then the viewer of 海纳医信."""
 
 from __future__ import annotations
 
@@ -15,12 +9,10 @@ from providers.products import zfp
 from providers.toolkit import drive_page
 from scraper.contract import (
     CAPTCHA,
-    AsyncIterator,
     CredentialsRefused,
     Deployment,
-    Found,
     Provider,
-    Response,
+    Series,
     Session,
     ShareLink,
     SiteBusy,
@@ -36,6 +28,8 @@ class Tdcloud(Provider):
     name = "tdcloud"
     route = r"/(?!.*ImageViewer/).+"
     asks = (CAPTCHA,)
+    when_asked = "captcha, always"
+    serves = "rebuilt: lossless JPEG 2000 or raw pixels, with the original's tags"
     deployments = (Deployment("tdcloudjp.fmmu.edu.cn", "空军军医大学唐都医院", "西安"),)
     example = "https://tdcloudjp.fmmu.edu.cn/report/share?id=0123456789abcdef"
 
@@ -44,18 +38,16 @@ class Tdcloud(Provider):
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
-        if not session.settings.headed or session.given(CAPTCHA):
-            await drive_page.arrive(session, CONTROL, CAPTCHA)
-            await _press(session)
-        if not await drive_page.called(session, VIEWER):
-            said = await drive_page.words(session)
-            is_answered = CAPTCHA.name in session.answers
-            raise (
-                CredentialsRefused(CAPTCHA.name, said, host=link.host) if is_answered else gone(said, host=link.host)
-            )
+        if not session.is_left_to_person(CAPTCHA):
+            await drive_page.reach_viewer(session, CONTROL, CAPTCHA)
+            await _press_control(session)
+        if not await session.screen.has_called(VIEWER):
+            refused = partial(CredentialsRefused, CAPTCHA.name)
+            message = await session.screen.message()
+            raise refused(message) if CAPTCHA.name in session.answers else gone(message)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        opened = await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        viewer = (await session.traffic.wait_for(VIEWER, timeout_s=session.settings.timeout_s)).response()
 
         async def key() -> str | None:
             return await zfp.cache_key(session) or None
@@ -63,35 +55,28 @@ class Tdcloud(Provider):
         cache_key = ""
         with contextlib.suppress(SiteBusy):  # a key that stays empty: the images will say whether it is needed
             cache_key = await session.poll(key, every_s=0.5, up_to_s=KEY_UP_TO_S)
-        viewer = Response(opened.status, opened.headers, opened.read(), opened.url)
         if self._is_read:  # asked once more on the way: the share's page would want another code
             await zfp.renew(session, viewer)
         self._is_read = True
-        for series in await zfp.read(session, viewer, cache_key=cache_key):
-            yield series
+        return await zfp.read(session, viewer, cache_key=cache_key)
 
 
-async def _press(session: Session) -> None:
-    """Press the control; the code's field stands before it, beside it, or in a dialog that it opens."""
-    control = session.page.locator(CONTROL).locator("visible=true").first
-    field = session.page.locator(drive_page.FIELD).locator("visible=true")
-    is_dialog = not await field.count()
+async def _press_control(session: Session) -> None:
+    """Press the control; the code's field stands before it, next to it, or in a dialog that it opens."""
+    screen = session.screen
+    is_dialog = not await screen.count(drive_page.FIELD)
     if is_dialog:
-        await control.click()
-        session.traffic.touch()  # the page's silence counts from here
+        await screen.click(CONTROL)
         seen = partial(session.traffic.matching, VIEWER)
-        if CAPTCHA.name in session.answers or await drive_page.comes(session, seen, field=drive_page.FIELD) != "field":
+        if CAPTCHA.name in session.answers or await screen.wait_for_face(seen, field=drive_page.FIELD) != "field":
             return
         await drive_page.answer(session, CAPTCHA)
     else:
-        await drive_page.fill(session, CAPTCHA)
-        if not await drive_page.press(session):
-            await control.click()
-            session.traffic.touch()
+        await drive_page.fill_answer(session, CAPTCHA)
+        if not await drive_page.press_button(session):
+            await screen.click(CONTROL)
             return
-    if await drive_page.called(session, VIEWER) or (is_dialog and await field.count()):
-        return
-    if not await control.is_enabled():  # the code was refused
-        return
-    await control.click()
-    session.traffic.touch()
+    is_asked_again = is_dialog and await screen.count(drive_page.FIELD)
+    if await screen.has_called(VIEWER) or is_asked_again or not await screen.is_enabled(CONTROL):
+        return  # reached, or the code was refused
+    await screen.click(CONTROL)

@@ -1,126 +1,98 @@
-"""威众云影像 (wegopoly), a film cloud that many hospitals use.
-
-facts:    fixtures/sites/wegopoly/README.md
-asks:     nothing
-serves:   Part 10 files, one GET each, from an object store
-verified: emulated site only
-
-Over 120 lines because a link's token is deciphered here, and the list joins two answers.
-"""
+"""威众云影像 (wegopoly), a film cloud that many hospitals use."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from urllib.parse import urljoin
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
-from providers.toolkit import envelope
 from scraper.contract import (
-    AsyncIterator,
+    CheckedReply,
     Deployment,
     Field,
-    Found,
     Instance,
     NoSuchStudy,
+    Number,
     Provider,
     Reply,
+    Response,
     Series,
     Session,
     ShareLink,
     Study,
     UnusableLink,
     WadoUri,
-    gone,
-    whole,
 )
+from scraper.protocols import ciphers
 
 KEY = b"f9c3a7e8d2b64f1a9e0c5b7d3a8f6c21"  # of the site's script; last seen to work 2026-06
 FIRST_BLOCK = b"8a3f9c2e6b1d7a04"  # the 128-bit counter's first value, same month
-API = "/saas/image/h5/api/"
-REPORT, IMAGES = "get/report/info", "image/json/infoH5"
-DONE = "1"
+REPORT, IMAGES = "/saas/image/h5/api/get/report/info", "/saas/image/h5/api/image/json/infoH5"
 
 
-class InstanceReply(Reply):
-    image: str | None = Field("", alias="imageId")
+class ImageReply(Reply):
+    name: str = Field("", alias="imageId")
 
 
 class SeriesReply(Reply):
-    number: str | None = Field(None, alias="seriesNumber")
-    description: str | None = Field("", alias="seriesDescription")
-    instances: list[InstanceReply] | None = Field(None, alias="instanceList")
+    number: Number = Field(None, alias="seriesNumber")
+    description: str = Field("", alias="seriesDescription")
+    images: tuple[ImageReply, ...] = Field((), alias="instanceList")
 
 
-class StudyReply(Reply):  # the report's and the images' answers each hold a part of it
-    exam: str | None = Field("", alias="examName")
-    index: str | None = Field("", alias="studyIndex")
-    modality: str | None = ""
-    chinese_name: str | None = Field("", alias="patientCnName")
-    name: str | None = Field("", alias="patientName")
-    date: str | None = Field("", alias="studyDate")
-    host: str | None = Field("", alias="serverhost")
-    folder: str | None = Field("", alias="dicomfile")
-    directory: str | None = Field("", alias="relativeDir")
-    series: list[SeriesReply] | None = Field(None, alias="seriesList")
-
-
-class Answer(Reply):
-    code: str = ""
-    message: str | None = ""
-    data: StudyReply | None = None
+class StudyReply(CheckedReply):  # the report's and the images' answers each hold a part of it
+    good = ("1",)
+    is_entrance = True
+    exam: str = Field("", alias="data.examName")
+    index: str = Field("", alias="data.studyIndex")
+    modality: str = Field("", alias="data.modality")
+    chinese_name: str = Field("", alias="data.patientCnName")
+    name: str = Field("", alias="data.patientName")
+    date: str = Field("", alias="data.studyDate")
+    host: str = Field("", alias="data.serverhost")
+    folder: str = Field("", alias="data.dicomfile")
+    directory: str = Field("", alias="data.relativeDir")
+    series: tuple[SeriesReply, ...] = Field((), alias="data.seriesList")
 
 
 class Wegopoly(Provider):
     name = "wegopoly"
     route = r"/image/?\?(?=[^#]*\b(?:q|acc)=)[^#]*(?:#.*)?"
+    serves = "Part 10 files, one GET each, from an object store"
     deployments = (Deployment("cfsaas.wegopoly.com", "威众云影像", "全国"),)
     marks = (
         r"/image/?\?(?:[^#]*&)?q=[\w-]{60,}={0,2}(?:&.*)?",
         r"/image/?\?(?=[^#]*\bstudyIndex=)(?=[^#]*\bacc=)[^#]*(?:#.*)?",
     )
     behind = (r"cfsaas\.wegopoly\.com/image.*",)
+    study_list_call = re.escape(REPORT)
     example = "https://cfsaas.wegopoly.com/image/?q=0a1b2c"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        hospital, study, token = opened(link)
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
+        hospital, key, token = study_ids(link)
         sent = {"hid": hospital, "verifyToken": token, "version": "undefined", "x-cf-biz": ""}
-        report = envelope.entered(await session.post(link.join(API + REPORT), headers=sent), Answer)
-        images = envelope.entered(await session.post(link.join(API + IMAGES), headers=sent), Answer)
-        _granted(link, images)
-        for series in described(link, study, report, images):
-            yield series
+        report = (await session.post(link.join(REPORT), headers=sent)).unwrap(StudyReply)
+        images = await session.post(link.join(IMAGES), headers=sent, reply=StudyReply)
+        return _described(key, report, images)
 
-    async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        await session.open(link.url)
-
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        report = await envelope.heard(session, re.escape(API + REPORT))
-        if report is not None:
-            _granted(link, envelope.entered(report, Answer))
-        images = None if report is None else await envelope.heard(session, re.escape(API + IMAGES))
-        if report is None or images is None:
-            async for series in self.discover(link, session):
-                yield series
-            return
-        told = _granted(link, envelope.entered(images, Answer))
-        for series in described(link, opened(link)[1], report.read(Answer), told):
-            yield series
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        report = response.checked(StudyReply)
+        images = await session.captured_reply(re.escape(IMAGES))
+        if images is None:
+            return await self.discover(link, session)
+        return _described(study_ids(link)[1], report, images.checked(StudyReply))
 
 
-def opened(link: ShareLink) -> tuple[str, str, str]:
+def study_ids(link: ShareLink) -> tuple[str, str, str]:
     """Hospital, study and token, as the link's ``q`` holds them under cipher, or as they stand in the link in clear.
 
     Raises:
         UnusableLink: the link is damaged, or of a version that is not known.
     """
     plain: object = link.params
-    if sealed := link.params.get("q", "").replace("+", "-").replace("/", "_").rstrip("="):
-        cipher = Cipher(algorithms.AES(KEY), modes.CTR(FIRST_BLOCK)).decryptor()
+    if sealed := link.params.get("q"):
         try:
-            plain = json.loads(cipher.update(base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))))
+            plain = json.loads(ciphers.ctr_opened(ciphers.from_base64(sealed), KEY, FIRST_BLOCK))
         except ValueError:
             plain = None
     if not isinstance(plain, dict) or not (plain.get("hid") and plain.get("acc")):
@@ -128,43 +100,20 @@ def opened(link: ShareLink) -> tuple[str, str, str]:
     return str(plain["hid"]), str(plain.get("studyIndex") or ""), str(plain["acc"])
 
 
-def _granted(link: ShareLink, answer: Answer) -> Answer:
-    """The answer, where it is no refusal."""
-    if answer.code != DONE:
-        raise gone(answer.message or answer.code, host=link.host)
-    return answer
-
-
-def described(link: ShareLink, key: str, report: Answer, images: Answer) -> list[Series]:
+def _described(key: str, report: StudyReply, images: StudyReply) -> list[Series]:
     """The series as the two answers list them; the site names no DICOM UID, so its file names are the keys."""
-    told = report.data
-    listed = images.data
-    if listed is None or not any(series.instances for series in listed.series or ()):
-        raise NoSuchStudy(images.message or "", host=link.host)
-    study = Study(
-        date=re.sub(r"\D", "", listed.date or "")[:8],
-        modality=(told.modality if told else "") or "",
-        description=(told.exam if told else "") or "",
-        patient_name=listed.chinese_name or listed.name or "",
-        key=key or (told.index if told else "") or "",
-    )
-    parts = ((part or "").strip("/") for part in (listed.host, listed.folder, listed.directory))
+    if not any(series.images for series in images.series):
+        raise NoSuchStudy(images.message)
+    name = images.chinese_name or images.name
+    study = Study("", images.date, report.modality, report.exam, name, key or report.index)
+    parts = (part.strip("/") for part in (images.host, images.folder, images.directory))
     base = "/".join(part for part in parts if part)
     found = []
-    for place, series in enumerate(listed.series or ()):
-        named = (instance.image.lstrip("/") for instance in series.instances or () if instance.image)
-        names = list(dict.fromkeys(named))
+    for place, series in enumerate(images.series):
+        names = dict.fromkeys(image.name.lstrip("/") for image in series.images if image.name)
+        instances = tuple(Instance("", WadoUri(urljoin(f"{base}/", name)), name) for name in names)
+        key = f"{place}/{'' if series.number is None else series.number}"
         found.append(
-            Series(
-                study_instance_uid="",
-                series_instance_uid="",
-                key=f"{place}/{series.number or ''}",
-                number=whole(series.number),
-                description=series.description or "",
-                modality=study.modality,
-                expected=len(names),
-                study=study,
-                instances=tuple(Instance("", WadoUri(urljoin(f"{base}/", name)), key=name) for name in names),
-            )
+            Series("", "", instances, len(names), series.number, series.description, report.modality, key, study)
         )
     return found

@@ -1,137 +1,94 @@
-"""杭州市第一人民医院 (wehzsy), patients' film cloud; 微影 radinfo.
-
-facts:    fixtures/sites/wehzsy/README.md
-asks:     nothing; the share must have been made with downloading allowed
-serves:   one zip of Part 10 files, packed when asked for
-verified: emulated site only
-
-Over 120 lines because the zip is packed on request over a WebSocket.
-"""
+"""杭州市第一人民医院 (wehzsy), patients' film cloud; 微影 radinfo."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from urllib.parse import quote, urljoin
 
 from providers.products import radinfo
-from providers.toolkit import envelope
 from scraper.contract import (
-    AsyncIterator,
-    CloudfilmError,
+    CheckedReply,
     Deployment,
     DownloadNotPermitted,
-    Found,
     LinkExpired,
     Package,
     Provider,
     Reason,
-    Reply,
     Request,
     Response,
     Session,
     ShareLink,
     SiteBusy,
-    StudyGone,
     gone,
+    parse_int,
     read,
-    whole,
 )
 
 PREFIX = "image_down$"
 API_PORT, SOCKET_PORT = 9005, 9004
 PACKING_S = 1800.0  # packing takes minutes
-ASKED = {
-    "resultsIndex": "rid",
-    "phoneNum": "tel",
-    "patientsId": "pid",
-    "download": "download",
-    "forward": "forward",
-    "Expires": "expires",
-    "Signature": "signature",
-}
+ASKED = {"resultsIndex": "rid", "phoneNum": "tel", "patientsId": "pid"}  # → the link's own name
+PASSED_ON = ("download", "forward", "Expires", "Signature")
 
 
-class PackedReply(Reply):
+class PackedReply(CheckedReply):
     success: bool
-    data: str | None = ""
-    message: str | None = ""
+    data: str = ""
 
 
 class Wehzsy(Provider):
     name = "wehzsy"
     route = r"(?i:(?=.*[?&#]rid=)/PC(?:/[\w.]*)?(?:\?[^#]*)?(?:#.*)?)"
+    when_asked = "nothing; the share must have been made with downloading allowed"
+    serves = "one zip of Part 10 files, packed when asked for"
     deployments = (Deployment("cloud.wehzsy.com", "杭州市第一人民医院", "浙江"),)
     marks = (r"/PC/.*share_report\?(?=.*\brid=)(?=.*\b[Ss]ignature=).*",)
     behind = (r"cloud\.wehzsy\.com/PC\b.*",)
+    study_list_call = radinfo.REPORTED
     example = "http://cloud.wehzsy.com:9003/PC/#/share_report?tel=T1&pid=P1&rid=R1&download=1&forward=1&Expires=1900000000&Signature=abc%3D"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        link = _plain(link)
-        told = radinfo.params(link)
-        asked = "&".join(f"{name}={quote(told.get(own, ''), safe='')}" for name, own in ASKED.items())
-        answer = await session.get(f"{_at(link, API_PORT)}{radinfo.REPORT}?{asked}", headers=radinfo.site(link))
-        yield _described(link, session, answer)
+    async def discover(self, link: ShareLink, session: Session) -> list[Package]:
+        given, named = radinfo.params(link), ASKED | {name: name.lower() for name in PASSED_ON}
+        asked = "&".join(f"{name}={quote(given.get(own, ''), safe='')}" for name, own in named.items())
+        url = f"{_at(_plain(link), API_PORT)}{radinfo.REPORT}?{asked}"
+        return await self.describe(link, session, await session.get(url, headers=radinfo.site(_plain(link))))
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(_plain(link).url)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        answer = await envelope.heard(session, radinfo.REPORTED)
-        if answer is not None:
-            yield _described(_plain(link), session, answer)
-            return
-        async for found in self.discover(link, session):
-            yield found
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Package]:
+        given = radinfo.params(link)
+        # 401 is the answer to a link that is over, and to one without "allow download": the signed link tells which
+        if response.status == 401:
+            is_expired = (parse_int(given.get("expires")) or math.inf) < time.time()
+            raise LinkExpired if given.get("download") == "1" or is_expired else DownloadNotPermitted
+        report = radinfo.report(response)
+        return [Package(partial(_pack, _plain(link), session, report), study=report.study(given.get("rid", "")))]
 
 
-def _described(link: ShareLink, session: Session, answer: Response) -> Package:
-    told = radinfo.params(link)
-    if answer.status == 401:
-        raise _refused(told)(host=link.host)
-    report = radinfo.report(link, answer)
-    return Package(partial(_packed, link, session, report), study=report.study(told.get("rid", "")))
-
-
-def _refused(told: Mapping[str, str]) -> type[LinkExpired] | type[DownloadNotPermitted]:
-    """Both a link that is over and one without "allow download" get the same 401; the signed link itself tells which."""
-    expires = whole(told.get("expires"))
-    is_over = expires is not None and expires < time.time()
-    return DownloadNotPermitted if told.get("download") != "1" and not is_over else LinkExpired
-
-
-async def _packed(link: ShareLink, session: Session, report: radinfo.ReportReply) -> Request:
+async def _pack(link: ShareLink, session: Session, report: radinfo.ReportReply) -> Request:
     """Have the site pack the study; it says over the WebSocket when that is done, among other things."""
-    wanted = {
-        "AccessionNumber": report.accession or "",
-        "StudyInstUid": report.uid or "",
-        "FileType": "Viewer",
-    }
+    wanted = {"AccessionNumber": report.accession, "StudyInstUid": report.uid, "FileType": "Viewer"}
     session.tell("packing", host=link.host)
-    address = _at(link, SOCKET_PORT, socket=True) + "/ImageDown"
-    async with session.websocket(address, headers={"Origin": link.origin}) as socket:
+    socket_url = _at(link, SOCKET_PORT).replace("http", "ws", 1) + "/ImageDown"
+    async with session.websocket(socket_url, headers={"Origin": link.origin}) as socket:
         await socket.send(PREFIX + json.dumps(wanted, ensure_ascii=False, separators=(",", ":")))
         give_up = time.monotonic() + PACKING_S
-        said: str | bytes = ""
-        while not (isinstance(said, str) and said.startswith(PREFIX)):
-            said = await socket.receive(timeout_s=max(give_up - time.monotonic(), 0.1))
-    packed = read(said.removeprefix(PREFIX).encode(), PackedReply, link.url)
-    if not packed.success or not packed.data:
-        raise _why(packed.message or "", link)
+        message: str | bytes = ""
+        while not (isinstance(message, str) and message.startswith(PREFIX)):
+            message = await socket.receive(timeout_s=max(give_up - time.monotonic(), 0.1))
+    packed = read(message.removeprefix(PREFIX).encode(), PackedReply, link.url)
+    if not packed.ok or not packed.data:
+        raise gone(packed.message, host=link.host, or_else=partial(SiteBusy, why=Reason.STUDY_NOT_PACKED))
     return Request(urljoin(f"{_at(link, API_PORT)}/", packed.data), headers=radinfo.site(link))
 
 
-def _why(said: str, link: ShareLink) -> CloudfilmError:
-    meant = gone(said, host=link.host)
-    return meant if type(meant) is not StudyGone else SiteBusy(said, host=link.host, why=Reason.STUDY_NOT_PACKED)
-
-
-def _at(link: ShareLink, port: int, *, socket: bool = False) -> str:
-    scheme = link.scheme.replace("http", "ws") if socket else link.scheme
-    return f"{scheme}://{link.host}:{port}"
+def _at(link: ShareLink, port: int) -> str:
+    return f"{link.scheme}://{link.host}:{port}"
 
 
 def _plain(link: ShareLink) -> ShareLink:

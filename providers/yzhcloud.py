@@ -1,30 +1,17 @@
-"""医众数字云影像 (yzhcloud), a film cloud that many hospitals use.
-
-facts:    fixtures/sites/yzhcloud/README.md
-asks:     nothing
-serves:   Part 10 files, one GET each, from an object store; single pictures are named and left out
-verified: emulated site only
-
-Over 120 lines because two doors lead to the one list, and pictures are told from images.
-"""
+"""医众数字云影像 (yzhcloud), a film cloud that many hospitals use."""
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urljoin
 
 from scraper.contract import (
     WECHAT_PHONE,
-    AsyncIterator,
     Deployment,
     Field,
-    Found,
     Instance,
     LinkExpired,
     NoSuchStudy,
     NotOriginalDicom,
-    Page,
-    Problem,
     Provider,
     Reason,
     Reply,
@@ -35,123 +22,80 @@ from scraper.contract import (
     SiteChanged,
     Study,
     WadoUri,
-    whole,
+    parse_int,
+    route,
 )
 
 VIEWER = "/w_viewer_2/index.php/home/index/ajax_get_patient_study"
 LANDING = "/dicom_2020/index.php/home/index/ajax_get_study"
 TO_VIEWER = "a[href*='dicom_2020'][href*='org_id=']"
-EITHER_CALL = r"/home/index/ajax_get_(?:patient_)?study\?"
 
 
 class SeriesReply(Reply):
-    number: str | None = Field(None, alias="series_number")
-    description: str | None = Field("", alias="series_description")
-    ids: str | None = Field("", alias="instance_ids")
+    number: str = Field("", alias="series_number")
+    description: str = Field("", alias="series_description")
+    ids: str = Field("", alias="instance_ids")
 
 
 class StudyReply(Reply):
-    patient_name: str | None = ""
-    checkitems: str | None = ""
-    study_date: str | None = ""
-    storage: str | None = ""
-    series: list[SeriesReply] | None = None
+    patient_name: str = ""
+    checkitems: str = ""
+    study_date: str = ""
+    storage: str = ""
+    series: tuple[SeriesReply, ...] = ()
 
 
 class Yzhcloud(Provider):
     name = "yzhcloud"
-    route = (
-        r"/w_viewer_2/?(?:index\.php)?\?(?=[^#]*study_instance_uid=[\d.]+)[^#]*(?:#.*)?"
-        r"|(?P<landing>/pocketfilm/(?:index\.php)?\?(?=[^#]*\ba=itemdetails)[^#]*token=[^#]*)(?:#.*)?"
-    )
+    serves = "Part 10 files, one GET each, from an object store; single pictures are named and left out"
     deployments = (Deployment("m.yzhcloud.com", "医众数字云影像", "全国"),)
     marks = (r"/w_viewer_2/.*study_instance_uid=.*", r"/pocketfilm/.*\ba=itemdetails.*")
     user_agent = WECHAT_PHONE  # a desktop browser is given another template, without the patient's name
-    mobile = True
+    study_list_call = r"/home/index/ajax_get_(?:patient_)?study\?"
     example = "https://m.yzhcloud.com/w_viewer_2/?study_instance_uid=1.2.3&org_id=719"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        if "landing" in link.named:
-            uid, org, name = await _through_landing(link, session)
-        else:
-            uid, org, name = link.params["study_instance_uid"], link.params.get("org_id", ""), ""
-        call = link.join(LANDING if "landing" in link.named else VIEWER)
-        asked = {"study_instance_uid": uid, "org_id": org}
-        answer = await session.get(call, params=asked, headers=_site(link))
-        for series in described(link, uid, name, answer):
-            yield series
+    @route(r"/w_viewer_2/?(?:index\.php)?\?(?=[^#]*study_instance_uid=[\d.]+)[^#]*(?:#.*)?")
+    async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
+        asked = {"study_instance_uid": link.params["study_instance_uid"], "org_id": link.params.get("org_id", "")}
+        return _described(await session.get(link.join(VIEWER), params=asked), "")
+
+    @route(r"(?P<landing>/pocketfilm/(?:index\.php)?\?(?=[^#]*\ba=itemdetails)[^#]*token=[^#]*)(?:#.*)?")
+    async def by_landing_page(self, link: ShareLink, session: Session) -> list[Series]:
+        landing = await session.get(link.join(link["landing"]))
+        address = landing.page().attribute(TO_VIEWER, "href")
+        if not landing.ok or not address:
+            raise LinkExpired(landing.page().words("body")[:80])
+        page = (await session.get(urljoin(landing.url, address))).page()
+        if not (uid := page.variable("study_instance_uid")):
+            raise SiteChanged(what=Reason.NO_STUDY_INSTANCE_UID)
+        asked = {"study_instance_uid": uid, "org_id": ShareLink(urljoin(landing.url, address)).params["org_id"]}
+        return _described(await session.get(link.join(LANDING), params=asked), page.words("title"))
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)
         if await session.which(link=TO_VIEWER, viewer="canvas") == "link":
-            await session.page.click(TO_VIEWER)
+            await session.screen.click(TO_VIEWER)
             await session.which(viewer="canvas")
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        call = await session.traffic.wait_for(EITHER_CALL, timeout_s=session.settings.timeout_s)
-        answer = Response(call.status, call.headers, call.read(), call.url)
-        name = (await session.page.title()).partition("/")
-        uid = ShareLink(call.url).params.get("study_instance_uid", "")
-        for series in described(link, uid, name[0] if name[1] else "", answer):
-            yield series
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        return _described(response, await session.screen.title())
 
 
-def described(link: ShareLink, uid: str, name: str, answer: Response) -> list[Series]:
-    """The series as the site's own answer lists them."""
-    if answer.status in (404, 410) or answer.body.strip() in (b"", b"[]", b"null", b"false"):
-        raise NoSuchStudy(host=link.host)
-    told = answer.read(StudyReply)
-    if not told.series:
-        raise NoSuchStudy(host=link.host)
-    base = f"https://{re.sub('^(?:https?:)?//', '', told.storage or '').strip('/')}/{uid}"
-    study = Study(
-        uid=uid,
-        date=re.sub(r"\D", "", told.study_date or "")[:8],
-        description=told.checkitems or "",
-        patient_name=told.patient_name or name,
-    )
+def _described(response: Response, title: str) -> list[Series]:
+    """The series as the site's own answer lists them; the page's title is ``NAME/…``."""
+    is_list = response.status not in (404, 410) and response.body.strip() not in (b"", b"[]", b"null", b"false")
+    reply = response.read(StudyReply) if is_list else StudyReply.empty()
+    uid, (name, slash, _) = ShareLink(response.url).params.get("study_instance_uid", ""), title.partition("/")
+    base = f"https://{reply.storage.split('//', 1)[-1].strip('/')}/{uid}"
+    study = Study(uid, reply.study_date, "", reply.checkitems, reply.patient_name or (name if slash else ""))
     found = []
-    for place, series in enumerate(told.series):
-        listed = dict.fromkeys(part.strip() for part in (series.ids or "").split(",") if part.strip())
-        pictures = tuple(part for part in listed if "|" in part)
-        left_out = Problem("left-out", pictures, {"what": "pictures, no DICOM"}, fatal=False)
-        found.append(
-            Series(
-                study_instance_uid=uid,
-                series_instance_uid="",
-                key=f"{place}/{series.number or ''}",
-                number=whole(series.number),
-                description=series.description or "",
-                expected=len(listed) - len(pictures),
-                study=study,
-                instances=tuple(
-                    Instance("", WadoUri(f"{base}/{series.number or ''}.{part}.dcm", _site(link)), key=part)
-                    for part in listed
-                    if part not in pictures
-                ),
-                left_out=(left_out,) if pictures else (),
-            )
-        )
-    if not any(series.instances for series in found):
-        raise (NotOriginalDicom if any(series.left_out for series in found) else NoSuchStudy)(host=link.host)
-    return found
-
-
-async def _through_landing(link: ShareLink, session: Session) -> tuple[str, str, str]:
-    """Study Instance UID, organisation and patient's name, as the landing page and the one behind it give them."""
-    landing = await session.get(link.join(link["landing"]), headers=_site(link))
-    page = Page(landing.text, landing.url)
-    address = page.attribute(TO_VIEWER, "href")
-    if not landing.ok or not address:
-        raise LinkExpired(page.words("body")[:80], host=link.host)
-    viewer = await session.get(urljoin(landing.url, address), headers=_site(link))
-    page = Page(viewer.text, viewer.url)
-    uid = page.variable("study_instance_uid")
-    if not uid:
-        raise SiteChanged(host=link.host, what=Reason.NO_STUDY_INSTANCE_UID)
-    name, slash, _ = page.words("title").partition("/")
-    return uid, ShareLink(urljoin(landing.url, address)).params["org_id"], name if slash else ""
-
-
-def _site(link: ShareLink) -> dict[str, str]:
-    return {"Referer": link.origin, "Origin": link.origin}
+    for place, series in enumerate(reply.series):
+        listed = dict.fromkeys(part.strip() for part in series.ids.split(",") if part.strip())
+        names = {part: f"{base}/{series.number}.{part}.dcm" for part in listed if "|" not in part}
+        instances = tuple(Instance("", WadoUri(url), part) for part, url in names.items())
+        number, key = parse_int(series.number), f"{place}/{series.number}"
+        described = Series(uid, "", instances, len(names), number, series.description, key=key, study=study)
+        found.append(described.without((part for part in listed if part not in names), "pictures, no DICOM"))
+    if any(series.instances for series in found):
+        return found
+    raise NotOriginalDicom if any(series.left_out for series in found) else NoSuchStudy

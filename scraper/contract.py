@@ -1,9 +1,10 @@
-"""All that a recipe may touch: the Provider it is, the Session it speaks through, the nouns it yields, the errors it raises."""
+"""All that a provider may touch: its base class, the Session it speaks through, the nouns it gives, the errors it raises."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import ClassVar
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import ClassVar, TypeVar
 
 from scraper.core.errors import (
     CaptchaRequired,
@@ -32,8 +33,10 @@ from scraper.core.errors import (
     TooManyStudies,
     UnusableLink,
     gone,
+    is_over,
 )
-from scraper.core.html import Page, unescaped
+from scraper.core.given import Given, every
+from scraper.core.html import Page, unescape_html
 from scraper.core.link import ShareLink
 from scraper.core.model import (
     ACCESS_CODE,
@@ -69,16 +72,20 @@ from scraper.core.model import (
 )
 from scraper.core.reasons import Reason
 from scraper.core.schema import (
+    CheckedReply,
     Field,
+    Number,
     Reply,
     at_most,
     decode_text,
+    fix_mojibake,
     frame_count,
-    mended,
+    parse_int,
     parse_json,
+    rank,
     read,
-    whole,
 )
+from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S
 from scraper.core.shape import Shape
 from scraper.protocols import j2k_json
 from scraper.session import Cookie, Response, Session, encode_query, with_query
@@ -91,48 +98,91 @@ WECHAT_PHONE = (
 """A phone's WeChat, for sites that give other pages to other browsers."""
 
 
+P = TypeVar("P", bound="Provider")
+Way = Callable[[P, ShareLink, Session], Awaitable[Sequence[Found]]]
+
+
+def route(*patterns: str) -> Callable[[Way[P]], Way[P]]:
+    """Have a method discover the links whose ``path?query#fragment`` one of the patterns matches whole.
+
+    A pattern is a regular expression; ``{name}`` in it stands for a part without ``/ ? # &``, which the method finds as
+    ``link["name"]``. Of a provider's patterns the first that matches counts.
+    """
+
+    def mark(method: Way[P]) -> Way[P]:
+        method.__dict__["routes"] = patterns
+        return method
+
+    return mark
+
+
 class Provider:
     """One platform: what its links look like, what it asks, and how its site is spoken to.
 
     Attributes:
         name: unique, lower case.
         schemes: of its links; ``pacs`` for an archive, which no browser opens.
-        route: matches ``path?query#fragment`` whole; named groups reach the recipe as ``link["name"]``.
-        asks: what its page may ask of the user.
+        route: one pattern, or several, as for the decorator ``route``, where ``discover`` is one method for all links.
+        asks: what its page may ask of the user; ``when_asked`` says when.
+        serves: what kind of files it gives, in words.
+        verified: what it was tried on, and when.
+        facts: where it is written what is known of the site; by default ``fixtures/sites/<module>/README.md``.
         deployments: the hosts known; ``*.example.cn`` stands for any name below it.
         hosts: others of this platform, to which what is a person's own may go, wherever the link lies.
         marks: expressions like ``route`` that betray the platform on a host that no row lists.
-        user_agent: where the site gives other answers to other browsers.
+        user_agent: where the site gives other pages to other browsers.
+        mobile: the page wants a phone's screen and touch; by default, where ``user_agent`` is a phone's WeChat.
+        names_page: requests bear the link's page as ``Origin`` and ``Referer``, as a browser's do.
         behind: expressions for ``host/path?query#fragment`` of pages that a link of this platform leads to. Such an address
             which is no link itself, copied after the redirect, counts only in the session that opened it.
-        mobile: the page wants a phone's screen and touch.
         example: an invented link, for the README's table.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
             reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
-        calls: an expression found in the address of the call by which its viewer lists a study. A viewer on any host that makes
-            such a call is read by ``watch``, which then looks at the link for nothing but its host.
+        study_list_call: an expression found in the address of the call by which its viewer lists a study; ``watch`` hands
+            the response to ``describe``.
+        on_any_host: a viewer on any host that makes such a call is read by ``watch``, which then looks at the link for
+            nothing but its host.
     """
 
     name: ClassVar[str] = ""
     schemes: ClassVar[tuple[str, ...]] = ("http", "https")
-    route: ClassVar[str] = ""
+    route: ClassVar[str | tuple[str, ...]] = ()
     asks: ClassVar[tuple[Question, ...]] = ()
+    when_asked: ClassVar[str] = ""
+    serves: ClassVar[str] = "Part 10 files, one GET each"
+    verified: ClassVar[str] = "emulated site only"
+    facts: ClassVar[str] = ""
     deployments: ClassVar[tuple[Deployment, ...]] = ()
     hosts: ClassVar[tuple[str, ...]] = ()
     marks: ClassVar[tuple[str, ...]] = ()
     user_agent: ClassVar[str] = ""
-    behind: ClassVar[tuple[str, ...]] = ()
     mobile: ClassVar[bool] = False
+    names_page: ClassVar[bool] = True
+    behind: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
     saved_page: ClassVar[str] = ""
     saved_from: ClassVar[str] = ""
-    calls: ClassVar[str] = ""
+    study_list_call: ClassVar[str] = ""
+    on_any_host: ClassVar[bool] = False
+    _ways: ClassVar[tuple[tuple[str, str], ...]] = ()  # pattern, name of the method
+
+    def __init_subclass__(cls) -> None:
+        """Collect the methods that ``route`` marks, in their order."""
+        ways = [
+            (pattern, name)
+            for name, value in vars(cls).items()
+            for pattern in getattr(value, "__dict__", {}).get("routes", ())
+        ]
+        cls._ways = tuple(ways) or cls._ways
+        cls.mobile = cls.mobile or cls.user_agent == WECHAT_PHONE
 
     @classmethod
     def shape(cls) -> Shape:
         """What its links look like."""
         hosts = tuple(row.host for row in cls.deployments)
-        return Shape(cls.name, tuple(cls.schemes), cls.route, tuple(cls.marks), hosts)
+        given = (cls.route,) if isinstance(cls.route, str) else cls.route
+        routes = given or [pattern for pattern, _ in cls._ways]
+        return Shape(cls.name, tuple(cls.schemes), tuple(map(_expression, routes)), tuple(cls.marks), hosts)
 
     @classmethod
     def owns(cls, link: ShareLink) -> ShareLink | None:
@@ -149,22 +199,39 @@ class Provider:
         """The same on any host, whether or not the address betrays the platform."""
         return cls.shape().reads(link)
 
-    def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    def discover(self, link: ShareLink, session: Session) -> Given:
         """Speak to the site and describe what there is; downloads nothing, and may be run again."""
+        for pattern, name in self._ways:
+            if link.matched(_expression(pattern)) is not None:
+                found: Given = getattr(self, name)(link, session)
+                return found
         raise NotImplementedError(self.name)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
-        """Bring the viewer up in the browser."""
-        raise NotImplementedError(self.name)
+        """Bring the viewer up in the browser: by default, open the link."""
+        await session.open(link.url)
 
-    def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        """Describe what the open viewer's own calls said; where a recipe has none, the universal capture watches."""
+    def watch(self, link: ShareLink, session: Session) -> Given:
+        """Describe the study that the open viewer shows: by default, what ``describe`` makes of its ``study_list_call``.
+
+        Where the page makes no such call (it waits for a person, or says why not), the site is asked directly, and says so too.
+        """
+        return self._watch(link, session)
+
+    async def _watch(self, link: ShareLink, session: Session) -> list[Found]:
+        response = await session.captured_reply(self.study_list_call)
+        if response is None:
+            return [found async for found in every(self.discover(link, session))]
+        return list(await self.describe(link, session, response))
+
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> Sequence[Found]:
+        """What the response to ``study_list_call`` lists, whoever asked: ``discover`` or the page."""
         raise NotImplementedError(self.name)
 
     @classmethod
     def speaks_directly(cls) -> bool:
-        """Has the recipe a ``discover``."""
-        return cls.discover is not Provider.discover
+        """Can it discover without a browser."""
+        return cls.discover is not Provider.discover or bool(cls._ways)
 
     @classmethod
     def is_web(cls) -> bool:
@@ -172,14 +239,24 @@ class Provider:
         return "https" in cls.schemes
 
     @classmethod
-    def has_viewer(cls) -> bool:
-        """Has the recipe an ``open_viewer``."""
-        return cls.open_viewer is not Provider.open_viewer
+    def watches(cls) -> bool:
+        """Does it describe what the open viewer shows; else the universal capture does."""
+        return cls.watch is not Provider.watch or cls.describe is not Provider.describe
 
     @classmethod
-    def watches(cls) -> bool:
-        """Has the recipe a ``watch``."""
-        return cls.watch is not Provider.watch
+    def asks_itself(cls) -> bool:
+        """Does it ask its site anything itself; else the universal capture asks, and repeats what the viewer sent."""
+        return cls.speaks_directly() or cls.watches()
+
+    @classmethod
+    def has_viewer(cls) -> bool:
+        """Does it bring the viewer up itself; else the universal capture opens the link."""
+        return cls.open_viewer is not Provider.open_viewer or cls.watches()
+
+
+def _expression(pattern: str) -> str:
+    """A pattern as the regular expression that it stands for."""
+    return re.sub(r"\{([a-z_]+)\}", r"(?P<\1>[^/?#&]+)", pattern)
 
 
 __all__ = [
@@ -188,13 +265,17 @@ __all__ = [
     "CAPTCHA",
     "ID_LAST4",
     "ID_LAST6",
+    "LOOK_S",
     "NAME",
     "PASSWORD",
+    "PERSON_S",
     "PHONE",
     "PHONE_LAST4",
+    "QUIET_S",
     "SMS_CODE",
     "TOKEN",
     "WECHAT_PHONE",
+    "CheckedReply",
     "Asked",
     "AsyncIterator",
     "CaptchaRequired",
@@ -209,6 +290,7 @@ __all__ = [
     "DownloadNotPermitted",
     "Field",
     "Found",
+    "Given",
     "Held",
     "Instance",
     "LinkExpired",
@@ -219,6 +301,7 @@ __all__ = [
     "NotAnImage",
     "NotOriginalDicom",
     "NotThereYet",
+    "Number",
     "Origin",
     "Package",
     "Page",
@@ -253,13 +336,17 @@ __all__ = [
     "at_most",
     "decode_text",
     "encode_query",
+    "every",
+    "fix_mojibake",
     "frame_count",
     "gone",
+    "is_over",
     "j2k_json",
-    "mended",
+    "parse_int",
     "parse_json",
+    "rank",
     "read",
-    "unescaped",
-    "whole",
+    "route",
+    "unescape_html",
     "with_query",
 ]

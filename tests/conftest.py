@@ -37,7 +37,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def kept_inspectors() -> Iterator[None]:
+def spare_inspectors() -> Iterator[None]:
     """A process that checks files costs a second to start, and most tests would start one."""
     Inspector.spare = []
     yield

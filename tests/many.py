@@ -1,4 +1,4 @@
-"""A hospital with any number of shares, each with a small study of its own, at the hosts of the Aurora recipe.
+"""A hospital with any number of shares, each with a small study of its own, at the hosts of the Aurora provider.
 
 A share's code says all: ``A0000012`` is the twelfth, and ``outcome`` what becomes of it. Every answer is noted by its share.
 """

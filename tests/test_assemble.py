@@ -19,7 +19,7 @@ from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, PixelParts
 from scraper.core.reasons import Reason
-from scraper.dicom import admit, check_frame, header, order, rebuild, settle
+from scraper.dicom import check_frame, ensure_part10, header, normalise, order, rebuild
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
@@ -29,8 +29,8 @@ SLICE = STUDY.images[2]
 
 def tags_of(data: bytes) -> dict:
     """What a site that speaks DICOM JSON would say of an instance."""
-    said = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).to_json_dict()
-    return {tag: value for tag, value in said.items() if tag != "7FE00010"}
+    tags = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).to_json_dict()
+    return {tag: value for tag, value in tags.items() if tag != "7FE00010"}
 
 
 def as_text(data: bytes) -> dict:
@@ -53,13 +53,13 @@ def boxed(stream: bytes) -> bytes:
     return front + (len(stream) + 8).to_bytes(4, "big") + b"jp2c" + stream
 
 
-# ---- settle
+# ---- normalise
 
 
 def test_a_part10_file_stays_byte_for_byte(tmp_path):
     path = tmp_path / "one.dcm"
     path.write_bytes(SLICE.data)
-    found = settle(path)
+    found = normalise(path)
     assert path.read_bytes() == SLICE.data
     assert (found.sop_instance_uid, found.modality, found.patient_name) == (
         SLICE.sop_instance_uid,
@@ -77,7 +77,7 @@ def test_a_bare_data_set_gets_its_file_meta(tmp_path, syntax):
     body = original.data[132 + 12 + whole.file_meta.FileMetaInformationGroupLength :]
     path = tmp_path / "bare"
     path.write_bytes(body)
-    assert settle(path).transfer_syntax_uid == syntax
+    assert normalise(path).transfer_syntax_uid == syntax
     assert path.read_bytes().endswith(body)
     assert np.array_equal(pydicom.dcmread(path).pixel_array, whole.pixel_array)
     assert list(tmp_path.iterdir()) == [path]
@@ -87,7 +87,7 @@ def test_a_bare_data_set_gets_its_file_meta(tmp_path, syntax):
 def test_a_lost_preamble_is_put_back(tmp_path, lost):
     path = tmp_path / "one"
     path.write_bytes(SLICE.data[lost:])
-    settle(path)
+    normalise(path)
     assert path.read_bytes()[128:] == SLICE.data[128:]
 
 
@@ -104,7 +104,7 @@ def test_a_lost_preamble_is_put_back(tmp_path, lost):
         (b"\x00" * 400, Reason.UNKNOWN_KIND),
     ],
 )
-@pytest.mark.parametrize("look", [settle, admit])
+@pytest.mark.parametrize("look", [normalise, ensure_part10])
 def test_what_is_no_instance_is_named(tmp_path, look, data, what):
     path = tmp_path / "one"
     path.write_bytes(data)
@@ -115,13 +115,13 @@ def test_what_is_no_instance_is_named(tmp_path, look, data, what):
 
 
 def test_admitted_and_settled_are_the_same_bytes(tmp_path):
-    settled, admitted = tmp_path / "settled", tmp_path / "admitted"
-    for path in (settled, admitted):
+    normalised, ensured = tmp_path / "normalised", tmp_path / "ensured"
+    for path in (normalised, ensured):
         path.write_bytes(SLICE.data[128:])
-    settle(settled)
-    admit(admitted)
-    assert admitted.read_bytes() == settled.read_bytes()
-    assert header(admitted).sop_instance_uid == SLICE.sop_instance_uid
+    normalise(normalised)
+    ensure_part10(ensured)
+    assert ensured.read_bytes() == normalised.read_bytes()
+    assert header(ensured).sop_instance_uid == SLICE.sop_instance_uid
 
 
 def test_a_file_cut_in_its_pixels_still_has_a_header(tmp_path):
@@ -140,7 +140,7 @@ def nested(depth: int) -> bytes:
 def test_deep_nesting_is_refused_without_recursion(tmp_path, depth):
     path = tmp_path / "deep"
     path.write_bytes(nested(depth))
-    for look in (settle, admit, header):
+    for look in (normalise, ensure_part10, header):
         with pytest.raises(CorruptInstance) as caught:
             look(path)
         assert caught.value.values["what"] == Reason.DICOM_NESTED_TOO_DEEP
@@ -244,14 +244,14 @@ def test_lossy_pixels_where_the_site_claims_originals_make_a_derived_image():
 
 
 def test_one_image_type_is_a_word_and_not_its_letters():
-    said = {**tags_of(SLICE.data), "00080008": "ORIGINAL"}
-    ds = read(rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),))).data)
+    tags = {**tags_of(SLICE.data), "00080008": "ORIGINAL"}
+    ds = read(rebuild(PixelParts(tags, (j2k(SLICE.pixels, compression_ratios=[6]),))).data)
     assert ds.ImageType == "DERIVED"
 
 
 def test_lossy_pixels_that_the_site_calls_lossy_keep_their_uid():
-    said = {**tags_of(SLICE.data), "LossyImageCompression": "01"}
-    rebuilt = rebuild(PixelParts(said, (j2k(SLICE.pixels, compression_ratios=[6]),)))
+    tags = {**tags_of(SLICE.data), "LossyImageCompression": "01"}
+    rebuilt = rebuild(PixelParts(tags, (j2k(SLICE.pixels, compression_ratios=[6]),)))
     assert read(rebuilt.data).SOPInstanceUID == SLICE.sop_instance_uid
     assert rebuilt.problems == ()
 
@@ -292,8 +292,8 @@ def test_colour_codestreams_are_called_by_their_transform(mct, photometric):
 @pytest.mark.parametrize("joined", [True, False])
 def test_multi_frame_pixels_in_one_piece_or_in_several(joined):
     frames = [instance.pixels.tobytes() for instance in STUDY.images[:3]]
-    said = {**tags_of(SLICE.data), "NumberOfFrames": "3"}
-    ds = read(rebuild(PixelParts(said, (b"".join(frames),) if joined else tuple(frames))).data)
+    tags = {**tags_of(SLICE.data), "NumberOfFrames": "3"}
+    ds = read(rebuild(PixelParts(tags, (b"".join(frames),) if joined else tuple(frames))).data)
     assert np.array_equal(ds.pixel_array, np.stack([instance.pixels for instance in STUDY.images[:3]]))
 
 
@@ -334,7 +334,7 @@ def test_pixels_that_are_not_the_instance_s_are_refused(name, frames):
 
 
 def test_the_tiny_constant_picture_is_asked_again():
-    said = {
+    tags = {
         "Rows": "512",
         "Columns": "512",
         "BitsAllocated": "16",
@@ -342,9 +342,9 @@ def test_the_tiny_constant_picture_is_asked_again():
         "SamplesPerPixel": "1",
     }
     with pytest.raises(CorruptInstance) as caught:
-        check_frame(said, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
+        check_frame(tags, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
     assert caught.value.values["what"] == Reason.CONSTANT_PICTURE
-    check_frame(said, j2k(np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)))
+    check_frame(tags, j2k(np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)))
 
 
 def test_padding_behind_raw_pixels_is_cut_and_said():
@@ -357,9 +357,9 @@ def test_padding_behind_raw_pixels_is_cut_and_said():
 
 
 def build(**changed: object) -> tuple[pydicom.FileDataset, dict]:
-    said = {**as_text(SLICE.data), **changed}
-    said = {name: value for name, value in said.items() if value is not ...}
-    rebuilt = rebuild(PixelParts(said, (SLICE.pixels.tobytes(),)))
+    tags = {**as_text(SLICE.data), **changed}
+    tags = {name: value for name, value in tags.items() if value is not ...}
+    rebuilt = rebuild(PixelParts(tags, (SLICE.pixels.tobytes(),)))
     return read(rebuilt.data), {problem.code: problem for problem in rebuilt.problems}
 
 

@@ -106,10 +106,10 @@ def test_a_list_becomes_studies_and_a_report(tmp_path):
     assert sorted(map(json.dumps, documents(again))) == sorted(map(json.dumps, found))
     assert {item["source"] for item in found if item["exit_code"] in (2, 3)} == {"links.txt:5", "links.txt:7"}
     assert "Line 5:" in done.stderr
-    told = {row["line"]: row for row in rows(tmp_path / "out")}
-    assert [told[line]["status"] for line in ("2 6", "3", "4", "5", "7")] == ["complete"] * 2 + ["failed"] * 3
-    assert told["2 6"]["saved"] == told["2 6"]["expected"] == "5"
-    assert (tmp_path / "out" / told["3"]["folder"] / "study.json").is_file()
+    report_rows = {row["line"]: row for row in rows(tmp_path / "out")}
+    assert [report_rows[line]["status"] for line in ("2 6", "3", "4", "5", "7")] == ["complete"] * 2 + ["failed"] * 3
+    assert report_rows["2 6"]["saved"] == report_rows["2 6"]["expected"] == "5"
+    assert (tmp_path / "out" / report_rows["3"]["folder"] / "study.json").is_file()
     assert "--retry-failed" in again.stderr
 
 
@@ -143,8 +143,8 @@ def test_a_rehearsal_asks_nobody_and_makes_nothing(tmp_path):
         assert done.returncode == 0
         assert not (tmp_path / "out").exists()
         assert not many.entered
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["lines"], row["state"], row["would_run"]) for row in told] == [
+    report_rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["lines"], row["state"], row["would_run"]) for row in report_rows] == [
         ([1, 3], "queued", True),
         ([2], "queued", True),
     ]
@@ -186,8 +186,8 @@ def test_killed_in_the_middle_and_run_again(tmp_path, after):
     assert again.returncode == 0, again.stderr
     assert len(documents(again)) == 8
     assert states(tmp_path / "out") == {"done": 8}
-    twice = [number for number, count in many.entered.items() if count > 1]
-    assert len(twice) <= 3, "only what was being done is done again: two, and one that was put away"
+    repeated = [number for number, count in many.entered.items() if count > 1]
+    assert len(repeated) <= 3, "only what was being done is done again: two, and one that was put away"
     assert sum(many.entered.values()) - sum(before.values()) <= 8 - done_before
     assert len({row["study_uid"] for row in rows(tmp_path / "out")}) == 8
 
@@ -265,9 +265,9 @@ def test_answers_of_the_list_open_sites_and_stay_out_of_the_folder(tmp_path):
         done = cloudfilm("batch", links, *words)
     assert done.returncode == 0, done.stderr + done.stdout
     assert not world.unexpected
-    told = rows(tmp_path / "out")
-    assert [row["provider"] for row in told] == ["shdc", "kayicloud"]
-    assert told[0]["label"] == "张三"
+    report_rows = rows(tmp_path / "out")
+    assert [row["provider"] for row in report_rows] == ["shdc", "kayicloud"]
+    assert report_rows[0]["label"] == "张三"
     secrets = {"geheim99", *re.findall(r"=([\w%+/-]{8,})", asks + " " + opens)}
     assert len(secrets) > 2
     for path in (tmp_path / "out").rglob("*"):
@@ -321,9 +321,9 @@ def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tm
             start_new_session=True,
         )
         os.close(far)
-        said = b""
-        while "手机号后四位".encode() not in said:
-            said += os.read(near, 4096)
+        received = b""
+        while "手机号后四位".encode() not in received:
+            received += os.read(near, 4096)
         until(lambda: not termios.tcgetattr(near)[3] & termios.ECHO)  # what is typed before is thrown away
         os.write(near, aurora.PHONE.encode() + b"\n")
         drain = Thread(target=lambda: suppressed_read(near), daemon=True)
@@ -332,7 +332,7 @@ def test_a_person_at_the_terminal_is_asked_where_one_source_is_done_at_a_time(tm
         running.stdout.close()
         drain.join(10)
         os.close(near)
-    assert aurora.PHONE.encode() not in said
+    assert aurora.PHONE.encode() not in received
     assert states(tmp_path / "out") == {"done": 1}
 
 

@@ -22,7 +22,7 @@ from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.core.timings import Timings
 from scraper.session.browser import Browser, find_browser
-from scraper.session.browser.installed import installed
+from scraper.session.browser.discovery import installed_browsers
 from scraper.session.http.client import Cookie
 from tests.serving import served
 
@@ -315,7 +315,7 @@ def test_where_browsers_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path / "ms"))
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "chromium").touch(0o700)
-    assert [path.relative_to(tmp_path).parts[:2] for path in installed()][:3] == [
+    assert [path.relative_to(tmp_path).parts[:2] for path in installed_browsers()][:3] == [
         ("ms", "chromium-1200"),
         ("ms", "chromium-999"),
         ("chromium",),

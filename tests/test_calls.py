@@ -1,4 +1,4 @@
-"""A product's viewer on a host that no row lists, behind an address that betrays nothing: its recipe knows it by its calls."""
+"""A product's viewer on a host that no row lists, behind an address that betrays nothing: its provider knows it by its calls."""
 
 import pytest
 from starlette.responses import HTMLResponse
@@ -36,8 +36,8 @@ async def test_by_the_universal_capture(tmp_path):
     with World(site) as world:
         result = await check(Universal, Case("", LINK), world, tmp_path, Via.BROWSER)
         assert not world.unexpected
-    said = {problem.code for row in result.studies[0].series for problem in row.problems}
-    assert said == {"judged-by-service"}
+    codes = {problem.code for row in result.studies[0].series for problem in row.problems}
+    assert codes == {"judged-by-service"}
     assert result.counts.saved == len(site.originals)
 
 

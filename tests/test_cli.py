@@ -150,8 +150,10 @@ def up(site: Site) -> Iterator[Site]:
 
 def environment(**more: str) -> dict[str, str]:
     plugins = Path(__file__).parent / "plugins"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))}
-    return {**kept, "PYTHONPATH": str(plugins), "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", **more}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CLOUDFILM_", "LC_", "LANG"))
+    }
+    return {**variables, "PYTHONPATH": str(plugins), "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", **more}
 
 
 def command(*words: object) -> list[str]:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from scraper.core.errors import CorruptInstance, NotAnImage
-from scraper.protocols import codestream, j2k_json
-from scraper.protocols.sniff import Kind, describe, sniff
+from scraper.core.sniff import Kind, describe, sniff
+from scraper.dicom import codestream
+from scraper.protocols import j2k_json
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 RAMP = (np.add.outer(np.arange(48), np.arange(64)) * 20).astype(np.uint16)

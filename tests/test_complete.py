@@ -19,7 +19,7 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
 
 
 @pytest.mark.parametrize(
-    ("there", "said", "expected"),
+    ("there", "announced", "expected"),
     [
         ((2, 10), [2, 10], {"s0": 2, "s1": 10}),
         ((2, 10), [2, 12], {"s0": 2, "s1": 12}),
@@ -30,9 +30,9 @@ def series(uid: str, count: int, by: Evidence = Evidence.NUMBERS) -> Series:
     ],
     ids=["all", "short", "one more series", "too few counts", "another kind of count", "nothing"],
 )
-def test_counts_of_the_series_list(there, said, expected):
+def test_counts_of_the_series_list(there, announced, expected):
     found = [series(f"s{place}", count) for place, count in enumerate(there)]
-    held = completeness.with_entries("1.2", found, said)
+    held = completeness.with_entries("1.2", found, announced)
     assert {item.name: item.expected for item in held} == expected
 
 
@@ -66,8 +66,8 @@ def test_verdicts_1_the_total_of_the_study_is_no_series():
 def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     found = [series("s0", 10), series("s1", 10)]
     held = completeness.unmet(found, counts, stated, 2)
-    said = [problem for row in held for problem in row.left_out]
-    assert [(problem.code, problem.values["stated"], problem.fatal) for problem in said] == [
+    announced = [problem for row in held for problem in row.left_out]
+    assert [(problem.code, problem.values["stated"], problem.fatal) for problem in announced] == [
         ("count-unmet", n, True) for n in named
     ]
 

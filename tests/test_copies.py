@@ -26,7 +26,7 @@ def copy(folder, name, uid="1.2.3.4.5.1", side=64, syntax=LOSSLESS, size=100) ->
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "kept"),
+    ("first", "second", "winner"),
     [
         ({"side": 64}, {"side": 512}, "b"),
         ({"side": 512}, {"side": 64}, "a"),
@@ -37,11 +37,11 @@ def copy(folder, name, uid="1.2.3.4.5.1", side=64, syntax=LOSSLESS, size=100) ->
     ],
     ids=["larger", "smaller", "lossless", "a larger lossy one", "longer", "equal"],
 )
-def test_verdicts_1_the_larger_then_the_lossless_then_the_longer_copy_wins(first, second, kept, tmp_path):
+def test_verdicts_1_the_larger_then_the_lossless_then_the_longer_copy_wins(first, second, winner, tmp_path):
     copies = Copies()
     found = copies.better(copy(tmp_path, "a", **first), copy(tmp_path, "b", **second))
-    assert found.path.name == kept
-    assert [item.name for item in tmp_path.iterdir()] == [kept]
+    assert found.path.name == winner
+    assert [item.name for item in tmp_path.iterdir()] == [winner]
     series = copies.named(Series("1.2.3.4", SERIES, (Instance("1.2.3.4.5.1", Captured(found.path)),)), {})
     assert [(problem.code, problem.fatal) for problem in series.left_out] == [("lesser-copies", False)]
 

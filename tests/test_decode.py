@@ -55,7 +55,7 @@ def test_with_v_a_picture_shows_where_a_code_seemed_to_be(tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("payload", "code", "said"),
+    ("payload", "code", "message"),
     [
         (FOLLOW, 4, {"en": "copy link", "zh": "复制链接"}),
         ("https://mp.weixin.qq.com/a/~~invented", 4, {"en": "mini program", "zh": "小程序"}),
@@ -63,9 +63,9 @@ def test_with_v_a_picture_shows_where_a_code_seemed_to_be(tmp_path, monkeypatch,
     ],
 )
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_refusal_says_what_to_do(tmp_path, capsys, payload, code, said, language):
+def test_a_refusal_says_what_to_do(tmp_path, capsys, payload, code, message, language):
     assert run(["decode", "--lang", language, saved(tmp_path, payload)]) == code
-    assert said[language] in capsys.readouterr().err
+    assert message[language] in capsys.readouterr().err
 
 
 def test_the_code_on_one_of_many_pages(tmp_path):

@@ -44,12 +44,12 @@ class Cluster:
 def cluster(folder: Path, workers: int = 2, **more: str) -> Iterator[Cluster]:
     address_file = folder / "scheduler.json"
     running: list[subprocess.Popen[bytes]] = []
-    told = environment() | {"DASK_TEMPORARY_DIRECTORY": str(folder)} | more
+    variables = environment() | {"DASK_TEMPORARY_DIRECTORY": str(folder)} | more
 
     def start(name: str, *words: str) -> None:
         with (folder / f"{name}.log").open("wb") as log:
             module = [sys.executable, "-m", f"distributed.cli.dask_{name.rstrip('0123456789')}"]
-            running.append(subprocess.Popen([*module, *words], stdout=log, stderr=log, env=told, cwd=folder))
+            running.append(subprocess.Popen([*module, *words], stdout=log, stderr=log, env=variables, cwd=folder))
 
     try:
         start(
@@ -119,7 +119,7 @@ def place(s3: dict[str, str]):
     return files
 
 
-def assert_brought(files, root: str, *numbers: int) -> None:
+def assert_uploaded(files, root: str, *numbers: int) -> None:
     """Each share's study lies there once, whole, every image bit for bit."""
     reports = [json.loads(files.cat_file(path)) for path in files.glob(f"{root}/*/study.json")]
     by_study = {report["study"]["uid"]: report for report in reports}
@@ -139,11 +139,11 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
     files.mkdir(BUCKET, create_parents=True)
     many = Many(4)
     many.hold = frozenset([0])
-    output, kept = f"s3://{root}", tmp_path / "kept"
+    output, home = f"s3://{root}", tmp_path / "kept"
     links = listed(tmp_path, *(f"{many.link(number)} 密码：{SECRET}" for number in range(4)))
     with up(many), cluster(tmp_path, **s3) as work:
-        run = started(many, links, output, "--scheduler", work.address, "--ledger", kept, "--parallel", 4)
-        until(lambda: run.poll() is not None or (many.images[0] > 0 and states(kept).get("done") == 3))
+        run = started(many, links, output, "--scheduler", work.address, "--ledger", home, "--parallel", 4)
+        until(lambda: run.poll() is not None or (many.images[0] > 0 and states(home).get("done") == 3))
         with distributed.Client(work.address, set_as_default=False) as client:
             [busy] = [address for address, keys in client.processing().items() if keys]
             pid = client.run(os.getpid)[busy]
@@ -154,14 +154,14 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
             )
         many.hold = frozenset()
         os.kill(pid, signal.SIGKILL)
-        _, said = run.communicate(timeout=60)
-    assert run.returncode == 0, said + work.logs
+        _, complaints = run.communicate(timeout=60)
+    assert run.returncode == 0, complaints + work.logs
     assert dict(many.entered) == {0: 2, 1: 1, 2: 1, 3: 1}
-    assert states(kept) == {"done": 4}
-    assert_brought(files, root, *range(4))
-    for told in (work.logs, seen, said):
-        assert SECRET not in told
-        assert "/s/A0" not in told
+    assert states(home) == {"done": 4}
+    assert_uploaded(files, root, *range(4))
+    for text in (work.logs, seen, complaints):
+        assert SECRET not in text
+        assert "/s/A0" not in text
 
 
 def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
@@ -175,10 +175,10 @@ def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
             [topic] = [name for name in named if name.startswith("cloudfilm-")]
             for _ in range(2):  # as the second and the third worker would say when they begin
                 client.log_event(topic, keys[0])
-            _, said = run.communicate(timeout=60)
+            _, complaints = run.communicate(timeout=60)
             assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0
             assert topic not in client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.worker_plugins))
-    assert run.returncode == ExitCode.SITE, said
+    assert run.returncode == ExitCode.SITE, complaints
     assert states(output) == {"failed": 1}
 
 
@@ -202,22 +202,22 @@ def test_no_scheduler_answers(tmp_path):
 
 
 def test_what_is_missing_at_a_target_comes_with_the_next_run(tmp_path):
-    many, target, kept = Many(2), tmp_path / "far" / "away", tmp_path / "kept"
+    many, target, home = Many(2), tmp_path / "far" / "away", tmp_path / "kept"
     many.ends[0] = Ends.INCOMPLETE
     links = listed(tmp_path, many.link(0), many.link(1))
     with up(many):
-        first = batch(many, links, target.as_uri(), "--ledger", kept)
+        first = batch(many, links, target.as_uri(), "--ledger", home)
         assert first.returncode == ExitCode.INCOMPLETE, first.stderr
-        assert states(kept) == {"done": 1, "incomplete": 1}
+        assert states(home) == {"done": 1, "incomplete": 1}
         many.ends.clear()
         many.images.clear()
-        again = batch(many, links, target.as_uri(), "--ledger", kept, "--json")
+        again = batch(many, links, target.as_uri(), "--ledger", home, "--json")
         assert again.returncode == 0, again.stderr
         assert dict(many.images) == {0: 1}, "what lies there is not fetched again"
-    assert_brought(fsspec.filesystem("file"), str(target), 0, 1)
+    assert_uploaded(fsspec.filesystem("file"), str(target), 0, 1)
     outputs = [json.loads(line)["output"] for line in again.stdout.splitlines()]
     assert all(output.startswith(target.as_uri() + "/") for output in outputs)
-    assert not list(kept.rglob("*.dcm"))
+    assert not list(home.rglob("*.dcm"))
 
 
 # ---- a target by itself

@@ -40,10 +40,10 @@ def words_of_help(text: str) -> str:
 
 @cache
 def help_of(*command: str) -> str:
-    told = {**os.environ, "COLUMNS": "240", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+    variables = {**os.environ, "COLUMNS": "240", "NO_COLOR": "1", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     code = "import sys; from scraper.cli.commands import main; sys.argv[0] = 'cloudfilm'; main()"
     words = [sys.executable, "-c", code, *command, "--help"]
-    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=told)
+    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", check=False, cwd=ROOT, env=variables)
     assert done.returncode == 0, done.stderr
     return words_of_help(done.stdout)
 
@@ -93,8 +93,8 @@ def test_both_languages_show_the_same_commands():
 
 @PAGES
 def test_every_exit_code_is_told(text):
-    told = re.findall(r"^\| (\d+) \| [^|`]+ \|$", text, re.MULTILINE)
-    assert [int(code) for code in told] == [code.value for code in ExitCode]
+    rows = re.findall(r"^\| (\d+) \| [^|`]+ \|$", text, re.MULTILINE)
+    assert [int(code) for code in rows] == [code.value for code in ExitCode]
 
 
 @pytest.mark.parametrize("language", Language)

@@ -61,8 +61,8 @@ def test_verdicts_2_stronger_evidence_overrules():
     earlier = Known((known(A, 20, 5, Evidence.VIEWER), known(B, 3, 0, Evidence.VIEWER)))
     now = [series(A, 12, Evidence.SERVICE, 12)]
     assert merged(earlier, now, {A: 12}) == {A: (12, Evidence.SERVICE, [])}
-    recipe = [series(A, 12, None, 12)]
-    assert merged(earlier, recipe, {A: 12}) == {A: (12, None, [])}
+    listed = [series(A, 12, None, 12)]
+    assert merged(earlier, listed, {A: 12}) == {A: (12, None, [])}
 
 
 def test_verdicts_2_more_than_was_known_overrules():
@@ -113,7 +113,7 @@ def test_verdicts_2_a_report_that_says_nothing(text, tmp_path):
 
 
 def test_verdicts_2_a_report_of_an_earlier_version_is_read(tmp_path):
-    """Evidence stood in its problems alone; a recipe's own count had none."""
+    """Evidence stood in its problems alone; a provider's own count had none."""
     row = {
         "uid": A,
         "number": 1,

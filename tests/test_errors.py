@@ -18,8 +18,8 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize(("said", "kind"), CASES)
-def test_a_sites_words(said, kind):
-    error = gone(said, host="film.aurora.test")
+@pytest.mark.parametrize(("message", "kind"), CASES)
+def test_a_sites_words(message, kind):
+    error = gone(message, host="film.aurora.test")
     assert type(error) is kind
-    assert said in str(error)
+    assert message in str(error)

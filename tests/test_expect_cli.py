@@ -192,7 +192,7 @@ def test_verdicts_1_only_seen_is_amber_in_the_report(language):
         "study": study,
     }
     page = "".join(report_page.page("l", [Entry((1,), "", "x", lambda: Outcome(document))], language))
-    assert "<figcaption class=seen>" in page
+    assert '<figcaption class="seen">' in page
     assert "class='state incomplete'" in page
     assert "class='state complete'" not in page
 
@@ -214,12 +214,12 @@ def test_verdicts_1_a_person_at_the_terminal_is_asked_how_many(tmp_path, monkeyp
     )
     os.close(far)
     os.write(near, b"21\n\nviele\n")
-    said = []
+    lines = []
 
     def read() -> None:
         try:
             while chunk := os.read(near, 4096):
-                said.append(chunk)
+                lines.append(chunk)
         except OSError:
             pass
 
@@ -228,4 +228,4 @@ def test_verdicts_1_a_person_at_the_terminal_is_asked_how_many(tmp_path, monkeyp
     assert running.communicate(timeout=60)[0].strip() == "[21, None, None]"
     reader.join(10)
     os.close(near)
-    assert "多少幅" in b"".join(said).decode("utf-8", "replace")
+    assert "多少幅" in b"".join(lines).decode("utf-8", "replace")

@@ -53,7 +53,7 @@ def codes(studies) -> list[str]:
         "frames",
         "beside a list",
         "by numbers",
-        "a recipe's without a count",
+        "a provider's without a count",
     ],
 )
 def test_verdicts_1_expect_met_is_complete(rows, expect):

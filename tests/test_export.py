@@ -77,14 +77,14 @@ async def test_dcmtk_makes_the_same_directory_of_the_cd(tmp_path):
     files = [
         str(path.relative_to(made.path)) for path in made.path.rglob("*") if path.is_file() and path.name != "DICOMDIR"
     ]
-    said = ran(
+    output = ran(
         ["dcmmkdir", "+D", tmp_path / "again", "-Pgp", "+I", *files],
         cwd=made.path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 0, said.stderr
+    assert output.returncode == 0, output.stderr
     ours, theirs = (
         pydicom.dcmread(path).DirectoryRecordSequence for path in (made.path / "DICOMDIR", tmp_path / "again")
     )

@@ -89,8 +89,8 @@ def test_a_study_can_be_broken():
 def test_another_hands_validator_finds_no_error(place, tmp_path):
     path = tmp_path / "one.dcm"
     path.write_bytes(STUDY.series[place].instances[0].data)
-    said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False, errors="replace")
-    assert "Error" not in said.stdout + said.stderr
+    output = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False, errors="replace")
+    assert "Error" not in output.stdout + output.stderr
 
 
 def test_a_world_leaves_neither_threads_nor_ports_behind():

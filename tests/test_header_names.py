@@ -75,10 +75,10 @@ class Recorder:
                 raw = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 head = [(name.strip(), value.strip()) for name, _, value in (x.partition(":") for x in raw[1:] if x)]
                 self.heads.append(head)
-                said = {name.lower(): value for name, value in head}
-                await reader.readexactly(int(said.get("content-length", 0)))
-                if "upgrade" in said:
-                    key = hashlib.sha1(said["sec-websocket-key"].encode() + MAGIC).digest()  # noqa: S324  RFC 6455 4.2.2
+                lowered = {name.lower(): value for name, value in head}
+                await reader.readexactly(int(lowered.get("content-length", 0)))
+                if "upgrade" in lowered:
+                    key = hashlib.sha1(lowered["sec-websocket-key"].encode() + MAGIC).digest()  # noqa: S324  RFC 6455 4.2.2
                     accept = base64.b64encode(key).decode()
                     writer.write(
                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -157,7 +157,7 @@ async def wado_rs(session: Session, recorder: Recorder) -> None:
         await Fetcher(session, lambda _: None)._once(Instance("1", source), session.spool / "x")
 
 
-async def recipes(session: Session, recorder: Recorder) -> None:
+async def provider_calls(session: Session, recorder: Recorder) -> None:
     other = {
         "user-agent": "A",
         "ACCEPT-LANGUAGE": "en",
@@ -201,7 +201,7 @@ async def sockets(session: Session, recorder: Recorder) -> None:
             assert [item async for item in socket] == []
 
 
-KINDS = (repeated, learnt, dicomweb, wado_rs, recipes, signed, resumed, sockets)
+KINDS = (repeated, learnt, dicomweb, wado_rs, provider_calls, signed, resumed, sockets)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda item: item.__name__)
@@ -210,14 +210,14 @@ async def test_verdicts_b8_no_request_carries_a_name_twice(kind, tmp_path):
         await kind(session, recorder)
     assert recorder.heads
     assert set(recorder.doubled) == {()}
-    assert all(said for said in recorder.values("user-agent"))
+    assert all(lowered for lowered in recorder.values("user-agent"))
     assert all(recorder.values("host"))
 
 
 async def test_verdicts_b8_the_page_s_own_values_win(tmp_path):
     async with recording() as recorder, session_at(recorder, tmp_path) as session:
         await repeated(session, recorder)
-        await recipes(session, recorder)
+        await provider_calls(session, recorder)
         await sockets(session, recorder)
     assert recorder.values("user-agent")[0] == PAGES_OWN["user-agent"]
     assert recorder.values("content-type")[:4] == ["application/json", "text/x", "text/x", "a/b"]

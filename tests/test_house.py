@@ -17,6 +17,7 @@ from scraper.core.errors import CloudfilmError
 from scraper.core.messages import catalogue, describe, describe_problem, say
 from scraper.core.model import Problem
 from scraper.core.settings import Language
+from tools import house
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = sorted(path for top in ("cloudfilm", "scraper", "providers") for path in (ROOT / top).rglob("*.py"))
@@ -49,6 +50,7 @@ DOORS = {
     "distributed": ("scraper/batch/workers/cluster",),
     "fsspec": ("scraper/batch/target",),
     "typer": ("scraper/cli",),
+    "jinja2": ("scraper/batch/report",),
     "selectolax": ("scraper/core/html",),
     "pydantic": ("scraper/core/schema", "scraper/contract"),
 }
@@ -120,20 +122,20 @@ def test_every_module_has_its_layer():
     assert modules - set(re.findall(r"[\w.]+", layers)) == set()
 
 
-def test_no_recipe_imports_another():
+def test_no_platform_imports_another():
     platforms = [
         path
         for path in (ROOT / "providers").iterdir()
         if path.name not in ("__init__.py", "products", "toolkit", "__pycache__", "py.typed")
     ]
-    recipes = {path.stem for path in platforms}
+    stems = {path.stem for path in platforms}
     for path in (file for entry in platforms for file in ([entry] if entry.is_file() else entry.glob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("providers"):
                 module = (node.module or "").split(".")
                 names = {module[1]} if len(module) > 1 else {alias.name for alias in node.names}
                 own = path.stem if path.parent.name == "providers" else path.parent.name
-                assert not names & (recipes - {own}), f"{path.name} imports {names & recipes}"
+                assert not names & (stems - {own}), f"{path.name} imports {names & stems}"
 
 
 def test_exported_names():
@@ -205,7 +207,7 @@ def test_every_problem_speaks(language):
     assert [code for code in codes if not describe_problem(Problem(code, ("1.2.3",)), language)] == []
 
 
-def said() -> set[str]:
+def message_names() -> set[str]:
     """The names that ``say("…", …)`` is called with; what a watcher is told in short stands under ``say.…``."""
     names = set()
     for _, tree in trees():
@@ -223,7 +225,7 @@ def said() -> set[str]:
 
 @pytest.mark.parametrize("language", Language)
 def test_every_saying_is_there(language):
-    names = sorted(said())
+    names = sorted(message_names())
     assert len(names) > 30
     assert [name for name in names if not say(name, language)] == []
 
@@ -280,5 +282,74 @@ def test_no_paths_of_one_machine():
     assert guilty == []
 
 
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("def told(x): ...", "told: a retired word in `told`"),
+        ("def read(said_by): ...", "said: a retired word in `said_by`"),
+        ("class LeafNode: ...", "leaf: a retired word in `LeafNode`"),
+        ("class A:\n    def __init__(self):\n        self._kept = 1", "kept: a retired word in `_kept`"),
+        ("import json as anew", "anew: a retired word in `anew`"),
+        ("for twice in (): ...", "twice: a retired word in `twice`"),
+    ],
+)
+def test_a_retired_word_is_found(source, fault):
+    (found,) = house.retired_names("scraper/one.py", ast.parse(source))
+    assert fault in found
+
+
+@pytest.mark.parametrize("source", ["folded = saidel = 1", "def test_what_is_said_twice(): ...", "print(err.said)"])
+def test_other_words_are_not(source):
+    assert house.retired_names("scraper/one.py", ast.parse(source)) == []
+
+
+def test_a_package_only_reexports():
+    source = '"""A room."""\nfrom a import b\n__all__ = ["b"]\ndef c(): ...'
+    assert house.working_packages("scraper/a/__init__.py", ast.parse(source)) == [
+        "scraper/a/__init__.py:4: a package's __init__ only re-exports"
+    ]
+
+
+@pytest.mark.parametrize(("reason", "count"), [("", 1), ("Over 400 lines because it is one table.", 0)])
+def test_a_long_module_says_why(reason, count):
+    text = f'"""A module.\n\n{reason}\n"""\n' + "x = 1\n" * 400
+    assert len(house.oversized("scraper/a.py", text, ast.parse(text))) == count
+
+
 def test_no_rooms_for_everything():
     assert not {path.stem for path in OURS} & {"utils", "util", "common", "helpers", "misc"}
+
+
+def providers() -> list[tuple[str, ast.Module]]:
+    return [(name, tree) for name, tree in trees() if name.startswith("providers/")]
+
+
+def test_a_provider_lets_the_house_fill_in_what_is_absent():
+    """``Reply`` gives an absent or null key its field's default: ``name: str = ""``, not ``str | None``."""
+    guilty = [
+        f"{name}:{field.lineno} {ast.unparse(field)}"
+        for name, tree in providers()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Reply") for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        and field.value is not None
+        and re.match(r"(?:str|list|tuple|dict)\b.*\| None$", ast.unparse(field.annotation))
+    ]
+    assert guilty == []
+
+
+def test_a_provider_speaks_to_a_page_through_the_screen():
+    """``session.page`` is the browser library's own object; a provider fills, presses and reads ``session.screen``."""
+    guilty = [
+        f"{name}:{node.lineno} {ast.unparse(node)}"
+        for name, tree in providers()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and (node.attr == "locator" or (node.attr == "page" and ast.unparse(node.value).endswith("session")))
+    ]
+    assert guilty == []
+
+
+def test_a_provider_has_no_cipher_of_its_own():
+    assert [name for name, tree in providers() if "cryptography" in imported(tree)] == []

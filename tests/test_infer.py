@@ -128,7 +128,7 @@ def test_json_in_an_envelope(text, values):
 
 
 @pytest.mark.parametrize(
-    "said, tags",
+    "attributes, tags",
     [
         ({"imagePosition": [1, 2.5, "-3"]}, {"00200032"}),
         ({"imagePosition": "1\\2\\3"}, {"00200032"}),
@@ -141,5 +141,5 @@ def test_json_in_an_envelope(text, values):
     ],
     ids=str,
 )
-def test_geometry_is_what_the_site_gives_under_its_name(said, tags):
-    assert set(dicom_names.dicom_json(said)) == tags
+def test_geometry_is_what_the_site_gives_under_its_name(attributes, tags):
+    assert set(dicom_names.dicom_json(attributes)) == tags

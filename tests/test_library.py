@@ -131,11 +131,11 @@ async def test_a_cancelled_task_closes_what_is_open(site, study, tmp_path):
     site.fail(study.series[0].instances[0].sop_instance_uid, Fault.SILENT)
     loop, arrived = asyncio.get_running_loop(), asyncio.Event()
 
-    class Told(SilentWatcher):
+    class Recording(SilentWatcher):
         def arrived(self, series: str, *, reused: bool) -> None:
             loop.call_soon_threadsafe(arrived.set)
 
-    task = asyncio.create_task(cloudfilm.grab_async(aurora.LINK, watcher=Told(), **options(site, tmp_path)))
+    task = asyncio.create_task(cloudfilm.grab_async(aurora.LINK, watcher=Recording(), **options(site, tmp_path)))
     await arrived.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,8 +146,8 @@ async def test_a_cancelled_task_closes_what_is_open(site, study, tmp_path):
 def test_the_log_names_neither_link_nor_patient(site, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     cloudfilm.grab(aurora.LINK, **options(site, tmp_path))
-    told = [record.getMessage() for record in caplog.records if record.name == "cloudfilm"]
-    assert any(text.startswith("end: complete (0), aurora by direct") for text in told)
+    messages = [record.getMessage() for record in caplog.records if record.name == "cloudfilm"]
+    assert any(text.startswith("end: complete (0), aurora by direct") for text in messages)
     assert not any(word in caplog.text for word in ("Ab12Cd34", "测试甲"))
 
 
@@ -215,14 +215,14 @@ def test_the_examples_of_the_page(site, tmp_path):
         f"WORLD = dict({world})\nfrom scraper.core.settings import BrowserUse, ConnectTo\n"
         "ROWS = dict(connect_to=tuple(map(ConnectTo.parse, WORLD['connect_to'])), browser=BrowserUse.NEVER)\n"
     )
-    told = {**environment(), "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))}
+    variables = {**environment(), "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", begin + code],
         capture_output=True,
         text=True,
         encoding="utf-8",
         cwd=tmp_path,
-        env=told,
+        env=variables,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -10,7 +10,7 @@ SHARED = "【影像分享】您的检查影像 https://film.aurora.test/t/0a1b2c
 
 
 @pytest.mark.parametrize(
-    ("text", "url", "said"),
+    ("text", "url", "answers"),
     [
         (SHARED, "https://film.aurora.test/t/0a1b2c3d4e5f", {"access_code": "a1b2"}),
         (
@@ -35,10 +35,10 @@ SHARED = "【影像分享】您的检查影像 https://film.aurora.test/t/0a1b2c
         ("https://a.test/x?a=1&amp;b=2", "https://a.test/x?a=1&b=2", {}),
     ],
 )
-def test_finds_link_and_code_in_text(text, url, said):
+def test_finds_link_and_code_in_text(text, url, answers):
     found = link.parse(text)
     assert found.url == url
-    assert found.said == said
+    assert found.said == answers
 
 
 @pytest.mark.parametrize("text", ["", "没有链接", "ftp://a.test/x", "javascript:alert(1)", "weixin://dl/x"])

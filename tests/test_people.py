@@ -88,7 +88,7 @@ def nothing() -> str:
     return ""
 
 
-def urls(held: resolve.Held) -> list[str]:
+def urls(held: resolve.SourceLinks) -> list[str]:
     return [share.url for share in held.links]
 
 
@@ -368,11 +368,11 @@ def interrupted(running: subprocess.Popen[bytes], *, times: int = 1) -> str:
             os.killpg(running.pid, signal.SIGINT)
         except ProcessLookupError:
             break
-    _, said = running.communicate(timeout=30)
-    assert running.returncode == 130, said
-    assert b"Traceback" not in said
-    assert b"Exception" not in said
-    return said.decode()
+    _, complaints = running.communicate(timeout=30)
+    assert running.returncode == 130, complaints
+    assert b"Traceback" not in complaints
+    assert b"Exception" not in complaints
+    return complaints.decode()
 
 
 @posix
@@ -393,8 +393,8 @@ def test_verdicts_30_ends_at_once_and_says_that_the_same_command_goes_on(tmp_pat
     with Silence() as site:
         running = started(*words, "--connect-to", f"{aurora.HOST}:80:127.0.0.1:{site.port}")
         assert site.reached.wait(60)
-        said = interrupted(running, times=times)
-    assert said.count(interrupt_words.SENTENCES[language]) == 1
+        complaints = interrupted(running, times=times)
+    assert complaints.count(interrupt_words.SENTENCES[language]) == 1
 
 
 @posix
@@ -593,7 +593,7 @@ def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):
 
     monkeypatch.setattr(doctor.subprocess, "run", run)
     monkeypatch.setattr(doctor, "find_browser", lambda *_: tmp_path / "chrome")
-    monkeypatch.setattr(doctor, "_descriptor_of_talk", lambda: 2)
+    monkeypatch.setattr(doctor, "_stderr_descriptor", lambda: 2)
     assert doctor.install_browser(Settings(proxy="http://p.test:1")) == str(tmp_path / "chrome")
     ((words, more),) = installed
     assert words == [sys.executable, "-m", "playwright", "install", "chromium"]
@@ -683,7 +683,7 @@ def test_verdicts_33_groups_are_unfolded(tmp_path):
         inner()
     except ValueError as err:
         group = ExceptionGroup("g", [ExceptionGroup("h", [err]), KeyError("x")])
-    assert [type(leaf) for leaf in leaves(group)] == [ValueError, KeyError]
+    assert [type(nested) for nested in leaves(group)] == [ValueError, KeyError]
     written = json.loads(write_diagnostic(tmp_path, group, "", "", []).read_text(encoding="utf-8"))
     assert [row["error"] for row in written["inner"]] == ["ValueError", "KeyError"]
     assert any("inner" in frame for frame in written["inner"][0]["frames"])

@@ -15,7 +15,7 @@ from scraper.source import qr
 from scraper.source.qr.cascade import evened
 from scraper.source.qr.engines import Wechat, zxing
 from scraper.source.qr.repair import reed_solomon, symbol
-from scraper.source.qr.repair.recover import PATCH, WHOLE, straightened
+from scraper.source.qr.repair.recover import PATCH, WHOLE, recover_codes
 from scraper.source.qr.worker import Worker
 
 LINK = "https://film.aurora.test/s/Ab12Cd34"
@@ -199,7 +199,7 @@ def test_what_is_bent_is_straightened(bend, amount):
     larger = cv2.resize(photo, None, fx=2, fy=2)
     for plain in (photo, evened(photo), larger):
         assert zxing(plain).found == ()
-    assert [item.text for item in straightened(photo, WHOLE).found] == [LONG]
+    assert [item.text for item in recover_codes(photo, WHOLE).found] == [LONG]
 
 
 def test_the_whole_search_straightens(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_the_whole_search_straightens(tmp_path: Path) -> None:
 def test_what_is_blurred_is_read_through_its_neighbours() -> None:
     photo = cv2.GaussianBlur(on_paper(modules_of(LONG)), (0, 0), 3.4)
     assert zxing(photo).found == ()
-    assert [item.text for item in straightened(photo, WHOLE).found] == [LONG]
+    assert [item.text for item in recover_codes(photo, WHOLE).found] == [LONG]
 
 
 @pytest.mark.parametrize("which", [(0, 0), (0, 1), (1, 0)], ids=["upper left", "upper right", "lower left"])
@@ -230,7 +230,7 @@ def test_a_finder_pattern_under_a_pen_is_told_by_the_others(which):
     cv2.line(photo, (x + 20, y - 6), (x + 34, y + 62), 20, 6)
     photo = cv2.GaussianBlur(photo, (0, 0), 1.0)
     assert zxing(photo).found == ()
-    assert [item.text for item in straightened(photo, PATCH).found] == [LONG]
+    assert [item.text for item in recover_codes(photo, PATCH).found] == [LONG]
 
 
 @pytest.mark.parametrize("angle", [0, 35, 80, 125])
@@ -242,18 +242,18 @@ def test_what_is_smeared_one_way_is_read_through_its_neighbours(angle):
     ends = ((middle - dx, middle - dy), (middle + dx, middle + dy))
     cv2.line(kernel, *(tuple(round(16 * v) for v in end) for end in ends), 1.0, 1, cv2.LINE_AA, 4)
     photo = cv2.filter2D(on_paper(modules_of(LONG, "q"), 8), -1, kernel / kernel.sum())
-    assert [item.text for item in straightened(photo, PATCH).found] == [LONG]
+    assert [item.text for item in recover_codes(photo, PATCH).found] == [LONG]
 
 
 def test_light_that_hides_a_part_costs_half_of_what_is_misread() -> None:
     modules = modules_of(LONG)
     darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
     darkness[16:34, 12:30] = np.random.default_rng(2).normal(0, 0.03, (18, 18))
-    mended = symbol.mended(darkness)
-    assert mended is not None
-    assert (mended == modules).all()
+    corrected = symbol.corrected(darkness)
+    assert corrected is not None
+    assert (corrected == modules).all()
     misread = np.where(darkness > 0, np.float32(1), np.float32(-1))
-    assert symbol.mended(misread) is None
+    assert symbol.corrected(misread) is None
 
 
 @pytest.mark.parametrize("error", "lmqh")
@@ -265,16 +265,16 @@ def test_every_size_and_level_is_laid_out_as_another_writer_does(version, error)
     darkness = np.where(modules, 1.0, -1.0).astype(np.float32)
     darkness[-1, -1] *= -1
     darkness[9:11, 9:11] *= -1
-    mended = symbol.mended(darkness)
-    assert mended is not None
-    assert (mended == modules).all()
+    corrected = symbol.corrected(darkness)
+    assert corrected is not None
+    assert (corrected == modules).all()
 
 
 def test_noise_is_not_mended_into_words() -> None:
     dice = np.random.default_rng(3)
     for size in (21, 25, 29, 41, 57) * 8:
         darkness = dice.normal(0, 1, (size, size)).astype(np.float32)
-        assert symbol.mended(darkness) is None
+        assert symbol.corrected(darkness) is None
 
 
 def test_too_many_errors_are_told_from_few() -> None:
@@ -312,7 +312,7 @@ for line in iter(sys.stdin.readline, ""):
 def test_a_step_that_hangs_or_dies_is_left_out(tmp_path, trouble):
     program = (sys.executable, "-c", CHILD.format(trouble))
     with Worker(tmp_path, program=program, step_s=0.3) as worker:
-        looks = list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))
+        looks = list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))
     assert [found.text for _, seen in looks for found in seen.found] == ["0", "3"]
 
 
@@ -321,4 +321,4 @@ def test_a_child_that_dies_time_and_again_is_given_up(tmp_path):
         Worker(tmp_path, program=(sys.executable, "-c", "")) as worker,
         pytest.raises(ChildProcessError),
     ):
-        list(worker.search(tmp_path / "a.png", glanced=True, left_s=60))
+        list(worker.search(tmp_path / "a.png", glanced=True, remaining_s=60))

@@ -16,7 +16,7 @@ from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, chest_ct
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Origin, PixelParts
 from scraper.core.reasons import Reason
-from scraper.dicom import order, rebuild, settle
+from scraper.dicom import normalise, order, rebuild
 from scraper.verify import instance
 from scraper.verify.geometry import Plane, stacks
 
@@ -94,11 +94,11 @@ def test_dcmtk_reads_what_we_rebuild(rebuilt):
 @needs_gdcm
 def test_gdcm_reads_what_we_rebuild(rebuilt):
     _, now = rebuilt
-    told = run("gdcminfo", now)
-    assert told.returncode == 0
+    output = run("gdcminfo", now)
+    assert output.returncode == 0
     ds = pydicom.dcmread(now)
-    assert str(ds.file_meta.TransferSyntaxUID) in told.stdout
-    assert f"({ds.Columns},{ds.Rows},{ds.get('NumberOfFrames', 1)})" in told.stdout
+    assert str(ds.file_meta.TransferSyntaxUID) in output.stdout
+    assert f"({ds.Columns},{ds.Rows},{ds.get('NumberOfFrames', 1)})" in output.stdout
     raw = now.with_name("raw.dcm")
     assert run("gdcmconv", "--raw", now, raw).returncode == 0
     assert np.array_equal(pydicom.dcmread(raw).pixel_array, ds.pixel_array)
@@ -106,17 +106,17 @@ def test_gdcm_reads_what_we_rebuild(rebuilt):
 
 def faults(path: Path) -> set[str]:
     """What dciodvfy calls an error, without values and places."""
-    told = run("dciodvfy", path)
-    lines = [line for line in (told.stderr + told.stdout).splitlines() if line.startswith("Error")]
+    output = run("dciodvfy", path)
+    lines = [line for line in (output.stderr + output.stdout).splitlines() if line.startswith("Error")]
     return {re.sub(r"\s+", " ", re.sub(r"<0x[0-9a-f]+>|'[^']*'|\d+", "", line)).strip() for line in lines}
 
 
 @needs_dciodvfy
 def test_dciodvfy_finds_no_fault_that_the_source_had_not(rebuilt):
     was, now = rebuilt
-    told = faults(now) - faults(was)
+    output = faults(now) - faults(was)
     assert {
-        line for line in told if "Number of Frames" not in line
+        line for line in output if "Number of Frames" not in line
     } == set()  # a CT of three frames is ours to test with
 
 
@@ -129,7 +129,7 @@ def test_a_settled_data_set_opens_everywhere(tmp_path, syntax):
     path.write_bytes(
         whole.data[144 + pydicom.dcmread(io.BytesIO(whole.data)).file_meta.FileMetaInformationGroupLength :]
     )
-    settle(path)
+    normalise(path)
     assert "yes:" in run("dcmftest", path).stdout
     assert run("gdcminfo", path).returncode == 0
     assert run("dcmdump", "-q", path).stderr == ""
@@ -151,9 +151,9 @@ def test_what_we_pass_dcmtk_reads_too(case):
         if not any(p.code in {"unreadable", "no-file-meta"} for p in instance(path, Origin.ORIGINAL).problems)
     ]
     assert readable
-    said = run("dcmftest", *readable).stdout
-    assert said.count("yes:") == len(readable)
-    assert "no:" not in said
+    answer = run("dcmftest", *readable).stdout
+    assert answer.count("yes:") == len(readable)
+    assert "no:" not in answer
 
 
 @needs_shared
@@ -236,10 +236,13 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
     volume = reader.Execute()
     assert volume.GetSize()[2] == len(ordered)
     between_rows, between_columns = ordered[0].facts.spacing
-    along = stack.step_mm / np.cos(np.radians(stack.tilt_degrees))
+    row, column = stack.orientation[:3], stack.orientation[3:]
+    line = np.subtract(ordered[-1].header.position, ordered[0].header.position)
+    along = (
+        stack.step_mm * np.linalg.norm(line) / abs(np.dot(line, np.cross(row, column)))
+    )  # a tilted gantry shifts slices
     assert volume.GetSpacing() == pytest.approx((between_columns, between_rows, along), rel=2e-3)
     direction = np.array(volume.GetDirection()).reshape(3, 3)
-    row, column = stack.orientation[:3], stack.orientation[3:]
     assert direction[:, 0] == pytest.approx(row, abs=1e-3)
     assert direction[:, 1] == pytest.approx(column, abs=1e-3)
     assert direction[:, 2] == pytest.approx(np.cross(row, column), abs=1e-3)

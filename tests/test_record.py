@@ -132,8 +132,8 @@ async def test_recorded_and_shown_again(name, world, tmp_path):
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             for data in everything(archive.read(member)):
-                told = [secret for secret in SECRETS if secret in data]
-                assert not told, f"{member} tells {told[:3]}"
+                leaked = [secret for secret in SECRETS if secret in data]
+                assert not leaked, f"{member} tells {leaked[:3]}"
     replay = Replay(path)
     with World(replay) as again:
         chosen = settings_in(

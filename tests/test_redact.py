@@ -18,9 +18,8 @@ from pydicom.pixels import get_encoder
 
 from fixtures.dicom import chest_ct
 from scraper.authoring.redact import Bodies, Names, Texts, headers
-from scraper.dicom import codecs
-from scraper.protocols import codestream
-from scraper.protocols.sniff import Kind
+from scraper.core.sniff import Kind
+from scraper.dicom import codecs, codestream
 
 NAME, PINYIN, ID_CARD, PHONE, BIRTH = (
     "欧阳测试",
@@ -52,7 +51,7 @@ def bodies():
     return Bodies(Texts(Names(), frozenset(("film.test",))))
 
 
-def told(data: bytes) -> list[str]:
+def leaks(data: bytes) -> list[str]:
     return [
         secret
         for secret in SECRETS
@@ -144,12 +143,12 @@ def unpacked(data: bytes) -> bytes:
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_told(bodies, name):
     data, content_type = CASES[name]
-    assert name in ("binary", "escaped", "json in json") or told(unpacked(data)), "the case tells nothing itself"
+    assert name in ("binary", "escaped", "json in json") or leaks(unpacked(data)), "the case tells nothing itself"
     for _ in range(2):  # what one body tells of a person is known for the next
         shown = bodies.body(data, content_type)
-        assert told(unpacked(shown)) == []
+        assert leaks(unpacked(shown)) == []
     if name not in ("zip", "gzip", "zlib", "base64 in json"):
-        assert told(shown) == []
+        assert leaks(shown) == []
 
 
 def test_what_it_is_stays_and_what_belongs_together_does(bodies):
@@ -236,7 +235,7 @@ def test_headers_and_cookies(bodies):
         "x-patient-id": ID_CARD,
     }
     shown = headers(texts, given)
-    assert told(json.dumps(shown, ensure_ascii=False).encode()) == []
+    assert leaks(json.dumps(shown, ensure_ascii=False).encode()) == []
     assert shown["authorization"].startswith("Bearer ")
     assert shown["authorization"][7:] == shown["cookie"].partition(";")[0].removeprefix("sid=")
     assert shown["set-cookie"].endswith("; Path=/; HttpOnly")

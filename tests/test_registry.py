@@ -1,4 +1,4 @@
-"""Which provider owns a link is told without loading a recipe, and told the same."""
+"""Which provider owns a link is known without loading a provider, and stays the same."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from scraper.registry import catalogue, index
 
 ROOT = Path(__file__).parents[1]
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
-ONE = (Shape("aurora", ("https",), r"/s/\w+", (r"/aurora/.*",), ("film.aurora.test", "*.lakeside.test")),)
+ONE = (Shape("aurora", ("https",), (r"/s/\w+",), (r"/aurora/.*",), ("film.aurora.test", "*.lakeside.test")),)
 
 
 @pytest.fixture
-def kept_anew(tmp_path, monkeypatch):
+def rebuilt_index(tmp_path, monkeypatch):
     """A user who has never run the program, then the same user again: what was kept is what is read."""
     monkeypatch.setenv("CLOUDFILM_DATA", str(tmp_path))
     catalogue.shapes.cache_clear()
@@ -32,14 +32,14 @@ def kept_anew(tmp_path, monkeypatch):
 
 
 def links() -> set[str]:
-    """Every address in the tests of the recipes: theirs, their neighbours', and such as are nobody's."""
+    """Every address in the tests of the providers: theirs, their neighbours', and such as are nobody's."""
     texts = [path.read_text("utf-8") for path in (ROOT / "tests" / "providers").rglob("*.py")]
     texts += [provider.example for provider in catalogue.known().by_name.values()]
     return {address for text in texts for address in link.links_in(text)}
 
 
-def test_what_is_kept_tells_the_same_owner_as_the_recipes(kept_anew, monkeypatch):
-    monkeypatch.setattr(catalogue, "_told", None)  # the recipes are not asked
+def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypatch):
+    monkeypatch.setattr(catalogue, "_told", None)  # the providers are not asked
     owned = 0
     for address in links():
         try:
@@ -50,7 +50,7 @@ def test_what_is_kept_tells_the_same_owner_as_the_recipes(kept_anew, monkeypatch
         assert catalogue.owner_of(share) == (owner and owner.provider.name), address
         owned += owner is not None
     assert owned > len(catalogue.known().by_name)
-    assert kept_anew.is_file()
+    assert rebuilt_index.is_file()
 
 
 @pytest.mark.parametrize(
@@ -90,22 +90,22 @@ def test_a_folder_that_can_not_be_written_changes_nothing(tmp_path):
 def test_a_recipe_that_changed_is_asked_again(tmp_path, monkeypatch):
     import providers
 
-    recipes = tmp_path / "recipes"
-    recipes.mkdir()
-    (recipes / "aurora.py").write_text("route = 1")
-    monkeypatch.setattr(providers, "__path__", [str(recipes)])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "aurora.py").write_text("route = 1")
+    monkeypatch.setattr(providers, "__path__", [str(folder)])
     index.shapes(tmp_path, lambda: (ONE, True))
     assert index.shapes(tmp_path, lambda: ((), True)) == ONE
-    changed = (recipes / "aurora.py").stat().st_mtime_ns
-    (recipes / "aurora.py").write_text("route = 2")
-    os.utime(recipes / "aurora.py", ns=(changed, changed))
+    changed = (folder / "aurora.py").stat().st_mtime_ns
+    (folder / "aurora.py").write_text("route = 2")
+    os.utime(folder / "aurora.py", ns=(changed, changed))
     assert index.shapes(tmp_path, lambda: ((), True)) == ()
 
 
-def test_a_plug_in_installed_later_is_asked_and_not_kept(kept_anew, plugged_in):
-    before = kept_anew.read_bytes()
+def test_a_plug_in_installed_later_is_asked_and_not_kept(rebuilt_index, plugged_in):
+    before = rebuilt_index.read_bytes()
     assert catalogue.owner_of(link.of("https://film.aurora.test/s/Ab12Cd34")) == "aurora"
-    assert kept_anew.read_bytes() == before
+    assert rebuilt_index.read_bytes() == before
 
 
 def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
@@ -118,7 +118,7 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
         "print(code, sorted(heavy), sorted(name for name in sys.modules if name.startswith('providers.')))"
     )
     environment = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
-    said = [
+    lines = [
         subprocess.run(
             [sys.executable, "-c", program, photo],
             env=environment,
@@ -128,6 +128,6 @@ def test_reading_a_photo_loads_no_recipe_and_no_heavy_library(tmp_path):
         ).stdout.splitlines()
         for _ in range(2)
     ]
-    assert said[0][0] == said[1][0]
-    assert json.loads(said[1][0])["codes"][0]["provider"] == "shdc"
-    assert said[1][1] == "0 [] []"
+    assert lines[0][0] == lines[1][0]
+    assert json.loads(lines[1][0])["codes"][0]["provider"] == "shdc"
+    assert lines[1][1] == "0 [] []"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.core.schema import whole
+from scraper.core.schema import parse_int
 
 CASES = (
     ("60", 60),
@@ -22,4 +22,4 @@ CASES = (
 
 @pytest.mark.parametrize(("text", "number"), CASES)
 def test_a_whole_number(text, number):
-    assert whole(text) == number
+    assert parse_int(text) == number

@@ -55,38 +55,38 @@ def came(series: str, *numbers: int, path: str = "/i?t=9f&id={}", name: str = ""
 )
 def test_verdicts_a1_siblings_are_expected_by_one_value(value, path):
     manifests, exchanges = traffic(("/H00002/list?hospital=H00002", value))
-    told = siblings.expected(manifests, exchanges, came(A, 0, path=path))
-    assert told.counts == {f"1.2.{A}": 1}
-    assert sorted(count for _, count in told.absent) == [8, 12]
+    image_counts = siblings.expected(manifests, exchanges, came(A, 0, path=path))
+    assert image_counts.counts == {f"1.2.{A}": 1}
+    assert sorted(count for _, count in image_counts.absent) == [8, 12]
 
 
 def test_verdicts_a1_siblings_of_several_series_that_came_in_part():
     for value in (NESTED, PLAIN, FLAT):
         manifests, exchanges = traffic(("/list", value))
-        told = siblings.expected(manifests, exchanges, [*came(A, 0), *came(B, 3, 4)])
-        assert told.counts == {f"1.2.{A}": 1, f"1.2.{B}": 12}
-        assert [count for _, count in told.absent] == [8]
+        image_counts = siblings.expected(manifests, exchanges, [*came(A, 0), *came(B, 3, 4)])
+        assert image_counts.counts == {f"1.2.{A}": 1, f"1.2.{B}": 12}
+        assert [count for _, count in image_counts.absent] == [8]
 
 
 def test_verdicts_a1_siblings_by_a_list_asked_for_with_the_series():
     lists = (("/list", NAMES), (f"/images?series={B}", {"images": [{"id": text} for text in ids(B)]}))
     manifests, exchanges = traffic(*lists)
-    told = siblings.expected(manifests, exchanges, came(B, 0, 1))
-    assert told.counts == {f"1.2.{B}": 12}
-    assert told.absent == [(A, None), (C, None)]
+    image_counts = siblings.expected(manifests, exchanges, came(B, 0, 1))
+    assert image_counts.counts == {f"1.2.{B}": 12}
+    assert image_counts.absent == [(A, None), (C, None)]
 
 
 def test_verdicts_a1_siblings_by_a_series_name_and_by_signed_addresses():
     manifests, exchanges = traffic(("/list", NAMES))
-    told = siblings.expected(manifests, exchanges, came(B, 0, path="/signed/77", name="序列 f6"))
-    assert told.absent == [(A, None), (C, None)]
+    image_counts = siblings.expected(manifests, exchanges, came(B, 0, path="/signed/77", name="序列 f6"))
+    assert image_counts.absent == [(A, None), (C, None)]
     signed = {"urls": {text: f"/signed/k{n:07d}" for n, text in enumerate(ids(B))}}
     manifests, exchanges = traffic(("/list", NESTED), ("/sign", signed))
-    told = siblings.expected(
+    image_counts = siblings.expected(
         manifests, exchanges, [image for n in (0, 1) for image in came(B, n, path=f"/signed/k{n:07d}")]
     )
-    assert told.counts == {f"1.2.{B}": 12}
-    assert [count for _, count in told.absent] == [1, 8]
+    assert image_counts.counts == {f"1.2.{B}": 12}
+    assert [count for _, count in image_counts.absent] == [1, 8]
 
 
 def test_verdicts_a1_lists_of_other_things_expect_nothing():
@@ -96,8 +96,8 @@ def test_verdicts_a1_lists_of_other_things_expect_nothing():
         "windows": [{"name": "肺窗", "ww": 1500}, {"name": "骨窗", "ww": 2500}],
     }
     manifests, exchanges = traffic(("/H00002/config", others))
-    told = siblings.expected(manifests, exchanges, came(A, 0, path=f"/H00002/{A}/{{}}.dcm"))
-    assert told == siblings.Expected()
+    image_counts = siblings.expected(manifests, exchanges, came(A, 0, path=f"/H00002/{A}/{{}}.dcm"))
+    assert image_counts == siblings.Expected()
 
 
 @pytest.mark.parametrize("value", [NESTED, PLAIN, FLAT], ids=["nested", "plain", "flat"])
@@ -120,9 +120,9 @@ def test_verdicts_a1_one_request_by_place_is_proven_at_both_ends():
 
 
 def test_verdicts_a1_a_value_that_stands_twice_or_is_short_gives_none():
-    twice = {"images": [{"id": "abcdef1"}, {"id": "abcdef1"}, {"id": "abcdef2"}]}
+    repeated = {"images": [{"id": "abcdef1"}, {"id": "abcdef1"}, {"id": "abcdef2"}]}
     short = {"images": [{"id": "12"}, {"id": "13"}]}
-    for value, name in ((twice, "abcdef1"), (short, "12")):
+    for value, name in ((repeated, "abcdef1"), (short, "12")):
         assert single_request.rules([Manifest(f"{SITE}/list", value)], [f"{SITE}/i?id={name}"]) == []
 
 
@@ -140,9 +140,9 @@ def test_verdicts_b14_what_was_asked_before_each_image_is_learnt(each):
             Exchange(url, "fetch"),
         ]
     (rule, *_) = single_request.rules(manifests, asked)
-    brought = dict(zip(asked, "12", strict=True))
-    (found,) = preparations(exchanges, rule, brought, VolatileParts(()))
-    assert staging(exchanges, rule, brought, VolatileParts(())).is_late
+    replies = dict(zip(asked, "12", strict=True))
+    (found,) = preparations(exchanges, rule, replies, VolatileParts(()))
+    assert staging(exchanges, rule, replies, VolatileParts(())).is_late
     record = rule.records[f"{SITE}/i?id={ids(C)[5]}"]
     request = found.request(record, VolatileParts(()))
     assert (request.url, request.method) == (f"{SITE}/prepare", "POST")

@@ -19,6 +19,8 @@ from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.source import candidates, qr, resolve
 
+ROOT = Path(__file__).resolve().parent.parent
+
 SETTINGS = Settings(decode_timeout_s=8)
 FILM = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FOLLOW = "http://weixin.qq.com/r/AbCdEfGh"
@@ -143,10 +145,11 @@ def test_every_provider_is_documented_and_unique():
     known = catalogue.known()
     assert known.broken == ()
     for provider in known.by_name.values():
-        header = catalogue.header(provider)
-        assert header["title"], provider.name
-        for line in ("asks", "serves", "verified"):
-            assert header.get(line), f"{provider.name}: its header lacks {line!r}"
+        about = catalogue.about(provider)
+        for line in ("title", "facts", "asks", "serves", "verified"):
+            assert about[line], f"{provider.name} lacks {line!r}"
+        if about["facts"].startswith("fixtures/"):
+            assert (ROOT / about["facts"]).is_file(), f"{provider.name}: {about['facts']}"
 
 
 def test_every_example_is_owned_by_its_provider_and_no_other():

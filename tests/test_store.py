@@ -263,14 +263,14 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 async def test_a_second_process_waits_for_the_first(tmp_path):
-    told, order = [], []
+    events, order = [], []
 
     async def item(name: str) -> None:
-        async with store.opened(tmp_path, "1.2.3", lambda: told.append(name)):
+        async with store.opened(tmp_path, "1.2.3", lambda: events.append(name)):
             order.append(f"{name} in")
             await asyncio.sleep(0.05)
             order.append(f"{name} out")
 
     await asyncio.gather(item("a"), item("b"))
     assert order in (["a in", "a out", "b in", "b out"], ["b in", "b out", "a in", "a out"])
-    assert len(told) == 1
+    assert len(events) == 1

@@ -110,11 +110,11 @@ JUDGED = {
 )
 async def test_what_completeness_is_judged_by_is_said(kind, world, tmp_path):
     result = await run(Universal, case(kind), world, tmp_path, Via.BROWSER)
-    said = [
+    codes = [
         [problem.code for problem in row.problems if problem.code.startswith("judged-")]
         for row in result.studies[0].series
     ]
-    assert said == [[JUDGED[kind]]] * len(ALL)
+    assert codes == [[JUDGED[kind]]] * len(ALL)
     assert result.exit_code == 0
 
 
@@ -207,5 +207,5 @@ async def test_dwv_on_orthanc(protocol, by, tmp_path):
         row = Case(protocol, link, ways=WAYS, series=wanted)
         result = await check(Universal, row, world, tmp_path, Via.BROWSER)
         assert len(world.requests(path="/dwv/dwv.min.js")) == 1
-    said = {problem.code for row in result.studies[0].series for problem in row.problems}
-    assert by in said
+    codes = {problem.code for row in result.studies[0].series for problem in row.problems}
+    assert by in codes

@@ -74,9 +74,9 @@ async def test_every_protocol_page(case, via, world, tmp_path):
 )
 async def test_what_a_package_lacks_is_told(kind, saved, code, world, tmp_path):
     result = await run(Universal, Case(kind, FILM + kind), world, tmp_path, Via.BROWSER)
-    said = {problem.code for row in result.studies[0].series for problem in row.problems if problem.fatal}
+    codes = {problem.code for row in result.studies[0].series for problem in row.problems if problem.fatal}
     assert (result.exit_code, result.counts.saved) == (7, saved)
-    assert code in said
+    assert code in codes
 
 
 @pytest.mark.thorough

@@ -23,12 +23,12 @@ from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.core.model import Origin, PixelParts, Result, Status
 from scraper.core.reasons import Reason
-from scraper.dicom import charset, disguised, rebuild, settle
+from scraper.dicom import charset, normalise, pseudonymised, rebuild
+from scraper.dicom.codestream import JPEG_EXTENDED
 from scraper.dicom.directory import read_directory
 from scraper.export import Target, export
 from scraper.export.pictures import frames
 from scraper.protocols import zip_archive
-from scraper.protocols.codestream import JPEG_EXTENDED
 from scraper.protocols.zip_names import entry_name
 from scraper.testing import Case, run
 from scraper.verify import Checked, check_folder, instance, series
@@ -184,7 +184,7 @@ def test_verdicts_c22_pixels_that_are_whole_are_kept(tmp_path, syntax, lost):
     data = unterminated(item.data, lost)
     assert of(data, tmp_path) == {"pixels-unterminated": False}
     path = tmp_path / "one.dcm"
-    assert settle(path).sop_instance_uid == item.sop_instance_uid
+    assert normalise(path).sop_instance_uid == item.sop_instance_uid
     assert path.read_bytes() == data
     assert next(frames(path)).size == (64, 64)
 
@@ -261,7 +261,7 @@ async def test_verdicts_c24_a_bare_data_set_in_a_package_is_what_it_is_loose(tmp
     assert (result.status, result.counts.saved) == (Status.COMPLETE, 10)
     loose = tmp_path / "loose"
     loose.write_bytes(bare)
-    settle(loose)
+    normalise(loose)
     assert loose.read_bytes() in {path.read_bytes() for path in (tmp_path / "got").rglob("*.dcm")}
 
 
@@ -526,7 +526,7 @@ def test_verdicts_c28_threads_encode_at_once_in_another_process(monkeypatch):
         monkeypatch.setattr(imagecodecs, name, here)
     made: list[bytes] = []
     texts = Texts(Names())
-    threads = [Thread(target=lambda: made.append(disguised(item.data, texts))) for _ in range(4)]
+    threads = [Thread(target=lambda: made.append(pseudonymised(item.data, texts))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

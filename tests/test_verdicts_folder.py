@@ -86,7 +86,7 @@ def folder(tmp_path):
     return saved(tmp_path / "study")
 
 
-class Said:
+class Output:
     """What a command printed, and its code."""
 
     def __init__(self, capsys, *words: object) -> None:
@@ -113,7 +113,7 @@ class Said:
 
 @pytest.fixture
 def run(capsys):
-    return lambda *words: Said(capsys, *words)
+    return lambda *words: Output(capsys, *words)
 
 
 # ---- A5: verify has sentences of its own
@@ -127,19 +127,19 @@ def damage(folder: Path) -> None:
 
 
 def test_verdicts_a5_a_whole_study_is_counted_by_its_own_report(folder, run):
-    said = run("verify", folder, "--lang", "en")
-    assert said.code == 0
-    assert "13 of 13" in said.out
-    assert "already" not in said.out
+    output = run("verify", folder, "--lang", "en")
+    assert output.code == 0
+    assert "13 of 13" in output.out
+    assert "already" not in output.out
 
 
 def test_verdicts_a5_what_is_missing_or_broken_is_named_by_path(folder, run):
     damage(folder)
-    said = run("verify", folder, "--json")
-    assert (said.code, said.json["instances"]["expected"], said.json["instances"]["saved"]) == (7, 13, 11)
-    assert said.codes["missing-files"] == ["002_series/00003.dcm"]
-    assert said.codes["truncated"] == said.codes["changed-since-saved"] == ["002_series/00007.dcm"]
-    assert said.codes["unreadable"] == ["002_series/00009.dcm"]
+    output = run("verify", folder, "--json")
+    assert (output.code, output.json["instances"]["expected"], output.json["instances"]["saved"]) == (7, 13, 11)
+    assert output.codes["missing-files"] == ["002_series/00003.dcm"]
+    assert output.codes["truncated"] == output.codes["changed-since-saved"] == ["002_series/00007.dcm"]
+    assert output.codes["unreadable"] == ["002_series/00009.dcm"]
     words = run("verify", folder, "--lang", "en").out.replace("\n", " ")
     assert "11 of 13" in words
     for name in ("00003", "00007", "00009"):
@@ -150,8 +150,8 @@ def test_verdicts_a5_what_is_missing_or_broken_is_named_by_path(folder, run):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_verdicts_a5_verify_never_speaks_of_fetching(folder, run, language):
     damage(folder)
-    said = run("verify", folder, "--lang", language).out
-    assert not re.search(r"same command|[Ff]etch|already|同一命令|其中 \d+ 幅原已存在", said)
+    output = run("verify", folder, "--lang", language).out
+    assert not re.search(r"same command|[Ff]etch|already|同一命令|其中 \d+ 幅原已存在", output)
 
 
 def test_verdicts_a5_no_advice_for_files_on_the_disk_is_to_fetch():
@@ -177,8 +177,8 @@ def test_verdicts_a5_the_tool_s_own_files_are_not_foreign(folder, run):
         (folder / name).write_text("<html></html>", encoding="utf-8")
     made = run("export", folder, "--to", "dicomdir", "-o", folder / "disc")
     assert made.code == 0
-    said = run("verify", folder, "--json")
-    assert "not-dicom" not in said.codes
+    output = run("verify", folder, "--json")
+    assert "not-dicom" not in output.codes
     (folder / "viewer.exe").write_bytes(b"MZ" + bytes(400))
     assert "not-dicom" in run("verify", folder, "--json").codes
 
@@ -190,10 +190,10 @@ def test_verdicts_a5_a_zip_of_the_folder_says_the_same(folder, tmp_path, run):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(tmp_path).as_posix())
-    said = run("verify", packed, "--json")
-    assert (said.code, said.json["instances"]["expected"], said.json["instances"]["saved"]) == (7, 13, 11)
-    assert said.codes["missing-files"] == ["study/002_series/00003.dcm"]
-    assert said.codes["unreadable"] == ["study/002_series/00009.dcm"]
+    output = run("verify", packed, "--json")
+    assert (output.code, output.json["instances"]["expected"], output.json["instances"]["saved"]) == (7, 13, 11)
+    assert output.codes["missing-files"] == ["study/002_series/00003.dcm"]
+    assert output.codes["unreadable"] == ["study/002_series/00009.dcm"]
 
 
 def test_verdicts_a5_a_folder_of_studies_is_judged_by_each_one_s_report(tmp_path, run):
@@ -201,16 +201,16 @@ def test_verdicts_a5_a_folder_of_studies_is_judged_by_each_one_s_report(tmp_path
     saved(tmp_path / "all" / "one")
     saved(tmp_path / "all" / "two", other)
     (tmp_path / "all" / "two" / "002_series" / "00002.dcm").unlink()
-    said = run("verify", tmp_path / "all", "--json")
-    assert (said.code, said.json["instances"]["expected"], said.json["instances"]["saved"]) == (7, 18, 17)
-    assert said.codes["missing-files"] == ["two/002_series/00002.dcm"]
+    output = run("verify", tmp_path / "all", "--json")
+    assert (output.code, output.json["instances"]["expected"], output.json["instances"]["saved"]) == (7, 18, 17)
+    assert output.codes["missing-files"] == ["two/002_series/00002.dcm"]
 
 
 def test_verdicts_a5_a_series_that_is_gone_stays_expected(folder, run):
     shutil.rmtree(folder / "999_series")
-    said = run("verify", folder, "--json")
-    assert said.code == 7
-    assert [(row["expected"], row["saved"]) for row in said.json["series"]] == [(12, 12), (1, 0)]
+    output = run("verify", folder, "--json")
+    assert output.code == 7
+    assert [(row["expected"], row["saved"]) for row in output.json["series"]] == [(12, 12), (1, 0)]
 
 
 def test_verdicts_a5_a_study_that_was_incomplete_when_saved_is_not_called_complete(tmp_path, run):
@@ -225,16 +225,16 @@ def test_verdicts_a5_a_study_that_was_incomplete_when_saved_is_not_called_comple
     for row in document["series"]:
         row["expected"] = None
     (folder / "study.json").write_text(json.dumps(document), encoding="utf-8")
-    said = run("verify", folder, "--json")
-    assert said.code == 7
-    assert "known-incomplete" in said.codes
-    assert "judged-by-sight" in said.out
+    output = run("verify", folder, "--json")
+    assert output.code == 7
+    assert "known-incomplete" in output.codes
+    assert "judged-by-sight" in output.out
 
 
 def test_verdicts_a5_more_than_its_series_were_announced(tmp_path, run):
     counts = {"expected": 20, "saved": 13, "reused": 0, "failed": 0}
-    said = run("verify", saved(tmp_path / "study", instances=counts), "--json")
-    assert (said.code, said.json["instances"]["expected"]) == (7, 20)
+    output = run("verify", saved(tmp_path / "study", instances=counts), "--json")
+    assert (output.code, output.json["instances"]["expected"]) == (7, 20)
 
 
 # ---- A3: an export tells what the study lacks
@@ -243,34 +243,34 @@ def test_verdicts_a5_more_than_its_series_were_announced(tmp_path, run):
 @pytest.mark.parametrize("target", TARGETS)
 def test_verdicts_a3_a_damaged_study_is_exported_with_the_truth(folder, tmp_path, run, target):
     damage(folder)
-    said = run("export", folder, "--to", target, "-o", tmp_path / "out", "--lang", "en")
-    assert said.code == 7
-    sentence = said.err.strip().splitlines()[-1]
+    output = run("export", folder, "--to", target, "-o", tmp_path / "out", "--lang", "en")
+    assert output.code == 7
+    sentence = output.err.strip().splitlines()[-1]
     assert "not whole" in sentence
     assert "11 of 13" in sentence
     for name in ("00003", "00007", "00009"):
         assert f"002_series/{name}.dcm" in sentence
     assert (tmp_path / "out").exists()
-    said = run("export", folder, "--to", target, "-o", tmp_path / "again", "--json", "--lang", "en")
-    assert (said.json["status"], said.json["exit_code"], said.code) == ("incomplete", 7, 7)
-    assert "002_series/00009.dcm" in said.codes["export-skipped"]
+    output = run("export", folder, "--to", target, "-o", tmp_path / "again", "--json", "--lang", "en")
+    assert (output.json["status"], output.json["exit_code"], output.code) == ("incomplete", 7, 7)
+    assert "002_series/00009.dcm" in output.codes["export-skipped"]
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_verdicts_a3_a_whole_study_is_exported_without_a_word(tmp_path, run, target):
     study = chest_ct(slices=5, size=32, localizers=0, dose_report=False, syntax=JPEG_2000)
-    said = run("export", saved(tmp_path / "study", study), "--to", target, "-o", tmp_path / "out")
-    assert (said.code, said.err) == (0, "")
+    output = run("export", saved(tmp_path / "study", study), "--to", target, "-o", tmp_path / "out")
+    assert (output.code, output.err) == (0, "")
 
 
 def test_verdicts_a3_an_export_of_nothing_is_no_success(tmp_path, run):
     report = tmp_path / "study" / "report.dcm"
     report.parent.mkdir()
     report.write_bytes(STUDY.series[-1].instances[0].data)
-    said = run("export", report.parent, "--to", "png", "-o", tmp_path / "out", "--lang", "en")
-    assert said.code == 7
-    assert "report.dcm" in said.err
-    assert "no pixels" in said.err
+    output = run("export", report.parent, "--to", "png", "-o", tmp_path / "out", "--lang", "en")
+    assert output.code == 7
+    assert "report.dcm" in output.err
+    assert "no pixels" in output.err
     assert not (tmp_path / "out").exists()
 
 
@@ -282,25 +282,25 @@ def test_verdicts_a3_an_image_left_out_is_no_success(tmp_path, run, target):
     data = path.read_bytes()
     path.write_bytes(data.replace(b"\xff\x52\x00", b"\xff\x00\x00", 1))  # its codestream's COD marker
     (folder / "study.json").unlink()
-    said = run("export", folder, "--to", target, "-o", tmp_path / "out", "--json")
-    assert said.code == 7
-    assert said.codes["export-skipped"] == ["002_series/00002.dcm"]
+    output = run("export", folder, "--to", target, "-o", tmp_path / "out", "--json")
+    assert output.code == 7
+    assert output.codes["export-skipped"] == ["002_series/00002.dcm"]
 
 
 def test_verdicts_a3_nifti_names_what_it_leaves_out(folder, tmp_path, run):
     pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
-    said = run("export", folder, "--to", "nifti", "-o", tmp_path / "out", "--json")
-    assert said.code == 0
-    assert said.codes["export-skipped"] == ["999_series/00001.dcm"]
+    output = run("export", folder, "--to", "nifti", "-o", tmp_path / "out", "--json")
+    assert output.code == 0
+    assert output.codes["export-skipped"] == ["999_series/00001.dcm"]
 
 
 def test_verdicts_a3_one_damaged_file_does_not_cost_a_volume(folder, tmp_path, run):
     pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
     cut = folder / "002_series" / "00012.dcm"
     cut.write_bytes(cut.read_bytes()[:5000])
-    said = run("export", folder, "--to", "nifti", "-o", tmp_path / "out", "--json")
-    assert (said.code, said.json["files"]) == (7, 1)
-    assert "002_series/00012.dcm" in said.codes["export-skipped"]
+    output = run("export", folder, "--to", "nifti", "-o", tmp_path / "out", "--json")
+    assert (output.code, output.json["files"]) == (7, 1)
+    assert "002_series/00012.dcm" in output.codes["export-skipped"]
 
 
 # ---- A4: what goes onto a disc
@@ -347,10 +347,10 @@ def on_the_disc(disc: Path) -> dict[Path, Dataset]:
 
 def test_verdicts_a4_files_that_lack_keys_or_share_a_uid_go_onto_a_disc(tmp_path, run):
     made = odd_files(tmp_path / "study")
-    said = run("export", tmp_path / "study", "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
-    assert said.json["files"] == len(made)
-    assert "export-skipped" not in said.codes
-    assert "nothing-at-all.dcm" in said.codes["directory-completed"]
+    output = run("export", tmp_path / "study", "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
+    assert output.json["files"] == len(made)
+    assert "export-skipped" not in output.codes
+    assert "nothing-at-all.dcm" in output.codes["directory-completed"]
     found = on_the_disc(tmp_path / "disc")
     assert sorted(path.read_bytes() for path in found) == sorted(made.values()), "no file is changed"
     assert all(
@@ -380,9 +380,9 @@ def readers(disc: Path, files: int) -> None:
         written = (disc / "DICOMDIR").read_bytes()
         names = [path.relative_to(disc).as_posix() for path in on_the_disc(disc)]
         command = ["dcmmkdir", "+A", "+I", "-Nxc", "-Nec", "-Nrc", "+Nrs", "+D", "DICOMDIR", *names]
-        said = subprocess.run(command, cwd=disc, capture_output=True, check=False)
-        assert said.returncode == 0, said.stderr
-        known = len(re.findall(rb"already exists|inconsistent with existing", said.stderr))
+        output = subprocess.run(command, cwd=disc, capture_output=True, check=False)
+        assert output.returncode == 0, output.stderr
+        known = len(re.findall(rb"already exists|inconsistent with existing", output.stderr))
         assert known, "it takes our records for its own"
         assert len(on_the_disc(disc)) == files
         (disc / "DICOMDIR").write_bytes(written)
@@ -395,8 +395,8 @@ def test_verdicts_a4_other_programs_read_the_disc(tmp_path, run):
 
 
 def test_verdicts_a4_a_deidentified_disc_holds_every_image(folder, tmp_path, run):
-    said = run("export", folder, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
-    assert (said.code, said.json["files"]) == (0, 12)
+    output = run("export", folder, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
+    assert (output.code, output.json["files"]) == (0, 12)
     found = on_the_disc(tmp_path / "disc")
     assert len(found) == 12
     ids = {str(pydicom.dcmread(path).PatientID) for path in found}
@@ -416,17 +416,17 @@ def test_verdicts_a4_a_patient_named_within_a_sequence_does_not_empty_the_disc(t
     for number, instance in enumerate(STUDY.series[0].instances):
         data = retagged(instance, SourcePatientGroupIdentificationSequence=[group], RequestAttributesSequence=[request])
         (tmp_path / "study" / f"{number}.dcm").write_bytes(data)
-    said = run("export", tmp_path / "study", "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
-    assert (said.code, said.json["files"]) == (0, 12)
+    output = run("export", tmp_path / "study", "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
+    assert (output.code, output.json["files"]) == (0, 12)
     assert not any(STUDY.patient_id.encode() in path.read_bytes() for path in on_the_disc(tmp_path / "disc"))
 
 
 @needs_shared
 @pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "ts-ct"])
 def test_verdicts_a4_deidentified_real_series_go_onto_a_disc(case, tmp_path, run):
-    said = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
+    output = run("export", SHARED / case, "--to", "dicomdir", "--deidentify", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())
-    assert said.json["files"] == count
+    assert output.json["files"] == count
     readers(tmp_path / "disc", count)
 
 
@@ -434,8 +434,8 @@ def test_verdicts_a4_a_data_set_without_file_meta_gets_it_on_the_disc(tmp_path, 
     bare = bare_of(STUDY.series[0].instances[0].data)
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "bare.dcm").write_bytes(bare)
-    said = run("export", tmp_path / "study", "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
-    assert said.json["files"] == 1
+    output = run("export", tmp_path / "study", "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
+    assert output.json["files"] == 1
     (path,) = on_the_disc(tmp_path / "disc")
     assert path.read_bytes().endswith(bare)
     assert path.read_bytes()[128:132] == b"DICM"
@@ -445,20 +445,20 @@ def test_verdicts_a4_a_data_set_without_file_meta_gets_it_on_the_disc(tmp_path, 
 @needs_shared
 @pytest.mark.parametrize("case", ["mr-axial-128", "mr-multiecho-ge", "sr-seg", "ts-ct", "charset-pydicom", "sc-rgb"])
 def test_verdicts_a4_real_series_go_onto_a_disc(case, tmp_path, run):
-    said = run("export", SHARED / case, "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
+    output = run("export", SHARED / case, "--to", "dicomdir", "-o", tmp_path / "disc", "--json")
     count = sum(path.is_file() for path in (SHARED / case).iterdir())
-    assert said.json["files"] == count
+    assert output.json["files"] == count
     readers(tmp_path / "disc", count)
 
 
 @needs_shared
 def test_verdicts_a4_what_can_t_go_onto_a_disc_is_named(tmp_path, run):
-    said = run("export", SHARED / "malformed", "--to", "dicomdir", "-o", tmp_path / "disc", "--json", "--lang", "en")
+    output = run("export", SHARED / "malformed", "--to", "dicomdir", "-o", tmp_path / "disc", "--json", "--lang", "en")
     count = sum(path.is_file() for path in (SHARED / "malformed").iterdir())
-    left_out = [item for row in said.json["problems"] if row["code"] == "export-skipped" for item in row["instances"]]
-    assert said.json["files"] + len(left_out) == count
-    assert said.code == 7
-    readers(tmp_path / "disc", said.json["files"])
+    left_out = [item for row in output.json["problems"] if row["code"] == "export-skipped" for item in row["instances"]]
+    assert output.json["files"] + len(left_out) == count
+    assert output.code == 7
+    readers(tmp_path / "disc", output.json["files"])
 
 
 # ---- C23: a DICOMDIR is a list of what must be there
@@ -481,9 +481,9 @@ def test_verdicts_c23_a_record_without_its_file_is_missing(disc, run):
     assert (whole.code, whole.json["instances"]["expected"]) == (0, 13)
     gone = next(path for path, record in on_the_disc(disc).items() if record.DirectoryRecordType == "IMAGE")
     gone.unlink()
-    said = run("verify", disc, "--json")
-    assert (said.code, said.json["instances"]["expected"], said.json["instances"]["saved"]) == (7, 13, 12)
-    assert said.codes["dicomdir-missing"] == [gone.relative_to(disc).as_posix()]
+    output = run("verify", disc, "--json")
+    assert (output.code, output.json["instances"]["expected"], output.json["instances"]["saved"]) == (7, 13, 12)
+    assert output.codes["dicomdir-missing"] == [gone.relative_to(disc).as_posix()]
 
 
 def test_verdicts_c23_the_last_image_and_a_whole_series_are_missed_too(disc, run):
@@ -491,9 +491,9 @@ def test_verdicts_c23_the_last_image_and_a_whole_series_are_missed_too(disc, run
     report.unlink()
     last = max(path for path, record in on_the_disc(disc).items() if record.DirectoryRecordType == "IMAGE")
     last.unlink()
-    said = run("verify", disc, "--json")
-    assert said.code == 7
-    assert (said.json["instances"]["expected"], said.json["instances"]["saved"]) == (13, 11)
+    output = run("verify", disc, "--json")
+    assert output.code == 7
+    assert (output.json["instances"]["expected"], output.json["instances"]["saved"]) == (13, 11)
 
 
 def test_verdicts_c23_a_copied_disc_in_lower_case_with_versions_is_whole(disc, tmp_path, run):
@@ -520,22 +520,22 @@ def test_verdicts_c23_another_patient_s_record_is_named(tmp_path, run):
     saved(tmp_path / "both" / "one")
     saved(tmp_path / "both" / "two", other)
     run("export", tmp_path / "both", "--to", "dicomdir", "-o", tmp_path / "disc")
-    said = run("verify", tmp_path / "disc", "--json")
-    assert said.code == 0
-    assert len(said.codes["dicomdir-other-patient"]) == 3
+    output = run("verify", tmp_path / "disc", "--json")
+    assert output.code == 0
+    assert len(output.codes["dicomdir-other-patient"]) == 3
     for path in on_the_disc(tmp_path / "disc"):
         if pydicom.dcmread(path).PatientID == other.patient_id:
             path.unlink()
-    said = run("verify", tmp_path / "disc", "--json")
-    assert said.code == 7
-    assert len(said.codes["dicomdir-other-patient"]) == len(said.codes["dicomdir-missing"]) == 3
+    output = run("verify", tmp_path / "disc", "--json")
+    assert output.code == 7
+    assert len(output.codes["dicomdir-other-patient"]) == len(output.codes["dicomdir-missing"]) == 3
 
 
 def test_verdicts_c23_a_directory_that_can_t_be_read_is_told(disc, run):
     data = (disc / "DICOMDIR").read_bytes()
     (disc / "DICOMDIR").write_bytes(data[: len(data) // 2])
-    said = run("verify", disc, "--json")
-    assert "dicomdir-unreadable" in said.codes or "dicomdir-missing" not in said.codes
+    output = run("verify", disc, "--json")
+    assert "dicomdir-unreadable" in output.codes or "dicomdir-missing" not in output.codes
 
 
 # ---- C28: nothing is decoded or encoded in the program's own process
@@ -561,7 +561,7 @@ def test_verdicts_c28_pictures_are_decoded_by_other_processes(tmp_path):
     study = chest_ct(slices=3, size=32, localizers=0, dose_report=False, syntax=JPEG_2000)
     folder = saved(tmp_path / "study", study)
     command = [sys.executable, "-c", _EXPORT, "export", folder, "--to", "png", "-o", tmp_path / "out"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "CODE 0" in said.stdout
-    assert "IN OUR OWN PROCESS" not in said.stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "CODE 0" in output.stdout
+    assert "IN OUR OWN PROCESS" not in output.stdout
     assert len(list((tmp_path / "out").rglob("*.png"))) == 4

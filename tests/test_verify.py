@@ -262,7 +262,7 @@ FAULTS = {
         "character-set",
     ),
 }
-TOLD_ONLY = {
+WARNINGS_ONLY = {
     "jp2-boxes",
     "lossy-undeclared",
     "no-decoder",
@@ -278,7 +278,7 @@ TOLD_ONLY = {
 @needs_shared
 def test_rle_is_read_as_others_read_it_and_a_broken_run_is_named(tmp_path):
     from scraper.dicom import structure
-    from scraper.verify.frames import decode, describe
+    from scraper.verify.decoding import decode, describe
 
     for name in ("small-singles/MR_small_RLE.dcm", "sc-rgb/SC_rgb_rle_16bit.dcm", "sc-rgb/SC_rgb_rle.dcm"):
         ds = pydicom.dcmread(SHARED / name)
@@ -299,7 +299,7 @@ def test_a_planted_fault_is_found_and_named(name, tmp_path):
     data, code = FAULTS[name]
     found = of(data, tmp_path)
     assert code in found
-    expected_fatal = code not in TOLD_ONLY and name != "a lossy stream called lossless"
+    expected_fatal = code not in WARNINGS_ONLY and name != "a lossy stream called lossless"
     assert found[code] is expected_fatal
     if not expected_fatal:
         assert not any(found.values())
@@ -427,9 +427,9 @@ def test_an_enhanced_image_that_describes_too_few_frames_is_found(name, tmp_path
     assert of(written(ds), tmp_path)["frames-missing"]
 
 
-@pytest.mark.parametrize("kept", [(0, 1, 3), (0, 2, 3), (0, 1, 2, 4, 5), (0, 3, 4, 5)])
-def test_a_gap_is_seen_in_the_smallest_stacks(kept, tmp_path):
-    for index in kept:
+@pytest.mark.parametrize("remaining", [(0, 1, 3), (0, 2, 3), (0, 1, 2, 4, 5), (0, 3, 4, 5)])
+def test_a_gap_is_seen_in_the_smallest_stacks(remaining, tmp_path):
+    for index in remaining:
         (tmp_path / f"{index}.dcm").write_bytes(AXIAL.instances[index].data)
     assert found_in(tmp_path) == {"missing-slices": True}
 
@@ -545,10 +545,10 @@ async def test_a_worker_that_dies_or_hangs_is_a_problem_and_no_end(tmp_path, mon
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.Error):  # of an earlier test, and just gone
                 found |= {child} if "scraper.verify" in " ".join(child.cmdline()) else set()
-        return found - kept
+        return found - remaining
 
-    kept: set[psutil.Process] = set()
-    kept = workers()  # the idle ones of the tests before this one
+    remaining: set[psutil.Process] = set()
+    remaining = workers()  # the idle ones of the tests before this one
     monkeypatch.setattr(Inspector, "spare", None)
     good = tmp_path / "good.dcm"
     good.write_bytes(SLICE.data)

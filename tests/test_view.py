@@ -249,8 +249,8 @@ def test_the_command(tmp_path):
     start = "from scraper.cli.commands import main; main()"
     words = [sys.executable, "-c", start, "view", str(folder), "--json"]
     ran = subprocess.run(words, capture_output=True, text=True)
-    told = json.loads(ran.stdout)
-    assert (ran.returncode, told["images"], told["output"]) == (0, 5, str(folder / "index.html"))
+    result = json.loads(ran.stdout)
+    assert (ran.returncode, result["images"], result["output"]) == (0, 5, str(folder / "index.html"))
     assert (folder / "index.html").stat().st_mode & 0o077 == 0
     again = subprocess.run([*words[:-1]], capture_output=True, text=True)
     assert again.returncode == 0

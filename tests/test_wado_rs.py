@@ -200,14 +200,14 @@ async def test_metadata_of_a_series_is_asked_for_once():
             raise MissingInstances(why="HTTP 404")
         return Response(200, {}, FRAMES[0], request.url)
 
-    kept = wado_rs.SeriesMetadata()
+    cache = wado_rs.SeriesMetadata()
     parts = await asyncio.gather(
-        *(wado_rs.from_frames(WadoRs(f"{series}/instances/{uid}"), pacs, kept) for uid in uids)
+        *(wado_rs.from_frames(WadoRs(f"{series}/instances/{uid}"), pacs, cache) for uid in uids)
     )
     assert [pixel_parts.tags for pixel_parts in parts] == whole
     assert asked.count(f"{series}/metadata") == 1
     with pytest.raises(MissingInstances):
-        await wado_rs.from_frames(WadoRs(f"{series}/instances/1.2.3.9"), pacs, kept)
+        await wado_rs.from_frames(WadoRs(f"{series}/instances/1.2.3.9"), pacs, cache)
 
 
 @pytest.mark.parametrize("metadata, error", [(b"<html>", SiteChanged), (b"[]", SiteChanged), (b"[{}]", NotAnImage)])

@@ -65,7 +65,7 @@ def error_rows(language: Language) -> Iterator[tuple[str, ...]]:
 
 
 def provider_rows(language: Language) -> Iterator[tuple[str, ...]]:
-    """Every recipe in the tree, by name; the words are its own header's."""
+    """Every provider in the tree, by name, with the words of its own header."""
     for row in tables.provider_rows():
         provider = registry.known().by_name.get(str(row["name"]))
         if provider is None or not provider.__module__.startswith("providers."):

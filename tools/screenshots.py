@@ -26,7 +26,7 @@ from fixtures.sites.shdc import site
 from fixtures.world import World
 from scraper.core.settings import Language
 from scraper.export.view import view
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENS = ROOT / "docs" / "screens"

@@ -166,7 +166,7 @@ def browser_starts() -> bool:
     """Whether the project finds a browser and it comes up without a screen."""
     code = (
         "import subprocess, sys\n"
-        "from scraper.session.browser.installed import find_browser\n"
+        "from scraper.session.browser.discovery import find_browser\n"
         "from scraper.core.settings import browser_from_environment\n"
         "found = find_browser(browser_from_environment())\n"
         "words = [str(found), '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom', 'about:blank']\n"

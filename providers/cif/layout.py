@@ -7,63 +7,78 @@ from __future__ import annotations
 
 import zlib
 
-from scraper.contract import CloudfilmError, Field, Reason, Reply, Session, SiteBusy, decode_text, gone, read
+from scraper.contract import (
+    CloudfilmError,
+    Field,
+    Number,
+    Reason,
+    Reply,
+    Session,
+    SiteBusy,
+    Study,
+    decode_text,
+    gone,
+    read,
+)
 
 ERROR = "CMDERROR"
 MAX_LAYOUT = 256 * 2**20  # bytes of a study's layout, unpacked
 
 
-class Name(Reply):
-    family: str | None = Field("", alias="Family")
-    given: str | None = Field("", alias="Given")
+class NameReply(Reply):
+    family: str = Field("", alias="Family")
+    given: str = Field("", alias="Given")
+
+    def __str__(self) -> str:
+        return f"{self.family}^{self.given}".strip("^")
 
 
 class PersonName(Reply):
-    whole: str | None = Field("", alias="PersonNameString")
-    single: Name | None = Field(None, alias="SingleByte")
-    ideographic: Name | None = Field(None, alias="Ideographic")
-    phonetic: Name | None = Field(None, alias="Phonetic")
+    text: str = Field("", alias="PersonNameString")
+    single: NameReply = Field(default_factory=NameReply.empty, alias="SingleByte")
+    ideographic: NameReply = Field(default_factory=NameReply.empty, alias="Ideographic")
+    phonetic: NameReply = Field(default_factory=NameReply.empty, alias="Phonetic")
 
     def __str__(self) -> str:
         """As DICOM writes it (PS3.5 6.2.1)."""
-        parts = [f"{name.family or ''}^{name.given or ''}".strip("^") if name else "" for name in self._groups]
-        return self.whole or "=".join(parts).rstrip("=")
-
-    @property
-    def _groups(self) -> tuple[Name | None, ...]:
-        return (self.single, self.ideographic, self.phonetic)
+        groups = (self.single, self.ideographic, self.phonetic)
+        return self.text or "=".join(map(str, groups)).rstrip("=")
 
 
-class SopReply(Reply):
+class InstanceReply(Reply):
     uid: str = Field(alias="SopInstanceUid")
-    sop_class: str | None = Field("", alias="SopClassUid")
-    number: str | None = Field("", alias="ImageNumber")
-    frames: str | None = Field("1", alias="NumberOfFrames")
+    sop_class: str = Field("", alias="SopClassUid")
+    number: Number = Field(None, alias="ImageNumber")
+    frames: Number = Field(None, alias="NumberOfFrames")
 
 
 class SeriesReply(Reply):
     uid: str = Field(alias="SeriesInstanceUid")
-    number: str | None = Field("", alias="SeriesNumber")
-    description: str | None = Field("", alias="SeriesDescription")
-    modality: str | None = Field("", alias="SeriesModality")
-    count: str | None = Field("", alias="ImageCount")
-    sops: list[SopReply] | None = Field(None, alias="Sops")
+    number: Number = Field(None, alias="SeriesNumber")
+    description: str = Field("", alias="SeriesDescription")
+    modality: str = Field("", alias="SeriesModality")
+    count: Number = Field(None, alias="ImageCount")
+    instances: tuple[InstanceReply, ...] = Field((), alias="Sops")
 
 
 class Layout(Reply):
     uid: str = Field(alias="StudyInstanceUid")
-    name: PersonName | str | None = Field("", alias="PatientName")
-    patient: str | None = Field("", alias="PatientId")
-    sex: str | None = Field("", alias="PatientSex")
-    born: str | None = Field("", alias="PatientBirthDate")
-    accession: str | None = Field("", alias="AccessionNumber")
-    date: str | None = Field("", alias="StudyDate")
-    time: str | None = Field("", alias="StudyTime")
-    description: str | None = Field("", alias="StudyDescription")
+    name: PersonName | str = Field("", alias="PatientName")
+    patient: str = Field("", alias="PatientId")
+    sex: str = Field("", alias="PatientSex")
+    born: str = Field("", alias="PatientBirthDate")
+    accession: str = Field("", alias="AccessionNumber")
+    date: str = Field("", alias="StudyDate")
+    time: str = Field("", alias="StudyTime")
+    description: str = Field("", alias="StudyDescription")
     series: list[SeriesReply] = Field(alias="Series")
 
+    @property
+    def study(self) -> Study:
+        return Study(self.uid, self.date, "", self.description.strip(), str(self.name))
 
-def of_message(message: bytes, url: str, session: Session) -> Layout | None:
+
+def read_layout(message: bytes, url: str, session: Session) -> Layout | None:
     """The layout in a message: JSON, packed or not; None for any other message.
 
     Raises:
@@ -82,7 +97,7 @@ def of_message(message: bytes, url: str, session: Session) -> Layout | None:
 
 
 def _refusal(message: str, session: Session) -> CloudfilmError:
-    said = message.removeprefix(ERROR).strip()
-    if "timeout" in said.lower():
-        return SiteBusy(said, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
-    return gone(said, host=session.link.host)
+    text = message.removeprefix(ERROR).strip()
+    if "timeout" in text.lower():
+        return SiteBusy(text, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
+    return gone(text, host=session.link.host)

@@ -1,56 +1,59 @@
-"""江苏省肿瘤医院 CIF 云胶片 (cif): a page with an access code, and behind it a GE Zero Footprint viewer.
-
-facts:    fixtures/sites/cif/README.md
-asks:     access_code, always
-serves:   rebuilt: raw frames over the viewer's WebSocket, with its tags
-verified: emulated site only
-"""
+"""江苏省肿瘤医院 CIF 云胶片 (cif): a page with an access code, and behind it a GE Zero Footprint viewer."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from providers.cif import socket
-from providers.cif import viewer as dakota
+from providers.cif import socket, viewer
 from scraper.contract import (
     ACCESS_CODE,
-    AsyncIterator,
+    CheckedReply,
+    CloudfilmError,
     CredentialsRefused,
     Deployment,
-    Found,
+    Field,
     NoSuchStudy,
     Provider,
     Reason,
-    Reply,
     Response,
+    Series,
     Session,
     ShareLink,
     SiteChanged,
     gone,
-    read,
 )
 
 API = "/cloudFilmDataLogicApi"
+IDS = ("patientId", "orderId", "examId")
 
 
-class Answer(Reply):
-    status: str
-    msg: str | None = ""
-    data: object = None
+class CifReply(CheckedReply):
+    good = ("200",)
+    code: str = Field(alias="status")
+
+    def refusal(self) -> CloudfilmError:
+        return gone(self.msg)
 
 
-class Report(Reply):
-    zfpUrl: str | None = ""  # the site's own key
+class OpenedReply(CifReply):
+    ids: str = Field("", alias="data")
 
 
-class Reported(Answer):
-    data: Report | None = None
+class LoginReply(CifReply):
+    def refusal(self) -> CloudfilmError:
+        return CredentialsRefused(ACCESS_CODE.name, self.msg)
+
+
+class ReportReply(CifReply):
+    viewer: str = Field("", alias="data.zfpUrl")
 
 
 class Cif(Provider):
     name = "cif"
     route = r"/CIF/(?:[\w./-]+)\?(?:[^#]*&)?urlParam=(?P<param>[^&#]+).*"
     asks = (ACCESS_CODE,)
+    when_asked = "access_code, always"
+    serves = "rebuilt: raw frames over the viewer's WebSocket, with its tags"
     deployments = (Deployment("ge.jstumor.jszlyy.com.cn", "江苏省肿瘤医院", "南京"),)
     marks = (r"/CIF/(?:user/loginAccCode|film)\?(?:[^#]*&)?urlParam=[^&#]+.*",)
     behind = (r"[^/]+/CIF/.*",)
@@ -60,49 +63,31 @@ class Cif(Provider):
         await socket.prepare(session)
         await session.open(await _viewer(link, session))
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
-        del link
-        async for series in dakota.series(session):
-            yield series
+    async def watch(self, link: ShareLink, session: Session) -> list[Series]:
+        return await viewer.describe(session)
 
 
 async def _viewer(link: ShareLink, session: Session) -> str:
     """The address of the viewer, by way of the code that is printed on the report."""
-    opened = _good(await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]}))
-    if not isinstance(opened.data, str):
-        raise SiteChanged(host=link.host, what=Reason.AES_DECRYPT_DATA)
-    ids = dict(parse_qsl(opened.data, keep_blank_values=True))
-    exam = {name: ids.get(name, "") for name in ("patientId", "orderId", "examId")}
+    opened = await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]})
+    ids = dict(parse_qsl(opened.checked(OpenedReply).ids, keep_blank_values=True))
+    if not ids:
+        raise SiteChanged(what=Reason.AES_DECRYPT_DATA)
+    exam = {name: ids.get(name, "") for name in IDS}
     code = {"accessCode": session.answer(ACCESS_CODE), "urlAccessCode": ids.get("accessCode", "")}
     entered = await _call(link, session, "/user/accCodeLogin", {**code, **exam})
-    told = read(entered.body, Answer, entered.url)
-    if told.status != "200":
-        raise CredentialsRefused(ACCESS_CODE.name, told.msg or "", host=link.host)
+    entered.checked(LoginReply)
     pass_on = {name: entered.headers[name] for name in ("authorization", "user") if name in entered.headers}
     if len(pass_on) < 2:
-        raise SiteChanged(host=link.host, what=Reason.LOGIN_LEADS_NOWHERE)
+        raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
     report = await _call(link, session, "/filmInfo/getReportInfo", {**exam, "visitorDbkey": "0"}, pass_on)
-    _good(report)
-    viewer = read(report.body, Reported, report.url).data
-    if viewer is None or not viewer.zfpUrl:
-        raise NoSuchStudy(host=link.host)
-    return link.join(viewer.zfpUrl)
+    url = report.checked(ReportReply).viewer
+    if not url:
+        raise NoSuchStudy
+    return link.join(url)
 
 
 async def _call(
     link: ShareLink, session: Session, path: str, form: dict[str, str], headers: dict[str, str] | None = None
 ) -> Response:
-    page = {"Origin": link.origin, "Referer": link.url.partition("#")[0]}
-    return await session.post(link.join(API + path), form=form, headers={**page, **(headers or {})})
-
-
-def _good(response: Response) -> Answer:
-    """The answer, where the site says that it is one.
-
-    Raises:
-        StudyGone: it says why not.
-    """
-    answer = read(response.body, Answer, response.url)
-    if answer.status != "200":
-        raise gone(answer.msg or "", host=response.url.split("/")[2])
-    return answer
+    return await session.post(link.join(API + path), form=form, headers=headers)

@@ -1,6 +1,6 @@
 """Where images of a GE Zero Footprint viewer are asked for: its WebSocket ``dakota-protocol-1.0``.
 
-The viewer's page knows its own ticket; what it said first on its socket is repeated on sockets of our own. Where the site does
+The viewer's page knows its own ticket; what it sent first on its socket is repeated on sockets of our own. Where the site does
 not allow that, the page's own socket is used, one image after another.
 
 facts: fixtures/sites/cif/README.md
@@ -14,8 +14,8 @@ import re
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-from providers.cif.layout import ERROR, of_message
-from scraper.contract import CloudfilmError, Reason, Session, SiteUnreachable, Socket, decode_text
+from providers.cif.layout import ERROR, read_layout
+from scraper.contract import CloudfilmError, Reason, Reply, Session, SiteUnreachable, Socket, decode_text
 
 SUBPROTOCOL = "dakota-protocol-1.0"
 STUDY, IMAGE = "CMDGETOPTIMIZEDSTUDY", "CMDGETOBJ"
@@ -38,15 +38,15 @@ THERE = """async ([token, command, patience]) => {
   if (!socket || socket.readyState !== 1) return {lost: "the connection was closed"};
   return await new Promise(done => {
     let mine = false, header = null;
-    const over = told => {
+    const over = result => {
       clearTimeout(timer);
-      socket.removeEventListener("message", heard);
+      socket.removeEventListener("message", onMessage);
       socket.removeEventListener("close", closed);
-      done(told);
+      done(result);
     };
     const closed = () => over({lost: "the connection was closed"});
     const timer = setTimeout(() => over({lost: "no answer in time"}), patience);
-    const heard = async event => {
+    const onMessage = async event => {
       if (typeof event.data !== "string") {
         if (!mine || header === null) return;
         const reader = new FileReader();
@@ -62,14 +62,23 @@ THERE = """async ([token, command, patience]) => {
         header = null;
       } else if (mine && event.data.trimStart().startsWith("{")) header = event.data;
     };
-    socket.addEventListener("message", heard);
+    socket.addEventListener("message", onMessage);
     socket.addEventListener("close", closed);
     socket.send(command);
   });
 }"""
 
 
-class Line(Protocol):
+class SocketReply(Reply):
+    """What the page's own socket gave for one image."""
+
+    lost: str = ""
+    refused: str = ""
+    header: str = ""
+    pixels: str = ""
+
+
+class Connection(Protocol):
     """Somewhere that images can be asked for, one at a time."""
 
     async def ask(self, token: str) -> tuple[str, bytes]:
@@ -78,30 +87,29 @@ class Line(Protocol):
 
 async def prepare(session: Session) -> None:
     """Before the viewer is opened: its page will keep hold of the socket that it asks on."""
-    await session.window()
-    await session.page.add_init_script(HOOK)
+    await session.screen.before_load(HOOK)
 
 
-async def opened(session: Session) -> list[Line]:
-    """Sockets of our own, where the site takes what the page said on its socket a second time; else the page's."""
-    said = [exchange for exchange in session.traffic.exchanges if exchange.kind == "websocket-out" and exchange.is_text]
-    at = next((at for at, exchange in enumerate(said) if STUDY in decode_text(exchange.read())), None)
-    if at is None:
-        return [_Pages(session)]
-    url = said[at].url
-    opening = tuple(decode_text(exchange.read()) for exchange in said[: at + 1] if exchange.url == url)
-    own = [_Own(session, url, opening) for _ in range(max(1, min(SOCKETS, session.settings.jobs)))]
+async def connections(session: Session) -> list[Connection]:
+    """Sockets of our own, where the site takes the page's first messages a second time; else the page's."""
+    sent = [exchange for exchange in session.traffic.exchanges if exchange.kind == "websocket-out" and exchange.is_text]
+    place = next((place for place, exchange in enumerate(sent) if STUDY in decode_text(exchange.read())), None)
+    if place is None:
+        return [_PageSocket(session)]
+    url = sent[place].url
+    opening = tuple(decode_text(exchange.read()) for exchange in sent[: place + 1] if exchange.url == url)
+    own = [_OwnSocket(session, url, opening) for _ in range(max(1, min(SOCKETS, session.settings.jobs)))]
     try:
         await own[0].connect()
     except CloudfilmError:
-        return [_Pages(session)]
+        return [_PageSocket(session)]
     for item in own:
         session.at_close(item.close)
     return list(own)
 
 
-class _Own:
-    """A socket of our own; opened anew after a failure."""
+class _OwnSocket:
+    """A socket of our own; opened again after a failure."""
 
     def __init__(self, session: Session, url: str, opening: tuple[str, ...]) -> None:
         self._session = session
@@ -111,20 +119,21 @@ class _Own:
         self._socket: Socket | None = None
 
     async def connect(self) -> Socket:
-        """Say what the page said, and wait for the layout."""
+        """Send what the page sent, and wait for the layout."""
         if self._socket is not None:
             return self._socket
-        page = re.sub(r"^(https?://[^/]+).*", r"\1", self._session.page.url)
+        page = re.sub(r"^(https?://[^/]+).*", r"\1", self._session.screen.url)
         try:
             socket = await self._stack.enter_async_context(
                 self._session.websocket(self._url, headers={"Origin": page}, subprotocols=(SUBPROTOCOL,))
             )
-            for message in self._opening:
-                await socket.send(message)
+            for text in self._opening:
+                await socket.send(text)
             layout = None
             while layout is None:
-                told = await socket.receive(timeout_s=IMAGE_S / 3)
-                layout = of_message(told.encode() if isinstance(told, str) else told, self._url, self._session)
+                message = await socket.receive(timeout_s=IMAGE_S / 3)
+                data = message.encode() if isinstance(message, str) else message
+                layout = read_layout(data, self._url, self._session)
         except CloudfilmError:
             await self.close()
             raise
@@ -161,21 +170,20 @@ class _Own:
         await self._stack.aclose()
 
 
-class _Pages:
+class _PageSocket:
     """The socket of the viewer's page."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def ask(self, token: str) -> tuple[str, bytes]:
-        window = await self._session.window()
-        async with window.guard():
-            told = await self._session.page.evaluate(THERE, [token, _command(token), IMAGE_S * 1000])
-        if "lost" in told:
-            raise SiteUnreachable(host=self._session.link.host, why=told["lost"])
-        if "refused" in told:
-            raise _failed(told["refused"], self._session)
-        return told["header"], base64.b64decode(told["pixels"])
+        value = await self._session.screen.evaluate(THERE, [token, _command(token), IMAGE_S * 1000])
+        reply = SocketReply.model_validate(value)
+        if reply.lost:
+            raise SiteUnreachable(host=self._session.link.host, why=reply.lost)
+        if reply.refused:
+            raise _failed(reply.refused, self._session)
+        return reply.header, base64.b64decode(reply.pixels)
 
 
 def _is_about(error: str, token: str) -> bool:
@@ -186,8 +194,7 @@ def _is_about(error: str, token: str) -> bool:
 
 def _failed(message: str, session: Session) -> CloudfilmError:
     """An image that the site does not give now."""
-    said = message.removeprefix(ERROR).strip()
-    return SiteUnreachable(said, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
+    return SiteUnreachable(message.removeprefix(ERROR).strip(), host=session.link.host, why=Reason.REFUSED_FOR_NOW)
 
 
 def _command(token: str) -> str:

@@ -8,56 +8,35 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-from providers.cif.layout import Layout, SeriesReply, SopReply, of_message
-from providers.cif.socket import Line, opened
+from providers.cif.layout import InstanceReply, Layout, SeriesReply, read_layout
+from providers.cif.socket import Connection, connections
 from scraper.contract import (
     Asked,
     CorruptInstance,
     Instance,
     Origin,
     PixelParts,
-    Problem,
     Reason,
     Series,
     Session,
     SiteChanged,
-    Study,
     frame_count,
-    whole,
+    parse_int,
 )
 
 NO_IMAGES = tuple(f"1.2.840.10008.5.1.4.1.1.{literal}" for literal in ("88.", "104.", "11.", "66"))
 """Reports, documents, presentation states, raw data: their "pixels" are text, or none (PS3.4 B.5)."""
 
+SAME = (  # noqa: SIM905  # a list of words reads better so
+    "Rows Columns SamplesPerPixel PhotometricInterpretation BitsAllocated BitsStored HighBit PixelRepresentation "
+    "PlanarConfiguration PixelSpacing SliceThickness SliceLocation ImageType WindowCenter WindowWidth RescaleIntercept "
+    "RescaleSlope RescaleType ExposureTime ReconstructionDiameter"
+).split()
 HEADER = {  # DICOM's keyword → the header's name of it
-    **{
-        name: name
-        for name in (
-            "Rows",
-            "Columns",
-            "SamplesPerPixel",
-            "PhotometricInterpretation",
-            "BitsAllocated",
-            "BitsStored",
-            "HighBit",
-            "PixelRepresentation",
-            "PlanarConfiguration",
-            "PixelSpacing",
-            "SliceThickness",
-            "SliceLocation",
-            "ImageType",
-            "WindowCenter",
-            "WindowWidth",
-            "RescaleIntercept",
-            "RescaleSlope",
-            "RescaleType",
-            "ExposureTime",
-            "ReconstructionDiameter",
-        )
-    },
+    **{name: name for name in SAME},
     "ImagePositionPatient": "ImagePosition",
     "ImageOrientationPatient": "ImageOrientation",
     "SpacingBetweenSlices": "SliceSpacing",
@@ -72,78 +51,61 @@ HEADER = {  # DICOM's keyword → the header's name of it
 }
 
 
-async def series(session: Session) -> AsyncIterator[Series]:
+async def describe(session: Session) -> list[Series]:
     """Every series of the study that the open viewer's page asked for.
 
     Raises:
         SiteChanged: the page asks for no study, or no layout comes. StudyGone: refused in the site's own words.
     """
     layout = await _layout(session)
-    lines: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
-    for line in await opened(session):
-        lines.put_nowait(line)
-    study = Study(
-        uid=layout.uid,
-        date=_digits(layout.date)[:8],
-        description=(layout.description or "").strip(),
-        patient_name=str(layout.name or ""),
-    )
-    for item in layout.series:
-        if whole(item.count) == 0:
-            continue
-        sops = item.sops or []
-        images = [sop for sop in sops if not (sop.sop_class or "").startswith(NO_IMAGES)]
-        other = tuple(sop.uid for sop in sops if sop not in images)
-        frames = sum(whole(sop.frames) or 1 for sop in sops)
-        announced = (whole(item.count) or 0) - len(other)
-        yield Series(
-            study_instance_uid=layout.uid,
-            series_instance_uid=item.uid,
-            number=whole(item.number),
-            description=(item.description or "").strip(),
-            modality=item.modality or "",
-            expected=len(images) if whole(item.count) == frames else max(announced, len(images)),
-            study=study,
-            instances=tuple(
-                Instance(
-                    sop.uid,
-                    Asked(partial(_image, lines, layout, item, sop), Origin.REBUILT),
-                    number=whole(sop.number),
-                )
-                for sop in images
-            ),
-            left_out=(Problem("left-out", other, fatal=False),) if other else (),
-        )
+    lines: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+    for connection in await connections(session):
+        lines.put_nowait(connection)
+    return [_series(lines, layout, series) for series in layout.series if series.count != 0]
 
 
-# ---- the layout
+def _series(lines: asyncio.LifoQueue[Connection], layout: Layout, series: SeriesReply) -> Series:
+    images = [item for item in series.instances if not item.sop_class.startswith(NO_IMAGES)]
+    other = [item.uid for item in series.instances if item not in images]
+    frames = sum(item.frames or 1 for item in series.instances)
+    announced = (series.count or 0) - len(other)
+    return Series(
+        study_instance_uid=layout.uid,
+        series_instance_uid=series.uid,
+        number=series.number,
+        description=series.description.strip(),
+        modality=series.modality,
+        expected=len(images) if series.count == frames else max(announced, len(images)),
+        study=layout.study,
+        instances=tuple(
+            Instance(item.uid, Asked(partial(_image, lines, layout, series, item), Origin.REBUILT), number=item.number)
+            for item in images
+        ),
+    ).without(other)
 
 
 async def _layout(session: Session) -> Layout:
-    """What the page was told of its study; of several that it asked for, the first."""
+    """The layout that the page received; of several studies that it asked for, the first."""
     seen, traffic = 0, session.traffic
     while fresh := await traffic.after(seen, timeout_s=session.settings.timeout_s):
         for exchange in fresh:
             seen += 1
-            if (
-                exchange.kind == "websocket-in"
-                and (found := of_message(exchange.read(), exchange.url, session)) is not None
-            ):
-                return found
-    raise SiteChanged(host=session.link.host, what=Reason.NO_SERIES_LIST_OF_STUDY)
+            is_message = exchange.kind == "websocket-in"
+            if is_message and (layout := read_layout(exchange.read(), exchange.url, session)) is not None:
+                return layout
+    raise SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
 
 
-# ---- an image
-
-
-async def _image(lines: asyncio.LifoQueue[Line], layout: Layout, told: SeriesReply, sop: SopReply) -> PixelParts:
+async def _image(
+    lines: asyncio.LifoQueue[Connection], layout: Layout, series: SeriesReply, instance: InstanceReply
+) -> PixelParts:
     """One object, of as many frames as it has."""
     frames = []
     header: Mapping[str, object] = {}
-    for number in range(frame_count(sop.frames)):
+    for number in range(frame_count(instance.frames)):
         line = await lines.get()
         try:
-            text, pixels = await line.ask(f"{sop.uid}#{number}")
+            text, pixels = await line.ask(f"{instance.uid}#{number}")
         finally:
             lines.put_nowait(line)
         try:
@@ -154,12 +116,12 @@ async def _image(lines: asyncio.LifoQueue[Line], layout: Layout, told: SeriesRep
             raise CorruptInstance(what=Reason.TAGS_NO_LIST)
         header = header or item
         frames.append(_cut(item, pixels))
-    return PixelParts(_tags(layout, told, sop, header, len(frames)), tuple(frames))
+    return PixelParts(_tags(layout, series, instance, header, len(frames)), tuple(frames))
 
 
 def _cut(header: Mapping[str, object], pixels: bytes) -> bytes:
     """The pixels without what some servers send after them."""
-    numbers = [whole(_text(header, name)) or 0 for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
+    numbers = [parse_int(_text(header, name)) or 0 for name in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
     rows, columns, samples, bits = numbers
     wanted = rows * columns * (samples or 1) * -(-bits // 8)
     if not wanted or len(pixels) < wanted:
@@ -168,28 +130,28 @@ def _cut(header: Mapping[str, object], pixels: bytes) -> bytes:
 
 
 def _tags(
-    layout: Layout, told: SeriesReply, sop: SopReply, header: Mapping[str, object], frames: int
+    layout: Layout, series: SeriesReply, instance: InstanceReply, header: Mapping[str, object], frames: int
 ) -> dict[str, str]:
     tags = {keyword: _text(header, name) for keyword, name in HEADER.items()}
     for keyword in ("ContentDate", "ContentTime"):
         tags[keyword] = _digits(tags[keyword].partition(".")[0])[: 8 if keyword == "ContentDate" else 6]
     tags |= {
-        "SOPInstanceUID": sop.uid,
-        "SOPClassUID": sop.sop_class or tags["SOPClassUID"],
-        "SeriesInstanceUID": told.uid,
+        "SOPInstanceUID": instance.uid,
+        "SOPClassUID": instance.sop_class or tags["SOPClassUID"],
+        "SeriesInstanceUID": series.uid,
         "StudyInstanceUID": layout.uid,
-        "Modality": told.modality or "",
-        "SeriesNumber": told.number or "",
-        "SeriesDescription": told.description or "",
-        "InstanceNumber": tags["InstanceNumber"] or sop.number or "",
-        "PatientName": str(layout.name or ""),
-        "PatientID": layout.patient or "",
-        "PatientSex": layout.sex or "",
+        "Modality": series.modality,
+        "SeriesNumber": _number(series.number),
+        "SeriesDescription": series.description,
+        "InstanceNumber": tags["InstanceNumber"] or _number(instance.number),
+        "PatientName": str(layout.name),
+        "PatientID": layout.patient,
+        "PatientSex": layout.sex,
         "PatientBirthDate": _digits(layout.born)[:8],
-        "AccessionNumber": layout.accession or "",
+        "AccessionNumber": layout.accession,
         "StudyDate": _digits(layout.date)[:8],
         "StudyTime": _digits(layout.time)[:6],
-        "StudyDescription": layout.description or "",
+        "StudyDescription": layout.description,
         "NumberOfFrames": str(frames) if frames > 1 else "",
     }
     return {keyword: value for keyword, value in tags.items() if value}
@@ -202,5 +164,9 @@ def _text(header: Mapping[str, object], name: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _digits(text: str | None) -> str:
-    return re.sub(r"\D", "", (text or "").partition("T")[0])
+def _number(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text.partition("T")[0])

@@ -120,7 +120,7 @@ class StudyListing:
         return self._described(listings, counted)
 
     async def _series_rows(self) -> dict[str, DataSet]:
-        """Series Instance UID → what is said of it."""
+        """Series Instance UID → its row."""
         refusal: CloudfilmError | None = None
         try:
             listed = await self._list(f"{self._at}/series")
@@ -258,7 +258,7 @@ class StudyListing:
 
 @dataclass
 class _Listing:
-    """One series: what is said of it, how many instances the service counts, and those that it names.
+    """One series: its row, how many instances the service counts, and those that it names.
 
     ``objects``: SOP Instance UID → its metadata, where that came. ``rows``: what the lists say of it.
     """

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from providers.gjwlyy.viewer import Decoded, Screen, Selected, State, Tile
+from providers.gjwlyy.viewer import Decoded, EunityScreen, Selected, State, Tile
 from scraper.contract import Session
 
 
 @dataclass
 class Shown:
-    """One image that was on the screen. ``path``: its samples; None where they did not come whole."""
+    """An image that was on the screen. ``path``: its samples; None where they did not come whole."""
 
     selected: Selected
     columns: int = 0
@@ -25,13 +25,13 @@ class Shown:
     decoded: Decoded | None = field(default=None, repr=False)
 
 
-async def every(screen: Screen, state: State, session: Session) -> dict[str, Shown]:
-    """Every image of every series that the viewer can be made to show, by what tells it."""
+async def collect(screen: EunityScreen, state: State, session: Session) -> dict[str, Shown]:
+    """Every image of every series that the viewer can be made to show, by ``Selected.key``."""
     shown: dict[str, Shown] = {}
     now = state.selected
     if now is None:
         return shown
-    await _keep(screen, now, shown, session)
+    await _take(screen, now, shown, session)
     seen: set[str] = set()
     while True:
         now = await _series(screen, now, shown, session)
@@ -42,28 +42,28 @@ async def every(screen: Screen, state: State, session: Session) -> dict[str, Sho
         if following is None:
             return shown
         now = following
-        await _keep(screen, now, shown, session)
+        await _take(screen, now, shown, session)
 
 
-async def _series(screen: Screen, now: Selected, shown: dict[str, Shown], session: Session) -> Selected:
+async def _series(screen: EunityScreen, now: Selected, shown: dict[str, Shown], session: Session) -> Selected:
     """One series, from the first image to the last; the last is looked up first, so that no key is pressed in vain."""
     last = (await screen.press("End", now)).selected or now
-    await _keep(screen, last, shown, session)
+    await _take(screen, last, shown, session)
     if last.series != now.series:
         return last
     at = (await screen.press("Home", last)).selected or last
-    await _keep(screen, at, shown, session)
+    await _take(screen, at, shown, session)
     while at.key != last.key:
         following = (await screen.press("ArrowDown", at)).selected
         if following is None or following.key == at.key or following.series != at.series:
             break
         at = following
-        await _keep(screen, at, shown, session)
+        await _take(screen, at, shown, session)
         session.tell("collecting", count=len(shown))
     return at
 
 
-async def _by_thumbnail(screen: Screen, state: State, seen: set[str], now: Selected) -> Selected | None:
+async def _by_thumbnail(screen: EunityScreen, state: State, seen: set[str], now: Selected) -> Selected | None:
     for place, series in enumerate(state.series):
         if series.uid not in seen:
             seen.add(series.uid)
@@ -73,7 +73,7 @@ async def _by_thumbnail(screen: Screen, state: State, seen: set[str], now: Selec
     return None
 
 
-async def _keep(screen: Screen, now: Selected, shown: dict[str, Shown], session: Session) -> None:
+async def _take(screen: EunityScreen, now: Selected, shown: dict[str, Shown], session: Session) -> None:
     """Take what was decoded for the image on the screen, unless it is there."""
     known = shown.get(now.key)
     if known is not None and known.path is not None:

@@ -13,19 +13,20 @@ from functools import partial
 from urllib.parse import parse_qs
 
 from providers.gjwlyy.images import Shown
-from providers.gjwlyy.viewer import State
+from providers.gjwlyy.viewer import State, StudyReply
 from scraper.contract import (
     Asked,
     CorruptInstance,
+    Field,
     Instance,
     Origin,
     PixelParts,
-    Problem,
     Reason,
+    Reply,
     Series,
     Session,
     Study,
-    whole,
+    parse_int,
 )
 from scraper.protocols import amf3
 
@@ -43,6 +44,7 @@ CLASSES = {
     "NM": "20",
     "XA": "12.1",
 }
+Wrapper = Mapping[str, object]
 SEEN = (
     "Rows",
     "Columns",
@@ -51,9 +53,37 @@ SEEN = (
 )  # of the decoder, whatever the wrapper says
 
 
-def wrappers(session: Session) -> dict[str, dict[str, object]]:
-    """What the viewer was told of its images, by SOP Instance UID."""
-    found: dict[str, dict[str, object]] = {}
+class ReportReply(Reply):
+    """What the report's page says."""
+
+    name: str = Field("", alias="data.hPatientName")
+    patient: str = Field("", alias="data.hPatientId")
+    sex: str = Field("", alias="data.hPatientSex")
+    born: str = Field("", alias="data.hPatientDob")
+    accession: str = Field("", alias="data.hAccessionNumber")
+    studies: str = Field("", alias="data.hStudiesInstUId")
+    item: str = Field("", alias="data.hServiceExaminealias")
+    modalities: str = Field("", alias="data.serviceModalities")
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The same by DICOM's keywords."""
+        known = {
+            "PatientName": self.name,
+            "PatientID": self.patient,
+            "PatientSex": self.sex,
+            "PatientBirthDate": Study(date=self.born).date,
+            "AccessionNumber": self.accession,
+            "StudyInstanceUID": self.studies,
+            "StudyDescription": self.item,
+            "Modality": self.modalities.split(",")[0].strip(),
+        }
+        return {name: value for name, value in known.items() if value}
+
+
+def read_wrappers(session: Session) -> dict[str, Wrapper]:
+    """What the viewer received about its images, by SOP Instance UID."""
+    found: dict[str, Wrapper] = {}
     for exchange in session.traffic.matching(IMAGES):
         asked = parse_qs((exchange.request_body or b"").decode("latin-1"))
         body = exchange.read() if asked.get("requestType") == ["CLOWRAPPER"] else b""
@@ -68,55 +98,52 @@ def wrappers(session: Session) -> dict[str, dict[str, object]]:
     return found
 
 
-def described(
-    state: State,
-    known: Mapping[str, str],
-    shown: Mapping[str, Shown],
-    told_of: Mapping[str, dict[str, object]],
+def describe(
+    state: State, known: Mapping[str, str], shown: Mapping[str, Shown], wrappers: Mapping[str, Wrapper]
 ) -> list[Series]:
     """The series that were shown; those of the list that show no image are named with the first. ``known``: by keyword."""
     by_series: dict[str, dict[str, list[Shown]]] = {}
     for item in shown.values():
         by_series.setdefault(item.selected.series, {}).setdefault(item.selected.instance, []).append(item)
-    study = state.studies[0] if state.studies else None
-    absent = tuple(series.uid for series in state.series if series.uid not in by_series)
-    found: list[Series] = []
-    for uid, instances in by_series.items():
-        first = next(iter(instances.values()))[0]
-        told = _plain(told_of.get(first.selected.instance, {}))
-        study_uid = first.selected.study or (study.uid if study else "") or known.get("StudyInstanceUID", "")
-        found.append(
-            Series(
-                study_instance_uid=study_uid,
-                series_instance_uid=uid,
-                number=whole(told.get("SeriesNumber")),
-                description=told.get("SeriesDescription", ""),
-                modality=told.get("Modality", ""),
-                expected=len(instances),
-                study=Study(
-                    uid=study_uid,
-                    description=known.get("StudyDescription") or (study.description if study else "") or "",
-                    patient_name=_name(state, known),
-                    date=told.get("StudyDate", ""),
-                ),
-                left_out=(Problem("left-out", absent, fatal=False),) if absent and not found else (),
-                instances=tuple(
-                    Instance(
-                        name,
-                        Asked(partial(_parts, state, known, frames, told_of.get(name, {})), Origin.REBUILT),
-                        number=whole(frames[0].selected.number),
-                    )
-                    for name, frames in instances.items()
-                ),
+    study = state.studies[0] if state.studies else StudyReply.empty()
+    found = [_series(uid, instances, study, state, known, wrappers) for uid, instances in by_series.items()]
+    absent = [series.uid for series in state.series if series.uid not in by_series]
+    return [series.without(absent) for series in found[:1]] + found[1:]
+
+
+def _series(  # what three parts of the viewer say
+    uid: str,
+    instances: Mapping[str, list[Shown]],
+    study: StudyReply,
+    state: State,
+    known: Mapping[str, str],
+    wrappers: Mapping[str, Wrapper],
+) -> Series:
+    first = next(iter(instances.values()))[0]
+    tags = _plain(wrappers.get(first.selected.instance, {}))
+    study_uid = first.selected.study or study.uid or known.get("StudyInstanceUID", "")
+    description, date = known.get("StudyDescription") or study.description, tags.get("StudyDate", "")
+    return Series(
+        study_instance_uid=study_uid,
+        series_instance_uid=uid,
+        number=parse_int(tags.get("SeriesNumber")),
+        description=tags.get("SeriesDescription", ""),
+        modality=tags.get("Modality", ""),
+        expected=len(instances),
+        study=Study(study_uid, date, "", description, _name(state, known)),
+        instances=tuple(
+            Instance(
+                name,
+                Asked(partial(_parts, state, known, frames, wrappers.get(name, {})), Origin.REBUILT),
+                number=frames[0].selected.number,
             )
-        )
-    return found
+            for name, frames in instances.items()
+        ),
+    )
 
 
-async def _parts(
-    state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Mapping[str, object]
-) -> PixelParts:
-    frames = sorted(frames, key=lambda item: whole(item.selected.frame) or 1)
+async def _parts(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Wrapper) -> PixelParts:
+    frames = sorted(frames, key=lambda item: item.selected.frame or 1)
     samples = []
     for shown in frames:
         if shown.path is None:
@@ -125,17 +152,16 @@ async def _parts(
     return PixelParts(_tags(state, known, frames, wrapper), tuple(samples))
 
 
-def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Mapping[str, object]) -> dict[str, str]:
-    first, told = frames[0], _plain(wrapper)
-    patient = state.patient
-    sex = known.get("PatientSex") or (patient.gender if patient else "") or ""
+def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: Wrapper) -> dict[str, str]:
+    first, own = frames[0], _plain(wrapper)
+    sex = known.get("PatientSex") or state.gender
     decoded = first.decoded
     tile = decoded.tiles[-1] if decoded and decoded.tiles else None
     lut = decoded.lut if decoded else ()
     bits = 8 * (tile.sample if tile else 2)
-    stored = told.get("BitsStored") or (str(int(lut[2])) if len(lut) > 2 and 0 < lut[2] <= bits else str(bits))
+    stored = own.get("BitsStored") or (str(int(lut[2])) if len(lut) > 2 and 0 < lut[2] <= bits else str(bits))
     signed = tile.signed if tile and tile.signed is not None else bool(lut[1]) if len(lut) > 1 else False
-    modality = told.get("Modality") or known.get("Modality", "")
+    modality = own.get("Modality") or known.get("Modality", "")
     rescale = decoded.rescale if decoded else ()
     tags = {
         **known,
@@ -146,14 +172,14 @@ def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: 
         "SOPClassUID": "1.2.840.10008.5.1.4.1.1." + CLASSES.get(modality, "7"),
         "Modality": modality,
         "PatientName": _name(state, known),
-        "PatientID": (patient.patient if patient else "") or known.get("PatientID", ""),
+        "PatientID": state.patient_id or known.get("PatientID", ""),
         "PatientSex": sex if sex in ("M", "F", "O") else "",
-        "InstanceNumber": first.selected.number or "",
+        "InstanceNumber": "" if first.selected.number is None else str(first.selected.number),
         "Rows": str(first.rows),
         "Columns": str(first.columns),
         "BitsAllocated": str(bits),
         "BitsStored": stored,
-        "HighBit": str((whole(stored) or 1) - 1),
+        "HighBit": str((parse_int(stored) or 1) - 1),
         "PixelRepresentation": str(int(signed)),
         "SamplesPerPixel": "1",
         "PhotometricInterpretation": "MONOCHROME2",
@@ -163,7 +189,7 @@ def _tags(state: State, known: Mapping[str, str], frames: list[Shown], wrapper: 
         "WindowCenter": _number(lut, 3),
         "WindowWidth": _number(lut, 4),
     }
-    tags |= {name: value for name, value in told.items() if value and name not in SEEN}
+    tags |= {name: value for name, value in own.items() if value and name not in SEEN}
     return {name: value for name, value in tags.items() if value}
 
 
@@ -171,7 +197,7 @@ def _number(values: tuple[float, ...], place: int) -> str:
     return f"{values[place]:g}" if len(values) > place else ""
 
 
-def _plain(wrapper: Mapping[str, object]) -> dict[str, str]:
+def _plain(wrapper: Wrapper) -> dict[str, str]:
     """The wrapper's own names as DICOM's keywords; the extra ones bear these names already."""
     names = {
         "modality": "Modality",
@@ -205,5 +231,4 @@ def _word(value: object) -> str:
 
 def _name(state: State, known: Mapping[str, str]) -> str:
     """The viewer puts a suffix behind the name."""
-    shown = (state.patient.name if state.patient else "") or ""
-    return known.get("PatientName") or shown.partition(" :")[0].strip()
+    return known.get("PatientName") or state.patient_name.partition(" :")[0].strip()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
-from scraper.contract import Field, Reason, Reply, Session, SiteChanged
+from scraper.contract import Field, Number, Reason, Reply, Session, SiteChanged
 
 READY_S = 60.0  # for the viewer's program to be there and show an image
 IMAGE_S = 30.0  # for one image of full resolution
@@ -42,7 +42,7 @@ HOOK = """(() => {
   const armed = new Set(), gray = /^createNewLutToGray\\w*InMemoryHandle$/;
   const arm = module => {
     if (!module) return;
-    for (const name of [...Object.keys(bytesOf), ...Object.keys(seen), ...Object.keys(module).filter(one => gray.test(one))]) {
+    for (const name of [...Object.keys(bytesOf), ...Object.keys(seen), ...Object.keys(module).filter(key => gray.test(key))]) {
       if (armed.has(name) && module === got.module) continue;
       let given = module[name] && wrapped(name, module[name], module);
       Object.defineProperty(module, name, {configurable: true, enumerable: true, get: () => given,
@@ -51,9 +51,10 @@ HOOK = """(() => {
     }
     Object.defineProperty(got, "module", {value: module, configurable: true, enumerable: false});
   };
-  let kept = window.Module;
-  arm(kept);
-  Object.defineProperty(window, "Module", {configurable: true, get: () => kept, set: value => { kept = value; arm(value); }});
+  let current = window.Module;
+  arm(current);
+  Object.defineProperty(window, "Module", {configurable: true, get: () => current,
+    set: value => { current = value; arm(value); }});
   const look = setInterval(() => {
     try { arm((0, eval)("typeof Module === 'undefined' ? null : Module")); } catch (error) { clearInterval(look); }
   }, 10);
@@ -91,14 +92,16 @@ HOOK = """(() => {
     got.size = [view.getUint32(24, true), view.getUint32(28, true)];
   };
 })()"""
+THUMBNAILS = "#thumbnailListContainer"
+WIDTH = "selector => document.querySelector(selector).getBoundingClientRect().width"
 READY = """() => !!(window.VIEWER && VIEWER.getViewerState && VIEWER.getViewerState().selectedImage)"""
 FORGET = "() => Object.assign(window.__eunity, {tiles: [], size: null, lut: null})"
 STATE = "() => VIEWER.getViewerState()"
 CHANGED = """async ([before, patience]) => {
   const began = performance.now(), got = window.__eunity;
   const shown = () => {
-    const one = VIEWER.getViewerState().selectedImage || {};
-    return [one.seriesUID, one.instanceUID, one.frameNumber || 1].join(" ");
+    const image = VIEWER.getViewerState().selectedImage || {};
+    return [image.seriesUID, image.instanceUID, image.frameNumber || 1].join(" ");
   };
   while (shown() === before && (performance.now() - began < patience || got.busy)) {
     await new Promise(done => setTimeout(done, 5));
@@ -109,10 +112,10 @@ WHOLE = """async ([covered, unsure, patience]) => {
   const began = performance.now(), got = window.__eunity;
   const enough = () => {
     if (!got.size) return false;
-    const [w, h] = got.size, full = got.tiles.filter(one => one.width === w);
-    const places = new Map((full.length ? full : got.tiles).map(one => [[one.x, one.y, one.w, one.h].join(), one]));
-    return [...places.values()].reduce((sum, one) => sum + one.w * one.h, 0) >= w * h
-      || full.reduce((sum, one) => sum + one.w * one.h, 0) >= w * h;
+    const [w, h] = got.size, full = got.tiles.filter(tile => tile.width === w);
+    const places = new Map((full.length ? full : got.tiles).map(tile => [[tile.x, tile.y, tile.w, tile.h].join(), tile]));
+    return [...places.values()].reduce((sum, tile) => sum + tile.w * tile.h, 0) >= w * h
+      || full.reduce((sum, tile) => sum + tile.w * tile.h, 0) >= w * h;
   };
   const still = () => performance.now() - Math.max(got.last, began);
   while (performance.now() - began < patience) {
@@ -123,48 +126,63 @@ WHOLE = """async ([covered, unsure, patience]) => {
     for (let at = 0; at < data.length; at += 32768) out += String.fromCharCode(...data.subarray(at, at + 32768));
     return btoa(out); };
   return {size: got.size, lut: got.lut, rescale: got.rescale,
-    tiles: got.tiles.map(one => ({...one, data: text(one.data)}))};
+    tiles: got.tiles.map(tile => ({...tile, data: text(tile.data)}))};
 }"""
 
 
-class Patient(Reply):
-    name: str | None = ""
-    patient: str | None = Field("", alias="patientID")
-    gender: str | None = ""
-
-
 class StudyReply(Reply):
-    uid: str | None = ""
-    accession: str | None = Field("", alias="accessionNumber")
-    description: str | None = ""
+    uid: str = ""
+    accession: str = Field("", alias="accessionNumber")
+    description: str = ""
 
 
 class SeriesReply(Reply):
-    study: str | None = Field("", alias="studyUID")
+    study: str = Field("", alias="studyUID")
     uid: str = Field(alias="seriesUID")
 
 
 class Selected(Reply):
-    study: str | None = Field("", alias="studyUID")
+    study: str = Field("", alias="studyUID")
     series: str = Field(alias="seriesUID")
     instance: str = Field(alias="instanceUID")
-    number: str | None = Field("", alias="instanceNumber")
-    frame: str | None = Field("1", alias="frameNumber")
-    cursor: str | None = Field("", alias="imageCursor")
+    number: Number = Field(None, alias="instanceNumber")
+    frame: Number = Field(None, alias="frameNumber")
 
     @property
     def key(self) -> str:
-        """What tells one shown image from the next."""
+        """What tells an image on the screen from the next."""
         return f"{self.series} {self.instance} {self.frame or 1}"
 
 
 class State(Reply):
     """``VIEWER.getViewerState()``."""
 
-    patient: Patient | None = None
-    studies: list[StudyReply] = Field(default_factory=list)
-    series: list[SeriesReply] = Field(default_factory=list, alias="seriesData")
+    patient_name: str = Field("", alias="patient.name")
+    patient_id: str = Field("", alias="patient.patientID")
+    gender: str = Field("", alias="patient.gender")
+    studies: tuple[StudyReply, ...] = ()
+    series: tuple[SeriesReply, ...] = Field((), alias="seriesData")
     selected: Selected | None = Field(None, alias="selectedImage")
+
+
+class TileReply(Reply):
+    width: int
+    x: int
+    y: int
+    w: int
+    h: int
+    sample: int
+    signed: bool | None = None
+    data: str
+
+
+class DecodedReply(Reply):
+    """What the hook has gathered for one image."""
+
+    tiles: tuple[TileReply, ...] = ()
+    size: tuple[int, int] | None = None
+    lut: tuple[float, ...] = ()
+    rescale: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +209,11 @@ class Decoded:
     rescale: tuple[float, ...]  # slope, intercept
 
 
-class Screen:
-    """The viewer on the screen: what it shows, and the keys that change it."""
+class EunityScreen:
+    """The viewer on the screen: the image that it shows, and the keys that change it."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self._screen = session.screen
 
     async def ready(self) -> State:
         """Wait until an image is shown.
@@ -203,56 +221,37 @@ class Screen:
         Raises:
             SiteChanged: none in time.
         """
-        window = await self._session.window()
-        async with window.guard():
-            await self._session.page.wait_for_function(READY, timeout=READY_S * 1000)
+        await self._screen.wait_until(READY, timeout_s=READY_S)
         return await self._state(STATE)
 
     async def _state(self, script: str, given: object = None) -> State:
-        window = await self._session.window()
-        async with window.guard():
-            told = await self._session.page.evaluate(script, given)
-        if not isinstance(told, dict):
-            raise SiteChanged(host=self._session.link.host, what=Reason.VIEWER_LISTS_NO_STUDY)
-        return State.model_validate(told)
+        value = await self._screen.evaluate(script, given)
+        if not isinstance(value, dict):
+            raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
+        return State.model_validate(value)
 
     async def press(self, key: str, before: Selected) -> State:
-        """Press a key; gives the state once another image is shown, or the same after a while."""
-        window = await self._session.window()
-        async with window.guard():
-            await self._session.page.evaluate(FORGET)
-            await self._session.page.keyboard.press(key)
+        """Press a key; returns the state once another image is shown, or the same after a while."""
+        await self._screen.evaluate(FORGET)
+        await self._screen.press(key)
         return await self._state(CHANGED, [before.key, STILL_S * 1000])
 
     async def click_thumbnail(self, place: int, before: Selected) -> State:
-        """Show a series by its picture in the list; items stand 125 pixels apart (protocol page gjwlyy)."""
-        window = await self._session.window()
-        async with window.guard():
-            await self._session.page.evaluate(FORGET)
-            canvas = self._session.page.locator("#thumbnailListContainer")
-            if not await canvas.is_visible():
-                await self._session.page.locator("button.pinBtn").first.click()
-            box, x = await canvas.bounding_box(), 63 + 125 * place
-            if box is not None and x < box["width"]:  # what lies beyond its edge can't be pressed
-                await canvas.click(position={"x": x, "y": 55})
+        """Show a series by its picture in the list; items are 125 pixels apart (protocol page gjwlyy)."""
+        await self._screen.evaluate(FORGET)
+        if not await self._screen.count(THUMBNAILS):
+            await self._screen.click("button.pinBtn")
+        width, x = await self._screen.evaluate(WIDTH, THUMBNAILS), 63 + 125 * place
+        if isinstance(width, (int, float)) and x < width:  # what lies beyond its edge can't be pressed
+            await self._screen.click(THUMBNAILS, position=(x, 55))
         return await self._state(CHANGED, [before.key, STILL_S * 1000])
 
     async def decoded(self) -> Decoded:
         """What was decoded since the last key, once it is whole, or after a while."""
-        window = await self._session.window()
-        async with window.guard():
-            told = await self._session.page.evaluate(WHOLE, [LEVEL_S * 1000, UNSURE_S * 1000, IMAGE_S * 1000])
+        value = await self._screen.evaluate(WHOLE, [LEVEL_S * 1000, UNSURE_S * 1000, IMAGE_S * 1000])
+        reply = DecodedReply.model_validate(value)
         tiles = tuple(
-            Tile(
-                **{name: item[name] for name in ("width", "x", "y", "w", "h", "sample", "signed")},
-                data=base64.b64decode(item["data"]),
-            )
-            for item in told["tiles"]
+            Tile(tile.width, tile.x, tile.y, tile.w, tile.h, tile.sample, base64.b64decode(tile.data), tile.signed)
+            for tile in reply.tiles
         )
-        size = told["size"]
-        return Decoded(
-            tiles,
-            (int(size[0]), int(size[1])) if size else None,
-            tuple(told["lut"] or ()),
-            tuple(told["rescale"] or ()),
-        )
+        return Decoded(tiles, reply.size, reply.lut, reply.rescale)

@@ -1,4 +1,4 @@
-"""The picture that a portal's login shows: fetched once, kept with the session that it belongs to.
+"""The picture that a portal's login shows: fetched once, saved with the session that it belongs to.
 
 One that nobody is there to read waits in the output's private folder, so that a second run with ``--answer captcha=…`` answers
 that very picture.
@@ -34,7 +34,7 @@ PATIENCE_S = 540.0  # a session of ten minutes, less what the rest of the way ta
 SUFFIXES = {b"GIF": ".gif", b"\xff\xd8": ".jpg", b"BM": ".bmp"}  # by a picture's first bytes; else .png
 
 
-class _Kept(Reply):
+class _SavedLogin(Reply):
     url: str
     text: str
     encoding: str
@@ -42,68 +42,66 @@ class _Kept(Reply):
     cookies: list[list[str]]
 
 
-def _kept_at(session: Session) -> Path:
+def _place_of(session: Session) -> Path:
     """Where a link's login waits, in the output's private folder, as what is under way; its picture lies beside it."""
     link = session.link
     name = hashlib.sha256(f"{link.origin}{link.path}?{link.parts.query}".encode()).hexdigest()[:20]
     return session.settings.output / ".cloudfilm" / "captcha" / f"{name}.json"
 
 
-async def fetched(session: Session, login: Login, sheet: PortalPage) -> Path:
+async def fetch(session: Session, login: Login, page: PortalPage) -> Path:
     """The picture, with the session's cookies, once: every fetch makes another."""
     if not login.picture:
         raise SiteChanged(host=session.link.host, what=Reason.CAPTCHA_WITHOUT_PICTURE)
-    answer = await session.get(login.picture, headers={"Referer": sheet.url})
-    if not answer.ok or not answer.body:
-        raise SiteUnreachable(host=session.link.host, why=Reason.CAPTCHA_PICTURE_HTTP.of(status=answer.status))
-    suffix = next((text for start, text in SUFFIXES.items() if answer.body.startswith(start)), ".png")
-    path = _kept_at(session).with_suffix(suffix)
-    await asyncio.to_thread(_private, path, answer.body)
+    response = await session.get(login.picture, headers={"Referer": page.url})
+    if not response.ok or not response.body:
+        raise SiteUnreachable(host=session.link.host, why=Reason.CAPTCHA_PICTURE_HTTP.of(status=response.status))
+    suffix = next((text for start, text in SUFFIXES.items() if response.body.startswith(start)), ".png")
+    path = _place_of(session).with_suffix(suffix)
+    await asyncio.to_thread(_private, path, response.body)
     return path
 
 
 async def shot(session: Session, login: Login) -> Path:
     """The picture as the page shows it: not asked for once more."""
     path, name = session.spool / "captcha.png", urlsplit(login.picture).path.rpartition("/")[2]
-    named = session.page.locator(f'img[src*="{name}"]').locator("visible=true")
-    is_there = bool(name) and await named.count() > 0
-    picture = await (named.first if is_there else session.page).screenshot()
+    picture = await session.screen.picture(f'img[src*="{name}"]' if name else "")
     await asyncio.to_thread(_private, path, picture)
     return path
 
 
-def keep(session: Session, sheet: PortalPage) -> None:
+def save(session: Session, page: PortalPage) -> None:
     """The page with its form, and the cookies that its picture belongs to, for a second run."""
     cookies = [[cookie.name, cookie.value, cookie.domain, cookie.path] for cookie in session.http.cookies()]
-    kept = {
-        "url": sheet.url,
-        "text": sheet.page.text,
-        "encoding": sheet.encoding,
+    saved = {
+        "url": page.url,
+        "text": page.page.text,
+        "encoding": page.encoding,
         "at": time.time(),
         "cookies": cookies,
     }
-    _private(_kept_at(session), json.dumps(kept, ensure_ascii=False).encode())
+    _private(_place_of(session), json.dumps(saved, ensure_ascii=False).encode())
 
 
-def resumed(session: Session) -> tuple[Login, PortalPage, tuple[str, ...]] | None:
+def resume(session: Session) -> tuple[Login, PortalPage, tuple[str, ...]] | None:
     """The login page of an earlier run, whose picture the user has answered now; None where there is none, or too old."""
-    path = _kept_at(session)
+    path = _place_of(session)
     if not session.given(CAPTCHA) or not path.is_file():
         return None
     with contextlib.suppress(OSError, CloudfilmError):
-        kept = read(path.read_bytes(), _Kept, session.link.url)
-        sheet = PortalPage(kept.text, kept.url, kept.encoding)
-        if 0 <= time.time() - kept.at < PATIENCE_S and sheet.login is not None:
+        saved = read(path.read_bytes(), _SavedLogin, session.link.url)
+        page = PortalPage(saved.text, saved.url, saved.encoding)
+        if 0 <= time.time() - saved.at < PATIENCE_S and page.login is not None:
             session.http.add_cookies(
-                [Cookie(cookie[0], cookie[1], cookie[2], cookie[3]) for cookie in kept.cookies if len(cookie) == 4]
+                [Cookie(cookie[0], cookie[1], cookie[2], cookie[3]) for cookie in saved.cookies if len(cookie) == 4]
             )
-            return sheet.login, sheet, sheet.said
+            return page.login, page, page.sentences
     return None
 
 
 def forget(session: Session) -> None:
-    """A picture is answered once; what was kept of it is of no use any more."""
-    stem = _kept_at(session)
+    """A picture is answered once; what was saved of it is of no use any more."""
+    stem = _place_of(session)
     for suffix in (".json", ".png", *SUFFIXES.values()):
         stem.with_suffix(suffix).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
@@ -118,4 +116,4 @@ def _private(path: Path, data: bytes) -> None:
         out.write(data)
 
 
-__all__ = ["PATIENCE_S", "fetched", "forget", "keep", "resumed", "shot"]
+__all__ = ["PATIENCE_S", "fetch", "forget", "resume", "save", "shot"]

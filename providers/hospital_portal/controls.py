@@ -107,8 +107,8 @@ def read_control(  # noqa: PLR0913, PLR0917  # all that stands around it
         value = "on"
     if kind == "image":
         value = f"{value} {attributes.get('alt') or ''}".strip()
-    said = (attributes.get("placeholder") or "", attributes.get("title") or "", attributes.get("id") or "")
-    label = " ".join([labels.get(attributes.get("id") or "-", ""), *said, " ".join(words.split())])
+    hints = (attributes.get("placeholder") or "", attributes.get("title") or "", attributes.get("id") or "")
+    label = " ".join([labels.get(attributes.get("id") or "-", ""), *hints, " ".join(words.split())])
     script = SCRIPT_LINK.search(f"{attributes.get('onclick') or ''} {attributes.get('href') or ''}")
     link = script[1] if script else attributes.get("formaction") or ""
     href = (attributes.get("href") or "").strip()

@@ -23,7 +23,7 @@ from providers.hospital_portal.controls import (
     owner_of,
     read_control,
 )
-from scraper.contract import Page, Request, Response, decode_text, whole
+from scraper.contract import Page, Request, Response, decode_text, parse_int
 
 CAPTCHA_WORDS = re.compile(
     r"验证码|校验码|附加码|图形码|captcha|verif|validat|yzm|fjm|jym"
@@ -54,7 +54,7 @@ _GOES = re.compile(
     r"location(?:\.href)?\s*=\s*['\"]([^'\"]+)['\"]|location\.(?:replace|assign)\(\s*['\"]([^'\"]+)['\"]"
 )
 _SENTENCE = re.compile(r"[\n\r。！!；;|]+")
-LONGEST_SAID = 120
+LONGEST_SENTENCE = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ class Login:
     picture: str
     pressed: Control | None
 
-    def request(self, account: str, password: str, captcha: str, sheet: PortalPage) -> Request:
-        """The form with what the person said."""
+    def request(self, account: str, password: str, captcha: str, page: PortalPage) -> Request:
+        """The form with the person's answers."""
         filled = {self.password.name: password}
         if self.account is not None:
             filled[self.account.name] = account
         if self.captcha is not None:
             filled[self.captcha.name] = captcha
-        return self.form.request(filled, self.pressed, sheet.encoding, sheet.url)
+        return self.form.request(filled, self.pressed, page.encoding, page.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Examination:
     date: str = ""
     modality: str = ""
     part: str = ""
-    said: str = ""
+    remark: str = ""
     count: int | None = None
 
 
@@ -131,17 +131,17 @@ class PortalPage:
     # ---- what it says
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[str, ...]:
         """Its sentences: visible ones, and those that a script shows in a dialog."""
         found = [match[2] for match in _SAYS.finditer(self.page.text)]
         body = self.page.find("body")
         lines = "" if body is None else "\n".join(_texts(body))
         found += [" ".join(line.split()) for line in _SENTENCE.split(lines)]
-        return tuple(dict.fromkeys(item[:LONGEST_SAID] for item in found if item))
+        return tuple(dict.fromkeys(item[:LONGEST_SENTENCE] for item in found if item))
 
     def says(self, words: re.Pattern[str]) -> str:
         """The first sentence with such words, or nothing."""
-        return next((text for text in self.said if words.search(text)), "")
+        return next((text for text in self.sentences if words.search(text)), "")
 
     @property
     def goes_to(self) -> tuple[float, str] | None:
@@ -169,7 +169,7 @@ class PortalPage:
 
     @property
     def login(self) -> Login | None:
-        """The form with a password field, its fields told by type, label and order; None where there is none."""
+        """The form with a password field, its fields recognised by type, label and order; None where there is none."""
         scopes = [*self.forms, Form(self.url, is_post=True, controls=self.loose)]
         for form in scopes:
             password = next((control for control in form.controls if control.kind == "password"), None)
@@ -371,7 +371,7 @@ def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
         or _first(r"\b(?:CT|MR|DR|CR|DX|US|MG|PT|NM|XA|RF)\b", text),
         cell(r"部位|项目"),
         next((item for item in cells if ARCHIVED.search(item)), ""),
-        whole(count),
+        parse_int(count),
     )
 
 

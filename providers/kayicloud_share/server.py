@@ -1,4 +1,4 @@
-"""卡易 (Kayi)'s image server, under whatever name: what it says of a study, how a series is woken, how its images come.
+"""卡易 (Kayi)'s image server, under whatever name: its lists, how a series is woken, how its images come.
 
 facts: fixtures/sites/kayicloud_share/README.md
 """
@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from scraper.contract import (
     Asked,
+    CheckedReply,
     CloudfilmError,
     CorruptInstance,
     Field,
     Instance,
     MissingInstances,
+    Number,
     Reason,
     Reply,
     Request,
@@ -26,73 +28,83 @@ from scraper.contract import (
     ShareLink,
     SiteBusy,
     SiteUnreachable,
-    whole,
+    Study,
     with_query,
 )
 
 PATIENCE = 3  # answers 5xx to one image, before its signature is taken for lapsed
-GOOD = "0"
 TEXT = (b"{", b"<")  # of a refusal, whatever its length
 SMALLEST = 100  # bytes; less is an error's text, not a file
 FULL = {"lossless": "1", "iq": "100"}  # without these two a smaller picture comes
 
 
-class Answer(Reply):
-    code: str = GOOD
-    message: str | None = ""
+class KayiReply(CheckedReply):
+    good = ("0",)
+    code: str = "0"
+
+    @property
+    def site_message(self) -> str:
+        return self.message
 
 
 class Info(Reply):
-    ds: str | None = "rest"
-    vendor: str | None = Field("", alias="vendorCode")
-    signature: str | None = Field("", alias="serverSignature")
-    address: str | None = Field("", alias="serverAddr")
-    expires: str | None = ""
-    cloud: str | None = Field("1", alias="cloudImage")
-    anonymous: bool | None = Field(default=False, alias="isAnony")
+    """What opens the study's list."""
+
+    ds: str = "rest"
+    vendor: str = Field("", alias="vendorCode")
+    signature: str = Field("", alias="serverSignature")
+    address: str = Field("", alias="serverAddr")
+    expires: str = ""
+    cloud: str = Field("1", alias="cloudImage")
+    anonymous: bool = Field(default=False, alias="isAnony")
     dataids: str = ""
 
 
-class InfoReply(Answer):
+class InfoReply(KayiReply):
+    is_entrance = True
     data: Info | None = None
 
 
 class ImageReply(Reply):
-    object_key: str | None = Field("", alias="ObjectKey")
-    signature: str | None = Field("", alias="Signature")
+    object_key: str = Field("", alias="ObjectKey")
+    signature: str = Field("", alias="Signature")
     uid: str = Field("", alias="SOPInstanceUID")
-    number: str | None = Field(None, alias="InstanceNumber")
-    image_id: str | None = Field(None, alias="ImageID")
-    query: str | None = Field("", alias="WebUrl")
-    frames: str | None = Field(None, alias="NumberOfFrames")
+    number: Number = Field(None, alias="InstanceNumber")
+    image_id: str = Field("", alias="ImageID")
+    query: str = Field("", alias="WebUrl")
+    frames: Number = Field(None, alias="NumberOfFrames")
 
 
 class SeriesReply(Reply):
     uid: str = Field(alias="SeriesInsUID")
-    number: str | None = Field(None, alias="SeriesNumber")
-    index: str | None = Field(None, alias="Index")
-    description: str | None = Field("", alias="SeriesDescription")
-    modality: str | None = Field("", alias="Modality")
-    count: str | None = Field(None, alias="ImageCount")
-    expires: str | None = Field("", alias="Expires")
-    bucket: str | None = Field(None, alias="BucketName")
-    images: list[ImageReply] = Field(default_factory=list, alias="ImageList")
+    number: Number = Field(None, alias="SeriesNumber")
+    index: Number = Field(None, alias="Index")
+    description: str = Field("", alias="SeriesDescription")
+    modality: str = Field("", alias="Modality")
+    count: Number = Field(None, alias="ImageCount")
+    expires: str = Field("", alias="Expires")
+    bucket: str = Field("", alias="BucketName")
+    images: tuple[ImageReply, ...] = Field((), alias="ImageList")
 
 
 class StudyReply(Reply):
     uid: str = Field("", alias="StuInsUID")
-    name: str | None = Field("", alias="PatientName")
-    patient_id: str | None = Field("", alias="PatientId")
-    pat_name: str | None = Field("", alias="PatName")
-    pat_id: str | None = Field("", alias="PatID")
-    date: str | None = Field("", alias="StuDate")
-    description: str | None = Field("", alias="StuDescription")
-    modality: str | None = Field("", alias="Modality")
-    series: list[SeriesReply] = Field(default_factory=list, alias="SeriesList")
+    name: str = Field("", alias="PatientName")
+    patient_id: str = Field("", alias="PatientId")
+    pat_name: str = Field("", alias="PatName")
+    pat_id: str = Field("", alias="PatID")
+    date: str = Field("", alias="StuDate")
+    description: str = Field("", alias="StuDescription")
+    modality: str = Field("", alias="Modality")
+    series: tuple[SeriesReply, ...] = Field((), alias="SeriesList")
+
+    @property
+    def study(self) -> Study:
+        return Study(self.uid, self.date, self.modality, self.description, self.name or self.pat_name)
 
 
-class StudiesReply(Answer):
-    data: list[StudyReply] | None = None
+class StudiesReply(KayiReply):
+    data: tuple[StudyReply, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class Server:
     is_other: bool
 
 
-class Serving:
+class SeriesSource:
     """One series on the image server: woken before its first image."""
 
     def __init__(
@@ -118,99 +130,91 @@ class Serving:
     ) -> None:
         self._session, self._server, self._study, self._series = session, server.root, study, series
         self._lapsed, self._is_other, self._vendor = lapsed, server.is_other, server.vendor
-        self._patient = base64_of(study.patient_id or study.pat_id or "")
+        self._patient = base64_of(study.patient_id or study.pat_id)
         self._waking = asyncio.Lock()
         self._failed = Counter[str]()
         self._is_awake = False
 
-    def instance(self, at: int) -> Instance:
-        image = self._series.images[at]
-        key = f"{self._series.uid}/{image.object_key or at}"
-        return Instance(image.uid, Asked(self._asking(image, at)), key, whole(image.number))
+    def instances(self) -> tuple[Instance, ...]:
+        """Its images, each had by a request of its own."""
+        return tuple(
+            Instance(
+                image.uid,
+                Asked(partial(self._image, image, place)),
+                f"{self._series.uid}/{image.object_key or place}",
+                image.number,
+            )
+            for place, image in enumerate(self._series.images)
+        )
 
-    def _asking(self, image: ImageReply, at: int) -> Callable[[], Awaitable[bytes]]:
-        name = image.uid or image.object_key or str(at)
-
-        async def ask() -> bytes:
-            async with self._waking:
-                if not self._is_awake:
-                    await self._wake()
-            response = await self._session.request(Request(self._address(image, at)))
-            if response.status == 404:
-                raise MissingInstances(why="HTTP 404")
-            is_busy = response.status >= 500 or response.status == 429
-            self._failed[name] += is_busy
-            if is_busy and (self._failed[name] < PATIENCE or name in self._lapsed):
-                self._is_awake = False  # asleep, perhaps: the next try wakes it
-                kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
-                raise kind(
-                    host=_host(self._server),
-                    why=f"HTTP {response.status}",
-                    retry_after_s=response.retry_after_s,
-                )
-            if response.ok and len(response.body) >= SMALLEST and response.body[:1] not in TEXT:
-                return response.body
-            if name in self._lapsed:
-                raise CorruptInstance(what=Reason.HTTP_AND_BYTES.of(status=response.status, count=len(response.body)))
-            self._lapsed.add(name)
-            raise SessionLapsed(host=_host(self._server))
-
-        return ask
+    async def _image(self, image: ImageReply, place: int) -> bytes:
+        name = image.uid or image.object_key or str(place)
+        host = ShareLink(self._server).host
+        async with self._waking:
+            if not self._is_awake:
+                await self._wake()
+        response = await self._session.request(Request(self._address(image, place)))
+        if response.status == 404:
+            raise MissingInstances(why="HTTP 404")
+        is_busy = response.status >= 500 or response.status == 429
+        self._failed[name] += is_busy
+        if is_busy and (self._failed[name] < PATIENCE or name in self._lapsed):
+            self._is_awake = False  # asleep, perhaps: the next try wakes it
+            kind = SiteBusy if response.status in (429, 503) else SiteUnreachable
+            raise kind(host=host, why=f"HTTP {response.status}", retry_after_s=response.retry_after_s)
+        if response.ok and len(response.body) >= SMALLEST and response.body[:1] not in TEXT:
+            return response.body
+        if name in self._lapsed:
+            raise CorruptInstance(what=Reason.HTTP_AND_BYTES.of(status=response.status, count=len(response.body)))
+        self._lapsed.add(name)
+        raise SessionLapsed(host=host)
 
     async def _wake(self) -> None:
         """Its failure alone is harmless: the image itself will say so."""
         first = self._series.images[0]
         try:
-            answer = await self._session.request(Request(self._waking_address(first)))
-            self._is_awake = answer.ok
+            response = await self._session.request(Request(self._waking_address(first)))
+            self._is_awake = response.ok
         except CloudfilmError:
             self._is_awake = False
 
     def _waking_address(self, first: ImageReply) -> str:
-        signed = {"expires": self._series.expires or "", "signature": first.signature or ""}
+        signed = {"expires": self._series.expires, "signature": first.signature}
+        named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
         address = f"{self._server}StudyData/GetDicomSeriesInfo"
         if self._is_other:
-            named = {"studyuid": self._study.uid, "seriesuid": self._series.uid, "imageUid": first.uid}
             return with_query(address, _given(first) | signed | named | {"ds": "rest", "forceDownload": "true"})
         query = {
             "vendorCode": self._vendor,
             "ds": "rest",
-            "imageObjKey": base64_of(first.object_key or ""),
+            "imageObjKey": base64_of(first.object_key),
             **signed,
             "bucketName": self._series.bucket or "null",
             "patientId": self._patient,
-            "studyuid": self._study.uid,
-            "seriesuid": self._series.uid,
-            "imageUid": first.uid,
+            **named,
             "aeTitle": "undefined",
             "forceDownload": "true",
             "getFrames": "true" if len(self._series.images) == 1 else "false",
         }
         return with_query(address, query)
 
-    def _address(self, image: ImageReply, at: int) -> str:
+    def _address(self, image: ImageReply, place: int) -> str:
         named = {
-            "expires": self._series.expires or "",
-            "signature": image.signature or "",
+            "expires": self._series.expires,
+            "signature": image.signature,
             "studyuid": self._study.uid,
             "seriesuid": self._series.uid,
             "imageUid": image.uid,
-            "imageid": (image.image_id if self._is_other else None) or str(at),
+            "imageid": (image.image_id if self._is_other else "") or str(place),
             **FULL,
         }
-        key = base64_of(image.object_key or "")
-        own = {"imageObjKey": key, "vendorCode": self._vendor, "patId": self._patient}
+        own = {"imageObjKey": base64_of(image.object_key), "vendorCode": self._vendor, "patId": self._patient}
         query = (_given(image) if self._is_other else {}) or own
         return with_query(f"{self._server}dicomData/GetImage", query | named)
 
 
 def _given(image: ImageReply) -> dict[str, str]:
-    query = (image.query or "").rpartition("?")[2].lstrip("&")
-    return ShareLink(f"http://x/?{query}").params
-
-
-def _host(server: str) -> str:
-    return ShareLink(server).host
+    return ShareLink(f"http://x/?{image.query.rpartition('?')[2].lstrip('&')}").params
 
 
 def base64_of(text: str) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER, evaluated
+from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER
+from providers.toolkit import envelope
 from scraper.contract import (
     Asked,
     CorruptInstance,
@@ -22,6 +21,7 @@ from scraper.contract import (
     Instance,
     MissingInstances,
     NoSuchStudy,
+    Number,
     Reason,
     Reply,
     Series,
@@ -31,22 +31,21 @@ from scraper.contract import (
     SiteUnreachable,
     Study,
     at_most,
-    read,
-    whole,
+    parse_int,
 )
 from scraper.protocols import zip_archive
 
 PACKED_S, IDLE_S = 1800.0, 120.0  # a big series takes minutes; a page at rest for so long packs nothing
 IMAGE_S = 90.0  # an image that takes longer never comes
-TRIES = 3  # of one download, or of one image before the viewer is loaded anew
+TRIES = 3  # of one download, or of one image before the viewer is loaded again
 STATE = """() => {
   const main = document.querySelector(".image_main"), vm = main && main.__vue__;
   const state = vm && vm.$store && vm.$store.state;
   if (!state) return null;
-  const plain = (one, rest = {}) => ({...Object.fromEntries(Object.entries(one || {})
+  const plain = (record, rest = {}) => ({...Object.fromEntries(Object.entries(record || {})
     .filter(([, value]) => typeof value !== "object" && typeof value !== "function")), ...rest});  // objects may lead in circles
-  const rows = list => Array.isArray(list) ? list.map(one => plain(one)) : null;
-  const studies = list => Array.isArray(list) ? list.map(one => plain(one, {seriesInfo: rows((one || {}).seriesInfo)})) : null;
+  const rows = list => Array.isArray(list) ? list.map(item => plain(item)) : null;
+  const studies = list => Array.isArray(list) ? list.map(item => plain(item, {seriesInfo: rows((item || {}).seriesInfo)})) : null;
   const {select_index, studyList, indexList, seriesInfo} = state;
   return {select_index, studyList: studies(studyList), indexList: studies(indexList), seriesInfo: rows(seriesInfo),
     packs: typeof vm.downOriginal === "function"};
@@ -78,35 +77,34 @@ PACK = """([guid, series, total]) => {
 
 
 class SeriesReply(Reply):
-    number: str | None = Field("", alias="seriesNumber")
-    description: str | None = Field("", alias="seriesDesc")
-    total: str | None = Field("", alias="imageTotal")
+    number: str = Field("", alias="seriesNumber")
+    description: str = Field("", alias="seriesDesc")
+    total: Number = Field(None, alias="imageTotal")
 
 
 class StudyReply(Reply):
-    guid: str | None = Field("", alias="xeGUID")
-    patient: str | None = Field("", alias="patientName")
-    time: str | None = Field("", alias="studyTime")
-    description: str | None = Field("", alias="studydescribe")
-    modality: str | None = ""
-    series: list[SeriesReply] | None = Field(None, alias="seriesInfo")
+    guid: str = Field("", alias="xeGUID")
+    patient: str = Field("", alias="patientName")
+    time: str = Field("", alias="studyTime")
+    description: str = Field("", alias="studydescribe")
+    modality: str = ""
+    series: tuple[SeriesReply, ...] = Field((), alias="seriesInfo")
 
 
 class State(Reply):
-    """What the viewer's store says. One build lists its studies with their series, another the series beside them."""
+    """The viewer's store. One build lists its studies with their series, another the series by themselves."""
 
-    selected: str | None = Field("", alias="select_index")
-    studies: list[StudyReply] | None = Field(None, alias="studyList")
-    index: list[StudyReply] | None = Field(None, alias="indexList")
-    series: list[SeriesReply] | None = Field(None, alias="seriesInfo")
+    selected: Number = Field(None, alias="select_index")
+    studies: tuple[StudyReply, ...] = Field((), alias="studyList")
+    index: tuple[StudyReply, ...] = Field((), alias="indexList")
+    series: tuple[SeriesReply, ...] = Field((), alias="seriesInfo")
     packs: bool = False
 
     @property
-    def study(self) -> StudyReply | None:
-        """The study that the link is about; earlier ones of the patient may stand beside it."""
-        listed = self.studies or self.index or []
-        at = whole(self.selected) or 0
-        return listed[at] if 0 <= at < len(listed) else None
+    def study(self) -> StudyReply:
+        """The study that the link is about; earlier ones of the patient may be listed with it."""
+        listed, place = self.studies or self.index, self.selected or 0
+        return listed[place] if 0 <= place < len(listed) else StudyReply.empty()
 
     @property
     def is_packed(self) -> bool:
@@ -114,65 +112,59 @@ class State(Reply):
         return self.packs and bool(self.studies)
 
     @property
-    def listed(self) -> list[SeriesReply]:
+    def listed(self) -> tuple[SeriesReply, ...]:
         """Its series."""
-        return (self.study.series if self.study else None) or self.series or []
+        return self.study.series or self.series
 
 
 # ---- the study
 
 
-async def series(link: ShareLink, session: Session) -> AsyncIterator[Series]:
+async def describe(link: ShareLink, session: Session) -> list[Series]:
     """The series of the study that the open viewer shows.
 
     Raises:
         SiteChanged: the viewer lists none in time. NoSuchStudy: it lists no image.
     """
-    state = await _state(link, session)
+    state = await _state(session)
     study = state.study
-    if study is None or not study.guid:
-        raise SiteChanged(host=link.host, what=Reason.VIEWER_LISTS_NO_STUDY)
-    counts = [whole(item.total) or 0 for item in state.listed]
-    if not any(counts):
-        raise NoSuchStudy(host=link.host)
+    if not study.guid:
+        raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
+    if not any(series.total for series in state.listed):
+        raise NoSuchStudy
     viewer = _Viewer(link, session, study.guid)
-    told = Study(
-        date="".join(filter(str.isdigit, (study.time or "").partition(" ")[0]))[:8],
-        modality=study.modality or "",
-        description=study.description or "",
-        patient_name=study.patient or "",
-        key=study.guid,
-    )
-    for place, (item, count) in enumerate(zip(state.listed, counts, strict=True)):
-        if not count:  # no images: nothing to fetch
-            continue
-        make = viewer.packed if state.is_packed else viewer.image
-        yield Series(
+    make = viewer.packed if state.is_packed else viewer.image
+    known = Study("", study.time, study.modality, study.description, study.patient, study.guid)
+    return [
+        Series(
             study_instance_uid="",
             series_instance_uid="",
-            key=f"{place}/{item.number or ''}",
-            number=whole(item.number),
-            description=(item.description or "").strip(),
-            modality=study.modality or "",
-            expected=count,
-            study=told,
+            key=f"{place}/{series.number}",
+            number=parse_int(series.number),
+            description=series.description.strip(),
+            modality=study.modality,
+            expected=series.total,
+            study=known,
             instances=at_most(
-                Instance("", Asked(partial(make, place, image, count)), key=str(image), number=image + 1)
-                for image in range(count)
+                Instance("", Asked(partial(make, place, image, series.total)), key=str(image), number=image + 1)
+                for image in range(series.total)
             ),
         )
+        for place, series in enumerate(state.listed)
+        if series.total  # without images there is nothing to fetch
+    ]
 
 
-async def _state(link: ShareLink, session: Session) -> State:
+async def _state(session: Session) -> State:
     give_up = time.monotonic() + RECALL_S
     while time.monotonic() < give_up:
-        told = await evaluated(session, STATE)
-        if isinstance(told, dict):
-            state = read(json.dumps(told).encode(), State, session.page.url)
+        value = await session.screen.evaluate(STATE)
+        if isinstance(value, dict):
+            state = envelope.nested(value, State, session.screen.url)
             if state.listed:
                 return state
         await asyncio.sleep(LOOK_S)
-    raise SiteChanged(host=link.host, what=Reason.NO_SERIES_LIST)
+    raise SiteChanged(what=Reason.NO_SERIES_LIST)
 
 
 @dataclass
@@ -189,7 +181,7 @@ class _Viewer:
         self._link = link
         self._session = session
         self._guid = guid
-        self._one = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._failures = 0
         self._packed: dict[int, _Packed] = {}
 
@@ -200,22 +192,20 @@ class _Viewer:
             SiteUnreachable: it refuses; it may give it the next time.
         """
         del total
-        async with self._one:
-            told = await evaluated(self._session, IMAGE, [self._guid, series, image, IMAGE_S * 1000])
-            if isinstance(told, dict) and "data" in told:
+        async with self._turn:
+            reply = await self._session.screen.evaluate(IMAGE, [self._guid, series, image, IMAGE_S * 1000])
+            if isinstance(reply, dict) and "data" in reply:
                 self._failures = 0
-                return base64.b64decode(str(told["data"]))
+                return base64.b64decode(str(reply["data"]))
             self._failures += 1
             if self._failures % TRIES == 0:  # its socket is gone
                 await self._reload()
         raise SiteUnreachable(host=self._link.host, why=Reason.REFUSED_FOR_NOW)
 
     async def _reload(self) -> None:
-        window = await self._session.window()
-        async with window.guard():
-            await self._session.page.reload(wait_until="domcontentloaded")
+        await self._session.screen.reload()
         await self._session.which(viewer=VIEWER, timeout_s=RECALL_S)
-        await _state(self._link, self._session)
+        await _state(self._session)
 
     async def packed(self, series: int, image: int, total: int) -> Path:
         """One image out of its series' zip, which the page packs at the first question.
@@ -223,7 +213,7 @@ class _Viewer:
         Raises:
             MissingInstances: the zip holds fewer. CorruptInstance: it holds more, and nobody knows which are meant.
         """
-        async with self._one:
+        async with self._turn:
             paths = self._packed[series].paths if series in self._packed else []
             if not paths or (image < len(paths) and not paths[image].exists()):  # taken away, and asked for once more
                 self._packed[series] = await self._download(series, total)
@@ -258,13 +248,13 @@ class _Viewer:
         seen = len(traffic.exchanges)
         session.tell("packing", host=self._link.host)
         traffic.touch()
-        await evaluated(session, PACK, [self._guid, series, total])
+        await session.screen.evaluate(PACK, [self._guid, series, total])
         give_up = time.monotonic() + PACKED_S
         while time.monotonic() < give_up and (traffic.busy or traffic.idle_s < IDLE_S):
             for exchange in await traffic.after(seen, timeout_s=1.0):
                 seen += 1
                 if exchange.kind == "download":
                     return traffic.spooled(exchange)
-            if await evaluated(session, "() => window.__failed"):
+            if await session.screen.evaluate("() => window.__failed"):
                 return None
         return None

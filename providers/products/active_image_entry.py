@@ -24,8 +24,8 @@ from scraper.contract import (
     Session,
     ShareLink,
     SiteUnreachable,
-    StudyGone,
     gone,
+    is_over,
 )
 
 VIEWER, ADDRESS, NAMED = ".image_main", "activeImage.html", "查看影像"
@@ -41,17 +41,17 @@ QUESTIONS: Mapping[Question, str] = {
 }
 CONTROL = """([name]) => {
   if (document.querySelector(".image_main")) return "there";
-  const shown = one => one.getClientRects().length > 0 && getComputedStyle(one).visibility !== "hidden";
-  const words = one => (one.tagName === "INPUT" ? one.value : one.innerText || "").replace(/\\s/g, "");
+  const shown = element => element.getClientRects().length > 0 && getComputedStyle(element).visibility !== "hidden";
+  const words = element => (element.tagName === "INPUT" ? element.value : element.innerText || "").replace(/\\s/g, "");
   const all = [...document.querySelectorAll("button, a, input[type=button], [role=button], div, span, p, li")].filter(shown);
-  const exact = all.filter(one => words(one) === name);
-  const near = all.filter(one => words(one).includes(name) && words(one).length <= name.length + 4);
+  const exact = all.filter(element => words(element) === name);
+  const near = all.filter(element => words(element).includes(name) && words(element).length <= name.length + 4);
   const named = exact.length ? exact : near;
   if (!named.length) return "absent";
   const off = "[disabled], [aria-disabled=true], .disabled, .is-disabled, [class*='-disabled'], [class*='_disabled']";
-  const free = named.filter(one => !one.closest(off));
+  const free = named.filter(element => !element.closest(off));
   if (!free.length) return "waiting";
-  document.querySelectorAll("[data-enter]").forEach(one => one.removeAttribute("data-enter"));
+  document.querySelectorAll("[data-enter]").forEach(element => element.removeAttribute("data-enter"));
   free.at(-1).setAttribute("data-enter", "1");
   return "ready";
 }"""
@@ -62,49 +62,30 @@ async def enter(link: ShareLink, session: Session) -> None:
 
     Raises:
         StudyGone: the page says why there are no images, or still fetches them.
-        CredentialsRequired, CredentialsRefused: see there.
+        CredentialsRequired, CredentialsRefused: the page's form was not answered, or refused the answer.
     """
     await session.open(link.url)
-    if ADDRESS not in link.url and await _control(link, session) == "ready":
-        await session.page.locator("[data-enter]").first.click()
+    if ADDRESS not in link.url and await _control(session) == "ready":
+        await session.screen.click("[data-enter]")
     await session.which(viewer=VIEWER, timeout_s=session.site_s(RECALL_S))
 
 
-async def _control(link: ShareLink, session: Session) -> str:
+async def _control(session: Session) -> str:
     """Wait until the control that leads to the images can be pressed, or the images are there."""
     give_up, asked, face = time.monotonic() + session.site_s(RECALL_S), tuple[Question, ...](), ""
     while time.monotonic() < give_up:
-        face = str(await evaluated(session, CONTROL, [NAMED]))
+        face = str(await session.screen.evaluate(CONTROL, [NAMED]))
         if face in ("ready", "there"):
             return face
         if face == "absent" and not asked:
-            asked = await _form(session)
-        if await drive_page.rests(session):
-            closed = gone(await drive_page.words(session), host=link.host)
-            if face == "absent" and asked:
-                raise CredentialsRefused(asked[0].name, closed.said, host=link.host)
-            if (
-                face == "absent" or type(closed) is not StudyGone
-            ):  # a control that stays disabled, and words that say why
-                raise closed
+            asked = await drive_page.fill_fields(session, QUESTIONS)
+            if asked:
+                await drive_page.submit(session, last=True)
+        if await session.screen.is_idle():
+            message = await session.screen.message()
+            if face == "absent":
+                raise CredentialsRefused(asked[0].name, message) if asked else gone(message)
+            if is_over(message):  # a control that stays disabled, and words that say why
+                raise gone(message)
         await asyncio.sleep(LOOK_S)
-    if face == "waiting":
-        raise NotThereYet(host=link.host)
-    raise SiteUnreachable(host=link.host, why=Reason.NO_ANSWER_IN_TIME)
-
-
-async def _form(session: Session) -> tuple[Question, ...]:
-    """Fill an identity form with the user's answers and submit it; gives what it asked."""
-    asked = await drive_page.fill_each(session, QUESTIONS)
-    if asked and not await drive_page.press(session):
-        await session.page.locator(drive_page.FIELD).locator("visible=true").last.press("Enter")
-    if asked:
-        session.traffic.touch()  # the page's silence counts from here
-    return asked
-
-
-async def evaluated(session: Session, script: str, given: object = None) -> object:
-    """Run a script in the newest page."""
-    window = await session.window()
-    async with window.guard():
-        return await session.page.evaluate(script, given)
+    raise NotThereYet if face == "waiting" else SiteUnreachable(why=Reason.NO_ANSWER_IN_TIME)

@@ -13,7 +13,7 @@ MOST_HOPS = 5
 FIREWALL = 412  # a script page in place of the answer
 
 
-async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink:
+async def lengthen(link: ShareLink, session: Session, short: str) -> ShareLink:
     """Where a short link leads, one checked hop at a time; any other link as it is.
 
     Args:
@@ -28,12 +28,12 @@ async def lengthened(link: ShareLink, session: Session, short: str) -> ShareLink
     for _ in range(MOST_HOPS):
         if short not in here.path:
             return here
-        asked = Request(here.url.partition("#")[0], headers={"Referer": link.url.partition("#")[0]})
-        answer = await session.request(asked, hops=0)
-        if answer.status == FIREWALL:
+        asked = Request(here.without_fragment, headers={"Referer": link.without_fragment})
+        response = await session.request(asked, hops=0)
+        if response.status == FIREWALL:
             raise SiteChanged(host=here.host, what=Reason.FIREWALL)
-        location = answer.headers.get("location", "")
-        if not (300 <= answer.status < 400 and location):
+        location = response.headers.get("location", "")
+        if not (300 <= response.status < 400 and location):
             break
         target = here.join(location)
         await session.http.check_hop(here.url, target)

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from urllib.parse import urljoin, urlsplit
 
-from providers.toolkit import drive_page, envelope
 from scraper.contract import (
     CAPTCHA,
     CaptchaRequired,
+    CheckedReply,
+    CloudfilmError,
     Field,
     Instance,
     NoSuchStudy,
-    Problem,
-    Reason,
     Reply,
     Response,
     Series,
@@ -29,12 +28,11 @@ from scraper.contract import (
     Study,
     ZipMember,
     gone,
-    whole,
+    parse_int,
 )
 
 CALL = "/nwservice/rispacsresp/"
 CALLED = r"/nwservice/rispacsresp/[^/?#]+"
-DONE = "2000"
 IN_FRAGMENT = r"#(?P<token>[^&=#?/]*_SIGN_[^&#?]+)(?:&[^#]*)?"
 OBJECT_KEYS = ("ossKey", "file", "fileHash")
 PREFIX = re.compile(r"(?<!\s)\s*PK:", re.IGNORECASE)
@@ -44,32 +42,33 @@ MASKED_NAME = re.compile(r"影像云-(.+)")  # the title of the shared page: 西
 
 
 class SeriesReply(Reply):
-    number: str | None = Field(None, alias="seriesnumber")
-    description: str | None = Field("", alias="seriesdescription")
-    unique_id: str | None = Field("", alias="seriesuniqueid")
-    instance_uid: str | None = Field("", alias="seriesInstanceUID")
+    number: str = Field("", alias="seriesnumber")
+    description: str = Field("", alias="seriesdescription")
+    unique_id: str = Field("", alias="seriesuniqueid")
+    instance_uid: str = Field("", alias="seriesInstanceUID")
     image: object = None
     images: object = None
     instances: object = None
 
 
-class StudyReply(Reply):
-    patient_name: str | None = Field("", alias="patientname")
-    modality: str | None = ""
-    description: str | None = Field("", alias="studydescription")
-    date: str | None = Field("", alias="studydate")
-    checked: str | None = Field("", alias="checktime")
-    check: str | None = Field("", alias="checkserialnum")
-    study_id: str | None = Field("", alias="studyId")
-    uid: str | None = Field("", alias="studyInstanceUID")
-    series: list[SeriesReply] | None = None
+class ListReply(CheckedReply):
+    """The list of the study's objects."""
 
+    good = ("2000",)
+    patient_name: str = Field("", alias="data.patientname")
+    modality: str = Field("", alias="data.modality")
+    description: str = Field("", alias="data.studydescription")
+    date: str = Field("", alias="data.studydate")
+    checked: str = Field("", alias="data.checktime")
+    check: str = Field("", alias="data.checkserialnum")
+    study_id: str = Field("", alias="data.studyId")
+    uid: str = Field("", alias="data.studyInstanceUID")
+    series: tuple[SeriesReply, ...] = Field((), alias="data.series")
 
-class ListReply(Reply):
-    code: str
-    msg: str | None = ""
-    message: str | None = ""
-    data: StudyReply | None = None
+    def refusal(self) -> CloudfilmError:
+        """CaptchaRequired: the site asks for a check first. StudyGone: it refuses the token, in its own words."""
+        message = self.site_message or self.code
+        return CaptchaRequired(CAPTCHA.name, message) if CHECK.search(message) else gone(message)
 
 
 def call(link: ShareLink, token: str) -> str:
@@ -83,101 +82,83 @@ async def shown(session: Session) -> Response:
     Raises:
         StudyGone: the page came to rest without such a call; carries the words that it shows.
     """
-    if not await drive_page.comes(session, partial(is_listed, session)) and not session.traffic.matching(CALLED):
-        raise gone(await drive_page.words(session), host=session.link.host)
+    if not await session.screen.wait_for_face(partial(is_listed, session)) and not session.traffic.matching(CALLED):
+        raise gone(await session.screen.message())
     answers = _answers(session)
-    return next(filter(_is_done, answers), answers[-1])
+    return next(filter(_is_good, answers), answers[-1])
 
 
 def is_listed(session: Session) -> bool:
     """Was a call of the open page's answered with a list."""
-    return any(map(_is_done, _answers(session)))
+    return any(map(_is_good, _answers(session)))
 
 
 def _answers(session: Session) -> list[Response]:
-    calls = session.traffic.matching(CALLED)
-    return [Response(exchange.status, exchange.headers, exchange.read(), exchange.url) for exchange in calls]
+    return [exchange.response() for exchange in session.traffic.matching(CALLED)]
 
 
-def _is_done(answer: Response) -> bool:
+def _is_good(response: Response) -> bool:
     try:
-        return answer.read(ListReply).code == DONE
+        return response.read(ListReply).ok
     except SiteChanged:
         return False
 
 
-def described(link: ShareLink, answer: Response) -> list[Series]:
+def describe(link: ShareLink, response: Response) -> list[Series]:
     """The series as the site lists them, in the order of the list.
 
     Raises:
-        CaptchaRequired: the site asks for a check first. StudyGone: the site refuses the token, in its own words.
-        NoSuchStudy: no object is listed. SiteChanged: not as known.
+        CaptchaRequired, StudyGone: as ``ListReply.refusal``. NoSuchStudy: no object is listed. SiteChanged: not as known.
     """
-    told = envelope.told(answer, ListReply)
-    if told.code != DONE:
-        said = told.msg or told.message or told.code
-        raise (
-            CaptchaRequired(CAPTCHA.name, said, host=link.host) if CHECK.search(said) else gone(said, host=link.host)
-        )
-    data = told.data
-    if data is None or not data.series:
-        raise NoSuchStudy(told.msg or "", host=link.host)
+    listed = response.checked(ListReply)
     title = MASKED_NAME.search(link.params.get("title", ""))
     study = Study(
-        uid=data.uid or "",
-        date=re.sub(r"\D", "", data.date or data.checked or "")[:8],
-        modality=data.modality or "",
-        description=data.description or "",
-        patient_name=data.patient_name or (title.group(1) if title else ""),
-        key=data.check or data.study_id or "",
+        uid=listed.uid,
+        date=listed.date or listed.checked,
+        modality=listed.modality,
+        description=listed.description,
+        patient_name=listed.patient_name or (title.group(1) if title else ""),
+        key=listed.check or listed.study_id,
     )
-    found = [_series(link, place, series, study) for place, series in enumerate(data.series)]
+    found = [_series(link, place, series, study) for place, series in enumerate(listed.series)]
     if not any(series.instances for series in found):
-        raise NoSuchStudy(host=link.host)
+        raise NoSuchStudy(listed.msg)
     return found
 
 
-def _series(link: ShareLink, place: int, told: SeriesReply, study: Study) -> Series:
+def _series(link: ShareLink, place: int, reply: SeriesReply, study: Study) -> Series:
     numbers = {
-        str(item.get("fileHash")): whole(str(item.get("instanceNumber")))
-        for item in _entries(told.images)
+        str(item.get("fileHash")): parse_int(item.get("instanceNumber"))
+        for item in _entries(reply.images)
         if isinstance(item, Mapping)
     }
-    lists = [got for got in map(_listed, (told.image, told.images, told.instances)) if got]
-    listed = next((got for got in lists if any(map(_address, got))), lists[0] if lists else [])
+    lists = [entries for value in (reply.image, reply.images, reply.instances) if (entries := list(_entries(value)))]
+    listed = next((entries for entries in lists if any(map(_address, entries))), lists[0] if lists else [])
+    addresses = list(map(_address, listed))
     instances: dict[str, Instance] = {}
-    nameless = 0
-    for position, entry in enumerate(listed, start=1):
-        address = _address(entry)
+    for position, (entry, address) in enumerate(zip(listed, addresses, strict=True), start=1):
         if not address:
-            nameless += 1
             continue
         # a path may hold a colon, and is no scheme for that
-        whole_url = address.startswith(("http://", "https://", "/"))
-        url = urljoin(link.origin, address if whole_url else f"/{address}")
-        path = urlsplit(url).path  # the query is the store's signature, which the next run's list gives anew
-        own = whole(str(entry.get("instanceNumber"))) if isinstance(entry, Mapping) else None
+        is_url = address.startswith(("http://", "https://", "/"))
+        url = urljoin(link.origin, address if is_url else f"/{address}")
+        path = urlsplit(url).path  # the query is the store's signature, which the next run's list gives in another form
+        own = parse_int(entry.get("instanceNumber")) if isinstance(entry, Mapping) else None
         number = own or numbers.get(path.rpartition("/")[2]) or position
         instances[path] = Instance("", ZipMember(url), key=path, number=number)
-    nowhere = Problem(
-        "left-out", tuple(f"{place}/{n}" for n in range(nameless)), {"what": Reason.NO_ADDRESS}, fatal=False
-    )
-    return Series(
+    nameless, series_number = addresses.count(""), parse_int(reply.number)
+    series = Series(
         study_instance_uid=study.uid,
-        series_instance_uid=told.instance_uid or told.unique_id or "",
-        key=f"{place}/{told.number or ''}",
-        number=place + 1 if whole(told.number) is None else whole(told.number),
-        description=told.description or "",
+        series_instance_uid=reply.instance_uid or reply.unique_id,
+        key=f"{place}/{reply.number}",
+        number=place + 1 if series_number is None else series_number,
+        description=reply.description,
         modality=study.modality,
         expected=len(instances) + nameless,
         study=study,
         instances=tuple(instances.values()),
-        left_out=(nowhere,) if nameless else (),
     )
-
-
-def _listed(value: object) -> list[object]:
-    return list(_entries(value))
+    return series.without((f"{place}/{number}" for number in range(nameless)), "no address")
 
 
 def _entries(value: object) -> Iterator[object]:

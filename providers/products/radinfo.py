@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from scraper.contract import (
+    CheckedReply,
     Field,
     Instance,
     NoSuchStudy,
-    Problem,
     Reply,
     Response,
     Series,
@@ -23,7 +23,7 @@ from scraper.contract import (
     Study,
     WadoUri,
     gone,
-    whole,
+    parse_int,
 )
 
 REPORT = "/api/OAuth/User/StudyReport"
@@ -41,30 +41,22 @@ _SERIES_OF = re.compile(r"\bserObj(\w+)\.serIndex")
 
 
 class ReportReply(Reply):
-    uid: str | None = Field("", alias="StudiesInstUID")
-    accession: str | None = Field("", alias="AccessionNumber")
-    patient_name: str | None = Field("", alias="PatientsName")
-    modality: str | None = Field("", alias="StudiesModalities")
-    description: str | None = Field("", alias="StudiesExamineAlias")
-    date: str | None = Field("", alias="StudiesDoneDate")
-    time: str | None = Field("", alias="StudiesDoneDateTime")
-    viewer: str | None = Field("", alias="ViewerUrl")
+    uid: str = Field("", alias="StudiesInstUID")
+    accession: str = Field("", alias="AccessionNumber")
+    patient_name: str = Field("", alias="PatientsName")
+    modality: str = Field("", alias="StudiesModalities")
+    description: str = Field("", alias="StudiesExamineAlias")
+    date: str = Field("", alias="StudiesDoneDate")
+    time: str = Field("", alias="StudiesDoneDateTime")
+    viewer: str = Field("", alias="ViewerUrl")
 
     def study(self, key: str) -> Study:
         """What the report says of the study; ``key`` tells it where it gives no UID."""
-        return Study(
-            uid=self.uid or "",
-            date=re.sub(r"\D", "", self.date or self.time or "")[:8],
-            modality=self.modality or "",
-            description=self.description or "",
-            patient_name=self.patient_name or "",
-            key=key,
-        )
+        return Study(self.uid, self.date or self.time, self.modality, self.description, self.patient_name, key)
 
 
-class Answer(Reply):
+class ReportedReply(CheckedReply):
     success: bool
-    message: str | None = ""
     data: ReportReply | None = None
 
 
@@ -73,18 +65,18 @@ def params(link: ShareLink) -> Mapping[str, str]:
     return {name.lower(): value.replace(" ", "+") for name, value in link.params.items()}
 
 
-def report(link: ShareLink, answer: Response) -> ReportReply:
-    """What the first call says.
+def report(response: Response) -> ReportReply:
+    """What the first call says; the answer's status says nothing.
 
     Raises:
         StudyGone: the site refuses, in its own words. SiteChanged: not as known.
     """
-    told = answer.read(Answer)
-    if not told.success:
-        raise gone(told.message or "", host=link.host)
-    if told.data is None:
-        raise NoSuchStudy(told.message or "", host=link.host)
-    return told.data
+    reply = response.read(ReportedReply)
+    if not reply.ok:
+        raise gone(reply.message)
+    if reply.data is None:
+        raise NoSuchStudy(reply.message)
+    return reply.data
 
 
 def site(link: ShareLink) -> dict[str, str]:
@@ -93,12 +85,12 @@ def site(link: ShareLink) -> dict[str, str]:
 
 
 @dataclass
-class _Listed:
-    told: dict[str, str]
+class _ListedSeries:
+    tags: dict[str, str]
     images: list[dict[str, str]] = field(default_factory=list)
 
 
-def listed(page: str, api: str, headers: Mapping[str, str], study: Study) -> list[Series]:
+def list_series(page: str, api: str, headers: Mapping[str, str], study: Study) -> list[Series]:
     """The series that the viewer's page lists in its script.
 
     Args:
@@ -116,23 +108,22 @@ def listed(page: str, api: str, headers: Mapping[str, str], study: Study) -> lis
     if not (study.uid or study.key):
         first = found[0]
         study = Study(
-            key=first.told.get("serInstUID") or first.images[0].get("sopInstUID", ""),
+            key=first.tags.get("serInstUID") or first.images[0].get("sopInstUID", ""),
             patient_name=study.patient_name,
         )
     return [_series(item, api, headers, study) for item in found]
 
 
-def _series(one: _Listed, api: str, headers: Mapping[str, str], study: Study) -> Series:
-    served = [image for image in one.images if image.get("imageURL")]
-    nowhere = tuple(image.get("sopInstUID", "") for image in one.images if not image.get("imageURL"))
-    uid = one.told.get("serInstUID", "")
-    return Series(
+def _series(listed: _ListedSeries, api: str, headers: Mapping[str, str], study: Study) -> Series:
+    served = [image for image in listed.images if image.get("imageURL")]
+    uid, number = listed.tags.get("serInstUID", ""), listed.tags.get("serNumber", "")
+    series = Series(
         study_instance_uid=study.uid,
         series_instance_uid=uid,
-        key=one.told.get("serNumber", ""),
-        number=whole(one.told.get("serNumber")),
-        description=one.told.get("serDesc", "") or one.told.get("bodyPart", ""),
-        modality=one.told.get("modality", ""),
+        key=number,
+        number=parse_int(number),
+        description=listed.tags.get("serDesc", "") or listed.tags.get("bodyPart", ""),
+        modality=listed.tags.get("modality", ""),
         expected=len(served),
         study=study,
         instances=tuple(
@@ -140,12 +131,13 @@ def _series(one: _Listed, api: str, headers: Mapping[str, str], study: Study) ->
                 image.get("sopInstUID", ""),
                 WadoUri(_public(image["imageURL"], api), headers),
                 key=image["imageURL"],
-                number=whole(image.get("imageNumber")),
+                number=parse_int(image.get("imageNumber")),
             )
             for image in served
         ),
-        left_out=(Problem("left-out", nowhere, {"what": "no address"}, uid, fatal=False),) if nowhere else (),
     )
+    unserved = (image.get("sopInstUID", "") for image in listed.images if not image.get("imageURL"))
+    return series.without(unserved, "no address")
 
 
 def _steps(page: str) -> Iterator[tuple[re.Match[str], str]]:
@@ -163,28 +155,28 @@ def _steps(page: str) -> Iterator[tuple[re.Match[str], str]]:
                 at = end.end()
 
 
-def _walk(page: str) -> Iterator[_Listed]:
+def _walk(page: str) -> Iterator[_ListedSeries]:
     """The series in the order of registration; an image belongs to the last one registered before it.
 
     A page that registers nothing (a part of one, saved) names each image's series in its literal.
     """
     literals: dict[str, str] = {}
-    series: list[_Listed] = []
+    series: list[_ListedSeries] = []
     for step, literal in _steps(page):
         if step["name"]:
             literals[step["name"]] = literal
         elif step["kind"] == "Series":
-            series.append(_Listed(_pairs(literals.get(step["added"], ""))))
+            series.append(_ListedSeries(_pairs(literals.get(step["added"], ""))))
         elif step["kind"] == "Image":
             if not series:
-                series.append(_Listed({}))
+                series.append(_ListedSeries({}))
             series[-1].images.append(_pairs(literals.get(step["added"], "")))
     if not any(listed.images for listed in series):
-        by_name: dict[str, _Listed] = {}
+        by_name: dict[str, _ListedSeries] = {}
         for name, literal in literals.items():
             if name.startswith("imgInfo"):
                 number = (_SERIES_OF.search(literal) or ["", ""])[1]
-                own = by_name.setdefault(number, _Listed(_pairs(literals.get(f"serInfo{number}", ""))))
+                own = by_name.setdefault(number, _ListedSeries(_pairs(literals.get(f"serInfo{number}", ""))))
                 own.images.append(_pairs(literal))
         series = list(by_name.values())
     yield from series

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from scraper.contract import Study, whole
+from scraper.contract import Study, parse_int
 
 CLASSES = {"CT": "2", "MR": "4", "CR": "1", "DX": "1.1", "MG": "1.2", "PT": "128", "US": "6.1"}
 SEXES = {"男": "M", "女": "F"}
@@ -15,25 +15,24 @@ DECIMAL = re.compile(r"[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d+)?")
 Json = dict[str, object]
 
 
-def listed(one: Json, key: str) -> list[Json]:
+def rows(record: Json, key: str) -> list[Json]:
     """The objects of a list; anything else is left aside."""
-    found = one.get(key)
+    found = record.get(key)
     return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
-def text(one: Json, *keys: str) -> str:
-    """The first of the keys that says something."""
+def text(record: Json, *keys: str) -> str:
+    """The text of the first key that has one."""
     for key in keys:
-        value = one.get(key)
+        value = record.get(key)
         if value is not None and str(value).strip():
             return str(value).strip()
     return ""
 
 
-def number(one: Json, *keys: str) -> int | None:
-    """A whole number, also where it is given as ``"512"`` or ``512.0``."""
-    said = text(one, *keys)
-    return whole(said.removesuffix(".0")) if said else None
+def number(record: Json, *keys: str) -> int | None:
+    """The whole number of the first key that has a text, also where it is given as ``"512"`` or ``512.0``."""
+    return parse_int(text(record, *keys))
 
 
 def study_uid(study: Json) -> str:
@@ -41,11 +40,11 @@ def study_uid(study: Json) -> str:
     return text(study, "sdyuid", "studyid")
 
 
-def described(study: Json, series: Json) -> Study:
+def describe_study(study: Json, series: Json) -> Study:
     """The study for people."""
     return Study(
         uid=study_uid(study),
-        date=_date(text(study, "date")),
+        date=text(study, "date"),
         description=text(study, "des"),
         patient_name=text(study, "name"),
         modality=text(series, "modality"),
@@ -55,14 +54,14 @@ def described(study: Json, series: Json) -> Study:
 def shape(image: Json) -> tuple[int, int, int, int]:
     """Rows, columns, samples of a pixel, bytes of a sample; 0 where the viewer does not say."""
     rows, columns = number(image, "rows", "height") or 0, number(image, "columns", "width") or 0
-    size, told = number(image, "sizeInBytes", "fsz") or 0, number(image, "byte_pp") or 0
+    size, depth = number(image, "sizeInBytes", "fsz") or 0, number(image, "byte_pp") or 0
     samples = number(image, "sample_pp") or 0
     pixels = rows * columns  # sizes are those of one frame
     if not samples:
-        samples = 3 if pixels and told == 1 and size == 3 * pixels else 1
-    if not told and pixels and size % (pixels * samples) == 0:
-        told = size // (pixels * samples)
-    return rows, columns, samples, told
+        samples = 3 if pixels and depth == 1 and size == 3 * pixels else 1
+    if not depth and pixels and size % (pixels * samples) == 0:
+        depth = size // (pixels * samples)
+    return rows, columns, samples, depth
 
 
 def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
@@ -128,9 +127,9 @@ def tags(study: Json, series: Json, image: Json, frames: int) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _decimal(one: Json, key: str, *, positive: bool = False) -> str:
-    said = text(one, key)
-    return said if DECIMAL.fullmatch(said) and (not positive or float(said) > 0) else ""
+def _decimal(record: Json, key: str, *, positive: bool = False) -> str:
+    value = text(record, key)
+    return value if DECIMAL.fullmatch(value) and (not positive or float(value) > 0) else ""
 
 
 def _joined(image: Json, *keys: str, positive: bool = False) -> str:
@@ -143,13 +142,13 @@ def _orientation(image: Json) -> str:
     return joined if any(float(text) for text in joined.split("\\") if text) else ""
 
 
-def _date(said: str) -> str:
-    digits = re.sub(r"[-/.]", "", said)
+def _date(value: str) -> str:
+    digits = re.sub(r"[-/.]", "", value)
     sound = len(digits) == 8 and digits.isdigit() and "01" <= digits[4:6] <= "12" and "01" <= digits[6:] <= "31"
     return digits if sound else ""
 
 
-def _time(said: str) -> str:
-    digits, _, fraction = said.replace(":", "").partition(".")
+def _time(value: str) -> str:
+    digits, _, fraction = value.replace(":", "").partition(".")
     sound = len(digits) == 6 and digits.isdigit() and digits < "240000" and digits[2] < "6" and digits[4] < "6"
     return (digits + (f".{fraction[:6]}" if fraction.isdigit() else "")) if sound else ""

@@ -15,6 +15,7 @@ from scraper.contract import (
     Field,
     Instance,
     NoSuchStudy,
+    Number,
     Page,
     Reason,
     Reply,
@@ -29,7 +30,6 @@ from scraper.contract import (
     encode_query,
     frame_count,
     j2k_json,
-    whole,
 )
 
 VIEWER = "/ImageViewer/StudyView"
@@ -45,24 +45,24 @@ J2K_LEVEL, RAW_LEVEL = 3, 0  # the levels that give the full size (protocol page
 class ImageReply(Reply):
     study_id: str = Field(alias="studyId")
     image_id: str = Field(alias="imageId")
-    instance_number: str | None = Field(None, alias="instanceNumber")
-    frames: str | None = Field(None, alias="nFrames")
-    frame: str | None = None
+    instance_number: Number = Field(None, alias="instanceNumber")
+    frames: Number = Field(None, alias="nFrames")
+    frame: Number = None
 
 
 class SeriesReply(Reply):
-    uid: str | None = Field(None, alias="id")
-    description: str | None = ""
-    number: str | None = Field(None, alias="seriesNumber")
-    images: list[ImageReply] = Field(default_factory=list)
+    uid: str = Field("", alias="id")
+    description: str = ""
+    number: str = Field("None", alias="seriesNumber")  # a part of the key that earlier runs wrote
+    order: Number = Field(None, alias="seriesNumber")
+    images: tuple[ImageReply, ...] = ()
 
 
 class ImageSet(Reply):
-    patient_name: str | None = Field("", alias="patientName")
-    description: str | None = Field("", alias="studyDescription")
-    date: str | None = Field("", alias="studyDate")
-    study_id: str | None = Field("", alias="studyId")
-    storage_node: str | None = Field(None, alias="storageNode")
+    patient_name: str = Field("", alias="patientName")
+    description: str = Field("", alias="studyDescription")
+    date: str = Field("", alias="studyDate")
+    storage_node: str = Field("", alias="storageNode")
     series: list[SeriesReply] = Field(alias="displaySets")
 
 
@@ -90,7 +90,7 @@ async def read(session: Session, viewer: Response, *, cache_key: str = "") -> li
     Raises:
         SessionLapsed: the page is a login page. NoSuchStudy: no image is listed. SiteChanged: not as known.
     """
-    values = known(viewer)
+    values = variables(viewer)
     base = viewer.url.partition(VIEWER)[0]
     query = {
         "studyId": values["STUDY_ID"],
@@ -110,13 +110,13 @@ async def renew(session: Session, viewer: Response) -> None:
 
 async def cache_key(session: Session) -> str:
     """The key that the open viewer asks for images with: its script's variable, or what it has sent already."""
-    page = await (await session.window()).latest()  # a tab of its own, once the browser has told of it
-    key = str(await page.evaluate(KEY))
+    await (await session.window()).latest()  # a tab of its own, once the browser has reported it
+    key = str(await session.screen.evaluate(KEY))
     sent = re.search(SHOWN, next((exchange.url for exchange in session.traffic.matching(SHOWN)), ""))
     return key or (unquote(sent.group(1)) if sent else "")
 
 
-def known(viewer: Response) -> dict[str, str]:
+def variables(viewer: Response) -> dict[str, str]:
     """The four variables of the viewer's script; any may be empty."""
     page = Page(viewer.text, viewer.url)
     if "登录" in page.words("title") or "/Account/LogOn" in viewer.text or viewer.status in (401, 403):
@@ -132,23 +132,22 @@ def describe(session: Session, base: str, cache_key: str, listed: ImageSet) -> l
     if not any(series.images for series in listed.series):
         raise NoSuchStudy(host=session.link.host)
     session.keep_alive(Request(base + RENEW), every_s=RENEW_S)
-    node = listed.storage_node or ""
     study = Study(
-        date=re.sub(r"\D", "", listed.date or "")[:8],
-        description=(listed.description or "").strip(),
-        patient_name=listed.patient_name or "",
+        date=listed.date,
+        description=listed.description.strip(),
+        patient_name=listed.patient_name,
         key=next(series.images[0].study_id for series in listed.series if series.images),
     )
     return [
         Series(
             study_instance_uid="",
-            series_instance_uid=series.uid or "",
+            series_instance_uid=series.uid,
             key=f"{place}/{series.number}",
-            number=whole(series.number),
-            description=(series.description or "").strip(),
+            number=series.order,
+            description=series.description.strip(),
             expected=len(series.images),
             study=study,
-            instances=tuple(_instance(base, node, cache_key, image) for image in series.images),
+            instances=tuple(_instance(base, listed.storage_node, cache_key, image) for image in series.images),
         )
         for place, series in enumerate(listed.series)
     ]
@@ -163,13 +162,13 @@ def _instance(base: str, node: str, cache_key: str, image: ImageReply) -> Instan
         otherwise=tuple(_frames(base, node, cache_key, image, "dicom", RAW_LEVEL)),
         pause_s=CONSTANT_PAUSE_S,
     )
-    return Instance("", source, key=image.image_id, number=whole(image.instance_number))
+    return Instance("", source, key=image.image_id, number=image.instance_number)
 
 
 def _frames(base: str, node: str, cache_key: str, image: ImageReply, codec: str, level: int) -> Iterator[Request]:
     """One request a frame; a single-frame image keeps the frame number that the list gives it."""
     count = frame_count(image.frames)
-    numbers = range(count) if count > 1 else [whole(image.frame) or 0]
+    numbers = range(count) if count > 1 else [image.frame or 0]
     query = {"storageNodes": node, **({"ck": cache_key} if cache_key else {})}
     for number in numbers:
         path = f"{quote(image.study_id, safe='')}/{quote(image.image_id, safe='')}/{number}/{level}"

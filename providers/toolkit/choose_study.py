@@ -1,4 +1,4 @@
-"""Several studies behind one link: each is listed by itself, and one that fails is named beside those that come."""
+"""Several studies behind one link: each is listed by itself; one that fails is reported, and the others are kept."""
 
 from __future__ import annotations
 
@@ -19,30 +19,27 @@ from scraper.contract import (
 Listing = Callable[[], Awaitable[list[Series]]]
 
 
-async def listed(studies: Mapping[str, Listing], *, has_documents: bool = False) -> list[Series]:
+async def list_all(studies: Mapping[str, Listing], *, has_documents: bool = False) -> list[Series]:
     """The series of every study.
 
     Args:
-        studies: what a person knows each by, no name of a patient → what lists it.
-        has_documents: the link leads to documents, too; NoSuchStudy says that one has no images, and nothing is missing.
+        studies: a name that a person knows the study by (never a patient's) → what lists it.
+        has_documents: the link leads to documents too; one without images (NoSuchStudy) is nothing missing.
 
     Raises:
-        CloudfilmError: as the first study's, where none comes; a lapsed session or a refused answer ends all.
+        CloudfilmError: the first study's error, where no study is listed; a lapsed session or a refused answer ends all.
     """
-    found, named, errors = list[Series](), list[Problem](), list[CloudfilmError]()
+    found, problems, errors = list[Series](), list[Problem](), list[CloudfilmError]()
     for name, series in studies.items():
         try:
             found += await series()
         except (SiteChanged, SiteUnreachable, StudyGone) as err:
             errors.append(err)
             if has_documents and isinstance(err, NoSuchStudy):
-                named.append(Problem("left-out", (name,), {"what": Reason.WITHOUT_IMAGES}, fatal=False))
+                problems.append(Problem("left-out", (name,), {"what": Reason.WITHOUT_IMAGES}, fatal=False))
             else:
                 why = err.said or err.cause
-                named.append(Problem("fetch-failed", (name,), {"why": str(why)}))
+                problems.append(Problem("fetch-failed", (name,), {"why": str(why)}))
     if not found and errors:
         raise errors[0]
-    return [replace(item, left_out=(*item.left_out, *named)) for item in found[:1]] + found[1:]
-
-
-__all__ = ["listed"]
+    return [replace(item, left_out=(*item.left_out, *problems)) for item in found[:1]] + found[1:]

@@ -1,4 +1,4 @@
-"""Sites whose calls nobody knows: the page is brought up, driven, and listened to.
+"""Pages that ask something on the way: their fields are filled with the user's answers and submitted, once.
 
 facts: fixtures/sites/ftimage/README.md, fixtures/sites/tjmucih/README.md, fixtures/sites/tdcloud/README.md
 """
@@ -6,87 +6,87 @@ facts: fixtures/sites/ftimage/README.md, fixtures/sites/tjmucih/README.md, fixtu
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from scraper.contract import (
     CAPTCHA,
+    LOOK_S,
+    PERSON_S,
+    QUIET_S,
     SMS_CODE,
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
     Question,
+    Reply,
     Session,
     SiteChanged,
     gone,
 )
 
 FIELD = "input:not([type]), input[type=text], input[type=tel], input[type=number], input[type=password]"
-WORDS_OF = """selector => [...document.querySelectorAll(selector)].map(one => {
-  let around = one;
+WORDS_OF = """selector => ({fields: [...document.querySelectorAll(selector)].map(field => {
+  let around = field;
   for (let up = 0; up < 3 && around.parentElement && around.parentElement.querySelectorAll("input").length === 1; up++)
     around = around.parentElement;
-  const holder = around === one ? null : one.parentElement;
-  const before = one.previousElementSibling || (holder && holder.previousElementSibling);
-  const label = (one.labels && one.labels[0] || {}).innerText;
-  const near = [one.placeholder, one.name, one.id, one.title, one.getAttribute("aria-label"), label,
+  const holder = around === field ? null : field.parentElement;
+  const before = field.previousElementSibling || (holder && holder.previousElementSibling);
+  const label = (field.labels && field.labels[0] || {}).innerText;
+  const near = [field.placeholder, field.name, field.id, field.title, field.getAttribute("aria-label"), label,
     before && before.tagName !== "INPUT" ? before.innerText : ""];
   return [near.join(" "), around.innerText || ""];
-})"""  # what tells a person, and a program, what each field is for: its own words, and those around it
+})})"""
 SUBMIT = ("确定", "确认", "提交", "验证", "登录", "查询", "查看", "进入", "下一步")
 BUTTON = "button, a, [role=button], [class*=btn i], [class*=button i]"
 PICTURE = "img[src*=captcha i], img[src*=code i], img[src*=verify i], img[src^='data:image'], form img, canvas"
-LOOK_S = 0.5  # between two looks at the page
-QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has said what it has to say
-PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)
-LONGEST_SAID = 120
 
 
-async def arrive(session: Session, viewer: str, question: Question) -> None:
+class FieldWords(Reply):
+    """What tells a person, and a program, what each field is for: its own words, and those around it."""
+
+    fields: list[tuple[str, str]]
+
+
+async def reach_viewer(session: Session, viewer: str, question: Question) -> None:
     """Wait until the page shows ``viewer``; a check on the way is passed with the user's answer, or by a person at the window.
 
     Raises:
         CredentialsRequired, CaptchaRequired: the page asks, and nobody answers. CredentialsRefused: it asks again.
         StudyGone: neither viewer nor check; carries the words that the page shows instead.
     """
-    face = await _face(session, viewer)
-    if face == "viewer":
-        return
-    if face == "words":
-        raise gone(await words(session), host=session.link.host)
-    if session.settings.headed:
+    face = await _first_face(session, viewer)
+    if face == "message":
+        raise gone(await session.screen.message())
+    if face == "check" and session.settings.headed:
         session.tell("person")
-        await _wait(session, viewer, PERSON_S, question)
-        return
-    await answer(session, question)
-    await _wait(session, viewer, session.settings.timeout_s, question)
+        await _wait_for_viewer(session, viewer, PERSON_S, question)
+    elif face == "check":
+        await answer(session, question)
+        await _wait_for_viewer(session, viewer, session.settings.timeout_s, question)
 
 
 async def answer(session: Session, question: Question) -> None:
     """Fill the page's one field with the user's answer and submit it, once."""
-    await fill(session, question)
-    if not await press(session):
-        await session.page.locator(FIELD).locator("visible=true").first.press("Enter")
-    session.traffic.touch()  # the page's silence counts from here: a person may have been long in answering
+    await fill_answer(session, question)
+    await submit(session)
 
 
-async def fill(session: Session, question: Question) -> None:
-    """Fill the page's one field with the user's answer; a picture with characters is shown to the person first.
+async def fill_answer(session: Session, question: Question, field: str = FIELD) -> None:
+    """Fill a field with the user's answer; a picture with characters is shown to the person first.
 
     Raises:
         CredentialsRequired, CaptchaRequired: nobody answers.
     """
-    given = await _given(session, question)
-    await session.page.locator(FIELD).locator("visible=true").first.fill(given)
+    await session.screen.fill(field, await _answer_to(session, question))
 
 
-async def fill_each(
+async def fill_fields(
     session: Session, questions: Mapping[Question, str], *, also_unnamed: bool = True
 ) -> tuple[Question, ...]:
-    """Fill each of the page's fields with the user's answer to the question that its words mean; gives what was asked.
+    """Fill each of the page's fields with the user's answer to the question that its words mean; returns the questions.
 
     Args:
         session: the open page.
@@ -96,27 +96,46 @@ async def fill_each(
     Raises:
         CredentialsRequired, CaptchaRequired: nobody answers.
     """
-    fields = session.page.locator(FIELD)
-    shown = [at for at in range(await fields.count()) if await fields.nth(at).is_visible()]
-    words_of = await session.page.evaluate(WORDS_OF, FIELD)
-    left, meant = dict(questions), dict[int, Question]()
-    for place in (0, 1):
+    shown = await session.screen.places(FIELD)
+    words = FieldWords.model_validate(await session.screen.evaluate(WORDS_OF, FIELD)).fields
+    unmatched, matched = dict(questions), dict[int, Question]()
+    for kind in (0, 1):
         for question, pattern in questions.items():
-            found = re.compile(pattern, re.IGNORECASE | re.DOTALL).search
-            fit = next((at for at in shown if at not in meant and found(words_of[at][place])), None)
-            if fit is not None and question in left:
-                meant[fit] = question
-                del left[question]
+            is_meant = re.compile(pattern, re.IGNORECASE | re.DOTALL).search
+            place = next((place for place in shown if place not in matched and is_meant(words[place][kind])), None)
+            if place is not None and question in unmatched:
+                matched[place] = question
+                del unmatched[question]
     if also_unnamed:
-        meant.update(zip([at for at in shown if at not in meant], left, strict=False))
-    for at, question in sorted(meant.items(), key=lambda item: item[0]):
-        await fields.nth(at).fill(await _given(session, question))
-    return tuple(meant.values())
+        matched.update(zip([place for place in shown if place not in matched], unmatched, strict=False))
+    for place, question in sorted(matched.items(), key=lambda item: item[0]):
+        await session.screen.fill(FIELD, await _answer_to(session, question), place=place, hidden=True)
+    return tuple(matched.values())
 
 
-async def _given(session: Session, question: Question) -> str:
-    """The user's answer; for the characters of a picture the person is shown it first."""
-    picture = await _picture(session) if question is CAPTCHA else None
+async def press_button(session: Session) -> bool:
+    """Press the button that submits; False where the page shows none."""
+    for label in SUBMIT:
+        spaced = r"\s*".join(label)  # some frameworks put a blank between two characters
+        if await session.screen.click_named(BUTTON, rf"^\s*{spaced}\s*$"):
+            return True
+        if await session.screen.count(f'input[value="{label}"]'):
+            await session.screen.click(f'input[value="{label}"]')
+            return True
+    return False
+
+
+async def submit(session: Session, *, last: bool = False) -> None:
+    """Press the button that submits, or Enter in the page's first (or last) field where it shows no button."""
+    if not await press_button(session):
+        await session.screen.press("Enter", FIELD, last=last)
+
+
+async def _answer_to(session: Session, question: Question) -> str:
+    picture: Path | None = None
+    if question is CAPTCHA:
+        picture = session.spool / "captcha.png"
+        await asyncio.to_thread(picture.write_bytes, await session.screen.picture(PICTURE))
     try:
         return session.answer(question, picture=picture)
     except CredentialsRequired:
@@ -125,85 +144,38 @@ async def _given(session: Session, question: Question) -> str:
         raise
 
 
-async def press(session: Session) -> bool:
-    """Press the button that submits; False where the page shows none."""
-    buttons = session.page.locator(BUTTON).locator("visible=true")
-    for label in SUBMIT:
-        spaced = r"\s*".join(label)  # some frameworks put a blank between two characters
-        words = re.compile(rf"^\s*{spaced}\s*$")
-        for button in (
-            buttons.filter(has_text=words),
-            session.page.locator(f'input[value="{label}"]:visible'),
-        ):
-            if await button.count():
-                await button.first.click()
-                return True
-    return False
-
-
-async def called(session: Session, pattern: str) -> bool:
-    """Wait for a call of the page's; False where the page has come to rest without it, or nobody led it there in time."""
-
-    def has_called() -> bool:
-        return any(not 300 <= exchange.status < 400 for exchange in session.traffic.matching(pattern))
-
-    return await comes(session, has_called) == "called"
-
-
-async def comes(session: Session, has_called: Callable[[], object], **faces: str) -> str:
-    """What comes first: ``called``, the page made its call; one of ``faces``; nothing, as it came to rest or nobody led it on."""
-    give_up = time.monotonic() + (PERSON_S if session.settings.headed else session.settings.timeout_s)
-    while time.monotonic() < give_up:
-        if has_called():
-            return "called"
-        with contextlib.suppress(SiteChanged):
-            return await session.which(timeout_s=LOOK_S, **faces)
-        if not session.settings.headed and await rests(session):
-            break
-    return ""
-
-
-async def rests(session: Session) -> bool:
-    """Has the page shown all that it will: nothing came for a while, and it waits for nothing."""
-    return session.traffic.idle_s > QUIET_S and not (await session.window()).is_waiting
-
-
-async def words(session: Session) -> str:
-    """What the page shows, in one line; first what it said in a dialog of the browser's."""
-    said = list((await session.window()).dialogs)[-1:]
-    text = str(await session.page.evaluate("() => document.body ? document.body.innerText : ''"))
-    return " ".join(" ".join([*said, text]).split())[:LONGEST_SAID]
-
-
-async def _face(session: Session, viewer: str) -> str:
-    """``viewer``, ``check``, or ``words`` where neither has shown and the page has come to rest."""
+async def _first_face(session: Session, viewer: str) -> str:
+    """``viewer``, ``check``, or ``message`` where neither has shown and the page has come to rest."""
     give_up = time.monotonic() + session.settings.timeout_s
     while True:
         try:
             return await session.which(viewer=viewer, check=FIELD, timeout_s=LOOK_S)
         except SiteChanged:
-            if await rests(session) or time.monotonic() > give_up:
-                return "words"
+            if await session.screen.is_idle() or time.monotonic() > give_up:
+                return "message"
 
 
-async def _wait(session: Session, viewer: str, up_to_s: float, question: Question) -> None:
+async def _wait_for_viewer(session: Session, viewer: str, up_to_s: float, question: Question) -> None:
     """Wait for the viewer; a field that stays there while nothing more comes means that the answer was refused."""
     give_up = time.monotonic() + up_to_s
     while time.monotonic() < give_up:
         try:
             await session.which(viewer=viewer, timeout_s=LOOK_S)
         except SiteChanged:
-            if not session.settings.headed and await rests(session):
+            if not session.settings.headed and await session.screen.is_idle():
                 break
         else:
             return
-    raise CredentialsRefused(question.name, await words(session), host=session.link.host)
+    raise CredentialsRefused(question.name, await session.screen.message())
 
 
-async def _picture(session: Session) -> Path | None:
-    """The picture with the characters to be typed, as a file a person can look at; else the whole page."""
-    path = session.spool / "captcha.png"
-    picture = session.page.locator(PICTURE).locator("visible=true")
-    shot = await (picture.first if await picture.count() else session.page).screenshot()
-    await asyncio.to_thread(path.write_bytes, shot)
-    return path
+__all__ = [
+    "FIELD",
+    "QUIET_S",
+    "answer",
+    "fill_answer",
+    "fill_fields",
+    "press_button",
+    "reach_viewer",
+    "submit",
+]

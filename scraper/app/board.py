@@ -23,7 +23,7 @@ def in_both(said: Callable[[Language], str]) -> Words:
 
 
 class Stage(StrEnum):
-    """Where a source stands."""
+    """The state of a source."""
 
     WAITING = "waiting"
     READING = "reading"

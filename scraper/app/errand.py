@@ -295,7 +295,7 @@ class _Talk:
         self._board: Callable[[], None] = errand._board.changed
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A series begins."""
+        """Forward that a series begins."""
         if not self._item.fetching_since:
             self._item.fetching_since = time.time()
         self._item.stage = Stage.FETCHING
@@ -303,7 +303,7 @@ class _Talk:
         self._board()
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
         del reused
         if series in self._item.series:
             self._item.series[series].arrived += 1

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.authoring.emit import Identity, InferredProvider, Writer
+from scraper.authoring.emit import Writer
+from scraper.authoring.inferred import Identity, InferredProvider
 from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
 from scraper.authoring.trial import trial_of
@@ -31,7 +32,7 @@ SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chan
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A provider's source, and what was proven of it; ``served_by``: no file is needed, this provider has it already."""
+    """A provider's source and its proof; ``served_by``: an existing provider covers the link, no file is needed."""
 
     source: str = ""
     name: str = ""
@@ -43,7 +44,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the window showed: the description, and what must not stand in the file."""
+    """What the window showed: the description, and values that must not appear in the file."""
 
     learnt: InferredProvider
     forbidden: frozenset[str]
@@ -51,10 +52,10 @@ class _Seen:
 
 
 async def learn_link(run: Run, given: str) -> Written:
-    """Open a link, learn from its viewer, and give the text of a provider that was tried on the link itself.
+    """Open a link, learn from its viewer, and return the text of a provider that was tried on the link itself.
 
     Raises:
-        NotLearnt: nothing that could be learnt, or what was learnt does not work outside the browser.
+        NotLearnt: nothing could be learnt, or the result does not work outside the browser.
         CloudfilmError: the link can't be opened, as for ``grab``.
     """
     seen = await run.watched(given, _watch)
@@ -69,10 +70,10 @@ async def learn_link(run: Run, given: str) -> Written:
 
 
 def written_source(learnt: InferredProvider) -> str:
-    """The provider's text, held against what may stand in such a file.
+    """The provider's text, checked against the allowed syntax of such a file.
 
     Raises:
-        NotLearnt: something of the site can't be written down safely.
+        NotLearnt: a value of the site can't be written safely.
     """
     try:
         source = Writer(learnt).text()
@@ -104,10 +105,10 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
 
 
 def _described(link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool) -> _Seen:
-    """What a provider is written from.
+    """The data that a provider is written from.
 
     Raises:
-        NotLearnt: a value comes from nowhere, the list is no JSON, or it names other studies as well.
+        NotLearnt: the origin of a value is unknown, the list is no JSON, or it names other studies as well.
     """
     exchanges = session.traffic.exchanges
     lists = [
@@ -159,7 +160,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
 
 
 def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str]) -> None:
-    """The calls that carry what the user answered must be made, whether or not their answers are read."""
+    """Include the calls that carry the user's answers, whether or not their responses are used."""
     for exchange in exchanges:
         sent = (exchange.request_body or b"").decode("utf-8", "replace") + exchange.url
         if (
@@ -171,7 +172,7 @@ def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str
 
 
 def _identity(rule: templates.Rule, sample: Any, headers: Mapping[str, Header]) -> Identity:
-    """The fields that hold DICOM's names in every record whose object was seen."""
+    """The fields that hold DICOM attributes in every record whose object was received."""
     names: dict[str, set[str]] = {}
     for record in templates.records([sample]):
         head = headers.get(rule.template.fill(record) or "") if record.shape == rule.shape else None
@@ -212,7 +213,7 @@ def _forbidden(
 
 
 def _name(link: ShareLink) -> str:
-    """A name for the platform, from its host; unlike those that there are."""
+    """A name for the platform, from its host, distinct from existing ones."""
     labels = [
         text for text in link.host.split(".") if text not in ("www", "com", "cn", "net", "org", "gov", "edu", "test")
     ]
@@ -228,10 +229,10 @@ def _name(link: ShareLink) -> str:
 
 
 async def _proven(run: Run, source: str, seen: _Seen) -> int:
-    """How many instances the written provider lists on its own, without the browser; its first and last are DICOM.
+    """The number of instances that the written provider lists without the browser; its first and last must be DICOM.
 
     Raises:
-        NotLearnt: it does not find what the viewer found.
+        NotLearnt: it finds something else than the viewer.
     """
     link = seen.learnt.link
 

@@ -1,7 +1,7 @@
-"""``cloudfilm record``: a link's traffic as a bundle that a recipe can be written from and no person be told by.
+"""``cloudfilm record``: a link's traffic as a bundle from which a provider can be written and nobody be identified.
 
 The bundle is a zip: ``bundle.json`` and ``bodies/``. Every value, name, date, UID and pixel in it is a replacement; neither the
-originals nor the key that the replacements were drawn from are kept anywhere.
+originals nor the key that the replacements were derived from are stored anywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MOST_PIECES: Final = 64  # messages that one object may come in
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a bundle holds; ``error``: why the viewer could not be captured, where it could not."""
+    """The content of a bundle; ``error``: why the viewer could not be captured."""
 
     path: Path
     requests: int
@@ -45,7 +45,7 @@ class Recorded:
 
 
 async def record_link(run: Run, given: str, path: Path) -> Recorded:
-    """Open a link, let its viewer show what it can, and write the bundle; also where the viewer is not understood.
+    """Open a link, let its viewer show everything, and write the bundle, even where the viewer is not understood.
 
     Args:
         run: its settings have ``keep_programs``.
@@ -53,7 +53,7 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
         path: of the bundle.
 
     Raises:
-        CloudfilmError: the link can't be opened at all, or the disk does not take the bundle.
+        CloudfilmError: the link can't be opened, or the bundle can't be written.
     """
     if not run.settings.keep_programs:
         raise UsageError("record: the browser must keep programs")
@@ -67,14 +67,14 @@ async def record_link(run: Run, given: str, path: Path) -> Recorded:
             raise
         except CloudfilmError as err:  # what came until then is what a maintainer needs
             failed = err
-        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.recorded] if _is_kept(exchange)]
+        exchanges = [exchange for exchange in [*session.traffic.exchanges, *session.recorded] if _is_recorded(exchange)]
         return Bundle(link, exchanges[:MOST_ENTRIES], session.answers).write(path, failed)
 
     return await run.watched(given, work)
 
 
 async def _all_of_it(link: ShareLink, session: Session) -> None:
-    """Capture the viewer, and ask for what was listed and not shown."""
+    """Capture the viewer, and request what was listed but not shown."""
     fetcher = Fetcher(session)
     for series in await Capture(link, session).run():
         for number, instance in enumerate(series.instances):
@@ -84,12 +84,12 @@ async def _all_of_it(link: ShareLink, session: Session) -> None:
                 into.unlink(missing_ok=True)
 
 
-def _is_kept(one: Exchange) -> bool:
+def _is_recorded(one: Exchange) -> bool:
     return one.url.startswith(("http:", "https:", "ws:", "wss:"))
 
 
 class Bundle:
-    """One bundle under way.
+    """One bundle under construction.
 
     Args:
         link: the share link.
@@ -109,10 +109,10 @@ class Bundle:
         self._files = 0
 
     def write(self, path: Path, error: CloudfilmError | None = None) -> Recorded:
-        """Write it; what was there is replaced only by a whole one.
+        """Write the bundle; an existing file is replaced only by a complete one.
 
         Raises:
-            DiskFull, NotWritable: the disk does not take it.
+            DiskFull, NotWritable: it can't be written.
         """
         self._rehearse()
         draft = path.with_name(path.name + ".part")
@@ -144,7 +144,7 @@ class Bundle:
         )
 
     def _rehearse(self) -> None:
-        """Go through everything once, so that what one answer tells of a person is known when the others are written."""
+        """Process everything once, so that identifying values found in one response are known when the others are written."""
         for value in self._answers.values():
             self._texts.text(value, "password")
         for exchange in self._exchanges:
@@ -201,7 +201,7 @@ class Bundle:
             }
 
     def _file(self, archive: zipfile.ZipFile | None, body: bytes) -> str:
-        """Where a body lies in the bundle; nothing for an empty one."""
+        """Write a body to a file in the bundle and return its path; empty for an empty body."""
         if not body:
             return ""
         self._files += 1
@@ -237,7 +237,7 @@ class Bundle:
         return out
 
     def _messages(self, messages: Sequence[Exchange]) -> list[bytes]:
-        """The messages of one socket; a DICOM stream may go on in the next ones."""
+        """The messages of one socket; a DICOM stream may continue in the next ones."""
         out: list[bytes | None] = [None] * len(messages)
         for place, exchange in enumerate(messages):
             if out[place] is not None:
@@ -256,7 +256,7 @@ class Bundle:
         return [item or b"" for item in out]
 
     def _joined(self, messages: Sequence[Exchange], place: int, at: int, out: list[bytes | None]) -> bool:
-        """Whether the DICOM stream that begins ``at`` bytes into a message could be replaced, with what it goes on in."""
+        """Whether the DICOM stream that starts ``at`` bytes into a message, with its continuation, could be replaced."""
         parts, places = [messages[place].read()], [place]
         for later in [place, *range(place + 1, min(place + MOST_PIECES, len(messages)))]:
             if later != place:

@@ -1,4 +1,4 @@
-"""The one door between what a site says and Python source: checked literals, checked names, and a check of the whole module.
+"""The only way from a site's data to Python source: checked literals, checked names, and a check of the whole module.
 
 A provider that ``learn`` writes runs as the user's own code. Everything that a site can influence enters it through
 ``literal``, ``template`` or ``identifier``, and ``check_source`` holds the finished text against an allowed set of syntax
@@ -46,6 +46,7 @@ CONTRACT_NAMES: Final = frozenset(
         "read",
     )
 )
+_SET_IN_A_CLASS: Final = (["name"], ["route"], ["asks"], ["facts"], ["verified"], ["deployments"], ["marks"])
 _CALLED_NAMES: Final = frozenset(
     (
         "Deployment",
@@ -106,14 +107,14 @@ _HELPER: Final = "quoted"
 
 
 class UnsafeSource(Exception):
-    """Source that is not of the kind that ``learn`` writes; the text names a place or a kind, never a value."""
+    """Source outside of what ``learn`` writes; the message names a place or a kind, never a value."""
 
 
 def literal(value: str | float | None) -> str:
-    """A value of a site as the Python expression that means exactly this value, in double quotes where they fit.
+    """A site's value as a Python expression of exactly this value, in double quotes where possible.
 
     Raises:
-        UnsafeSource: too long, no finite number, or the expression would mean something else.
+        UnsafeSource: too long, no finite number, or the expression would have another value.
     """
     if isinstance(value, str) and len(value) > MAX_LITERAL:
         raise UnsafeSource("a value is too long")
@@ -126,16 +127,16 @@ def literal(value: str | float | None) -> str:
 
 
 def raw_literal(text: str) -> str:
-    """A regular expression as a raw text where that means the same, else as ``literal``."""
+    """A regular expression as a raw string where that is equivalent, else like ``literal``."""
     plain = text.isprintable() and '"' not in text and not text.endswith("\\")
     return _meaning(f'r"{text}"', lambda tree: ast.literal_eval(tree) == text) if plain else literal(text)
 
 
 def template(pieces: Sequence[tuple[str, str]]) -> str:
-    """A formatted text of ("literal", any text) and ("value", an expression of ours) in a row.
+    """An f-string of ("literal", any text) and ("value", an expression of ours) pieces.
 
     Raises:
-        UnsafeSource: the expression would mean something else.
+        UnsafeSource: the expression would have another value.
     """
     inner = ""
     for kind, text in pieces:
@@ -157,7 +158,7 @@ def _parts(tree: ast.expr) -> list[str | None]:
 
 
 def _merged(parts: Sequence[str | None]) -> list[str | None]:
-    """The same with neighbouring literals in one, as the parser has them."""
+    """The pieces with adjacent literals merged, as the parser does."""
     found: list[str | None] = []
     for part in parts:
         if part is not None and found and found[-1] is not None:
@@ -178,7 +179,7 @@ def _meaning(written: str, is_meant: Callable[[ast.expr], bool]) -> str:
 
 
 def identifier(text: str, taken: frozenset[str] = frozenset()) -> str:
-    """A site's key as a Python name: ASCII letters, digits and underlines, none at its ends; a taken word gets one behind it."""
+    """A site's key as a Python name: ASCII letters, digits and inner underscores; a reserved word gets an underscore appended."""
     broken = re.sub(r"[^0-9A-Za-z]+", "_", text[:MAX_NAME])
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", broken).lower().strip("_")
     words = words if words and not words[0].isdigit() else f"field_{words}".rstrip("_")
@@ -195,7 +196,7 @@ def class_name(text: str) -> str:
 
 
 def host_words(host: str) -> str:
-    """A host for a comment or docstring: letters, digits, dots, hyphens and a port; anything else is a question mark."""
+    """A host for a comment or docstring: letters, digits, dots, hyphens and a port; anything else becomes a question mark."""
     return re.sub(r"[^0-9A-Za-z.:\[\]-]", "?", host[:255])
 
 
@@ -203,10 +204,10 @@ def host_words(host: str) -> str:
 
 
 def check_source(source: str) -> None:
-    """Hold a written module against what ``learn`` writes.
+    """Check a written module against the allowed syntax.
 
     Raises:
-        UnsafeSource: anything else stands in it.
+        UnsafeSource: it contains anything else.
     """
     if len(source) > MAX_SOURCE or not all(char.isprintable() or char == "\n" for char in source):
         raise UnsafeSource("the file is too long, or holds characters that do not print")
@@ -224,7 +225,7 @@ def check_source(source: str) -> None:
 
 
 def _check_statement(node: ast.stmt) -> None:
-    """What may stand at the module's own level."""
+    """Check one statement at module level."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
         return
     if isinstance(node, ast.FunctionDef) and node.name == _HELPER:
@@ -248,7 +249,7 @@ def _check_member(node: ast.stmt, *, is_reply: bool) -> None:
     if not is_reply and isinstance(node, ast.Assign):
         called = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-        if called <= {"Deployment"} and names in (["name"], ["route"], ["asks"], ["deployments"], ["marks"]):
+        if called <= {"Deployment"} and names in _SET_IN_A_CLASS:
             return
     if not is_reply and isinstance(node, ast.AsyncFunctionDef) and node.name == "discover":
         return
@@ -296,7 +297,7 @@ def _check_name(name: str) -> None:
 
 
 def _called(node: ast.Call) -> str:
-    """The name of the known function or method that is called; empty: none of them."""
+    """The name of the known function or method that is called; empty: an unknown one."""
     match node.func:
         case ast.Name(id=name) if name in _CALLED_NAMES:
             return name

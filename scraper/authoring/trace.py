@@ -1,7 +1,7 @@
-"""Where the values of a viewer's request come from: the link, what the user answered, an earlier answer, or the program itself.
+"""Trace where the values of a viewer's request come from: the link, the user's answers, an earlier response, or the program.
 
-A request is taken apart into literals and references, so that it can be made again for another link. A value that looks like
-a secret or a person's and whose origin is not found ends it: it is never written down as a literal.
+A request is split into literals and references, so that it can be made again for another link. A value that looks like
+a secret or a person's and whose origin is not found is an error: it is never written as a literal.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PERSONAL_KEYS: Final = re.compile(
 
 
 class NotLearnt(SiteError):
-    """How a viewer's requests come about could not be learnt. Values: ``host``, ``what`` (a place, never a value)."""
+    """The origin of a viewer's request could not be learnt. Values: ``host``, ``what`` (a place, never a value)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +62,14 @@ class FromLink:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the user gave for a question."""
+    """The user's answer to a question."""
 
     question: str
 
 
 @dataclass(frozen=True, slots=True)
 class FromReply:
-    """A field of an earlier call's answer."""
+    """A field of an earlier call's response."""
 
     call: int
     path: tuple[str | int, ...]
@@ -91,7 +91,7 @@ Text = tuple[str | Part, ...]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, taken apart. ``keys`` are the fields of a JSON or form body; ``body`` is any other one."""
+    """One request, split up. ``keys`` are the fields of a JSON or form body; ``body`` is any other one."""
 
     exchange: Exchange
     url: Text
@@ -103,13 +103,13 @@ class Call:
 
 @dataclass(slots=True)
 class Tracer:
-    """Takes requests apart.
+    """Splits requests into literals and references.
 
     Args:
         link: the share link.
-        groups: what of it becomes a named group of the route, by group.
-        answers: what the user gave, by question.
-        exchanges: everything that the window received, in order.
+        groups: the parts of the link that become named groups of the route, by group.
+        answers: the user's answers, by question.
+        exchanges: everything the window received, in order.
     """
 
     link: ShareLink
@@ -120,10 +120,10 @@ class Tracer:
     assumed: list[str] = field(default_factory=list)
 
     def call(self, exchange: Exchange) -> int:
-        """The number of the call that is this exchange; the calls that it needs stand before it.
+        """The number of the call for this exchange; the calls that it depends on come before it.
 
         Raises:
-            NotLearnt: some value of it comes from nowhere.
+            NotLearnt: the origin of a value is unknown.
         """
         for number, known in enumerate(self.calls):
             if known.exchange is exchange:
@@ -141,21 +141,21 @@ class Tracer:
         return len(self.calls) - 1
 
     def _without_clock(self, url: str) -> str:
-        """The address without parameters that are the time of day: they only keep caches away."""
+        """The address without parameters that are the current time, which only bypass caches."""
         head, mark, query = url.partition("?")
-        kept = [pair for pair in query.split("&") if not _CLOCK.fullmatch(pair.partition("=")[2])]
-        if len(kept) == len(query.split("&")):
+        others = [pair for pair in query.split("&") if not _CLOCK.fullmatch(pair.partition("=")[2])]
+        if len(others) == len(query.split("&")):
             return url
         self.assumed.append("a time stamp in an address is not needed")
-        return head + (mark if kept else "") + "&".join(kept)
+        return head + (mark if others else "") + "&".join(others)
 
     def _body(self, exchange: Exchange) -> tuple[Any, Any, Text | None]:
         sent = exchange.request_body
         if not sent:
             return None, None, None
-        said = decode_text(sent)
+        body_text = decode_text(sent)
         try:
-            value = json.loads(said)
+            value = json.loads(body_text)
         except ValueError:
             value = None
         if isinstance(value, dict) and all(
@@ -172,13 +172,13 @@ class Tracer:
                 None,
             )
         if "urlencoded" in exchange.request_headers.get("content-type", ""):
-            pairs = dict(parse_qsl(said, keep_blank_values=True))
+            pairs = dict(parse_qsl(body_text, keep_blank_values=True))
             return (
                 None,
                 {name: self.text(pair, exchange, f"the field {name}", key=name) for name, pair in pairs.items()},
                 None,
             )
-        return None, None, self.text(said, exchange, "the body")
+        return None, None, self.text(body_text, exchange, "the body")
 
     def _number(self, value: Any, exchange: Exchange, name: str) -> Any:
         if isinstance(value, bool) or value is None or abs(value) < 10_000:
@@ -188,16 +188,16 @@ class Tracer:
     # ---- texts
 
     def text(self, text: str, until: Exchange | None, place: str, *, key: str = "") -> Text:
-        """A text with what is known in it replaced by references.
+        """A text with its known parts replaced by references.
 
         Args:
             text: of a request.
-            until: the request itself; earlier answers are looked through. None: all of them.
-            place: what it is, for the message.
-            key: the name of the field that it is the value of.
+            until: the request itself; earlier responses are searched. None: all of them.
+            place: a description of the text, for the message.
+            key: the name of its field.
 
         Raises:
-            NotLearnt: something in it looks like a secret or a person's and comes from nowhere.
+            NotLearnt: a part looks like a secret or a person's, and its origin is unknown.
         """
         known: list[tuple[str, Reference]] = [
             (value, FromLink(group)) for group, value in self.groups.items() if len(value) >= SHORTEST
@@ -213,7 +213,7 @@ class Tracer:
         return tuple(part for part in parts if part != "")
 
     def _origins(self, word: str, until: Exchange | None, place: str) -> Iterator[tuple[str, Reference]]:
-        """The earlier answers that a word, or each of its parts, stands in."""
+        """The earlier responses that contain a word, or each of its parts."""
         reference = self._origin(word, until)
         if reference is not None:
             yield word, reference
@@ -228,7 +228,7 @@ class Tracer:
             raise NotLearnt(host=self.link.host, what=place)
 
     def _origin(self, value: str, until: Exchange | None) -> FromReply | None:
-        """The earlier answer that the value stands in."""
+        """The earlier response that contains the value."""
         for exchange in self.exchanges:
             if exchange is until:
                 break
@@ -243,7 +243,7 @@ class Tracer:
 
 
 def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
-    """The route that the link's shape gives, and its named groups with their values.
+    """The route for the link's shape, and its named groups with their values.
 
     Plain words of the path stay; every other segment, and every parameter's value, becomes a group.
     """
@@ -284,7 +284,7 @@ def groups_of(link: ShareLink) -> tuple[str, dict[str, str]]:
 
 
 def is_plain(segment: str, *, last: bool) -> bool:
-    """Whether a path's segment is a word of the platform and no value of this link."""
+    """Whether a path segment is a word of the platform and no value of this link."""
     return ShareLink(f"https://h.test/{segment}" + ("" if last else "/x")).redacted.split("/")[3] == segment
 
 
@@ -305,7 +305,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _named(text: str) -> Iterator[tuple[str, str]]:
-    """Words, each with the parameter's name that it is the value of."""
+    """Words, each with the name of the parameter that holds it."""
     for match in _WORD.finditer(text):
         before = _NAME_BEFORE.search(text[max(match.start() - MAX_NAME, 0) : match.start()])
         is_name = text[match.end() : match.end() + 1] == "="
@@ -315,7 +315,7 @@ def _named(text: str) -> Iterator[tuple[str, str]]:
 
 
 def document(exchange: Exchange) -> Any:
-    """The JSON value of an answer; None where it is none."""
+    """The JSON value of a response; None where it is none."""
     if exchange.size > MAX_TEXT or not exchange.read(64).lstrip().startswith((b"{", b"[")):
         return None
     try:
@@ -325,7 +325,7 @@ def document(exchange: Exchange) -> Any:
 
 
 def _find(value: Any, wanted: str) -> tuple[str | int, ...] | None:
-    """Where a text or number stands in a JSON value, the shallowest place of several; of arrays only the first entry counts."""
+    """The position of a text or number in a JSON value, the shallowest of several; in arrays only the first entry counts."""
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
     for item, path in waiting:
         inner = item.items() if isinstance(item, dict) else enumerate(item[:1]) if isinstance(item, list) else ()
@@ -366,5 +366,5 @@ def _canonical(name: str) -> str:
 
 
 def host_of(link: ShareLink) -> str:
-    """The host as a deployment's row names it: with its port where that is not the scheme's own."""
+    """The host as a deployment's row names it: with its port unless that is the scheme's default."""
     return urlsplit(link.origin).netloc

@@ -87,7 +87,7 @@ OF_STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of the ledger. Times are Unix seconds."""
+    """One row of the ledger."""
 
     key: str
     shown: str
@@ -99,8 +99,6 @@ class Record:
     document_text: str  # the outcome's document, as text: a thousand of them are kept at once
     words: str
     diagnostic: str
-    started_at: float | None
-    ended_at: float | None
 
     @property
     def outcome(self) -> Outcome | None:
@@ -120,7 +118,6 @@ class Ledger:
     """
 
     def __init__(self, output: Path, *, scratch: bool = False) -> None:
-        self._output = output
         self._folder = output / STATE
         self._path = self._folder / NAME
         self._scratch = scratch
@@ -351,8 +348,6 @@ def _record(row: sqlite3.Row) -> Record:
         row["document"] or "",
         row["words"],
         row["diagnostic"],
-        row["started_at"],
-        row["ended_at"],
     )
 
 

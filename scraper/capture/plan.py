@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -10,8 +9,9 @@ from typing import Protocol
 from scraper.capture.examination import Examination
 from scraper.capture.infer.models import RequestModel
 from scraper.core.errors import CloudfilmError
+from scraper.core.given import Given
 from scraper.core.link import ShareLink
-from scraper.core.model import Found, Problem, Series
+from scraper.core.model import Problem, Series
 from scraper.session import Session
 
 
@@ -33,10 +33,10 @@ class Recipe(Protocol):
     """What is known of one product's viewer: the call by which it lists a study, and how that is read."""
 
     @property
-    def calls(self) -> str:
+    def study_list_call(self) -> str:
         """An expression found in that call's address."""
 
-    def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    def watch(self, link: ShareLink, session: Session) -> Given:
         """Describe the study from the viewer's own calls."""
 
 

@@ -11,6 +11,7 @@ from scraper.capture.examination import Examination
 from scraper.capture.plan import By, Plan, Recipe, not_retrieved
 from scraper.capture.request import known_protocols, orthanc
 from scraper.core.errors import CloudfilmError, SiteChanged
+from scraper.core.given import every
 from scraper.core.model import Series
 
 RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
@@ -34,18 +35,18 @@ class ByRecipe:
         """The study as the first recipe describes it whose calls were seen."""
         session = examination.session
         for recipe in self._recipes if not examination.index else ():
-            is_seen = any(exchange.ok for exchange in session.traffic.matching(recipe.calls))
-            if not is_seen or self._tries[recipe.calls] >= MAX_TRIES:
+            is_seen = any(exchange.ok for exchange in session.traffic.matching(recipe.study_list_call))
+            if not is_seen or self._tries[recipe.study_list_call] >= MAX_TRIES:
                 continue
-            self._tries[recipe.calls] += 1
+            self._tries[recipe.study_list_call] += 1
             try:
                 async with asyncio.timeout(RECIPE_S):
                     described = recipe.watch(examination.link, session)
-                    found = [series async for series in described if isinstance(series, Series)]
+                    found = [series async for series in every(described) if isinstance(series, Series)]
             except CloudfilmError:
                 continue  # its calls look alike
             except TimeoutError:
-                self._tries[recipe.calls] = MAX_TRIES
+                self._tries[recipe.study_list_call] = MAX_TRIES
                 continue
             if any(series.instances for series in found):
                 return Plan(self.by, tuple(found))

@@ -46,7 +46,7 @@ ProviderName = Annotated[
     typer.Option(
         "--provider",
         metavar="NAME",
-        help="Use this recipe; `universal` forces capture; FILE.py is code that runs as you.",
+        help="Use this provider; `universal` forces capture; FILE.py is code that runs as you.",
     ),
 ]
 Browser = Annotated[BrowserUse, typer.Option(help="Speak to the site directly where possible, or through the browser.")]

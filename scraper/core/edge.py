@@ -28,14 +28,15 @@ UNREADABLE: Final = (
 
 @contextmanager
 def reading_lists(host: str) -> Iterator[None]:
-    """What is listed from here on is read from a site's answers.
+    """What is listed from here on is read from a site's answers; an error that names no host is about ``host``.
 
     Raises:
         SiteChanged: an answer is of a kind that nobody expected; the diagnostic names the place in our source.
     """
     try:
         yield
-    except CloudfilmError:
+    except CloudfilmError as err:
+        err.values.setdefault("host", host)
         raise
     except UNREADABLE as err:
         raise SiteChanged(host=host, what=Reason.ANSWER_UNREADABLE.of(error=type(err).__name__)) from err

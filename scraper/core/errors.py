@@ -7,7 +7,7 @@ and ``values`` that fill the sentence. ``said`` is the site's own wording, shown
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
@@ -303,13 +303,16 @@ _GONE = (
 )
 
 
-def gone(said: str, *, host: str) -> StudyGone:
-    """The error that a site's own words for a closed door mean: expired, cancelled, not there; else plain StudyGone."""
+def gone(said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone) -> CloudfilmError:
+    """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``."""
+    named = {"host": host} if host else {}
+    return (is_over(said) or or_else)(said, **named)
+
+
+def is_over(said: str) -> type[StudyGone] | None:
+    """The error class for words that say a share is expired, cancelled or not there; None for other words."""
     lowered = said.lower()
-    for words, kind in _GONE:
-        if any(word in lowered for word in words):
-            return kind(said, host=host)
-    return StudyGone(said, host=host)
+    return next((kind for words, kind in _GONE if any(word in lowered for word in words)), None)
 
 
 class Incomplete(CloudfilmError):

@@ -12,7 +12,7 @@ def decoded(raw: bytes, name: str) -> str | None:
 
 
 def is_chinese(text: str) -> bool:
-    """All that is not ASCII is Chinese writing: ideographs and the marks used with them."""
+    """Whether all non-ASCII characters are Chinese: ideographs and their punctuation."""
     others = [sign for sign in text if ord(sign) > 0x7F]
     return bool(others) and all(
         0x4E00 <= ord(sign) <= 0x9FFF

@@ -94,6 +94,6 @@ def _unquoted(literal: str) -> str:
     return _ESCAPE.sub(plain, literal[1:-1])
 
 
-def unescaped(text: str) -> str:
+def unescape_html(text: str) -> str:
     """HTML entities as characters, also where they were escaped twice."""
     return html.unescape(html.unescape(text))

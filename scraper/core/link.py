@@ -130,6 +130,11 @@ class ShareLink:
         return self.path + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
 
     @property
+    def without_fragment(self) -> str:
+        """The address as a browser sends it: all but the fragment."""
+        return self.url.partition("#")[0]
+
+    @property
     def params(self) -> dict[str, str]:
         """The parameters of the query and of the fragment's own query, decoded once; the fragment's win.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, assert_never
@@ -221,7 +222,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is said of one study; an empty text is not known. ``date`` is YYYYMMDD."""
+    """What is said of one study; an empty text is not known. ``date`` becomes YYYYMMDD, however a site writes it."""
 
     uid: str = ""
     date: str = ""
@@ -229,6 +230,19 @@ class Study:
     description: str = ""
     patient_name: str = ""
     key: str = ""  # the site's own name for it, where it gives no UID
+
+    def __post_init__(self) -> None:
+        """The date's digits alone: of ``2026-01-12``, ``2026/1/2``, ``2026-01-12 08:30:00``, ``20260112083000``."""
+        object.__setattr__(self, "date", day_of(self.date))
+
+
+def day_of(text: str) -> str:
+    """The day that a text begins with, as DICOM writes it (PS3.5 6.2, DA); empty where it names none."""
+    parts = re.match(r"\s*(\d{4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,2})(?!\d)", text)
+    if parts:
+        return f"{parts[1]}{parts[2]:0>2}{parts[3]:0>2}"
+    digits = re.sub(r"\D", "", text)[:8]
+    return digits if len(digits) == 8 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +271,8 @@ class Series:
     ``evidence`` says what ``expected`` was judged by; None: a recipe's own list.
     """
 
-    study_instance_uid: str
-    series_instance_uid: str
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
     instances: tuple[Instance, ...] = ()
     expected: int | None = None
     number: int | None = None
@@ -273,6 +287,20 @@ class Series:
     def name(self) -> str:
         """The UID, else the key."""
         return self.series_instance_uid or self.key
+
+    def __post_init__(self) -> None:
+        """The Study Instance UID is the study's, where none is given."""
+        object.__setattr__(self, "study_instance_uid", self.study_instance_uid or self.study.uid)
+
+    def without(self, names: Iterable[str], what: str = "") -> Series:
+        """The series, saying that the site lists these objects and does not serve them as images; ``what`` they are."""
+        absent = tuple(names)
+        said = Problem("left-out", absent, {"what": what} if what else {}, fatal=False)
+        return replace(self, left_out=(*self.left_out, said)) if absent else self
+
+    def with_problem(self, problem: Problem) -> Series:
+        """The series with one more thing that a person should know of it."""
+        return replace(self, left_out=(*self.left_out, problem))
 
 
 @dataclass(frozen=True, slots=True)

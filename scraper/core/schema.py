@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -18,30 +20,36 @@ from pydantic import (
     model_validator,
 )
 
-from scraper.core.errors import SiteChanged
+from scraper.core.errors import CloudfilmError, SiteChanged, gone
 from scraper.core.reasons import Reason
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 from scraper.isolation import json_text
 
 __all__ = [
+    "CheckedReply",
     "Field",
+    "Number",
     "Reply",
     "at_most",
     "decode_text",
+    "fix_mojibake",
     "frame_count",
-    "mended",
+    "parse_int",
     "parse_json",
+    "rank",
     "read",
     "read_json",
-    "whole",
 ]
 
 
 class Reply(BaseModel):
-    """Base of every reply: only the keys that a recipe relies on, others are ignored; numbers may come as text.
+    """Base of every reply: only the keys that a provider relies on, others are ignored; numbers may come as text.
 
     A field that has a default keeps it where a site gives something empty instead (``null``, ``""``, ``[]``, ``{}``,
-    ``false``), as many do with the data of a refusal.
+    ``false``), as many do with the data of a refusal. So write ``name: str = ""``, ``rows: tuple[Row, ...] = ()``,
+    ``count: Number = None``, and ``study: Study = Field(default_factory=Study.empty)`` for a reply inside a reply.
+
+    An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for what lies between.
     """
 
     model_config = ConfigDict(
@@ -50,12 +58,19 @@ class Reply(BaseModel):
         coerce_numbers_to_str=True,
         frozen=True,
         arbitrary_types_allowed=True,
-        defer_build=True,  # a recipe's schemas are built at its first answer: a link's owner is told without them
+        defer_build=True,  # built at the first answer: no schema is needed to know a link's owner
     )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """The reply of a site that gives none of the keys: every field has its default."""
+        return cls.model_validate({})
 
     @model_validator(mode="wrap")
     @classmethod
     def _defaults_for_empties(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, Mapping) and (paths := _paths(cls)):
+            value = {**value, **{path: found for path in paths if (found := _inside(value, path)) is not None}}
         try:
             return handler(value)
         except ValidationError as err:
@@ -63,9 +78,10 @@ class Reply(BaseModel):
                 raise
             wrong = {error["loc"][0] for error in err.errors(include_input=False, include_url=False) if error["loc"]}
             optional = {
-                field_info.alias or name
+                key
                 for name, field_info in cls.model_fields.items()
                 if not field_info.is_required()
+                for key in (name, field_info.alias)
             }
             empty = {name for name in wrong & optional if _is_empty(value.get(name))}
             if not empty:
@@ -73,10 +89,64 @@ class Reply(BaseModel):
         return handler({name: given for name, given in value.items() if name not in empty})
 
 
+@cache
+def _paths(reply: type[Reply]) -> tuple[str, ...]:
+    """The aliases that are paths."""
+    aliases = (field_info.alias or "" for field_info in reply.model_fields.values())
+    return tuple(alias for alias in aliases if "." in alias)
+
+
+def _inside(value: Any, path: str) -> Any:
+    """What lies at ``a.b.0.c``; None where nothing does."""
+    if path in value:
+        return value[path]
+    for step in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit():
+            value = value[int(step)] if int(step) < len(value) else None
+        else:
+            return None
+    return value
+
+
 def _is_empty(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(_is_empty(item) for item in value.values())
     return value is None or value is False or value in ("", [])
+
+
+class CheckedReply(Reply):
+    """A reply that says itself whether the site agrees, as many sites do whatever the HTTP status.
+
+    ``session.get(…, reply=…)`` and ``response.checked(…)`` raise ``refusal`` where it does not. A site with other keys gives
+    the fields its own ``alias``.
+
+    Attributes:
+        good: the codes of success; where it is empty, ``success`` alone tells.
+        is_entrance: the answer to a share's first call: refused without words, the share itself is no longer valid.
+    """
+
+    good: ClassVar[tuple[str, ...]] = ()
+    is_entrance: ClassVar[bool] = False
+    code: str = ""
+    success: bool = True
+    msg: str = ""
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Does the site agree."""
+        return self.success and (not self.good or self.code in self.good)
+
+    @property
+    def site_message(self) -> str:
+        """The site's own words."""
+        return self.msg or self.message
+
+    def refusal(self) -> CloudfilmError:
+        """The error that a refusal means."""
+        return gone(self.site_message or self.code)
 
 
 R = TypeVar("R", bound=Reply)
@@ -91,18 +161,27 @@ def decode_text(body: bytes) -> str:
         return body.decode("gb18030", errors="replace")
 
 
-def mended(text: str) -> str:
-    """Undoes UTF-8 that was read as Latin-1 once; any other text comes back as it is."""
+def fix_mojibake(text: str) -> str:
+    """Undo UTF-8 that was read as Latin-1; any other text is returned unchanged."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return text
 
 
-def whole(text: str | None) -> int | None:
-    """A whole number that a site gives as text ("60", "60.0"), or None where it is empty or no such number."""
-    known = re.fullmatch(r"\s*(-?\d{1,11})(?:\.0*)?\s*", text or "")
+def parse_int(value: object) -> int | None:
+    """The whole number that a site gives, also as text ("60", "60.0"); None where it is empty or something else."""
+    known = re.fullmatch(r"\s*(-?\d{1,11})(?:\.0*)?\s*", "" if value is None else str(value))
     return int(known[1]) if known else None
+
+
+Number = Annotated[int | None, BeforeValidator(parse_int)]
+"""A whole number of a reply: ``count: Number = None``; None where the site gives none."""
+
+
+def rank(number: int | None) -> int:
+    """The place of a number in an order; what has none comes last."""
+    return 2**31 if number is None else number
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -121,13 +200,13 @@ def parse_json(data: bytes | str) -> Any:
     return json.loads(json_text.rewritten(data))
 
 
-def frame_count(text: str | None) -> int:
+def frame_count(value: object) -> int:
     """How many frames a site gives an object, at least one.
 
     Raises:
         ValueError: more than any object has.
     """
-    count = max(whole(text) or 1, 1)
+    count = max(parse_int(value) or 1, 1)
     if count > MAX_FRAMES:
         raise ValueError(f"{count} frames")
     return count

@@ -35,6 +35,9 @@ MAX_JSON_NODES = 6_000_000  # arrays, objects and entries; an empty array takes 
 MAX_FRAMES = 100_000  # of one object; slide microscopy has some 50,000
 MAX_INSTANCES = 200_000  # that a list may describe by a number alone, without naming each
 TIMEOUT_S = 60.0  # what --timeout is where the user gives none
+LOOK_S = 0.5  # between two looks at a page
+QUIET_S = 8.0  # a page that shows nothing known and asks for nothing this long has shown all that it will
+PERSON_S = 240.0  # for a person at the window (field reports: 2 to 4 minutes)
 GIVE_UP_S = (
     300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
 )

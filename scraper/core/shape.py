@@ -9,11 +9,11 @@ from scraper.core.link import ShareLink
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A provider's links, told without the recipe itself; the attributes are ``contract.Provider``'s own."""
+    """A provider's links, without the provider itself; the attributes are ``contract.Provider``'s own."""
 
     name: str
     schemes: tuple[str, ...]
-    route: str
+    routes: tuple[str, ...]
     marks: tuple[str, ...]
     hosts: tuple[str, ...]
 
@@ -27,7 +27,8 @@ class Shape:
 
     def reads(self, link: ShareLink) -> ShareLink | None:
         """The same on any host, whether or not the address betrays the platform."""
-        return link.matched(self.route) if link.scheme in self.schemes else None
+        found = (link.matched(route) for route in self.routes if link.scheme in self.schemes)
+        return next((matched for matched in found if matched is not None), None)
 
 
 def _same_host(row: str, link: ShareLink) -> bool:

@@ -1,19 +1,20 @@
-"""Payloads → Part 10 files: settle what a site served, rebuild what it serves apart, put instances in order."""
+"""Payloads → Part 10 files: normalise what a site served, rebuild split objects, put instances in order."""
 
+from scraper.dicom.headers import anonymous_header, header
 from scraper.dicom.order import order
-from scraper.dicom.part10 import admit, anonymous_header, header, settle
-from scraper.dicom.pseudonymise import disguised, stream
+from scraper.dicom.part10 import ensure_part10, normalise
+from scraper.dicom.pseudonymise import pseudonymised, stream
 from scraper.dicom.rebuild import Rebuilt, check_frame, rebuild
 
 __all__ = [
     "Rebuilt",
-    "admit",
+    "ensure_part10",
     "anonymous_header",
     "check_frame",
-    "disguised",
+    "pseudonymised",
     "header",
     "order",
     "rebuild",
-    "settle",
+    "normalise",
     "stream",
 ]

@@ -1,4 +1,4 @@
-"""Text of DICOM files: declared character sets, what the bytes really are, and the escapes that pydicom leaves.
+"""Text of DICOM files: declared character sets, actual encodings, and the escapes that pydicom leaves.
 
 Source: PS3.3 C.12.1.1.2 (Specific Character Set), PS3.5 6.1 and annexes J (GB18030) and K (ISO 2022 IR 58).
 pydicom 3.0.2 decodes ISO 2022 IR 58 with the escape ``ESC $ ) A`` left in the text; here it is taken out.
@@ -45,12 +45,12 @@ _SINGLE_BYTE: Final = frozenset(
 
 
 def codec(declared: Sequence[str]) -> str:
-    """The Python codec of a single-valued character set; empty where it takes escapes or is not known."""
+    """The Python codec of a single-valued character set; empty where it uses escapes or is unknown."""
     return _CODECS.get(declared[0].strip() if declared else "", "") if len(declared) < 2 else ""
 
 
 def _looks_gbk(raw: bytes) -> bool:
-    """Pairs of GB2312 bytes that give ideographs, at least two of them."""
+    """Whether bytes look like GBK: pairs of GB2312 bytes that form ideographs, at least two of them."""
     runs: list[bytes] = _HIGH_RUNS.findall(raw)
     if sum(map(len, runs)) < 4 or any(len(run) % 2 for run in runs):
         return False
@@ -97,7 +97,7 @@ _DOUBTS: Final[dict[str, Callable[[bytes], str]]] = {
 
 
 def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
-    """The character set that the bytes betray where it is not the declared one; empty where nothing speaks against it.
+    """The actual character set of the bytes where it contradicts the declared one; empty otherwise.
 
     Args:
         values: the raw values of elements of VR LO, LT, PN, SH, ST, UC, UT.
@@ -114,12 +114,12 @@ def suspect(values: Iterable[bytes], declared: Sequence[str]) -> str:
 
 
 def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
-    """The text of a value; never an error, never an escape left in it.
+    """Decode a value's text; never raises, never leaves an escape.
 
     Args:
         raw: the value's bytes.
         declared: Specific Character Set, value by value.
-        guessed: what ``suspect`` found; it goes before what is declared.
+        guessed: the result of ``suspect``; it takes precedence over the declared set.
     """
     raw = raw.rstrip(b"\0 ")
     if raw.isascii() and b"\x1b" not in raw:
@@ -140,7 +140,7 @@ def decode(raw: bytes, declared: Sequence[str], guessed: str = "") -> str:
 
 
 def _splits(text: str, name: str) -> bool:
-    """Whether a sign's second byte is one at which readers that look at bytes part a value: a backslash or, in names, ``^``.
+    """Whether a character's second byte is one at which byte-wise readers split: a backslash or, in names, ``^``.
 
     Source: PS3.5 6.1.2.5.3 (delimiters), PS3.3 C.12.1.1.2 note on GB18030 and GBK.
     """
@@ -148,9 +148,9 @@ def _splits(text: str, name: str) -> bool:
 
 
 def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
-    """The character set to write: the declared one where it carries every text and no reader can part it wrongly, else UTF-8.
+    """The character set to write: the declared one where it can hold every text safely, else UTF-8.
 
-    Empty where all is ASCII and none is declared.
+    Empty where all is ASCII and no set is declared.
     """
     wanted = declared[0].strip() if len(declared) == 1 else ""
     if not any(not text.isascii() for text in texts):
@@ -169,7 +169,7 @@ def fitting(texts: Sequence[str], declared: Sequence[str]) -> str:
 
 
 def is_mojibake(text: str) -> bool:
-    """Text that the site has spoilt before it came here: GBK or UTF-8 read as Latin-1, or replacement signs."""
+    """Whether the site had garbled the text already: GBK or UTF-8 read as Latin-1, or replacement characters."""
     if "\ufffd" in text:
         return True
     try:

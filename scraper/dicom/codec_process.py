@@ -1,4 +1,4 @@
-"""Encoding and decoding in a process of its own: codecs are C, work on foreign bytes, and one crashes where two threads encode.
+"""Encode and decode in a child process: codecs are C, work on foreign bytes, and one crashes when two threads encode.
 
 One process serves all threads of this program, one thing after another, and ends with it.
 """
@@ -24,11 +24,11 @@ class CodecProcess:
         self._lock = Lock()
 
     def ask(self, name: str, values: dict[str, Any], data: bytes) -> bytes | None:
-        """Have one thing done; None where it can't be done, or the process died or hung over it.
+        """Have one task done; None where it is impossible, or the process crashed or hung.
 
         Args:
             name: of the work, ``encode`` or ``png``.
-            values: what it needs to know.
+            values: its parameters.
             data: the bytes to work on.
         """
         with self._lock:
@@ -39,7 +39,7 @@ class CodecProcess:
         return made if "end" in answer else None
 
     def close(self) -> None:
-        """End the process, where it runs."""
+        """End the process, if running."""
         with self._lock:
             self._child.close()
 
@@ -48,7 +48,7 @@ class CodecProcess:
 
 
 def serve() -> None:
-    """The process's life: one request after another, until the pipe is closed."""
+    """Serve requests until the pipe is closed."""
     import warnings
 
     from scraper.core.log import quiet_libraries

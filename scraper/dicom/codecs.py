@@ -31,9 +31,9 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
-from scraper.protocols.codestream import Codestream
-from scraper.protocols.jpeg_scans import has_huffman_tables
-from scraper.protocols.sniff import Kind
+from scraper.core.sniff import Kind
+from scraper.dicom.codestream import Codestream
+from scraper.dicom.jpeg_scans import has_huffman_tables
 
 PLUGIN: Final = "imagecodecs"
 _KINDS: Final = {

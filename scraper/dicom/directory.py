@@ -1,4 +1,4 @@
-"""A DICOMDIR, read as what it is: a list of the files that must be there, and of whom they are.
+"""Read a DICOMDIR: the list of files that must exist, and whose they are.
 
 Sources: PS3.10 chapter 8 (file-sets, File IDs), PS3.3 F.3 (directory records and how they are linked).
 """
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import dataset, integer, plain, quiet, sequence
+from scraper.dicom.elements import dataset, integer, plain, quiet, sequence
 
 MOST_RECORDS: Final = 500_000
 _NOT_IN_USE: Final = 0
@@ -23,7 +23,7 @@ _NOT_IN_USE: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """One record that refers to a file: its path from the DICOMDIR's folder, its UID, and whose it is."""
+    """One record that refers to a file: its path from the DICOMDIR's folder, its UID, and its patient."""
 
     file: str
     sop_instance_uid: str
@@ -38,7 +38,7 @@ def read_directory(path: Path) -> list[ListedFile]:
     """The files that a DICOMDIR refers to; records that are not in use are left out.
 
     Raises:
-        CorruptInstance: no DICOMDIR that can be read.
+        CorruptInstance: no readable DICOMDIR.
     """
     with structure.mapped(path) as data, quiet():
         layout = structure.part10(data)
@@ -56,7 +56,7 @@ def read_directory(path: Path) -> list[ListedFile]:
 
 
 def directory_rows(path: str) -> list[list[str]] | None:
-    """As ``read_directory``, in a form that passes between processes; None where it can't be read."""
+    """Like ``read_directory``, in a form that passes between processes; None where unreadable."""
     try:
         return [list(astuple(record)) for record in read_directory(Path(path))]
     except (CorruptInstance, OSError):
@@ -64,7 +64,7 @@ def directory_rows(path: str) -> list[list[str]] | None:
 
 
 def _linked(ds: Dataset, records: Sequence[Dataset], start: int) -> Iterator[ListedFile]:
-    """The records along their links, then those that no link reaches, in the order in which they stand."""
+    """The records along their links, then the unlinked ones, in file order."""
     by_offset = {int(getattr(record, "seq_item_tell", None) or -1) + start: record for record in records}
     seen: set[int] = set()
     root = integer(ds, "OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity") or 0
@@ -99,7 +99,7 @@ def _unlinked(records: Sequence[Dataset]) -> Iterator[ListedFile]:
 
 
 def _owner(record: ListedFile) -> ListedFile:
-    """What a record says of those below it."""
+    """The owner that a record names for those below it."""
     return replace(record, file="", sop_instance_uid="")
 
 
@@ -116,7 +116,7 @@ def _described(record: Dataset, above: ListedFile) -> ListedFile:
 
 
 def _name(record: Dataset) -> str:
-    """The Patient's Name, out of its bytes where these are still there: pydicom parts GBK at a second byte 0x5C."""
+    """The Patient's Name, from its bytes where these are available: pydicom splits GBK at a second byte 0x5C."""
     try:
         element = record.get_item("PatientName")
     except (KeyError, ValueError, TypeError):

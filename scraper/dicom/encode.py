@@ -14,21 +14,21 @@ import numpy as np
 from PIL import Image
 from pydicom.pixels.encoders.base import get_encoder
 
+from scraper.core.sniff import Kind
 from scraper.dicom import codec_process, codecs
-from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
-from scraper.protocols.codestream import RLE_LOSSLESS, Codestream
-from scraper.protocols.sniff import Kind
+from scraper.dicom.codestream import RLE_LOSSLESS, Codestream
+from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 
 _PILLOW: Final = {Kind.JPEG: "JPEG", Kind.PNG: "PNG"}
 
 
 def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None:
-    """The samples in the coding of ``about``, by a process of its own; None where no encoder is at hand.
+    """Encode the samples in the coding of ``about`` in a child process; None where no encoder exists.
 
     Args:
         samples: (rows, columns) or (rows, columns, components), not negative.
-        about: the stream whose coding is wanted.
-        syntax: the Transfer Syntax UID that it stood under.
+        about: the stream whose coding to use.
+        syntax: its Transfer Syntax UID.
     """
     values = {
         "shape": samples.shape,
@@ -40,7 +40,7 @@ def encoded(samples: np.ndarray, about: Codestream, syntax: str) -> bytes | None
 
 
 def encode_samples(header: Mapping[str, Any], data: bytes) -> bytes | None:
-    """As ``encoded``, in the process that does it.
+    """Like ``encoded``, inside the child process.
 
     Args:
         header: ``shape``, ``dtype``, ``syntax`` and ``about``.

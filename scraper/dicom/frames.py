@@ -15,9 +15,9 @@ from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
 
 from scraper.dicom import codecs
-from scraper.dicom.part10 import numbers, plain, sequence
-from scraper.protocols.codestream import JPEG_BASELINE, JPEG_EXTENDED
-from scraper.protocols.jpeg_scans import with_whole_selection
+from scraper.dicom.codestream import JPEG_BASELINE, JPEG_EXTENDED
+from scraper.dicom.elements import numbers, plain, sequence
+from scraper.dicom.jpeg_scans import with_whole_selection
 
 
 def functional(ds: Dataset, frame: int, group: str) -> Dataset:

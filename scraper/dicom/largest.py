@@ -1,4 +1,4 @@
-"""How many bytes one object can have at most, by what its tags or its list say before it is fetched."""
+"""Upper bound of one object's size in bytes, from its tags or its list, before it is fetched."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ OF_ONE_FRAME: Final = tuple(
 
 
 def largest(tags: Tags, frames: int = 0) -> int:
-    """The most bytes that an object may have; 0 where its tags say too little.
+    """The maximum size of an object in bytes; 0 where its tags are insufficient.
 
     Args:
         tags: as the site gives them.
-        frames: that are asked for, where that is known; else Number of Frames counts.
+        frames: that are requested, where known; else Number of Frames counts.
     """
     known = values.by_tag(tags)
     rows, columns = _count(known, "Rows"), _count(known, "Columns")
-    told = _count(known, "NumberOfFrames")
-    if not told and not frames and _single(known, "SOPClassUID") not in OF_ONE_FRAME:
+    number_of_frames = _count(known, "NumberOfFrames")
+    if not number_of_frames and not frames and _single(known, "SOPClassUID") not in OF_ONE_FRAME:
         return 0
     bits = _count(known, "BitsAllocated")
     size = min(-(-bits // 8), MOST_BYTES) if bits else MOST_BYTES
     samples = _count(known, "SamplesPerPixel") or 3
-    pixels = rows * columns * samples * size * max(told, frames, 1)
+    pixels = rows * columns * samples * size * max(number_of_frames, frames, 1)
     return pixels * TIMES + BESIDE if pixels else 0
 
 

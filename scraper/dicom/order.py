@@ -19,7 +19,7 @@ Orientation = tuple[float, float, float, float, float, float]
 def normal(orientation: Orientation) -> NDArray[np.float64]:
     """Unit vector along which slices follow each other, (3,): row cosines x column cosines (PS3.3 C.7.6.2.1.1).
 
-    Zero where the cosines span no plane.
+    Zero where the cosines are parallel.
     """
     vector = np.cross(np.asarray(orientation[:3], float), np.asarray(orientation[3:], float))
     length = float(np.linalg.norm(vector))
@@ -27,7 +27,7 @@ def normal(orientation: Orientation) -> NDArray[np.float64]:
 
 
 def orientation_groups(orientations: Sequence[Orientation | None]) -> list[int]:
-    """A group number for each, by first appearance; -1 where there is no orientation."""
+    """A group number for each instance, by first appearance; -1 where there is no orientation."""
     seen: list[Orientation] = []
     groups: list[int] = []
     for orientation in orientations:

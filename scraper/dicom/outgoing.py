@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from scraper.core.errors import UsageError
-from scraper.dicom.part10 import PYDICOM_ERRORS, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.dicom.reading import read_file
 
 _NEVER: Final = frozenset(

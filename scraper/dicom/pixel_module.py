@@ -1,4 +1,4 @@
-"""What the data set must say of pixels that are put into it: their shape and bits, their colours, and what was lost in them.
+"""Describe pixels in the data set that they are put into: shape, bits, colours, and lossiness.
 
 Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1.1.5 (Lossy Image Compression), C.7.6.3 (Image Pixel), PS3.5 8.2 (codestreams).
 """
@@ -12,11 +12,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from scraper.core.model import Problem, Tags
-from scraper.dicom import structure, values
-from scraper.dicom.part10 import integer, plain
+from scraper.core.sniff import Kind
+from scraper.dicom import codestream, structure, values
+from scraper.dicom.elements import integer, plain
 from scraper.dicom.pixels import Frame, Shape
-from scraper.protocols import codestream
-from scraper.protocols.sniff import Kind
 
 _LOSSY_METHOD: Final = {
     Kind.JPEG: "ISO_10918_1",
@@ -38,21 +37,21 @@ _LOSSLESS_SYNTAXES: Final = frozenset(
 )
 
 
-def _photometric(said: str, stream: codestream.Codestream | None, samples: int) -> str:
-    """Photometric Interpretation of the pixels as they are stored (PS3.5 8.2.4, A.4.4; PS3.3 C.7.6.3.1.2)."""
+def _photometric(declared: str, stream: codestream.Codestream | None, samples: int) -> str:
+    """Photometric Interpretation of the stored pixels (PS3.5 8.2.4, A.4.4; PS3.3 C.7.6.3.1.2)."""
     if samples == 1:
-        return said if said in {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} else "MONOCHROME2"
+        return declared if declared in {"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"} else "MONOCHROME2"
     if stream is None:
-        return said if said in {"RGB", "YBR_FULL"} else "RGB"
+        return declared if declared in {"RGB", "YBR_FULL"} else "RGB"
     if stream.colour:
         return stream.colour
-    if said in {"RGB", "YBR_FULL"}:
-        return said
+    if declared in {"RGB", "YBR_FULL"}:
+        return declared
     return "YBR_FULL" if stream.kind is Kind.JPEG and not stream.is_lossless else "RGB"
 
 
 def pixel_module(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
-    """Image Pixel module from what the stream really is; Pixel Representation as the tags say, since it is theirs to know."""
+    """Image Pixel module from the stream itself; Pixel Representation from the tags, which alone have it."""
     stream = frame.stream
     samples = stream.components if stream else shape.samples or 1
     # a stream may need fewer bits than the image has (JPEG-LS encoders count), and may be written with more
@@ -71,10 +70,10 @@ def pixel_module(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
     ds.SamplesPerPixel = samples
     ds.BitsAllocated, ds.BitsStored = allocated, min(bits, allocated)
     ds.HighBit = ds.BitsStored - 1
-    said_sign = values.lookup(tags, "PixelRepresentation")
-    said_sign = said_sign[0] if isinstance(said_sign, list) and said_sign else said_sign
-    if str(said_sign).strip() in {"0", "1"}:
-        ds.PixelRepresentation = int(str(said_sign))
+    declared_sign = values.lookup(tags, "PixelRepresentation")
+    declared_sign = declared_sign[0] if isinstance(declared_sign, list) and declared_sign else declared_sign
+    if str(declared_sign).strip() in {"0", "1"}:
+        ds.PixelRepresentation = int(str(declared_sign))
     else:
         ds.PixelRepresentation = int(stream.is_signed) if stream else 0
     ds.PhotometricInterpretation = _photometric(plain(ds, "PhotometricInterpretation").upper(), stream, samples)
@@ -85,26 +84,26 @@ def pixel_module(ds: Dataset, tags: Tags, shape: Shape, frame: Frame) -> None:
         ds.PlanarConfiguration = 0
 
 
-def said_syntax(tags: Tags) -> str:
-    """The Transfer Syntax in which the site says the image is stored; empty where it does not say."""
+def declared_syntax(tags: Tags) -> str:
+    """The Transfer Syntax that the site names for the image; empty where it names none."""
     for keyword in ("TransferSyntaxUID", "AvailableTransferSyntaxUID"):
-        said = values.lookup(tags, keyword)
-        text = str(said[0] if isinstance(said, list) and said else said or "").strip("\0 ")
+        declared = values.lookup(tags, keyword)
+        text = str(declared[0] if isinstance(declared, list) and declared else declared or "").strip("\0 ")
         if text.startswith("1.2.840.10008.1.2"):
             return text
     return ""
 
 
 def _is_claimed_lossy(tags: Tags, ds: Dataset) -> bool:
-    """The site itself says that the stored image is lossy."""
-    said = said_syntax(tags)
-    if said and said not in _LOSSLESS_SYNTAXES and said != codestream.J2K:
+    """Whether the site itself calls the stored image lossy."""
+    declared = declared_syntax(tags)
+    if declared and declared not in _LOSSLESS_SYNTAXES and declared != codestream.J2K:
         return True
     return plain(ds, "LossyImageCompression") == "01"
 
 
 def loss(ds: Dataset, tags: Tags, frames: list[Frame]) -> Problem | None:
-    """Lossy pixels are called lossy; where the site claims otherwise, the instance is a derived one under its own UID."""
+    """Declare lossy pixels as lossy; where the site claims otherwise, make a derived instance with its own UID."""
     lossy = [frame.stream for frame in frames if frame.stream is not None and not frame.stream.is_lossless]
     if not lossy:
         return None
@@ -118,8 +117,8 @@ def loss(ds: Dataset, tags: Tags, frames: list[Frame]) -> Problem | None:
         ds.LossyImageCompressionMethod = "ISO_15444_15" if is_high_throughput else _LOSSY_METHOD[lossy[0].kind]
     if claimed:
         return None
-    said = ds.get("ImageType", None) or ["DERIVED", "SECONDARY"]
-    image_type = [said] if isinstance(said, str) else [str(part) for part in said]
+    declared = ds.get("ImageType", None) or ["DERIVED", "SECONDARY"]
+    image_type = [declared] if isinstance(declared, str) else [str(part) for part in declared]
     ds.ImageType = ["DERIVED", *image_type[1:]]
     original = plain(ds, "SOPInstanceUID")
     if original:

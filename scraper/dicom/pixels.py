@@ -1,4 +1,4 @@
-"""Pixels that came apart from their tags: what they are, whether they fit the tags, and how DICOM holds them.
+"""Pixels that came separately from their tags: their kind, whether they fit the tags, and how DICOM stores them.
 
 Sources: PS3.5 8.2 and A.4 (which streams DICOM carries and what must agree with them), PS3.3 C.7.6.3 (Image Pixel module).
 """
@@ -13,10 +13,9 @@ from typing import Final
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
-from scraper.dicom import codec_process, structure
-from scraper.protocols import codestream
-from scraper.protocols.codestream import Codestream
-from scraper.protocols.sniff import NAMES, Kind, sniff
+from scraper.core.sniff import NAMES, Kind, sniff
+from scraper.dicom import codec_process, codestream, structure
+from scraper.dicom.codestream import Codestream
 
 _CONSTANT_SHARE: Final = 256  # pixels a byte: no real slice compresses better, an empty one does
 _SMALLEST: Final = 64 * 64  # pixels below which nothing is said about constant pictures
@@ -42,7 +41,7 @@ _NO_PIXELS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the tags say of one frame; None where they say nothing."""
+    """One frame as the tags describe it; None where they don't."""
 
     rows: int | None
     columns: int | None
@@ -52,7 +51,7 @@ class Shape:
 
     @property
     def size(self) -> int | None:
-        """Bytes of one native frame."""
+        """Size of one native frame in bytes."""
         if self.rows is None or self.columns is None or self.allocated is None:
             return None
         return self.rows * self.columns * (self.samples or 1) * -(-self.allocated // 8)
@@ -60,7 +59,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame, looked at: raw samples where ``stream`` is None."""
+    """One inspected frame: raw samples where ``stream`` is None."""
 
     data: bytes
     stream: Codestream | None
@@ -69,7 +68,7 @@ class Frame:
 
 
 def _unpack(frame: bytes) -> bytes:
-    """A frame without its gzip or zlib wrapping."""
+    """Remove a frame's gzip or zlib wrapping."""
     kind = sniff(frame[:64])
     if kind not in {Kind.GZIP, Kind.ZLIB}:
         return frame
@@ -108,10 +107,10 @@ def _raw(shape: Shape, data: bytes, count: int) -> Frame:
     row = size // (shape.rows or 1)
     if len(surplus) >= row and surplus.strip(surplus[:1]):
         raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(data), expected=wanted))
-    kept = data[:wanted]
-    if (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST and _is_constant(kept):
+    wanted_data = data[:wanted]
+    if (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST and _is_constant(wanted_data):
         raise CorruptInstance(what=Reason.CONSTANT_PICTURE)
-    return Frame(kept, None, was_padded=len(surplus) > 1)
+    return Frame(wanted_data, None, was_padded=len(surplus) > 1)
 
 
 def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
@@ -139,15 +138,15 @@ def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
 
 
 def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
-    """What a frame is, checked against the tags.
+    """Inspect a frame and check it against the tags.
 
     Args:
-        shape: what the tags say.
+        shape: from the tags.
         frame: raw samples, or one codestream (JP2 boxes, gzip and zlib wrappings are taken off).
         count: frames that raw samples hold at once.
 
     Raises:
-        CorruptInstance: not pixels, cut off, constant, or of another size than the tags say.
+        CorruptInstance: not pixels, truncated, constant, or of another size than in the tags.
     """
     native = None if shape.size is None else shape.size * count
     if len(frame) != native:
@@ -191,7 +190,7 @@ def png_samples(frame: Frame) -> bytes:
 
 
 def syntax(frames: list[Frame]) -> str:
-    """The one Transfer Syntax of all frames.
+    """The common Transfer Syntax of all frames.
 
     Raises:
         CorruptInstance: frames of different kinds.

@@ -1,4 +1,4 @@
-"""The samples of a PNG, for the process that decodes."""
+"""Samples of a PNG, for the decoding process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_samples(header: Mapping[str, Any], data: bytes) -> bytes | None:
     """Samples, little endian, by pixel; None where it does not decode, or holds no pixel values.
 
     Args:
-        header: ``bits`` that its own header names.
+        header: with ``bits`` of the PNG's own header.
         data: the PNG.
     """
     try:

@@ -1,7 +1,7 @@
-"""A DICOM object with everything that could tell a person replaced in place: same tags, same lengths, other values.
+"""Replace everything in a DICOM object that could identify a person, in place: same tags, same lengths, other values.
 
-Kept are what a thing is (classes, syntaxes, codes), how large and where it lies; replaced are names, texts, numbers of people and
-examinations, dates, UIDs, and every pixel. Nothing moves, so that whatever surrounds the object stays true.
+Unchanged: what an object is (classes, syntaxes, codes), its size and geometry. Replaced: names, texts, numbers of people and
+examinations, dates, UIDs, and every pixel. Nothing moves, so that whatever contains the object stays valid.
 
 Source: PS3.5 6.2 (Value Representations), PS3.15 annex E (which attributes can identify).
 """
@@ -16,9 +16,8 @@ import numpy as np
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
-from scraper.dicom import charset, encode, structure
-from scraper.dicom.part10 import declared_charset, dictionary_vr
-from scraper.protocols import codestream
+from scraper.dicom import charset, codestream, encode, structure
+from scraper.dicom.elements import declared_charset, dictionary_vr
 
 TEXTS: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT", "AE"))
 NUMBERS: Final = frozenset(("DS", "IS", "AS"))
@@ -26,46 +25,46 @@ BINARY_NUMBERS: Final = frozenset(("US", "SS", "UL", "SL", "FL", "FD", "AT", "UV
 # groups whose numbers and codes stay
 STRUCTURE: Final = frozenset((0x0002, 0x0008, 0x0018, 0x0020, 0x0028, 0x0054, 0x0062, 0x5200))
 # character set, maker, model, the writer's version
-KEPT: Final = frozenset((0x00080005, 0x00080070, 0x00081090, 0x00020013))
+UNCHANGED: Final = frozenset((0x00080005, 0x00080070, 0x00081090, 0x00020013))
 SMALLEST_TOP: Final = 2
 
 
 class Replacer(Protocol):
-    """What gives the replacements."""
+    """Provides the replacements."""
 
     def uid(self, original: str) -> str:
-        """A UID's."""
+        """Replace a UID."""
 
     def date(self, original: str) -> str:
-        """A date's."""
+        """Replace a date."""
 
     def time(self, original: str) -> str:
-        """A time's."""
+        """Replace a time."""
 
     def free(self, original: str) -> str:
-        """A text's, word by word."""
+        """Replace a text, word by word."""
 
     def noise(self, length: int, salt: str = "") -> bytes:
-        """Bytes that mean nothing."""
+        """Bytes without meaning."""
 
     def samples(self, shape: tuple[int, int], top: int, salt: str) -> np.ndarray:
-        """Pixels that show nothing."""
+        """Pixels without content."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Value:
     tag: int
     vr: str
     offset: int
     length: int
 
 
-class _Leaves(structure.Walker):
-    """Every element that holds a value, however deep, and every fragment of pixels."""
+class _ValueCollector(structure.Walker):
+    """Collect every element with a value, at any depth, and every fragment of pixels."""
 
     def __init__(self, layout: structure.Layout) -> None:
         super().__init__(layout)
-        self.found: list[_Leaf] = []
+        self.found: list[_Value] = []
         self.pieces: list[list[tuple[int, int]]] = []  # fragments of each encapsulated element
 
     def element(self, level: structure.Level) -> None:
@@ -73,9 +72,9 @@ class _Leaves(structure.Walker):
         vr, start, length = self.value_at(level)
         tag = group << 16 | number
         if group != 0xFFFE and start + length <= level.end and vr != b"SQ":
-            said = vr.decode("latin-1") or dictionary_vr(tag)
-            if said != "SQ":
-                self.found.append(_Leaf(tag, said, start, length))
+            vr_name = vr.decode("latin-1") or dictionary_vr(tag)
+            if vr_name != "SQ":
+                self.found.append(_Value(tag, vr_name, start, length))
         super().element(level)
 
     def read_fragments(self, end: int) -> list[tuple[int, int]]:
@@ -84,16 +83,16 @@ class _Leaves(structure.Walker):
         return fragments
 
 
-def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
-    """The object with its values replaced; of the same length.
+def pseudonymised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
+    """The object with its values replaced, of the same length.
 
     Args:
         data: a Part 10 file, or a bare data set.
-        names: gives the replacements.
-        pixels: replace these too; without, the object is good for nothing but to hear what ``names`` is asked.
+        names: provides the replacements.
+        pixels: replace these too; False only to collect the values that ``names`` is asked for.
 
     Raises:
-        CorruptInstance: no DICOM object, or one that is cut off or broken.
+        CorruptInstance: no DICOM object, or a truncated or broken one.
     """
     layout = structure.layout_of(data)
     if layout.fault is not None or layout.data is not data:
@@ -101,33 +100,33 @@ def disguised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes:
     out = bytearray(data)
     if layout.meta:
         out[:128] = bytes(128)
-    leaves = _Leaves(layout)
+    leaves = _ValueCollector(layout)
     leaves.run()
     declared = declared_charset(layout)
     raw = [data[leave.offset : leave.offset + leave.length] for leave in leaves.found if leave.vr in TEXTS]
     guessed = charset.suspect(raw, declared)
-    meta = (_Leaf(element.tag, element.vr, element.offset, element.length) for element in layout.meta.values())
-    for leaf in (*meta, *leaves.found):
-        if leaf.tag not in structure.PIXEL_TAGS:
-            value = data[leaf.offset : leaf.offset + leaf.length]
-            out[leaf.offset : leaf.offset + leaf.length] = _replaced(leaf, value, names, declared, guessed)
+    meta = (_Value(element.tag, element.vr, element.offset, element.length) for element in layout.meta.values())
+    for entry in (*meta, *leaves.found):
+        if entry.tag not in structure.PIXEL_TAGS:
+            value = data[entry.offset : entry.offset + entry.length]
+            out[entry.offset : entry.offset + entry.length] = _replaced(entry, value, names, declared, guessed)
     if not pixels:
         return bytes(out)
     drawn = _Pixels(layout, names, layout.text(0x00080018))
-    for leaf in leaves.found:
-        if leaf.tag in structure.PIXEL_TAGS:
-            out[leaf.offset : leaf.offset + leaf.length] = drawn.native(leaf.length, leaf.tag)
+    for entry in leaves.found:
+        if entry.tag in structure.PIXEL_TAGS:
+            out[entry.offset : entry.offset + entry.length] = drawn.native(entry.length, entry.tag)
     for fragments in leaves.pieces:
         for offset, piece in drawn.fragments(data, fragments):
             out[offset : offset + len(piece)] = piece
     return bytes(out)
 
 
-def _replaced(leaf: _Leaf, value: bytes, names: Replacer, declared: list[str], guessed: str) -> bytes:
-    """One value's replacement, of its length."""
-    structural, vr = leaf.tag >> 16 in STRUCTURE, leaf.vr
+def _replaced(entry: _Value, value: bytes, names: Replacer, declared: list[str], guessed: str) -> bytes:
+    """One value's replacement, of the same length."""
+    structural, vr = entry.tag >> 16 in STRUCTURE, entry.vr
     codes = structural and (vr in ("CS", "DS", "IS") or vr in BINARY_NUMBERS)
-    if leaf.tag in KEPT or not value or leaf.tag & 0xFFFF == 0 or codes:
+    if entry.tag in UNCHANGED or not value or entry.tag & 0xFFFF == 0 or codes:
         return value
     if vr == "UI":
         return _each(value, names.uid, b"\0")
@@ -142,7 +141,7 @@ def _replaced(leaf: _Leaf, value: bytes, names: Replacer, declared: list[str], g
 
 
 def _each(value: bytes, replace: object, padding: bytes) -> bytes:
-    """Value by value, with each one's own padding and length."""
+    """Replace multiple values one by one, each with its own padding and length."""
     shown = []
     for data in value.split(b"\\"):
         text = data.rstrip(b"\0 ").decode("latin-1")
@@ -152,7 +151,7 @@ def _each(value: bytes, replace: object, padding: bytes) -> bytes:
 
 
 def _moment(text: str, names: Replacer) -> str:
-    """Date and time in one; the zone's offset stays."""
+    """Replace a date with time; the zone's offset stays."""
     digits = text[:14]
     zone = text[len(text) - 5 :] if len(text) > 5 and text[-5] in "+-" else ""
     middle = text[8 : len(text) - len(zone)]
@@ -162,7 +161,7 @@ def _moment(text: str, names: Replacer) -> str:
 
 
 def _fitted(shown: str, value: bytes, declared: list[str], guessed: str) -> bytes:
-    """The text in the character set of the value, of its length."""
+    """Encode the text in the value's character set, to its length."""
     for name in (charset.codec([guessed] if guessed else declared), "utf-8", "gb18030", "ascii"):
         try:
             raw = shown.encode(name) if name else b""
@@ -175,7 +174,7 @@ def _fitted(shown: str, value: bytes, declared: list[str], guessed: str) -> byte
 
 
 class _Pixels:
-    """Replaces pixels by others of the same size, depth and coding."""
+    """Replace pixels by others of the same size, depth and coding."""
 
     def __init__(self, layout: structure.Layout, names: Replacer, salt: str) -> None:
         self._names = names
@@ -188,10 +187,9 @@ class _Pixels:
         self._samples = layout.number(0x00280002) or 1
         self._order = "<" if layout.little else ">"
         self._frames = int(layout.text(0x00280008) or 1) if (layout.text(0x00280008) or "1").isdigit() else 1
-        self._colours = layout.text(0x00280004)
 
     def native(self, length: int, tag: int) -> bytes:
-        """Raw samples."""
+        """Replace raw samples."""
         if tag != structure.PIXEL_DATA:  # floating point
             return bytes(length)
         width = {8: 1, 16: 2, 32: 4}.get(self._bits)
@@ -204,7 +202,7 @@ class _Pixels:
         return picture.astype(f"{self._order}u{width}").tobytes()[:length]
 
     def fragments(self, data: bytes, fragments: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
-        """Replacements for the fragments of encapsulated frames; the offset table stays."""
+        """Replace the fragments of encapsulated frames; the offset table stays."""
         for number, frame in enumerate(_frames(data, fragments[1:], self._frames)):
             old = b"".join(data[offset : offset + length] for offset, length in frame)
             new = self._stream(old, f"{self._salt}/{number}").ljust(len(old), b"\0")
@@ -218,13 +216,13 @@ class _Pixels:
 
 
 def stream(old: bytes, syntax: str, names: Replacer, salt: str) -> bytes:
-    """A codestream of the same size, depth and coding, not longer than the old one; noise where none can be made.
+    """A codestream of the same size, depth and coding, not longer than the old one; noise where impossible.
 
     Args:
         old: the codestream.
         syntax: its Transfer Syntax UID, or nothing.
-        names: gives the pixels.
-        salt: which pixels.
+        names: provides the pixels.
+        salt: distinguishes the pixels.
     """
     try:
         about = codestream.read(old)
@@ -244,7 +242,7 @@ def stream(old: bytes, syntax: str, names: Replacer, salt: str) -> bytes:
 
 
 def _frames(data: bytes, fragments: list[tuple[int, int]], count: int) -> list[list[tuple[int, int]]]:
-    """Fragments by frame: one each, or all for one, else by the marks that a stream begins with."""
+    """Group fragments by frame: one each, or all for one, else by the markers that a stream begins with."""
     if len(fragments) == count or count < 1:
         return [[fragment] for fragment in fragments]
     if count == 1:

@@ -1,4 +1,4 @@
-"""A whole file as pydicom gives it, pixels included; also where the item that closes encapsulated pixels is missing."""
+"""Read a whole file by pydicom, pixels included, even where the item that closes encapsulated pixels is missing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LONG: Final = 64 * 1024  # bytes of a value that is worth a second look at the 
 
 
 def read_file(path: Path) -> FileDataset:
-    """Every value of a Part 10 file.
+    """Read every value of a Part 10 file.
 
     Raises:
-        CorruptInstance, PYDICOM_ERRORS: it can't be read.
+        CorruptInstance, PYDICOM_ERRORS: unreadable.
     """
     with structure.mapped(path) as data:
         layout = structure.part10(data)
@@ -49,12 +49,12 @@ def _end_of_fragments(layout: structure.Layout) -> int:
 
 
 def names_itself(path: Path) -> bool:
-    """Whether bytes that are no whole object say of what class they are: a damaged object, and not some other file."""
+    """Whether bytes that are no complete object still name their class: a damaged object, and not some other file."""
     try:
         with structure.mapped(path) as data:
             layout = structure.layout_of(data)
-            said = layout.text(0x00080016)
+            class_uid = layout.text(0x00080016)
             layout.data = b""
     except CorruptInstance:
         return False
-    return said.startswith("1.2.840.10008.")
+    return class_uid.startswith("1.2.840.10008.")

@@ -1,4 +1,4 @@
-"""Tags and pixels that a site serves apart, put together: the pixels untouched, the tags as said, nothing invented.
+"""Combine tags and pixels that a site serves separately: pixels untouched, tags as given, nothing invented.
 
 Sources: PS3.5 A.4 and 8.2 (codestreams), PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1.1.5 (lossy), C.7.6.3 (Image Pixel),
 C.12.1.1.2 (character set), PS3.5 7.8 (private elements), PS3.10 7.1 (file meta).
@@ -22,11 +22,11 @@ from pydicom.sequence import Sequence
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import PixelParts, Problem, Tags, TagValue
 from scraper.core.reasons import Reason
-from scraper.dicom import charset, pixel_module, pixels, structure, values
-from scraper.dicom.part10 import PYDICOM_ERRORS, file_meta, plain, quiet
+from scraper.core.sniff import VRS, Kind
+from scraper.dicom import charset, codestream, pixel_module, pixels, structure, values
+from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
+from scraper.dicom.part10 import file_meta
 from scraper.dicom.pixels import Frame, Shape
-from scraper.protocols import codestream
-from scraper.protocols.sniff import VRS, Kind
 
 _DEEPEST: Final = 32
 _IDENTITY: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -34,7 +34,7 @@ _IDENTITY: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Series
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A Part 10 file, and what a person should know of it."""
+    """A Part 10 file, and problems that a person should know of."""
 
     data: bytes
     problems: tuple[Problem, ...] = ()
@@ -42,7 +42,7 @@ class Rebuilt:
 
 @dataclass(slots=True)
 class _Notes:
-    """What could not be taken over, by tag."""
+    """Collects what could not be taken over, by tag."""
 
     unusable: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -70,10 +70,10 @@ def _shape(tags: Tags) -> Shape:
 
 
 def check_frame(tags: Tags, frame: bytes) -> None:
-    """Whether a frame can be what the tags say, so that a fetcher may ask again; nothing is decoded.
+    """Check whether a frame can match the tags, without decoding, so that a fetcher may retry.
 
     Raises:
-        CorruptInstance: an error page, a cut-off, a reduced or a constant picture (source: protocol page hinacom-levels, 2026).
+        CorruptInstance: an error page, a truncated, reduced or constant picture (source: protocol page hinacom-levels, 2026).
     """
     pixels.look(_shape(values.by_tag(tags)), frame)
 
@@ -91,10 +91,10 @@ def _creators(tags: Mapping[int, TagValue]) -> dict[int, str]:
 
 
 def _element(tag: int, value: TagValue, creator: str, notes: _Notes, depth: int, *, signed: bool) -> DataElement:
-    """One element.
+    """Make one element.
 
     Raises:
-        Unusable: its value can't be said.
+        Unusable: the value does not fit its VR.
     """
     is_creator = tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF
     vr = "LO" if is_creator else values.vr_of(tag, creator, signed=signed)
@@ -125,7 +125,7 @@ def _element(tag: int, value: TagValue, creator: str, notes: _Notes, depth: int,
 
 
 def _fill(tags: Mapping[str, Any], notes: _Notes, depth: int, *, signed: bool) -> Dataset:
-    """The data set that tags describe, group 2, group lengths and pixels left out."""
+    """The data set that the tags describe, without group 2, group lengths and pixels."""
     by_tag: dict[int, TagValue] = {}
     for name, value in tags.items():
         tag = values.tag_of(name)
@@ -173,7 +173,7 @@ def _set_charset(ds: Dataset) -> None:
 
 
 def _drop_inner_charsets(ds: Dataset, *, top: bool) -> None:
-    """Items take the outer character set: all text is written in one."""
+    """Remove character sets from items: all text is written in the outer one."""
     if not top and "SpecificCharacterSet" in ds:
         del ds.SpecificCharacterSet
     for element in ds:
@@ -183,7 +183,7 @@ def _drop_inner_charsets(ds: Dataset, *, top: bool) -> None:
 
 
 def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
-    """The frames, looked at. One payload may hold all raw frames at once."""
+    """The inspected frames. One payload may hold all raw frames at once."""
     if not parts.frames:
         raise CorruptInstance(what=Reason.TAGS_WITHOUT_PIXELS)
     if len(parts.frames) == 1 and count > 1:
@@ -236,22 +236,22 @@ def _write(ds: Dataset, transfer_syntax: str) -> bytes:
 
 
 def rebuild(parts: PixelParts) -> Rebuilt:
-    """A Part 10 file of tags and pixels.
+    """Make a Part 10 file of tags and pixels.
 
-    The codestream goes in as it is, without boxes around it, under the Transfer Syntax that its own header shows; raw samples
-    become Explicit VR Little Endian. Identity and geometry that the tags lack stay out, and a problem says so. Lossy pixels
+    The codestream is stored unchanged, without boxes around it, under the Transfer Syntax of its own header; raw samples
+    become Explicit VR Little Endian. Identity and geometry absent from the tags stay absent, with a problem. Lossy pixels
     where the site does not call them lossy make a derived image: a new SOP Instance UID (the same on each run), DERIVED, and
     the original in Source Image Sequence.
 
     Raises:
-        CorruptInstance: the pixels are none, are cut off, or disagree with Rows, Columns, samples, bits or number of frames.
+        CorruptInstance: no pixels, truncated, or in disagreement with Rows, Columns, samples, bits or number of frames.
     """
     tags = values.by_tag(parts.tags)
     shape = _shape(tags)
     count = _count(tags, "NumberOfFrames") or 1
     frames = _frames(shape, parts, count)
     transfer_syntax = pixels.syntax(frames)
-    if transfer_syntax == codestream.J2K_LOSSLESS and pixel_module.said_syntax(tags) == codestream.J2K:
+    if transfer_syntax == codestream.J2K_LOSSLESS and pixel_module.declared_syntax(tags) == codestream.J2K:
         # a reversible stream may have been cut to a rate: the weaker claim stands
         transfer_syntax = codestream.J2K
     sign = values.lookup(tags, "PixelRepresentation")

@@ -1,7 +1,7 @@
-"""The structure of a DICOM file, element by element, without recursion: foreign bytes may nest as deep as they like.
+"""Walk the structure of a DICOM file without recursion: foreign bytes may nest arbitrarily deep.
 
-Nothing is interpreted but tags, Value Representations and lengths (PS3.5 chapter 7, annex A). What pydicom then reads is known to
-be shallow and whole.
+Only tags, Value Representations and lengths are interpreted (PS3.5 chapter 7, annex A). What pydicom then reads is known to
+be shallow and complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
 
 Buffer = bytes | mmap.mmap
 
@@ -40,7 +40,7 @@ _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC"
 
 
 class Fault(StrEnum):
-    """How the structure can fail."""
+    """Ways in which the structure can fail."""
 
     TRUNCATED = "truncated"  # a value, an item or a sequence ends behind the end of the file
     NESTING = "nesting"  # deeper than DEEPEST
@@ -60,7 +60,7 @@ class Element:
 
 @dataclass(slots=True)
 class Layout:
-    """What a file is made of. ``data`` is the buffer that offsets refer to (the inflated one, where deflated)."""
+    """The structure of a file. ``data`` is the buffer that offsets refer to (the inflated one, where deflated)."""
 
     data: Buffer
     start: int = 0
@@ -72,11 +72,10 @@ class Layout:
     fragments: list[tuple[int, int]] | None = None  # of encapsulated Pixel Data, the offset table first
     is_unterminated: bool = False  # these fragments are whole, and the file ends without the item that closes them
     fault: Fault | None = None
-    fault_tag: int = 0
     end: int = 0
 
     def value(self, tag: int) -> bytes:
-        """The value's bytes; nothing where the element is absent."""
+        """The value's bytes; empty where the element is absent."""
         element = self.elements.get(tag)
         return b"" if element is None else bytes(self.data[element.offset : element.offset + element.length])
 
@@ -99,7 +98,7 @@ class Layout:
 
 @contextmanager
 def mapped(path: Path) -> Iterator[Buffer]:
-    """The file's bytes, mapped and not read; an empty file is empty bytes."""
+    """The file's bytes as a memory map; of an empty file, empty bytes."""
     with path.open("rb") as file:
         file.seek(0, 2)
         if not file.tell():
@@ -111,7 +110,7 @@ def mapped(path: Path) -> Iterator[Buffer]:
 
 @dataclass(slots=True)
 class Level:
-    """Where the walk is: in a sequence or an item, and where that ends."""
+    """A position of the walk: in a sequence or an item, and its end."""
 
     end: int
     is_sequence: bool
@@ -132,9 +131,9 @@ class Walker:
         self.u32 = struct.Struct(order + "I")
         self.levels = [Level(len(layout.data), False, False, layout.implicit)]  # noqa: FBT003 - a plain set
 
-    def fail(self, fault: Fault, tag: int) -> None:
-        """Note what is wrong, and where; the walk ends."""
-        self.layout.fault, self.layout.fault_tag = fault, tag
+    def fail(self, fault: Fault) -> None:
+        """Note the fault; the walk ends."""
+        self.layout.fault = fault
 
     def run(self) -> None:
         """Walk to the end, or to the first fault."""
@@ -142,17 +141,17 @@ class Walker:
         while self.levels and self.layout.fault is None:
             steps += 1
             if steps > MOST_STEPS:
-                self.fail(Fault.BROKEN, 0)
+                self.fail(Fault.BROKEN)
             level = self.levels[-1]
             if self.pos >= level.end:
                 if level.undefined and len(self.levels) > 1 and level.end >= self.levels[0].end:
-                    self.fail(Fault.TRUNCATED, 0)
+                    self.fail(Fault.TRUNCATED)
                 self.levels.pop()
             elif level.end - self.pos < 8:
                 # fewer bytes than any element has: a padding of the file, or a cut
                 rest = bytes(self.data[self.pos : level.end])
                 if rest.strip(b"\0"):
-                    self.fail(Fault.TRUNCATED, 0)
+                    self.fail(Fault.TRUNCATED)
                 self.pos = level.end
             elif level.is_sequence:
                 self.item(level)
@@ -161,14 +160,14 @@ class Walker:
         self.layout.end = self.pos
 
     def push(self, level: Level, tag: int) -> None:
-        """Go in, unless that is deeper than anything sound."""
+        """Enter a sequence or item, unless too deep."""
         if len(self.levels) > 2 * DEEPEST:
-            self.fail(Fault.NESTING, tag)
+            self.fail(Fault.NESTING)
         else:
             self.levels.append(level)
 
     def item(self, level: Level) -> None:
-        """An item of a sequence, or its end."""
+        """Read an item of a sequence, or its end."""
         group, element = self.tag_struct.unpack_from(self.data, self.pos)
         tag = group << 16 | element
         (length,) = self.u32.unpack_from(self.data, self.pos + 4)
@@ -178,11 +177,11 @@ class Walker:
         elif tag == _ITEM:
             end = level.end if length == _UNDEFINED else self.pos + length
             if end > level.end:
-                self.fail(Fault.TRUNCATED, tag)
+                self.fail(Fault.TRUNCATED)
             else:
                 self.push(Level(end, False, length == _UNDEFINED, level.implicit), tag)  # noqa: FBT003
         else:
-            self.fail(Fault.BROKEN, tag)
+            self.fail(Fault.BROKEN)
 
     def value_at(self, level: Level) -> tuple[bytes, int, int]:
         """VR (empty in Implicit VR), start and length of the value of the element that begins here."""
@@ -197,7 +196,7 @@ class Walker:
         return b"", pos + 8, self.u32.unpack_from(self.data, pos + 4)[0]
 
     def element(self, level: Level) -> None:
-        """An element, or an item's end."""
+        """Read an element, or an item's end."""
         data, pos = self.data, self.pos
         group, number = self.tag_struct.unpack_from(data, pos)
         tag = group << 16 | number
@@ -207,7 +206,7 @@ class Walker:
             return
         vr, start, length = self.value_at(level)
         if start > level.end:
-            self.fail(Fault.TRUNCATED, tag)
+            self.fail(Fault.TRUNCATED)
             return
         if length == _UNDEFINED:
             self.pos = start
@@ -221,7 +220,7 @@ class Walker:
                 if tag == 0xFFFCFFFC:  # Data Set Trailing Padding: nothing is lost
                     self.pos = level.end
                     return
-            self.fail(Fault.TRUNCATED, tag)
+            self.fail(Fault.TRUNCATED)
             return
         if top:
             self.layout.elements.setdefault(tag, Element(tag, vr.decode("latin-1"), start, length))
@@ -232,7 +231,7 @@ class Walker:
             self.pos = end
 
     def undefined(self, level: Level, tag: int, vr: bytes) -> None:
-        """A sequence, an UN that holds one in Implicit VR (PS3.5 6.2.2), or encapsulated Pixel Data (PS3.5 A.4)."""
+        """Read a sequence, an UN that holds one in Implicit VR (PS3.5 6.2.2), or encapsulated Pixel Data (PS3.5 A.4)."""
         top = len(self.levels) == 1
         if tag in PIXEL_TAGS and vr != b"SQ":
             start = self.pos
@@ -246,9 +245,9 @@ class Walker:
         self.push(Level(level.end, True, True, level.implicit or vr == b"UN"), tag)  # noqa: FBT003
 
     def ends_whole(self, end: int, items: int) -> bool:
-        """Whether fragments that reach the end of the file lack nothing but the item that closes them, or a part of it.
+        """Whether fragments that reach the end of the file lack only the closing item, or a part of it.
 
-        Whether they are all that there were is for the frames to tell (PS3.5 A.4).
+        Whether fragments are missing is decided from the frames (PS3.5 A.4).
         """
         rest = bytes(self.data[self.pos : end])
         closing = self.tag_struct.pack(_SEQUENCE_END >> 16, _SEQUENCE_END & 0xFFFF) + bytes(4)
@@ -264,7 +263,7 @@ class Walker:
                     self.layout.is_unterminated = True
                     self.pos = end
                 else:
-                    self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                    self.fail(Fault.TRUNCATED)
                 break
             group, element = self.tag_struct.unpack_from(self.data, self.pos)
             (length,) = self.u32.unpack_from(self.data, self.pos + 4)
@@ -273,10 +272,10 @@ class Walker:
             if tag == _SEQUENCE_END:
                 break
             if tag != _ITEM or len(found) > MOST_STEPS // 10:
-                self.fail(Fault.BROKEN, PIXEL_DATA)
+                self.fail(Fault.BROKEN)
             elif self.pos + length > end:
                 found.append((self.pos, end - self.pos))
-                self.fail(Fault.TRUNCATED, PIXEL_DATA)
+                self.fail(Fault.TRUNCATED)
             else:
                 found.append((self.pos, length))
                 self.pos += length
@@ -291,7 +290,7 @@ def data_set(data: Buffer, start: int, *, implicit: bool, little: bool) -> Layou
 
 
 def _meta(data: Buffer, start: int) -> tuple[dict[int, Element], int]:
-    """Group 0002, Explicit VR Little Endian (PS3.10 7.1), and where it ends."""
+    """Read group 0002, Explicit VR Little Endian (PS3.10 7.1), and where it ends."""
     found: dict[int, Element] = {}
     pos = start
     while pos + 8 <= len(data):
@@ -319,7 +318,7 @@ def layout_of(data: Buffer) -> Layout:
     """The layout of a Part 10 file, or of a data set that lacks preamble and file meta (its ``meta`` is empty then).
 
     Raises:
-        CorruptInstance: neither.
+        CorruptInstance: neither of the two.
     """
     kind = sniff(bytes(data[:HEAD]))
     if kind is Kind.META_FIRST:
@@ -335,10 +334,10 @@ def layout_of(data: Buffer) -> Layout:
 
 
 def inflate(data: bytes) -> bytes:
-    """A deflated data set (PS3.5 A.5: raw deflate; some writers add a zlib header).
+    """Inflate a deflated data set (PS3.5 A.5: raw deflate; some writers add a zlib header).
 
     Raises:
-        CorruptInstance: no deflate stream, a truncated one, or one that grows past ``INFLATED_AT_MOST``.
+        CorruptInstance: no deflate stream, a truncated one, or one beyond ``INFLATED_AT_MOST``.
     """
     for bits in (-zlib.MAX_WBITS, zlib.MAX_WBITS):
         inflater = zlib.decompressobj(bits)
@@ -358,10 +357,10 @@ def _guess(data: Buffer, at: int) -> Kind:
 
 
 def part10(data: Buffer) -> Layout:
-    """The layout of a Part 10 file (PS3.10 7.1), its faults noted and not raised.
+    """The layout of a Part 10 file (PS3.10 7.1), its faults noted but not raised.
 
     Raises:
-        CorruptInstance: not a Part 10 file, or one cut off in its file meta.
+        CorruptInstance: not a Part 10 file, or truncated in its file meta.
     """
     head = bytes(data[:HEAD])
     kind = sniff(head)

@@ -1,4 +1,4 @@
-"""What a site says of a tag, as the value that DICOM wants: numbers from text, dates in their form, VRs from the dictionary.
+"""Convert a site's values to DICOM's: numbers from text, dates in their form, VRs from the dictionary.
 
 Sources: PS3.5 6.2 (Value Representations), PS3.6 (dictionary), PS3.18 annex F (DICOM JSON).
 """
@@ -34,11 +34,11 @@ _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 
 class Unusable(Exception):
-    """A value that can't be said in the element's VR."""
+    """The value does not fit the element's VR."""
 
 
 def tag_of(name: str) -> int | None:
-    """The tag of a keyword, ``GGGGEEEE`` or ``GGGG,EEEE``; None where it is none."""
+    """The tag of a keyword, ``GGGGEEEE`` or ``GGGG,EEEE``; None where it is not one."""
     bare = name.replace(",", "").strip("() ")
     if re.fullmatch(r"[0-9A-Fa-f]{8}", bare):
         return int(bare, 16)
@@ -46,7 +46,7 @@ def tag_of(name: str) -> int | None:
 
 
 def bare(value: TagValue) -> TagValue:
-    """A DICOM JSON object without its VR, where one number or text is wanted."""
+    """The single number or text of a DICOM JSON object without its VR."""
     if isinstance(value, Mapping):
         inside = value.get("Value")
         return inside if isinstance(inside, list) else None
@@ -54,23 +54,23 @@ def bare(value: TagValue) -> TagValue:
 
 
 def by_tag(tags: Tags) -> dict[str, TagValue]:
-    """The tags by ``GGGGEEEE``; names that are no tag stay as they are."""
+    """The tags by ``GGGGEEEE``; other names stay unchanged."""
     tagged = ((tag_of(name), name, value) for name, value in tags.items())
     return {name if tag is None else f"{tag:08X}": value for tag, name, value in tagged}
 
 
 def lookup(tags: Tags, keyword: str) -> TagValue:
-    """The value of a keyword in tags that ``by_tag`` has put in order."""
+    """The value of a keyword in tags from ``by_tag``."""
     return bare(tags.get(f"{tag_of(keyword):08X}"))
 
 
 def vr_of(tag: int, creator: str, *, signed: bool) -> str:
-    """The VR of the dictionary (private ones by their creator); UN where it has none (PS3.5 6.2.2).
+    """The VR of the dictionary (private ones by their creator); UN where unknown (PS3.5 6.2.2).
 
     Args:
         tag: the tag.
         creator: the private creator of its block, empty for standard tags.
-        signed: Pixel Representation, which settles ``US or SS``.
+        signed: Pixel Representation, which decides ``US or SS``.
     """
     try:
         vr = private_dictionary_VR(Tag(tag), creator) if tag >> 16 & 1 else dictionary_VR(tag)
@@ -95,7 +95,7 @@ def _integer(text: object, low: int, high: int) -> int:
 
 
 def _decimal(text: object) -> str:
-    """A DS of at most 16 signs (PS3.5 6.2)."""
+    """A DS of at most 16 characters (PS3.5 6.2)."""
     written = str(text).strip()
     try:
         number = float(written)
@@ -196,10 +196,10 @@ def _split(value: TagValue, vr: str) -> list[Any]:
 
 
 def read(value: TagValue, vr: str) -> object:
-    """The value (a list where there are several) in the form that pydicom wants.
+    """Convert a value (a list where there are several) to the form that pydicom wants.
 
     Raises:
-        Unusable: it can't be said in this VR: a time of 08:21:80, text where a number must be, bytes that are no base64.
+        Unusable: it does not fit this VR: a time of 08:21:80, text in place of a number, invalid base64.
     """
     if vr in BYTES_VRS:
         if vr == "UN" and isinstance(value, str | int | float):
@@ -219,7 +219,7 @@ def inline(text: object) -> bytes:
     """InlineBinary of DICOM JSON (PS3.18 F.2.7).
 
     Raises:
-        Unusable: no base64.
+        Unusable: invalid base64.
     """
     try:
         return base64.b64decode(str(text), validate=True)

@@ -33,10 +33,10 @@ class Watcher(Protocol):
     """Is told how things go; the progress display is one."""
 
     def series(self, name: str, label: str, expected: int | None) -> None:
-        """A series begins."""
+        """Forward that a series begins."""
 
     def arrived(self, series: str, *, reused: bool) -> None:
-        """One more instance is on the disk."""
+        """Count an instance on the disk."""
 
     def received(self, size: int) -> None:
         """So many bytes came from the site."""

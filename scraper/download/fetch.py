@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
 from scraper import dicom
+from scraper.core import sniff
 from scraper.core.edge import reading_instance
 from scraper.core.errors import (
     AsksToWait,
@@ -45,7 +46,7 @@ from scraper.core.reasons import Reason
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
-from scraper.protocols import sniff, zip_archive
+from scraper.protocols import zip_archive
 from scraper.session import Response, Session
 from scraper.session.http.status import NO_CONTENT, OVERLOADED
 
@@ -238,7 +239,7 @@ class Fetcher:
                     if not source.fallback:
                         raise
                     await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -253,10 +254,10 @@ class Fetcher:
                     raise SessionLapsed(host=urlsplit(source.url).hostname) from None
                 finally:
                     packed.unlink(missing_ok=True)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case Captured(path=path):
                 await asyncio.to_thread(shutil.copyfile, path, into)
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
             case Asked() as source:
@@ -274,7 +275,7 @@ class Fetcher:
         else:
             await asyncio.to_thread(into.write_bytes, answer)
         self._on_bytes(into.stat().st_size)
-        await asyncio.to_thread(dicom.admit, into)
+        await asyncio.to_thread(dicom.ensure_part10, into)
         return Fetched(source.origin)
 
     @cached_property

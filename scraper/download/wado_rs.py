@@ -121,7 +121,7 @@ class WadoRsFetch:
                     if response.status != wado_rs.PARTIAL:  # which says itself that parts are missing
                         raise
                     return err
-                await asyncio.to_thread(dicom.admit, into)
+                await asyncio.to_thread(dicom.ensure_part10, into)
                 self._gives_files = True
                 return None
         finally:

@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from scraper.core.settings import BurnedIn
-from scraper.dicom.part10 import plain
+from scraper.dicom.elements import plain
 
 _MAY_SHOW_NAMES: Final = frozenset({"US", "SC", "OT", "ES", "XC", "XA", "RF", "GM", "SM", "DOC", "IO", "OP"})
 

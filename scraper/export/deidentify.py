@@ -23,7 +23,7 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.settings import BurnedIn, Retain
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import PYDICOM_ERRORS, declared_charset, plain, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, declared_charset, plain, quiet
 from scraper.dicom.reading import read_file
 from scraper.export import burned_in
 from scraper.export.gather import Listed

@@ -23,7 +23,9 @@ from pydicom.filewriter import write_dataset
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
-from scraper.dicom.part10 import MEDIA_DIRECTORY, PYDICOM_ERRORS, file_meta, quiet
+from scraper.dicom.elements import PYDICOM_ERRORS, quiet
+from scraper.dicom.headers import MEDIA_DIRECTORY
+from scraper.dicom.part10 import file_meta
 from scraper.dicom.structure import EXPLICIT_LITTLE
 from scraper.export.gather import LeftOut, Listed, problems_of
 from scraper.export.records import Described, Record, described, made_up_uid, of_file

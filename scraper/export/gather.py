@@ -15,7 +15,7 @@ from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
 from scraper.core.reasons import Cause, Reason
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.verify import Candidate, Files
 
 _UNSAFE: Final = re.compile(r"[^\w.\-]+")
@@ -89,7 +89,7 @@ def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, H
     scratch.mkdir(exist_ok=True)
     copy = scratch / f"{number:06}.dcm"
     shutil.copyfile(candidate.path, copy)
-    return copy, dicom.settle(copy)
+    return copy, dicom.normalise(copy)
 
 
 def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:

@@ -22,8 +22,8 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
+from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.frames import aspect, colour, count_frames, decoded, functional, is_grey
-from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.dicom.structure import PIXEL_TAGS
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of

@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import dataset, declared_charset, plain, raw_texts, sequence
+from scraper.dicom.elements import dataset, declared_charset, plain, raw_texts, sequence
 from scraper.verify import is_image
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."

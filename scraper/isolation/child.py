@@ -128,7 +128,7 @@ class Child:
         return self._process
 
     def close(self) -> None:
-        """End the process, where it runs."""
+        """End the process, if running."""
         process, self._process = self._process, None
         if process is None:
             return

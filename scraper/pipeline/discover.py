@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -25,6 +25,7 @@ from scraper.core.errors import (
     UnknownViewer,
     UnsafeRedirect,
 )
+from scraper.core.given import Given, every
 from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
@@ -101,7 +102,7 @@ class Discoverer:
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
-    def held(self, source: str) -> resolve.Held:
+    def held(self, source: str) -> resolve.SourceLinks:
         """Every film's link that a source holds.
 
         Raises:
@@ -237,6 +238,7 @@ class Discoverer:
             spool=spool,
             tell=self._watcher.say,
             hosts=(*provider.shape().hosts, *provider.hosts),
+            page=owner.link.url if provider.names_page and provider.asks_itself() else "",
         )
         stack.push_async_callback(_removed, spool)
         stack.push_async_callback(session.close)
@@ -275,7 +277,7 @@ async def listed_again(discovery: Discovery) -> list[Found]:
     if not provider.watches():
         raise SessionLapsed(host=link.host)
     with reading_lists(link.host):
-        return checked(provider, [found async for found in provider.watch(link, session)])
+        return checked(provider, [found async for found in every(provider.watch(link, session))])
 
 
 async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
@@ -283,7 +285,7 @@ async def listed(provider: Provider, share: ShareLink, session: Session) -> list
     return await _all_of(provider, provider.discover(share, session), session)
 
 
-async def _all_of(provider: Provider, given: AsyncIterator[Found], session: Session) -> list[Found]:
+async def _all_of(provider: Provider, given: Given, session: Session) -> list[Found]:
     """What a provider gives; where it brings nothing new for too long, what it gave until then.
 
     Raises:
@@ -293,7 +295,7 @@ async def _all_of(provider: Provider, given: AsyncIterator[Found], session: Sess
     with reading_lists(session.link.host):
         try:
             async with session.patience.bounded():
-                async for row in given:
+                async for row in every(given):
                     found.append(row)  # what came stays where the rest does not come
         except NothingNew as err:
             found += await session.patience.rest()

@@ -78,7 +78,7 @@ async def judge_files(
         inspector,
         _expected(announced),
         origins={file.name: file.origin for saved in announced.saved for file in saved.files.values()},
-        told=told,
+        on_checked=told,
     )
     studies = _studies(report, announced, files)
     counts, size = assess.totals(studies)

@@ -250,7 +250,7 @@ class Run:
         Raises:
             UnusableLink: its route does not match the link. CloudfilmError: whatever it raises.
         """
-        matched = share.matched(provider.route)
+        matched = provider.reads(share)
         if matched is None:
             raise UnusableLink(link=share.redacted)
         async with AsyncExitStack() as stack:

@@ -1,1 +1,1 @@
-"""Wire formats, one module each: they know DICOM and no hospital."""
+"""Wire formats, one module each, independent of any hospital."""

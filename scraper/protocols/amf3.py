@@ -1,4 +1,4 @@
-"""AMF 3 values, as Flash-born servers still send them: numbers, texts, arrays and objects into plain Python.
+"""Read AMF 3 values, as servers from the days of Flash still send them: numbers, texts, arrays and objects.
 
 Source: Adobe, *Action Message Format – AMF 3* (January 2013), 1.3 and 3.
 """
@@ -30,10 +30,10 @@ class _Traits:
 
 
 def read(data: bytes) -> Value:
-    """The first value in ``data``. An object's class is left out, its members are a dict; a date is Unix milliseconds.
+    """Read the first value in ``data``. An object's class is dropped, its members are a dict; a date is Unix milliseconds.
 
     Raises:
-        CorruptInstance: no AMF 3, or a class whose own form only its program knows.
+        CorruptInstance: no AMF 3, or a class with a custom encoding.
     """
     reader = _Reader(data)
     try:
@@ -43,12 +43,12 @@ def read(data: bytes) -> Value:
 
 
 class _Reader:
-    """Reads on through one message; what was seen may be referred to by its number."""
+    """Reads through one message; earlier values may be referred to by their number."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
-        self._left = MOST_VALUES
+        self._remaining = MOST_VALUES
         self._texts: list[str] = []
         self._objects: list[Value] = []
         self._traits: list[_Traits] = []
@@ -64,7 +64,7 @@ class _Reader:
         return self._data[self._at - count : self._at]
 
     def _number(self) -> int:
-        """A whole number of 29 bits in one to four bytes (1.3.1)."""
+        """Read a whole number of 29 bits in one to four bytes (1.3.1)."""
         number = 0
         for _ in range(3):
             byte = self._byte()
@@ -83,8 +83,8 @@ class _Reader:
         return text
 
     def value(self, depth: int) -> Value:  # noqa: C901, PLR0911, PLR0912  # one arm a marker (3.1)
-        self._left -= 1
-        if depth > DEEPEST or self._left < 0:
+        self._remaining -= 1
+        if depth > DEEPEST or self._remaining < 0:
             raise CorruptInstance(what=Reason.PACKED_WITHOUT_END)
         match self._byte():
             case 0x00 | 0x01:
@@ -169,7 +169,7 @@ class _Reader:
         return found
 
     def _traits_of(self, head: int) -> _Traits:
-        """An object's class: told here, or told before (3.12)."""
+        """Read an object's class, given here or by reference (3.12)."""
         if not head & 2:
             return self._traits[head >> 2]
         is_external = bool(head & 4)

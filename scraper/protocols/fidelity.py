@@ -1,4 +1,4 @@
-"""How much of an image an object holds: its matrix, then whether its Transfer Syntax loses anything."""
+"""Rank how much of an image an object holds: its matrix, then whether its Transfer Syntax is lossy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Fidelity = tuple[int, bool]  # pixels of the matrix, whether nothing is lost
 
 
 def fidelity(header: Header) -> Fidelity:
-    """What two objects with one SOP Instance UID are compared by."""
+    """The key for comparing two objects with one SOP Instance UID."""
     return (header.rows or 0) * (header.columns or 0), header.transfer_syntax_uid not in LOSSY
 
 

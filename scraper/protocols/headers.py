@@ -1,4 +1,4 @@
-"""HTTP header names are case-insensitive: how several sets of headers become one in which each name stands once.
+"""Merge sets of HTTP headers, whose names are case-insensitive, so that each name occurs once.
 
 Source: RFC 9110 5.1 and 5.3.
 """
@@ -22,7 +22,7 @@ OF_THE_HANDSHAKE: Final = (  # written by the WebSocket client itself (RFC 6455 
 
 
 def merged(*parts: Mapping[str, str] | None) -> dict[str, str]:
-    """All of them under the spelling that came first; of two values of one name the later wins."""
+    """Merge headers under the spelling that came first; of two values of one name the later wins."""
     spelling: dict[str, str] = {}
     found: dict[str, str] = {}
     for part in parts:
@@ -32,18 +32,18 @@ def merged(*parts: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def taken(headers: dict[str, str], name: str) -> str | None:
-    """The value of a name, however it is spelt; it stands there no more."""
+    """Remove a header, however it is spelt, and return its value."""
     spelt = next((header for header in headers if header.lower() == name.lower()), None)
     return None if spelt is None else headers.pop(spelt)
 
 
 def without(headers: Mapping[str, str], *names: str) -> dict[str, str]:
-    """The headers but some, which are given in lower case."""
+    """The headers except some, given in lower case."""
     return {name: value for name, value in headers.items() if name.lower() not in names}
 
 
 def joined_cookies(own: str, jar: str) -> str:
-    """One ``Cookie`` header of two; of two values of one cookie that of ``own`` wins (RFC 6265 5.4: one header)."""
+    """Join two ``Cookie`` headers into one; of two values of one cookie that of ``own`` wins (RFC 6265 5.4: one header)."""
     pairs = cookie_pairs(own)
     more = [pair.strip() for pair in jar.split(";") if pair.strip()]
     rest = [pair for pair in more if pair.partition("=")[0] not in pairs]
@@ -51,7 +51,7 @@ def joined_cookies(own: str, jar: str) -> str:
 
 
 def cookie_pairs(header: str) -> dict[str, str]:
-    """Name → value of a ``Cookie`` header."""
+    """Name → value from a ``Cookie`` header."""
     pairs = (pair.strip().partition("=") for pair in header.split(";") if pair.strip())
     return {name: value for name, _, value in pairs}
 

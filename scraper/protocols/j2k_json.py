@@ -1,4 +1,4 @@
-"""Tags that a viewer serves as a JSON list of ``{"tag": "0008,0018", "value": "…"}``, beside its pixels.
+"""Read tags that a viewer serves as a JSON list of ``{"tag": "0008,0018", "value": "…"}``, next to its pixels.
 
 Source: protocol page hinacom, 2026-07: no VR, several values joined by a backslash, no sequences, empty elements not listed.
 """
@@ -17,10 +17,10 @@ _TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
 
 
 def tags(body: bytes) -> Tags:
-    """The list as tags, by ``GGGGEEEE``.
+    """The tags of the list, by ``GGGGEEEE``.
 
     Raises:
-        NotAnImage: an empty list: the object is no image (a report, a PDF), and the site has no pixels for it.
+        NotAnImage: an empty list: the object is a report or PDF, for which the site has no pixels.
         CorruptInstance: not such a list.
     """
     try:

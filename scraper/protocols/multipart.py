@@ -1,4 +1,4 @@
-"""multipart/related, taken apart as it streams by: one part in memory at a time, and of that one piece.
+"""Split multipart/related while it streams: only a piece of one part is in memory at a time.
 
 Source: RFC 2046 5.1 (framing), PS3.18 8.7.3 (what DICOMweb puts in); protocol page dicomweb, November 2026.
 """
@@ -21,7 +21,7 @@ _FIRST_LINE: Final = re.compile(rb"(?:^|\r\n)--([^\r\n]{1,200}?)[ \t]*\r\n")
 
 
 def boundary_of(content_type: str, head: bytes = b"") -> bytes | None:
-    """The boundary, quoted or not, from the Content-Type, else from the body's first delimiter line; None: not multipart.
+    """The boundary from the Content-Type, else from the body's first delimiter line; None: not multipart.
 
     Args:
         content_type: as the server sent it.
@@ -37,7 +37,7 @@ def boundary_of(content_type: str, head: bytes = b"") -> bytes | None:
 
 @dataclass(slots=True)
 class Part:
-    """One part; header names are lower case. ``pieces`` must be read before the next part is asked for."""
+    """One part; header names are lower case. ``pieces`` must be read before the next part is requested."""
 
     headers: Mapping[str, str]
     pieces: Iterator[bytes]
@@ -60,8 +60,8 @@ class Part:
 def parts(source: BinaryIO, boundary: bytes) -> Iterator[Part]:
     """Every part of a body, in order.
 
-    A delimiter is CRLF, two hyphens, the boundary, and then two hyphens or the end of the line: bytes of a part that merely
-    look alike do not end it. What stands before the first delimiter and after the last is passed over.
+    A delimiter is CRLF, two hyphens, the boundary, and then two hyphens or the end of the line: similar bytes within a
+    part do not end it. Everything before the first delimiter and after the last is skipped.
 
     Raises:
         CorruptInstance: no such boundary, absurd header lines, or an end without the closing delimiter.
@@ -70,7 +70,7 @@ def parts(source: BinaryIO, boundary: bytes) -> Iterator[Part]:
 
 
 class _Reader:
-    """A window over the source that moves on; it always holds more than the longest delimiter."""
+    """A moving window over the source, always longer than the longest delimiter."""
 
     def __init__(self, source: BinaryIO, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY:
@@ -78,7 +78,7 @@ class _Reader:
         self._source = source
         self._delimiter = re.compile(b"\r\n--" + re.escape(boundary) + rb"(--|[ \t]*\r\n)")
         self._reach = len(boundary) + 64  # a delimiter with its line's end, and some blanks before that
-        self._held = b"\r\n"  # the first delimiter may stand at the very beginning
+        self._buffer = b"\r\n"  # the first delimiter may stand at the very beginning
         self._is_over = False
 
     def run(self) -> Iterator[Part]:
@@ -92,33 +92,33 @@ class _Reader:
 
     def _more(self) -> bool:
         piece = self._source.read(PIECE)
-        self._held += piece
+        self._buffer += piece
         return bool(piece)
 
     def _until_delimiter(self) -> Iterator[bytes]:
-        """The bytes up to the next delimiter, which is taken off."""
+        """The bytes up to the next delimiter, which is consumed."""
         while True:
-            found = self._delimiter.search(self._held)
+            found = self._delimiter.search(self._buffer)
             if found:
                 if found.start():
-                    yield self._held[: found.start()]
-                self._held = self._held[found.end() :]
+                    yield self._buffer[: found.start()]
+                self._buffer = self._buffer[found.end() :]
                 self._is_over = found[1] == b"--"
                 return
-            safe = len(self._held) - self._reach
+            safe = len(self._buffer) - self._reach
             if safe > 0:
-                yield self._held[:safe]
-                self._held = self._held[safe:]
+                yield self._buffer[:safe]
+                self._buffer = self._buffer[safe:]
             if not self._more():
                 raise CorruptInstance(what=Reason.MULTIPART_CUT_OFF)
 
     def _headers(self) -> Mapping[str, str]:
-        """The header lines; a part may have none, and then begins with an empty line."""
-        self._held = b"\r\n" + self._held
-        while (end := self._held.find(b"\r\n\r\n")) < 0:
-            if len(self._held) > MAX_HEAD or not self._more():
+        """The header lines; a part without any begins with an empty line."""
+        self._buffer = b"\r\n" + self._buffer
+        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
+            if len(self._buffer) > MAX_HEAD or not self._more():
                 raise CorruptInstance(what=Reason.MULTIPART_BROKEN)
-        lines = self._held[:end].decode("latin-1").split("\r\n")
-        self._held = self._held[end + 4 :]
+        lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        self._buffer = self._buffer[end + 4 :]
         pairs = (line.partition(":") for line in lines if ":" in line)
         return {name.strip().lower(): value.strip() for name, _, value in pairs}

@@ -1,4 +1,4 @@
-"""WADO-RS: which answers to ask for, and how an answer becomes one instance.
+"""WADO-RS: which representations to request, and how a response becomes one instance.
 
 Source: PS3.18 10.4 (retrieve), 8.7.3 (media types), annex F (DICOM JSON); protocol page dicomweb, November 2026.
 """
@@ -17,9 +17,9 @@ from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, S
 from scraper.core.model import PixelParts, Request, WadoRs
 from scraper.core.reasons import Reason
 from scraper.core.schema import parse_json
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.protocols import dicom_json, multipart, zip_archive
 from scraper.protocols.headers import merged
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 
 INSTANCE_ACCEPTS: Final = (
     'multipart/related; type="application/dicom"; transfer-syntax=*',  # as stored; without it servers convert
@@ -51,13 +51,13 @@ DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 NUMBER_OF_FRAMES: Final = "00280008"
 ROWS: Final = "00280010"
 SOP_INSTANCE_UID: Final = "00080018"
-SERIES_KEPT: Final = 4  # whose metadata is held at a time: so many are fetched from at once, at most
+CACHED_SERIES: Final = 4  # whose metadata is held at a time: so many are fetched from at once, at most
 PARTIAL: Final = 206  # some of what was asked for is missing (PS3.18 10.4.3)
 _FRAME_NUMBER = re.compile(r"/frames/(\d{1,9})(?:[/?#]|$)")
 
 
 class Answer(Protocol):
-    """What ``from_frames`` needs of a response; header names are lower case."""
+    """The parts of a response that ``from_frames`` needs; header names are lower case."""
 
     @property
     def status(self) -> int: ...  # noqa: D102
@@ -72,10 +72,10 @@ Ask = Callable[[Request], Awaitable[Answer]]
 
 
 def one_instance(answer: Path, content_type: str, into: Path) -> None:
-    """The one instance of an answer: a part of a multipart body, a member of a zip, or the body itself.
+    """The single instance of a response: a part of a multipart body, a member of a zip, or the body itself.
 
     Raises:
-        CorruptInstance: none in it, more than one, or an answer that is cut off.
+        CorruptInstance: no instance, more than one, or a truncated response.
     """
     with answer.open("rb") as stream:
         head = stream.read(HEAD)
@@ -114,7 +114,7 @@ def _keep_if_dicom(part: multipart.Part, into: Path, *, is_first: bool) -> int:
 
 
 class SeriesMetadata:
-    """The metadata of the series asked for last: what it holds is not asked for again, instance by instance."""
+    """Cache of series metadata, so that it is not requested for each instance."""
 
     def __init__(self) -> None:
         self._found: dict[str, Mapping[str, Mapping[str, Any]]] = {}  # address → SOP Instance UID → data set
@@ -126,28 +126,28 @@ class SeriesMetadata:
             if url not in self._found:
                 found = await _listed(url, source, ask)
                 self._found[url] = {dicom_json.text(item, SOP_INSTANCE_UID): item for item in found}
-                for oldest in list(self._found)[:-SERIES_KEPT]:
+                for oldest in list(self._found)[:-CACHED_SERIES]:
                     del self._found[oldest]
             return self._found[url]
 
     def held(self, url: str, uid: str) -> Mapping[str, Any] | None:
-        """What is known of an object without asking."""
+        """The cached metadata of an object."""
         return self._found.get(url, {}).get(uid)
 
 
 async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata, ask_partly: Ask | None = None) -> PixelParts:
-    """An instance that the server refuses as a whole: its metadata, and its frames untouched.
+    """Retrieve an instance that the server refuses as a whole: its metadata, and its frames untouched.
 
     Args:
         source: the instance.
         ask: sends a request.
-        series: what is kept from one instance to the next.
-        ask_partly: sends a request for several frames; of an answer that breaks off it gives what came.
+        series: the cache, shared by all instances.
+        ask_partly: sends a request for several frames; returns what came of a truncated response.
 
     Raises:
         NotAnImage: an object without pixels; such ones have no frames.
         SiteChanged: the metadata is no DICOM JSON.
-        CorruptInstance: frames are refused, or come as rendered pictures. MissingInstances: the server has them no more.
+        CorruptInstance: frames are refused, or come as rendered pictures. MissingInstances: the server no longer has them.
     """
     tags = source.metadata if source.metadata is not None else await _metadata(source, ask, series)
     if not dicom_json.first(tags, ROWS):
@@ -170,10 +170,10 @@ async def from_frames(source: WadoRs, ask: Ask, series: SeriesMetadata, ask_part
 
 
 def _frame_count(tags: Mapping[str, Any]) -> int:
-    """How many frames to ask for; none told is one.
+    """Number of frames to request; 1 by default.
 
     Raises:
-        CorruptInstance: no number, or one that no object has.
+        CorruptInstance: no number, or an impossible one.
     """
     if dicom_json.first(tags, NUMBER_OF_FRAMES) is None:
         return 1
@@ -185,17 +185,17 @@ def _frame_count(tags: Mapping[str, Any]) -> int:
     return count
 
 
-async def _metadata(source: WadoRs, ask: Ask, kept: SeriesMetadata) -> Mapping[str, Any]:
-    """The instance's own metadata; its part of the series' where that is here, or a service gives that alone."""
+async def _metadata(source: WadoRs, ask: Ask, cache: SeriesMetadata) -> Mapping[str, Any]:
+    """The instance's metadata, from that of the series where cached, or where a service has only that."""
     address, question, query = source.url.partition("?")
     series, _, uid = address.rstrip("/").rpartition("/")
     whole = f"{series.removesuffix('/instances')}/metadata{question}{query}"
-    if (known := kept.held(whole, uid)) is not None:
+    if (known := cache.held(whole, uid)) is not None:
         return known
     try:
         found = await _listed(_below(source.url, "metadata"), source, ask)
     except (CorruptInstance, MissingInstances) as err:
-        of_series = await kept.of(whole, source, ask)
+        of_series = await cache.of(whole, source, ask)
         if uid not in of_series:
             raise err from None
         return of_series[uid]
@@ -217,7 +217,7 @@ async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]
 
 
 async def _some_frames(source: WadoRs, ask: Ask, wanted: range) -> tuple[dict[int, bytes], bool]:
-    """Those of several frames that one answer brings, by number, and whether it broke off; whatever is wrong brings none."""
+    """The frames of one response for several, by number, and whether it was truncated; a faulty response counts as empty."""
     try:
         answer = await _frames_answer(source, ask, wanted)
     except (CorruptInstance, MissingInstances):
@@ -249,7 +249,7 @@ async def _one_frame(source: WadoRs, ask: Ask, number: int) -> bytes:
 
 
 async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Answer:
-    """The frames of these numbers, by the first Accept that the server takes."""
+    """The response with these frames, for the first Accept that the server supports."""
     url = _below(source.url, f"frames/{','.join(map(str, wanted))}")
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
@@ -261,16 +261,16 @@ async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Ans
 
 
 def frames_in(body: bytes, content_type: str) -> list[bytes]:
-    """The frames of one answer, each raw or one codestream; a single one may come without multipart framing.
+    """The frames of one response, each raw or one codestream; a single one may come without multipart framing.
 
     Raises:
-        CorruptInstance: rendered pictures, samples of the wrong byte order, or an answer that is cut off.
+        CorruptInstance: rendered pictures, samples of the wrong byte order, or a truncated response.
     """
     return [data for _, data in _parts(body, content_type)]
 
 
 def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
-    """Each frame of an answer with its Content-Location; what is no frame raises CorruptInstance."""
+    """Each frame of a response with its Content-Location; anything else raises CorruptInstance."""
     boundary = multipart.boundary_of(content_type, body[:HEAD])
     if boundary is None:
         yield "", _frame(body, content_type)
@@ -281,15 +281,15 @@ def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _frame(data: bytes, content_type: str) -> bytes:
-    said = content_type.lower()
-    if said.startswith(RENDERED) or sniff(data[:HEAD]) in (Kind.HTML, Kind.PNG, Kind.EMPTY):
+    media_type = content_type.lower()
+    if media_type.startswith(RENDERED) or sniff(data[:HEAD]) in (Kind.HTML, Kind.PNG, Kind.EMPTY):
         raise CorruptInstance(what=Reason.NO_FRAME.of(kind=NAMES[sniff(data[:HEAD])]))
-    if f"transfer-syntax={BIG_ENDIAN}" in said.replace(" ", ""):
+    if f"transfer-syntax={BIG_ENDIAN}" in media_type.replace(" ", ""):
         raise CorruptInstance(what=Reason.BIG_ENDIAN_SAMPLES)
     return data
 
 
 def _below(url: str, path: str) -> str:
-    """A resource below another; a token in the query stays where it is."""
+    """The address of a resource below another; a token in the query stays in place."""
     address, question, query = url.partition("?")
     return f"{address.rstrip('/')}/{path}{question}{query}"

@@ -21,11 +21,11 @@ from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.core.leftovers import RunFolder
 from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import RESERVE_BYTES
-from scraper.dicom.part10 import settle
+from scraper.core.sniff import Kind
+from scraper.dicom.part10 import normalise
 from scraper.dicom.reading import names_itself
 from scraper.isolation.child import Child, ChildLost
 from scraper.isolation.plain import from_plain
-from scraper.protocols.sniff import Kind
 from scraper.protocols.zip_unpack import Entry
 
 PROGRAM: Final = "scraper.protocols.zip_unpack"  # what the child runs
@@ -49,7 +49,7 @@ _BROKEN: Final = Reason.BROKEN_ZIP
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One entry: its name as text, and where its bytes were put; ``path`` None: no DICOM object, or a broken one, left out.
+    """One entry: its name as text, and the file of its bytes; ``path`` None: no DICOM object, or a broken one.
 
     A data set that came without preamble or file meta has got them. ``directory``: a DICOMDIR, which is a list and no object.
     """
@@ -58,13 +58,12 @@ class Member:
     path: Path | None
     is_picture: bool = False
     is_broken: bool = False
-    was_bare: bool = False
     directory: Path | None = None
     kind: Kind = Kind.UNKNOWN
 
 
 def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Member]:
-    """Put every DICOM object of ``archive`` into ``folder`` under a number; entries of other kinds are named only.
+    """Unpack every DICOM object of ``archive`` into ``folder`` as numbered files; other entries are only named.
 
     The content decides, not the name: Part 10 files with ``DICM`` at offset 128, and data sets without preamble or file meta.
     Source: PS3.10 section 7.1; protocol page zip_package.
@@ -90,7 +89,7 @@ def unpack(archive: Path, folder: Path, *, salvage: bool = False) -> Iterator[Me
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """One file of an archive, whatever it is: its path in the archive (through the archives in it), and where it was put.
+    """One file of an archive, of any kind: its path in the archive (through nested archives), and the unpacked file.
 
     ``damage`` says in words why what was put there is not what was packed.
     """
@@ -101,7 +100,7 @@ class Unpacked:
 
 
 def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
-    """Put every file of ``archive``, and of the zips in it, into ``folder`` under a number.
+    """Unpack every file of ``archive``, and of the zips in it, into ``folder`` as numbered files.
 
     A file that can't be unpacked is named with its damage; so is an inner zip that is none, or lies too deep.
 
@@ -129,7 +128,7 @@ def tar_files(archive: Path, folder: Path) -> Iterator[Path]:
 
 
 def is_whole(archive: Path) -> bool:
-    """Whether a file ends as a zip does; one that was cut short without a word does not.
+    """Whether a file ends as a zip does; a truncated one does not.
 
     Source: APPNOTE 4.3.16, the end of central directory record.
     """
@@ -137,27 +136,27 @@ def is_whole(archive: Path) -> bool:
 
 
 def unpack_all(archive: Path, folder: Path) -> list[Member]:
-    """``unpack``, all at once."""
+    """Run ``unpack`` to its end and return everything."""
     return list(unpack(archive, folder))
 
 
 def _object(entry: Entry, path: Path) -> Member:
-    """What an entry is that begins like a DICOM object; the same bytes are treated as if they had come on their own."""
+    """Classify an entry that begins like a DICOM object, as if its bytes had come on their own."""
     if entry.is_list and entry.kind is Kind.PART10:
         return Member(entry.name, None, directory=path, kind=entry.kind)
     if entry.kind is Kind.PART10:
         return Member(entry.name, path, kind=entry.kind)
     try:
-        settle(path)
+        normalise(path)
     except CorruptInstance:
         is_broken = names_itself(path)
         path.unlink()
         return Member(entry.name, None, is_broken=is_broken, kind=entry.kind)
-    return Member(entry.name, path, was_bare=True, kind=entry.kind)
+    return Member(entry.name, path, kind=entry.kind)
 
 
 def only_object(archive: Path, into: Path) -> None:
-    """The first DICOM object of an archive that holds one instance, moved to ``into``.
+    """Move the first DICOM object of an archive that holds one instance to ``into``.
 
     Source: protocol page ljjk: of several entries the first that is one.
 

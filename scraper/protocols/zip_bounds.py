@@ -1,4 +1,4 @@
-"""What the directory of a zip may announce before anything of it is unpacked."""
+"""Bounds on what a zip's directory may announce, checked before anything is unpacked."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LOCAL_HEADER: Final = 30  # bytes, without the name (APPNOTE 4.3.7)
 
 
 def check_entries(entries: Sequence[zipfile.ZipInfo], packed_size: int) -> None:
-    """Hold the entries against the archive that they are in.
+    """Check the entries against the size of their archive.
 
     Args:
         entries: of its directory.
         packed_size: bytes of the archive.
 
     Raises:
-        CorruptInstance: entries share their bytes, or unpack to far more than any images do.
+        CorruptInstance: entries overlap, or unpack to far more than any images do.
     """
     end = total = 0
     for info in sorted(entries, key=lambda entry: entry.header_offset):
@@ -40,10 +40,10 @@ def check_entries(entries: Sequence[zipfile.ZipInfo], packed_size: int) -> None:
 
 
 def check_total(total: int, packed_size: int) -> None:
-    """Hold what came out of an archive so far, those within it too, against its own size.
+    """Check the unpacked bytes so far, nested archives included, against the archive's size.
 
     Raises:
-        CorruptInstance: far more than images are packed to.
+        CorruptInstance: a ratio far beyond that of images.
     """
     if total > SMALL_OF_ALL and total > MAX_RATIO_OF_ALL * packed_size:
         raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)

@@ -1,7 +1,7 @@
-"""The names of a zip's entries, as they were meant: UTF-8 with and without its flag, GBK, Info-ZIP's Unicode field.
+"""Decode the names of a zip's entries: UTF-8 with and without its flag, GBK, Info-ZIP's Unicode field.
 
 ``zipfile`` reads a name without the UTF-8 flag as code page 437 and, on Windows, takes the byte 0x5C in it for a separator,
-although GBK has it as the second byte of ordinary signs. Here the bytes as they stand in the archive are read again.
+although GBK has it as the second byte of ordinary characters. Here the archive's own bytes are decoded again.
 
 Sources: APPNOTE 4.4.4 (bit 11), 4.4.17 (names), 4.6.9 (Info-ZIP Unicode Path, 0x7075); Python's ``zipfile`` (``orig_filename``).
 """
@@ -30,7 +30,7 @@ def raw_name(info: zipfile.ZipInfo) -> bytes:
 
 
 def _unicode_path(extra: bytes, raw: bytes) -> str:
-    """The name in Info-ZIP's Unicode Path field; empty where there is none, or one of another name."""
+    """The name in Info-ZIP's Unicode Path field; empty where absent, or not for this name."""
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         body, extra = extra[4 : 4 + length], extra[4 + length :]
@@ -54,5 +54,5 @@ def _parted(name: str) -> str:
 
 
 def is_folder(info: zipfile.ZipInfo) -> bool:
-    """Whether an entry is a folder: its name ends with a separator, and nothing is in it."""
+    """Whether an entry is a folder: its name ends with a separator, and it is empty."""
     return info.file_size == 0 and entry_name(info).endswith("/")

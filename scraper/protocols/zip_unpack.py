@@ -17,9 +17,9 @@ from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
 from scraper.core.reasons import Reason
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
 from scraper.protocols import tar_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.protocols.zip_bounds import check_entries, check_total
 from scraper.protocols.zip_names import entry_name, is_folder
 
@@ -51,7 +51,7 @@ class Entry:
 
 
 class _Unpacking:
-    """One archive being taken apart: counts what came out over all its nested archives."""
+    """One archive being unpacked; counts bytes over all its nested archives."""
 
     def __init__(self, folder: Path, say: Say, *, salvage: bool) -> None:
         self._folder = folder
@@ -68,7 +68,7 @@ class _Unpacking:
                 yield from self._sound(opened, info, depth)
 
     def _checked(self, opened: zipfile.ZipFile, archive: Path) -> list[zipfile.ZipInfo]:
-        """The entries of an archive, held against its own size before anything is unpacked."""
+        """The entries of an archive, checked against its own size before unpacking."""
         entries = _entries(opened)
         size = archive.stat().st_size
         self._packed_size = self._packed_size or size
@@ -76,7 +76,7 @@ class _Unpacking:
         return entries
 
     def _sound(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Entry]:
-        """What an entry holds; where it is broken and the rest is wanted, that it is."""
+        """Unpack an entry; a broken one is reported as such where the rest is wanted."""
         try:
             yield from self._member(opened, info, depth)
         except BROKEN:
@@ -107,7 +107,7 @@ class _Unpacking:
         self._path(number).unlink()
 
     def _admit(self, info: zipfile.ZipInfo) -> None:
-        """Count an entry in.
+        """Count an entry.
 
         Raises:
             CorruptInstance: it, or all together, would grow beyond any study.
@@ -136,10 +136,10 @@ class _Unpacking:
 
 
 class _Spreading(_Unpacking):
-    """One archive whose every file is wanted, not its objects alone."""
+    """One archive of which every file is wanted, not only its objects."""
 
     def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Entry]:
-        """The files of an archive, and of those in it."""
+        """Every file of the archive and of nested archives."""
         with _opened(archive) as opened:
             entries = self._checked(opened, archive)
             if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
@@ -157,7 +157,7 @@ class _Spreading(_Unpacking):
                 yield from self._inside(Entry(name, sniff(head), number), depth)
 
     def _inside(self, entry: Entry, depth: int) -> Iterator[Entry]:
-        """The file itself; where it is a zip, the files in it."""
+        """The file itself, or the files in it if it is a zip."""
         if entry.kind is not Kind.ZIP:
             yield entry
             return
@@ -177,7 +177,7 @@ class _Spreading(_Unpacking):
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, and what ``zipfile`` says of a broken one in our words.
+    """Open an archive, with the errors of ``zipfile`` as ours.
 
     Raises:
         CorruptInstance: no zip, a broken one, or one with a password.
@@ -192,7 +192,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries of an archive that are no folders.
+    """The entries of an archive, without folders.
 
     Raises:
         CorruptInstance: more than any study has.

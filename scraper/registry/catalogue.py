@@ -106,21 +106,17 @@ def _providers_in(module: str) -> Iterable[type[Provider]]:
             yield value
 
 
-def header(provider: type[Provider]) -> dict[str, str]:
-    """The header of a recipe's module: ``facts``, ``asks``, ``serves``, ``verified``, and its first line as ``title``."""
-    text = (importlib.import_module(provider.__module__).__doc__ or "").strip()
-    found = {"title": text.partition("\n")[0].rstrip(".")}
-    key = ""
-    for line in text.splitlines()[1:]:
-        name, colon, value = line.partition(":")
-        if colon and name in ("facts", "asks", "serves", "verified"):
-            key = name
-            found[key] = value.strip()
-        elif key and line.startswith(" "):
-            found[key] += " " + line.strip()
-        else:
-            key = ""
-    return found
+def about(provider: type[Provider]) -> dict[str, str]:
+    """What a provider says of itself: ``title`` (its module's first line), ``facts``, ``asks``, ``serves``, ``verified``."""
+    document = (importlib.import_module(provider.__module__).__doc__ or "").strip()
+    module = provider.__module__.removesuffix(".provider").rpartition(".")[2]
+    return {
+        "title": document.partition("\n")[0].rstrip("."),
+        "facts": provider.facts or f"fixtures/sites/{module}/README.md",
+        "asks": provider.when_asked or ", ".join(question.name for question in provider.asks) or "nothing",
+        "serves": provider.serves,
+        "verified": provider.verified,
+    }
 
 
 def owners(link: ShareLink) -> list[Owner]:
@@ -210,7 +206,7 @@ def universal() -> Universal:
     """The last resort, with the providers that know a viewer by the calls it makes."""
     from providers.universal import Universal
 
-    return Universal([provider() for provider in known().by_name.values() if provider.calls])
+    return Universal([provider() for provider in known().by_name.values() if provider.on_any_host])
 
 
 @dataclass(frozen=True, slots=True)

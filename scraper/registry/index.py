@@ -98,18 +98,18 @@ def _read(path: Path, key: str) -> tuple[Shape, ...] | None:
 
 
 def _shape(row: Any) -> Shape:
-    name, schemes, route, marks, hosts = row
-    for text in (name, route, *schemes, *marks, *hosts):
+    name, schemes, routes, marks, hosts = row
+    for text in (name, *routes, *schemes, *marks, *hosts):
         if not isinstance(text, str):
             raise TypeError(text)
-    return Shape(name, tuple(schemes), route, tuple(marks), tuple(hosts))
+    return Shape(name, tuple(schemes), tuple(routes), tuple(marks), tuple(hosts))
 
 
 def _write(folder: Path, key: str, kept: tuple[Shape, ...]) -> None:
     """Whole or not at all; another process may be doing the same."""
     import tempfile
 
-    rows = [[shape.name, shape.schemes, shape.route, shape.marks, shape.hosts] for shape in kept]
+    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in kept]
     folder.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:

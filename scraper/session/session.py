@@ -1,4 +1,7 @@
-"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar."""
+"""One link's conversation with its site: the direct client and the browser, sharing one cookie jar.
+
+Over 400 lines because a quarter is the signatures and errors that every provider looks up here.
+"""
 
 from __future__ import annotations
 
@@ -7,30 +10,32 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import urlsplit
 
 from scraper.core.disk import disk_errors
-from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteUnreachable
+from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.link import ShareLink, redact
 from scraper.core.model import Captured, Header, Question, Request
 from scraper.core.reasons import Reason
 from scraper.core.schema import Reply
-from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, Settings
+from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, BrowserUse, Settings
 from scraper.protocols.headers import merged
 from scraper.session import websocket as sockets
 from scraper.session.answers import Answers, Ask
 from scraper.session.door.door import connected_to
 from scraper.session.guard import Guard
 from scraper.session.http.client import BROKEN, Cookie, Http
-from scraper.session.http.encode import body_of, encode_query, with_query
+from scraper.session.http.encode import body_of, encode_query, page_headers, with_query
 from scraper.session.http.response import Response
 from scraper.session.http.status import OVERLOADED
 from scraper.session.patience import Patience
 
 if TYPE_CHECKING:
     from scraper.session.browser import Page, Window
+    from scraper.session.browser.screen import Screen
     from scraper.session.browser.traffic import Exchange, Traffic
     from scraper.session.dimse.archive import Archive
 
@@ -47,6 +52,8 @@ CALLS = (
 class Session:
     """What a provider speaks through. One per link; never shared between patients.
 
+    Over 20 methods because it is all that a provider sees of the network; most pass a call on to the part that does the work.
+
     Args:
         link: the share link.
         settings: the run's options.
@@ -56,6 +63,7 @@ class Session:
         spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
         hosts: that the provider names beside the link's own site; what is a person's own may go there.
+        page: whose ``Origin`` and ``Referer`` the requests bear; empty: none that the request itself does not give.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named
@@ -69,10 +77,12 @@ class Session:
         spool: Path,
         tell: Callable[..., None] = lambda *_, **__: None,
         hosts: tuple[str, ...] = (),
+        page: str = "",
     ) -> None:
         self.link = link
         self.settings = settings
         self._spool = spool
+        self._page = page
         self.tell = tell
         self._http = http
         http.door.belongs_to(link.url, hosts)
@@ -106,6 +116,16 @@ class Session:
     def given(self, question: Question) -> str:
         """Return the answer that the user gave in advance to ``question``, or an empty text; ask nobody."""
         return self._answers.given(question)
+
+    def is_left_to_person(self, question: Question) -> bool:
+        """Does a person answer ``question`` in the window itself: it is shown (``--headed``), and nothing was given."""
+        return self.settings.headed and not self.given(question)
+
+    def only_in_page(self, what: str, otherwise: CloudfilmError) -> CloudfilmError:
+        """The error for what only the site's own page can do: the house then opens it, where it may; else ``otherwise``."""
+        if self.settings.browser is BrowserUse.NEVER:
+            return otherwise
+        return SiteChanged(otherwise.said, host=self.link.host, what=what)
 
     # ---- speaking to the site directly
 
@@ -141,11 +161,11 @@ class Session:
         """GET ``url``; with ``reply`` the response's JSON, checked, else the Response whatever its status.
 
         Raises:
-            SiteChanged: the JSON is not as known.
-            SessionLapsed: 401 or 403 where a reply was due. NoSuchStudy: 404 or 410. SiteUnreachable: 5xx, no connection.
+            CloudfilmError: where a reply was due, what the status, or the reply itself, says instead; see
+                ``Response.checked``. SiteUnreachable: no connection.
         """
         response = await self._patiently(Request(with_query(url, params), headers=dict(headers or {})), hops)
-        return response if reply is None else _read(response, reply)
+        return response if reply is None else response.checked(reply)
 
     @overload
     async def post(
@@ -189,7 +209,7 @@ class Session:
         sent, body = body_of(json, form, data)
         request = Request(with_query(url, params), "POST", merged(sent, headers), body)
         response = await self._patiently(request, hops)
-        return response if reply is None else _read(response, reply)
+        return response if reply is None else response.checked(reply)
 
     async def _patiently(self, request: Request, hops: int) -> Response:
         """Send; up to two more times after a pause where the host is overloaded (429, 503), or a GET's connection broke.
@@ -232,6 +252,9 @@ class Session:
         self._guard.check(request)
         self._answers.were_sent()
         await self._take_cookies()
+        if self._page:
+            named = page_headers(self._page, request.url, request.method)
+            request = replace(request, headers=merged(named, request.headers))
         response = await self._http.send(request, hops=hops, into=into, on_bytes=on_bytes, limit=limit)
         if response.hops and request.method == "GET":
             self._http.door.lands(request.url, response.url)
@@ -407,18 +430,32 @@ class Session:
     @property
     def page(self) -> Page:
         """The page that ``open`` loaded, or the newest one where the site opened another."""
-        return self._open_window.page
+        return self.open_window.page
 
     @property
     def traffic(self) -> Traffic:
         """Everything that the window has received."""
-        return self._open_window.traffic
+        return self.open_window.traffic
 
     @property
-    def _open_window(self) -> Window:
+    def open_window(self) -> Window:
+        """The window that ``open`` started."""
         if self._window is None:
-            raise RuntimeError("the recipe must call session.open() first")
+            raise RuntimeError("the provider must call session.open() first")
         return self._window
+
+    @property
+    def screen(self) -> Screen:
+        """The open page as a person uses it: what a provider fills, presses and reads."""
+        from scraper.session.browser.screen import Screen
+
+        return Screen(self)
+
+    async def captured_reply(self, pattern: str) -> Response | None:
+        """The answer that the open page had to a call of its own; None where it has come to rest without such a call."""
+        if not await self.screen.has_called(pattern):
+            return None
+        return (await self.traffic.wait_for(pattern, timeout_s=self.settings.timeout_s)).response()
 
     async def which(self, *, timeout_s: float | None = None, **faces: str) -> str:
         """Wait for whichever selector shows first, and return its name.
@@ -426,7 +463,7 @@ class Session:
         Raises:
             SiteChanged: none of them in time.
         """
-        return await self._open_window.which(faces, timeout_s=timeout_s or self.settings.timeout_s)
+        return await self.open_window.which(faces, timeout_s=timeout_s or self.settings.timeout_s)
 
     async def seen(self, pattern: str, reply: type[R], *, timeout_s: float | None = None) -> R:
         """The viewer's own call whose address matches ``pattern``, as ``reply``, including earlier ones.
@@ -435,8 +472,7 @@ class Session:
             SiteChanged: no such call in time, or not as known.
         """
         exchange = await self.traffic.wait_for(pattern, timeout_s=timeout_s or self.settings.timeout_s)
-        body = exchange.body if isinstance(exchange.body, bytes) else exchange.body.read_bytes()
-        return _read(Response(exchange.status, exchange.headers, body, exchange.url), reply)
+        return exchange.response().checked(reply)
 
     def captured(self, exchange: Exchange) -> tuple[Captured, Header | None]:
         """A body that the page received, as a source, and its DICOM header; None where it is no readable DICOM file.
@@ -466,13 +502,6 @@ class Session:
         finally:
             self._window = None
             await self._http.close()
-
-
-def _read(response: Response, reply: type[R]) -> R:
-    """A response's JSON; raises what its status means where it is no success."""
-    if not response.ok:
-        raise response.refusal
-    return response.read(reply)
 
 
 __all__ = ["Ask", "Cookie", "Http", "Response", "Session", "encode_query", "with_query"]

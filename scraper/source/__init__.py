@@ -1,1 +1,1 @@
-"""What the user gave (photo, PDF, text, saved page) and the link that it holds."""
+"""What the user gave (photo, PDF, text, saved page) and the link in it."""

@@ -1,4 +1,4 @@
-"""Choose the film's link among all codes of a source: by owner, by address, by what stands on the paper; never by order."""
+"""Choose the film's link among all codes of a source: by provider, address and the text printed near it; never by order."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Choice:
     """Which links of a source are films.
 
     Attributes:
-        films: the film links, the surest first; empty where none is.
-        equal: links of which none is better than the others; nothing was chosen.
-        doubtful: a link that may be another code's than the film's, because a code beside it was not read.
+        films: the film links, the surest first; empty where there are none.
+        equal: equally likely links, none of which was chosen.
+        doubtful: a link that may not be the film's, because a code next to it was not read.
     """
 
     films: tuple[str, ...] = ()
@@ -57,13 +57,13 @@ class _Candidate:
 
 
 def is_certain(text: str) -> bool:
-    """Whether a payload is the film's link beyond doubt: some provider owns it, and no word of it speaks against."""
+    """Whether a payload is certainly the film's link: a provider owns it, and no word of it speaks against that."""
     found = catalogue.meaning(text)
     return found.kind is Kind.FILM_LINK and _is_owned(found, score(found.link or "", ""))
 
 
 def are_enough(texts: Iterable[str]) -> bool:
-    """Whether one of the payloads is clearly a film's, so that only a place with an unread code is worth more looks."""
+    """Whether one of the payloads is clearly a film's, so that only an unread code is worth a further search."""
     return any(
         found.link is not None and score(found.link, _beside(text, found.link)).is_viewer_shaped
         for text in texts
@@ -76,7 +76,7 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
 
     Args:
         codes: every code with its meaning.
-        suspects: places that look like a code and gave none.
+        suspects: places that look like a code and could not be read.
     """
     candidates = _candidates(codes)
     for tier in (
@@ -100,9 +100,9 @@ def choose(codes: Sequence[tuple[Code, Meaning]], suspects: Sequence[Suspect] = 
 
 
 def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
-    """Choose the film links among the addresses of a text, where no place on a paper speaks for one.
+    """Choose the film links among the addresses of a text, without positions on paper.
 
-    Links of one host that are left equal are several films of one viewer: whoever wrote the text gave all of them.
+    Equally likely links of one host are several films of one viewer: whoever wrote the text gave all of them.
     """
     from scraper.source.qr import Code
 
@@ -112,12 +112,12 @@ def choose_in_text(meanings: Sequence[Meaning]) -> Choice:
 
 
 def _is_owned(meaning: Meaning, found: Score) -> bool:
-    """A platform with wide routes owns every page of its host, the one for appointments too."""
+    """Whether a provider owns the page; wide routes may also match a host's other pages, such as appointments."""
     return meaning.provider is not None and found.for_film + found.against > AGAINST
 
 
 def _candidates(codes: Sequence[tuple[Code, Meaning]]) -> list[_Candidate]:
-    """All links that are not on a host that never shows films, the likeliest first."""
+    """All links except on hosts that never show films, the likeliest first."""
     out = []
     for code, meaning in codes:
         if meaning.link is None:
@@ -147,7 +147,7 @@ def _beside(text: str, address: str) -> str:
 
 
 def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Meaning]]) -> float:
-    """How much likelier the first is a film; the paper tips the scale where the addresses differ at all."""
+    """How much likelier the first link is a film; positions on paper decide only where the addresses differ at all."""
     lead = one.value - other.value
     larger = max(_edge(one.polygon), 1.0) / max(_edge(other.polygon), 1.0)
     if larger >= _LARGER:
@@ -162,7 +162,7 @@ def _lead(one: _Candidate, other: _Candidate, codes: Sequence[tuple[Code, Meanin
 
 
 def _nearest(candidate: _Candidate, strangers: Sequence[Code]) -> float | None:
-    """How far the nearest code without a link is on the same page."""
+    """Distance to the nearest code without a link on the same page."""
     x, y = _middle(candidate.polygon)
     middles = [_middle(code.polygon) for code in strangers if code.page == candidate.page]
     return min((hypot(x - right, y - below) for right, below in middles), default=None)
@@ -173,7 +173,7 @@ def _may_be_a_code(suspect: Suspect, chosen: _Candidate) -> bool:
 
 
 def _edge(polygon: Polygon) -> float:
-    """The square root of the area of the box around it."""
+    """Square root of the area of the bounding box."""
     xs, ys = ([point[axis] for point in polygon] or [0] for axis in (0, 1))
     return sqrt((max(xs) - min(xs)) * (max(ys) - min(ys)))
 

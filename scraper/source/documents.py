@@ -1,4 +1,4 @@
-"""Pages of what is no plain picture: PDF, DICOM images, office documents with pictures and links in them."""
+"""Pages of documents: PDF, DICOM images, and office documents with pictures and links."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _ADDRESS = re.compile(r"https?://[!#-;=?-~]+", re.I)
 
 
 def pdf_pages(path: Path, *, colour: bool, password: str = "") -> Iterator[Page]:
-    """The pages of a PDF twice, the second time finer (``scale`` 2), with the addresses that its links lead to.
+    """Yield the pages of a PDF twice, the second time in finer resolution (``scale`` 2), with the addresses of its links.
 
     Raises:
-        LockedFile: its password is not given, or not right. UnreadableFile: no page of it can be drawn.
+        LockedFile: its password is missing or wrong. UnreadableFile: no page of it can be drawn.
     """
     data = path.read_bytes()
     data = data[max(data.find(b"%PDF-"), 0) :]
@@ -44,7 +44,7 @@ def pdf_pages(path: Path, *, colour: bool, password: str = "") -> Iterator[Page]
 
 
 def pdf_page_count(path: Path, password: str = "") -> int:
-    """How many pages a PDF has; one where it does not open."""
+    """Number of pages of a PDF; 1 where it does not open."""
     import pypdfium2
 
     data = path.read_bytes()
@@ -85,7 +85,7 @@ def _drawn_pdf(path: Path, data: bytes, *, colour: bool, password: str) -> Itera
 
 
 def _has_lost_its_picture(page: Any, image: Image.Image) -> bool:
-    """Whether a page is empty to the eye although a picture stands on it: PDFium leaves out what it can't decode."""
+    """Whether a page looks empty although it holds a picture: PDFium leaves out what it can't decode."""
     import pypdfium2.raw
 
     low, high = image.convert("L").getextrema()
@@ -93,7 +93,7 @@ def _has_lost_its_picture(page: Any, image: Image.Image) -> bool:
 
 
 def _rendered(page: Any, dpi: int) -> tuple[Image.Image, float]:
-    """The page's picture, and its scale over the one at the first of ``PDF_DPI``."""
+    """Render a page; returns the picture, and its scale relative to the first of ``PDF_DPI``."""
     zoom = _zoom(page, dpi)
     drawn: Image.Image = page.render(scale=zoom, fill_color=(255, 255, 255, 255)).to_pil()
     return drawn, zoom / _zoom(page, PDF_DPI[0])
@@ -108,7 +108,7 @@ def _zoom(page: Any, dpi: int) -> float:
 
 
 def _pdf_links(document: Any, page: Any) -> tuple[Link, ...]:
-    """The addresses that links on the page lead to, with their places in pixels at the first of ``PDF_DPI``."""
+    """The addresses of the page's links, with their places in pixels at the first of ``PDF_DPI``."""
     import ctypes
 
     import pypdfium2.raw as pdfium
@@ -136,7 +136,7 @@ def _pdf_links(document: Any, page: Any) -> tuple[Link, ...]:
 
 
 def _printed_links(page: Any, zoom: float) -> list[Link]:
-    """The addresses that stand on the page as text."""
+    """The addresses printed on the page as text."""
     with closing(page.get_textpage()) as text:
         words = text.get_text_range(0, min(text.count_chars(), 100_000)) if text.count_chars() else ""
         out: list[Link] = []
@@ -150,10 +150,10 @@ def _printed_links(page: Any, zoom: float) -> list[Link]:
 
 
 def _pictures_in(path: Path, data: bytes, *, colour: bool) -> Iterator[Page]:
-    """The JPEG pictures in a PDF that is cut off or broken: scans are made of nothing else.
+    """The JPEG pictures in a truncated or broken PDF: scans consist of nothing else.
 
     Raises:
-        UnreadableFile: there is none.
+        UnreadableFile: it holds none.
     """
     number = 0
     for match in re.finditer(rb"stream\r?\n(?=\xff\xd8\xff)", data):
@@ -170,7 +170,7 @@ def _pictures_in(path: Path, data: bytes, *, colour: bool) -> Iterator[Page]:
 
 
 def dicom_pages(path: Path, *, colour: bool) -> Iterator[Page]:
-    """The frames of a DICOM image, or the PDF in a DICOM file; a report or a screen may have been stored as one.
+    """The frames of a DICOM image, or the pages of a PDF in a DICOM file: reports and screenshots are stored like that.
 
     Raises:
         UnreadableFile: it holds no picture. TooManyPixels: a frame is larger than is decoded.
@@ -237,7 +237,7 @@ def office_pages(path: Path, *, colour: bool) -> Iterator[Page]:
 
 
 def _members(archive: zipfile.ZipFile, names: re.Pattern[str]) -> Iterator[bytes]:
-    """The content of the members so called, none larger than ``MAX_MEMBER``, at most ``MAX_MEMBERS``."""
+    """The content of the members so named, none larger than ``MAX_MEMBER``, at most ``MAX_MEMBERS``."""
     wanted = [info for info in archive.infolist() if names.fullmatch(info.filename)]
     for info in wanted[:MAX_MEMBERS]:
         with archive.open(info) as member:

@@ -28,9 +28,9 @@ _BARE_PAGE = re.compile(r"/?(?:index|default|home|main)?(?:\.(?:html?|php|jsp|as
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What an address tells.
+    """The score of an address.
 
-    ``value`` is higher for a film; ``for_film`` and ``against`` are its two sides. ``token`` is how much of it is one
+    ``value`` is higher for a film; ``for_film`` and ``against`` are its two parts. ``token`` tells how much of it is one
     study's own (0 nothing, 2 a long token). ``never`` names the kind of host that never shows films.
     """
 
@@ -43,12 +43,12 @@ class Score:
 
     @property
     def may_open_a_film(self) -> bool:
-        """Whether no host, home page or word rules it out."""
+        """Whether no host, home page or word excludes it."""
         return not (self.never or self.is_home_page or self.for_film + self.against <= AGAINST)
 
     @property
     def is_viewer_shaped(self) -> bool:
-        """Whether the address is clearly a viewer's, a report's or a share's, with a token of its own."""
+        """Whether the address is clearly a viewer's, a report's or a share's, with its own token."""
         return not self.never and self.value >= CLEAR and self.token > 0 and self.for_film + self.against >= 2.0
 
 
@@ -75,15 +75,15 @@ def _words() -> _Words:
     )
 
 
-def score(address: str, beside: str = "") -> Score:
-    """Score one address; ``beside`` is what else stands in the code."""
+def score(address: str, context: str = "") -> Score:
+    """Score one address; ``context`` is the rest of the code's text."""
     try:
         found = link.of(address)
     except UnusableLink:
         return Score(MOST_AGAINST, 0.0, MOST_AGAINST, 0.0, never="unusable")
     if kind := host_kind(found.host):
         return Score(MOST_AGAINST, 0.0, MOST_AGAINST, 0.0, never=kind)
-    worth = _worths(found, beside)
+    worth = _worths(found, context)
     for_film = min(sum(value for value in worth.values() if value > 0), MOST_FOR_FILM)
     against = max(sum(value for value in worth.values() if value < 0), MOST_AGAINST)
     token = max((_token(piece) for piece, _ in _pieces(found)), default=0.0)
@@ -103,7 +103,7 @@ def host_kind(host: str) -> str:
 
 
 def is_home_page(found: ShareLink) -> bool:
-    """Whether an address names a site's first page: no path worth the name, no parameter, no fragment."""
+    """Whether an address is a site's home page: no significant path, no parameter, no fragment."""
     return bool(_BARE_PAGE.fullmatch(found.path)) and not found.parts.query and not found.parts.fragment.strip("/!")
 
 
@@ -123,8 +123,8 @@ def _pieces(found: ShareLink) -> list[tuple[str, bool]]:
     return [(piece, is_name) for piece, is_name in out if piece]
 
 
-def _worths(found: ShareLink, beside: str) -> dict[str, float]:
-    """What each distinct word is worth."""
+def _worths(found: ShareLink, context: str) -> dict[str, float]:
+    """The worth of each distinct word."""
     worth: dict[str, float] = {}
     for label in re.split(r"[.-]", found.host):
         worth.update(_of_piece(label))
@@ -133,7 +133,7 @@ def _worths(found: ShareLink, beside: str) -> dict[str, float]:
             for word, value in _of_piece(piece).items():
                 # what a parameter is called says less against: films have an appId and an orderNo as well
                 worth[word] = max(value / 2, -2.0) if is_name and value < 0 else value
-    whole = unquote(found.target) + beside
+    whole = unquote(found.target) + context
     worth.update({word: value for word, value in _words().chinese.items() if word in whole})
     return worth
 

@@ -1,6 +1,6 @@
-"""A file of any kind → pages of grey pixels, upright, within bounded memory.
+"""A file of any kind → upright pages of grey pixels, within bounded memory.
 
-What a file is, its first bytes say, never its name. Sizes are read from the header and judged before a pixel is
+The first bytes decide what a file is, never its name. Sizes are read from the header and checked before a pixel is
 decoded.
 """
 
@@ -44,11 +44,11 @@ Link = tuple[str, tuple[tuple[int, int], ...]]
 
 
 class TooManyPixels(UnreadableFile):
-    """A header announces more pixels than are decoded. Values: ``path``, ``megapixels``, ``limit``."""
+    """The header announces more pixels than we decode. Values: ``path``, ``megapixels``, ``limit``."""
 
 
 class Kind(StrEnum):
-    """What a file is, by its first bytes; the value is Pillow's name for it."""
+    """The kind of a file, by its first bytes; the value is Pillow's name for it."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -68,17 +68,17 @@ class Kind(StrEnum):
 
     @property
     def is_simple(self) -> bool:
-        """Decoded in one straight pass whose cost the header's size bounds, so it may be read in this very process."""
+        """Whether it decodes in one pass whose cost the header's size bounds, so that this process may read it."""
         return self in {Kind.JPEG, Kind.PNG, Kind.BMP, Kind.GIF, Kind.WEBP}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, upright (EXIF orientation applied).
+    """One upright page (EXIF orientation applied).
 
     ``grey`` is (rows, columns), 0 black. ``red`` is the same of the red channel alone, where the page has colour: a red
-    seal over a code vanishes in it. ``scale`` is pixels here over pixels of the page as its polygons are given in.
-    ``links`` are addresses that a document leads to from the page, each with its place.
+    seal over a code vanishes in it. ``scale`` is this page's resolution relative to that of its polygons.
+    ``links`` are the addresses of a document's links on the page, each with its place.
     """
 
     number: int
@@ -89,7 +89,7 @@ class Page:
 
 
 def kind_of(path: Path) -> Kind:
-    """What the file is, by its magic bytes.
+    """The kind of the file, by its magic bytes.
 
     Raises:
         NoSuchFile: there is no such file.
@@ -153,20 +153,20 @@ def _sniff_document(head: bytes) -> Kind:
 
 
 def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[Page]:
-    """The file's pages, one at a time.
+    """Yield the file's pages one at a time.
 
     Args:
-        path: the file; its name says nothing about its kind.
-        colour: also give ``Page.red`` where the page has colour.
+        path: the file; its name does not matter.
+        colour: also set ``Page.red`` where the page has colour.
         password: opens a PDF that has one.
 
     Yields:
-        Upright pages; of an animation the first ``MAX_FRAMES`` frames. The pages of a PDF come twice, the second time
+        Upright pages; of an animation the first ``MAX_FRAMES`` frames. PDF pages come twice, the second time
         finer (``scale`` 2).
 
     Raises:
         NoSuchFile: there is no such file.
-        UnreadableFile: it is no image that is known here, or its data make no picture (UnknownFormat: a known kind that
+        UnreadableFile: an unknown kind of image, or its data do not decode (UnknownFormat: a known kind that
             is not read; LockedFile: a PDF whose password is not ``password``).
         TooManyPixels: its header announces more than ``MAX_PIXELS``.
     """
@@ -189,7 +189,7 @@ def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[P
 
 
 def greys(path: Path) -> Iterator[tuple[int, memoryview, float]]:
-    """Of a simple kind of file the grey pixels alone, (rows, columns), by page number, with ``Page.scale``; needs no NumPy.
+    """Yield only the grey pixels of a simple kind of file, (rows, columns), by page number, with ``Page.scale``; no NumPy.
 
     Of an animation the first ``MAX_GLANCED_FRAMES`` frames, each that differs from the one before it.
 
@@ -208,7 +208,7 @@ def greys(path: Path) -> Iterator[tuple[int, memoryview, float]]:
 
 
 def frames_left_out(path: Path) -> int:
-    """How many frames of an animation had no look at all; 0 for everything else.
+    """Number of frames of an animation that were not searched; 0 for everything else.
 
     Raises:
         NoSuchFile, UnreadableFile: as ``pages``.
@@ -222,7 +222,7 @@ def frames_left_out(path: Path) -> int:
 
 
 def images_of(path: Path, content: bytes) -> Iterator[Image.Image]:
-    """The first frame of a picture that stands in a file, whole or broken off.
+    """The first frame of a picture inside a file, complete or truncated.
 
     Raises:
         UnreadableFile, TooManyPixels: as ``pages``.
@@ -234,7 +234,7 @@ def images_of(path: Path, content: bytes) -> Iterator[Image.Image]:
 
 
 def page_count(path: Path, password: str = "") -> int:
-    """How many pages a file has that each may show a code of its own: of a PDF or a TIFF; an animation is one.
+    """Number of pages of a PDF or a TIFF, each of which may show a code; an animation has one.
 
     Raises:
         NoSuchFile, UnreadableFile: as ``pages``.
@@ -305,17 +305,17 @@ def _open(path: Path, kind: Kind, content: bytes = b"") -> Image.Image:
 
 
 def _jpeg(file: io.BytesIO) -> Image.Image:
-    """What ``Image.open`` gives, without the four other kinds of file that it loads along."""
+    """``Image.open`` without the four further formats that it always loads."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     return JpegImageFile(file)
 
 
 def check_size(path: Path, size: tuple[int, int]) -> None:
-    """Refuse what can't be decoded within bounds, before it is.
+    """Reject an image that can't be decoded within bounds, before decoding.
 
     Raises:
-        TooManyPixels: more than ``MAX_PIXELS``. UnreadableFile: none.
+        TooManyPixels: more than ``MAX_PIXELS``. UnreadableFile: no pixels.
     """
     pixels = size[0] * size[1]
     if pixels > MAX_PIXELS:
@@ -325,7 +325,7 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
 
 
 def _decoded(path: Path, image: Image.Image, kind: Kind, *, colour: bool, content: bytes = b"") -> Image.Image:
-    """The frame with its pixels; of a JPEG or PNG that breaks off, what arrived."""
+    """The frame's pixels; of a truncated JPEG or PNG, those that arrived."""
     if kind is Kind.JPEG and not colour:
         image.draft("L", image.size)  # luma only: a third of the memory and most of the time saved
     try:
@@ -351,7 +351,7 @@ def _load_what_is_there(image: Image.Image) -> None:
 
 
 def page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0, links: tuple[Link, ...] = ()) -> Page:
-    """One page from its picture."""
+    """Make one page of its picture."""
     import numpy as np
 
     upright = _upright(image)
@@ -364,7 +364,7 @@ def page(number: int, image: Image.Image, *, colour: bool, scale: float = 1.0, l
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turned as its EXIF orientation says, on white where it lets light through, of 8 bits a sample."""
+    """Rotate by the EXIF orientation, put on white where transparent, and convert to 8 bits per sample."""
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(image)
@@ -378,14 +378,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _is_drawn_in_white(layer: Image.Image) -> bool:
-    """Whether nearly all that is drawn on a transparent page is light, so that it vanishes on white paper."""
+    """Whether nearly everything drawn on a transparent page is light, so that it would vanish on white."""
     drawn = layer.getchannel("A").point(lambda alpha: 255 if alpha > _INK else 0)
     counts = layer.convert("L").histogram(drawn)
     return sum(counts[_WHITE_INK:]) > 0.98 * max(sum(counts), 1)
 
 
 def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
-    """Whether red lifts at least ``_RED_PART`` of the pixels clear of the grey; every fourth row and column counts."""
+    """Whether red differs clearly from grey in at least ``_RED_PART`` of the pixels, of every fourth row and column."""
     import numpy as np
 
     lifted = red[::4, ::4].astype(np.int16) - grey[::4, ::4] > _INKED
@@ -393,7 +393,7 @@ def _has_red(red: NDArray[np.uint8], grey: NDArray[np.uint8]) -> bool:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """Samples of more than 8 bits, their range laid over 0…255; not-a-number is black."""
+    """Scale samples of more than 8 bits to 0…255; not-a-number is black."""
     import numpy as np
     from PIL import Image
 

@@ -61,10 +61,10 @@ Stdin = Callable[[], str | Path]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The codes of one file, what each means, and the films' links among them, the first one first.
+    """The codes of one file, the meaning of each, and the films' links among them, in order.
 
-    ``choice`` has the links that are left equal, too. ``frames_left_out`` is how many frames of an animation without a link
-    were not looked at.
+    ``choice`` has the equally likely links, too. ``frames_left_out`` is how many frames of an animation without a link
+    were not searched.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Decoded:
 
     @property
     def link(self) -> str | None:
-        """The film's link, the first where there are several; None: there is none."""
+        """The film's link, the first of several, or None."""
         return self.links[0] if self.links else None
 
     @property
@@ -86,7 +86,7 @@ class Decoded:
         return self.reading.unread
 
     def shares(self) -> tuple[ShareLink, ...]:
-        """Each film's share link, with the code or the password that its own payload names beside it."""
+        """Each film's share link, with the code or password in its own payload."""
         found = []
         for address in self.links:
             texts = [code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone]
@@ -101,7 +101,7 @@ class Decoded:
         return self._unsure() or self._without_a_link()
 
     def _unsure(self) -> CloudfilmError | None:
-        """The error where links were read and none is the film's for sure, or where pages could not be read."""
+        """The error for links of which none is certainly the film's, or for unreadable pages."""
         name = self.path.name
         if self.choice.equal:
             return EqualLinks(source=name, links=", ".join(map(link.redact, self.choice.equal)))
@@ -122,8 +122,8 @@ class Decoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What one SOURCE holds: the link of each film, in order.
+class SourceLinks:
+    """The links in one SOURCE, one for each film, in order.
 
     ``unread`` are its pages that could not be read.
     """
@@ -138,7 +138,7 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
     Args:
         path: the picture or PDF.
         settings: the time budget.
-        reader: reads several files with one helper process; by default one of its own.
+        reader: shared by several files; by default a new one.
 
     Raises:
         NoSuchFile, UnreadableFile: there is nothing to read.
@@ -172,7 +172,7 @@ def _films_in(code: qr.Code, best: Meaning) -> list[Meaning]:
 
 
 def _in_reading_order(films: Sequence[str], codes: Sequence[tuple[qr.Code, Meaning]]) -> tuple[str, ...]:
-    """The films' links in the order in which a person reads the page; the same one once, however it is spelt."""
+    """The films' links in reading order, each once however it is spelt."""
     ordered = sorted(codes, key=lambda read: (not read[1].alone, _reading_order(read)))
     return _distinct(meaning.link for _, meaning in ordered if meaning.link in films)
 
@@ -186,7 +186,7 @@ def _distinct(addresses: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
-    """Page by page, line by line; codes whose middles are less than half a code apart stand on one line."""
+    """Page by page, line by line; codes whose middles are less than half a code apart are on one line."""
     code = read[0]
     if not code.polygon:
         return code.page, 0, 0
@@ -196,7 +196,7 @@ def _reading_order(read: tuple[qr.Code, Meaning]) -> tuple[int, int, int]:
 
 
 def _identity(address: str) -> str:
-    """What two spellings of one link have in common."""
+    """The common identity of all spellings of a link."""
     try:
         found = link.of(address)
     except UnusableLink:
@@ -205,7 +205,7 @@ def _identity(address: str) -> str:
 
 
 def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
-    """Draw what was seen on a copy of the picture.
+    """Draw what was found on a copy of the picture.
 
     Raises:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
@@ -226,21 +226,21 @@ def _nobody(links: Sequence[str]) -> str | None:
 
 
 def read(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobody) -> ShareLink:
-    """The first share link that a SOURCE of the command line stands for; see ``read_all``."""
+    """The first share link in a SOURCE of the command line; see ``read_all``."""
     return read_all(source, settings, stdin, ask).links[0]
 
 
-def read_all(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobody) -> Held:
-    """Every film's link that a SOURCE of the command line stands for; there is at least one.
+def read_all(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobody) -> SourceLinks:
+    """Every film's link in a SOURCE of the command line; at least one.
 
     Args:
         source: a file, a link, a text with links in it, or ``-``.
         settings: the time budget for reading codes.
-        stdin: gives the text of standard input, or a file with the picture or document that came there.
-        ask: which of several links that nothing tells apart is the film's.
+        stdin: returns the text of standard input, or a file with the picture or document that came there.
+        ask: asks which of several equally likely links is the film's.
 
     Raises:
-        NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or no sound address.
+        NoSuchFile, UnreadableFile: wrong file. NoLink: no link in it. UnusableLink: WeChat's own, or a broken address.
     """
     if source == "-":
         given = stdin()
@@ -261,7 +261,7 @@ def read_all(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobod
     return _in_text(source, "", settings, ask)
 
 
-def _in_file(path: Path, settings: Settings, ask: Choose) -> Held:
+def _in_file(path: Path, settings: Settings, ask: Choose) -> SourceLinks:
     suffix = path.suffix.lower()
     if suffix not in TEXTS:
         decoded = decode(path, settings)
@@ -270,26 +270,26 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> Held:
         refusal = decoded.refusal()
         if refusal is not None:
             raise refusal
-        return Held(decoded.shares(), decoded.unread)
+        return SourceLinks(decoded.shares(), decoded.unread)
     body = _bytes_of(path)
     if suffix not in PAGES:
         return _in_text(link_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = catalogue.saved_page(body.decode(errors="replace"))
-    return Held((page or _usable(link.parse(link_text(body), source=path.name)),))
+    return SourceLinks((page or _usable(link.parse(link_text(body), source=path.name)),))
 
 
-def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> Held:
-    """Every film's link in a text, each with the code or the password that the text gives for it.
+def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceLinks:
+    """Every film's link in a text, each with the code or password that the text gives for it.
 
     Raises:
-        NoLinkInText: none. UnusableLink: what looks like one is not sound. WechatOnly, MiniProgramOnly: WeChat's own.
-        EqualLinks: several that may be the film's, and nobody says which.
+        NoLinkInText: none. UnusableLink: a broken address. WechatOnly, MiniProgramOnly: WeChat's own.
+        EqualLinks: several that may be the film's, and no way to choose.
     """
     text = spelling.mended(text)
     found = link.links_in(text)
     if len(found) < 2:
-        return Held((_usable(link.parse(text, source=source)),))
+        return SourceLinks((_usable(link.parse(text, source=source)),))
     meanings = {address: catalogue.meaning(address) for address in found}
     choice = candidates.choose_in_text(list(meanings.values()))
     films = choice.films
@@ -299,25 +299,25 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> Held:
             raise EqualLinks(source=source or "…", links=", ".join(map(link.redact, choice.equal)))
         films = (picked,)
     if not films:
-        return Held((_usable(link.parse(text, source=source)),))
+        return SourceLinks((_usable(link.parse(text, source=source)),))
     films = _distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
     spelt = {_identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
-    said = _said_for(text, found)
-    return Held(tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films))
+    said = _answers_for(text, found)
+    return SourceLinks(tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films))
 
 
 def _picked(links: Sequence[str], settings: Settings, ask: Choose) -> str | None:
-    """The link that the user names among several that are left equal."""
+    """The link that the user chooses among several equally likely ones."""
     number = (settings.answers.get(FILM_LINK.name) or ask(links) or "") if links else ""
     is_one_of_them = re.fullmatch(r"[0-9]{1,3}", number) and 1 <= int(number) <= len(links)
     return links[int(number) - 1] if is_one_of_them else None
 
 
-def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The code or the password that a text gives for each of several addresses in it, by address.
+def _answers_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The code or password that a text gives for each of several addresses in it, by address.
 
-    Where a text names one alone, it is for all of them. Else each stands behind its address, or, in a text that begins with one
-    and ends without, before it.
+    A text's only code is for all of them. Else each follows its address, or, in a text that begins with a code
+    and ends without one, precedes it.
     """
     starts: list[int] = []
     for address in found:
@@ -333,7 +333,7 @@ def _said_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def is_folder(given: str) -> bool:
-    """Is the SOURCE a folder that is there."""
+    """Whether the SOURCE is an existing folder."""
     try:
         return Path(given).is_dir()
     except (OSError, ValueError):
@@ -341,7 +341,7 @@ def is_folder(given: str) -> bool:
 
 
 def is_file(given: str) -> bool:
-    """Is the SOURCE a file that is there."""
+    """Whether the SOURCE is an existing file."""
     try:
         return Path(given).is_file()
     except (OSError, ValueError):  # a long share text is no file name
@@ -361,7 +361,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def link_text(body: bytes) -> str:
-    """A text file's content: UTF-8, UTF-16 with its mark, else GB18030."""
+    """Decode a text file: UTF-8, UTF-16 with its mark, else GB18030."""
     if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return body.decode("utf-16", errors="replace")
     try:
@@ -371,7 +371,7 @@ def link_text(body: bytes) -> str:
 
 
 def _usable(found: ShareLink) -> ShareLink:
-    """WeChat's own addresses are named for what they are before anything is sent."""
+    """Check an address; WeChat's own ones get their own error before anything is sent."""
     kind = link.kind_of(found.url)
     if kind is Kind.WECHAT_FOLLOW:
         raise WechatOnly(source=found.redacted)

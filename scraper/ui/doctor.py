@@ -18,7 +18,7 @@ from scraper.core.errors import BrowserNotInstalled
 from scraper.core.messages import say
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 from scraper.source import qr
 
 OLDEST_PYTHON = (3, 11)

@@ -87,23 +87,23 @@ def _mark(found: Decoded, meaning: Meaning) -> str:
 
 
 def provider_rows(name: str = "") -> list[dict[str, object]]:
-    """One row for each provider, from its header and attributes; failed plug-ins come last, with their reason."""
+    """One row for each provider, from its own attributes; failed plug-ins come last, with their reason."""
     known = catalogue.known()
     rows: list[dict[str, object]] = []
     for provider in sorted(known.by_name.values(), key=lambda item: (item.name == catalogue.UNIVERSAL, item.name)):
         if name and provider.name != name:
             continue
-        header = catalogue.header(provider)
+        about = catalogue.about(provider)
         rows.append(
             {
                 "name": provider.name,
-                "title": header["title"],
+                "title": about["title"],
                 "hospitals": [f"{row.hospital} ({row.host})" for row in provider.deployments],
                 "example": provider.example,
                 "asks": [question.name for question in provider.asks],
-                "asks_note": header.get("asks", ""),
-                "serves": header.get("serves", ""),
-                "verified": header.get("verified", ""),
+                "asks_note": about["asks"],
+                "serves": about["serves"],
+                "verified": about["verified"],
                 "direct": provider.speaks_directly(),
                 "browser": provider.has_viewer(),
             }

@@ -1,4 +1,4 @@
-"""Data sets and expectations → problems: whole, original, one study, decodable, of sound geometry?
+"""Data sets and expectations → problems: complete, original, one study, decodable, with plausible geometry?
 
 Returns problems, never raises.
 """

@@ -1,6 +1,6 @@
-"""Images that show nothing where there must be something: a constant image between two that are not was lost on its way.
+"""Find blank images in the wrong place: a constant image between two others was lost on its way.
 
-At the end of a stack an empty slice may be what the scanner made. In objects that mark or measure a part of the body alone
+At the end of a stack an empty slice may be the scanner's own. In objects that mark or measure only a part of the body
 (segmentation, dose, parametric map) any frame may be empty.
 """
 
@@ -22,14 +22,14 @@ Image = tuple[Checked, Header]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What lies at one place of a stack: the names of its constant images, and whether others lie there as well."""
+    """The images at one place of a stack: the names of the constant ones, and whether there are others."""
 
     constant: tuple[str, ...]
     shows_something: bool
 
 
 def _enclosed(places: Sequence[_Place]) -> list[str]:
-    """Constant images with something to see on both sides of them."""
+    """Constant images with visible content on both sides."""
     telling = [index for index, place in enumerate(places) if place.shows_something]
     if len(telling) < 2:
         return []
@@ -44,7 +44,7 @@ def _of_stack(stack: Stack, constant: frozenset[str]) -> list[_Place]:
 
 
 def _by_number(images: Sequence[Image]) -> list[_Place]:
-    """The images in the order of their numbers; nothing where these do not order them."""
+    """The images ordered by instance number; nothing where the numbers give no order."""
     numbers = [header.instance_number for _, header in images]
     if None in numbers or len(set(numbers)) < len(numbers):
         return []
@@ -58,7 +58,7 @@ def _by_number(images: Sequence[Image]) -> list[_Place]:
 
 
 def _frames(checked: Checked, header: Header) -> list[int]:
-    """Numbers of the constant frames of one multi-frame image that lie between others, from 1."""
+    """Numbers (from 1) of the constant frames of one multi-frame image that lie between others."""
     constant = frozenset(str(frame) for frame in checked.facts.constant_frames)
     planes = [
         Plane(str(frame), position, orientation)
@@ -81,8 +81,8 @@ def lost_images(images: Sequence[Image], found_stacks: Sequence[Stack]) -> list[
     """Constant images (and frames) of one series that lie between others.
 
     Args:
-        images: the series' images, each once.
-        found_stacks: how they lie; empty where they have no positions, and their numbers tell their order.
+        images: of the series, without duplicates.
+        found_stacks: their stacks; empty where they have no positions, and instance numbers give their order.
     """
     images = [image for image in images if not image[1].sop_class_uid.startswith(_MAY_BE_EMPTY)]
     constant = frozenset(checked.name for checked, _ in images if checked.facts.is_constant)

@@ -1,4 +1,4 @@
-"""Any folder or zip of DICOM files, checked: what ``cloudfilm verify`` does."""
+"""Check any folder or zip of DICOM files: the work behind ``cloudfilm verify``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from scraper.core.errors import CorruptInstance, UnreadableFile
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Origin, Problem
 from scraper.core.reasons import Cause
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.verify.instance import Checked
 from scraper.verify.series import study
 from scraper.verify.workers import Inspector
@@ -35,9 +35,9 @@ _DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file; ``left_out`` says in words why it is not checked, empty where it is.
+    """A file; ``left_out`` says why it is not checked, and is empty where it is.
 
-    ``name`` is its path as a person finds it; ``damage`` says why it can't be checked although it is there.
+    ``name`` is its path as a person finds it; ``damage`` says why an existing file can't be checked.
     """
 
     path: Path
@@ -48,10 +48,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What lies in a folder or a zip, listed once.
+    """The files of a folder or a zip, listed once.
 
     Attributes:
-        candidates: every file that may be a DICOM instance, and those that are none.
+        candidates: every file, whether or not it may be a DICOM instance.
         directories: DICOMDIR files, by their path within the folder or zip.
         reports: this tool's own ``study.json``, likewise.
         names: every file's path within it, whatever the file is.
@@ -65,7 +65,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a folder holds. ``left_out`` counts by kind what is no DICOM instance; ``names`` tells each file's path in it."""
+    """The content of a folder. ``left_out`` counts other files by kind; ``names`` holds each file's path in it."""
 
     checked: tuple[Checked, ...]
     problems: tuple[Problem, ...]  # across instances; each instance has its own in ``checked``
@@ -75,7 +75,7 @@ class Report:
 
 @contextmanager
 def opened(source: Path) -> Iterator[Files]:
-    """The files of a folder, or of a zip (and of the zips in it), which lie in a temporary folder as long as the context lives.
+    """The files of a folder, or of a zip (and of the zips in it) unpacked to a temporary folder while the context lives.
 
     Member names are not used as paths.
 
@@ -98,7 +98,7 @@ def opened(source: Path) -> Iterator[Files]:
 
 
 def _below(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file below the folder with its path in it, in a stable order; links that lead out of it are not followed."""
+    """Every file below the folder with its path in it, in a stable order; links that lead outside are not followed."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -108,7 +108,7 @@ def _below(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def find(folder: Path) -> Iterator[Candidate]:
-    """Every file below the folder that may be an instance, and those that are none; what this tool wrote itself is neither."""
+    """Every file below the folder that may be an instance, and the others, without what this tool wrote itself."""
     for path, name in _below(folder):
         candidate = _candidate(path, name)
         if candidate is not None:
@@ -133,7 +133,7 @@ def _listed(files: Iterable[tuple[Path, str]], damaged: Sequence[Candidate] = ()
 
 
 def _candidate(path: Path, name: str) -> Candidate | None:
-    """What a file is, by its first bytes; None where this tool wrote it itself."""
+    """Classify a file by its first bytes; None where this tool wrote it itself."""
     base = PurePosixPath(name).name
     try:
         with path.open("rb") as file:
@@ -157,7 +157,7 @@ async def check_folder(
     study_instance_uid: str = "",
     origins: Mapping[str, Origin] | None = None,
     processes: int | None = None,
-    told: Callable[[Checked], None] | None = None,
+    on_checked: Callable[[Checked], None] | None = None,
 ) -> Report:
     """Check every DICOM file of a folder or zip; as ``check_files``.
 
@@ -166,7 +166,7 @@ async def check_folder(
     """
     with opened(source) as files:
         async with Inspector(processes) as inspector:
-            return await check_files(files, inspector, expected, study_instance_uid, origins, told)
+            return await check_files(files, inspector, expected, study_instance_uid, origins, on_checked)
 
 
 async def check_files(
@@ -175,17 +175,17 @@ async def check_files(
     expected: Mapping[str, int | None] | None = None,
     study_instance_uid: str = "",
     origins: Mapping[str, Origin] | None = None,
-    told: Callable[[Checked], None] | None = None,
+    on_checked: Callable[[Checked], None] | None = None,
 ) -> Report:
     """Check every DICOM file, each in a worker process, then what they make together.
 
     Args:
         files: a folder's or a zip's.
         inspector: the worker processes.
-        expected: Series Instance UID → announced count, where a site's word is known (``study.json``).
-        study_instance_uid: the study that it should be.
-        origins: a file's path within the folder → origin, where it is known; else original.
-        told: called with each file once it is checked.
+        expected: Series Instance UID → count that the site announced, where known (``study.json``).
+        study_instance_uid: the expected study.
+        origins: a file's path within the folder → origin, where known; else original.
+        on_checked: called with each file once it is checked.
     """
     left_out = Counter(candidate.left_out for candidate in files.candidates if candidate.left_out)
     wanted = [candidate for candidate in files.candidates if not candidate.left_out]
@@ -201,8 +201,8 @@ async def check_files(
             else:
                 checked = await inspector.inspect(candidate.path, origin)
             results[index] = _named(checked, candidate)
-            if told is not None:
-                told(checked)
+            if on_checked is not None:
+                on_checked(checked)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(inspector.processes):
@@ -213,6 +213,6 @@ async def check_files(
 
 
 def _named(checked: Checked, candidate: Candidate) -> Checked:
-    """The same, its problems naming the file and not the UID of 64 digits in it."""
+    """The problems with file names in place of UIDs."""
     named = tuple(replace(problem, instances=(candidate.name,)) for problem in checked.problems)
     return replace(checked, problems=named)

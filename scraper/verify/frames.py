@@ -1,6 +1,6 @@
-"""Pixels, frame by frame: are they all there, do they fit the header, do they decode, do they show anything?
+"""Check pixels frame by frame: are they complete, do they fit the header, do they decode, are they more than blank?
 
-Sources: PS3.5 8.1-8.2, annex A.4 (encapsulation), annex G (RLE), PS3.3 C.7.6.3 (Image Pixel), C.7.6.6 (Multi-frame).
+Sources: PS3.5 8.1-8.2, annex A.4 (encapsulation), PS3.3 C.7.6.3 (Image Pixel), C.7.6.6 (Multi-frame).
 One frame at a time is in memory.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -18,12 +17,11 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
-from scraper.dicom import codecs, structure
-from scraper.dicom.part10 import first, integer, plain
-from scraper.protocols import codestream
-from scraper.protocols.codestream import Codestream
-from scraper.protocols.jpeg_scans import with_whole_selection
-from scraper.protocols.sniff import Kind, sniff
+from scraper.core.sniff import Kind, sniff
+from scraper.dicom import codestream, structure
+from scraper.dicom.codestream import Codestream
+from scraper.dicom.elements import first, integer
+from scraper.verify.decoding import DECODER_ERRORS, Description, decode, decode_repaired, describe
 
 _JPEG: Final = frozenset(
     {
@@ -71,60 +69,21 @@ _LOSSY: Final = frozenset(
     }
 )
 DECODABLE: Final = _JPEG | _JPEG_LS | _J2K | {codestream.RLE_LOSSLESS}
-_FRAME_AT_MOST: Final = 1 << 31  # bytes of one decoded frame
 
 
 @dataclass(slots=True)
 class Pixels:
-    """What was found in the pixels of one instance. ``problems`` carry no instance yet."""
+    """The findings on the pixels of one instance. ``problems`` carry no instance yet."""
 
     problems: list[Problem] = field(default_factory=list)
     constant: list[int] = field(default_factory=list)
     is_lossy: bool = False
     checked: int = 0
 
-    def add(self, code: str, *, fatal: bool = True, **said: object) -> None:
-        """Note a problem once per code."""
+    def add(self, code: str, *, fatal: bool = True, **declared: object) -> None:
+        """Add a problem, once per code."""
         if all(problem.code != code for problem in self.problems):
-            self.problems.append(Problem(code, (), said, fatal=fatal))
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """Image Pixel module."""
-
-    rows: int
-    columns: int
-    samples: int
-    allocated: int
-    stored: int
-    photometric: str
-    frames: int
-
-    @property
-    def frame_bits(self) -> int:
-        """Bits of one native frame; YBR_FULL_422 shares its chroma between two pixels (PS3.3 C.7.6.3.1.2)."""
-        samples = 2 if self.photometric == "YBR_FULL_422" else self.samples
-        return self.rows * self.columns * samples * self.allocated
-
-
-def describe(ds: Dataset) -> Description | None:
-    """The Image Pixel module; None where a part without which pixels can't be read is missing or senseless."""
-    numbers = [integer(ds, keyword) for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")]
-    rows, columns, samples, allocated = numbers
-    if rows is None or columns is None or allocated is None or rows <= 0 or columns <= 0 or allocated <= 0:
-        return None
-    frames = integer(ds, "NumberOfFrames")
-    stored = integer(ds, "BitsStored")
-    return Description(
-        rows=rows,
-        columns=columns,
-        samples=samples or 1,
-        allocated=allocated,
-        stored=stored or allocated,
-        photometric=plain(ds, "PhotometricInterpretation"),
-        frames=1 if frames is None else frames,
-    )
+            self.problems.append(Problem(code, (), declared, fatal=fatal))
 
 
 def _is_constant(samples: NDArray[np.generic]) -> bool:
@@ -137,28 +96,28 @@ def _is_constant(samples: NDArray[np.generic]) -> bool:
     return bool((flat == flat[0]).all())
 
 
-def _native(layout: structure.Layout, element: structure.Element, said: Description, found: Pixels) -> None:
-    """Native pixels: the length is all there is to check, and whether a frame is constant (PS3.5 8.1.1)."""
-    wanted = -(-said.frame_bits * said.frames // 8)
+def _native(layout: structure.Layout, element: structure.Element, declared: Description, found: Pixels) -> None:
+    """Check native pixels: their length, and whether a frame is constant (PS3.5 8.1.1)."""
+    wanted = -(-declared.frame_bits * declared.frames // 8)
     have = element.length
     if have < wanted:
-        whole = have * 8 // said.frame_bits if said.frame_bits else 0
-        if whole and have * 8 % said.frame_bits < 16 and said.frames > 1:
-            found.add("frames-missing", expected=said.frames, present=whole)
+        whole = have * 8 // declared.frame_bits if declared.frame_bits else 0
+        if whole and have * 8 % declared.frame_bits < 16 and declared.frames > 1:
+            found.add("frames-missing", expected=declared.frames, present=whole)
         else:
             found.add("pixel-length", expected=wanted, present=have)
         return
     if have > wanted + wanted % 2:
-        found.add("pixel-length", fatal=have >= 2 * wanted and said.frames == 1, expected=wanted, present=have)
-    if said.allocated not in {8, 16, 32, 64}:
-        found.checked = said.frames
+        found.add("pixel-length", fatal=have >= 2 * wanted and declared.frames == 1, expected=wanted, present=have)
+    if declared.allocated not in {8, 16, 32, 64}:
+        found.checked = declared.frames
         return
-    size = said.frame_bits // 8
-    word = {8: "u1", 16: "u2", 32: "u4", 64: "u8"}[said.allocated]
-    unit = said.samples if said.samples > 1 and said.photometric != "YBR_FULL_422" else 1
-    for frame in range(said.frames):
+    size = declared.frame_bits // 8
+    word = {8: "u1", 16: "u2", 32: "u4", 64: "u8"}[declared.allocated]
+    unit = declared.samples if declared.samples > 1 and declared.photometric != "YBR_FULL_422" else 1
+    for frame in range(declared.frames):
         samples = np.frombuffer(
-            layout.data, dtype=word, count=size * 8 // said.allocated, offset=element.offset + frame * size
+            layout.data, dtype=word, count=size * 8 // declared.allocated, offset=element.offset + frame * size
         )
         if unit > 1 and samples.size % unit == 0:
             constant = _is_constant(samples) or not (samples.reshape(-1, unit) != samples[:unit]).any()
@@ -171,9 +130,9 @@ def _native(layout: structure.Layout, element: structure.Element, said: Descript
 
 
 def _fragments_by_frame(layout: structure.Layout, frames: int) -> list[list[tuple[int, int]]] | None:
-    """Fragments of each frame: by the offset table, one by one, or by where codestreams start (PS3.5 A.4).
+    """The fragments of each frame: by the offset table, one each, or by the starts of codestreams (PS3.5 A.4).
 
-    None where neither fits.
+    None where nothing fits.
     """
     fragments = layout.fragments or []
     if not fragments:
@@ -206,16 +165,18 @@ def _fragments_by_frame(layout: structure.Layout, frames: int) -> list[list[tupl
     return grouped
 
 
-def _check_header(stream: Codestream, said: Description, transfer_syntax: str, found: Pixels) -> None:
-    """The stream's own header against the data set's (PS3.5 8.2.1-8.2.4) and the Transfer Syntax (annex A)."""
-    if (stream.rows, stream.columns) != (said.rows, said.columns):
-        found.add("codestream-size", said=f"{said.columns}x{said.rows}", real=f"{stream.columns}x{stream.rows}")
-    if stream.components != said.samples:
-        found.add("codestream-components", said=said.samples, real=stream.components)
-    if stream.bits > said.allocated and said.allocated != 1:
-        found.add("codestream-bits", said=said.allocated, real=stream.bits)
-    elif stream.bits <= 8 < said.stored:
-        found.add("codestream-bits", fatal=False, said=said.stored, real=stream.bits)
+def _check_header(stream: Codestream, declared: Description, transfer_syntax: str, found: Pixels) -> None:
+    """Compare the stream's header with the data set (PS3.5 8.2.1-8.2.4) and the Transfer Syntax (annex A)."""
+    if (stream.rows, stream.columns) != (declared.rows, declared.columns):
+        found.add(
+            "codestream-size", declared=f"{declared.columns}x{declared.rows}", real=f"{stream.columns}x{stream.rows}"
+        )
+    if stream.components != declared.samples:
+        found.add("codestream-components", declared=declared.samples, real=stream.components)
+    if stream.bits > declared.allocated and declared.allocated != 1:
+        found.add("codestream-bits", declared=declared.allocated, real=stream.bits)
+    elif stream.bits <= 8 < declared.stored:
+        found.add("codestream-bits", fatal=False, declared=declared.stored, real=stream.bits)
     if stream.kind is Kind.JP2:
         found.add("jp2-boxes", fatal=False)
     if not stream.is_whole:
@@ -228,80 +189,28 @@ def _check_header(stream: Codestream, said: Description, transfer_syntax: str, f
         found.add(
             "transfer-syntax-disagrees",
             fatal=not family_fits,
-            said=transfer_syntax,
+            declared=transfer_syntax,
             real=stream.transfer_syntax_uid,
         )
 
 
-def _rle_segment(data: bytes, wanted: int) -> bytes:
-    """One byte of every pixel (PS3.5 G.3.2); what follows the last pixel is padding.
-
-    Raises:
-        ValueError: too few bytes, or a run that goes past the last pixel.
-    """
-    out = bytearray()
-    at = 0
-    while len(out) < wanted:
-        if at + 1 >= len(data):
-            raise ValueError("an RLE segment that is cut off")
-        control = data[at]
-        if control < 128:
-            out += data[at + 1 : at + 2 + control]
-            at += 2 + control
-        elif control > 128:
-            out += data[at + 1 : at + 2] * (257 - control)
-            at += 2
-        else:
-            at += 1
-    if len(out) > wanted:
-        raise ValueError("an RLE run that goes past the last pixel")
-    return bytes(out)
-
-
-def _rle(data: bytes, said: Description) -> NDArray[np.generic]:
-    """An RLE frame, (rows, columns, samples); decoded here because the extension at hand panics over broken runs."""
-    wanted, width = said.rows * said.columns, said.allocated // 8
-    count = codestream.rle_segments(data) or 0
-    offsets = (*struct.unpack_from(f"<{count}I", data, 4), len(data))
-    if count != width * said.samples or wanted * count > _FRAME_AT_MOST:
-        raise ValueError("not the segments of this image")
-    planes = [np.frombuffer(_rle_segment(data[low:high], wanted), np.uint8) for low, high in pairwise(offsets)]
-    # most significant byte first (PS3.5 G.2)
-    samples = [np.stack(planes[n * width : (n + 1) * width][::-1], axis=-1) for n in range(said.samples)]
-    values = [sample.reshape(-1).view(f"<u{width}").reshape(said.rows, said.columns) for sample in samples]
-    return np.stack(values, axis=-1)
-
-
-def decode(data: bytes, stream: Codestream | None, said: Description) -> NDArray[np.generic]:
-    """One frame's samples, as the decoder gives them.
-
-    Raises:
-        RuntimeError, ValueError, …: the decoder's own errors (``codecs.ERRORS``, ``struct.error``).
-    """
-    if stream is None:
-        return _rle(data, said)
-    if stream.rows * stream.columns * stream.components * -(-stream.bits // 8) > _FRAME_AT_MOST:
-        raise ValueError("larger than any frame")
-    return codecs.decode_strictly(data, stream)
-
-
-def _encapsulated(layout: structure.Layout, said: Description, found: Pixels) -> None:
+def _encapsulated(layout: structure.Layout, declared: Description, found: Pixels) -> None:
     transfer_syntax = layout.transfer_syntax_uid
     if transfer_syntax in structure.NATIVE:
-        found.add("transfer-syntax-disagrees", said=transfer_syntax, real="encapsulated")
+        found.add("transfer-syntax-disagrees", declared=transfer_syntax, real="encapsulated")
     elif transfer_syntax not in DECODABLE:
         found.add("no-decoder", fatal=False, syntax=transfer_syntax)
         return
-    frames = _fragments_by_frame(layout, said.frames)
+    frames = _fragments_by_frame(layout, declared.frames)
     if frames is None:
         found.add("offset-table-broken")
         return
-    if len(frames) < said.frames:
-        found.add("frames-missing", expected=said.frames, present=len(frames))
-    elif len(frames) > said.frames:
-        found.add("frames-surplus", fatal=False, expected=said.frames, present=len(frames))
+    if len(frames) < declared.frames:
+        found.add("frames-missing", expected=declared.frames, present=len(frames))
+    elif len(frames) > declared.frames:
+        found.add("frames-surplus", fatal=False, expected=declared.frames, present=len(frames))
     for number, data in enumerate(_joined(layout, frames)):
-        _frame(number, data, said, transfer_syntax, found)
+        _frame(number, data, declared, transfer_syntax, found)
         if len(found.problems) > 3:
             break
 
@@ -311,12 +220,12 @@ def _joined(layout: structure.Layout, frames: list[list[tuple[int, int]]]) -> It
         yield b"".join(bytes(layout.data[at : at + length]) for at, length in fragments)
 
 
-def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, found: Pixels) -> None:
-    """One encapsulated frame."""
+def _frame(number: int, data: bytes, declared: Description, transfer_syntax: str, found: Pixels) -> None:
+    """Check one encapsulated frame."""
     stream: Codestream | None = None
     if transfer_syntax == codestream.RLE_LOSSLESS:
         segments = codestream.rle_segments(data)
-        if segments != said.samples * -(-said.allocated // 8):
+        if segments != declared.samples * -(-declared.allocated // 8):
             found.add("does-not-decode", frame=number + 1)
             return
     else:
@@ -325,13 +234,13 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
         except CorruptInstance as err:
             found.add("does-not-decode", frame=number + 1, why=err.cause)
             return
-        _check_header(stream, said, transfer_syntax, found)
+        _check_header(stream, declared, transfer_syntax, found)
         if not stream.is_whole:
             return  # named; and a decoder may take its time over what is not there
     try:
-        samples = decode(codestream.unwrap(data), stream, said)
-    except (*codecs.ERRORS, struct.error):
-        other = _refused(data, stream, said)
+        samples = decode(codestream.unwrap(data), stream, declared)
+    except DECODER_ERRORS:
+        other = decode_repaired(data, stream, declared)
         if other is None:
             found.add("does-not-decode", frame=number + 1)
             return
@@ -342,20 +251,6 @@ def _frame(number: int, data: bytes, said: Description, transfer_syntax: str, fo
     found.checked += 1
 
 
-def _refused(data: bytes, stream: Codestream | None, said: Description) -> NDArray[np.generic] | None:
-    """The samples of a picture that the decoder refuses for its scan header alone; None where it is damaged.
-
-    Its data is proven by the same strict decoder, over a copy with a right header.
-    """
-    mended = with_whole_selection(data) if stream is not None and stream.kind is Kind.JPEG else None
-    if mended is None:
-        return None
-    try:
-        return decode(mended, stream, said)
-    except (*codecs.ERRORS, struct.error):
-        return None
-
-
 def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
     if samples.ndim == 3 and samples.shape[-1] in {1, 3, 4}:
         return all(_is_constant(np.ascontiguousarray(samples[..., plane])) for plane in range(samples.shape[-1]))
@@ -363,26 +258,26 @@ def _is_constant_picture(samples: NDArray[np.generic]) -> bool:
 
 
 def check(layout: structure.Layout, ds: Dataset) -> Pixels:
-    """Everything that can be said of the pixels; a data set without any says nothing."""
+    """Check the pixels of an instance; a data set without pixels has no findings."""
     found = Pixels()
     element = next((layout.elements[tag] for tag in structure.PIXEL_TAGS if tag in layout.elements), None)
     if element is None:
         return found
-    said = describe(ds)
-    if said is None or said.frames < 1:
+    declared = describe(ds)
+    if declared is None or declared.frames < 1:
         found.add("pixel-description")
         return found
     high = integer(ds, "HighBit")
-    if said.stored > said.allocated or (high is not None and high != said.stored - 1):
-        found.add("bits-disagree", fatal=said.stored > said.allocated)
+    if declared.stored > declared.allocated or (high is not None and high != declared.stored - 1):
+        found.add("bits-disagree", fatal=declared.stored > declared.allocated)
     if layout.fault is structure.Fault.TRUNCATED and layout.fragments is None:
         return found  # named already, as a truncated file
     if layout.fragments is not None:
-        _encapsulated(layout, said, found)
+        _encapsulated(layout, declared, found)
     elif layout.transfer_syntax_uid and layout.transfer_syntax_uid not in structure.NATIVE:
-        found.add("transfer-syntax-disagrees", said=layout.transfer_syntax_uid, real="native")
+        found.add("transfer-syntax-disagrees", declared=layout.transfer_syntax_uid, real="native")
     else:
-        _native(layout, element, said, found)
+        _native(layout, element, declared, found)
     found.is_lossy = found.is_lossy or layout.transfer_syntax_uid in _LOSSY
     if found.is_lossy and str(first(ds, "LossyImageCompression") or "") != "01":
         found.add("lossy-undeclared", fatal=False)

@@ -1,4 +1,4 @@
-"""Stacks of slices: where they lie along their normal, what is missing between them, what lies there twice.
+"""Stacks of slices: their positions along the normal, gaps between them, and duplicates.
 
 Source: PS3.3 C.7.6.2.1.1: Image Position (Patient) is the centre of the first voxel, Image Orientation (Patient) the cosines of
 row and column. A tilted gantry shifts slices within their plane: distances are taken along the normal, never along z.
@@ -14,7 +14,6 @@ from statistics import median_low
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scraper.dicom.order import SAME_PLACE_MM, normal, orientation_groups
 
@@ -35,7 +34,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A step along the normal that is too long: between which places (0-based), for how many slices."""
+    """A step along the normal that is too long: between which places (0-based), and for how many slices."""
 
     after: int
     slices: int
@@ -44,42 +43,31 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Slices of one orientation. ``places`` holds, in order along the normal, the names of what lies at each."""
+    """Slices of one orientation. ``places`` holds the names of the images at each place, in order along the normal."""
 
     orientation: Vector
     places: tuple[tuple[str, ...], ...]
-    distances_mm: tuple[float, ...]
     step_mm: float | None
     gaps: tuple[Gap, ...]
     uneven: tuple[int, ...]  # places after which a step differs from the usual one and is no gap
-    tilt_degrees: float
 
     @property
     def images(self) -> int:
-        """How many images lie in the stack."""
+        """Number of images in the stack."""
         return sum(map(len, self.places))
 
     @property
     def depth(self) -> int:
-        """How many images most places hold."""
+        """Number of images at most of the places."""
         counts = Counter(map(len, self.places))
         most = max(counts.values())
         return max(depth for depth, count in counts.items() if count == most)
 
     @property
     def thin(self) -> tuple[int, ...]:
-        """Places that hold fewer images than most, where most hold several."""
+        """Places with fewer images than most."""
         depth = self.depth
         return tuple(index for index, names in enumerate(self.places) if len(names) < depth)
-
-
-def _tilt(along: NDArray[np.float64], first: Vector, last: Vector) -> float:
-    """Angle in degrees between the normal and the line on which the slices' origins lie."""
-    line = np.asarray(last, float) - np.asarray(first, float)
-    length = float(np.linalg.norm(line))
-    if length < SAME_PLACE_MM:
-        return 0.0
-    return float(np.degrees(np.arccos(min(1.0, abs(float(np.dot(line, along))) / length))))
 
 
 def _stack(planes: Sequence[Plane]) -> Stack:
@@ -113,11 +101,9 @@ def _stack(planes: Sequence[Plane]) -> Stack:
     return Stack(
         orientation,
         tuple(map(tuple, places)),
-        tuple(distances),
         usual,
         tuple(gaps),
         tuple(uneven),
-        _tilt(along, placed[0][1].position, placed[-1][1].position),
     )
 
 

@@ -1,6 +1,6 @@
-"""One instance, on its own: is it whole, is it what it says, do its pixels decode?
+"""Check one instance by itself: is it complete, is it what it claims, do its pixels decode?
 
-CPU only; foreign bytes go through C libraries here, so ``workers`` runs it in a process that may die.
+CPU only; foreign bytes go through C libraries here, so ``workers`` runs it in a process that may crash.
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Origin, Problem
 from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
-from scraper.dicom.part10 import (
-    MEDIA_DIRECTORY,
+from scraper.dicom.elements import (
     dataset,
     declared_charset,
     describe_fault,
     first,
     frame_planes,
-    header_of,
     numbers,
     plain,
     quiet,
     raw_texts,
 )
+from scraper.dicom.headers import MEDIA_DIRECTORY, header_of
 from scraper.verify import frames, objects
 
 Vector = tuple[float, ...]
@@ -45,7 +44,7 @@ _CHUNK: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks across instances need beside the header. Lengths in mm."""
+    """What the checks across instances need besides the header. Lengths in mm."""
 
     image_type: tuple[str, ...] = ()
     spacing: Vector | None = None  # Pixel Spacing: between rows, between columns
@@ -53,7 +52,6 @@ class Facts:
     planes: tuple[tuple[Vector | None, Vector | None], ...] = ()  # (position, orientation) of each frame, enhanced only
     has_pixels: bool = False
     is_lossy: bool = False
-    frames_decoded: int = 0
     constant_frames: tuple[int, ...] = ()  # from 0
     is_constant: bool = False  # every frame is
     references: tuple[str, ...] = ()  # SOP Instance UIDs that it refers to within its own study
@@ -61,7 +59,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One file, checked. ``header`` is None where it can't be read at all."""
+    """One checked file. ``header`` is None where it is unreadable."""
 
     path: Path
     header: Header | None
@@ -85,7 +83,7 @@ def _digest(data: structure.Buffer) -> str:
 
 
 def _identity(header: Header, layout: structure.Layout) -> list[Problem]:
-    """UIDs there, well formed, and the same in file meta and data set (PS3.10 7.1, PS3.5 9.1, PS3.3 C.12.1)."""
+    """Check that UIDs exist, are well formed, and agree between file meta and data set (PS3.10 7.1, PS3.5 9.1, PS3.3 C.12.1)."""
     found = []
     missing = [words for words, name in _IDENTITY if not getattr(header, name)]
     if missing:
@@ -112,7 +110,7 @@ def _identity(header: Header, layout: structure.Layout) -> list[Problem]:
 
 
 def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
-    """Image Plane (PS3.3 C.7.6.2) where the SOP Class demands it, and a sense in it."""
+    """Check that Image Plane (PS3.3 C.7.6.2) exists where the SOP Class demands it, and is plausible."""
     found = []
     if header.sop_class_uid in objects.CROSS_SECTIONAL:
         absent = [
@@ -139,7 +137,7 @@ def _geometry(header: Header, ds: Dataset, facts: Facts) -> list[Problem]:
 
 
 def _is_frame(orientation: Vector) -> bool:
-    """Two unit vectors at a right angle (PS3.3 C.7.6.2.1.1), as far as 6 digits carry."""
+    """Whether two vectors are of unit length and orthogonal (PS3.3 C.7.6.2.1.1), to 6 digits."""
     row, column = orientation[:3], orientation[3:]
     lengths = sum(item * item for item in row), sum(item * item for item in column)
     return (
@@ -167,7 +165,7 @@ def _facts(ds: Dataset, layout: structure.Layout) -> Facts:
 
 
 def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, list[Problem]]:
-    """Everything about one layout.
+    """Check everything in one layout.
 
     Raises:
         CorruptInstance: unreadable.
@@ -183,8 +181,8 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
     header = header_of(layout, ds, guessed)
     facts = _facts(ds, layout)
     if guessed:
-        said = "\\".join(declared) or "ISO_IR 6"
-        problems.append(Problem("character-set", values={"said": said, "real": guessed}, fatal=False))
+        declared_set = "\\".join(declared) or "ISO_IR 6"
+        problems.append(Problem("character-set", values={"declared": declared_set, "real": guessed}, fatal=False))
     problems += _identity(header, layout)
     problems += _geometry(header, ds, facts)
     lacks = objects.lacking(header.sop_class_uid, ds, layout)
@@ -199,7 +197,6 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
     facts = replace(
         facts,
         is_lossy=is_lossy,
-        frames_decoded=pixels.checked,
         constant_frames=tuple(pixels.constant),
         is_constant=0 < pixels.checked == len(pixels.constant),
     )
@@ -207,11 +204,11 @@ def _check(layout: structure.Layout, origin: Origin) -> tuple[Header, Facts, lis
 
 
 def instance(path: Path, origin: Origin) -> Checked:
-    """Check one file by itself; every finding is a problem, nothing is raised for what the file holds.
+    """Check one file by itself; every finding is a problem, nothing is raised for the file's content.
 
     Args:
         path: a file that should be a Part 10 file.
-        origin: how its bytes came; a constant picture is a fault of the site where it was rebuilt.
+        origin: of its bytes; in a rebuilt file a constant picture is the site's fault.
     """
     with quiet():
         try:
@@ -241,11 +238,11 @@ def _instance(path: Path, origin: Origin) -> Checked:
                 layout.data = b""  # the map is about to be closed
     name = (header.sop_instance_uid if header else "") or path.name
     series = header.series_instance_uid if header else ""
-    told = tuple(replace(problem, instances=(name,), series_instance_uid=series) for problem in problems)
-    return Checked(path, header, digest, size, origin, told, facts)
+    problems_of_file = tuple(replace(problem, instances=(name,), series_instance_uid=series) for problem in problems)
+    return Checked(path, header, digest, size, origin, problems_of_file, facts)
 
 
 def failed(path: Path, origin: Origin, code: str) -> Checked:
-    """What is said of a file whose checking process died or hung."""
+    """The result for a file whose checking process crashed or hung."""
     size = path.stat().st_size if path.exists() else 0
     return Checked(path, None, "", size, origin, (Problem(code, (path.name,)),))

@@ -1,4 +1,4 @@
-"""What a DICOMDIR says must be there, held against the files that are.
+"""Compare what a DICOMDIR lists with the files that exist.
 
 Sources: PS3.10 8.2 (File IDs), ISO 9660 (names in any case, with a version behind a semicolon); PS3.3 F.5 (records).
 """
@@ -17,10 +17,10 @@ from scraper.verify.instance import Checked
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The outcome for all DICOMDIRs of a folder or a package.
+    """The comparison of all DICOMDIRs of a folder or a package.
 
     Attributes:
-        missing: records whose file is not there: the path that they name, and the record.
+        missing: records whose file is absent: the path that they name, and the record.
         strangers: paths of records, and of the files they name, that belong to another patient than the rest.
     """
 
@@ -28,10 +28,10 @@ class Listing:
     strangers: tuple[str, ...] = ()
 
     def problems(self, is_mine: Callable[[str], bool] = lambda _: True) -> list[Problem]:
-        """In words.
+        """The problems found.
 
         Args:
-            is_mine: whether the records of a Study Instance UID are to be told.
+            is_mine: whether to report the records of a Study Instance UID.
         """
         found = []
         by_series: dict[str, list[str]] = defaultdict(list)
@@ -48,11 +48,11 @@ class Listing:
 def compare(
     directories: Mapping[str, Sequence[ListedFile]], names: Collection[str], checked: Mapping[str, Checked]
 ) -> Listing:
-    """Hold the records of DICOMDIRs against what is there.
+    """Compare the records of DICOMDIRs with the existing files.
 
     Args:
         directories: a DICOMDIR's path → its records.
-        names: the path of every file that is there.
+        names: the path of every existing file.
         checked: path → the checked instance.
     """
     there = {_plain(name): name for name in names}
@@ -75,7 +75,7 @@ def compare(
 
 
 def counts(directories: Mapping[str, Sequence[ListedFile]]) -> dict[str, int | None]:
-    """Series Instance UID → how many instances the records name."""
+    """Series Instance UID → number of instances in the records."""
     found: dict[str, set[str]] = defaultdict(set)
     for records in directories.values():
         for record in records:
@@ -85,14 +85,14 @@ def counts(directories: Mapping[str, Sequence[ListedFile]]) -> dict[str, int | N
 
 
 def _plain(path: str) -> str:
-    """A path as discs and their copies agree on it: any case, no version, no final dot."""
+    """Normalise a path as discs and their copies agree on it: any case, no version, no final dot."""
     parts = path.casefold().split("/")
     parts[-1] = parts[-1].partition(";")[0].rstrip(".")
     return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _strangers(owners: Sequence[tuple[str, str, str]], checked: Mapping[str, Checked]) -> tuple[str, ...]:
-    """Paths of what is another patient's than most of what is there: another ID, and another name as far as both are known."""
+    """Paths of another patient's files: another ID than most, and another name where both names are known."""
     patients = [(item.header.patient_id, item.header.patient_name) for item in checked.values() if item.header]
     known = [patient for patient in patients if any(patient)]
     known = known or [(patient_id, name) for _, patient_id, name in owners]

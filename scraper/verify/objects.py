@@ -1,4 +1,4 @@
-"""What kind of object an instance is, and whether it holds what that kind must.
+"""The kind of object that an instance is, and whether it holds what that kind requires.
 
 Source: PS3.3 annex A (the IODs' module tables) and PS3.4 B.5 (the SOP Classes).
 """
@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from scraper.dicom import structure
-from scraper.dicom.part10 import plain, sequence
+from scraper.dicom.elements import plain, sequence
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 
@@ -38,12 +38,12 @@ CROSS_SECTIONAL: Final = frozenset(_ROOT + tail for tail in ("2", "4", "128"))
 
 
 def is_image(sop_class_uid: str) -> bool:
-    """A SOP Class whose instances are pictures."""
+    """Whether the SOP Class is one of images."""
     return sop_class_uid in _IMAGES
 
 
 def lacking(sop_class_uid: str, ds: Dataset, layout: structure.Layout) -> tuple[str, str] | None:
-    """(kind of object, what it lacks); None where it holds what it must, or nothing is known of its kind."""
+    """The kind of object and what it lacks; None where it lacks nothing, or its kind is unknown."""
     for root, keywords, kind in _REQUIRED:
         if sop_class_uid == root or (root.endswith(".") and sop_class_uid.startswith(root)):
             absent = [keyword for keyword in keywords if keyword not in ds]
@@ -58,7 +58,7 @@ def lacking(sop_class_uid: str, ds: Dataset, layout: structure.Layout) -> tuple[
 
 
 def references(ds: Dataset) -> tuple[str, ...]:
-    """SOP Instance UIDs of its own study that a key object or a presentation state is about.
+    """SOP Instance UIDs of its own study that a key object or a presentation state refers to.
 
     Source: PS3.3 C.17.6.2 (Current Requested Procedure Evidence), C.11.11 (Presentation State Relationship).
     """
@@ -79,7 +79,7 @@ def references(ds: Dataset) -> tuple[str, ...]:
 
 
 def document_is_whole(ds: Dataset) -> bool:
-    """An encapsulated PDF begins as one and ends as one (PS3.3 C.24.2)."""
+    """Whether an encapsulated PDF has its begin and its end (PS3.3 C.24.2)."""
     try:
         raw = bytes(ds.EncapsulatedDocument)
     except (AttributeError, TypeError, ValueError):

@@ -27,7 +27,7 @@ def _read(checked: Iterable[Checked]) -> list[tuple[Checked, Header]]:
 
 
 def _unique(checked: Sequence[Checked]) -> list[tuple[Checked, Header]]:
-    """One of each SOP Instance UID."""
+    """One file of each SOP Instance UID."""
     seen: set[str] = set()
     found = []
     for item, header in _read(checked):
@@ -38,7 +38,7 @@ def _unique(checked: Sequence[Checked]) -> list[tuple[Checked, Header]]:
 
 
 def _duplicates(checked: Sequence[Checked]) -> list[Problem]:
-    """One SOP Instance UID, several files: equal bytes are a copy, different bytes a fault (PS3.5 9)."""
+    """Find several files with one SOP Instance UID: equal bytes are a copy, different bytes a fault (PS3.5 9)."""
     digests: dict[str, list[str]] = defaultdict(list)
     for item, header in _read(checked):
         if header.sop_instance_uid:
@@ -54,7 +54,7 @@ def _duplicates(checked: Sequence[Checked]) -> list[Problem]:
 
 
 def _number_gaps(unique: Sequence[tuple[Checked, Header]]) -> tuple[list[int], bool]:
-    """(instance numbers that are absent between the lowest and the highest, whether the numbers tell anything)."""
+    """Instance numbers absent between the lowest and the highest, and whether the numbers are meaningful."""
     numbers = [header.instance_number for _, header in unique]
     known = sorted({number for number in numbers if number is not None})
     if len(known) < len(numbers) or len(known) < 2:
@@ -74,10 +74,10 @@ def _neighbours(stack: Stack, index: int) -> tuple[str, ...]:
 
 
 def _stack_problems(stack: Stack, absent: Sequence[int], *, is_blind: bool) -> list[Problem]:
-    """Gaps, uneven steps, places that hold too few or too many.
+    """Find gaps, uneven steps, and places with too few or too many images.
 
-    A long step is a missing slice where the instance numbers have a gap too, or where neither they nor a count can tell
-    (``is_blind``); where they run on without a gap the scanner itself left it (two slabs in one series).
+    A long step is a missing slice where the instance numbers have a gap, too, or where neither they nor a count are known
+    (``is_blind``); with continuous numbers it is the scanner's own (two slabs in one series).
     """
     found = []
     evident = bool(absent) or is_blind
@@ -122,7 +122,7 @@ def _planes(unique: Sequence[tuple[Checked, Header]]) -> list[Plane]:
 
 
 def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> tuple[list[Problem], bool]:
-    """(problems of the stacks, whether there were any stacks)."""
+    """The problems of the stacks, and whether there were any stacks."""
     planes = _planes(unique)
     if len(planes) < 2:
         return [], False
@@ -140,12 +140,12 @@ def _geometry(unique: Sequence[tuple[Checked, Header]], *, is_counted: bool) -> 
 
 
 def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """Sizes, spacings and frames of reference within the slices of one series."""
+    """Differing sizes, spacings and frames of reference within the slices of one series."""
     sliced = [
         (checked, header) for checked, header in unique if header.position is not None and checked.facts.has_pixels
     ]
     found = []
-    told: tuple[tuple[str, list[object]], ...] = (
+    checks: tuple[tuple[str, list[object]], ...] = (
         ("mixed-sizes", [(header.rows, header.columns) for _, header in sliced]),
         (
             "mixed-spacings",
@@ -153,7 +153,7 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
         ),
         ("mixed-frames-of-reference", [checked.facts.frame_of_reference_uid for checked, _ in sliced]),
     )
-    for code, keys in told:
+    for code, keys in checks:
         if len(set(keys)) > 1:
             usual = max(set(keys), key=keys.count)
             odd = tuple(checked.name for (checked, _), key in zip(sliced, keys, strict=True) if key != usual)
@@ -165,7 +165,7 @@ def _differing(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 
 
 def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """The same for the frames of each enhanced multi-frame image; frames are there by number, so a gap is only told."""
+    """The same for the frames of each enhanced multi-frame image; frames are complete by number, so a gap is only a warning."""
     found = []
     for checked, _ in unique:
         planes = [
@@ -180,11 +180,11 @@ def _frame_stacks(unique: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 
 
 def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, ...]:
-    """What is wrong across the instances of one series.
+    """Find problems across the instances of one series.
 
     Args:
-        checked: its files, each checked by itself.
-        expected: how many instances the site announced; None where it did not say.
+        checked: its files, each checked individually.
+        expected: how many instances the site announced; None where unknown.
     """
     unique = _unique(checked)
     uid = unique[0][1].series_instance_uid if unique else ""
@@ -212,7 +212,7 @@ def series(checked: Sequence[Checked], expected: int | None) -> tuple[Problem, .
 
 
 def lost_between(checked: Sequence[Checked]) -> frozenset[str]:
-    """SOP Instance UIDs of images, of any series, that show nothing (or whose frames do) although their neighbours do."""
+    """SOP Instance UIDs of blank images (or images with blank frames), of any series, whose neighbours are not blank."""
     by_series: dict[str, list[tuple[Checked, Header]]] = defaultdict(list)
     for item, header in _unique(checked):
         if item.facts.has_pixels:
@@ -227,7 +227,7 @@ def lost_between(checked: Sequence[Checked]) -> frozenset[str]:
 
 
 def _patients(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """Patient IDs within one study (PS3.3 A.1.2: a study has one patient)."""
+    """Find several Patient IDs within one study (PS3.3 A.1.2: a study has one patient)."""
     by_study: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for checked, header in read:
         if header.patient_id:
@@ -257,7 +257,7 @@ def _studies(read: Sequence[tuple[Checked, Header]], study_instance_uid: str) ->
 
 
 def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """One SOP Instance UID in several series, or one series in several studies (PS3.5 9, PS3.3 A.1.2)."""
+    """Find one SOP Instance UID in several series, or one series in several studies (PS3.5 9, PS3.3 A.1.2)."""
     series_of: dict[str, set[str]] = defaultdict(set)
     studies_of: dict[str, set[str]] = defaultdict(set)
     for _, header in read:
@@ -276,7 +276,7 @@ def _split_series(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 
 
 def _references(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
-    """Instances that key objects or presentation states of the same study are about, and that are not there (PS3.3 C.17.6.2)."""
+    """Find absent instances that key objects or presentation states of the study refer to (PS3.3 C.17.6.2)."""
     there = {header.sop_instance_uid for _, header in read}
     absent = dict.fromkeys(uid for checked, _ in read for uid in checked.facts.references if uid not in there)
     return [Problem("references-absent", tuple(absent), fatal=False)] if absent else []
@@ -285,12 +285,12 @@ def _references(read: Sequence[tuple[Checked, Header]]) -> list[Problem]:
 def study(
     checked: Sequence[Checked], expected: Mapping[str, int | None], study_instance_uid: str = ""
 ) -> tuple[Problem, ...]:
-    """What is wrong across the files of one study (or of one folder), series by series and between them.
+    """Find problems across the files of one study (or of one folder), series by series and between them.
 
     Args:
-        checked: all its files, each checked by itself.
-        expected: Series Instance UID → how many instances the site announced. A series that is not there at all is missing.
-        study_instance_uid: the study that it should be; empty: not known, and several studies in one folder are only told.
+        checked: all its files, each checked individually.
+        expected: Series Instance UID → how many instances the site announced. An absent series is missing.
+        study_instance_uid: the expected study; empty: unknown, and several studies in one folder are only a warning.
     """
     read = _read(checked)
     by_series: dict[str, list[Checked]] = defaultdict(list)

@@ -1,8 +1,8 @@
-"""Work on foreign files in processes that may die: a hostile file ends a worker, never the run.
+"""Check foreign files in child processes that may crash: a hostile file ends a worker, never the run.
 
-Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and speaks in
+Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and exchanges
 length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``
-would, no thread is forked, nothing that a worker says becomes code, and a worker ends when its parent does.
+would, no thread is forked, nothing that a worker sends becomes code, and a worker ends when its parent does.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _LENGTH: Final = struct.Struct("<I")
 
 @dataclass(slots=True, eq=False)
 class _Task:
-    """Something to do apart. ``patience_s`` counts from its start; ``answer`` is None where the process died over it."""
+    """One task for a worker. ``patience_s`` counts from its start; ``answer`` is None where the process crashed."""
 
     work: partial[object]
     patience_s: float
@@ -60,7 +60,7 @@ class _Task:
 
 
 class _Worker:
-    """One process; it does one thing at a time, asked from a thread, and can be ended from another."""
+    """One process; it does one task at a time, is asked from one thread, and can be ended from another."""
 
     def __init__(self, writable: Sequence[Path] = ()) -> None:
         self.writable = tuple(writable)
@@ -76,7 +76,7 @@ class _Worker:
         return self._task is not None
 
     def start(self) -> subprocess.Popen[bytes]:
-        """The running process; started where there is none, or none any more."""
+        """Return the running process; start it where necessary."""
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
@@ -90,7 +90,7 @@ class _Worker:
         return self._process
 
     def do(self, task: _Task) -> None:
-        """Do a task and answer it: TimeoutError where it took too long, None where the process died over it."""
+        """Do a task and set its answer: TimeoutError where it took too long, None where the process crashed."""
         with memory_budget.OF_ALL.share(memory_for([*task.work.args, *task.work.keywords.values()])):
             process = self.start()
             with self._lock:
@@ -121,14 +121,14 @@ class _Worker:
             return None
 
     def end_late(self, now: float) -> None:
-        """End the process where its task has had its time."""
+        """End the process where its task has exceeded its time."""
         with self._lock:
             if self._task is not None and now >= self._ends:
                 self._is_late = True
                 self._kill()
 
     def abandon(self, task: _Task | None = None) -> None:
-        """End the process where it is at this task (or, by default, at any)."""
+        """End the process where it works on this task (or, by default, on any)."""
         with self._lock:
             if self._task is not None and task in (None, self._task):
                 self._kill()
@@ -138,7 +138,7 @@ class _Worker:
             self._process.kill()
 
     def stop(self) -> None:
-        """End the process and wait until it is gone; no thread may be waiting for it."""
+        """End the process and wait for that; no thread may be waiting for an answer."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -154,15 +154,15 @@ _START: Final = "from scraper.verify.workers import serve; serve()"
 
 
 class Inspector:
-    """A pool of checking processes; they start when there is work for them and are gone when the context ends.
+    """A pool of checking processes; they start when there is work for them and end with the context.
 
-    A process costs about a second of its own, so a further one starts only once as many files were checked as make up
-    for that: a small study is checked by one.
+    Starting a process costs about a second, so a further one starts only once enough files were checked to make up
+    for that: one process suffices for a small study.
 
     Args:
-        processes: how many; by default one a processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
+        processes: how many; by default one for each processor, at most ``MOST_PROCESSES`` (each takes some 70 MB).
         timeout_s: time for one small file; larger ones get more.
-        writable: folders, already there, that its processes may write into; none by default.
+        writable: existing folders that its processes may write into; none by default.
 
     Attributes:
         spare: where a program has very many short runs (a test suite), it sets a list here, and idle processes outlive
@@ -183,7 +183,7 @@ class Inspector:
         self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Ready; nothing is started yet."""
+        """Enter; starts nothing yet."""
         return self
 
     async def __aexit__(
@@ -209,19 +209,19 @@ class Inspector:
                 worker.stop()
 
     def warm(self) -> None:
-        """Have the first process start now, while the site is still being asked what there is."""
+        """Start the first process now, while the site is still being listed."""
         if not self._workers:
             self._hire()
 
     def _hire(self) -> None:
-        """One more process, and the thread that asks it one thing after another."""
+        """Start one more process, and its thread."""
         worker = self.spare.pop() if self.spare and not self._writable else _Worker(self._writable)
         self._workers.append(worker)
         self._threads.append(Thread(target=_employ, args=(worker, self._tasks), name="inspect", daemon=True))
         self._threads[-1].start()
 
     async def inspect(self, path: Path, origin: Origin) -> Checked:
-        """Check one file in a worker; waits for a free one. A dead or hung process becomes a problem."""
+        """Check one file in a worker, waiting for a free one. A crashed or hung process becomes a problem."""
         patience_s = self._timeout_s + _size(path) / 1e6 * _PER_MEGABYTE_S
         try:
             checked = await self._apart(patience_s, partial(instance, path, origin))
@@ -230,17 +230,17 @@ class Inspector:
         return checked or failed(path, origin, "check-crashed")
 
     async def apart(self, work: Callable[P, R], *args: P.args, **more: P.kwargs) -> R | None:
-        """What a function of one of our modules gives, called in a worker; None where it crashed or did not end."""
+        """Call a function of one of our modules in a worker; None where it crashed or did not end."""
         try:
             return await self._apart(self._timeout_s, partial(work, *args, **more))
         except TimeoutError:
             return None
 
     async def _apart(self, patience_s: float, work: partial[R]) -> R | None:
-        """None where the process died over it.
+        """The same; None where the process crashed.
 
         Raises:
-            TimeoutError: it did not end in time, and was ended.
+            TimeoutError: it exceeded its time and was ended.
         """
         task = _Task(cast("partial[object]", work), patience_s)
         self._tasks.put(task)
@@ -257,7 +257,7 @@ class Inspector:
             raise
 
     def _has_too_few(self) -> bool:
-        """Whether tasks wait, and enough were given to make up for what one more process costs."""
+        """Whether tasks wait, and there are enough of them to make up for the cost of another process."""
         return len(self._workers) < self._count and self._given > _PAYS * len(self._workers) and not self._tasks.empty()
 
     async def _end_late_ones(self) -> None:
@@ -268,7 +268,7 @@ class Inspector:
 
 
 def _employ(worker: _Worker, tasks: SimpleQueue[_Task | None]) -> None:
-    """A thread's life: one task after another, without the event loop in between, which may be late."""
+    """Run one task after another in a thread, independent of the event loop, which may be late."""
     with contextlib.suppress(OSError):  # said to the first task
         worker.start()
     while (task := tasks.get()) is not None:
@@ -280,7 +280,7 @@ def _employ(worker: _Worker, tasks: SimpleQueue[_Task | None]) -> None:
 
 
 def _size(path: Path) -> int:
-    """Bytes of the file, 0 where there is none."""
+    """Size of the file in bytes, 0 where there is none."""
     try:
         return path.stat().st_size
     except OSError:
@@ -295,7 +295,7 @@ def _read(source: IO[bytes], length: int) -> bytes:
 
 
 def serve() -> None:
-    """A worker's life: questions in, answers out, until the parent closes the pipe."""
+    """Run as a worker: read tasks, write answers, until the parent closes the pipe."""
     answers = os.fdopen(os.dup(1), "wb")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)  # C libraries print where they like

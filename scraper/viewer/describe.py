@@ -11,9 +11,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
-from scraper.dicom import charset, part10, structure
+from scraper.dicom import charset, elements, structure
+from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet
 from scraper.dicom.frames import count_frames, is_grey, spacing
-from scraper.dicom.part10 import PYDICOM_ERRORS, numbers, plain, quiet
 
 MOST_ROWS: Final = 400  # of one file's tags
 MOST_CHARACTERS: Final = 200  # of one value
@@ -62,23 +62,23 @@ def describe(path: str) -> Described | None:
 
 
 def _described(layout: structure.Layout, *, has_pixels: bool) -> Described:
-    ds = part10.dataset(layout)
-    declared = part10.declared_charset(layout)
-    guessed = charset.suspect(part10.raw_texts(layout, ds), declared)
+    ds = elements.dataset(layout)
+    declared = elements.declared_charset(layout)
+    guessed = charset.suspect(elements.raw_texts(layout, ds), declared)
 
     def text(tag: int) -> str:
         return charset.decode(layout.value(tag), declared, guessed).strip("\0 ")
 
     with quiet():
-        rows, columns = part10.integer(ds, "Rows") or 0, part10.integer(ds, "Columns") or 0
-        size = rows * columns * (part10.integer(ds, "SamplesPerPixel") or 1)
+        rows, columns = elements.integer(ds, "Rows") or 0, elements.integer(ds, "Columns") or 0
+        size = rows * columns * (elements.integer(ds, "SamplesPerPixel") or 1)
         return Described(
             (text(0x00100010), plain(ds, "StudyDate"), text(0x00081030)),
             plain(ds, "Modality"),
             is_grey(ds),
             rows,
             columns,
-            size * -(-(part10.integer(ds, "BitsAllocated") or 16) // 8),
+            size * -(-(elements.integer(ds, "BitsAllocated") or 16) // 8),
             _frame_time(ds),
             tuple(_places(ds)) if has_pixels and rows and columns else (),
             tuple(_tags(ds, text)),
@@ -96,7 +96,7 @@ def _frame_time(ds: Dataset) -> float:
 
 def _places(ds: Dataset) -> Iterator[Place]:
     count = min(count_frames(ds), MOST_FRAMES)
-    planes = part10.frame_planes(ds)
+    planes = elements.frame_planes(ds)
     own = numbers(ds, "ImagePositionPatient", 3), numbers(ds, "ImageOrientationPatient", 6)
     for frame in range(count):
         position, orientation = planes[frame] if frame < len(planes) else own

@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
 from scraper.core.errors import CorruptInstance
+from scraper.dicom.elements import PYDICOM_ERRORS, first, numbers, plain, quiet, sequence
 from scraper.dicom.frames import aspect, colour, decoded, functional, is_grey
-from scraper.dicom.part10 import PYDICOM_ERRORS, first, numbers, plain, quiet, sequence
 from scraper.dicom.reading import read_file
 from scraper.viewer.pack import packed
 

@@ -35,7 +35,9 @@ MB = 2**20
 def started(many: Many, links: Path, output: Path, parallel: int, *, json_lines: bool = False) -> subprocess.Popen[str]:
     """The command in a process of its own; what goes wrong with a passing fault is tried again at once."""
     start = (
-        "from scraper.download import fetch; fetch.FIRST_PAUSE_S = 0.05; from scraper.cli.commands import main; main()"
+        "from scraper.core.timings import Timings; made = Timings.__init__; "
+        "made.__defaults__ = (0.05, *made.__defaults__[1:]); "
+        "from scraper.cli.commands import main; main()"
     )
     words = command("batch", links, "-o", output, "--parallel", parallel, "-q", *many.options)
     words[2] = start
@@ -101,10 +103,10 @@ def judged(many: Many, output: Path) -> list[str]:
     """What is wrong with the ledger, the report or the files."""
     faults = []
     report = (output / "report.csv").read_text(encoding="utf-8-sig")
-    told = {int(row["line"]) - 1: row for row in csv.DictReader(io.StringIO(report))}
-    if sorted(told) != list(range(many.links)):
-        faults.append(f"the report has {len(told)} sources of {many.links}")
-    for number, row in told.items():
+    rows_by_line = {int(row["line"]) - 1: row for row in csv.DictReader(io.StringIO(report))}
+    if sorted(rows_by_line) != list(range(many.links)):
+        faults.append(f"the report has {len(rows_by_line)} sources of {many.links}")
+    for number, row in rows_by_line.items():
         if int(row["exit_code"] or -1) != many.outcome(number):
             faults.append(f"link {number} ended {row['exit_code']}, not {int(many.outcome(number))}: {row['problems']}")
         if many.outcome(number) in (Ends.COMPLETE, Ends.INCOMPLETE):
@@ -114,13 +116,13 @@ def judged(many: Many, output: Path) -> list[str]:
             short = 1 if many.outcome(number) is Ends.INCOMPLETE else 0
             if len(found) != len(wanted) - short or not set(found) <= wanted:
                 faults.append(f"link {number}: {len(found)} files of {len(wanted)}")
-    folders = [row["folder"] for row in told.values() if row["folder"]]
+    folders = [row["folder"] for row in rows_by_line.values() if row["folder"]]
     if len(set(folders)) != len(folders):
         faults.append("two links share a folder")
-    ended = [number for number in told if many.outcome(number) is not Ends.INCOMPLETE]  # those are gone on with
-    twice = [number for number in ended if int(told[number]["attempts"]) > 1]
-    if len(twice) > (2 * PARALLEL - 1) * len(KILLED_AT):  # more than were being done when the run was killed
-        faults.append(f"{len(twice)} links were done more than once")
+    ended = [number for number in rows_by_line if many.outcome(number) is not Ends.INCOMPLETE]  # those are gone on with
+    repeated = [number for number in ended if int(rows_by_line[number]["attempts"]) > 1]
+    if len(repeated) > (2 * PARALLEL - 1) * len(KILLED_AT):  # more than were being done when the run was killed
+        faults.append(f"{len(repeated)} links were done more than once")
     lost = set(range(many.links)) - set(many.entered)
     if lost:
         faults.append(f"{len(lost)} links were never opened")

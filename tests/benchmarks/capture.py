@@ -147,8 +147,8 @@ async def measure(port: int, frames: int, traffic_mb: int, rounds: int, only: li
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         count = await take_in(port, traffic_mb * 2)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        told = f"{peak // 1024} MB at most for {traffic_mb} MB of traffic ({before // 1024} MB before)"
-        print(f"memory: {told}; {count} of {traffic_mb * 2} objects", flush=True)
+        memory = f"{peak // 1024} MB at most for {traffic_mb} MB of traffic ({before // 1024} MB before)"
+        print(f"memory: {memory}; {count} of {traffic_mb * 2} objects", flush=True)
     if "tap" in only:
         bare, tapped = [], []
         for _ in range(rounds):

@@ -107,14 +107,14 @@ def measure(count: int) -> dict[str, float]:
             check=True,
         )
         took = time.perf_counter() - started
-    told = json.loads(done.stderr.splitlines()[-1])
-    if told["code"] != 0:
+    report = json.loads(done.stderr.splitlines()[-1])
+    if report["code"] != 0:
         raise RuntimeError(done.stdout)
     document = json.loads(done.stdout)
     loop = one_at_a_time(site) if count == 360 else 0.0
     stop.set()
     thread.join()
-    return {"wall": took, "grab": document["seconds"], "bytes": document["bytes"], "loop": loop, **told}
+    return {"wall": took, "grab": document["seconds"], "bytes": document["bytes"], "loop": loop, **report}
 
 
 def one_at_a_time(site: Site) -> float:

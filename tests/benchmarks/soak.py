@@ -60,7 +60,9 @@ def grab(site: Site, output: str, kill_after_s: float | None) -> int | None:
         "--json",
     ]
     start = (
-        "from scraper.download import fetch; fetch.FIRST_PAUSE_S = 0.02; from scraper.cli.commands import main; main()"
+        "from scraper.core.timings import Timings; made = Timings.__init__; "
+        "made.__defaults__ = (0.02, *made.__defaults__[1:]); "
+        "from scraper.cli.commands import main; main()"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", start, *words],

@@ -1,4 +1,4 @@
-"""Which of the emulated platforms come whole with ``--provider universal``, as if nobody had a recipe; prints a table.
+"""Which of the emulated platforms come whole with ``--provider universal``, as if nobody had a provider; prints a table.
 
     python tests/benchmarks/universal.py [--only NAME…] [--seconds 150] [--cases 3]
 
@@ -34,12 +34,15 @@ def site_of(module):
     """The site that a test module speaks of, as new."""
     if hasattr(module, "SITE"):
         return type(module.SITE)()
-    places = [module, *(one for one in vars(module).values() if isinstance(one, ModuleType))]
+    places = [module, *(value for value in vars(module).values() if isinstance(value, ModuleType))]
     made = [
         value
         for place in places
         for name, value in vars(place).items()
-        if isinstance(value, type) and name.endswith("Site") and value.__module__.startswith("fixtures.sites.")
+        if isinstance(value, type)
+        and name.endswith("Site")
+        and value.__module__.startswith("fixtures.sites.")
+        and value.__module__ != "fixtures.sites.base"
     ]
     return made[0](**OPTIONS.get(module.__name__.removeprefix("test_"), {})) if made else None
 
@@ -65,11 +68,11 @@ async def tried(module, row: Case, seconds: float) -> tuple[bool, str]:
         whole = result.exit_code == 0 and bool(saved) and (not wanted or saved == wanted)
         took = time.monotonic() - began
         codes = {one.code for study in result.studies for s in study.series for one in s.problems}
-        said = getattr(result.error, "code", "") or ", ".join(sorted(codes))
+        codes_text = getattr(result.error, "code", "") or ", ".join(sorted(codes))
         total = sum(wanted.values()) or f"at most {len(world.originals)}"
         return (
             whole,
-            f"exit {result.exit_code}, {sum(saved.values())} of {total}, {took:.0f} s, {said} ({row.name})",
+            f"exit {result.exit_code}, {sum(saved.values())} of {total}, {took:.0f} s, {codes_text} ({row.name})",
         )
 
 
@@ -78,12 +81,12 @@ async def platform(name: str, seconds: float, most: int) -> tuple[bool, str]:
     module = importlib.import_module(f"test_{name}")
     if site_of(module) is None or not cases_of(module):
         return False, "no case"
-    whole, said = False, ""
+    whole, codes_text = False, ""
     for row in cases_of(module)[:most]:
-        whole, said = await tried(module, row, seconds)
+        whole, codes_text = await tried(module, row, seconds)
         if whole:
             break
-    return whole, said
+    return whole, codes_text
 
 
 def main() -> None:
@@ -96,9 +99,9 @@ def main() -> None:
     names = given.only or sorted({path.stem[5:] for path in PLATFORMS.glob("test_*.py")} - NO_PAGE)
     count = 0
     for name in names:
-        whole, said = asyncio.run(platform(name, given.seconds, given.cases))
+        whole, codes_text = asyncio.run(platform(name, given.seconds, given.cases))
         count += whole
-        print(f"{'whole' if whole else '     '}  {name:16} {said}", flush=True)
+        print(f"{'whole' if whole else '     '}  {name:16} {codes_text}", flush=True)
     print(f"{count} of {len(names)} come whole")
 
 

@@ -60,11 +60,11 @@ def ours(folder: Path) -> tuple[float, float, str]:
     )
     watch = Peak(process.pid)
     watch.start()
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     seconds = time.perf_counter() - started
     watch.done.set()
     watch.join()
-    return seconds, watch.peak, said.strip()
+    return seconds, watch.peak, output.strip()
 
 
 def others(folder: Path) -> tuple[float, float, float]:
@@ -98,8 +98,8 @@ def main() -> None:
             made = chest_ct(slices=45, size=512, localizers=0, dose_report=False, syntax=syntax).images
             for number in range(asked.slices):
                 (folder / f"{number:05}.dcm").write_bytes(made[number % len(made)].data)
-            seconds, peak, said = ours(folder)
-            print(f"{name}: verify {seconds:.2f} s, peak {peak:.0f} MB; {said}")
+            seconds, peak, output = ours(folder)
+            print(f"{name}: verify {seconds:.2f} s, peak {peak:.0f} MB; {output}")
             if has_others:
                 ftest, by_file, by_folder = others(folder)
                 for words, theirs in (("file by file", by_file), ("-r, no pixels", by_folder)):
@@ -113,8 +113,8 @@ def main() -> None:
         made = chest_ct(slices=250, size=128, localizers=0, dose_report=False).images
         for number in range(asked.many):
             (folder / f"{number:05}.dcm").write_bytes(made[number % len(made)].data)
-        seconds, peak, said = ours(folder)
-        print(f"{asked.many} instances: {seconds:.1f} s, peak {peak:.0f} MB over all processes; {said}")
+        seconds, peak, output = ours(folder)
+        print(f"{asked.many} instances: {seconds:.1f} s, peak {peak:.0f} MB over all processes; {output}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,4 @@
-"""Aurora Cloud Film, an invented platform, plugged in from outside as a stranger's package would be.
-
-facts:    tests/aurora.py
-asks:     phone_last4, where the share wants it
-serves:   Part 10 files by WADO-URI
-verified: emulated site only
-"""
+"""Aurora Cloud Film, an invented platform, plugged in from outside as a stranger's package would be."""
 
 from __future__ import annotations
 
@@ -51,6 +45,9 @@ class Aurora(Provider):
     name = "aurora"
     route = r"/s/(?P<code>[0-9A-Za-z]{8})"
     asks = (PHONE_LAST4,)
+    when_asked = "phone_last4, where the share wants it"
+    serves = "Part 10 files by WADO-URI"
+    facts = "tests/aurora.py"
     deployments = (
         Deployment("film.aurora.test", "First Hospital"),
         Deployment("film.lakeside.test", "Lakeside"),
@@ -84,7 +81,7 @@ class Aurora(Provider):
 
 
 class Dusk(Provider):
-    """A recipe with a bug."""
+    """A provider with a bug."""
 
     name = "dusk"
     route = r"/dusk/(?P<code>\w+)"

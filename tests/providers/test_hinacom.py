@@ -171,8 +171,10 @@ async def test_a_document_in_the_list_of_studies_is_named(tmp_path):
     with World(HinacomSite(document=True)) as world:
         result = await run(Hinacom, LISTED, world, tmp_path)
     assert (result.exit_code, len(result.studies)) == (0, 2)
-    (said,) = (problem for problem in problems(result) if problem.values == {"what": Reason.WITHOUT_IMAGES})
-    assert "会诊意见" in said.instances[0]
+    (problem_of_images,) = (
+        problem for problem in problems(result) if problem.values == {"what": Reason.WITHOUT_IMAGES}
+    )
+    assert "会诊意见" in problem_of_images.instances[0]
 
 
 async def test_one_study_of_a_list_that_fails_is_named_and_the_other_kept(tmp_path):

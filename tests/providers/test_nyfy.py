@@ -5,7 +5,7 @@ import pytest
 
 from fixtures.sites.nyfy.site import BARE, LOCKED, NO_SLIDER, OLD, PASSWORD, NyfySite
 from fixtures.world import World
-from providers.nyfy import Nyfy
+from providers.nyfy.provider import Nyfy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
 from scraper.core.link import of
 from scraper.core.model import Via

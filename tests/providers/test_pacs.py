@@ -287,9 +287,9 @@ def test_a_batch_of_addresses(tmp_path):
         done = cloudfilm("batch", links, "-o", tmp_path / "out", "--json")
     ended = [(load["exit_code"], load["instances"]["saved"]) for load in map(json.loads, done.stdout.splitlines())]
     assert sorted(ended) == [(0, len(LATER.instances)), (0, len(PLAIN.instances)), (6, 0)], done.stderr
-    kept = (tmp_path / "out" / ".cloudfilm" / "batch.sqlite3").read_bytes()
+    ledger_bytes = (tmp_path / "out" / ".cloudfilm" / "batch.sqlite3").read_bytes()
     for secret in (SAME_PATIENT, LATER.accession_number):
-        assert secret.encode() not in kept
+        assert secret.encode() not in ledger_bytes
         assert secret not in done.stderr
 
 

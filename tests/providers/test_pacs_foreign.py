@@ -177,11 +177,11 @@ async def test_verdicts_18_an_archive_that_refuses_every_class_is_named_so(tmp_p
 
 
 def test_verdicts_18_no_association_proposes_more_contexts_than_there_is_room_for():
-    for told, modality in ((["1.2.3"], "CT"), ([""], "MR"), (["", "1.2.3"], ""), ([""], "XX")):
-        made = turns(told, modality, ["1.2.840.10008.1.2.4.80"], STORAGE_CLASSES, MOST_CONTEXTS)
+    for classes, modality in ((["1.2.3"], "CT"), ([""], "MR"), (["", "1.2.3"], ""), ([""], "XX")):
+        made = turns(classes, modality, ["1.2.840.10008.1.2.4.80"], STORAGE_CLASSES, MOST_CONTEXTS)
         assert all(0 < len(turn) <= MOST_CONTEXTS for turn in made)
         proposed = {uid for turn in made for uid, _ in turn}
-        assert proposed >= set(STORAGE_CLASSES) if "" in told else proposed == set(told)
+        assert proposed >= set(STORAGE_CLASSES) if "" in classes else proposed == set(classes)
 
 
 @pytest.mark.parametrize(
@@ -195,5 +195,5 @@ def test_verdicts_18_no_association_proposes_more_contexts_than_there_is_room_fo
     ],
 )
 def test_verdicts_18_why_an_archive_sends_nothing_is_said_in_chinese_too(why):
-    said = str(words_of(why, Language.ZH))
-    assert not any(word in said for word in (" it ", "send", "accept", "know", "arrives"))
+    translated = str(words_of(why, Language.ZH))
+    assert not any(word in translated for word in (" it ", "send", "accept", "know", "arrives"))

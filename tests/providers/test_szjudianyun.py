@@ -4,7 +4,7 @@ import pytest
 
 from fixtures.sites.szjudianyun.site import SzjudianyunSite
 from fixtures.world import World
-from providers.szjudianyun import Szjudianyun
+from providers.szjudianyun.provider import Szjudianyun
 from scraper.contract import CredentialsRefused, CredentialsRequired, NoSuchStudy
 from scraper.core.link import of
 from scraper.core.model import Via

@@ -6,7 +6,7 @@ from fixtures.faults import Fault
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.tjmucih.site import ELSEWHERE, EXPIRED, LOCKED, PASSWORD, TjmucihSite
 from fixtures.world import World
-from providers.tjmucih import Tjmucih
+from providers.tjmucih.provider import Tjmucih
 from providers.toolkit import drive_page
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
 from scraper.core.link import of

@@ -5,7 +5,7 @@ import pytest
 from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.sites.wlycloud.site import PAGE, SHARE, VIEWER, WlycloudSite
 from fixtures.world import World
-from providers.wlycloud import Wlycloud
+from providers.wlycloud.provider import Wlycloud
 from scraper.contract import LinkExpired, NoSuchStudy, Origin
 from scraper.core.link import of
 from scraper.core.model import Via

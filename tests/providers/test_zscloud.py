@@ -5,7 +5,7 @@ import pytest
 from fixtures.faults import Fault
 from fixtures.sites.zscloud.site import LOST, NEXT_TOKEN_KEY, ZscloudSite, share
 from fixtures.world import World
-from providers.zscloud import Zscloud
+from providers.zscloud.provider import Zscloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
 from scraper.core.link import of
 from scraper.core.model import Via

@@ -28,7 +28,7 @@ SEARCHING = (
     "_first",
     "cell",
 )  # functions of the program that are given an expression
-CLASS_PATTERNS = ("route", "saved_page", "calls")
+CLASS_PATTERNS = ("saved_page", "study_list_call")
 
 
 @dataclass(slots=True)
@@ -116,11 +116,9 @@ def _of_class(module: ModuleType, node: ast.ClassDef, add: Any) -> None:
     for name in CLASS_PATTERNS:
         text = getattr(owner, name, "")
         if text and isinstance(text, str):
-            add(
-                f"{module.__name__}.{node.name}.{name}",
-                re.compile(text),
-                "fullmatch" if name == "route" else "search",
-            )
+            add(f"{module.__name__}.{node.name}.{name}", re.compile(text), "search")
+    for route in owner.shape().routes if hasattr(owner, "shape") else ():
+        add(f"{module.__name__}.{node.name}.route", re.compile(route), "fullmatch")
     for mark in owner.marks if isinstance(getattr(owner, "marks", None), tuple) else ():
         add(f"{module.__name__}.{node.name}.marks", re.compile(mark), "fullmatch")
 

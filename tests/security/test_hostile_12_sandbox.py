@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """

@@ -30,18 +30,18 @@ def workers_of_its_own(monkeypatch):
 
 @only_linux
 async def test_hostile_13_a_worker_reaches_nothing(tmp_path):
-    kept = tmp_path / "kept"
-    kept.write_bytes(b"as it was")
+    existing_file = tmp_path / "kept"
+    existing_file.write_bytes(b"as it was")
     async with Inspector(1, timeout_s=60) as inspector:
         assert await inspector.apart(captured.open_socket) == "refused"
         assert await inspector.apart(captured.start_program) == "refused"
-        for path in (tmp_path / "new", kept, Path.home() / ".cloudfilm-test"):
+        for path in (tmp_path / "new", existing_file, Path.home() / ".cloudfilm-test"):
             assert await inspector.apart(captured.write_file, path) == "refused"
         assert await inspector.apart(captured.kill_parent) == "refused"
         assert await inspector.apart(captured.take_memory) == "refused"
         names = await inspector.apart(captured.environment)
         assert names is not None and not {"CLOUDFILM_PASSWORD", "HOME", "HTTP_PROXY"} & set(names)
-    assert kept.read_bytes() == b"as it was"
+    assert existing_file.read_bytes() == b"as it was"
 
 
 @only_linux
@@ -65,13 +65,13 @@ class Code:
 @only_linux
 async def test_hostile_13_what_a_worker_says_never_becomes_code(tmp_path):
     packed = pickle.dumps(Code())
-    said = (
+    reply = (
         captured.length_of(len(packed)) + packed,
         captured.length_of(2**32 - 1) + b"{",
         captured.length_of(20_000) + b"[" * 20_000,
     )
     async with Inspector(1, timeout_s=60) as inspector:
-        for message in said:
+        for message in reply:
             assert await inspector.apart(captured.lie, message) is None
         assert await inspector.apart(captured.wrong_kind) is None
         path = tmp_path / "good.dcm"

@@ -52,8 +52,8 @@ def test_hostile_1_a_file_of_ones_own_says_that_it_is_code_once_and_again_when_i
 
 def test_hostile_1_a_plug_in_says_that_it_is_code(tmp_path):
     places = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "plugins")))
-    said = run(tmp_path, "list", "no link at all", "--browser", "never", "--lang", "zh", PYTHONPATH=places)
-    assert "aurora" in said and "以你的权限" in said
+    output = run(tmp_path, "list", "no link at all", "--browser", "never", "--lang", "zh", PYTHONPATH=places)
+    assert "aurora" in output and "以你的权限" in output
 
 
 def test_hostile_1_the_help_says_that_a_file_is_code(tmp_path):

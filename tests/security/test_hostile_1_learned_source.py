@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from scraper.authoring import learn
-from scraper.authoring.emit import Identity, InferredProvider, Writer
+from scraper.authoring.emit import Writer
+from scraper.authoring.inferred import Identity, InferredProvider
 from scraper.authoring.source_guard import (
     UnsafeSource,
     check_source,

@@ -7,7 +7,7 @@ from scraper.authoring.redact.bodies import Bodies
 from scraper.authoring.redact.names import Names
 from scraper.authoring.redact.phrases import Phrases
 from scraper.authoring.redact.texts import Texts
-from scraper.authoring.redact.words import is_field, is_on_screen
+from scraper.authoring.redact.vocabulary import is_field, is_on_screen
 from scraper.capture.drive.login_form import _GAP
 from scraper.capture.infer import templates, volatile
 from scraper.capture.observe import notation
@@ -26,6 +26,9 @@ UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of 
     "scraper.authoring.redact.markup",
     "scraper.registry.catalogue",
     "scraper.session.browser.traffic",
+    "scraper.session.browser.screen",
+    "scraper.session.browser.window",
+    "scraper.contract",
     "providers.toolkit.drive_page",
     "providers.hospital_portal.page",
     "providers.pacs",

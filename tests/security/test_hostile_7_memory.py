@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from providers.kayicloud import StudyReply, _described
+from providers.kayicloud import StudyReply, described
 from scraper.capture.observe import notation
 from scraper.capture.observe.received import Observations
 from scraper.core.errors import SiteChanged
@@ -67,7 +67,7 @@ def test_hostile_7_a_number_of_frames_is_a_number(count):
         with pytest.raises(ValueError, match="frames"):
             frame_count(count)
         with pytest.raises(ValueError, match="frames"):
-            _described(study, ShareLink("https://a.test/x"), "", {})
+            described(study, ShareLink("https://a.test/x"), {"Authorization": ""})
 
 
 def test_hostile_7_many_objects_of_many_frames_are_too_many():
@@ -76,10 +76,10 @@ def test_hostile_7_many_objects_of_many_frames_are_too_many():
     assert len(at_most(iter(range(MAX_INSTANCES)))) == MAX_INSTANCES
 
 
-@pytest.mark.parametrize("said", ["1000000000", "frames text", "-5", "1e9", "", "\ud800", "2.5", "9" * 5000])
-def test_hostile_7_frames_that_a_viewer_lists_are_a_number_too(said, tmp_path: Path):
+@pytest.mark.parametrize("number", ["1000000000", "frames text", "-5", "1e9", "", "\ud800", "2.5", "9" * 5000])
+def test_hostile_7_frames_that_a_viewer_lists_are_a_number_too(number, tmp_path: Path):
     catch = Observations(tmp_path)
-    catch.tags["1.2"] = {"00280008": {"vr": "IS", "Value": [said]}}
+    catch.tags["1.2"] = {"00280008": {"vr": "IS", "Value": [number]}}
     catch.frames = defaultdict(dict, {"1.2": {2: tmp_path / "a"}})
     with memory_within(100 * MB):
         assert list(catch.whole_frames()) == []

@@ -155,8 +155,8 @@ def test_hostile_9_a_hostile_document_ends_in_its_process(kind, tmp_path):
     path = tmp_path / "a.pdf"
     path.write_bytes(DOCUMENTS[kind])
     with peak_of_all_processes() as peak:
-        said = read_apart(path)
-    assert not said.isdigit() or int(said) <= 2 * pages.MAX_PIXELS  # two looks at a page
+        result = read_apart(path)
+    assert not result.isdigit() or int(result) <= 2 * pages.MAX_PIXELS  # two looks at a page
     assert peak.size < MOST
 
 

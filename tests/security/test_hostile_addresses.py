@@ -233,17 +233,17 @@ async def test_hostile_3_behind_a_proxy_inner_addresses_stay_out():
 async def test_verdicts_b10_a_hospitals_own_hosts_lead_to_each_other(first, second):
     """Host A resolves to a private address and redirects to host B, which does, too; it is said once."""
     seen: list[bytes] = []
-    said: list[str] = []
+    hosts: list[str] = []
     address = LAN if first != "127.0.0.1" else "127.0.0.1"
     async with server(redirecting(lambda: f"http://b.hospital.test:{port}/study", seen), address) as port:
         network = Played({"a.hospital.test": [first], "b.hospital.test": [second]})
         async with client(network) as http:
-            http.door.on_inside = said.append
+            http.door.on_inside = hosts.append
             for _ in range(2):
                 assert (await http.send(Request(f"http://a.hospital.test:{port}/go"))).body == b"there"
             await http.check_hop(f"http://a.hospital.test:{port}/", f"http://b.hospital.test:{port}/")
     assert network.asked == ["a.hospital.test", "b.hospital.test"]
-    assert said == ["a.hospital.test"]
+    assert hosts == ["a.hospital.test"]
 
 
 async def test_hostile_3_a_private_link_reaches_no_further_than_its_own_kind():

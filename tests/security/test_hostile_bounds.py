@@ -19,7 +19,6 @@ from scraper.core.errors import AsksToWait, DiskFull, ExitCode, NothingNew, Site
 from scraper.core.link import ShareLink, of
 from scraper.core.model import Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
-from scraper.download import fetch
 from scraper.pipeline.discover import listed
 from scraper.pipeline.run import Run
 from scraper.session import Response, Session
@@ -286,7 +285,7 @@ def test_hostile_8_every_bound_is_a_named_value():
     assert bounds["MOST_LIST_BYTES"] == 64 * 2**20
     assert bounds["MOST_INSTANCE_BYTES"] == 2 * 2**30
     assert bounds["RESERVE_BYTES"] == 500 * 2**20
-    assert bounds["LONGEST_RETRY_AFTER_S"] == fetch.LAST_RESORT_PAUSE_S
+    assert bounds["LONGEST_RETRY_AFTER_S"] == settings.Settings().timings.asked_pause_s
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
             door = Door(settings, Played(NAMES))
             door.belongs_to(f"http://film.test:{port}/page0")
             window = await browser.window(door=door)
-            kept_out: list[str] = []
-            window.on_blocked_host = kept_out.append
+            blocked: list[str] = []
+            window.on_blocked_host = blocked.append
             for number in range(len(targets)):
                 await window.open(f"http://film.test:{port}/page{number}")
                 await settle(window)
@@ -102,7 +102,7 @@ async def test_hostile_3_no_way_out_of_a_page_leads_inside(tmp_path):
                     await window.open(url)
             await window.close()
             assert trap.lines == []
-            assert set(kept_out) == {"evil.test", "192.168.77.1"}
+            assert set(blocked) == {"evil.test", "192.168.77.1"}
         async with server(pages(targets), LAN) as port, Browser(settings, tmp_path / "spool") as browser:
             door = Door(settings, Played(NAMES))
             window = await browser.window(door=door)

@@ -50,9 +50,9 @@ async def run(output, rows: tuple[ConnectTo, ...], link: str, **options: object)
 
 @pytest.fixture
 def endless(plugged_in, monkeypatch) -> dict[str, int]:
-    """The recipe of the Aurora site, whose list has no end after so many of its series."""
-    recipe = importlib.import_module("cloudfilm_aurora").Aurora
-    original, keeps = recipe.discover, {"series": 1}
+    """The provider of the Aurora site, whose list has no end after so many of its series."""
+    provider = importlib.import_module("cloudfilm_aurora").Aurora
+    original, keeps = provider.discover, {"series": 1}
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         left = keeps["series"]
@@ -64,7 +64,7 @@ def endless(plugged_in, monkeypatch) -> dict[str, int]:
         while True:
             await session.get(link.join("/api/study?page=2"))
 
-    monkeypatch.setattr(recipe, "discover", discover)
+    monkeypatch.setattr(provider, "discover", discover)
     return keeps
 
 

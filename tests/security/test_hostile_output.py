@@ -137,11 +137,11 @@ def test_hostile_5_a_console_writes_no_control_of_strangers(terminal):
 
 
 def test_hostile_5_a_sites_sentence_is_one_line():
-    said = f"已过期{OSC52}\n✓ complete, 361 of 361\r\n{BIDI}"
+    message = f"已过期{OSC52}\n✓ complete, 361 of 361\r\n{BIDI}"
     for language in Language:
-        told = describe(LinkExpired(said, host=f"h{OSC8}\n"), language)
-        harmless(told)
-        assert "\n" not in told
+        sentence = describe(LinkExpired(message, host=f"h{OSC8}\n"), language)
+        harmless(sentence)
+        assert "\n" not in sentence
     assert one_line("a \n b\t\tc") == "a b c"
     assert without_surrogates("a\ud800") == "a\ufffd"
     harmless(describe(NoSuchFile(path=f"x{ESC}"), Language.EN))

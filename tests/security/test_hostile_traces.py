@@ -20,7 +20,7 @@ import pydicom
 import pytest
 
 from fixtures.dicom import chest_ct
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 from tests import aurora
 from tests.aurora import Fault
 from tests.test_cli import command, environment, site_of, up
@@ -232,8 +232,8 @@ def test_hostile_11_in_a_batch(site, home):
 
 
 def test_hostile_11_after_a_crash(site, home, study):
-    recipe = home.work.parent / "recipe.py"
-    recipe.write_text(
+    provider = home.work.parent / "provider.py"
+    provider.write_text(
         '"""Crash."""\n'
         "from scraper.contract import PHONE_LAST4, Provider\n"
         "class Crash(Provider):\n"
@@ -246,7 +246,7 @@ def test_hostile_11_after_a_crash(site, home, study):
         "        yield\n",
         encoding="utf-8",
     )
-    home.run("grab", LINK, "--provider", recipe, *given(), *words(site, "-o", home.output), code=1)
+    home.run("grab", LINK, "--provider", provider, *given(), *words(site, "-o", home.output), code=1)
     assert list(home.output.glob("cloudfilm-diagnostic-*"))
     nothing_in(home.output, SECRETS + home.of_the_patient)
     home.check(home.output)

@@ -65,8 +65,8 @@ async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, 
             door = Door(settings, Played(NAMES))
             door.belongs_to(f"http://{host}:{port}/s/1")
             window = await browser.window(door=door)
-            kept_out: list[str] = []
-            window.on_blocked_host = kept_out.append
+            blocked: list[str] = []
+            window.on_blocked_host = blocked.append
             with contextlib.suppress(CloudfilmError):
                 await window.open(f"http://{host}:{port}/s/1")
             async with asyncio.timeout(15):
@@ -79,4 +79,4 @@ async def test_verdicts_b10_a_page_that_leads_on_in_the_browser(tmp_path, host, 
             await window.traffic.settled(0.3, 1.0)
             assert trap.lines == []
             assert "viewer.hospital.test" in door.refused
-            assert kept_out == ["viewer.hospital.test"]
+            assert blocked == ["viewer.hospital.test"]

@@ -1,4 +1,4 @@
-"""What a person could be told by, replaced consistently: values, texts, pages, scripts, DICOM objects, pixels."""
+"""Replace everything that could identify a person, consistently: values, texts, pages, scripts, DICOM objects, pixels."""
 
 from scraper.authoring.redact.bodies import Bodies
 from scraper.authoring.redact.names import Names

@@ -1,4 +1,4 @@
-"""Bodies with everything replaced, by what they are: JSON, pages, scripts, DICOM, packed things, pictures, anything else."""
+"""Redact bodies by their kind: JSON, pages, scripts, DICOM, archives, pictures, anything else."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any, Final
 from scraper.authoring.redact.markup import scripts_in
 from scraper.authoring.redact.scripts import Scripts
 from scraper.authoring.redact.texts import Texts
-from scraper.authoring.redact.words import is_field
+from scraper.authoring.redact.vocabulary import is_field
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
 from scraper.core.schema import decode_text
-from scraper.dicom import disguised, stream
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.dicom import pseudonymised, stream
 from scraper.protocols import multipart
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.JP2, Kind.J2K, Kind.JPEG_LS)
@@ -48,10 +48,10 @@ IDENTIFYING: Final = ("LO", "SH", "PN", "UI", "DA", "TM", "DT", "LT", "ST", "UT"
 
 
 class Bodies:
-    """Replaces bodies.
+    """Redact bodies.
 
     Args:
-        texts: replaces what stands in texts.
+        texts: redacts texts.
     """
 
     def __init__(self, texts: Texts) -> None:
@@ -60,7 +60,7 @@ class Bodies:
         self.rehearsing = False  # pixels are left alone: only what texts say is wanted
 
     def body(self, data: bytes, content_type: str = "", depth: int = 0, *, key: str = "") -> bytes:
-        """A body; what can't be read becomes noise of its length."""
+        """Redact a body; an unreadable one becomes noise of its length."""
         if not data:
             return data
         try:
@@ -91,12 +91,12 @@ class Bodies:
         return self.frame(data) if len(data) > SHORT else self._noise(data)
 
     def dicom(self, data: bytes) -> bytes:
-        """A DICOM object.
+        """Redact a DICOM object.
 
         Raises:
-            CorruptInstance: it can't be walked.
+            CorruptInstance: its structure is broken.
         """
-        return disguised(data, self._texts, pixels=not self.rehearsing)
+        return pseudonymised(data, self._texts, pixels=not self.rehearsing)
 
     # ---- texts
 
@@ -116,7 +116,7 @@ class Bodies:
         return shown.encode(codec, "replace")
 
     def _plain(self, text: str, key: str, depth: int) -> str:
-        """JSON (also behind the number of a Socket.IO message, or in a callback), a form, base64, a program, or a sentence."""
+        """Redact JSON (also after a Socket.IO number or in a callback), a form, base64, a program, or a sentence."""
         before, value, after = _json_in(text)
         if value is not None:
             shown = json.dumps(
@@ -133,7 +133,7 @@ class Bodies:
         return self._texts.known(self._texts.text(text, key))
 
     def value(self, value: Any, key: str = "", depth: int = 0) -> Any:
-        """A JSON value."""
+        """Redact a JSON value."""
         if isinstance(value, dict):
             vr = value.get("vr") if isinstance(value.get("vr"), str) else ""
             if vr and set(value) <= {"vr", "Value", "BulkDataURI", "InlineBinary"}:
@@ -155,7 +155,7 @@ class Bodies:
         return type(value)(shown) if shown != repr(value) and "e" not in shown else value
 
     def _inner(self, text: str, key: str, depth: int) -> str:
-        """JSON inside a JSON text, or a page's; else the text."""
+        """Redact JSON or a page inside a JSON text; else the text."""
         start = text.lstrip()[:1]
         if start in ("{", "[") and depth < MAX_DEPTH:
             try:
@@ -165,7 +165,7 @@ class Bodies:
         return self._texts.text(text, key)
 
     def _element(self, element: dict[str, Any], vr: str, key: str, depth: int) -> dict[str, Any]:
-        """An element of DICOM JSON (PS3.18 annex F): by its Value Representation, as in a file."""
+        """Redact an element of DICOM JSON (PS3.18 annex F) by its Value Representation, as in a file."""
         out = dict(element)
         group = key[:4]
         structural = group in STRUCTURE and vr not in IDENTIFYING
@@ -183,7 +183,7 @@ class Bodies:
         return out
 
     def _packed(self, text: str, depth: int) -> str | None:
-        """Base64 or a data URL that holds a file: the file is replaced."""
+        """Redact base64 or a data URL that holds a file."""
         head, comma, rest = text.partition(",") if text.startswith("data:") else ("", "", text)
         if len(rest) < SHORTEST_PACKED or not re.fullmatch(
             r"[A-Za-z0-9+/_-]+={0,2}\s*", rest[:4096].rstrip() if len(rest) > 4096 else rest
@@ -203,11 +203,15 @@ class Bodies:
         out = []
         for part in multipart.parts(io.BytesIO(data), boundary):
             inside = part.read(MAX_UNPACKED)
-            said = part.headers.get("content-type", "")
+            type_of_part = part.headers.get("content-type", "")
             named = re.search(r'name="([^"]*)"', part.headers.get("content-disposition", ""))
             lines = [f"{name.title()}: {self._texts.header(name, value)}" for name, value in part.headers.items()]
-            raw = sniff(inside[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN) and said.startswith("application/octet-stream")
-            shown = self.frame(inside) if raw else self.body(inside, said, depth + 1, key=named[1] if named else "")
+            raw = sniff(inside[:HEAD]) in (Kind.TEXT, Kind.UNKNOWN) and type_of_part.startswith(
+                "application/octet-stream"
+            )
+            shown = (
+                self.frame(inside) if raw else self.body(inside, type_of_part, depth + 1, key=named[1] if named else "")
+            )
             out += [
                 b"--" + boundary + b"\r\n",
                 "\r\n".join(lines).encode("utf-8"),
@@ -240,7 +244,7 @@ class Bodies:
     # ---- the rest
 
     def frame(self, data: bytes) -> bytes:
-        """Raw samples, or bytes nobody knows: tiles of noise, below 1024 where they are words of 16 bits."""
+        """Replace raw samples, or unknown bytes, by tiles of noise, below 1024 where they are words of 16 bits."""
         if len(data) % 2:
             return self._noise(data)
         width = 512
@@ -252,11 +256,11 @@ class Bodies:
         return magic + self._texts.noise(len(data) - len(magic), self._salt(data))
 
     def _salt(self, data: bytes) -> str:
-        """Equal bytes give equal noise."""
+        """A salt from the bytes: equal bytes give equal noise."""
         return f"{len(data)}/{zlib.crc32(data)}"
 
     def learn_program(self, data: bytes, content_type: str) -> None:
-        """Take in the words that a viewer's program speaks of: they are no values."""
+        """Learn the words that a viewer's program uses: they are no values."""
         kind = sniff(data[:HEAD])
         is_program = any(mark in content_type.lower() for mark in _PROGRAMS)
         if kind is Kind.HTML or is_program:
@@ -267,7 +271,7 @@ class Bodies:
 
 
 def _programs_in(page: str) -> list[str]:
-    """The scripts of a page, and the handlers and addresses in its tags as if they were scripts."""
+    """The scripts of a page, and its event handlers and script addresses as if they were scripts."""
     found = scripts_in(page)
     handlers = re.findall(r"(?is)\son[a-z]+\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", page)
     addresses = re.findall(r"(?is)\s(?:src|href|action)\s*=\s*[\"']([^\"']*)[\"']", page)
@@ -276,7 +280,7 @@ def _programs_in(page: str) -> list[str]:
 
 
 def _deep(value: Any, replace: Any) -> Any:
-    """A value of DICOM JSON: a text, a number, or a name in its groups."""
+    """Redact a value of DICOM JSON: a text, a number, or a name in its groups."""
     if isinstance(value, dict):
         return {name: _deep(item, replace) for name, item in value.items()}
     if isinstance(value, str):
@@ -287,7 +291,7 @@ def _deep(value: Any, replace: Any) -> Any:
 
 
 def _json_in(text: str) -> tuple[str, Any, str]:
-    """A JSON object or array in a text that is nothing else, but for a short word before it and brackets behind; else None."""
+    """A JSON object or array that is the whole text, but for a short word before it and brackets after; else None."""
     match = re.match(r"\s*(?:[\w.$]{0,60}\(|\d{1,6}-?(?=[\[{])|(?:var |let |const )?[\w.$]{1,60}\s*=\s*)?", text)
     start = match.end() if match else 0
     if text[start : start + 1] not in ("{", "["):

@@ -1,6 +1,6 @@
-"""A page cut into its pieces, from its beginning to its end, each character looked at a bounded number of times.
+"""Split a page into tokens, examining each character a bounded number of times.
 
-What is not well formed (a tag, comment or script that nothing closes) is text: then all of it is replaced.
+Malformed parts (a tag, comment or script that is not closed) count as text and are replaced completely.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _END_OF: Final = {name: re.compile(re.escape(name)) for name in (">", "-->", "]]
 class Token:
     """A piece of a page; ``kind`` is script, style, comment, cdata, tag, declaration or text.
 
-    A script's ``opening`` and ``closing`` are its tags, and ``code`` is what stands between them.
+    A script's ``opening`` and ``closing`` are its tags, and ``code`` is the text between them.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Token:
 
 
 class _Ends:
-    """Where something ends; what was looked for in vain is not looked for again."""
+    """Positions of closing marks; a mark that was not found is not searched again."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -50,7 +50,7 @@ class _Ends:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The pieces of a page, in order; together they are the page."""
+    """The tokens of a page, in order; together they are the page."""
     ends, at = _Ends(text), 0
     while at < len(text):
         opening = text.find("<", at)
@@ -64,7 +64,7 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _marked(text: str, at: int, ends: _Ends) -> Token:
-    """What begins with the ``<`` that stands there."""
+    """The token that begins with the ``<`` at a position."""
     if _SCRIPT.match(text, at) and (script := _script(text, at, ends)) is not None:
         return script
     if _STYLE.match(text, at) and (end := ends.after(_STYLE_END, at)) is not None:
@@ -90,7 +90,7 @@ def _script(text: str, at: int, ends: _Ends) -> Token | None:
 
 
 def _tag(text: str, at: int) -> Token:
-    """A tag; where it is none, as much text as was looked at."""
+    """A tag; where it is none, the examined text."""
     name = _NAME.match(text, at)
     if name is None:
         return Token("text", "<")
@@ -107,5 +107,5 @@ def _tag(text: str, at: int) -> Token:
 
 
 def scripts_in(page: str) -> list[str]:
-    """What stands between the tags of every script."""
+    """The code of every script."""
     return [token.code for token in tokens(page) if token.kind == "script"]

@@ -1,6 +1,6 @@
-"""The replacements of one bundle: the same value always becomes the same one, and nothing leads back.
+"""The replacements of one bundle: equal values get equal replacements, and nothing leads back.
 
-A replacement is drawn from a key that lives as long as the object and is stored nowhere. It has its original's kind and length: a
+A replacement is derived from a key that lives as long as the object and is never stored. It has its original's kind and length: a
 capital becomes a capital, a digit a digit, a Chinese character a Chinese character; a UID stays a UID; every date moves by one
 secret number of days.
 """
@@ -30,11 +30,11 @@ UID: Final = re.compile(r"[0-2](?:\.(?:0|[1-9]\d*)){3,}")
 
 
 class Names:
-    """Gives replacements and remembers what was replaced.
+    """Makes replacements and remembers what was replaced.
 
     Attributes:
         given: original → replacement; held in memory only.
-        personal: words that stood where a person is described; they are replaced wherever else they stand.
+        personal: words from descriptions of a person; they are replaced everywhere.
     """
 
     def __init__(self) -> None:
@@ -46,19 +46,19 @@ class Names:
         self._taken: set[str] = set()
 
     def word(self, original: str) -> str:
-        """A word, a number or a code: character by character of the same class."""
+        """Replace a word, a number or a code, character by character within its class."""
         if not any(char.isalnum() for char in original):
             return original
         return self._once(original, self._word)
 
     def uid(self, original: str) -> str:
-        """A UID of the same length; DICOM's own stay."""
+        """Replace a UID by one of the same length; DICOM's own stay."""
         if original.startswith(STANDARD_UIDS):
             return original
         return self._once(original, self._uid)
 
     def date(self, original: str) -> str:
-        """Year, month, day, with whatever stands between them, moved; what is no date is a number."""
+        """Shift year, month and day, whatever separates them; an invalid date is treated as a number."""
         match = _DATE.fullmatch(original)
         try:
             here = date(int(match[1]), int(match[3]), int(match[5])) if match else None
@@ -71,7 +71,7 @@ class Names:
         return self._once(original, lambda *_: shown)
 
     def time(self, original: str) -> str:
-        """Hours, minutes and seconds, with what stands between them, moved round the clock; a fraction is replaced."""
+        """Shift hours, minutes and seconds round the clock; replace a fraction."""
         match = re.fullmatch(r"(\d\d)(\D?)(\d\d)(?:(\D?)(\d\d))?(?:(\.)(\d+))?", original)
         if match is None or int(match[1]) > 23 or int(match[3]) > 59 or int(match[5] or 0) > 60:
             return self.word(original)
@@ -85,17 +85,17 @@ class Names:
         return shown
 
     def instant(self, seconds: int, unit: int = 1) -> int:
-        """A point in time as a number, moved like the dates; ``unit``: how many of it make a second."""
+        """Shift a point in time given as a number, like the dates; ``unit``: how many of it make a second."""
         moved = seconds + (self._days * 86400 + self._seconds) * unit
         self.given.setdefault(str(seconds), str(moved))
         return moved
 
     def noise(self, length: int, salt: str = "") -> bytes:
-        """So many bytes of noise, the same for the same salt."""
+        """Noise of a given length, the same for the same salt."""
         return np.random.Generator(np.random.PCG64(self._seed(f"noise/{salt}"))).bytes(length)
 
     def samples(self, shape: tuple[int, int], top: int, salt: str) -> np.ndarray:
-        """A picture of noisy tiles, values from 0 to below ``top``: of any picture's size, and small when packed."""
+        """A picture of noisy tiles, values from 0 to below ``top``: of any size, and small when compressed."""
         rows, columns = shape
         tiles = np.random.Generator(np.random.PCG64(self._seed(f"pixels/{salt}"))).integers(
             0, max(top, 2), (-(-rows // 16), -(-columns // 16))
@@ -145,7 +145,7 @@ class Names:
 
 
 def _like(char: str, draw: int, *, first: bool) -> str:
-    """A character of the same class."""
+    """Replace a character by one of the same class."""
     if char.isascii():
         if char.isdigit():
             return str(draw % 9 + 1) if first and char != "0" else str(draw % 10)

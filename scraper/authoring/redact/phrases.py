@@ -1,4 +1,4 @@
-"""Replaces many known phrases in a text at once: at each place the longest one that stands there."""
+"""Replace many known phrases in a text in one pass: at each position the longest match."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Phrases:
     """The phrases as a tree of their characters.
 
     Args:
-        phrases: to be found.
+        phrases: to find.
     """
 
     def __init__(self, phrases: Iterable[str]) -> None:
@@ -28,18 +28,18 @@ class Phrases:
     def replaced(self, text: str, replace: Callable[[str], str]) -> str:
         """The text with every phrase replaced."""
         out: list[str] = []
-        at = kept = 0
+        at = done = 0
         while at < len(text):
             found = self._at(text, at) if text[at] in self._tree else ""
             if found:
-                out += [text[kept:at], replace(found)]
-                kept = at = at + len(found)
+                out += [text[done:at], replace(found)]
+                done = at = at + len(found)
             else:
                 at += 1
-        return "".join([*out, text[kept:]])
+        return "".join([*out, text[done:]])
 
     def _at(self, text: str, at: int) -> str:
-        """The longest phrase that begins there; empty: none."""
+        """The longest phrase that begins at a position; empty: none."""
         node, found = self._tree, ""
         for place in range(at, min(at + LONGEST, len(text))):
             if text[place] not in node:

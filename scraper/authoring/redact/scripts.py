@@ -1,4 +1,4 @@
-"""Pages, XML and scripts: markup and program stay, what they say is replaced."""
+"""Redact pages, XML and scripts: markup and program stay, their data is replaced."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, Final
 from scraper.authoring.redact.markup import tokens
 from scraper.authoring.redact.names import UID
 from scraper.authoring.redact.texts import Texts
-from scraper.authoring.redact.words import PATIENT_KEY, is_field, is_on_screen
+from scraper.authoring.redact.vocabulary import PATIENT_KEY, is_field, is_on_screen
 
 _ATTRIBUTE: Final = re.compile(r"""(?<![\w:.@-])([\w:.@-]++)(\s*+=\s*+)("[^"]*"|'[^']*'|[^\s"'<>=]+)""")
-_KEPT_ATTRIBUTES: Final = re.compile(
+_UNCHANGED_ATTRIBUTES: Final = re.compile(
     r"class|id|style|type|rel|lang|charset|role|for|width|height|target|method|name|size|cols|rows|colspan|rowspan|viewbox|d|fill|stroke.*|"
     r"xmlns.*|xsi:.*|http-equiv|async|defer|crossorigin|enctype|autocomplete|tabindex|version|encoding|media|accept.*|min|max|step|maxlength",
     re.IGNORECASE,
@@ -42,11 +42,11 @@ _READ_AT_LEAST: Final = 2**20  # so many characters
 
 
 class Scripts:
-    """Replaces what pages and scripts say.
+    """Redact pages and scripts.
 
     Args:
-        texts: replaces texts.
-        value: replaces JSON values.
+        texts: redacts texts.
+        value: redacts JSON values.
     """
 
     def __init__(self, texts: Texts, value: Callable[[Any], Any]) -> None:
@@ -56,7 +56,7 @@ class Scripts:
     # ---- pages
 
     def page(self, text: str, *, is_xml: bool = False) -> str:
-        """A page, or any XML: element and attribute names stay."""
+        """Redact a page, or any XML: element and attribute names stay."""
         out: list[str] = []
         inside = [""]
         for token in tokens(text):
@@ -69,18 +69,18 @@ class Scripts:
             elif kind == "style":
                 out.append(self._texts.known(piece))
             elif kind == "cdata":
-                out.append(f"<![CDATA[{self._said(piece[9:-3], inside[-1])}]]>")
+                out.append(f"<![CDATA[{self._redact_text(piece[9:-3], inside[-1])}]]>")
             elif kind == "tag":
                 self._enter(piece, inside)
                 out.append(self._tag(piece, is_xml=is_xml))
             elif kind == "declaration":
                 out.append(piece)
             else:
-                out.append(self._said(piece, inside[-1] if is_xml else ""))
+                out.append(self._redact_text(piece, inside[-1] if is_xml else ""))
         return "".join(out)
 
     def _enter(self, tag: str, inside: list[str]) -> None:
-        """Which element text stands in."""
+        """The element that following text belongs to."""
         name = re.match(r"</?([\w:.-]+)", tag)
         if tag.startswith("</"):
             if len(inside) > 1:
@@ -94,8 +94,8 @@ class Scripts:
         except ValueError:
             return self.script(code)
 
-    def _said(self, text: str, key: str) -> str:
-        """Text between tags; its entities are read before, and written after."""
+    def _redact_text(self, text: str, key: str) -> str:
+        """Redact text between tags; entities are decoded before, and encoded after."""
         plain = html.unescape(text)
         shown = self._texts.known(self._texts.text(plain, key))
         return text if shown == plain else html.escape(shown, quote=False)
@@ -109,7 +109,7 @@ class Scripts:
         plain = html.unescape(given[1:-1] if quoted else given)
         if name.lower().startswith("on"):
             shown = self.script(plain)
-        elif not is_xml and _KEPT_ATTRIBUTES.fullmatch(name):
+        elif not is_xml and _UNCHANGED_ATTRIBUTES.fullmatch(name):
             shown = self._texts.text(plain, lenient=True)
         elif name.lower().startswith("xmlns"):
             shown = plain
@@ -123,7 +123,7 @@ class Scripts:
     # ---- scripts
 
     def learn(self, code: str) -> None:
-        """The words of a program's addresses and comparisons."""
+        """Learn the words of a program's addresses and comparisons."""
         self._texts.program |= set(_COMPARED.findall(code))
         for match in _CODE.finditer(code):
             string = match["string"]
@@ -131,9 +131,9 @@ class Scripts:
                 self._texts.program |= {word for word in _IN_ADDRESS.findall(string) if len(word) > 1}
 
     def script(self, code: str) -> str:
-        """A program, or data written as one: literals that may be values are replaced, comments are taken out.
+        """Redact a program, or data written as one: possible values are replaced, comments removed.
 
-        Inside a program only values that stand in the traffic's data, too, are replaced: it has to run.
+        Inside a program only values that also occur in the traffic's data are replaced: it has to run.
         """
         outer, self._texts.in_program = self._texts.in_program, _is_program(code)
         try:
@@ -151,9 +151,9 @@ class Scripts:
         return "".join(out)
 
     def program(self, code: str) -> str:
-        """A script of the viewer's own: only what can be nothing but a value is replaced, so that it still runs.
+        """Redact a script of the viewer's own: only certain values are replaced, so that it still runs.
 
-        One without a function is data, written as a script.
+        A script without a function is data, written as a script.
         """
         if not _is_program(code):
             return self.script(code)
@@ -172,7 +172,7 @@ class Scripts:
         )
 
     def _known_in(self, code: str) -> str:
-        """What was replaced elsewhere; a person's words that are plain letters only where they are a literal of their own."""
+        """Replace values that were replaced elsewhere; plain-letter words of a person only where they are a whole literal."""
         names = self._texts.names
         plain = {word for word in names.personal if word.isascii() and word.isalpha()}
         held, names.personal = names.personal, names.personal - plain
@@ -210,14 +210,14 @@ def _is_program(code: str) -> bool:
 
 
 def _is_a_value(text: str) -> bool:
-    """Whether a literal given to a person's field may be one: no label of a page, no name of a field, no markup."""
+    """Whether a literal assigned to a person's field may be a value: no label, no field name, no markup."""
     if is_on_screen(text) or re.search(r"[<>{}#/()]", text) or re.fullmatch(r"[a-z]++(?:[A-Z_-][A-Za-z_-]*+)?", text):
         return False
     return not is_field(text) or text[:1].isupper()
 
 
 def _data_in(code: str) -> list[tuple[int, int, Any]]:
-    """JSON objects and arrays that a program is given as they are: start, end, value."""
+    """JSON objects and arrays embedded in a program: start, end, value."""
     found = []
     at = 0
     left = _READ_AGAIN * len(code) + _READ_AT_LEAST  # characters that may be read in vain

@@ -1,4 +1,4 @@
-"""Texts, values and addresses with everything replaced that is not known to be a page's own structure."""
+"""Redact texts, values and addresses: everything is replaced that is not known as a page's own structure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote
 
 from scraper.authoring.redact.names import UID, Names
 from scraper.authoring.redact.phrases import Phrases
-from scraper.authoring.redact.words import (
+from scraper.authoring.redact.vocabulary import (
     COUNT_KEY,
     DROPPED_HEADERS,
-    KEPT_HEADERS,
     PERSONAL_KEY,
     PLAIN,
+    UNCHANGED_HEADERS,
     is_on_screen,
 )
 
@@ -40,11 +40,13 @@ KNOWN_AT_LEAST: Final = 4  # characters of a replaced value that is looked for i
 
 
 class Texts:
-    """Replaces what stands in texts.
+    """Redact texts.
+
+    Over 20 methods because texts nest (a query in JSON in base64 …), and each kind of text leads to every other.
 
     Args:
-        names: gives the replacements.
-        hosts: of the sites that were spoken to; they stay.
+        names: makes the replacements.
+        hosts: of the sites that were contacted; they stay.
     """
 
     def __init__(self, names: Names, hosts: frozenset[str] = frozenset()) -> None:
@@ -62,37 +64,37 @@ class Texts:
     # ---- what DICOM objects ask for
 
     def uid(self, original: str) -> str:
-        """A UID's replacement; what is none is a text."""
+        """Replace a UID; anything else is a text."""
         return self.names.uid(original) if UID.fullmatch(original) else self.free(original)
 
     def date(self, original: str) -> str:
-        """A date's replacement."""
+        """Replace a date."""
         return self.names.date(original)
 
     def time(self, original: str) -> str:
-        """A time's replacement."""
+        """Replace a time."""
         return self.names.time(original)
 
     def noise(self, length: int, salt: str = "") -> bytes:
-        """Bytes that mean nothing."""
+        """Bytes without meaning."""
         return self.names.noise(length, salt)
 
     def samples(self, shape: tuple[int, int], top: int, salt: str) -> Any:
-        """Pixels that show nothing."""
+        """Pixels without content."""
         return self.names.samples(shape, top, salt)
 
     def free(self, original: str) -> str:
-        """Every word of a text about a person."""
+        """Replace every word of a text about a person."""
         return self.text(original, "patient")
 
     # ---- texts
 
     def text(self, text: str, key: str = "", *, lenient: bool = False) -> str:
-        """A text with its words replaced.
+        """Replace the words of a text.
 
         Args:
             text: any value, address or sentence.
-            key: the field that it is the value of; one that describes a person makes every word a person's.
+            key: the field of the value; one that describes a person makes every word a person's.
             lenient: in a program: plain English words stay.
         """
         if not text or text.isspace():
@@ -107,7 +109,7 @@ class Texts:
             self._nesting -= 1
 
     def _nested(self, text: str, key: str, *, lenient: bool) -> str:
-        """The same, with what is packed, encoded or paired within it taken apart."""
+        """The same, with packed, encoded or paired values inside it processed separately."""
         personal = bool(key and PERSONAL_KEY.search(key))
         packed = self._packed(text)
         if packed is not None:
@@ -122,7 +124,7 @@ class Texts:
         return _TOKEN.sub(lambda match: self._token(match, key, personal=personal, lenient=lenient), text)
 
     def _between(self, text: str, lenient: bool) -> str:  # noqa: FBT001  # handed on
-        """A text with what stands outside its ``name=value`` pairs replaced."""
+        """Redact the text between its ``name=value`` pairs."""
         out, at = [], 0
         for match in _PAIR.finditer(text):
             out += [self._plain(text[at : match.start()], lenient=lenient), match.group()]
@@ -152,14 +154,14 @@ class Texts:
         return "".join([*out, self.text(rest, key, lenient=lenient) if "%" not in rest else rest])
 
     def _unquoted(self, run: str, key: str, lenient: bool) -> str:  # noqa: FBT001
-        """A percent-encoded run: decoded, replaced, encoded with the same characters left as they are."""
+        """Decode a percent-encoded run, redact it, and encode it with the same characters left plain."""
         plain = unquote(run, errors="strict") if _is_utf8(run) else unquote(run, encoding="gb18030", errors="replace")
         shown = self.text(plain, key, lenient=lenient) if plain != run else run
         encoded = quote(shown, safe="~", encoding="utf-8" if _is_utf8(run) else "gb18030", errors="replace")
         return encoded.replace("%", "%25") if "%25" in run and "%25" not in encoded else encoded
 
     def _packed(self, text: str) -> str | None:
-        """Base64 of readable text: what is inside is replaced."""
+        """Redact base64 of readable text."""
         stripped = text.strip()
         if not _BASE64.fullmatch(stripped) or len(stripped) % 4 == 1 or stripped.isalpha() or stripped.isdigit():
             return None
@@ -203,7 +205,7 @@ class Texts:
         return self._word(word, personal=personal, lenient=lenient)
 
     def _is_the_programs(self, word: str) -> bool:
-        """Whether a word of a program is its own: too short to tell anything, or neither in the data nor like a secret."""
+        """Whether a word of a program is its own: too short to reveal anything, or neither in the data nor like a secret."""
         if word in self.names.personal:
             return False
         return len(word) < KNOWN_AT_LEAST or (word not in self.data and not _is_opaque(word))
@@ -246,12 +248,12 @@ class Texts:
     # ---- headers and addresses
 
     def url(self, url: str) -> str:
-        """An address; its host stays."""
+        """Redact an address; its host stays."""
         return self.text(url)
 
     def header(self, name: str, value: str) -> str:
-        """A header's value."""
-        if name in KEPT_HEADERS or name.startswith(("access-control-", "sec-")):
+        """Redact a header's value."""
+        if name in UNCHANGED_HEADERS or name.startswith(("access-control-", "sec-")):
             return value
         if name in ("cookie", "set-cookie"):
             return "\n".join(self._cookie(line, is_set=name == "set-cookie") for line in value.split("\n"))
@@ -275,7 +277,7 @@ class Texts:
     # ---- what stays must hold nothing that was replaced elsewhere
 
     def known(self, text: str) -> str:
-        """A text that stays, with every value replaced that was replaced elsewhere."""
+        """Replace in an otherwise unchanged text every value that was replaced elsewhere."""
         given = self.names.given
         if not text.isascii() and self._known_size != len(given):
             wanted = [item for item in given if _is_telling(item, self.names)]
@@ -295,7 +297,7 @@ _KNOWN: Final = re.compile(rf"{UID.pattern}|\d{{4}}[-/.]\d\d[-/.]\d\d|\d\d:\d\d(
 
 
 def _is_telling(word: str, names: Names) -> bool:
-    """Whether a replaced word would tell something wherever it stands: no plain English word, no short number."""
+    """Whether a replaced word would reveal something anywhere: no plain English word, no short number."""
     if word in names.personal:
         return len(word) > 1
     if word.isascii() and (word.isalpha() or len(word) < KNOWN_AT_LEAST):
@@ -307,7 +309,7 @@ def _is_telling(word: str, names: Names) -> bool:
 
 
 def _is_opaque(word: str) -> bool:
-    """Long, and letters among digits, or digits alone: a code that may open something."""
+    """Long, with letters among digits, or digits alone: a code that may open something."""
     digits = sum(char.isdigit() for char in word)
     return len(word) >= SHORTEST_OPAQUE and digits >= 2
 
@@ -329,5 +331,5 @@ def _is_utf8(run: str) -> bool:
 
 
 def headers(texts: Texts, given: Mapping[str, str]) -> dict[str, str]:
-    """All headers that say something of the body or the request; what belongs to one transfer is left out."""
+    """The headers that describe the body or the request, without those of one transfer."""
     return {name: texts.header(name, value) for name, value in given.items() if name not in DROPPED_HEADERS}

@@ -1,16 +1,18 @@
 """``report.html``: one page that opens offline, a row for each study, with each series' middle slice.
 
-Nothing in it runs or loads (its Content-Security-Policy says so to the browser as well), and every text is escaped.
+Nothing in it runs or loads (its Content-Security-Policy says so to the browser as well), and every text is escaped by the
+template (``page.html``).
 """
 
 from __future__ import annotations
 
 import base64
-import html
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
-from urllib.parse import quote
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
 
 from scraper.batch.report.table import Entry, StudyRow, counted, parts, problem_words, rows
 from scraper.batch.workers.protocol import Outcome
@@ -19,29 +21,37 @@ from scraper.core.messages import say
 from scraper.core.safe_text import visible
 from scraper.core.settings import Language
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 PICTURES: Final = 48 * 2**20  # bytes of all pictures together; a page that is larger opens nowhere
 SERIES_SHOWN: Final = 12  # of one study; the rest is counted
-_STYLE: Final = """
-body{font:15px/1.5 system-ui,"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",sans-serif;margin:2rem auto;max-width:1200px;
-padding:0 1rem;color:#1c1c1e;background:#fff}
-h1{font-size:1.4rem;margin:0 0 .3rem}p.note{color:#666;margin:.2rem 0 1rem}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.5rem .6rem;border-top:1px solid #ddd}
-th{font-weight:600;color:#555;white-space:nowrap}table.sums{width:auto;margin:0 0 1.5rem}
-.complete{color:#126b30}.incomplete{color:#8a5a00}.failed{color:#a31515}.waiting{color:#666}
-.state{font-weight:600;white-space:nowrap}.small{color:#666;font-size:.85rem;overflow-wrap:anywhere}
-figure{display:inline-block;margin:0 .5rem .4rem 0;width:104px;vertical-align:top}figcaption{font-size:.75rem;line-height:1.3;
-color:#444;overflow-wrap:anywhere}figcaption.short{color:#a31515}figcaption.seen{color:#8a5a00}
-img,.none{width:96px;height:96px;object-fit:contain;background:#000;display:block}.none{background:#eee}
-ul{margin:0;padding-left:1.1rem}
-@media(prefers-color-scheme:dark){body{background:#1c1c1e;color:#eee}th,.small,p.note,figcaption{color:#aaa}th,td{border-color:#444}
-.complete{color:#6fd08c}.incomplete{color:#e6b34d}.failed{color:#ff8080}figcaption.seen{color:#e6b34d}a{color:#8ab4ff}.none{background:#333}}
-@media print{body{margin:0}tr{break-inside:avoid}}
-"""
 
 
-def _text(value: object) -> str:
-    """A value as HTML: visible, and never read as markup."""
-    return html.escape(visible(value))
+@dataclass(slots=True)
+class _PictureBudget:
+    """Bytes that the pictures of the rest of the page may take."""
+
+    remaining: int = PICTURES
+
+    @property
+    def is_exceeded(self) -> bool:
+        return self.remaining < 0
+
+    def admits(self, size: int) -> bool:
+        """Count a picture; False where it does not fit."""
+        fits = size <= self.remaining
+        self.remaining -= size
+        return fits
+
+
+@cache
+def _template() -> Template:
+    """The page's template; every value in it is made visible and escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=visible, keep_trailing_newline=True)
+    return environment.from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
 
 
 def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[str]:
@@ -52,39 +62,24 @@ def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[s
         entries: every source of the list, in its order.
         language: of the words.
     """
-
-    def words(name: str, **values: object) -> str:
-        return _text(say(f"batch.page.{name}", language, **values))
-
-    made = time.strftime("%Y-%m-%d %H:%M")
-    yield (
-        f'<!DOCTYPE html>\n<html lang="{"zh-CN" if language is Language.ZH else "en"}">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">\n'
-        f"<title>{words('title')}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{words('title')}</h1>\n<p class=note>{words('made', list=title, time=made)} {words('not-for-diagnosis')}</p>\n"
+    budget = _PictureBudget()
+    yield from _template().generate(
+        lang="zh-CN" if language is Language.ZH else "en",
+        title=title,
+        made=time.strftime("%Y-%m-%d %H:%M"),
+        words=lambda name, **values: say(f"batch.page.{name}", language, **values),
+        sums=[
+            {"status": status, "count": count, "meaning": meaning(code, language) if code else ""}
+            for (status, code), count in sorted(counted(entries).items(), key=lambda item: item[0][1])
+        ],
+        rows=(
+            _row(entry, outcome, study, budget)
+            for entry in entries
+            for outcome in parts(entry)
+            for study in rows(outcome)
+        ),
+        budget=budget,
     )
-    yield "<table class=sums>\n"
-    for (status, code), count in sorted(counted(entries).items(), key=lambda item: item[0][1]):
-        yield (
-            f"<tr><td class='state {status}'>{count}</td><td class={status}>{words(status)}</td>"
-            f"<td>{_text(meaning(code, language)) if code else ''}</td></tr>\n"
-        )
-    yield "</table>\n<table>\n<tr>"
-    for column in ("line", "state", "study", "series", "problems"):
-        yield f"<th>{words(f'column-{column}')}</th>"
-    yield "</tr>\n"
-    left = PICTURES
-    for entry in entries:
-        for outcome in parts(entry):
-            for study in rows(outcome):
-                row, used = _row(entry, outcome, study, language, left)
-                left -= used
-                yield row
-    yield "</table>\n"
-    if left < 0:
-        yield f"<p class=note>{words('no-more-pictures')}</p>\n"
-    yield "</body>\n</html>\n"
 
 
 def meaning(code: int, language: Language) -> str:
@@ -92,56 +87,42 @@ def meaning(code: int, language: Language) -> str:
     return say(f"batch.code.{code}", language)
 
 
-def _row(
-    entry: Entry, outcome: Outcome | None, study: StudyRow | None, language: Language, left: int
-) -> tuple[str, int]:
-    """One study, or a source without any, and the size of its pictures in bytes."""
-    status = outcome.status.value if outcome else "waiting"
-    state = _text(say(f"batch.page.{status}", language))
-    line = ", ".join(map(str, entry.lines))
-    provider = _text(str((outcome.document["provider"] if outcome else "") or ""))
-    cells = [
-        f"<td>{_text(line)}</td>",
-        f"<td><span class='state {status}'>{state}</span><div class=small>{provider}</div></td>",
-        f"<td>{_study(entry, study)}</td>",
-    ]
-    pictures, used = _series(study, entry.pictures() if left > 0 else {}, left) if study else ("", 0)
-    problems = "".join(f"<li>{_text(word)}</li>" for word in (problem_words(outcome, study) if outcome else []))
-    cells += [f"<td>{pictures}</td>", f"<td>{f'<ul>{problems}</ul>' if problems else ''}</td>"]
-    return f"<tr>{''.join(cells)}</tr>\n", used
+def _row(entry: Entry, outcome: Outcome | None, study: StudyRow | None, budget: _PictureBudget) -> dict[str, Any]:
+    """One study, or a source without any, for the template."""
+    is_uploaded = study is not None and "://" in study.folder
+    names = [study.study.get(name) for name in ("patient_name", "date", "modality", "description")] if study else []
+    return {
+        "line": ", ".join(map(str, entry.lines)),
+        "status": outcome.status.value if outcome else "waiting",
+        "provider": str((outcome.document["provider"] if outcome else "") or ""),
+        "label": entry.label,
+        "has_study": study is not None,
+        "study": "  ".join(str(name) for name in names if name),
+        "url": study.folder if study and is_uploaded else "",
+        "folder": study.folder if study and not is_uploaded else "",
+        "source": entry.shown,
+        "series": _series(entry, study, budget) if study else [],
+        "further_series": max(0, len(study.series) - SERIES_SHOWN) if study else 0,
+        "problems": problem_words(outcome, study) if outcome else [],
+    }
 
 
-def _study(entry: Entry, study: StudyRow | None) -> str:
-    parts = [f"<strong>{_text(entry.label)}</strong>"] if entry.label else []
-    if study:
-        named = [study.study.get(name) for name in ("patient_name", "date", "modality", "description")]
-        parts.append(_text("  ".join(str(item) for item in named if item)))
-        if "://" in study.folder:
-            parts.append(f"<code>{_text(study.folder)}</code>")
-        elif study.folder:  # from the page's own place; a name that looks like a scheme stays a name
-            parts.append(f'<a href="./{_text(quote(study.folder))}/">{_text(study.folder)}</a>')
-    parts.append(f"<span class=small>{_text(entry.shown)}</span>")
-    return "<br>".join(parts)
-
-
-def _series(study: StudyRow, thumbnails: Mapping[str, bytes], left: int) -> tuple[str, int]:
-    """The picture and the counts of each series, and the size of the pictures in bytes."""
-    made, used = [], 0
+def _series(entry: Entry, study: StudyRow, budget: _PictureBudget) -> list[dict[str, Any]]:
+    """The picture and the counts of each series."""
+    thumbnails = {} if budget.is_exceeded else entry.pictures()
+    shown = []
     for series in study.series[:SERIES_SHOWN]:
         jpeg = thumbnails.get(str(series["uid"]), b"")
-        picture = "<span class=none></span>"
-        used += len(jpeg)
-        if jpeg and used <= left:
-            data = base64.b64encode(jpeg).decode()
-            picture = f'<img alt="{_text(_name(series))}" src="data:image/jpeg;base64,{data}">'
-        expected = "?" if series["expected"] is None else int(series["expected"])
-        short = "" if series["status"] == "ok" else f" class={_shortness(series)}"
-        made.append(
-            f"<figure>{picture}<figcaption{short}>{_text(_name(series))}<br>"
-            f"{series['saved']}/{expected}</figcaption></figure>"
+        shown.append(
+            {
+                "name": _name(series),
+                "picture": base64.b64encode(jpeg).decode() if jpeg and budget.admits(len(jpeg)) else "",
+                "shortness": "" if series["status"] == "ok" else _shortness(series),
+                "saved": series["saved"],
+                "expected": "?" if series["expected"] is None else int(series["expected"]),
+            }
         )
-    more = len(study.series) - SERIES_SHOWN
-    return "".join(made) + (f"<span class=small>+{more}</span>" if more > 0 else ""), used
+    return shown
 
 
 def _shortness(series: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ LETTING_GO_S: Final = 30.0  # for a source that was given up to close what it op
 LIFE_BYTES: Final = 2**20  # received bytes that count as a sign of life: a trickle does not
 
 
-class Pulse:
+class Heartbeat:
     """Forward progress to a Watcher, and remember when it last moved.
 
     Args:
@@ -90,7 +90,7 @@ class _Silent(Exception):
 
 
 @dataclass(slots=True)
-class _Shift:
+class _InspectorLease:
     """The inspecting processes for some hundred links, ended after the last of these."""
 
     inspector: Inspector
@@ -132,8 +132,8 @@ class LocalRetrieval:
     job: Job
     started: float
     run: Run
-    pulse: Pulse
-    shift: _Shift
+    heartbeat: Heartbeat
+    lease: _InspectorLease
     ended: Retrieval | Result
 
 
@@ -166,7 +166,7 @@ class LocalWorker:
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         for slot in self._slots:
             self._free.put_nowait(slot)
-        self._shift: _Shift | None = None
+        self._lease: _InspectorLease | None = None
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -178,8 +178,8 @@ class LocalWorker:
     ) -> None:
         """End the browsers and the processes."""
         async with AsyncExitStack() as stack:
-            if self._shift is not None:
-                stack.push_async_exit(self._shift.inspector)
+            if self._lease is not None:
+                stack.push_async_exit(self._lease.inspector)
             for slot in self._slots:
                 stack.push_async_callback(slot.close)
 
@@ -187,16 +187,16 @@ class LocalWorker:
         """Retrieve one source; a slot is taken until that is done."""
         slot = await self._free.get()
         try:
-            shift = await self._on_shift()
+            lease = await self._take_inspector()
             try:
-                started, pulse = time.monotonic(), Pulse(self._watched(job))
-                run = Run(job.settings, pulse, self._ask, resources=await slot.resources(shift.inspector))
-                ended = await self._attempt(job, run.retrieve(job.source), pulse, started)
+                started, heartbeat = time.monotonic(), Heartbeat(self._watched(job))
+                run = Run(job.settings, heartbeat, self._ask, resources=await slot.resources(lease.inspector))
+                ended = await self._attempt(job, run.retrieve(job.source), heartbeat, started)
                 if isinstance(ended, Result):
-                    await _cleared(slot)
-                return LocalRetrieval(job, started, run, pulse, shift, ended)
+                    await _renew_browser(slot)
+                return LocalRetrieval(job, started, run, heartbeat, lease, ended)
             except BaseException:
-                await self._off_shift(shift)
+                await self._return_inspector(lease)
                 raise
         finally:
             self._free.put_nowait(slot)
@@ -207,15 +207,17 @@ class LocalWorker:
         try:
             if isinstance(result, Retrieval):
                 placing = retrieved.run.place(result)
-                result = await self._attempt(job, placing, retrieved.pulse, retrieved.started)
+                result = await self._attempt(job, placing, retrieved.heartbeat, retrieved.started)
             return await self._outcome(retrieved, result)
         finally:
-            await self._off_shift(retrieved.shift)
+            await self._return_inspector(retrieved.lease)
 
-    async def _attempt(self, job: Job, work: Coroutine[Any, Any, T], pulse: Pulse, started: float) -> T | Result:
+    async def _attempt(
+        self, job: Job, work: Coroutine[Any, Any, T], heartbeat: Heartbeat, started: float
+    ) -> T | Result:
         """What the work gives; a failed result where it shows no sign of life, or has a bug."""
         try:
-            return await self._within(work, pulse)
+            return await self._within(work, heartbeat)
         except _Silent:
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
@@ -226,7 +228,7 @@ class LocalWorker:
             return _failed(job, err, ExitCode.BUG, started)
 
     async def _outcome(self, retrieved: LocalRetrieval, result: Result) -> Outcome:
-        job, inspector = retrieved.job, retrieved.shift.inspector
+        job, inspector = retrieved.job, retrieved.lease.inspector
         if result.error is not None and result.exit_code in (ExitCode.BUG, ExitCode.SITE):
             folder = job.settings.output / "diagnostics"
             path = write_diagnostic(folder, result.error, result.link, result.provider, retrieved.run.log)
@@ -238,7 +240,7 @@ class LocalWorker:
         except Exception as err:  # noqa: BLE001  # as above
             return outcome(job, _failed(job, err, ExitCode.BUG, retrieved.started))
 
-    async def _within(self, work: Coroutine[Any, Any, T], pulse: Pulse) -> T:
+    async def _within(self, work: Coroutine[Any, Any, T], heartbeat: Heartbeat) -> T:
         """Wait as long as there are signs of life.
 
         Raises:
@@ -247,7 +249,7 @@ class LocalWorker:
         task = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({task}, timeout=min(LOOK_EVERY_S, self._patience_s / 4)))[0]:
-                if pulse.silent_s > self._patience_s:
+                if heartbeat.silent_s > self._patience_s:
                     raise _Silent
         except (asyncio.CancelledError, _Silent):
             await self._called_off(task)
@@ -265,23 +267,23 @@ class LocalWorker:
         elif not task.cancelled():
             task.exception()  # seen, and of no interest any more
 
-    async def _on_shift(self) -> _Shift:
-        if self._shift is None or self._shift.given >= LINKS_AN_INSPECTOR:
-            old = self._shift
-            self._shift = _Shift(await Inspector().__aenter__())
+    async def _take_inspector(self) -> _InspectorLease:
+        if self._lease is None or self._lease.given >= LINKS_AN_INSPECTOR:
+            old = self._lease
+            self._lease = _InspectorLease(await Inspector().__aenter__())
             if old is not None and not old.in_use:
                 await old.inspector.__aexit__(None, None, None)
-        self._shift.given += 1
-        self._shift.in_use += 1
-        return self._shift
+        self._lease.given += 1
+        self._lease.in_use += 1
+        return self._lease
 
-    async def _off_shift(self, shift: _Shift) -> None:
-        shift.in_use -= 1
-        if shift is not self._shift and not shift.in_use:
-            await shift.inspector.__aexit__(None, None, None)
+    async def _return_inspector(self, lease: _InspectorLease) -> None:
+        lease.in_use -= 1
+        if lease is not self._lease and not lease.in_use:
+            await lease.inspector.__aexit__(None, None, None)
 
 
-async def _cleared(slot: _Slot) -> None:
+async def _renew_browser(slot: _Slot) -> None:
     """Give the slot's next job a fresh browser."""
     with contextlib.suppress(Exception, TimeoutError):
         async with asyncio.timeout(LETTING_GO_S):

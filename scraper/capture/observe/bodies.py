@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, sniff
 
 MAX_INFLATED: Final = 2 * 2**30  # bytes of one packed body
 PIECE: Final = 2**20

@@ -15,8 +15,8 @@ from typing import Any, Final
 from scraper import dicom
 from scraper.capture.observe import correlate, dicom_names, notation
 from scraper.core.errors import CorruptInstance
-from scraper.core.schema import parse_json, whole
-from scraper.protocols import codestream
+from scraper.core.schema import parse_int, parse_json
+from scraper.dicom import codestream
 from scraper.session.browser.traffic import Exchange
 
 UID: Final = "00080018"
@@ -208,7 +208,7 @@ def _frame(fields: Fields) -> int:
         if (
             _FRAME.search(name)
             and str(value).isdecimal()
-            and (whole(_text(dicom_names.dicom_json(fields), "00280008")) or 1) > 1
+            and (parse_int(_text(dicom_names.dicom_json(fields), "00280008")) or 1) > 1
             and len(str(value)) < 10
         ):
             return int(value) + name.lower().endswith(("index", "idx"))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
 REAL_BYTES: Final = 20_000  # a picture of more bytes is no icon, whatever its size

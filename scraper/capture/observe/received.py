@@ -28,8 +28,8 @@ from scraper.capture.observe.recognise import (
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
 from scraper.core.reasons import Cause
-from scraper.core.schema import whole
-from scraper.protocols.sniff import HEAD, Kind, sniff
+from scraper.core.schema import parse_int
+from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
@@ -284,7 +284,7 @@ class Observations:
         """Instances whose tags and frames were all seen, where the object itself was not."""
         for uid, frames in self.frames.items():
             tags = self.tags.get(uid)
-            count = whole(text(tags, "00280008")) or 1 if tags else 0
+            count = parse_int(text(tags, "00280008")) or 1 if tags else 0
             is_whole = 0 < count <= len(frames) and all(number in frames for number in range(1, count + 1))
             if tags and uid not in self.objects and is_whole:
                 yield uid, tags, [frames[number] for number in range(1, count + 1)]

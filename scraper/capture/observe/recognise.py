@@ -22,8 +22,8 @@ from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
 from scraper.core.schema import decode_text, parse_json
+from scraper.core.sniff import BARE_DATA_SETS, Kind, sniff
 from scraper.protocols import multipart, tar_archive, zip_archive
-from scraper.protocols.sniff import BARE_DATA_SETS, Kind, sniff
 
 MAX_JSON: Final = 96 * 2**20
 MAX_DEPTH: Final = 4  # packings inside packings
@@ -152,7 +152,7 @@ class Recogniser:
         """A DICOM stream that begins ``skip`` bytes into the body, and ends there or with it."""
         path = self._copy(body if end is None else whole_of(body)[:end], skip)
         try:
-            header = dicom.settle(path)
+            header = dicom.normalise(path)
         except CorruptInstance as err:
             if err.reason in CUT_OFF and head_of(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)

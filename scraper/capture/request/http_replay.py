@@ -22,7 +22,7 @@ from scraper.capture.observe.recognise import DICOM, Object, Recogniser
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.core.reasons import Reason
-from scraper.protocols.sniff import HEAD, sniff
+from scraper.core.sniff import HEAD, sniff
 from scraper.session import Response, Session
 from scraper.session.browser.traffic import Exchange
 

@@ -20,12 +20,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import described, text, with_instances
+from scraper.core import sniff
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
 from scraper.core.link import is_private
 from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
 from scraper.core.reasons import Reason
 from scraper.core.schema import decode_text
-from scraper.protocols import sniff, wado_rs
+from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
 from scraper.session import Response, Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange

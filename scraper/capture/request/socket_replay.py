@@ -24,7 +24,6 @@ from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
 ANSWER_S = 15.0
 MOST_AT_ONCE = 6
-MOST_COMPARED = 200  # answers that a header's meaning is told by
 MOST_SILENT = 3  # messages without an answer, one after another, after which no more are sent
 
 

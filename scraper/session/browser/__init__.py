@@ -6,7 +6,7 @@ No exception of the browser's library passes it: a provider that uses ``Window.p
 
 from typing import TYPE_CHECKING
 
-from scraper.session.browser.installed import find_browser
+from scraper.session.browser.discovery import find_browser
 from scraper.session.browser.process import Browser
 from scraper.session.browser.window import Window
 

@@ -16,8 +16,8 @@ from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
+from scraper.session.browser.discovery import installed_browsers
 from scraper.session.browser.failures import first_line, ours, within
-from scraper.session.browser.installed import installed
 from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.tap import Tap, TargetClosed
 from scraper.session.browser.traffic import Traffic
@@ -184,7 +184,7 @@ class Browser:
         await self._stop()  # what is left of one that crashed
         if self._settings.headed and not has_screen():
             raise UsageError("--headed: there is no screen here (no DISPLAY, no WAYLAND_DISPLAY)")
-        paths = list(installed(self._settings.browser_path))
+        paths = list(installed_browsers(self._settings.browser_path))
         if not paths:
             raise BrowserMissing
         from playwright.async_api import Error, async_playwright

@@ -15,7 +15,7 @@ from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import NEWS_BYTES
-from scraper.protocols.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.session.http.response import Response
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
@@ -61,6 +61,10 @@ class Exchange:
     def content_type(self) -> str:
         """The answer's Content-Type, with its parameters."""
         return self.headers.get("content-type", "")
+
+    def response(self) -> Response:
+        """The answer as the direct client would give it."""
+        return Response(self.status, self.headers, self.read(), self.url)
 
     def read(self, limit: int = -1) -> bytes:
         """The body, or its first ``limit`` bytes."""

@@ -3,59 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.core.disk import keep_reserve
 from scraper.core.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.core.model import Request
 from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_DIALOGS, Settings
-from scraper.protocols.headers import merged
 from scraper.session.browser import page_socket
-from scraper.session.browser.failures import first_line, ours, within
+from scraper.session.browser.cookies import for_browser, from_browser
+from scraper.session.browser.downloads import save
+from scraper.session.browser.failures import ours, within
+from scraper.session.browser.page_fetch import FETCH, fetch_arguments
 from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
-from scraper.session.browser.traffic import DOWNLOAD, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
 from scraper.session.door import Door
 from scraper.session.http.client import Cookie
 from scraper.session.http.response import Response
 
 if TYPE_CHECKING:
-    from playwright.async_api import BrowserContext, Dialog, Download, Page, WebSocket
+    from playwright.async_api import BrowserContext, Dialog, Page, WebSocket
     from playwright.async_api import Response as PageResponse
 
 CLOSE_S = 10.0  # a window that has not closed by then is left to the browser's own end
 LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
-LOOK_AT_DISK_S = 0.5  # while a download grows; a fast line brings 50 MB in that time
 DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
-FETCH = """async ({url, method, headers, body}) => {
-  try {
-    const sent = body === null ? undefined : Uint8Array.from(atob(body), c => c.charCodeAt(0));
-    const answer = await fetch(url, {method, headers, body: sent, credentials: "include"});
-    await answer.arrayBuffer();
-    return answer.url || url;
-  } catch (error) { return null; }
-}"""
 
 
 class Window:
     """One link's browser window: its pages, its cookies, and everything it received.
 
+    Over 20 methods because it is all that a provider and the capture see of the browser; most are a few lines.
+
     Attributes:
         traffic: what was received, from the first navigation on.
         dialogs: texts of the pages' dialogs (``alert``), which are answered with "OK".
         door: decides which addresses its requests may reach.
-        holds_answer: whether an address and a body hold what is a person's own.
+        holds_answer: whether an address and a body hold an answer of a person.
         on_blocked_host: called once for each host that a page was kept from.
     """
 
@@ -117,6 +109,10 @@ class Window:
     def is_waiting(self) -> bool:
         """Whether the page waits for data from its site."""
         return any(item.resource_type in DATA for item in self._asked)
+
+    def pending(self, pattern: str) -> list[str]:
+        """Addresses that a page asked for and has no answer to yet, where the expression is found in them."""
+        return [item.url for item in self._asked if re.search(pattern, item.url)]
 
     async def latest(self) -> Page:
         """The newest page, once its document is loaded."""
@@ -220,17 +216,7 @@ class Window:
             return []
         with ours(self.traffic.host):
             found = await self._context.cookies()
-        return [
-            Cookie(
-                item.get("name", ""),
-                item.get("value", ""),
-                item.get("domain", ""),
-                item.get("path", "/"),
-                item.get("secure", False),
-                item.get("expires", -1),
-            )
-            for item in found
-        ]
+        return [from_browser(item) for item in found]
 
     async def add_cookies(self, cookies: list[Cookie]) -> None:
         """Add cookies; those that the browser rejects are left out."""
@@ -238,32 +224,18 @@ class Window:
             if not cookie.domain:
                 continue
             with ours(self.traffic.host, quiet=True):
-                await self._context.add_cookies(
-                    [
-                        {
-                            "name": cookie.name,
-                            "value": cookie.value,
-                            "domain": cookie.domain,
-                            "path": cookie.path or "/",
-                            "secure": cookie.secure,
-                            "expires": cookie.expires,
-                        }
-                    ]
-                )
+                await self._context.add_cookies([for_browser(cookie)])
 
     async def fetch(self, request: Request) -> Response:
-        """Send a request from inside the page: its cookies, its TLS, its fingerprint. For what refuses the direct client.
+        """Send a request from inside the page, with its cookies, TLS and fingerprint, where a site refuses the direct client.
 
         Raises:
             SiteUnreachable: no answer, or the page is not allowed to ask there.
         """
         host = urlsplit(request.url).hostname or ""
-        headers = merged(request.headers, request.sign() if request.sign else None)
-        body = None if request.body is None else base64.b64encode(request.body).decode()
-        asked = {"url": request.url, "method": request.method, "headers": headers, "body": body}
         seen = len(self.traffic.exchanges)
         with self._translated(host):
-            url = await self.page.evaluate(FETCH, asked)
+            url = await self.page.evaluate(FETCH, fetch_arguments(request))
         # The page may not read an answer of another origin that does not allow it; the tap has it all the same.
         patience = LOADED_S if url else UNREADABLE_S
         wanted = ((url or request.url).partition("#")[0], request.method)
@@ -275,20 +247,20 @@ class Window:
         raise SiteUnreachable(host=host, why=Reason.NO_ANSWER_IN_TIME if url else Reason.PAGE_CANNOT_ASK)
 
     async def socket(self, url: str) -> PageSocket | None:
-        """The WebSocket of that address that one of the pages has open; None where none has, or it can't be reached."""
+        """The open WebSocket of a page to that address; None where there is none, or it can't be reached."""
         with self.quietly():
             return await page_socket.find(self._context, reversed(self._pages), url)
         return None
 
     @asynccontextmanager
     async def guard(self, host: str = "") -> AsyncIterator[None]:
-        """Work on ``page`` itself in here: what the browser's library raises becomes one of our errors.
+        """Work on ``page`` itself in this block: exceptions of the browser's library become our errors.
 
         Args:
-            host: that the errors name, where no page is open yet.
+            host: for the errors, where no page is open yet.
 
         Raises:
-            SiteChanged: the page does not show what was waited for. SiteUnreachable, BadCertificate: as for ``open``.
+            SiteChanged: the page does not show the expected. SiteUnreachable, BadCertificate: as for ``open``.
         """
         # Most of the library's calls end when the browser does, and say so; the odd one that does not is called off.
         guarded = asyncio.timeout(None)
@@ -306,28 +278,28 @@ class Window:
             raise
 
     def quietly(self) -> AbstractContextManager[None]:
-        """Work on ``page`` where failing does not matter: whatever goes wrong in here ends the block and nothing else."""
+        """Work on ``page`` where failing does not matter: an error ends the block and nothing else."""
         return ours(self.traffic.host, quiet=True)
 
     def note_blocked(self, host: str) -> None:
-        """A page asked for an address inside this computer's network, and did not get it."""
+        """Note that a page was kept from a host inside this computer's network."""
         if host not in self.refused:
             self.refused[host] = None
             self.on_blocked_host(host)
 
     def lost(self, why: str) -> None:
-        """The browser, or the page, is gone: whoever waits hears of it."""
+        """Note that the browser or the page has ended; whoever waits gets the error."""
         self.end(SiteUnreachable(host=self.traffic.host, why=why))
 
     def may_go(self, url: str, body: bytes) -> bool:
-        """Whether the page may go to an address with what it sends; where it may not, the window has come to its end."""
+        """Whether the page may send this body to an address; if not, the window ends."""
         if self.door.trusts(url) or not self.holds_answer(url, body):
             return True
         self.end(ForeignHost(host=urlsplit(url).hostname, what=Reason.FORM_ANSWERS))
         return False
 
     def end(self, error: CloudfilmError) -> None:
-        """Nothing more is to be had from this window: whoever waits hears why."""
+        """End the traffic with an error, which whoever waits gets."""
         if not self._is_closed and self._lost is None:
             self._lost = error
             self.traffic.end(self._lost)
@@ -354,7 +326,7 @@ class Window:
 
     @contextmanager
     def _translated(self, host: str, *, loading: bool = False) -> Iterator[None]:
-        """As ``ours``; where the browser ended, that is the reason."""
+        """Like ``ours``; where the browser ended, with that as the reason."""
         try:
             with ours(host, loading=loading):
                 yield
@@ -363,7 +335,7 @@ class Window:
                 raise self._lost from err
             raise
 
-    # ---- what the browser tells
+    # ---- events of the browser
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -378,7 +350,7 @@ class Window:
         page.on("request", self._on_request)
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._ended)
-        page.on("download", lambda download: self._spawn(self._download(download)))
+        page.on("download", lambda download: self._spawn(save(download, self.traffic)))
 
     def _on_request(self, request: Any) -> None:
         self._asked.add(request)
@@ -425,40 +397,3 @@ class Window:
         self.traffic.touch()
         with ours(self.traffic.host, quiet=True):
             await dialog.accept()
-
-    async def _whole(self, download: Download) -> Path:
-        """The file of a finished download; meanwhile the disk is watched.
-
-        Raises:
-            DiskFull: the reserve would be used up; the download is called off.
-        """
-        ending = asyncio.ensure_future(download.path())
-        try:
-            while not (await asyncio.wait({ending}, timeout=LOOK_AT_DISK_S))[0]:
-                keep_reserve(self.traffic.folder)
-        except CloudfilmError:
-            ending.cancel()
-            await within(CLOSE_S, download.cancel())
-            raise
-        return await ending
-
-    async def _download(self, download: Download) -> None:
-        """Save a download that the page offers by a link or button, or makes itself."""
-        from playwright.async_api import Error
-
-        self.traffic.busy += 1
-        try:
-            path = self.traffic.new_file()
-            await asyncio.to_thread(os.replace, await self._whole(download), path)
-        except (Error, OSError) as err:
-            self.traffic.miss(download.url, first_line(err))
-        except CloudfilmError as err:
-            self.traffic.end(err)
-        else:
-            named = {"content-disposition": f'attachment; filename="{download.suggested_filename}"'}
-            size = path.stat().st_size
-            self.traffic.add(
-                Exchange(download.url, DOWNLOAD, headers=named, body=path, size=size, when=self.traffic.now)
-            )
-        finally:
-            self.traffic.busy -= 1

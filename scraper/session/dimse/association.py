@@ -22,7 +22,7 @@ from scraper.core.errors import (
 from scraper.core.log import Silence
 from scraper.core.reasons import Cause, Reason
 from scraper.dicom.charset import UTF8, decode, suspect
-from scraper.dicom.part10 import quiet
+from scraper.dicom.elements import quiet
 from scraper.session.dimse.listener import PortTaken, listening
 from scraper.session.dimse.reach import ABORT, Peer, associate, reach
 from scraper.session.dimse.receive import PLAIN, StoreReceiver

@@ -17,7 +17,7 @@ from pynetdicom import AE, build_context, evt
 
 from scraper.core.errors import SiteUnreachable
 from scraper.core.reasons import Reason
-from scraper.dicom.part10 import quiet
+from scraper.dicom.elements import quiet
 from scraper.session.dimse.reach import ABORT, ACCEPT, Peer, associate, reach
 from scraper.session.dimse.status import SUCCESS
 

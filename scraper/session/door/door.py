@@ -45,6 +45,8 @@ class Route:
 class Door:
     """One link's access to the network.
 
+    Over 20 methods because every rule about where data may go is in this one place.
+
     Args:
         settings: ``--connect-to`` and ``--proxy`` are the user's own words, and trusted.
         network: resolves and connects.

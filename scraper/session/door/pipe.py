@@ -9,7 +9,7 @@ from contextlib import suppress
 from scraper.session.door.door import Door, Route
 from scraper.session.door.upstream import ConnectRefused, through_proxy
 
-AHEAD = 2**20  # bytes that one side may be ahead of the other
+MOST_BUFFERED = 2**20  # bytes that one side may be ahead of the other
 
 
 class Pipe(asyncio.Protocol):
@@ -25,7 +25,7 @@ class Pipe(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Attach to the connection."""
         self.transport = transport  # type: ignore[assignment]  # a stream's, as asyncio says
-        transport.set_write_buffer_limits(high=AHEAD)  # type: ignore[attr-defined]  # the same
+        transport.set_write_buffer_limits(high=MOST_BUFFERED)  # type: ignore[attr-defined]  # the same
         if self._pipes is not None:
             self._pipes.add(self)
 

@@ -19,7 +19,7 @@ from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect
 from scraper.core.settings import MOST_CONNECTIONS_ABROAD, MOST_SENT_ABROAD
 from scraper.session.door.door import Door, Route
 from scraper.session.door.forward import LONGEST_HEAD, forwarded, may_be_http
-from scraper.session.door.pipe import AHEAD, Pipe
+from scraper.session.door.pipe import MOST_BUFFERED, Pipe
 from scraper.session.door.upstream import ANSWER_S, ConnectRefused, through_proxy, to_proxy
 
 VERSION, CONNECT, NO_AUTH, NAME, IPV4, IPV6 = 5, 1, 0, 3, 1, 4
@@ -226,7 +226,7 @@ class _Client(Pipe):
                 self.abort()
                 return
         super().data_received(data)
-        if len(self._early) > AHEAD:
+        if len(self._early) > MOST_BUFFERED:
             self.abort()
         self._arrived.set()
 

@@ -109,7 +109,7 @@ class Http:
     Args:
         settings: proxy, ``--connect-to``, ``--insecure``, time-out.
         pace: shared by the links of a run.
-        user_agent: the recipe's, or a desktop browser's.
+        user_agent: the provider's, or a desktop browser's.
         door: decides where requests may go; by default one whose link is the first address asked for.
     """
 

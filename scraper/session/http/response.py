@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from scraper.core import schema
-from scraper.core.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError, SiteChanged, StudyGone
 from scraper.session.http.status import call_error, instance_error
+
+if TYPE_CHECKING:
+    from scraper.core.html import Page
 
 R = TypeVar("R", bound=schema.Reply)
 
@@ -50,13 +53,52 @@ class Response:
             return None
         return max((then - datetime.now(then.tzinfo)).total_seconds(), 0.0)
 
+    def page(self) -> Page:
+        """The body as an HTML page."""
+        from scraper.core.html import Page
+
+        return Page(self.text, self.url)
+
     def json(self) -> Any:
         """The body as a JSON value; raises SiteChanged."""
         return schema.read_json(self.body, self.url)
 
     def read(self, reply: type[R]) -> R:
-        """The body as a reply; raises SiteChanged."""
+        """The body as a reply, whatever the status; raises SiteChanged."""
         return schema.read(self.body, reply, self.url)
+
+    def unwrap(self, reply: type[R]) -> R:
+        """The body as a reply: also that of a refusal, where it has the shape of one.
+
+        Raises:
+            SessionLapsed: 401 or 403 without words (StudyGone at the entrance of a share). NoSuchStudy: 404 or 410.
+                SiteBusy: 429 or 503. SiteUnreachable: 5xx. SiteChanged: another status, or the JSON is not as known.
+        """
+        try:
+            return self.read(reply)
+        except SiteChanged as err:
+            if self.ok:
+                raise
+            if self.status in (401, 403) and issubclass(reply, schema.CheckedReply) and reply.is_entrance:
+                raise StudyGone(f"HTTP {self.status}", host=urlsplit(self.url).hostname) from err
+            raise self.refusal from err
+
+    def checked(self, reply: type[R]) -> R:
+        """The reply of a request that the site agreed to.
+
+        Raises:
+            CloudfilmError: what its status, or the CheckedReply itself, says instead; as ``unwrap``.
+        """
+        if not issubclass(reply, schema.CheckedReply):
+            if not self.ok:
+                raise self.refusal
+            return self.read(reply)
+        answer = self.unwrap(reply)
+        if not answer.ok:
+            raise answer.refusal()
+        if not self.ok:
+            raise self.refusal
+        return answer
 
     @property
     def refusal(self) -> CloudfilmError:

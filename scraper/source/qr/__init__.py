@@ -1,4 +1,4 @@
-"""Codes on pages of pixels."""
+"""Read codes on pages of pixels."""
 
 from scraper.source.qr.reader import (
     Code,

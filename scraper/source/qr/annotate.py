@@ -1,4 +1,4 @@
-"""The page with every code drawn on it: what was read in green, what looks like a code and gave none in orange."""
+"""Draw every code on its page: read ones in green, unread suspects in orange."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST = 2400  # pixels: enough to see, small enough to send
 
 
 def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, password: str = "") -> None:
-    """Saves the first page on which one of ``places`` (page, corners, text) lies, else the first page.
+    """Save the first page with one of ``places`` (page, corners, text), else the first page.
 
     Raises:
         UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.

@@ -1,7 +1,7 @@
-"""The search in one page: many looks at the same pixels, cheap ones first.
+"""The search in one page: many readings of the same pixels, cheap ones first.
 
-Every step is one look and gives what it saw; who asks decides after each whether to go on. What may hold a code is cut out
-and enlarged first, because a look at a patch costs a tenth of one at the page; then come contrast and what is bent.
+Every step yields what it found; the caller decides after each whether to go on. Likely regions are cut out
+and enlarged first, because reading a patch costs a tenth of reading the page; then come contrast and distortion.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from scraper.source.qr.engines import Found, Kinds, Polygon, Seen, Wechat, zbar, zxing
 from scraper.source.qr.repair.normalise import evened
 from scraper.source.qr.repair.perspective import looked_at_stretched
-from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, Sight, straightened
+from scraper.source.qr.repair.recover import NEGATIVE, PATCH, WHOLE, FinderSearch, recover_codes
 from scraper.source.qr.repair.sharpen import EDGE as SHARP_EDGE
 from scraper.source.qr.repair.sharpen import WIDTHS, sharpened
 from scraper.source.qr.suspects import Known, places
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 WHOLE_PIXELS = 16_000_000  # larger pages are halved for looks at the whole, and looked at in tiles in full
 SMALL_PIXELS = 4_000_000  # as many as thin bars need
-LITTLE_PIXELS = 2_000_000  # what the dear looks at the whole are given
+EXPENSIVE_PIXELS = 2_000_000  # what the expensive readings of the whole page get
 TINY_PIXELS = 400_000  # at which the noise and the smear of a large photo are gone
 LIKELIEST = 2  # lively patches: the third and fourth hold a code in one photo of a hundred
-LARGE_PIXELS = 800_000  # from which a look at the whole is dear
+LARGE_PIXELS = 800_000  # from which reading the whole page is expensive
 EDGE = 0.15  # of a patch, where a code that is not of it may begin
-MOST_DEAR = 3  # patches
+MOST_EXPENSIVE = 3  # patches
 FILLED = 0.15  # of a patch, by a code that was read: no other is in it
 PATCH_EDGE = 1000  # pixels
 MOST_TIMES = 3.0
@@ -41,14 +41,14 @@ TILE = 1024  # edge of a tile, pixels
 LIGHT = 121  # pixels of a patch within which light is taken for even
 FLOOR = 8  # grey levels that are noise
 
-REST = Sight(((25, 0.8),))  # for what no patch holds: hardly ever a code
+REST = FinderSearch(((25, 0.8),))  # for what no patch holds: hardly ever a code
 
 Step = Callable[[], Seen]
 Look = Callable[["NDArray[np.uint8]"], Seen]
 
 
 class Views:
-    """One page's pixels in the forms that the steps want, each made once."""
+    """One page's pixels in the forms that the steps want, each computed once."""
 
     def __init__(self, page: Page, known: Known) -> None:
         self.page = page
@@ -66,9 +66,9 @@ class Views:
         return _at_most(*_swap(self.whole, SMALL_PIXELS))
 
     @cached_property
-    def little(self) -> tuple[NDArray[np.uint8], float]:
-        """Grey and its scale; at most ``LITTLE_PIXELS``."""
-        return _at_most(*_swap(self.whole, LITTLE_PIXELS))
+    def for_expensive(self) -> tuple[NDArray[np.uint8], float]:
+        """Grey and its scale; at most ``EXPENSIVE_PIXELS``."""
+        return _at_most(*_swap(self.whole, EXPENSIVE_PIXELS))
 
     @cached_property
     def _places(self) -> tuple[list[Box], int]:
@@ -76,21 +76,21 @@ class Views:
 
     @property
     def likeliest(self) -> int:
-        """How many of the patches are worth a dear look: the suspects, and the liveliest."""
-        return min(self._places[1] + LIKELIEST, MOST_DEAR)
+        """Number of regions for the expensive decoder: suspected codes first, then high-contrast ones."""
+        return min(self._places[1] + LIKELIEST, MOST_EXPENSIVE)
 
     @cached_property
     def patches(self) -> list[tuple[NDArray[np.uint8], int, int, float]]:
-        """Parts of the page in full that may hold a code, about ``PATCH_EDGE`` large: pixels, left, top, times larger."""
+        """Parts of the full page that may hold a code, about ``PATCH_EDGE`` large: pixels, left, top, enlargement."""
         out = []
         for left, top, right, bottom in self._places[0]:
-            patch, times = _about(self.page.grey[top:bottom, left:right])
+            patch, times = _enlarged_patch(self.page.grey[top:bottom, left:right])
             out.append((patch, left, top, times))
         return out
 
 
-def _about(patch: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
-    """The patch at a size at which engines read well, and how many times larger that is."""
+def _enlarged_patch(patch: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float]:
+    """The patch at a size at which engines read well, and its enlargement."""
     import cv2
 
     times = min(PATCH_EDGE / max(patch.shape), MOST_TIMES)
@@ -114,7 +114,7 @@ def _at_most(grey: NDArray[np.uint8], pixels: int, scale: float) -> tuple[NDArra
 
 
 def shrunk(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Each pixel the mean of ``factor`` × ``factor``; a rest at the right and lower edge is dropped."""
+    """Average ``factor`` × ``factor`` pixels into one; a rest at the right and lower edge is dropped."""
     import cv2
 
     rows, columns = grey.shape[0] // factor, grey.shape[1] // factor
@@ -123,7 +123,7 @@ def shrunk(grey: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 
 def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each pixel over the light around it, the full range in use: what beats, stamps and shadows leave is the code."""
+    """Normalise each pixel by the light around it to the full range: moiré, stamps and shadows fade, the code stays."""
     import cv2
     import numpy as np
 
@@ -136,90 +136,90 @@ def lit_evenly(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def steps(page: Page, wechat: Wechat, known: Known) -> Iterator[Step]:
-    """All looks after the first, which is zxing-cpp's at the grey pixels as they are.
+    """Yield the results of all steps after the first, which is zxing-cpp on the grey pixels as they are.
 
-    They come by what they find for what they cost; a page without a code costs all of them.
+    They are ordered by yield per cost; a page without a code costs all of them.
     """
     views = Views(page, known)
     grey, scale = views.whole
     if grey is not page.grey:
         yield lambda: zxing(grey, scale=scale)
-    yield lambda: _each(views, zxing)
-    yield lambda: _each(views, lambda patch: zxing(lit_evenly(patch)))
+    yield lambda: _each_patch(views, zxing)
+    yield lambda: _each_patch(views, lambda patch: zxing(lit_evenly(patch)))
     stamped = None if page.red is None else Views(replace(page, grey=page.red), known)
     if stamped is not None:
         yield lambda: zxing(stamped.whole[0], scale=stamped.whole[1])
     yield lambda: zxing(grey, histogram=True, scale=scale)
-    little, scale_of_little = views.little
+    reduced, scale_of_reduced = views.for_expensive
     yield from _whole(views)
     likeliest = views.likeliest
-    yield lambda: _each(views, lambda patch: zxing(evened(patch)), likeliest)
-    yield from _patch_by_patch(views, lambda patch: straightened(patch, PATCH), likeliest)
+    yield lambda: _each_patch(views, lambda patch: zxing(evened(patch)), likeliest)
+    yield from _patch_by_patch(views, lambda patch: recover_codes(patch, PATCH), likeliest)
     yield from _patch_by_patch(views, _steeply, likeliest)
     for width in WIDTHS:
         yield from _patch_by_patch(views, partial(_sharply, width=width), likeliest)
     if wechat.is_there:
         yield from _patch_by_patch(views, wechat.read, LIKELIEST)
     if stamped is not None:
-        yield from _patch_by_patch(stamped, lambda patch: straightened(patch, PATCH), stamped.likeliest)
-    yield lambda: zxing(_doubled(little), scale=scale_of_little * 2)
-    yield lambda: _each(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
-    rest, sight = (little, WHOLE) if little.size < LARGE_PIXELS else (_rest(views), REST)
-    yield lambda: straightened(rest, sight, scale=scale_of_little)
-    if wechat.is_there and little.size < LARGE_PIXELS:  # of more it can take seconds
-        yield lambda: wechat.read(little, scale=scale_of_little)
-    yield from _patch_by_patch(views, lambda patch: straightened(inverted(patch), NEGATIVE), LIKELIEST)
+        yield from _patch_by_patch(stamped, lambda patch: recover_codes(patch, PATCH), stamped.likeliest)
+    yield lambda: zxing(_doubled(reduced), scale=scale_of_reduced * 2)
+    yield lambda: _each_patch(views, lambda patch: zbar(_threshold(patch)), LIKELIEST)
+    rest, search = (reduced, WHOLE) if reduced.size < LARGE_PIXELS else (_rest(views), REST)
+    yield lambda: recover_codes(rest, search, scale=scale_of_reduced)
+    if wechat.is_there and reduced.size < LARGE_PIXELS:  # of more it can take seconds
+        yield lambda: wechat.read(reduced, scale=scale_of_reduced)
+    yield from _patch_by_patch(views, lambda patch: recover_codes(inverted(patch), NEGATIVE), LIKELIEST)
     small, scale_of_small = views.small
     yield lambda: zxing(small, kinds=Kinds.BARS, scale=scale_of_small)
-    yield lambda: zxing(little, kinds=Kinds.SQUARES, scale=scale_of_little)
+    yield lambda: zxing(reduced, kinds=Kinds.SQUARES, scale=scale_of_reduced)
     if grey is not page.grey:
         yield from _tiles(page)
     if wechat.is_there:
-        yield lambda: wechat.read(evened(little), scale=scale_of_little)
-        yield lambda: wechat.read(inverted(little), scale=scale_of_little)
+        yield lambda: wechat.read(evened(reduced), scale=scale_of_reduced)
+        yield lambda: wechat.read(inverted(reduced), scale=scale_of_reduced)
 
 
 def _whole(views: Views) -> Iterator[Step]:
-    """Looks at the whole page with its contrast made even, by both readers, and at a quarter of its pixels."""
-    little, scale = views.little
-    yield lambda: zxing(evened(little), scale=scale)
-    tiny, scale_of_tiny = _at_most(little, TINY_PIXELS, scale)
-    if tiny is not little:
+    """Read the whole page with even contrast, by both readers, and at a quarter of its pixels."""
+    reduced, scale = views.for_expensive
+    yield lambda: zxing(evened(reduced), scale=scale)
+    tiny, scale_of_tiny = _at_most(reduced, TINY_PIXELS, scale)
+    if tiny is not reduced:
         yield lambda: zxing(tiny, scale=scale_of_tiny)
         yield lambda: zxing(evened(tiny), scale=scale_of_tiny)
-    yield lambda: zbar(little, scale=scale)
-    yield lambda: zbar(_threshold(little), scale=scale)
+    yield lambda: zbar(reduced, scale=scale)
+    yield lambda: zbar(_threshold(reduced), scale=scale)
 
 
 def _steeply(patch: NDArray[np.uint8]) -> Seen:
-    """A patch stretched as if seen from above: as it is, lit evenly, then straightened."""
+    """Read a patch stretched as if seen from above: as it is, evenly lit, then straightened."""
 
     def look(stretched: NDArray[np.uint8]) -> Seen:
         seen = zxing(stretched)
         seen = seen if seen.found else zxing(lit_evenly(stretched))
-        return seen if seen.found else straightened(stretched, PATCH)
+        return seen if seen.found else recover_codes(stretched, PATCH)
 
     return looked_at_stretched(patch, look)
 
 
 def _sharply(patch: NDArray[np.uint8], width: float) -> Seen:
-    """A patch without a blur of that width: as it is, then straightened."""
+    """Read a patch after removing a blur of that width: as it is, then straightened."""
     import cv2
 
     times = min(1.0, SHARP_EDGE / max(patch.shape))
     small = cv2.resize(patch, None, fx=times, fy=times, interpolation=cv2.INTER_AREA)
     clear = sharpened(small.astype("uint8"), width)
     seen = zxing(clear)
-    return _moved(seen if seen.found else straightened(clear, PATCH), (0, 0), times, 1.0)
+    return _moved(seen if seen.found else recover_codes(clear, PATCH), (0, 0), times, 1.0)
 
 
 def inverted(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Dark for light."""
+    """Swap dark and light."""
     return 255 - grey
 
 
-def _each(views: Views, look: Look, most: int | None = None) -> Seen:
-    """One look at each patch that may hold a code, of the ``most`` likeliest."""
+def _each_patch(views: Views, look: Look, most: int | None = None) -> Seen:
+    """Read each of the ``most`` likeliest patches once."""
     seen = [step() for step in _patch_by_patch(views, look, most)]
     return Seen(
         tuple(found for item in seen for found in item.found),
@@ -228,7 +228,7 @@ def _each(views: Views, look: Look, most: int | None = None) -> Seen:
 
 
 def _patch_by_patch(views: Views, look: Look, most: int | None) -> Iterator[Step]:
-    """The same as a step for each patch, where the look is a dear one; nothing more where its code was read."""
+    """The same with a step for each patch, for an expensive reading; stops where its code was read."""
 
     def at(number: int) -> Seen:
         if number in views.settled:
@@ -244,14 +244,14 @@ def _patch_by_patch(views: Views, look: Look, most: int | None) -> Iterator[Step
 
 
 def _extent(polygon: Polygon) -> int:
-    """The area of the upright box around it."""
+    """Area of the bounding box."""
     xs, ys = ([point[axis] for point in polygon] or [0] for axis in (0, 1))
     return (max(xs) - min(xs)) * (max(ys) - min(ys))
 
 
 def _rest(views: Views) -> NDArray[np.uint8]:
-    """A large page without the middles of the likeliest patches: they had looks of their own."""
-    grey, scale = views.little
+    """A large page without the middles of the likeliest patches, which were read separately."""
+    grey, scale = views.for_expensive
     grey = grey.copy()
     for patch, left, top, times in views.patches[: views.likeliest]:
         rows, columns = (round(edge / times) for edge in patch.shape)
@@ -276,7 +276,7 @@ def _doubled(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _tiles(page: Page) -> Iterator[Step]:
-    """Overlapping tiles of the page in full, each with its own contrast."""
+    """Overlapping tiles of the full page, each with its own contrast."""
     rows, columns = page.grey.shape
     step = TILE * 3 // 4
     for top in range(0, max(rows - TILE // 4, 1), step):
@@ -286,7 +286,7 @@ def _tiles(page: Page) -> Iterator[Step]:
 
 
 def _moved(seen: Seen, corner: tuple[int, int], times: float, scale: float) -> Seen:
-    """What was seen in a part of the page that was made ``times`` as large, on the page."""
+    """Transform results from a part of the page that was enlarged ``times`` to the page."""
 
     def move(polygon: Polygon) -> Polygon:
         return tuple(

@@ -1,4 +1,4 @@
-"""The door to zxing-cpp, zbar and OpenCV's WeChatQRCode: grey pixels in, payloads with their corners out."""
+"""The door to zxing-cpp, zbar and OpenCV's WeChatQRCode: grey pixels in, payloads and their corners out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ZBAR_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One payload where it was seen."""
+    """One payload and its position."""
 
     text: str
     symbology: str
@@ -41,7 +41,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one look at the pixels gave: payloads, and places that look like a code and gave none."""
+    """The result of one reading: payloads, and places that look like a code and could not be read."""
 
     found: tuple[Found, ...] = ()
     suspects: tuple[Polygon, ...] = ()
@@ -51,7 +51,7 @@ class Seen:
 class Engine:
     """A decoder, for ``doctor``.
 
-    ``lacking`` is empty where it works; else ``package`` (not installed), ``library`` (zbar's own library is not on
+    ``lacking`` is empty where it works; else ``package`` (not installed), ``library`` (zbar's own library is missing on
     this machine), ``contrib`` (OpenCV without its contributed modules) or ``models`` (the model files are not there).
     """
 
@@ -65,7 +65,7 @@ class Engine:
 
 
 class Kinds(Enum):
-    """What zxing-cpp looks for: QR codes dark or light, at any size; else what stands beside them, as printed."""
+    """What zxing-cpp looks for: QR codes, dark or light, of any size; else other printed codes near them."""
 
     QR = "QRCode"
     BARS = "AllLinear"
@@ -80,14 +80,14 @@ def zxing(
     pure: bool = False,
     scale: float = 1.0,
 ) -> Seen:
-    """What zxing-cpp reads.
+    """Read codes with zxing-cpp.
 
     Args:
         grey: (rows, columns).
         kinds: which symbologies.
         histogram: one threshold for the whole picture, in place of local ones.
-        pure: the picture holds nothing but one upright code.
-        scale: pixels of ``grey`` over pixels of the page; polygons are given in the page's.
+        pure: the picture holds exactly one upright code.
+        scale: resolution of ``grey`` relative to the page; polygons are in the page's pixels.
     """
     import zxingcpp
 
@@ -107,8 +107,8 @@ def zxing(
     results = look()
     announced: set[bytes] = set()
     if not all(bytes(result.bytes).isascii() for result in results if result.valid):
-        told = [result for result in look(text_mode=zxingcpp.TextMode.HexECI) if result.valid]
-        announced = {bytes(result.bytes) for result in told if result.text.startswith(_HAS_ECI)}
+        with_eci = [result for result in look(text_mode=zxingcpp.TextMode.HexECI) if result.valid]
+        announced = {bytes(result.bytes) for result in with_eci if result.text.startswith(_HAS_ECI)}
     found, suspects = [], []
     for result in results:
         place = result.position
@@ -124,7 +124,7 @@ def zxing(
 
 
 def _zxing_name(result: Any) -> str:
-    """``QRCode``, ``Code128``, ``DataMatrix``: the family's name, without the spaces that the library puts in."""
+    """The code family's name without the library's spaces: ``QRCode``, ``Code128``, ``DataMatrix``."""
     name = str(getattr(result, "symbology", result.format)).rpartition(".")[2]
     return name.replace(" ", "").replace("-", "")
 
@@ -135,7 +135,7 @@ def scaled(corners: Iterable[tuple[float, float]], scale: float) -> Polygon:
 
 
 def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
-    """What zbar reads; nothing where its library is not installed."""
+    """Read codes with zbar; nothing where its library is not installed."""
     try:
         from pyzbar import pyzbar
     except (ImportError, OSError):  # OSError: a library that is there and does not load
@@ -150,7 +150,7 @@ def zbar(grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
 
 
 class Wechat:
-    """OpenCV's WeChatQRCode, where the installed OpenCV has it and the model files lie in ``folder``."""
+    """OpenCV's WeChatQRCode, where the installed OpenCV has it and the model files are in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -169,11 +169,11 @@ class Wechat:
 
     @property
     def is_there(self) -> bool:
-        """Whether it can be asked at all; loads the models."""
+        """Whether it is usable; loads the models."""
         return self._detector is not None
 
     def read(self, grey: NDArray[np.uint8], *, scale: float = 1.0) -> Seen:
-        """What it reads; nothing where it is not installed."""
+        """Read codes; nothing where it is not installed."""
         import cv2
 
         if self._detector is None:
@@ -187,7 +187,7 @@ class Wechat:
 
 
 def engines(models: Path) -> list[Engine]:
-    """Which decoders take part in the search, and what the others lack."""
+    """The available decoders, and what the others lack."""
     return [Engine("zxing-cpp", _lack_of_zxing()), Engine("zbar", _lack_of_zbar()), _wechat_engine(models)]
 
 

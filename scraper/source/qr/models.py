@@ -1,4 +1,4 @@
-"""The model files of OpenCV's WeChatQRCode: where they lie, where they come from, and the sums they must have.
+"""The model files of OpenCV's WeChatQRCode: their folder, their source, and their checksums.
 
 Source:
     OpenCV's third-party repository, branch ``wechat_qrcode``, at the commit that OpenCV's own build downloads from
@@ -26,11 +26,11 @@ SHA256 = {
 
 
 class WrongSum(ValueError):
-    """A downloaded file is not the one that was pinned; it was not kept."""
+    """A downloaded file does not match its pinned checksum; it was removed."""
 
 
 def default_folder() -> Path:
-    """Where the files lie for this user."""
+    """The folder of the files for this user."""
     return settings.data_folder() / "wechat_qrcode"
 
 
@@ -41,7 +41,7 @@ def _sum(path: Path, size: int, changed_ns: int) -> str:
 
 
 def are_whole(folder: Path) -> bool:
-    """Whether all four files are there and have the pinned sums: a stranger's model is never loaded."""
+    """Whether all four files exist with the pinned checksums: a foreign model is never loaded."""
     try:
         stats = {name: (folder / name).stat() for name in SHA256}
         return all(_sum(folder / name, stat.st_size, stat.st_mtime_ns) == SHA256[name] for name, stat in stats.items())
@@ -50,14 +50,14 @@ def are_whole(folder: Path) -> bool:
 
 
 def fetch_models(download: Callable[[str], bytes], folder: Path | None = None) -> list[Path]:
-    """Downloads what is missing or broken, checks it against the pinned sums, and gives the files written.
+    """Download missing or broken files, check them against the pinned sums, and return the files written.
 
     Args:
-        download: gives the bytes behind an https address.
+        download: returns the bytes behind an https address.
         folder: where to; the user's own data folder by default.
 
     Raises:
-        WrongSum: a file is not the one that was pinned.
+        WrongSum: a file does not match its checksum.
         OSError: the folder can't be written.
     """
     import tempfile

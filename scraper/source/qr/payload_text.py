@@ -1,8 +1,8 @@
-"""A payload's bytes → its text, where the code does not say how they are written.
+"""Decode a payload's bytes to text where the code does not name the encoding.
 
-UTF-8 is told by its own form. What is not, is read as Chinese (GB18030), Japanese (Shift-JIS) and Western (Windows-1252), and
-the most plausible text is taken: each character counts by how usual it is, and one that its neighbours make implausible
-counts against the reading. What is none of them is given byte for byte (Latin-1).
+UTF-8 is recognised by its form. Other bytes are read as Chinese (GB18030), Japanese (Shift-JIS) and Western (Windows-1252), and
+the most plausible text is taken: each character counts by its frequency, and one that its neighbours make implausible
+counts against the reading. The rest is decoded byte for byte (Latin-1).
 
 Source:
     GB/T 2312-1980: level 1 (rows 16 to 55) holds the usual characters, level 2 (rows 56 to 87) the rare ones.
@@ -76,7 +76,7 @@ def _japanese(text: str) -> float:
 
 
 def _western(text: str) -> float:
-    """Letters with accents stand among plain ones: seldom side by side."""
+    """Plausibility as Western text: accented letters stand among plain ones, seldom side by side."""
     worth, before = 0.0, ""
     for char in text:
         if char < " " and char not in "\t\r\n":

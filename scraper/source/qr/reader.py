@@ -1,7 +1,7 @@
 """Pixels → codes: every code on a photo, a scan, a screenshot or a PDF, within a time budget.
 
-The first look is taken here; whatever needs more is searched in a process of its own, which a budget can end in the
-middle of a step. What a payload means is not known here: ``certain`` says which one ends the search.
+The first pass runs here; longer searches run in a child process, which a budget can end in the
+middle of a step. The meaning of payloads is not known here: ``certain`` tells which one ends the search.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _PATIENCE = 0.35  # of a polygon's width: two reports nearer than this are of th
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code: what it says and where it is.
+    """One code: its payload and its position.
 
     ``polygon`` is its corners in pixels of the upright page (of a PDF: at 250 dpi); ``page`` counts from 1.
     """
@@ -61,7 +61,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A place that looks like a code and gave none."""
+    """A place that looks like a code and could not be read."""
 
     polygon: Polygon
     page: int = 1
@@ -69,10 +69,10 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that was found in one file, distinct, in the order found.
+    """Everything found in one file, distinct, in the order found.
 
-    ``pages`` is how many were looked at; ``out_of_time`` says that the budget ended the search. ``unread`` are the pages
-    that nobody has seen: broken ones, and those that time was too short for.
+    ``pages`` is how many were searched; ``out_of_time`` says that the budget ended the search. ``unread`` are the pages
+    that were not searched: broken ones, and those that time was too short for.
     """
 
     codes: tuple[Code, ...]
@@ -85,7 +85,7 @@ class Reading:
 
 @dataclass(slots=True)
 class _Search:
-    """What is known so far, and whether it is enough."""
+    """The state of one search, and whether it is enough."""
 
     certain: Callable[[str], bool]
     enough: Callable[[Sequence[str]], bool] | None = None
@@ -99,7 +99,7 @@ class _Search:
 
     @property
     def unread(self) -> tuple[int, ...]:
-        """The pages that nobody has seen."""
+        """The pages that were not searched."""
         return tuple(page for page in range(1, self.announced + 1) if page not in self.looked_at)
 
     def take(self, page: int, seen: Seen) -> None:
@@ -113,7 +113,7 @@ class _Search:
         self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
 
     def _is_known(self, page: int, one: Found) -> bool:
-        """Whether another engine read the same code and took its bytes for another script's."""
+        """Whether another engine read the same code and mistook its bytes for another encoding."""
         return not one.text.isascii() and any(
             page == code.page
             and one.symbology == code.symbology
@@ -124,17 +124,17 @@ class _Search:
 
     @property
     def open_suspects(self) -> tuple[Suspect, ...]:
-        """Those where no code was read after all, one a place."""
-        kept: list[Suspect] = []
+        """Suspects where no code was read after all, one for each place."""
+        open_ones: list[Suspect] = []
         for suspect in self.suspects:
             others = [code.polygon for code in self.codes.values() if code.page == suspect.page]
-            others += [other.polygon for other in kept if other.page == suspect.page]
+            others += [other.polygon for other in open_ones if other.page == suspect.page]
             if not any(_same_place(suspect.polygon, other) for other in others):
-                kept.append(suspect)
-        return tuple(kept)
+                open_ones.append(suspect)
+        return tuple(open_ones)
 
     def known(self) -> dict[int, Known]:
-        """By page what a longer search may start from."""
+        """What a longer search may start from, by page."""
         from scraper.source.qr.suspects import Known
 
         def on(page: int) -> Known:
@@ -148,7 +148,7 @@ class _Search:
 
     @property
     def is_settled(self) -> bool:
-        """Certain; or square codes were read that are plain text, and nothing else on the page looks like a code.
+        """Whether the search is settled: certain; or plain-text square codes were read, and no suspect is left.
 
         An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
         not settle it: such codes are printed beside the wanted one.
@@ -160,28 +160,28 @@ class _Search:
 
     @property
     def effort_s(self) -> float:
-        """Seconds of CPU that the longer search may take, of the usual budget."""
+        """CPU seconds that the longer search may take, of the usual budget."""
         has_code = any("QR" in code.symbology for code in self.codes.values())
         pages = 1 if has_code or self.is_glanced else max(1, self.pages)
         return EFFORT_S * pages + (EFFORT_FOR_SUSPECTS_S if self.open_suspects else 0.0)
 
     @property
     def is_found(self) -> bool:
-        """Certain; or a payload is enough, and nothing else on the pages looks like a code."""
+        """Whether it is found: certain; or a payload suffices, and no suspect is left."""
         if self.done or self.enough is None or self.open_suspects:
             return self.done
         return self.enough([code.text for code in self.codes.values()])
 
     @property
     def is_enough(self) -> bool:
-        """Whether a film's link was read, and every page was looked at: each may show a film of its own."""
+        """Whether a film's link was read and every page searched: each may show its own film."""
         return self.is_found and len(self.looked_at) >= self.announced
 
 
 def _glance(path: Path, search: _Search, budget_s: float) -> bool:
-    """The first look at every page, in this very process; True where time ended it.
+    """Search every page once in this process; True where time ended it.
 
-    A thread can't be ended, but it can be left alone: it dies with the process.
+    A thread can't be ended, but it can be abandoned: it dies with the process.
     """
     looks: Queue[tuple[int, Seen] | BaseException | None] = Queue()
 
@@ -231,12 +231,12 @@ def _centre(polygon: Polygon) -> tuple[float, float]:
 
 
 class Reader:
-    """Reads many files with one helper process; ``read`` is the same for one file.
+    """Read many files with one helper process; ``read`` is the same for one file.
 
     Args:
         models: folder of the WeChat detector's files; the user's own by default.
         password: opens PDFs that have one.
-        program: the command of the longer search, where it is not this package's own.
+        program: the command of the longer search, by default this package's own.
     """
 
     def __init__(self, models: Path | None = None, *, password: str = "", program: tuple[str, ...] = ()) -> None:
@@ -256,7 +256,7 @@ class Reader:
 
     @property
     def cpu_s(self) -> float:
-        """Seconds of the processor that the last longer search took."""
+        """CPU seconds of the last longer search."""
         return self._worker.cpu_s if self._worker is not None else 0.0
 
     def read(
@@ -267,10 +267,10 @@ class Reader:
         certain: Callable[[str], bool],
         enough: Callable[[Sequence[str]], bool] | None = None,
     ) -> Reading:
-        """Every code in the file, until ``certain`` is content or nothing is left to try.
+        """Read every code in the file, until ``certain`` is satisfied or nothing is left to try.
 
         Args:
-            path: an image or a PDF, whatever its name says.
+            path: an image or a PDF, whatever its name.
             budget_s: the search ends after this, in the middle of a step if need be.
             certain: says of a payload "this is the one: stop".
             enough: says of all payloads "stop, if no place is left that looks like a code".
@@ -289,7 +289,7 @@ class Reader:
                 path,
                 search,
                 glanced=glanced,
-                left_s=budget_s - (monotonic() - start),
+                remaining_s=budget_s - (monotonic() - start),
                 budget_s=budget_s,
             )
         return Reading(
@@ -301,15 +301,15 @@ class Reader:
             search.unread,
         )
 
-    def _at_length(self, path: Path, search: _Search, *, glanced: bool, left_s: float, budget_s: float) -> bool:
-        """Has the worker search; True where time ended it."""
+    def _at_length(self, path: Path, search: _Search, *, glanced: bool, remaining_s: float, budget_s: float) -> bool:
+        """Let the worker search; True where time ended it."""
         from scraper.source.qr.worker import PROGRAM, Worker  # with all that only a long search needs
 
         self._worker = self._worker or Worker(
             self._models or default_folder(), program=self._program or PROGRAM, password=self._password
         )
         known = search.known() if glanced else {}
-        looks = self._worker.search(path, glanced=glanced, left_s=left_s, known=known)
+        looks = self._worker.search(path, glanced=glanced, remaining_s=remaining_s, known=known)
         first_looks_s = 0.0
         share = budget_s / USUAL_BUDGET_S
         try:
@@ -348,12 +348,12 @@ def read(
 
 
 def engines(models: Path | None = None) -> list[Engine]:
-    """Which decoders take part in the search, and what the others lack."""
+    """The available decoders, and what the others lack."""
     return _engines(models or default_folder())
 
 
 def annotate(path: Path, reading: Reading, out: Path, *, password: str = "") -> None:
-    """Saves the first page that shows something, with every code found in green and every suspect in orange.
+    """Save the first page that shows something, with every read code in green and every suspect in orange.
 
     Raises:
         UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.

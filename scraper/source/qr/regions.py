@@ -1,4 +1,4 @@
-"""Where on a page a code may lie: patches that are dark and light everywhere, which text and pictures are not."""
+"""Find regions that may hold a code: patches dark and light everywhere, unlike text and pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 
 def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
-    """Up to ``most`` places, the liveliest first."""
+    """Up to ``most`` regions, those of highest contrast first."""
     import cv2
     import numpy as np
 
@@ -52,15 +52,15 @@ def regions(grey: NDArray[np.uint8], most: int = 4) -> list[Box]:
             box = (left - more, top - more, left + width + more, top + height + more)
             found.append((worth, _clipped(box, block, rows, columns)))
     found.sort(reverse=True)
-    kept: list[Box] = []
+    distinct: list[Box] = []
     for _, box in found:
-        if not any(_overlap(box, other) > 0.6 for other in kept):
-            kept.append(box)
-    return kept[:most]
+        if not any(_overlap(box, other) > 0.6 for other in distinct):
+            distinct.append(box)
+    return distinct[:most]
 
 
 def _manifold(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float32]:
-    """0 where edges run one way only, as in a bar code, 1 where they run all ways; one value a block."""
+    """For each block 0 where edges run one way only, as in a bar code, to 1 where they run all ways."""
     import cv2
     import numpy as np
 
@@ -83,7 +83,7 @@ def _clipped(box: Box, block: int, rows: int, columns: int) -> Box:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """Common area over both areas' union."""
+    """Intersection over union of two areas."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     both = max(width, 0) * max(height, 0)

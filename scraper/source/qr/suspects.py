@@ -1,4 +1,4 @@
-"""Which parts of a page are worth a dear look: where a code seemed to be, then where the page is as lively as a code."""
+"""Regions that deserve an expensive decoder: where a code seemed to be, then those with a code's contrast."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _ROOM = 4.0  # times a code's box: a box that large has room for another code
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a page before it is searched: where codes were read, and where one seemed to be."""
+    """What is known of a page before the search: where codes were read, and where one seemed to be."""
 
     read: tuple[Polygon, ...] = ()
     suspects: tuple[Polygon, ...] = ()
 
 
 def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Box], int]:
-    """Up to ``MOST`` boxes in pixels of ``grey``, the likeliest first, and how many of them are a suspect's.
+    """Up to ``MOST`` boxes in pixels of ``grey``, likeliest first, and how many of them are suspects.
 
     Args:
         grey: (rows, columns).
-        known: its polygons are in the page's pixels.
-        scale: pixels of ``grey`` over pixels of the page.
+        known: polygons in the page's pixels.
+        scale: resolution of ``grey`` relative to the page.
     """
     import numpy as np
 
@@ -67,14 +67,14 @@ def places(grey: NDArray[np.uint8], known: Known, scale: float) -> tuple[list[Bo
 
 
 def _lively(thin: NDArray[np.uint8]) -> list[Box]:
-    """The liveliest parts as they are, and in turn those of the page with even contrast: light leaves a code pale."""
+    """Regions of highest contrast, alternating with those after evening it out: glare leaves a code pale."""
     plain, lit = regions(thin, MOST + 1), regions(evened(thin), MOST + 1)
     pairs = zip_longest(plain, [box for box in lit if not any(_same(box, other) for other in plain)])
     return [box for pair in pairs for box in pair if box is not None]
 
 
 def _joined(suspects: tuple[Polygon, ...], scale: float, shape: tuple[int, ...]) -> list[Box]:
-    """The box around suspects side by side: where a finder pattern is hidden, engines take the others for codes."""
+    """Merge adjacent suspects: with a hidden finder pattern, engines take the visible ones for codes."""
     if len(suspects) < 2:
         return []
     boxes = [_around(suspect, scale, shape) for suspect in suspects]
@@ -95,7 +95,7 @@ def _around_box(box: Box, shape: tuple[int, ...]) -> Box:
 
 
 def _is_square(polygon: Polygon) -> bool:
-    """Four corners, no edge much longer than another."""
+    """Whether four corners form a square: no edge much longer than another."""
     ends = [*polygon[1:], *polygon[:1]]
     edges = [hypot(x - right, y - below) for (x, y), (right, below) in zip(polygon, ends, strict=True)]
     return len(edges) == 4 and min(edges) > _SQUARE * max(edges)
@@ -119,13 +119,13 @@ def _is_of(box: Box, code: Box) -> bool:
 
 
 def _same(one: Box, other: Box, room: float = _ROOM) -> bool:
-    """Whether two boxes are of one place: most of the smaller in the larger, which has no room for more."""
+    """Whether two boxes are the same place: most of the smaller lies in the larger, which has no room for more."""
     less, more = sorted((_area(one), _area(other)))
     return _common(one, other) > _SAME * less and more < room * less
 
 
 def _common(one: Box, other: Box) -> int:
-    """The area that both have."""
+    """Area of the intersection."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(width, 0) * max(height, 0)

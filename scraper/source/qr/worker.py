@@ -1,6 +1,6 @@
-"""The long search in a process of its own, so that a step that overruns, crashes or eats memory can be ended.
+"""The long search in a child process, so that a step that overruns, crashes or eats memory can be ended.
 
-One JSON object a line. In: ``{"path", "models", "glanced", "password", "skip", "known"}`` starts a file, behind its first
+One JSON object per line. In: ``{"path", "models", "glanced", "password", "skip", "known"}`` starts a file, behind its first
 ``skip`` steps; ``known`` are rows of page, polygons that were read, polygons that were not;
 ``{"go": true|false}`` answers a report.
 Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the file:
@@ -46,7 +46,7 @@ _ERRORS = {
 
 
 class Worker:
-    """The child process; started at the first file, started anew after it was ended."""
+    """The child process; started at the first file, and restarted after it was ended."""
 
     def __init__(
         self,
@@ -98,25 +98,25 @@ class Worker:
         return self._process
 
     def search(
-        self, path: Path, *, glanced: bool, left_s: float, known: Mapping[int, Known] = MappingProxyType({})
+        self, path: Path, *, glanced: bool, remaining_s: float, known: Mapping[int, Known] = MappingProxyType({})
     ) -> Generator[tuple[int, Seen], None, None]:
-        """What each step saw, with its page; closing the iterator ends the search.
+        """Yield what each step found, with its page; closing the iterator ends the search.
 
         Args:
             path: the file.
-            glanced: its pages were looked at before, and ``known`` is what that look told of each.
-            left_s: the search ends after this.
+            glanced: the first pass is done, and ``known`` is its result for each page.
+            remaining_s: the search ends after this.
             known: by page.
 
-        A step that runs longer than ``step_s`` or takes the child down is left out; the search goes on behind it. What
-        it cost is in ``cpu_s``, and it is reported as one that saw nothing.
+        A step that runs longer than ``step_s`` or crashes the child is skipped; the search continues behind it. What
+        it cost is in ``cpu_s``, and it is reported as one that found nothing.
 
         Raises:
-            TimeoutError: ``left_s`` is over, or too many steps ran too long.
-            ChildProcessError: the child died of this file time and again.
+            TimeoutError: ``remaining_s`` is over, or too many steps ran too long.
+            ChildProcessError: the child crashed repeatedly on this file.
             NoSuchFile, UnreadableFile: as the child met them.
         """
-        end = monotonic() + left_s
+        end = monotonic() + remaining_s
         order = {
             "path": str(path.absolute()),
             "models": str(self._models),
@@ -151,7 +151,7 @@ class Worker:
     def _looks(
         self, path: Path, order: Mapping[str, object], end: float
     ) -> Generator[tuple[int, Seen, float], None, None]:
-        """The steps that the order asks for; TimeoutError and ChildProcessError where the child was lost at one."""
+        """The results of the steps of an order; TimeoutError and ChildProcessError where the child was lost."""
         process = self._running()
         late: list[bool] = []
 
@@ -168,7 +168,7 @@ class Worker:
         clock = timer(FIRST_S)
         is_busy = True
         try:
-            _tell(process, **order)
+            _send(process, **order)
             for report in _reports(process):
                 clock.cancel()
                 is_busy = False
@@ -184,7 +184,7 @@ class Worker:
                     raise
                 clock = timer(self._step_s)
                 is_busy = True
-                _tell(process, go=True)
+                _send(process, go=True)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as err:
             is_busy = True  # whatever state it is in
             if late:
@@ -196,15 +196,15 @@ class Worker:
                 self._end()  # it is in the middle of a step, which may last
 
     def _leave(self, process: subprocess.Popen[str]) -> None:
-        """Has the child, which waits for an answer, leave the file; ends it where it can't be told."""
+        """Have the child, which waits for an answer, leave the file; end it where it can't be reached."""
         try:
-            _tell(process, go=False)
+            _send(process, go=False)
             next(_reports(process))
         except (OSError, EOFError, ValueError, TypeError):
             self._end()
 
 
-def _tell(process: subprocess.Popen[str], **words: object) -> None:
+def _send(process: subprocess.Popen[str], **words: object) -> None:
     if process.stdin is None:
         raise BrokenPipeError
     process.stdin.write(json.dumps(words) + "\n")
@@ -237,7 +237,7 @@ def _seen(report: dict[str, Any]) -> Seen:
 
 
 def _limit_cpu(seconds: float) -> None:
-    """Have the system end this process after so much time of the processor, inside a library too."""
+    """Have the system end this process after so much CPU time, even inside a library."""
     if hasattr(signal, "setitimer"):  # Windows has none: there the parent's clock alone counts
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
@@ -248,7 +248,7 @@ def _say(**words: object) -> None:
 
 
 def _search(order: dict[str, Any], wechat: Wechat) -> None:
-    """Every page at first glance, then every page at length; the first steps may have been done before."""
+    """Search every page quickly, then every page at length; the first steps may have been done before."""
     pages = picture.page_count(Path(order["path"]), order["password"])
     start_s = process_time()
     for number, (page, step) in enumerate(_steps(order, wechat)):
@@ -277,7 +277,7 @@ def _steps(order: dict[str, Any], wechat: Wechat) -> Iterator[tuple[int, cascade
 
 
 def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
-    """The first look, and what it tells the next ones."""
+    """The first pass, and what the next steps learn from it."""
     seen = zxing(page.grey, scale=page.scale)
     known[page.number] = Known(tuple(item.polygon for item in seen.found), seen.suspects)
     links = tuple(Found(address, HYPERLINK, polygon) for address, polygon in page.links)
@@ -285,7 +285,7 @@ def _glance(page: picture.Page, known: dict[int, Known]) -> Seen:
 
 
 def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
-    """Tells what was seen on one of the pages and asks whether to go on."""
+    """Report what was found on one page, and ask whether to go on."""
     found = [(item.text, item.symbology, item.polygon) for item in seen.found]
     _say(page=page, pages=pages, found=found, suspects=seen.suspects, cpu_s=process_time() - start_s)
     answer = json.loads(sys.stdin.readline() or '{"go": false}')
@@ -293,7 +293,7 @@ def _reported(page: int, pages: int, seen: Seen, start_s: float) -> bool:
 
 
 def main() -> None:
-    """Serves files until standard input ends."""
+    """Serve files until standard input ends."""
     with suppress(ImportError, OSError):
         import pyzbar.pyzbar  # noqa: F401  # asks other programs where its library is, which nobody may once the fences are up
     confine(memory=MEMORY)

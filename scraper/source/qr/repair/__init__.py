@@ -1,1 +1,1 @@
-"""Codes that no engine reads: found, straightened, deblurred and corrected module by module."""
+"""Codes that no engine reads: find, straighten, deblur and correct them module by module."""

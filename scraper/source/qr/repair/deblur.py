@@ -1,4 +1,4 @@
-"""A code's modules without what their neighbours spilled on them, by the blur that its fixed patterns show.
+"""Remove blur between a code's modules, estimated from its fixed patterns.
 
 A linear filter is fitted that turns what was seen into what is known to be there, and, with less weight, into what the
 other modules most likely are; then it is applied to all. So nothing need be known of the lens, the hand or the screen.
@@ -23,7 +23,7 @@ _FINE_TURNS, _FINE_RIDGE = 3, 5.0
 
 
 def unblurred(grid: Grid) -> Floats:
-    """By a filter over 3 × 3 modules: quick, and enough for a blur of half a module."""
+    """Deblur by a filter over 3 × 3 modules: quick, and enough for a blur of half a module."""
     import numpy as np
 
     size = len(grid.darkness)
@@ -33,7 +33,7 @@ def unblurred(grid: Grid) -> Floats:
 
 
 def finely_unblurred(grid: Grid) -> Floats:
-    """By a filter over the samples in and around a module: for what is smeared one way, or beats with a screen."""
+    """Deblur by a filter over the samples in and around a module: for motion blur and moiré."""
     import cv2
     import numpy as np
 
@@ -48,7 +48,7 @@ def finely_unblurred(grid: Grid) -> Floats:
 
 
 def _filtered(darkness: Floats, near: Floats, turns: int, ridge: float, hidden: int | None) -> Floats:
-    """The filter fitted and applied ``turns`` times; ``near`` is (modules, what the filter sees of each)."""
+    """Fit and apply the filter ``turns`` times; ``near`` is (modules, filter input of each)."""
     import numpy as np
 
     size = len(darkness)

@@ -1,4 +1,4 @@
-"""Where a QR code's three finder patterns are seen, although no engine reads the code.
+"""Find a QR code's three finder patterns where no engine reads the code.
 
 A line through a finder pattern's middle crosses dark and light runs of 1 : 1 : 3 : 1 : 1 modules in any direction
 (ISO/IEC 18004, 6.3.3); where rows and columns agree on a place, there is one.
@@ -24,7 +24,7 @@ _FEWEST_BETWEEN, _MOST_BETWEEN = 12, 180  # modules between two patterns' middle
 
 @dataclass(frozen=True, slots=True)
 class Finder:
-    """A finder pattern's middle in pixels; ``run`` is its width over 7 as rows and columns cross it, in pixels."""
+    """A finder pattern's middle in pixels; ``run`` is a seventh of its width along rows and columns, in pixels."""
 
     x: float
     y: float
@@ -36,7 +36,7 @@ class Finder:
 class Corner:
     """Three finder patterns as those of one code: upper left, upper right, lower left; ``misfit`` 0 is a square.
 
-    ``modules`` is how many an edge has, as far as the patterns' own size tells.
+    ``modules`` is the number along an edge, estimated from the patterns' size.
     """
 
     origin: Finder
@@ -58,12 +58,12 @@ def binary(grey: NDArray[np.uint8], window: int, soft: float) -> NDArray[np.uint
 
 
 def finders(*darks: NDArray[np.uint8]) -> list[Finder]:
-    """The finder patterns on a page of 0 (light) and 1 (dark), the surest first; in several versions of the page."""
-    kept: list[Finder] = []
+    """Find the finder patterns on a page of 0 (light) and 1 (dark), surest first, in several versions of the page."""
+    distinct: list[Finder] = []
     for entry in sorted((finder for dark in darks for finder in _finders(dark)), key=lambda item: -item.weight):
-        if all(abs(entry.x - other.x) + abs(entry.y - other.y) > 2 * other.run for other in kept):
-            kept.append(entry)
-    return kept[:MOST]
+        if all(abs(entry.x - other.x) + abs(entry.y - other.y) > 2 * other.run for other in distinct):
+            distinct.append(entry)
+    return distinct[:MOST]
 
 
 def _finders(dark: NDArray[np.uint8]) -> list[Finder]:
@@ -104,7 +104,7 @@ def _finders(dark: NDArray[np.uint8]) -> list[Finder]:
 
 
 def _blob(one: Finder, blobs: Any, stats: Any, middles: Any) -> float:
-    """How much the dark blob in the middle and the ring around it are what a finder pattern has: 0 to 6."""
+    """How much the dark blob in the middle and the ring around it resemble a finder pattern: 0 to 6."""
     rows, columns = blobs.shape
     core = int(blobs[round(one.y), round(one.x)])
     area = one.run**2
@@ -128,7 +128,7 @@ def _cells(hits: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _crossings(dark: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(n, 3): x and y of the middle of each 1 : 1 : 3 : 1 : 1 along the rows, and the length of its module."""
+    """(n, 3): x and y of the middle of each 1 : 1 : 3 : 1 : 1 along the rows, and its module size."""
     import numpy as np
 
     columns = dark.shape[1]
@@ -152,7 +152,7 @@ def _crossings(dark: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def corners(found: list[Finder]) -> Iterator[Corner]:
-    """Which three may be one code's, the most square first."""
+    """Triples of patterns that may belong to one code, the most square first."""
     import numpy as np
 
     if len(found) < 3:
@@ -180,7 +180,7 @@ def corners(found: list[Finder]) -> Iterator[Corner]:
 
 
 def _modules(x: Any, y: Any, run: Any, one: Any, other: Any) -> Any:
-    """Modules between finder patterns' middles; a turned pattern is crossed at a slant, which makes it wider."""
+    """Number of modules between finder patterns' middles; a rotated pattern is crossed at a slant and looks wider."""
     import numpy as np
 
     dx, dy = x[other] - x[one], y[other] - y[one]

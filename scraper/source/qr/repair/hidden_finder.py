@@ -1,6 +1,6 @@
-"""Find a code of whose three finder patterns one is hidden: two of them and symmetry tell where the third must be.
+"""Find a code with one hidden finder pattern: the other two and symmetry give its position.
 
-A thumb, a sticker or a staple lies over it, and over modules beside it. What is covered is taken as unknown, which costs
+A thumb, a sticker or a staple covers it, and modules next to it. Covered modules are treated as unknown, which costs
 the error correction half of what a wrong module costs.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.finders import Finder
 from scraper.source.qr.repair.initial import anchors_of, versions
-from scraper.source.qr.repair.normalise import Patch, levelled
+from scraper.source.qr.repair.normalise import Patch, normalise
 from scraper.source.qr.repair.patterns import settled
 from scraper.source.qr.repair.refine import Grid, fitted
 
@@ -39,14 +39,14 @@ _MOST_GRIDS = 12
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two finder patterns on one patch, each settled: its frame (2, 3) in pixels of the patch."""
+    """Two refined finder patterns on one patch: frames (2, 3) in pixels of the patch."""
 
     patch: Patch
     frames: tuple[Floats, Floats]
 
 
 def grids_with_one_hidden(grey: NDArray[np.uint8], patterns: list[Finder]) -> Iterator[Grid]:
-    """Readings of codes that have two of the patterns, the third one's place marked as covered."""
+    """Grids of codes with two of the patterns; the third one's area is marked as covered."""
     sure = [finder for finder in patterns if finder.weight >= _SURE][:_MOST_SURE]
     given = 0
     for combination, other in combinations(sure, 2):
@@ -73,7 +73,7 @@ def _pair(grey: NDArray[np.uint8], one: Finder, other: Finder) -> _Pair | None:
     reach = 1.1 * away + 12 * run
     middle = (one.x + other.x) / 2, (one.y + other.y) / 2
     box = (middle[0] - reach, middle[1] - reach, middle[0] + reach, middle[1] + reach)
-    patch = levelled(grey, box, run)
+    patch = normalise(grey, box, run)
     frames = []
     for finder in (one, other):
         place = (finder.x - patch.left) * patch.factor, (finder.y - patch.top) * patch.factor
@@ -97,7 +97,7 @@ def _best_frame(pixels: Floats, place: tuple[float, float], run: float) -> tuple
 
 
 def _turned_like(frame: Floats, model: Floats) -> Floats:
-    """The frame turned by quarters until its axes run as the model's do: a finder pattern looks the same from all sides."""
+    """Rotate a frame by quarters until its axes match the model's: a finder pattern looks the same from all sides."""
     import numpy as np
 
     quarters = []
@@ -108,13 +108,13 @@ def _turned_like(frame: Floats, model: Floats) -> Floats:
 
 
 def _guesses(pair: _Pair) -> Iterator[tuple[list[Floats], int]]:
-    """Frames as upper left, upper right, lower left, and which of them is the hidden one (only guessed)."""
+    """Frames as upper left, upper right, lower left, and the index of the hidden one (only estimated)."""
     yield from _guesses_from(*pair.frames)
     yield from _guesses_from(*pair.frames[::-1])
 
 
 def _guesses_from(one: Floats, other: Floats) -> Iterator[tuple[list[Floats], int]]:
-    """The same for the patterns in one order; of two at opposite corners each order gives the same."""
+    """The same for the patterns in one order; two at opposite corners give the same in either order."""
     import numpy as np
 
     axes = (one[:, :2] + other[:, :2]) / 2
@@ -136,7 +136,7 @@ def _guesses_from(one: Floats, other: Floats) -> Iterator[tuple[list[Floats], in
 
 
 def _along(frame: Floats, axis: int, modules: float) -> Floats:
-    """The frame moved by so many modules along one of its axes."""
+    """Move a frame by so many modules along one of its axes."""
     out = frame.copy()
     out[:, 2] += frame[:, axis] * modules
     return out
@@ -152,7 +152,7 @@ def _fitted_guesses(patch: Patch, frames: list[Floats], hidden: int) -> Iterator
 
 
 def covered(darkness: Floats, hidden: int) -> NDArray[np.bool_]:
-    """Which modules the thing over the hidden finder pattern covers, as far as it is of one shade."""
+    """Which modules the object over the hidden finder pattern covers, as far as it has one shade."""
     import cv2
     import numpy as np
 

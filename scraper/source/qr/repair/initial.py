@@ -1,4 +1,4 @@
-"""The first guess of where a code's modules lie: its finder patterns, then the alignment patterns near where these put them."""
+"""The initial estimate of a code's grid: its finder patterns, then the alignment patterns near where these predict them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACES_OF_ONE = 9  # that are known of a finder pattern
 
 
 def versions(frames: list[Floats]) -> list[int]:
-    """Which sizes the finder patterns' own scale and distance suggest, the likeliest first."""
+    """The code sizes that the finder patterns' scale and distance suggest, the likeliest first."""
     import numpy as np
 
     estimates = []
@@ -35,7 +35,7 @@ def versions(frames: list[Floats]) -> list[int]:
 
 
 def known_places(frames: list[Floats], version: int) -> tuple[Floats, Floats]:
-    """Places in modules and in pixels: each finder pattern's middle, edges and corners."""
+    """Corresponding places in modules and in pixels: each finder pattern's middle, edges and corners."""
     import numpy as np
 
     far = symbol.size_of(version) - 3.5
@@ -49,7 +49,7 @@ def known_places(frames: list[Floats], version: int) -> tuple[Floats, Floats]:
 
 
 class Flat:
-    """A plane seen in perspective, bent by what remains (a thin plate through the known places)."""
+    """A perspective plane, bent by the residuals (a thin plate through the known places)."""
 
     def __init__(self, modules: Floats, pixels: Floats, stiff: float) -> None:
         import cv2
@@ -81,7 +81,7 @@ class Flat:
         return out
 
     def __call__(self, places: Floats) -> Floats:
-        """Places in modules, (n, 2), as pixels."""
+        """Map places in modules, (n, 2), to pixels."""
         import numpy as np
 
         frame = np.column_stack([np.ones(len(places)), places / self.scale])
@@ -106,12 +106,12 @@ def anchors_of(patch: Floats, frames: list[Floats], version: int) -> Iterator[li
         anchors = [(first, seen)]
         for row, column in middles[1:]:
             place = np.array([column + 0.5, row + 0.5], np.float32)
-            guess = Flat(
+            estimate = Flat(
                 np.vstack([modules, *([anchor[0]] * 3 for anchor in anchors)]),
                 np.vstack([pixels, *([anchor[1]] * 3 for anchor in anchors)]),
                 1e-3,
             )
-            found = _alignment(patch, guess, place, 2.0)
+            found = _alignment(patch, estimate, place, 2.0)
             if found and found[0][0] > 0.6:
                 anchors.append((place, found[0][1]))
         yield anchors
@@ -125,8 +125,8 @@ def _plane(frames: list[Floats], version: int) -> Flat:
     return Flat(*known_places(frames, version), 1e-2)
 
 
-def _alignment(patch: Floats, guess: Flat, place: Floats, reach: float) -> list[tuple[float, Floats]]:
-    """Where near ``place`` an alignment pattern is seen: agreement and pixels, the best first."""
+def _alignment(patch: Floats, estimate: Flat, place: Floats, reach: float) -> list[tuple[float, Floats]]:
+    """Candidates for an alignment pattern near ``place``: agreement and pixels, best first."""
     import cv2
     import numpy as np
 
@@ -134,7 +134,7 @@ def _alignment(patch: Floats, guess: Flat, place: Floats, reach: float) -> list[
     edge = int((2 * reach + 5) * PER_MODULE) | 1
     line = ((np.arange(edge) - edge // 2) / PER_MODULE).astype(np.float32)
     u, v = np.meshgrid(line + place[0], line + place[1])
-    pixels = guess(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
+    pixels = estimate(np.column_stack([u.ravel(), v.ravel()])).reshape(edge, edge, 2)
     seen = cv2.remap(patch, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR)
     scores = cv2.matchTemplate(seen, target, cv2.TM_CCOEFF_NORMED)
     half = len(target) // 2

@@ -1,4 +1,4 @@
-"""A part of the photo with its light and contrast made even, and the clean patterns that it is compared with."""
+"""Even out light and contrast in a part of the photo, and draw the clean patterns that it is compared with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MODULE_PIXELS = 6.0  # a finer photo is made coarser
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The code's surroundings, light and contrast made even, dark above zero; ``factor`` pixels of it are one of the page."""
+    """The code's surroundings with even light and contrast, dark above zero; ``factor`` of its pixels are one of the page."""
 
     pixels: Floats
     left: int
@@ -25,12 +25,12 @@ class Patch:
     factor: float
 
     def on_page(self, place: Floats) -> tuple[float, float]:
-        """A place in the patch as one on the page."""
+        """Convert a place in the patch to the page."""
         return float(place[0]) / self.factor + self.left, float(place[1]) / self.factor + self.top
 
 
-def levelled(grey: NDArray[np.uint8], box: tuple[float, float, float, float], module: float) -> Patch:
-    """A part of the page (left, top, right, bottom) whose modules have about ``module`` pixels."""
+def normalise(grey: NDArray[np.uint8], box: tuple[float, float, float, float], module: float) -> Patch:
+    """Normalise a part of the page (left, top, right, bottom) whose modules have about ``module`` pixels."""
     import cv2
     import numpy as np
 
@@ -49,21 +49,21 @@ def levelled(grey: NDArray[np.uint8], box: tuple[float, float, float, float], mo
 
 
 def evened(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Contrast made even in 8 × 8 places, limited so that noise stays noise."""
+    """Even out contrast in 8 × 8 places, limited so that noise stays noise."""
     import cv2
 
     return cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(grey)  # type: ignore[return-value]
 
 
 def soft_of(values: Floats, sigma: float) -> Floats:
-    """Smoothed; ``sigma`` in samples."""
+    """Smooth; ``sigma`` in samples."""
     import cv2
 
     return cv2.GaussianBlur(values, (0, 0), sigma)  # type: ignore[return-value]
 
 
 def _broad(values: Floats, sigma: float) -> Floats:
-    """About the same where much is smoothed: two boxes, whose cost does not grow with ``sigma``."""
+    """Approximate wide smoothing by two boxes, whose cost does not grow with ``sigma``."""
     import cv2
 
     edge = round((6 * sigma**2 + 1) ** 0.5) | 1
@@ -79,7 +79,7 @@ def ring_pattern(radii: tuple[int, ...], edge: int) -> Floats:
 
 
 def drawn(modules: Floats, soft: float = 0.4) -> Floats:
-    """Modules as a slightly blurred picture of ``PER_MODULE`` samples each."""
+    """Draw modules as a slightly blurred picture of ``PER_MODULE`` samples each."""
     import cv2
     import numpy as np
 

@@ -1,11 +1,11 @@
-"""Finder patterns on the photo: where exactly each lies and how it is turned, and which others are like it."""
+"""Refine finder patterns on the photo: exact position and rotation, and other patterns like them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from scraper.source.qr.repair.finders import Finder
-from scraper.source.qr.repair.normalise import PER_MODULE, drawn, levelled, places, ring_pattern
+from scraper.source.qr.repair.normalise import PER_MODULE, drawn, normalise, places, ring_pattern
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ _MOST_ALIKE = 6
 
 
 def settled(patch: Floats, frame: Floats) -> tuple[Floats, float]:
-    """A finder pattern's frame (2, 3: a module right, a module down, the middle) moved to where the photo has it.
+    """Refine a finder pattern's frame (2, 3: a module right, a module down, the middle) on the photo.
 
-    Also how like a finder pattern it looks there, 1 at best.
+    Also returns its resemblance to a finder pattern, 1 at best.
     """
     import cv2
     import numpy as np
@@ -56,13 +56,13 @@ def settled(patch: Floats, frame: Floats) -> tuple[Floats, float]:
 
 
 def alike(grey: NDArray[np.uint8], one: Finder) -> list[Finder]:
-    """Where near a finder pattern there are others like it, though a pen crosses them or light hides a part."""
+    """Find further finder patterns near one, even crossed by a pen or partly hidden by glare."""
     import cv2
     import numpy as np
 
     reach = (_SEEK + FINDER_EDGE) * one.run
     box = (one.x - reach, one.y - reach, one.x + reach, one.y + reach)
-    patch = levelled(grey, box, one.run)
+    patch = normalise(grey, box, one.run)
     middle = (one.x - patch.left) * patch.factor, (one.y - patch.top) * patch.factor
     module = one.run * patch.factor * 0.9  # a turned pattern is crossed at a slant
     tries = []

@@ -1,4 +1,4 @@
-"""Stretch what is seen at a steep angle: a code's edges run both ways alike, so the way in which they crowd is shortened."""
+"""Undo a steep viewing angle: a code has as many edges one way as the other, so the crowded direction is stretched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MIDDLE = 0.18  # of a patch's edge, at each side, that may be paper around the 
 
 
 def looked_at_stretched(grey: NDArray[np.uint8], look: Callable[[NDArray[np.uint8]], Seen]) -> Seen:
-    """What a look at the stretched patch gives, in pixels of the patch; nothing where it is not seen at an angle."""
+    """Read the stretched patch, in pixels of the patch; nothing where it is not seen at an angle."""
     import cv2
     import numpy as np
 
@@ -38,7 +38,7 @@ def looked_at_stretched(grey: NDArray[np.uint8], look: Callable[[NDArray[np.uint
 
 
 def _stretching(grey: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-    """The matrix (2, 2) after which edges are as many one way as across it."""
+    """The matrix (2, 2) after which there are as many edges one way as across it."""
     import cv2
     import numpy as np
 

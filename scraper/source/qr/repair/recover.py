@@ -1,6 +1,6 @@
-"""Looks for codes that no engine reads: finder patterns, the grid between them, its modules, their errors mended.
+"""Recover codes that no engine reads: finder patterns, the grid between them, its modules, their errors corrected.
 
-What comes out is a clean drawing of the code; its words are zxing-cpp's to read.
+The result is a clean drawing of the code, which zxing-cpp reads.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ _SUREST = 2  # of them show what the others look like
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """How finder patterns are looked for: thresholds, each a window and a blur in pixels."""
+class FinderSearch:
+    """Parameters of the search for finder patterns: thresholds, each a window and a blur in pixels."""
 
     thresholds: tuple[tuple[int, float], ...]
     least: float = 0.0  # how sure each of the three must be, of 12
     faint: bool = False  # whether patterns are looked for that a pen crosses or light hides in part
 
 
-WHOLE = Sight(((25, 0.0), (25, 0.8)))
-PATCH = Sight(((51, 0.8), (111, 2.0)), faint=True)  # codes in a patch are large
+WHOLE = FinderSearch(((25, 0.0), (25, 0.8)))
+PATCH = FinderSearch(((51, 0.8), (111, 2.0)), faint=True)  # codes in a patch are large
 NEGATIVE = replace(
     PATCH, least=6.0, faint=False
 )  # few codes are printed so, and pictures of the lungs are full of shapes
 """What fits a page, and what fits a patch that holds little but a code."""
 
 
-def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -> Seen:
-    """What the bent, blurred or damaged codes say whose three finder patterns can be seen.
+def recover_codes(grey: NDArray[np.uint8], finder_search: FinderSearch, *, scale: float = 1.0) -> Seen:
+    """Read bent, blurred or damaged codes whose three finder patterns are visible.
 
     Args:
-        grey: (rows, columns); the code dark on light.
-        sight: how finder patterns are looked for.
-        scale: pixels of ``grey`` over pixels of the page; polygons are given in the page's.
+        grey: (rows, columns), the code dark on light.
+        finder_search: parameters of the search for finder patterns.
+        scale: resolution of ``grey`` relative to the page; polygons are in the page's pixels.
     """
-    patterns = _patterns(grey, sight)
+    patterns = _patterns(grey, finder_search)
     seen, used = _followed(grey, corners(patterns), scale)
-    if not sight.faint or seen.found:
+    if not finder_search.faint or seen.found:
         return seen
     if used:
         return _completed(grey, patterns, seen, scale)
@@ -72,7 +72,7 @@ def straightened(grey: NDArray[np.uint8], sight: Sight, *, scale: float = 1.0) -
 
 
 def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: Seen, scale: float) -> Seen:
-    """What was seen, and what a code says that shows two of its finder patterns."""
+    """Read a code with two visible finder patterns, and add it to the results."""
     for grid in grids_with_one_hidden(grey, patterns):
         in_sight = replace(grid, hidden=None)  # what is covered may be little, and the rest of the corner right
         text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness) or _text(in_sight, grid.darkness)
@@ -83,7 +83,7 @@ def _completed(grey: NDArray[np.uint8], patterns: list[Finder], seen: Seen, scal
 
 
 def _followed(grey: NDArray[np.uint8], threes: Iterator[Corner], scale: float) -> tuple[Seen, set[Finder]]:
-    """What the first few of the threes give, and which finder patterns are those of a code."""
+    """Read the first few triples, and tell which finder patterns belong to a code."""
     found: list[Found] = []
     suspects = []
     used: set[Finder] = set()
@@ -114,13 +114,13 @@ def _is_new(one: Finder, known: list[Finder]) -> bool:
     return all(abs(one.x - other.x) + abs(one.y - other.y) > 3 * one.run for other in known)
 
 
-def _patterns(grey: NDArray[np.uint8], sight: Sight) -> list[Finder]:
-    found = finders(*(binary(grey, window, soft) for window, soft in sight.thresholds))
-    return [finder for finder in found if finder.weight >= sight.least]
+def _patterns(grey: NDArray[np.uint8], finder_search: FinderSearch) -> list[Finder]:
+    found = finders(*(binary(grey, window, soft) for window, soft in finder_search.thresholds))
+    return [finder for finder in found if finder.weight >= finder_search.least]
 
 
 def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
-    """The grid that can be read and what it says; else the likeliest, with no words."""
+    """The readable grid and its text; else the likeliest grid, without text."""
     best: Grid | None = None
     for grid in readings:
         text = _text(grid, unblurred(grid)) or _text(grid, grid.darkness)
@@ -133,11 +133,11 @@ def _read(readings: Iterator[Grid]) -> tuple[Grid | None, str]:
 
 
 def _text(grid: Grid, darkness: NDArray[np.float32]) -> str:
-    """What modules say; empty where they are damaged beyond repair."""
+    """The text of modules; empty where they are damaged beyond repair."""
     if grid.hidden is not None:
         darkness = darkness.copy()
         darkness[covered(darkness, grid.hidden)] *= _COVERED
-    whole = symbol.mended(darkness)
+    whole = symbol.corrected(darkness)
     if whole is None:
         return ""
     texts = [item.text for item in zxing(_drawing(whole), pure=True).found]

@@ -1,9 +1,9 @@
-"""Undoes the bend of a code that no engine reads: finds where on the photo each of its modules lies.
+"""Undo the bend of a code that no engine reads: find where on the photo each of its modules lies.
 
-The three finder patterns give a first, flat guess; alignment patterns are looked for near where it puts them. Then the
-guess is drawn as a clean code, compared with the photo place by place, and moved to where the two agree (Lucas and
-Kanade's step, over windows of a few modules), first as a smooth bend of the whole, then freely. What the modules say is
-read anew at each turn, so the whole code guides the grid, not the fixed patterns alone.
+The three finder patterns give a flat initial estimate; alignment patterns are searched near where it puts them. Then the
+estimate is drawn as a clean code, compared with the photo place by place, and moved to where the two agree (Lucas and
+Kanade's step, over windows of a few modules), first as a smooth bend of the whole, then freely. The modules are
+read again at each turn, so the whole code guides the grid, not the fixed patterns alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.initial import anchors_of, versions
-from scraper.source.qr.repair.normalise import Patch, levelled
+from scraper.source.qr.repair.normalise import Patch, normalise
 from scraper.source.qr.repair.patterns import A_FINDER, settled
 from scraper.source.qr.repair.refine import Grid, fitted
 
@@ -35,10 +35,10 @@ _STRANGE_SIZES = 2  # in none of which a grid is believed: the three finder patt
 
 
 def grids(grey: NDArray[np.uint8], corner: Corner) -> Iterator[Grid]:
-    """Readings of the code whose finder patterns are given, the likeliest first; none where it turns out not to be one.
+    """Grids of the code with these finder patterns, likeliest first; none where it turns out not to be a code.
 
-    A code's own finder patterns give a grid that is believed within the first two sizes that they suggest; those of
-    different codes give none in any, and cost the most to fit.
+    A code's own finder patterns give a credible grid within the first two sizes that they suggest; patterns of
+    different codes give none, and cost the most to fit.
     """
     import numpy as np
 
@@ -92,4 +92,4 @@ def _cut_out(grey: NDArray[np.uint8], corner: Corner) -> Patch:
     ys = [finder.y for finder in three] + [corner.right.y + corner.down.y - corner.origin.y]
     reach = 12 * max(finder.run for finder in three)
     box = (min(xs) - reach, min(ys) - reach, max(xs) + reach, max(ys) + reach)
-    return levelled(grey, box, sum(finder.run for finder in three) / 3)
+    return normalise(grey, box, sum(finder.run for finder in three) / 3)

@@ -1,4 +1,4 @@
-"""Reed-Solomon over GF(256) with erasures: a symbol known to be doubtful costs half of one that is wrong unseen.
+"""Reed-Solomon over GF(256) with erasures: a symbol known to be doubtful costs half of an unknown error.
 
 Source: ISO/IEC 18004, 7.5.2 and annex A: field polynomial x^8 + x^4 + x^3 + x^2 + 1, roots a^0, a^1, …
 """
@@ -34,7 +34,7 @@ def _over(one: int, other: int) -> int:
 
 @cache
 def _table() -> Bytes:
-    """(256, 256): the product of any two."""
+    """(256, 256): the product of any two elements."""
     import numpy as np
 
     log, exp = np.array(_LOG), np.array(_EXP, np.uint8)
@@ -60,7 +60,7 @@ def _values(polynomial: list[int], powers: Bytes) -> Bytes:
 
 
 def _product(one: list[int], other: list[int]) -> list[int]:
-    """Of two polynomials, lowest power first."""
+    """Product of two polynomials, lowest power first."""
     import numpy as np
 
     out, factors = np.zeros(len(one) + len(other) - 1, np.uint8), np.array(other, np.uint8)
@@ -81,12 +81,12 @@ def _syndromes(block: list[int], checks: int) -> list[int]:
 
 
 def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | None:
-    """The block as it was sent, or None where it is damaged beyond repair.
+    """Return the corrected block, or None where it is damaged beyond repair.
 
     Args:
         block: data and check symbols in the order they are sent.
-        checks: how many of them are check symbols.
-        doubtful: places in ``block`` whose symbols are not to be trusted; at most ``checks``.
+        checks: number of check symbols.
+        doubtful: positions in ``block`` of unreliable symbols; at most ``checks``.
     """
     syndromes = _syndromes(block, checks)
     if not any(syndromes):
@@ -103,7 +103,7 @@ def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | 
     places = [size - 1 - power for power in range(size - 1, -1, -1) if not values[power]]
     if len(places) != len(both) - 1:
         return None
-    mended = list(block)
+    corrected = list(block)
     evaluator = _product(syndromes, both)[:checks]
     slope = [factor if power % 2 else 0 for power, factor in enumerate(both)][1:]
     for place in places:
@@ -112,12 +112,12 @@ def repaired(block: list[int], checks: int, doubtful: list[int]) -> list[int] | 
         if not below:
             return None
         # Forney's formula, first root a^0
-        mended[place] ^= _times(_EXP[size - 1 - place], _over(_at(evaluator, inverse), below))
-    return None if any(_syndromes(mended, checks)) else mended
+        corrected[place] ^= _times(_EXP[size - 1 - place], _over(_at(evaluator, inverse), below))
+    return None if any(_syndromes(corrected, checks)) else corrected
 
 
 def _locator(syndromes: list[int], erased: int, checks: int) -> list[int] | None:
-    """Berlekamp and Massey's: the places in error that nobody announced; lowest power first."""
+    """Berlekamp-Massey: the positions of unknown errors as a polynomial, lowest power first."""
     current, last = [1], [1]
     length, gap, scale = 0, 1, 1
     for step in range(checks - erased):

@@ -1,4 +1,4 @@
-"""The guess moved to where a clean drawing of the code and the photo agree (Lucas and Kanade's step), module by module."""
+"""Move the estimated grid to where a clean drawing of the code and the photo agree (Lucas-Kanade), module by module."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SURE = 0.35  # agreement of fixed patterns with the photo below which a grid is
 class Grid:
     """A code's modules: ``darkness`` (n, n), above zero where dark, about ±1; ``outline`` its corners in pixels.
 
-    ``agreement`` says how well the patterns that every such code has are found on it, 1 at best. ``samples`` is the
+    ``agreement`` is how well the fixed patterns of every such code are found on it, 1 at best. ``samples`` is the
     straightened picture itself, with ``margin`` modules of quiet zone, from which ``darkness`` was taken. ``hidden`` is
-    the finder pattern that something covers: 0 upper left, 1 upper right, 2 lower left.
+    the covered finder pattern: 0 upper left, 1 upper right, 2 lower left.
     """
 
     darkness: Floats
@@ -44,11 +44,11 @@ def fitted(
     *,
     hidden: int | None = None,
 ) -> Grid | None:
-    """The code of that size, from its finder patterns' frames and the alignment patterns seen (modules, pixels).
+    """Fit a code of that size to its finder patterns' frames and the alignment patterns found (modules, pixels).
 
-    Of a finder pattern that is ``hidden`` (0 upper left, 1 upper right, 2 lower left) the frame is only a guess.
+    The frame of a ``hidden`` finder pattern (0 upper left, 1 upper right, 2 lower left) is only an estimate.
 
-    None where what is fixed in every code is not found on it.
+    None where the fixed patterns are not found on it.
     """
     import numpy as np
 
@@ -83,7 +83,7 @@ def fitted(
 
 
 def _known(version: int, hidden: int | None) -> NDArray[np.int8]:
-    """``matrix.fixed`` without a finder pattern that is hidden."""
+    """``matrix.fixed`` without the hidden finder pattern."""
     known = symbol.fixed(version)
     if hidden is not None:
         known = known.copy()
@@ -99,7 +99,7 @@ def _looked_up(patch: Floats, lattice: Floats) -> Floats:
 
 
 def _finer(nodes: Floats) -> Floats:
-    """A value a module → a value a sample."""
+    """Interpolate values of modules to values of samples."""
     import cv2
 
     edge = len(nodes) * PER_MODULE
@@ -107,7 +107,7 @@ def _finer(nodes: Floats) -> Floats:
 
 
 def _coarser(samples: Floats) -> Floats:
-    """A value a sample → their mean in each module."""
+    """Average values of samples over each module."""
     import cv2
 
     edge = len(samples) // PER_MODULE
@@ -121,7 +121,7 @@ _EVERYWHERE = 1e3
 
 
 def _away(size: int, anchors: list[Floats], hidden: int | None) -> Floats:
-    """Each module's distance from the nearest finder pattern or alignment pattern that was seen, in modules."""
+    """Each module's distance from the nearest known finder or alignment pattern, in modules."""
     import cv2
     import numpy as np
 
@@ -147,7 +147,7 @@ def _sampled(seen: Floats) -> Floats:
 
 
 def _agreement(seen: Floats, known: NDArray[np.int8]) -> float:
-    """How far what is fixed in every code agrees with what is seen; the quiet zone does not count."""
+    """How far the fixed patterns agree with the photo, without the quiet zone."""
     import numpy as np
 
     inner = np.s_[MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -162,8 +162,8 @@ def _moved(
 ) -> Floats:
     """The lattice after one step towards agreement.
 
-    ``part`` is over how many modules a step is smooth, and how far each module is trusted; what is not trusted moves
-    along with the nearest that is.
+    ``part`` is over how many modules a step is smooth, and how far each module is trusted; an untrusted one moves
+    along with the nearest trusted one.
     """
     import cv2
     import numpy as np
@@ -199,7 +199,7 @@ def _moved(
 
 
 def _spread(samples: tuple[Floats, ...], trust: Floats, window: float) -> Floats:
-    """Values of samples → their trusted sums around each module, one for each of ``samples``."""
+    """Weighted sums of sample values around each module, one for each of ``samples``."""
     import numpy as np
 
     modules = np.stack([_coarser(sample) for sample in samples], -1)
@@ -207,6 +207,6 @@ def _spread(samples: tuple[Floats, ...], trust: Floats, window: float) -> Floats
 
 
 def _carried(values: Floats, sigma: float) -> Floats:
-    """Smoothed, and carried far into where there is nothing."""
+    """Smooth, and extrapolate far into empty areas."""
     out: Floats = soft_of(values, sigma) + 1e-3 * soft_of(values, 4 * sigma) + 1e-6 * soft_of(values, 16 * sigma)
     return out

@@ -1,4 +1,4 @@
-"""Undo blur by Wiener's filter, for a few widths of it: a lens out of focus or a hand that shook leaves no finder pattern."""
+"""Undo blur of a few widths by Wiener's filter: defocus and camera shake leave no finder pattern."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MARGIN = 24  # pixels mirrored around it, so that opposite edges do not meet
 
 
 def sharpened(grey: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """The picture as it was before a Gaussian blur of ``sigma`` pixels, its range laid over 0…255."""
+    """Undo a Gaussian blur of ``sigma`` pixels and scale the result to 0…255."""
     import cv2
     import numpy as np
 

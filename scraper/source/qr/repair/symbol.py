@@ -1,4 +1,4 @@
-"""A QR code as modules: which are fixed, where the data lie, and how doubtful data are mended.
+"""A QR code as modules: which are fixed, where the data lie, and how doubtful data are corrected.
 
 Every function takes or gives square arrays of modules, row first, upper left first, without a quiet zone.
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 VERSIONS = range(1, 41)
-_KEPT_CHECKS = 5  # check symbols of a block that are never spent, so that noise is not mended into words
+_RESERVED_CHECKS = 5  # check symbols of a block that are never spent, so that noise is not mended into words
 _LEVELS = "MLHQ"  # by the two bits of the format information
 _CHECKS = {  # check symbols of a block, version by version
     "L": "7 10 15 20 26 18 20 24 30 18 20 24 26 30 22 24 28 30 28 28 28 28 30 30 26 28" + " 30" * 14,
@@ -35,7 +35,7 @@ _BLOCKS = {
 
 
 def size_of(version: int) -> int:
-    """Modules along an edge."""
+    """Number of modules along an edge."""
     return 17 + 4 * version
 
 
@@ -54,7 +54,7 @@ def alignment(version: int) -> tuple[tuple[int, int], ...]:
 
 @cache
 def fixed(version: int) -> NDArray[np.int8]:
-    """1 dark and 0 light where every code of the version is so; -1 elsewhere, -2 for format and version information."""
+    """The fixed modules of a version: 1 dark, 0 light, -1 data, -2 format and version information."""
     import numpy as np
 
     size = size_of(version)
@@ -81,7 +81,7 @@ def corner_region(size: int, hidden: int) -> tuple[slice, slice]:
 
 @cache
 def _order(version: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the data modules, in the order that the bits are laid: two columns at a time, up and down."""
+    """Rows and columns of the data modules in bit order: two columns at a time, up and down."""
     import numpy as np
 
     is_free = fixed(version) == -1
@@ -128,7 +128,7 @@ def _formats() -> NDArray[np.float64]:
 
 
 def _format_places(size: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Where both copies' bits lie, highest bit first."""
+    """Positions of both copies' bits, highest bit first."""
     first = [(8, c) for c in (0, 1, 2, 3, 4, 5, 7, 8)] + [(r, 8) for r in (7, 5, 4, 3, 2, 1, 0)]
     second = [(size - 1 - k, 8) for k in range(7)] + [(8, size - 8 + k) for k in range(8)]
     return first, second
@@ -145,7 +145,7 @@ def formats(darkness: NDArray[np.float32]) -> list[tuple[str, int, float]]:
     return [(_LEVELS[k >> 3], int(k & 7), float(scores[k])) for k in best]
 
 
-def mended(darkness: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+def corrected(darkness: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """The code's dark modules after error correction, or None where it is damaged beyond repair.
 
     Args:
@@ -186,9 +186,9 @@ def _mended(darkness: NDArray[np.float32], version: int, level: str, mask: int) 
 
 
 def _most_likely(block: list[int], checks: int, doubtful: list[int]) -> list[int] | None:
-    """Trusts all symbols, then ever fewer of the doubtful ones."""
+    """Decode with all symbols trusted, then with ever fewer of the doubtful ones."""
     step = max(2, checks // 6 // 2 * 2)
-    for erased in range(0, checks - _KEPT_CHECKS + 1, step):
+    for erased in range(0, checks - _RESERVED_CHECKS + 1, step):
         found = reed_solomon.repaired(block, checks, doubtful[:erased])
         if found is not None:
             return found
@@ -197,7 +197,7 @@ def _most_likely(block: list[int], checks: int, doubtful: list[int]) -> list[int
 
 @cache
 def _layout(version: int, level: str, count: int) -> tuple[list[list[int]], int]:
-    """For each block where its symbols lie among all, data then checks; and how many are checks."""
+    """For each block the positions of its symbols, data then checks; and the number of checks."""
     checks = int(_CHECKS[level].split()[version - 1])
     number = int(_BLOCKS[level].split()[version - 1])
     short = count // number - checks  # data symbols of a short block; the long ones come last and have one more
@@ -218,7 +218,7 @@ def _layout(version: int, level: str, count: int) -> tuple[list[list[int]], int]
 
 
 def _with_information(whole: NDArray[np.bool_], version: int, level: str, mask: int) -> NDArray[np.bool_]:
-    """Writes format and version information."""
+    """Add format and version information."""
     word = _formats()[_LEVELS.index(level) << 3 | mask] > 0
     for copy in _format_places(len(whole)):
         for place, bit in zip(copy, word, strict=True):

@@ -1,4 +1,4 @@
-"""Words that say how a page works and nothing of a person: they stay where everything else is replaced."""
+"""Words that describe how a page works and nothing of a person: they stay where everything else is replaced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 _LISTS: Final = tomllib.loads(files("scraper.authoring.redact").joinpath("words.toml").read_text(encoding="utf-8"))
 PLAIN: Final = frozenset(_LISTS["plain"].split())
-KEPT_HEADERS: Final = frozenset(_LISTS["kept_headers"].split())
+UNCHANGED_HEADERS: Final = frozenset(_LISTS["kept_headers"].split())
 DROPPED_HEADERS: Final = frozenset(_LISTS["dropped_headers"].split())
 ON_SCREEN: Final = tuple(sorted(_LISTS["on_screen"].split(), key=len, reverse=True))
 _WORDS_ON_SCREEN: Final = frozenset(ON_SCREEN)
@@ -35,12 +35,12 @@ FIELD: Final = re.compile(r"[A-Za-z_$@][A-Za-z_$@.:-]*+\d{0,3}[A-Za-z_$.:-]*+\d{
 
 
 def is_on_screen(text: str) -> bool:
-    """Whether Chinese text is made of a page's own wording and nothing else; single characters alone may be a name."""
+    """Whether Chinese text consists only of a page's own wording; single characters may be a name."""
     return _is_made_of_words(text) and any(word in text for word in ON_SCREEN if len(word) > 1)
 
 
 def _is_made_of_words(text: str) -> bool:
-    """Whether the text can be cut into such words; each place is looked at once."""
+    """Whether the text can be split into such words; each position is examined once."""
     reached = [True] + [False] * len(text)
     furthest = 0
     for at in range(len(text)):
@@ -54,5 +54,5 @@ def _is_made_of_words(text: str) -> bool:
 
 
 def is_field(key: str) -> bool:
-    """Whether a key is a field's name; else it may be a value that is used as one. DICOM JSON's tags are names."""
+    """Whether a key is a field's name, not a value used as one. DICOM JSON's tags are names."""
     return FIELD.fullmatch(key) is not None or is_on_screen(key)

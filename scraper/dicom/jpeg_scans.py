@@ -1,7 +1,7 @@
-"""Scan headers of sequential JPEG streams: some writers give a spectral selection that the process does not have.
+"""Repair scan headers of sequential JPEG streams: some writers give a spectral selection that the process does not have.
 
-A sequential scan (baseline, extended) always takes the coefficients 0 to 63 at full precision. Strict decoders refuse a stream
-that says otherwise although its data is whole; lenient ones do not look.
+A sequential scan (baseline, extended) always has the coefficients 0 to 63 at full precision. Strict decoders reject a stream
+that declares otherwise although its data is complete; lenient ones do not check.
 
 Source: ISO 10918-1 B.2.3 (scan header) and table B.3 (values for sequential DCT).
 """
@@ -35,7 +35,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def with_whole_selection(data: bytes) -> bytes | None:
-    """A copy whose scans select what a sequential process selects; None where they do so already, or it is another process."""
+    """A copy with the selection of a sequential process; None where it has that already, or is another process."""
     mended = bytearray(data)
     is_sequential = False
     for marker, at, length in _segments(data):

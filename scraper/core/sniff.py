@@ -1,4 +1,4 @@
-"""What a payload is, by its first bytes; names, extensions and Content-Type are not asked.
+"""Classify a payload by its first bytes; names, extensions and Content-Type are ignored.
 
 Source: PS3.10 7.1 (Part 10), PS3.5 7.1 (bare data sets), and each format's own specification for its magic bytes.
 """
@@ -16,7 +16,7 @@ HEAD: Final = 4096  # bytes that are enough to tell
 
 
 class Kind(StrEnum):
-    """What bytes are."""
+    """The kind of some bytes."""
 
     PART10 = "part10"  # 128 bytes of preamble, then DICM
     META_FIRST = "meta-first"  # group 0002 (or DICM) with the preamble missing
@@ -126,7 +126,7 @@ def _jpeg(head: bytes) -> Kind:
 
 
 def _data_set(head: bytes) -> Kind | None:
-    """A data set starts with a low even group, mostly 0008 (PS3.5 7.1: elements stand in ascending order)."""
+    """Whether bytes start a data set: a low even group, mostly 0008 (PS3.5 7.1: elements are in ascending order)."""
     if len(head) < 8:
         return None
     group, _ = struct.unpack_from("<HH", head)
@@ -159,7 +159,7 @@ def _text(head: bytes) -> Kind | None:
 
 
 def _is_text(data: bytes) -> bool:
-    """UTF-8 without control characters; its last character may be cut."""
+    """Whether bytes are UTF-8 without control characters; the last character may be cut."""
     if any(byte < 0x20 and byte not in b"\t\r\n\f" for byte in data) or b"\x7f" in data:
         return False
     try:
@@ -170,7 +170,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of formats
-    """What the payload is; ``head`` is its first ``HEAD`` bytes (or all of it, where shorter)."""
+    """Classify a payload; ``head`` is its first ``HEAD`` bytes (or all of it, where shorter)."""
     if not head:
         return Kind.EMPTY
     if head[128:132] == b"DICM":
@@ -202,7 +202,7 @@ def sniff(head: bytes) -> Kind:  # noqa: PLR0911 - one return a family of format
 
 
 def is_media_directory(head: bytes, name: str = "") -> bool:
-    """Whether a Part 10 file is a DICOMDIR: by its Media Storage SOP Class UID, or by its name (PS3.10 8.6).
+    """Whether a Part 10 file is a DICOMDIR, by its Media Storage SOP Class UID or its name (PS3.10 8.6).
 
     Args:
         head: its first bytes.

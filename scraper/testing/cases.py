@@ -88,6 +88,13 @@ def rows(cases: Sequence[Case]) -> list[ParameterSet]:
     return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
 
 
+def first_of(cases: Sequence[Case]) -> list[ParameterSet]:
+    """The first case in every run, the others in ``make thorough``."""
+    import pytest
+
+    return [pytest.param(case, marks=[pytest.mark.thorough] if place else []) for place, case in enumerate(cases)]
+
+
 class Silent(SilentWatcher):
     """A Watcher that shows nothing and remembers what it was told."""
 

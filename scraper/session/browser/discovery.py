@@ -36,7 +36,7 @@ ON_WINDOWS = (
 )
 
 
-def installed(preferred: str = "") -> Iterator[Path]:
+def installed_browsers(preferred: str = "") -> Iterator[Path]:
     """Yield every usable browser, best first: the named one, Playwright's own, Chrome, Edge, Chromium.
 
     Args:
@@ -71,4 +71,4 @@ def _of_playwright() -> Iterator[Path]:
 
 def find_browser(preferred: str = "") -> Path | None:
     """Return the browser that a run would start, or None; starts nothing."""
-    return next(installed(preferred), None)
+    return next(installed_browsers(preferred), None)

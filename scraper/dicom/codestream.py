@@ -1,4 +1,4 @@
-"""Headers of compressed pictures: what a codestream itself says of its size, bits, components and losses.
+"""Read headers of compressed pictures: size, bits, components, and whether the coding is lossy.
 
 Nothing is decoded. Sources: ISO 15444-1 annex A (J2K) and annex I (JP2), ISO 15444-15 A.5 (HTJ2K), ISO 10918-1 annex B (JPEG),
 ISO 14495-1 annex C (JPEG-LS), PS3.5 annex G (RLE), ISO 15948 chapter 11 (PNG); the Transfer Syntaxes are those of PS3.5 annex A.
@@ -14,7 +14,7 @@ from typing import Final
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
-from scraper.protocols.sniff import Kind, sniff
+from scraper.core.sniff import Kind, sniff
 
 Buffer = bytes | memoryview
 
@@ -36,10 +36,10 @@ HTJ2K: Final = "1.2.840.10008.1.2.4.203"
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What one picture says of itself. ``bits`` is the precision of its first component.
+    """The header of one picture. ``bits`` is the precision of its first component.
 
     ``is_whole``: its structure runs to its own end mark. ``transfer_syntax_uid`` is empty for PNG, which DICOM does not carry.
-    ``colour``: how three components are to be read, as a Photometric Interpretation; empty where the stream does not say.
+    ``colour``: the meaning of three components, as a Photometric Interpretation; empty where the stream does not tell.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ def _u32(data: Buffer, at: int) -> int:
 
 
 def unwrap(data: bytes) -> bytes:
-    """The codestream of a JP2 file (box ``jp2c``); other data as it is (PS3.5 A.4.4: no boxes in DICOM).
+    """The codestream of a JP2 file (box ``jp2c``); other data unchanged (PS3.5 A.4.4: no boxes in DICOM).
 
     Raises:
         CorruptInstance: a JP2 file without a codestream.
@@ -91,7 +91,7 @@ def unwrap(data: bytes) -> bytes:
 
 
 def _j2k_tiles(data: Buffer, at: int) -> bool:
-    """True where the tile-parts follow each other up to EOC (ISO 15444-1 A.4.2, A.4.4)."""
+    """Whether the tile-parts follow each other up to EOC (ISO 15444-1 A.4.2, A.4.4)."""
     while at + 12 <= len(data) and _u16(data, at) == 0xFF90:
         length = _u32(data, at + 6)
         if length == 0:  # to the end of the codestream
@@ -156,7 +156,7 @@ def _segments(data: Buffer) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg_colour(data: Buffer, frame: int, components: int, adobe: int | None, *, lossy: bool) -> str:
-    """How the three components are to be read (ISO 10918-5 for JFIF, Adobe's APP14 where present)."""
+    """The meaning of three components (ISO 10918-5 for JFIF, Adobe's APP14 where present)."""
     if components != 3:
         return ""
     ids = bytes(data[frame + 6 + 3 * n] for n in range(3))
@@ -169,7 +169,7 @@ def _jpeg_colour(data: Buffer, frame: int, components: int, adobe: int | None, *
 
 
 def _ends(data: Buffer) -> bool:
-    """EOI at the end, a padding aside (zeros, or the fill byte FF of ISO 10918-1 B.1.1.2)."""
+    """Whether data ends with EOI and padding (zeros, or the fill byte FF of ISO 10918-1 B.1.1.2)."""
     return bytes(data[-256:]).rstrip(b"\x00\xff").endswith(b"\xff\xd9")
 
 
@@ -235,10 +235,10 @@ def _read_png(data: Buffer) -> Codestream:
 
 
 def read(data: Buffer) -> Codestream:
-    """Header of a J2K, JP2, JPEG, JPEG-LS or PNG picture.
+    """Read the header of a J2K, JP2, JPEG, JPEG-LS or PNG picture.
 
     Raises:
-        CorruptInstance: none of these, or cut off within its header.
+        CorruptInstance: another format, or truncated within its header.
     """
     kind = sniff(bytes(data[:4096]))
     if kind is Kind.JP2:
@@ -253,7 +253,7 @@ def read(data: Buffer) -> Codestream:
 
 
 def rle_segments(data: Buffer) -> int | None:
-    """Number of segments of an RLE frame, None where the 64-byte header is none (PS3.5 G.5)."""
+    """Number of segments of an RLE frame; None where its 64-byte header is invalid (PS3.5 G.5)."""
     if len(data) < 66:
         return None
     header = struct.unpack_from("<16I", data)

@@ -1,0 +1,117 @@
+"""武汉大学中南医院 云影像 (whuh): a film cloud that packs a study when it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+
+from providers.toolkit import drive_page, envelope
+from providers.whuh.packing import ReportReply, pack
+from providers.whuh.service import SERVICE, call, check_time, read_result
+from scraper.contract import (
+    ACCESS_CODE,
+    WECHAT_PHONE,
+    CredentialsRefused,
+    CredentialsRequired,
+    Deployment,
+    DownloadNotPermitted,
+    Field,
+    NoSuchStudy,
+    Package,
+    Provider,
+    Reason,
+    Reply,
+    Session,
+    ShareLink,
+    gone,
+)
+
+REPORTS, CONFIG = "GetCloudImageReportInfoByThirdVistParm", "GetCloudImageConfigInfoByHospitalCode"  # spelt so
+NAMES = {
+    "e": "ExaminationID",
+    "p": "PatientID",
+    "r": "ReportID",
+    "t": "VistType",
+    "s": "TelePhone",
+    "c": "CertificateCode",
+    "m": "OutpatientNO",
+    "z": "HospitalizationNO",
+}
+NOT_SENT = {"h", "isEncryption", "dateTime", "isShare", "id"}
+
+
+class ConfigReply(Reply):
+    may_download: bool = Field(default=True, alias="IsImageDownload")
+
+
+class ReportsReply(Reply):
+    reports: list[ReportReply]
+
+
+class Whuh(Provider):
+    name = "whuh"
+    route = r"(?=.*[?&]h=)(?=.*[?&]key=)/(?:index\.html)?(?:\?[^#]*)?(?:#/reportView.*)?"
+    asks = (ACCESS_CODE,)
+    when_asked = "nothing in WeChat; access_code where the page asks for a 安全码"
+    serves = "one zip of Part 10 files an examination, packed by a job"
+    deployments = (Deployment("xhbi.whuh.com", "武汉大学中南医院", "湖北"),)
+    marks = (r"/(?:[\w-]+/)*index\.html.*#/reportView\?(?=.*\bh=)(?=.*\bkey=).*",)
+    user_agent = WECHAT_PHONE
+    example = "https://xhbi.whuh.com/index.html#/reportView?h=HOSP1&e=EXAM1&p=PAT1&r=REP1&t=1&key=BASE64&dateTime=HEX"
+
+    async def discover(self, link: ShareLink, session: Session) -> list[Package]:
+        check_time(link)
+        given = {name: value.replace(" ", "+") for name, value in link.params.items()}
+        asked = {NAMES.get(name, name): value for name, value in given.items() if name not in NOT_SENT}
+        pairs = [{"Key": name, "Value": value} for name, value in {**asked, "Url": link.url}.items()]
+        await _check_offer(link, session)
+        try:
+            reports = await call(link, session, REPORTS, {"HospitalNumber": given.get("h", ""), "VistParms": pairs})
+        except CredentialsRequired as err:  # only its page knows how to submit the code
+            raise session.only_in_page(Reason.SECURITY_CODE, err) from None
+        return _packages(link, session, reports)
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        check_time(link)
+        await session.open(link.url)
+        is_seen = partial(_is_report_seen, link, session)
+        if await session.screen.wait_for_face(is_seen, code=drive_page.FIELD) != "code":
+            return
+        if not session.is_left_to_person(ACCESS_CODE):
+            await drive_page.answer(session, ACCESS_CODE)
+        if not await session.screen.wait_for_face(is_seen):
+            raise CredentialsRefused(ACCESS_CODE.name, await session.screen.message())
+
+    async def watch(self, link: ShareLink, session: Session) -> list[Package]:
+        calls = session.traffic.matching(SERVICE + REPORTS)
+        if not calls:
+            raise gone(await session.screen.message())
+        reports = read_result(link, calls[-1].read())
+        await _check_offer(link, session)
+        return _packages(link, session, reports)
+
+
+def _is_report_seen(link: ShareLink, session: Session) -> bool:
+    """Has the page's own call been answered; what was asked before the code was there does not count."""
+    for exchange in session.traffic.matching(SERVICE + REPORTS):
+        with contextlib.suppress(CredentialsRequired):
+            read_result(link, exchange.read())
+            return True
+    return False
+
+
+async def _check_offer(link: ShareLink, session: Session) -> None:
+    """Raises DownloadNotPermitted where the hospital's page does not offer it."""
+    asked = {"hospitalCode": link.params.get("h", "")}
+    config = await call(link, session, CONFIG, asked)
+    if not envelope.nested(config or {}, ConfigReply, link.url).may_download:
+        raise DownloadNotPermitted
+
+
+def _packages(link: ShareLink, session: Session, result: object) -> list[Package]:
+    """One package for each examination."""
+    listed = [item for item in (result if isinstance(result, list) else [result]) if item]
+    reports = envelope.nested({"reports": listed}, ReportsReply, link.url).reports
+    if not reports:
+        raise NoSuchStudy
+    return [Package(partial(pack, link, session, report), study=report.study) for report in reports]

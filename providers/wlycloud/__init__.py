@@ -1,0 +1,1 @@
+"""万里云: a report page that names a viewer."""

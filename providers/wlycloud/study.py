@@ -1,0 +1,89 @@
+"""The study as the viewer's own script holds it, and each image's requests.
+
+facts: fixtures/sites/wlycloud/README.md
+"""
+
+from __future__ import annotations
+
+from providers.products.wanliyun import Json, describe_study, number, rows, study_uid, tags, text
+from scraper.contract import (
+    Instance,
+    NoSuchStudy,
+    Reason,
+    Reply,
+    Request,
+    Series,
+    Session,
+    ShareLink,
+    SiteChanged,
+    TagsAndPixels,
+    read,
+)
+
+VIEWER = "http://rend.wlycloud.com"
+STEADY_MS, GIVE_UP_MS = 2500, 60000
+STUDIES = """async ([steady, giveUp]) => {
+  const studies = () => (document.workspaceContext || {}).studies || [];
+  const plain = (record, rest = {}) => ({...Object.fromEntries(Object.entries(record || {})
+    .filter(([, value]) => typeof value !== "object" && typeof value !== "function")), ...rest});  // objects may lead in circles
+  const text = () => JSON.stringify(studies().map(study => plain(study, {serieses: (study.serieses || []).map(series =>
+    plain(series, {images: (series.images || []).map(image =>
+      plain(image, {frms: (image.frms || []).map(frame => plain(frame))}))}))})));
+  const count = () => studies().flatMap(study => study.serieses || [])
+    .reduce((sum, series) => sum + (series.images || []).length, 0);
+  const start = Date.now(); let last = count(), since = start;
+  while (Date.now() - start < giveUp && !(last && Date.now() - since >= steady)) {
+    await new Promise(done => setTimeout(done, 100));
+    if (count() !== last) { last = count(); since = Date.now(); }
+  }
+  return text();
+}"""
+
+
+class StudiesReply(Reply):
+    studies: list[Json]
+
+
+async def describe(session: Session) -> list[Series]:
+    """Every series that the open viewer's script holds.
+
+    Raises:
+        SiteChanged: it holds no study. NoSuchStudy: no image.
+    """
+    listed = str(await session.screen.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
+    studies = read(('{"studies":' + listed + "}").encode(), StudiesReply, session.screen.url).studies
+    if not studies:
+        raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
+    found = [
+        _series(study, series, session.screen.url)
+        for study in studies
+        for series in rows(study, "serieses")
+        if rows(series, "images")
+    ]
+    if not found:
+        raise NoSuchStudy
+    return found
+
+
+def _series(study: Json, series: Json, referer: str) -> Series:
+    images = rows(series, "images")
+    raw = [image for image in images if text(image, "fmt").lower() in ("", "raw") and text(image, "uid")]
+    return Series(
+        study_instance_uid=study_uid(study),
+        series_instance_uid=text(series, "srsuid"),
+        instances=tuple(_instance(study, series, image, referer) for image in raw),
+        expected=len(images),
+        number=number(series, "num"),
+        description=text(series, "des"),
+        modality=text(series, "modality"),
+        study=describe_study(study, series),
+    ).without((text(image, "uid") for image in images if image not in raw), "a form of pixels that nobody can read")
+
+
+def _instance(study: Json, series: Json, image: Json, referer: str) -> Instance:
+    """One image, with one request a frame, by the frames' own numbers."""
+    frames = sorted(rows(image, "frms"), key=lambda frame: number(frame, "num") or 0)
+    urls = [text(frame, "furl") or text(image, "imageId") for frame in frames] or [text(image, "imageId")]
+    requests = tuple(Request(ShareLink(VIEWER).join(url), headers={"Referer": referer}) for url in urls)
+    source = TagsAndPixels(tags(study, series, image, len(requests)), requests)
+    return Instance(text(image, "uid"), source, number=number(image, "num"))

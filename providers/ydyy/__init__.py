@@ -1,0 +1,1 @@
+"""东软 M-Viewer on a phone."""

@@ -1,0 +1,96 @@
+"""The list of a study as M-Viewer's phone page gets it: XML, with addresses inside the hospital's network.
+
+facts: fixtures/sites/ydyy/README.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from providers.products import mviewer
+from scraper.contract import (
+    Instance,
+    NoSuchStudy,
+    Reason,
+    Response,
+    Series,
+    ShareLink,
+    SiteChanged,
+    Study,
+    WadoUri,
+    parse_int,
+    rank,
+)
+
+STUDY_ATTRIBUTES = ("uid", "studytime", "devicetypename", "patientname", "checkserialnum")
+
+
+def read(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[Series]:
+    """The series of the list; raises what its status, or its absence, means."""
+    text = listed.text
+    start, end = text.find("<patient"), text.rfind("</patient>")
+    if listed.status == mviewer.FIREWALL:
+        raise SiteChanged(host=page.host, what=Reason.FIREWALL)
+    if start < 0 and not listed.ok:
+        raise listed.refusal
+    if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise NoSuchStudy(host=page.host)
+    try:
+        root = ElementTree.fromstring(text[start : end + len("</patient>")] if end > 0 else text[start:])  # noqa: S314  # no DTD
+    except ElementTree.ParseError as err:
+        raise SiteChanged(host=page.host, what=Reason.NO_SOUND_XML.of(path=LIST)) from err
+    found = []
+    for item in root.iter("study"):
+        uid, date, modality, patient, key = (item.get(name, "") for name in STUDY_ATTRIBUTES)
+        study = Study(uid, date, modality, patient_name=patient, key=key)
+        found += [_series(element, place, study, page, headers) for place, element in enumerate(item.iter("series"))]
+    if not found:
+        raise NoSuchStudy(host=page.host)
+    return found
+
+
+def _series(
+    series: ElementTree.Element, place: int, study: Study, page: ShareLink, headers: Mapping[str, str]
+) -> Series:
+    """One series over all its storages; objects of another type than DICOM are named and left out."""
+    objects = [(storage, image) for storage in series.iter("storage") for image in storage.iter("im")]
+    objects.sort(key=lambda item: _order(item[1]))
+    instances, others, uid = [], [], ""
+    for at, (storage, image) in enumerate(objects):
+        query = (image.text or "").strip().lstrip("?&")
+        named = ShareLink(f"http://x/?{query}").params
+        name = named.get("objectUID", "")
+        if image.get("type", "dicom").lower() != "dicom":
+            others.append(name or f"{place}/{at}")
+            continue
+        uid = uid or named.get("seriesUID", "")
+        address = _outside(storage.get("httpurl0", ""), page.origin)
+        address += ("" if address.endswith(("?", "&")) else "&" if "?" in address else "?") + query
+        instances.append(Instance(name, WadoUri(address, headers), f"{place}/{at}", parse_int(image.get("num"))))
+    return Series(
+        study_instance_uid=study.uid,
+        series_instance_uid=uid,
+        instances=tuple(instances),
+        expected=max((parse_int(series.get("imagecount")) or 0) - len(others), len(instances)),
+        number=parse_int(series.get("seriesnumber")),
+        description=series.get("seriesdescription", ""),
+        modality=study.modality,
+        key=f"{study.key}/{place}",
+        study=study,
+    ).without(others, "no DICOM")
+
+
+def _order(image: ElementTree.Element) -> int:
+    number = parse_int(image.get("num"))
+    return rank(parse_int(image.get("index")) if number is None else number)
+
+
+def _outside(address: str, origin: str) -> str:
+    """An address inside the hospital's network, as the page's own host passes it on."""
+    before, marker, rest = address.partition("/vnaHttp/")
+    if marker:
+        return f"{origin}/M-Viewer/m/vnaHttp/{rest}"
+    parts = urlsplit(before)
+    return f"{origin}/M-Viewer/m/{parts.path.lstrip('/')}" + (f"?{parts.query}" if "?" in before else "")

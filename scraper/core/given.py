@@ -1,0 +1,20 @@
+"""What a provider gives: a list at the end, or one after another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+
+from scraper.core.model import Found
+
+Given = AsyncIterator[Found] | Awaitable[Sequence[Found]]
+"""What ``discover`` and ``watch`` give. Of an iterator, what came stays where the rest fails."""
+
+
+async def every(given: Given) -> AsyncIterator[Found]:
+    """One after another what a provider gives, be it a list or an iterator."""
+    if isinstance(given, AsyncIterator):
+        async for found in given:
+            yield found
+    else:
+        for found in await given:
+            yield found

@@ -1,0 +1,31 @@
+"""The kit for tests of providers, ours and other people's; ``python -m scraper.testing new NAME`` writes a new one."""
+
+from scraper.testing.cases import (
+    Case,
+    Silent,
+    World,
+    check,
+    compare,
+    first_of,
+    in_pipeline,
+    nobody,
+    rows,
+    run,
+    settings_in,
+    shared_browser,
+)
+
+__all__ = [
+    "Case",
+    "rows",
+    "first_of",
+    "check",
+    "run",
+    "in_pipeline",
+    "shared_browser",
+    "settings_in",
+    "compare",
+    "World",
+    "Silent",
+    "nobody",
+]

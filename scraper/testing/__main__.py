@@ -1,0 +1,35 @@
+"""``python -m scraper.testing new NAME [--from bundle.zip]``: the four files of a new provider."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from scraper.testing.scaffold import ScaffoldError, new_platform, write
+
+
+def main(words: list[str] | None = None) -> int:
+    """Write the files where the command is run, and name them; 2 where that can't be done."""
+    parser = argparse.ArgumentParser(prog="python -m scraper.testing", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    new = commands.add_parser("new", help="write provider, emulated site, facts and tests of a new platform")
+    new.add_argument("name", help="of the provider: lower case, as aurora or aurora-cloud")
+    new.add_argument("--from", dest="bundle", type=Path, help="a bundle of cloudfilm record: its host, link and calls")
+    given = parser.parse_args(words)
+    try:
+        platform = new_platform(given.name, given.bundle)
+        paths = write(platform, Path.cwd())
+    except ScaffoldError as err:
+        sys.stderr.write(f"{err}\n")
+        return 2
+    for path in paths:
+        sys.stdout.write(f"{path.relative_to(Path.cwd())}\n")
+    sys.stdout.write(
+        f'\nNext: pytest {paths[-1].relative_to(Path.cwd())}, then docs in CONTRIBUTING.md, "Add a hospital".\n'
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

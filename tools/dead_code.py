@@ -1,0 +1,97 @@
+"""Find code that nothing uses, by vulture; ``make check`` runs it.
+
+    python -m tools.dead_code
+
+Tests do not count as a use: what only a test calls is dead, unless ``ALLOWED`` says why it stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pydicom.datadict import tag_for_keyword
+from vulture import Vulture
+from vulture.core import Item
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+FOLDERS: Final = ("scraper", "providers", "tools")
+PUBLIC: Final = ("scraper/api/", "scraper/testing.py")  # what other people's programs and tests call
+
+# Name -> who uses it, where vulture can't see it.
+ALLOWED: Final = {
+    "__getattr__": "Python's: the package's names are loaded at first use",
+    "list_": "typer: the command `list`",
+    "app_": "typer: the command `app`",
+    "CHOOSING": "scraper/app: still to do",
+    "own_window": "scraper/app: still to do",
+    "_defaults_for_empties": "pydantic calls it",
+    "model_config": "pydantic reads it",
+    "C_STORE": "names a type in a cast",
+    "on_broken_pipe": "rich calls it",
+    "setup": "Dask calls it",
+    "teardown": "Dask calls it",
+    "row_factory": "sqlite3 reads it",
+    "process_redirect": "websockets calls it",
+    "pause_writing": "asyncio calls it",
+    "resume_writing": "asyncio calls it",
+    "eof_received": "asyncio calls it",
+    "unraisablehook": "Python calls it",
+    "reading_validation_mode": "pydicom reads it",
+    "DECODER_DEPENDENCIES": "pydicom reads it of a plug-in",
+    "is_available": "pydicom calls it of a plug-in",
+    "decode_frame": "pydicom calls it of a plug-in",
+    "is_undefined_length": "pydicom reads it",
+    "is_implicit_VR": "pydicom reads it",
+    "is_little_endian": "pydicom reads it",
+    "LOAD_TRUNCATED_IMAGES": "Pillow reads it",
+    "LOG_HANDLER_LEVEL": "pynetdicom reads it",
+    "acse_timeout": "pynetdicom reads it",
+    "connection_timeout": "pynetdicom reads it",
+    "dimse_timeout": "pynetdicom reads it",
+    "network_timeout": "pynetdicom reads it",
+    "require_called_aet": "pynetdicom reads it",
+    "maximum_associations": "pynetdicom reads it",
+    "supported_contexts": "pynetdicom reads it",
+    "asked_hosts": "tests/security proves by it where a browser went",
+    "cursor": "providers/gjwlyy: still to do",
+}
+
+
+@cache
+def _providers_in(path: Path) -> frozenset[str]:
+    """The provider classes of a module; the registry finds them by their base class."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.bases)
+
+
+def _is_used(item: Item) -> bool:
+    """Whether something uses it that vulture can't see."""
+    name = Path(item.filename).resolve().relative_to(ROOT).as_posix()
+    if item.typ == "class" and name.startswith("providers/"):
+        return item.name in _providers_in(Path(item.filename))
+    if item.typ == "attribute" and tag_for_keyword(item.name) is not None:
+        return True  # an element of a data set
+    return name.startswith(PUBLIC) or item.name in ALLOWED
+
+
+def main() -> int:
+    """Print unused code, and permissions that are no longer needed; 1 where there is any."""
+    vulture = Vulture()
+    vulture.scavenge([str(ROOT / folder) for folder in FOLDERS])
+    unused = list(vulture.get_unused_code(min_confidence=60))
+    dead = [item for item in unused if not _is_used(item)]
+    for item in dead:
+        path = Path(item.filename).resolve().relative_to(ROOT).as_posix()
+        print(f"{path}:{item.first_lineno}: {item.message}")
+    spare = sorted(ALLOWED.keys() - {str(item.name) for item in unused})
+    for name in spare:
+        print(f"tools/dead_code.py: {name} is used again, or gone: take it off ALLOWED")
+    return int(bool(dead or spare))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
