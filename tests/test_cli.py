@@ -202,7 +202,9 @@ def test_exit_0_a_photo_becomes_a_verified_study(study, tmp_path):
     assert document["instances"] == {"expected": 13, "saved": 13, "reused": 0, "failed": 0}
     assert document["output"].endswith("_CT_测试甲_胸部CT平扫")
     report = json.loads((Path(document["output"]) / "study.json").read_text(encoding="utf-8"))
-    assert report["schema"] == 1
+    schema = (Path(__file__).parent.parent / "docs" / "study.schema.json").read_text(encoding="utf-8")
+    jsonschema.validate(report, json.loads(schema))
+    assert report["made"]["options"]["browser"] == "never"
     assert len(report["instances_saved"]) == 13
     checked = cloudfilm("verify", document["output"], "--json")
     assert checked.returncode == 0, checked.stdout

@@ -40,7 +40,7 @@ def read(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[
     try:
         root = ElementTree.fromstring(text[start : end + len("</patient>")] if end > 0 else text[start:])  # noqa: S314  # no DTD
     except ElementTree.ParseError as err:
-        raise SiteChanged(host=page.host, what=Reason.NO_SOUND_XML.of(path=LIST)) from err
+        raise SiteChanged(host=page.host, what=Reason.NO_SOUND_XML.of(path="the list")) from err
     found = []
     for item in root.iter("study"):
         uid, date, modality, patient, key = (item.get(name, "") for name in STUDY_ATTRIBUTES)

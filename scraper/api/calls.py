@@ -235,7 +235,7 @@ def export(
 
     Args:
         folder: it, or a zip of it.
-        to: ``zip``, ``dicomdir``, ``png``, ``jpg``, ``nifti``.
+        to: ``zip``, ``dicomdir``, ``iso``, ``png``, ``jpg``, ``nifti``, ``table``.
         output: where; by default beside ``folder``.
         deidentify: take out who the patient is (PS3.15); ``Deidentification`` says how.
         language: of the sentences.
@@ -262,8 +262,9 @@ async def _exported(
     folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
     from scraper.core.disk import disk_errors
-    from scraper.export import Target, beside
+    from scraper.export import Target, Wanted, beside
     from scraper.export import export as make
+    from scraper.export.deidentify import Deidentification
 
     if to not in list(Target):
         raise UsageError(f"to: {', '.join(Target)}")
@@ -271,7 +272,8 @@ async def _exported(
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
     with disk_errors(target):
-        made = await make(folder, Target(to), target, deidentify=deidentify)
+        wanted = Wanted(Deidentification() if deidentify is True else deidentify or None)
+        made = await make(folder, Target(to), target, wanted)
     logger.info("exported: %s, %d files", to, made.files)
     return ExportResult(made, Language(language))
 

@@ -81,8 +81,8 @@ class Trial(Provider):
                     for series in _listed(data):
                         yield series
                     return
-                told, body = await self._done(header, data, session)
-                await asyncio.to_thread(child.tell, told, body)
+                reply, body = await self._done(header, data, session)
+                await asyncio.to_thread(child.tell, reply, body)
             raise NotLearnt(host=link.host, what=Reason.WRITTEN_ENDLESS)
         except (ChildLost, TypeError, ValueError) as err:
             raise NotLearnt(host=link.host, what=Reason.WRITTEN_NOT_RUN) from err

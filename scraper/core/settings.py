@@ -72,6 +72,15 @@ class Target(StrEnum):
     PNG = "png"
     JPG = "jpg"
     NIFTI = "nifti"
+    ISO = "iso"
+    TABLE = "table"
+
+
+class Each(StrEnum):
+    """``export --each``: what becomes an export of its own."""
+
+    STUDY = "study"
+    PATIENT = "patient"
 
 
 class Retain(StrEnum):

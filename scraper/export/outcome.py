@@ -8,7 +8,7 @@ from scraper.core.model import Problem, Result
 from scraper.core.settings import Language
 from scraper.export.targets import Exported
 
-NAMED_AT_MOST = 20  # files shown beside a problem; the JSON has them all
+NAMED_AT_MOST = 20  # files shown with a problem; the JSON has them all
 
 
 def document_of(made: Exported, language: Language) -> dict[str, object]:
@@ -17,6 +17,7 @@ def document_of(made: Exported, language: Language) -> dict[str, object]:
     return {
         "output": str(made.path) if made.files else None,
         "files": made.files,
+        "parts": [str(part) for part in made.parts],
         "status": "complete" if made.exit_code == ExitCode.COMPLETE else "incomplete",
         "exit_code": int(made.exit_code),
         "problems": [

@@ -51,7 +51,7 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy) -> StudyResult:
         return result
     folder, placed = store.place(judged.result.study, judged.layout)
     report = result_of(info, [replace(judged.result, output=folder)])
-    store.write_report(document.study_report(report, store.key, placed, judged.found))
+    store.write_report(document.study_report(report, store.key, placed, judged.found, retrieved.options))
     return replace(result, output=folder)
 
 
