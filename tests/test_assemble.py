@@ -21,7 +21,7 @@ from scraper.core.model import Header, PixelParts
 from scraper.dicom import check_frame, ensure_part10, header, normalise, order, rebuild
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 STUDY = chest_ct(slices=6, size=64, localizers=0, dose_report=True)
 SLICE = STUDY.images[2]
 

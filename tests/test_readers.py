@@ -20,7 +20,7 @@ from scraper.verify import instance
 from scraper.verify.geometry import Plane, stacks
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 needs_dcmtk = pytest.mark.skipif(shutil.which("dcmftest") is None, reason="dcmtk is not installed")
 needs_gdcm = pytest.mark.skipif(shutil.which("gdcminfo") is None, reason="gdcm-tools is not installed")
 needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
@@ -222,7 +222,7 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
     elif case == "JPEG-LS":
         paths = written(tmp_path, slices=7, syntax=JPEG_LS)
     elif not SHARED.is_dir():
-        pytest.skip("no ../shared/dicom beside the repository")
+        pytest.skip("no ../shared/dicom next to the repository")
     else:
         paths = series_of(SHARED / case)
     checked = [instance(path, Origin.ORIGINAL) for path in paths]

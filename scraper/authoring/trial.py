@@ -80,8 +80,8 @@ class Trial(Provider):
                     for series in _listed(data):
                         yield series
                     return
-                told, body = await self._done(header, data, session)
-                await asyncio.to_thread(child.tell, told, body)
+                reply, body = await self._done(header, data, session)
+                await asyncio.to_thread(child.tell, reply, body)
             raise NotLearnt(host=link.host, what="what was written asks without end")
         except (ChildLost, TypeError, ValueError) as err:
             raise NotLearnt(host=link.host, what="what was written does not run") from err

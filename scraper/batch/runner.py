@@ -97,7 +97,7 @@ class Runner(Generic[R]):
             self._busy[item.host] += 1
             self._asking.add(item.job.key)
             self._audience.started(item)
-            self._running[asyncio.create_task(self._one(item))] = item
+            self._running[asyncio.create_task(self._run_item(item))] = item
 
     def _has_room(self) -> bool:
         return len(self._asking) < self._parallel and len(self._running) < 2 * self._parallel - 1
@@ -156,7 +156,7 @@ class Runner(Generic[R]):
 
     # ---- one source
 
-    async def _one(self, item: Item) -> Outcome:
+    async def _run_item(self, item: Item) -> Outcome:
         started = time.monotonic()
         job = item.job
         try:

@@ -128,18 +128,20 @@ def _replaced(entry: _Value, value: bytes, names: Replacer, declared: list[str],
     if entry.tag in UNCHANGED or not value or entry.tag & 0xFFFF == 0 or codes:
         return value
     if vr == "UI":
-        return _each(value, names.uid, b"\0")
+        return _replace_values(value, names.uid, b"\0")
     if vr in ("DA", "TM", "DT"):
-        return _each(value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" ")
+        return _replace_values(
+            value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" "
+        )
     if vr in TEXTS:
         shown = names.free(charset.decode(value, declared, guessed))
         return _fitted(shown, value, declared, guessed)
     if vr in ("CS", *NUMBERS):
-        return _each(value, names.free, b" ")
+        return _replace_values(value, names.free, b" ")
     return bytes(len(value)) if vr in BINARY_NUMBERS else names.noise(len(value), value.hex()[:64])
 
 
-def _each(value: bytes, replace: object, padding: bytes) -> bytes:
+def _replace_values(value: bytes, replace: object, padding: bytes) -> bytes:
     """Replace multiple values one by one, each with its own padding and length."""
     shown = []
     for data in value.split(b"\\"):

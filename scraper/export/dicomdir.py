@@ -58,29 +58,29 @@ class _Disc:
         self.files = 0
         self.completed: dict[str, list[str]] = {}  # keyword → files for whose record it was made up
 
-    def add(self, one: Listed, source: Described, patient_id: str) -> None:
+    def add(self, instance: Listed, source: Described, patient_id: str) -> None:
         """Copy a file to its place, and write its record and the records above it.
 
         Raises:
             PYDICOM_ERRORS: a record can't be written; nothing was added then.
         """
-        uid = source.sop_instance_uid or made_up_uid("instance", one.name)
-        file_record = of_file(source, ("IM000000",), one.index, uid)
+        uid = source.sop_instance_uid or made_up_uid("instance", instance.name)
+        file_record = of_file(source, ("IM000000",), instance.index, uid)
         encoded(file_record.finished())
         node = self.root
         for prefix, key, record in self._above(source, patient_id):
             if key not in node.below:
                 data = encoded(record.finished())
                 node.below[key] = _Node((*node.folder, f"{prefix}{len(node.below):06}"), data)
-                self._note(record, one.name)
+                self._note(record, instance.name)
             node = node.below[key]
         name = f"IM{len(node.below):06}"
         file_record.ds.ReferencedFileID = [*node.folder, name]
         node.below[name] = _Node((), encoded(file_record.finished()))
-        self._note(file_record, one.name)
+        self._note(file_record, instance.name)
         target = self._made.joinpath(*node.folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(one.path, target)
+        shutil.copyfile(instance.path, target)
         self.files += 1
 
     def _note(self, record: Record, name: str) -> None:

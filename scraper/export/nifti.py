@@ -69,8 +69,8 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
 
 
-def _is_volume(one: Listed) -> bool:
-    return one.header.rows is not None or is_image(one.header.sop_class_uid)
+def _is_volume(instance: Listed) -> bool:
+    return instance.header.rows is not None or is_image(instance.header.sop_class_uid)
 
 
 def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -> list[LeftOut]:

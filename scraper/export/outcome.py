@@ -8,7 +8,7 @@ from scraper.core.model import Problem, Result
 from scraper.core.settings import Language
 from scraper.export.targets import Exported
 
-NAMED_AT_MOST = 20  # files shown beside a problem; the JSON has them all
+NAMED_AT_MOST = 20  # files shown with a problem; the JSON has them all
 
 
 def document_of(made: Exported, language: Language) -> dict[str, object]:

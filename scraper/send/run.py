@@ -131,7 +131,7 @@ async def send(
         except CloudfilmError as err:
             error = err
         except ExceptionGroup as several:
-            known = [leaf for leaf in leaves(several) if isinstance(leaf, CloudfilmError)]
+            known = [inner for inner in leaves(several) if isinstance(inner, CloudfilmError)]
             if len(known) < len(leaves(several)):
                 raise
             error = known[0]

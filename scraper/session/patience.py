@@ -40,15 +40,15 @@ class Patience:
         self._busy_end = asyncio.get_running_loop().time() + MOST_BUSY_TIMES * self._give_up_s + also_s
         self._until(also_s)
 
-    def page_brought(self, *, is_image: bool) -> None:
-        """The browser's page got an answer that was not there before; one that is no image does not put the end off for ever."""
+    def note_page_response(self, *, is_image: bool) -> None:
+        """Note a new response to the browser's page; without images the end is postponed only a limited time."""
         if is_image:
             self.renew()
         elif asyncio.get_running_loop().time() < self._busy_end:
             self._until(0.0)
 
     def listed(self) -> None:
-        """All is listed: what is fetched from now on has bounds of its own."""
+        """Note that the listing is complete: fetching has its own bounds."""
         self._is_listed = True
         self.renew()
 

@@ -58,8 +58,8 @@ class Session:
         ask: asks a person.
         spool: a folder for this link's large bodies; made when it is first needed.
         tell: shows a short line of progress: the name of a message ``say.<name>``, and its values.
-        hosts: that the provider names beside the link's own site; what is a person's own may go there.
-        page: whose ``Origin`` and ``Referer`` the requests bear; empty: none that the request itself does not give.
+        hosts: that the provider names besides the link's own site; a person's answers may go there.
+        page: the page whose ``Origin`` and ``Referer`` requests carry; empty: only those of the request itself.
     """
 
     def __init__(  # noqa: PLR0913  # what one link owns, named
@@ -412,7 +412,7 @@ class Session:
         """This link's window, started at the first call with the direct client's cookies."""
         if self._window is None:
             self._window = await self._start_window()
-            self._window.traffic.on_news = lambda is_image: self.patience.page_brought(is_image=is_image)
+            self._window.traffic.on_news = lambda is_image: self.patience.note_page_response(is_image=is_image)
             self._window.holds_answer = self._answers.hold
             await self._window.add_cookies(self._http.cookies())
         return self._window

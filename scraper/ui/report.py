@@ -34,7 +34,7 @@ from scraper.core.output import complain, markup
 from scraper.core.safe_text import escaped_json
 from scraper.core.settings import Language
 
-NAMED_AT_MOST = 3  # instances shown beside a problem; the JSON has them all
+NAMED_AT_MOST = 3  # instances shown with a problem; the JSON has them all
 DAMAGE = frozenset(
     (
         "unreadable",

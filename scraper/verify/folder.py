@@ -23,7 +23,7 @@ from scraper.verify.workers import Inspector
 
 REPORT: Final = "study.json"
 DIRECTORY: Final = "DICOMDIR"
-# What this tool itself writes beside the images: reports, indexes, diagnostics, lists of what it could not learn.
+# What this tool itself writes next to the images: reports, indexes, diagnostics, lists of what it could not learn.
 _OURS: Final = re.compile(
     r"study\.json|manifest\.(json|csv)|index\.(html?|json|csv)|report\.(html?|json|jsonl|csv)|view\.html?|"
     r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|.*\.part",

@@ -202,8 +202,8 @@ def test_hostile_13_pictures_in_a_zip_are_named_as_such(tmp_path):
 
 @only_linux
 def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
-    path, kept = tmp_path / "a.tar", tmp_path / "kept"
-    kept.write_bytes(b"as it was")
+    path, existing = tmp_path / "a.tar", tmp_path / "kept"
+    existing.write_bytes(b"as it was")
     with tarfile.open(path, "w") as archive:
         for name, data in (("../kept", b"worse"), ("/etc/cloudfilm-test", b"worse"), ("a.dcm", b"image")):
             info = tarfile.TarInfo(name)
@@ -220,7 +220,7 @@ def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
     found = [(file.parent, file.read_bytes()) for file in zip_archive.tar_files(path, tmp_path / "out")]
     monkeypatch.undo()
     assert found == [(tmp_path / "out", data) for data in (b"worse", b"worse", b"image")]
-    assert kept.read_bytes() == b"as it was"
+    assert existing.read_bytes() == b"as it was"
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(CorruptInstance, match="a broken tar"):
         list(zip_archive.tar_files(path, tmp_path / "cut"))

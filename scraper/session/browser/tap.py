@@ -5,6 +5,8 @@ pages, popups, frames of other origins, and dedicated and shared workers; it los
 copy is made before the page has the answer.
 
 Source: Chrome DevTools Protocol, domains Fetch and IO (tip of tree, November 2026); measured against eight other ways.
+
+Over 400 lines because all that one paused response may need stands together.
 """
 
 from __future__ import annotations

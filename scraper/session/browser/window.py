@@ -90,6 +90,12 @@ class Window:
             with self._translated(self.traffic.host):
                 await self._memory.begin(self._context)
 
+    async def leave(self) -> None:
+        """Leave the page: an address that differs in its fragment alone loads nothing."""
+        with self.quietly():
+            if self.page.url != "about:blank":
+                await self.page.goto("about:blank")
+
     @property
     def worker_prelude(self) -> str:
         """What is put before the scripts of workers."""
@@ -126,7 +132,7 @@ class Window:
 
         Raises:
             BadCertificate: TLS can't be trusted. SiteUnreachable: no connection, no answer in time, or the browser ended.
-            NoSuchStudy: 404 or 410, and not a word beside it.
+            NoSuchStudy: 404 or 410 without any text.
         """
         host = self.traffic.host = urlsplit(url).hostname or ""
         self._check()

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 COMMITMENT, COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"  # PS3.4 J.3
 MOST_CONTEXTS: Final = 128 - 1  # PS3.8 9.3.2.2; one is for Storage Commitment
 DUPLICATE: Final = 0x0111  # PS3.7 C.5.4: it has this SOP instance already
-ALL_STORED: Final = 1  # Event Type ID; PS3.4 J.3.3
 Pair = tuple[str, str]  # SOP Class UID, Transfer Syntax UID
 
 
