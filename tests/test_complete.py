@@ -196,3 +196,34 @@ def test_the_studies_that_an_address_names(query, named):
 )
 def test_counts_of_a_list(value, counts):
     assert list(tallies.tallies([Manifest("https://film.test/list", value)])) == counts
+
+
+def counted(*sizes: int, evidence: Evidence = Evidence.VIEWER) -> list[Series]:
+    """Series that came whole by a count."""
+    return [
+        Series(
+            STUDY,
+            f"{STUDY}.{size}",
+            tuple(Instance(f"{size}.{n}", Captured(None)) for n in range(size)),
+            size,
+            evidence=evidence,
+        )
+        for size in sizes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "entries", "received", "is_same"),
+    [
+        ([2, 1], 3, counted(2, 12, 1), True),
+        ([None], 3, counted(2, 12, 1), True),
+        ([2, 1], 4, counted(2, 12, 1), False),
+        ([2, 3], 3, counted(2, 12, 1), False),
+        ([2, 2], 3, counted(2, 12, 1), False),
+        ([2, 1], 3, counted(2, 12, 1, evidence=Evidence.SIGHT), False),
+        ([12], 1, [], False),
+    ],
+    ids=["the same", "no size", "more entries", "another size", "a size twice", "only seen", "nothing came"],
+)
+def test_entries_of_series_that_came_under_other_addresses_are_no_loss(sizes, entries, received, is_same):
+    assert completeness.are_received(sizes, entries, received) is is_same

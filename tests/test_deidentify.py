@@ -24,7 +24,7 @@ from pydicom.tag import Tag
 from fixtures.dicom import chest_ct, retagged
 from scraper.core.errors import UsageError
 from scraper.core.settings import BurnedIn, Retain
-from scraper.export import Target, export
+from scraper.export import Target, Wanted, export
 from scraper.export.deidentify import Deidentification
 from scraper.export.persons import Persons, key_of, pseudonyms_of, shifted_date
 from scraper.export.profile import OF_BIRTH, Action, retained, table
@@ -45,7 +45,7 @@ def files(folder: Path, **datasets: bytes) -> Path:
 
 
 async def copies(folder: Path, output: Path, **chosen) -> list[Dataset]:
-    made = await export(folder, Target.ZIP, output, deidentify=Deidentification(key=KEY, **chosen))
+    made = await export(folder, Target.ZIP, output, Wanted(Deidentification(key=KEY, **chosen)))
     with zipfile.ZipFile(made.path) as archive:
         names = [name for name in archive.namelist() if name.endswith(".dcm")]
         return [dcmread(BytesIO(archive.read(name))) for name in names]
@@ -172,13 +172,13 @@ async def test_each_option_retains_what_it_names_and_says_so(option, tmp_path):
     folder = files(tmp_path / "in", one=retagged(IMAGE, **values))
     plain = (await copies(folder, tmp_path / "plain.zip"))[0]
     (ds,) = await copies(folder, tmp_path / "out.zip", retain=frozenset((option,)))
-    kept = {name for name in values if ds.get(name) == values[name]}
+    unchanged = {name for name in values if ds.get(name) == values[name]}
     expected = {
         Retain.PATIENT_CHARACTERISTICS: {"PatientSex", "PatientAge"},
         Retain.DEVICE_IDENTITY: {"StationName", "DeviceSerialNumber"},
         Retain.INSTITUTION_IDENTITY: {"InstitutionName"},
     }
-    assert kept == expected.get(option, set())
+    assert unchanged == expected.get(option, set())
     assert not {name for name in values if plain.get(name) == values[name]}
     codes = {item.CodeValue for item in ds.DeidentificationMethodCodeSequence}
     assert len(codes) == (2 if option is Retain.LONGITUDINAL_FULL_DATES else 3)
@@ -191,6 +191,8 @@ async def test_each_option_retains_what_it_names_and_says_so(option, tmp_path):
 
 def leaves_of(made: Path) -> dict[str, bytes]:
     """Name → bytes of everything in a folder or a zip, also packed."""
+    if made.is_file() and not zipfile.is_zipfile(made):
+        return {made.name: made.read_bytes()}
     if made.is_dir():
         return {path.relative_to(made).as_posix(): path.read_bytes() for path in made.rglob("*") if path.is_file()}
     with zipfile.ZipFile(made) as archive:
@@ -200,7 +202,9 @@ def leaves_of(made: Path) -> dict[str, bytes]:
 WORDS = ("王小明", "Wang^Xiaoming", "110101194001011234", "13800138000", "ACC-77001", "李医生", "20240229", "19400101")
 
 
-@pytest.mark.parametrize("target", [Target.ZIP, Target.DICOMDIR, Target.PNG, Target.NIFTI], ids=str)
+@pytest.mark.parametrize(
+    "target", [Target.ZIP, Target.DICOMDIR, Target.ISO, Target.PNG, Target.NIFTI, Target.TABLE], ids=str
+)
 async def test_nothing_planted_is_found_in_any_byte(target, tmp_path):
     """Names, numbers, dates and UIDs planted in tags, items, private tags, comments, file names and folders."""
     item = Dataset()
@@ -229,7 +233,7 @@ async def test_nothing_planted_is_found_in_any_byte(target, tmp_path):
         data[f"王小明_{place}"] = buffer.getvalue()
     folder = files(tmp_path / "20240229_CT_王小明", **data)
     (folder / "study.json").write_text(json.dumps({"patient": "王小明"}, ensure_ascii=False), encoding="utf-8")
-    made = await export(folder, target, tmp_path / "out", deidentify=Deidentification(key=KEY))
+    made = await export(folder, target, tmp_path / "out", Wanted(Deidentification(key=KEY)))
     assert made.files
     needles = [word.encode(code) for word in WORDS for code in ("utf-8", "gb18030", "utf-16-le")]
     needles += [
@@ -248,7 +252,7 @@ async def test_a_file_that_still_tells_is_not_taken_along(tmp_path):
     at = data.rfind(b"\xe0\x7f\x10\x00") + 64
     data[at : at + len(name)] = name  # in the pixels themselves
     folder = files(tmp_path / "in", one=bytes(data), two=STUDY.images[1].data)
-    made = await export(folder, Target.ZIP, tmp_path / "out.zip", deidentify=Deidentification(key=KEY))
+    made = await export(folder, Target.ZIP, tmp_path / "out.zip", Wanted(Deidentification(key=KEY)))
     assert {problem.code for problem in made.problems} == {"identity-not-removed"}
     assert made.exit_code == 7
 
@@ -269,10 +273,10 @@ def ultrasound(**more) -> bytes:
 
 async def test_images_that_may_show_text_are_left_out_or_blanked_as_the_user_wants(tmp_path):
     folder = files(tmp_path / "in", us=ultrasound(), sc=retagged(STUDY.images[1], Modality="SC"))
-    kept = await export(folder, Target.ZIP, tmp_path / "1.zip", deidentify=Deidentification(key=KEY))
-    assert [(problem.code, len(problem.instances)) for problem in kept.problems] == [("pixels-may-identify", 2)]
+    unchanged = await export(folder, Target.ZIP, tmp_path / "1.zip", Wanted(Deidentification(key=KEY)))
+    assert [(problem.code, len(problem.instances)) for problem in unchanged.problems] == [("pixels-may-identify", 2)]
     chosen = Deidentification(key=KEY, burned_in=BurnedIn.LEAVE_OUT)
-    left_out = await export(folder, Target.ZIP, tmp_path / "2.zip", deidentify=chosen)
+    left_out = await export(folder, Target.ZIP, tmp_path / "2.zip", Wanted(chosen))
     assert [(problem.code, len(problem.instances)) for problem in left_out.problems] == [("pixels-left-out", 2)]
     (ds,) = await copies(folder, tmp_path / "3.zip", burned_in=BurnedIn.BLANK)
     pixels, original = ds.pixel_array, dcmread(BytesIO(IMAGE.data)).pixel_array

@@ -1,22 +1,31 @@
 """What other people and programs ask for, opened again by other programs."""
 
+import csv
+import hashlib
+import io
+import json
 import shutil
 import subprocess
 import zipfile
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 
+import scraper
 from fixtures.dicom import JPEG_2000, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, UsageError
-from scraper.export import Target, export
+from scraper.core.settings import Each
+from scraper.export import Target, Wanted, export
+from scraper.export.companions import MANIFEST, READ_ME
 from scraper.export.pictures import MARK, frames
 
+DOCS = Path(__file__).parents[1] / "docs"
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 STUDY = chest_ct(slices=6, size=64, thin=5, thin_syntax=JPEG_2000)
 
 
@@ -44,10 +53,11 @@ async def test_a_zip_holds_every_file_byte_for_byte(folder, tmp_path):
     made = await export(folder, Target.ZIP, tmp_path / "out" / "study.zip")
     with zipfile.ZipFile(made.path) as archive:
         assert archive.testzip() is None
-        assert {archive.read(name) for name in archive.namelist()} == all_bytes()
-        assert {name.split("/")[0][:3] for name in archive.namelist()} == {
-            f"{series.number:03}" for series in STUDY.series
-        }
+        images = [name for name in archive.namelist() if name.endswith(".dcm")]
+        assert {archive.read(name) for name in images} == all_bytes()
+        assert {name.count("/") for name in images} == {3}  # patient, study, series
+        assert {name.split("/")[2][:3] for name in images} == {f"{series.number:03}" for series in STUDY.series}
+        assert set(archive.namelist()) - set(images) == {READ_ME, MANIFEST}
     assert (made.files, made.problems) == (len(STUDY.instances), ())
 
 
@@ -134,7 +144,8 @@ async def test_nifti_has_every_slice_and_no_name(folder, tmp_path):
     volumes = sorted(made.path.rglob("*.nii.gz"))
     sizes = {sitk.ReadImage(str(path)).GetSize() for path in volumes}
     assert {(64, 64, 6), (32, 32, 5)} <= sizes
-    assert not any("测试".encode() in path.read_bytes() for path in made.path.rglob("*.json"))
+    for path in made.path.rglob("*.json"):
+        assert not any(name.encode() in path.read_bytes() for name in ("测试^甲", "测试甲", STUDY.patient_id))
 
 
 async def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_path):
@@ -146,6 +157,9 @@ async def test_deidentified_files_name_no_one_and_keep_their_pixels(folder, tmp_
     with zipfile.ZipFile(made.path) as archive:
         for name in archive.namelist():
             data = archive.read(name)
+            assert "测试".encode() not in data
+            if not name.endswith(".dcm"):
+                continue
             assert "测试".encode("gb18030") not in data
             assert STUDY.patient_id.encode() not in data
             assert STUDY.accession_number.encode() not in data
@@ -170,7 +184,7 @@ async def test_two_exports_do_not_share_their_new_uids(folder, tmp_path):
     uids = []
     for number in (1, 2):
         made = await export(folder, Target.ZIP, tmp_path / f"{number}.zip", deidentify=True)
-        with zipfile.ZipFile(made.path) as archive, archive.open(archive.namelist()[0]) as file:
+        with zipfile.ZipFile(made.path) as archive, archive.open(min(archive.namelist())) as file:
             (tmp_path / "one.dcm").write_bytes(file.read())
         uids.append(pydicom.dcmread(tmp_path / "one.dcm").StudyInstanceUID)
     assert uids[0] != uids[1]
@@ -192,3 +206,123 @@ async def test_nothing_is_overwritten_and_nothing_half_made_stays(folder, tmp_pa
     with pytest.raises(NoDicomHere):
         await export(tmp_path / "empty", Target.ZIP, tmp_path / "out.zip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "study", "there"]
+
+
+# ---- what stands beside the images, parts, discs, tables
+
+
+async def test_the_manifest_names_every_file_with_its_checksum_and_what_made_it(folder, tmp_path):
+    made = await export(folder, Target.ZIP, tmp_path / "study.zip")
+    with zipfile.ZipFile(made.path) as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+        page = archive.read(READ_ME).decode()
+        found = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
+    assert {row["name"]: row["sha256"] for row in manifest["files"]} == {
+        name: digest for name, digest in found.items() if name.endswith(".dcm")
+    }
+    jsonschema.validate(manifest, json.loads((DOCS / "manifest.schema.json").read_text(encoding="utf-8")))
+    assert manifest["made"]["cloudfilm"] == scraper.__version__
+    assert manifest["made"]["options"] == {
+        "to": "zip",
+        "deidentify": False,
+        "retain": [],
+        "each": None,
+        "max_size": None,
+    }
+    assert "请先阅读" in page
+    assert "Read me" in page
+
+
+@pytest.mark.parametrize("target", [Target.DICOMDIR, Target.PNG, Target.TABLE], ids=str)
+async def test_every_folder_has_its_manifest_and_page(target, folder, tmp_path):
+    made = await export(folder, target, tmp_path / "out")
+    named = {row["name"] for row in json.loads((made.path / MANIFEST).read_text(encoding="utf-8"))["files"]}
+    there = {path.relative_to(made.path).as_posix() for path in made.path.rglob("*") if path.is_file()}
+    assert there - named == {MANIFEST, READ_ME}
+
+
+async def test_parts_are_no_larger_than_asked_and_hold_everything_together(tmp_path):
+    study = chest_ct(slices=40, thin=0, size=256, dose_report=False)
+    (tmp_path / "in").mkdir()
+    for number, instance in enumerate(study.instances):
+        (tmp_path / "in" / f"{number}.dcm").write_bytes(instance.data)
+    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", Wanted(most_bytes=2_500_000))
+    assert len(made.parts) > 1
+    assert [part.name for part in made.parts] == [f"out.part{n}.zip" for n in range(1, len(made.parts) + 1)]
+    assert all(part.stat().st_size <= 2_500_000 for part in made.parts)
+    held = []
+    for number, part in enumerate(made.parts, start=1):
+        with zipfile.ZipFile(part) as archive:
+            held += [archive.read(name) for name in archive.namelist() if name.endswith(".dcm")]
+            manifest = json.loads(archive.read(MANIFEST))
+            assert (manifest["part"], manifest["parts"]) == (number, len(made.parts))
+    assert sorted(held) == sorted(instance.data for instance in study.instances)
+    with pytest.raises(UsageError):
+        await export(tmp_path / "in", Target.ZIP, tmp_path / "out.zip", Wanted(most_bytes=2_500_000))
+
+
+@pytest.mark.parametrize(("each", "count"), [(Each.STUDY, 3), (Each.PATIENT, 2)], ids=str)
+async def test_one_export_a_study_or_a_patient(each, count, tmp_path):
+    (tmp_path / "in").mkdir()
+    for place, (patient, uid) in enumerate((("A", "1.2.1"), ("A", "1.2.2"), ("B", "1.2.3"))):
+        data = retagged(STUDY.images[place], PatientID=patient, PatientName=f"患者{patient}", StudyInstanceUID=uid)
+        (tmp_path / "in" / f"{place}.dcm").write_bytes(data)
+    made = await export(tmp_path / "in", Target.ZIP, tmp_path / "out", Wanted(each=each))
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert (len(names), made.files) == (count, 3)
+    assert all(name.startswith(("A_患者A", "B_患者B")) and name.endswith(".zip") for name in names)
+
+
+async def test_a_disc_image_holds_the_cd_as_other_programs_read_it(folder, tmp_path):
+    from pycdlib import PyCdlib
+
+    made = await export(folder, Target.ISO, tmp_path / "study.iso")
+    disc = PyCdlib()
+    disc.open(str(made.path))
+    names, data = set(), []
+    for parent, _, files in disc.walk(iso_path="/"):
+        for name in files:
+            out = io.BytesIO()
+            disc.get_file_from_iso_fp(out, iso_path=f"{parent.rstrip('/')}/{name}")
+            names.add(name.partition(";")[0])
+            if name.startswith("IM"):
+                data.append(out.getvalue())
+            elif name.startswith("DICOMDIR"):
+                assert len(pydicom.dcmread(io.BytesIO(out.getvalue())).DirectoryRecordSequence) > 5
+    joliet = {name for _, _, files in disc.walk(joliet_path="/") for name in files}
+    disc.close()
+    assert set(data) == all_bytes()
+    assert {"README.HTM", "MANIFEST.JSN"} <= names
+    assert READ_ME in joliet
+
+
+async def test_the_tables_have_a_row_an_instance_and_a_row_a_series(folder, tmp_path):
+    made = await export(folder, Target.TABLE, tmp_path / "out")
+    tables = {}
+    for name in ("instances", "series"):
+        with (made.path / f"{name}.csv").open(encoding="utf-8-sig", newline="") as out:
+            tables[name] = list(csv.DictReader(out))
+    assert {row["sha256"] for row in tables["instances"]} == {hashlib.sha256(data).hexdigest() for data in all_bytes()}
+    assert [int(row["instances"]) for row in tables["series"]] == [len(series.instances) for series in STUDY.series]
+    first = next(row for row in tables["series"] if row["SeriesInstanceUID"] == STUDY.series[1].uid)
+    ds = pydicom.dcmread(io.BytesIO(STUDY.series[1].instances[0].data))
+    assert (first["Rows"], first["KVP"], first["Modality"]) == (str(ds.Rows), str(ds.get("KVP", "")), "CT")
+    assert first["SliceThickness"] == str(ds.SliceThickness)
+    text = (made.path / "series.csv").read_text(encoding="utf-8-sig")
+    assert "测试" not in text
+
+
+async def test_nifti_keeps_chinese_in_names_and_sidecars(tmp_path):
+    pytest.importorskip("dcm2niix", reason="dcm2niix is not installed")
+    (tmp_path / "in").mkdir()
+    for number, instance in enumerate(STUDY.series[1].instances):
+        ds = pydicom.dcmread(io.BytesIO(instance.data))
+        ds.SpecificCharacterSet = "GB18030"
+        ds.SeriesDescription, ds.InstitutionName = "5mm 纵隔窗", "示例市测试医院"
+        ds.save_as(tmp_path / "in" / f"{number}.dcm")
+    made = await export(tmp_path / "in", Target.NIFTI, tmp_path / "out")
+    (volume,) = made.path.rglob("*.nii.gz")
+    assert volume.name == f"{STUDY.series[1].number}_5mm_纵隔窗.nii.gz"
+    sidecar = json.loads(volume.with_name(volume.name.replace(".nii.gz", ".json")).read_text(encoding="utf-8"))
+    assert sidecar["SeriesDescription"] == "5mm 纵隔窗"
+    assert sidecar.get("InstitutionName", "示例市测试医院") == "示例市测试医院"

@@ -245,6 +245,22 @@ def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]
     return found
 
 
+def are_received(sizes: Sequence[int | None], entries: int, received: Sequence[Series]) -> bool:
+    """Whether entries of a list are the series that came, where the page's own list counts these and no others.
+
+    They came under addresses that do not say whose they are: the list has no more entries than series came, each came whole by
+    the page's count, and each entry that states a size has that of one of them.
+
+    Args:
+        sizes: of the entries of which nothing seems to have come; None where the list states none.
+        entries: of the whole list.
+        received: the series that came.
+    """
+    is_whole = all(item.evidence is Evidence.VIEWER and item.expected == len(item.instances) for item in received)
+    stated = Counter(size for size in sizes if size is not None)
+    return is_whole and entries <= len(received) and stated <= Counter(item.expected for item in received)
+
+
 def broken(study: str, entries: int) -> list[Series]:
     """What stands for the entries of a package that could not be unpacked: nobody knows whose they are."""
     if not entries:
@@ -345,6 +361,7 @@ def _instances(
 
 
 __all__ = [
+    "are_received",
     "Listed",
     "broken",
     "judged",

@@ -122,8 +122,7 @@ class Capture:
         with window.quietly():
             for page in window.pages[:-1]:
                 await page.close()
-        with window.quietly():
-            await window.page.goto("about:blank")  # the same address again, but for its fragment, would load nothing
+        await window.leave()
         await window.open(self._link.url)
 
 

@@ -59,7 +59,7 @@ class _Assembly:
         lists, expected, claimed, named = self._expectations(study)
         if not self._planned:
             unasked = completeness.unasked(study, claimed, named)
-            return self._watched(study, received, lists, expected, unasked)
+            return self._watched(study, received, lists, expected, (claimed.entries, unasked))
         evidence = Evidence.SERVICE if self._by in SERVICES else Evidence.MANIFEST
         merged = [
             replace(
@@ -132,18 +132,24 @@ class _Assembly:
         received: Sequence[Series],
         lists: Lists,
         expected: siblings.Expected,
-        unasked: Sequence[Series],
+        claimed: tuple[int, Sequence[Series]],
     ) -> list[Series]:
         """What the viewer showed, held against what lists and the page itself say."""
         found = [self._judged(series, lists) for series in received]
         uids = {series.series_instance_uid for series in found}
         absent = completeness.missing(study, lists, uids)
         broken = completeness.broken(study, len(self.examination.observations.broken))
-        every = [*(found if absent else self._counted(study, found)), *absent]
+        found = found if absent else self._counted(study, found)
+        every = [*found, *absent]
         known = uids | {instance.sop_instance_uid for item in found for instance in item.instances}
         named = sum(bool(item.series_instance_uid) for item in absent)  # one that nobody names may be claimed as well
         shown = sum(not item.instances for item in every) - named
-        return [*every, *_most_absent(_absent(study, expected, every, known), unasked[shown:]), *broken]
+        lost, (entries, unasked) = _absent(study, expected, every, known), claimed
+        if completeness.are_received([count for _, count in expected.absent], expected.entries, found):
+            lost = []
+        if completeness.are_received([item.expected for item in unasked], entries, found):
+            unasked = []
+        return [*every, *_most_absent(lost, unasked[shown:]), *broken]
 
     def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
         """Whether a rule gives fewer series, or images, than lists claim besides."""

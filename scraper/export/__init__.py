@@ -3,8 +3,9 @@
 from scraper.export.targets import (
     Exported,
     Target,
+    Wanted,
     beside,
     export,
 )
 
-__all__ = ["Exported", "Target", "beside", "export"]
+__all__ = ["Exported", "Target", "Wanted", "beside", "export"]

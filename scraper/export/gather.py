@@ -14,6 +14,7 @@ from typing import Final
 from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
+from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.verify import Candidate, Files
 
@@ -32,6 +33,14 @@ class Listed:
     series: str
     index: int
     name: str = ""
+    patient: str = ""
+    study: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its path below the folders of patient, study and series."""
+        series = self.series.rpartition("/")[2]
+        return "/".join(part for part in (self.patient, self.study, series, f"{self.index:05}.dcm") if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +48,13 @@ class LeftOut:
     """A file or object that is not in the export, and why. ``is_loss``: it should have been."""
 
     name: str
-    why: str
+    why: Cause
     is_loss: bool = True
 
 
 def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
     """The problems for what is not in the export, one for each reason."""
-    grouped: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    grouped: dict[tuple[Cause, bool], list[str]] = defaultdict(list)
     for item in left_out:
         grouped[item.why, item.is_loss].append(item.name)
     return [
@@ -66,11 +75,7 @@ def _folder(header: Header, taken: set[str]) -> str:
     number = f"{header.series_number:03}" if header.series_number is not None else "000"
     words = _UNSAFE.sub("_", header.series_description)[:40].strip("._")
     name = f"{number}_{words}".strip("_")
-    unique, copy = name, 2
-    while unique.casefold() in taken:
-        unique, copy = f"{name}_{copy}", copy + 1
-    taken.add(unique.casefold())
-    return unique
+    return _unique(name, taken)
 
 
 def _readable(candidate: Candidate, scratch: Path, number: int) -> tuple[Path, Header]:
@@ -107,8 +112,8 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
         try:
             path, header = _readable(candidate, scratch, number)
         except (CorruptInstance, OSError) as err:
-            why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
-            left_out.append(LeftOut(candidate.name, str(why or "an unreadable file")))
+            why = err.cause if isinstance(err, CorruptInstance) else err.strerror
+            left_out.append(LeftOut(candidate.name, why or Reason.UNREADABLE_FILE))
             continue
         twins = same_uid[header.sop_instance_uid]
         if any(filecmp.cmp(path, twin, shallow=False) for twin in twins):
@@ -119,11 +124,38 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
 
 
 def _in_order(series: Sequence[Sequence[tuple[Path, Header, str]]]) -> list[Listed]:
+    """The instances in order; series folders are named within their study, study folders within their patient."""
     listed: list[Listed] = []
-    taken: set[str] = set()
+    patients: dict[str, str] = {}
+    studies: dict[str, str] = {}
+    taken: dict[str, set[str]] = defaultdict(set)
+    is_one_study = len({members[0][1].study_instance_uid for members in series}) == 1
     for members in sorted(series, key=lambda item: (item[0][1].study_date, item[0][1].series_number or 0)):
-        folder = _folder(members[0][1], taken)
-        for index, place in enumerate(dicom.order([header for _, header, _ in members]), start=1):
-            path, header, name = members[place]
-            listed.append(Listed(path, header, folder, index, name))
+        header = members[0][1]
+        whose = header.patient_id or header.patient_name
+        if whose not in patients:
+            words = " ".join(part for part in (header.patient_id, header.patient_name.replace("^", " ")) if part)
+            patients[whose] = _unique(_safe(words) or "patient", taken[""])
+        patient = patients[whose]
+        if header.study_instance_uid not in studies:
+            words = "_".join(filter(None, (header.study_date, header.modality, header.study_description)))
+            studies[header.study_instance_uid] = _unique(_safe(words) or "study", taken[patient])
+        study = studies[header.study_instance_uid]
+        own = _folder(header, taken[f"{patient}/{study}"])
+        folder = own if is_one_study else f"{study}/{own}"
+        for index, place in enumerate(dicom.order([item for _, item, _ in members]), start=1):
+            path, found, name = members[place]
+            listed.append(Listed(path, found, folder, index, name, patient, study))
     return listed
+
+
+def _safe(words: str) -> str:
+    return _UNSAFE.sub("_", words)[:60].strip("._")
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    unique, copy = name, 2
+    while unique.casefold() in taken:
+        unique, copy = f"{name}_{copy}", copy + 1
+    taken.add(unique.casefold())
+    return unique

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+
 from scraper.core.errors import UsageError
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
+from scraper.dicom import charset, structure
+from scraper.dicom.elements import declared_charset
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.verify import is_image
 
 _TIMEOUT_S: Final = 1800
+_UNSAFE: Final = re.compile(r"[^\w.\-]+")
 # what it says of the files: how many became a volume, and which it could not use
 _TAKEN: Final = re.compile(r"^Convert (\d+) DICOM", re.MULTILINE)
 _REFUSED: Final = re.compile(  # a line without a file is passed over as a whole
@@ -54,33 +61,34 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     for name, members in by_series(listed).items():
         pictured = [member for member in members if _is_volume(member)]
         left_out += [
-            LeftOut(member.name, "no pixels in it", is_loss=False) for member in members if member not in pictured
+            LeftOut(member.name, Reason.NO_PIXELS, is_loss=False) for member in members if member not in pictured
         ]
-        left_out += [LeftOut(item.name, "a damaged file") for item in pictured if item.name in damaged]
+        left_out += [LeftOut(item.name, Reason.DAMAGED_FILE) for item in pictured if item.name in damaged]
         sound = [item for item in pictured if item.name not in damaged]
         if sound:
-            left_out += _converted(program, sound, made / name)
+            left_out += _converted(program, sound, made, made / name)
     return sum(1 for _ in made.rglob("*.nii.gz")), problems_of(left_out)
 
 
-def _is_volume(one: Listed) -> bool:
-    return one.header.rows is not None or is_image(one.header.sop_class_uid)
+def _is_volume(instance: Listed) -> bool:
+    return instance.header.rows is not None or is_image(instance.header.sop_class_uid)
 
 
-def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftOut]:
+def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -> list[LeftOut]:
     """Convert one series; returns what the converter refused, or the whole series where it made none or too few."""
-    with tempfile.TemporaryDirectory(dir=out.parent.parent) as inside:
+    with tempfile.TemporaryDirectory(dir=made.parent) as inside:
         for listed in members:
             _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
-        out.mkdir()
-        command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s_%p", "-o", str(out), inside]
-        why, output = "the converter dcm2niix made no volume of it", ""
+        out.mkdir(parents=True)
+        command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s", "-o", str(out), inside]
+        why, output = Reason.DCM2NIIX_NO_VOLUME, ""
         try:
             # the program is ours, the folder is ours, no word comes from a file
             ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
             output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
-            why = "the converter dcm2niix did not end in time"
+            why = Reason.DCM2NIIX_TIMED_OUT
+    _mend_texts(out, members[0])
     if not any(out.glob("*.nii.gz")):
         shutil.rmtree(out)
         return [LeftOut(listed.name, why) for listed in members]
@@ -89,7 +97,47 @@ def _converted(program: str, members: Sequence[Listed], out: Path) -> list[LeftO
         return []
     refused = {int(number) for number in _REFUSED.findall(output) if number}
     named = [listed for listed in members if listed.index in refused] or members
-    return [LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named]
+    return [LeftOut(listed.name, Reason.DCM2NIIX_TOOK_SOME.of(taken=taken, count=len(members))) for listed in named]
+
+
+def _mend_texts(out: Path, first: Listed) -> None:
+    """Name files after the series' description and mend the sidecars' texts: dcm2niix reads all as Latin-1."""
+    texts = _texts(first.path)
+    words = _UNSAFE.sub("_", texts.get("SeriesDescription", ""))[:40].strip("._")
+    number = str(first.header.series_number or 0)
+    for path in sorted(out.iterdir()):
+        if path.suffix == ".json":
+            _mend_sidecar(path, texts)
+        head, tail = path.name[: len(number)], path.name[len(number) :]
+        if words and head == number and tail[:1] in ("_", "."):
+            path.rename(path.with_name(f"{number}_{words}{tail}"))
+
+
+def _texts(path: Path) -> dict[str, str]:
+    """Keyword → text of a file's values that are not ASCII, decoded."""
+    with structure.mapped(path) as data:
+        layout = structure.part10(data)
+        declared = declared_charset(layout)
+        found = {
+            keyword: layout.value(tag)
+            for tag in layout.elements
+            if (keyword := keyword_for_tag(tag)) and dictionary_VR(tag) in ("LO", "SH", "ST", "LT")
+        }
+        layout.data = b""  # the map is about to be closed
+    guessed = charset.suspect(list(found.values()), declared)
+    return {keyword: charset.decode(value, declared, guessed).strip("\0 ") for keyword, value in found.items()}
+
+
+def _mend_sidecar(path: Path, texts: Mapping[str, str]) -> None:
+    """Put the decoded values in the place of those that are no ASCII."""
+    try:
+        sidecar = json.loads(path.read_bytes().decode("utf-8", "replace"))
+    except ValueError:
+        return
+    for keyword, value in sidecar.items():
+        if isinstance(value, str) and not value.isascii() and keyword in texts:
+            sidecar[keyword] = texts[keyword]
+    path.write_text(json.dumps(sidecar, ensure_ascii=False, indent="\t") + "\n", encoding="utf-8")
 
 
 def _link(path: Path, link: Path) -> None:

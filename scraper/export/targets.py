@@ -10,20 +10,23 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
-from scraper.core.settings import Target
+from scraper.core.settings import Each, Language, Target
 from scraper.export import deidentify as identity
-from scraper.export import dicomdir, media, nifti, pictures
+from scraper.export import dicomdir, disc, media, nifti, pictures, table
+from scraper.export.companions import Companions, Extra
 from scraper.export.deidentify import Deidentification
 from scraper.export.gather import Listed, gather, problems_of
 from scraper.export.persons import Persons, new_key, private_file
+from scraper.export.view import add_to_disc, add_to_zip
+from scraper.pipeline import document
 from scraper.pipeline.folder_verdict import judge_files
-from scraper.verify import Inspector, opened
+from scraper.verify import Files, Inspector, opened
 
 __all__ = ["Exported", "Target", "beside", "export"]
 
@@ -34,25 +37,60 @@ _DAMAGE: Final = frozenset(
 )
 
 
-def beside(source: Path, target: Target, *, deidentify: bool = False) -> Path:
+def beside(source: Path, target: Target, *, deidentify: bool = False, each: bool = False) -> Path:
     """Where an export goes by default: next to what it is made of."""
     if deidentify:  # the folder's own name may name the patient
         source = source.with_name("deidentified")
-    suffix = ".zip" if target is Target.ZIP else f"-{target.value}"
+    if each:
+        return source.with_name(source.name.removesuffix(".zip") + f"-{target.value}")
+    suffix = f".{target.value}" if target in (Target.ZIP, Target.ISO) else f"-{target.value}"
     return source.with_name(source.name.removesuffix(".zip") + suffix)
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """The result of an export: file or folder (absent where ``files`` is 0), what it contains, and what is missing.
+class Wanted:
+    """What the user chose for an export.
 
-    ``source`` is the verdict on the exported folder.
+    Attributes:
+        deidentify: take out who the patient is.
+        key_table: a new file, outside the export, that says who each pseudonym is.
+        each: what becomes an export of its own, in a folder; None: all is one.
+        most_bytes: of a zip; a larger one is made in parts. 0: no bound.
+        extra: more files beside the images.
+        page: language of a page to look at them, in a zip (of one part) and on a disc; None: no page.
+    """
+
+    deidentify: Deidentification | None = None
+    key_table: Path | None = None
+    each: Each | None = None
+    most_bytes: int = 0
+    extra: tuple[Extra, ...] = ()
+    page: Language | None = None
+
+    def options(self) -> dict[str, object]:
+        """For the manifest."""
+        chosen = self.deidentify
+        retained = [] if chosen is None else [option.value for option in sorted(chosen.retain)]
+        return {
+            "deidentify": chosen is not None,
+            "retain": retained,
+            "each": self.each.value if self.each else None,
+            "max_size": self.most_bytes or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was made: the file or folder (not there where ``files`` is 0), what is in it, and what is not.
+
+    ``source`` is the verdict on the folder that it was made from; ``parts`` are the files of an export in several.
     """
 
     path: Path
     files: int
     source: Result
     problems: tuple[Problem, ...] = ()
+    parts: tuple[Path, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -61,35 +99,30 @@ class Exported:
         return ExitCode.INCOMPLETE if is_short or self.source.exit_code else ExitCode.COMPLETE
 
 
+NOTHING_SPECIAL: Final = Wanted()
+
+
 async def export(
-    source: Path,
-    target: Target,
-    output: Path,
-    *,
-    deidentify: bool | Deidentification = False,
-    key_table: Path | None = None,
+    source: Path, target: Target, output: Path, wanted: Wanted = NOTHING_SPECIAL, *, deidentify: bool = False
 ) -> Exported:
-    """Write the DICOM files of ``source`` to ``output``, a new zip file or folder.
+    """Write the DICOM files of ``source`` to ``output``, a new file or folder.
 
     Args:
         source: a folder or a zip of DICOM files, from this tool or not.
         target: what to make.
         output: its path, which must not exist yet. It appears only when finished, and not at all if empty.
-        deidentify: remove the patient's identity (PS3.15 Basic Profile), with the user's options.
-        key_table: a new file, outside the export, that says who each pseudonym is.
+        wanted: the user's choices.
+        deidentify: short for a plain ``Deidentification``.
 
     Raises:
         UsageError: something lies at ``output``, or the NIfTI converter is not installed.
         NoDicomHere: there is no DICOM file in ``source``.
     """
-    if isinstance(deidentify, Deidentification):
-        chosen: Deidentification | None = deidentify
-    else:
-        chosen = Deidentification() if deidentify else None
-    if key_table is not None and key_table.exists():
-        raise UsageError(f"{key_table} exists")
-    if output.exists():
-        raise UsageError(f"{output} exists")
+    chosen = wanted.deidentify or (Deidentification() if deidentify else None)
+    wanted = replace(wanted, deidentify=chosen)
+    for path in (wanted.key_table, output, _part_of(output, 1)):
+        if path is not None and path.exists():
+            raise UsageError(f"{path} exists")
     if target is Target.NIFTI:
         nifti.converter()  # before anything is done
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -108,14 +141,54 @@ async def export(
                 persons = Persons(chosen.key or new_key(), chosen.pseudonyms)
                 listed, found = await asyncio.to_thread(identity.deidentified, listed, place / "plain", chosen, persons)
                 problems += found
-            made = place / "made"
-            count, found = await _made(target, listed, made, inspector, _damaged(verdict))
-            problems += found
-        if count:
-            shutil.move(made, output)
-            if key_table is not None and chosen is not None:
-                private_file(key_table, persons.table())
-    return Exported(output, count, verdict, tuple(problems))
+            status = "complete" if verdict.exit_code == ExitCode.COMPLETE else "incomplete"
+            companions = Companions(target.value, status, wanted.options(), _providers(files), wanted.extra)
+            maker = _Maker(target, wanted, companions, inspector, _damaged(verdict))
+            made = [(name, await maker.made(group, place / f"made-{name}")) for name, group in _groups(listed, wanted)]
+        problems += [problem for _, one in made for problem in one.problems]
+        parts = [part for name, one in made for part in _moved(one, output, name, target)]
+        if parts and wanted.key_table is not None and chosen is not None:
+            private_file(wanted.key_table, persons.table())
+    count = sum(one.files for _, one in made)
+    return Exported(parts[0] if len(parts) == 1 else output, count, verdict, tuple(problems), tuple(parts))
+
+
+def _groups(listed: Sequence[Listed], wanted: Wanted) -> list[tuple[str, list[Listed]]]:
+    """What becomes an export of its own, each with its name; all under an empty one where the user did not part it."""
+    found: dict[str, list[Listed]] = {}
+    for item in listed:
+        match wanted.each:
+            case Each.PATIENT:
+                name = item.patient
+            case Each.STUDY:
+                name = f"{item.patient}_{item.study}"
+            case None:
+                name = ""
+        found.setdefault(name, []).append(item)
+    return list(found.items())
+
+
+def _part_of(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name.removesuffix(path.suffix)}.part{number}{path.suffix}")
+
+
+def _moved(made: _Made, output: Path, name: str, target: Target) -> list[Path]:
+    """Bring what was made to its place; gives where it lies."""
+    if not made.files:
+        return []
+    suffix = f".{target.value}" if target in (Target.ZIP, Target.ISO) else ""
+    whole = output / f"{name}{suffix}" if name else output
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    places = [whole] if len(made.paths) == 1 else [_part_of(whole, place) for place in range(1, len(made.paths) + 1)]
+    for path, place in zip(made.paths, places, strict=True):
+        shutil.move(path, place)
+    return places
+
+
+def _providers(files: Files) -> tuple[str, ...]:
+    """The providers that the folder's own reports name."""
+    reports = (document.saved_study(path, name) for name, path in files.reports.items())
+    return tuple(dict.fromkeys(report.provider for report in reports if report is not None and report.provider))
 
 
 def _damaged(verdict: Result) -> frozenset[str]:
@@ -126,20 +199,57 @@ def _damaged(verdict: Result) -> frozenset[str]:
     )
 
 
-async def _made(
-    target: Target, listed: Sequence[Listed], made: Path, inspector: Inspector, damaged: frozenset[str]
-) -> tuple[int, list[Problem]]:
-    """Write one target; returns the number of files made, and what was left out."""
-    match target:
-        case Target.ZIP:
-            return await asyncio.to_thread(media.pack, listed, made)
-        case Target.DICOMDIR:
-            return await asyncio.to_thread(dicomdir.file_set, listed, made)
-        case Target.NIFTI:
-            return await asyncio.to_thread(nifti.nifti, listed, made, damaged)
-        case Target.PNG:
-            return await pictures.draw(listed, made, ".png", inspector)
-        case Target.JPG:
-            return await pictures.draw(listed, made, ".jpg", inspector)
-        case _:
-            assert_never(target)
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """One export, still in the temporary folder."""
+
+    paths: tuple[Path, ...]
+    files: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes one export after another of the same kind."""
+
+    target: Target
+    wanted: Wanted
+    companions: Companions
+    inspector: Inspector
+    damaged: frozenset[str]
+
+    async def made(self, listed: Sequence[Listed], path: Path) -> _Made:
+        """Write it, with what stands beside the files."""
+        if self.target is Target.ZIP:
+            most = self.wanted.most_bytes
+            paths, problems = await asyncio.to_thread(media.pack, listed, path, self.companions, most)
+            if self.wanted.page is not None and paths and not most:
+                await add_to_zip(listed, paths[0], path.with_name(f"{path.name}-page"), self.wanted.page)
+            return _Made(tuple(paths), len(listed) if paths else 0, tuple(problems))
+        count, problems = await self._folder(listed, path)
+        if not count:
+            return _Made((), 0, tuple(problems))
+        if self.wanted.page is not None and self.target in (Target.DICOMDIR, Target.ISO):
+            await add_to_disc(listed, path, self.wanted.page)
+        await asyncio.to_thread(self.companions.write, path)
+        if self.target is Target.ISO:
+            image = path.with_name(f"{path.name}.iso")
+            await asyncio.to_thread(disc.burn, path, image)
+            path = image
+        return _Made((path,), count, tuple(problems))
+
+    async def _folder(self, listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
+        """Write one target; returns the number of files made, and what was left out."""
+        match self.target:
+            case Target.DICOMDIR | Target.ISO:
+                return await asyncio.to_thread(dicomdir.file_set, listed, made)
+            case Target.NIFTI:
+                return await asyncio.to_thread(nifti.nifti, listed, made, self.damaged)
+            case Target.PNG:
+                return await pictures.draw(listed, made, ".png", self.inspector)
+            case Target.JPG:
+                return await pictures.draw(listed, made, ".jpg", self.inspector)
+            case Target.TABLE:
+                return await asyncio.to_thread(table.tables, listed, made)
+            case _:
+                raise AssertionError(self.target)

@@ -150,12 +150,7 @@ class Discoverer:
             except SiteChanged as changed:
                 if use is BrowserUse.NEVER:
                     raise
-                try:
-                    via, found = Via.BROWSER, await self._watched(owner, session)
-                except BrowserMissing as missing:
-                    raise missing from changed
-                except (UnknownViewer, SiteChanged):
-                    raise changed from None
+                via, found = Via.BROWSER, await self._through_its_page(owner, session, changed)
         elif use is BrowserUse.NEVER:
             raise NeedsBrowser(host=owner.link.host)
         else:
@@ -244,16 +239,38 @@ class Discoverer:
         stack.push_async_callback(session.close)
         return session
 
-    async def _watched(self, owner: Owner, session: Session) -> list[Found]:
-        """What the viewer shows in the browser: the recipe's own steps where it has them, the universal capture's else."""
+    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Found]:
+        """What a changed site's own page shows: as the provider reads it, else as the universal capture does.
+
+        Raises:
+            SiteChanged: what changed first, where neither sees anything. BrowserMissing: there is none.
+        """
+        for is_universal in (False, True) if owner.provider.watches() else (False,):
+            try:
+                return await self._watched(owner, session, is_universal=is_universal)
+            except BrowserMissing as missing:
+                raise missing from changed
+            except (UnknownViewer, SiteChanged):
+                continue
+        raise changed
+
+    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Found]:
+        """What the viewer shows in the browser: the provider's own steps where it has them, the universal capture's else.
+
+        Args:
+            owner: the link and its provider.
+            session: the link's.
+            is_universal: the provider opens the viewer, and the universal capture watches it.
+        """
         self._watcher.say(owner.link.host)
         universal = catalogue.universal()
         opens = owner.provider if owner.provider.has_viewer() else universal
-        watches = owner.provider if owner.provider.watches() else universal
+        watches = owner.provider if owner.provider.watches() and not is_universal else universal
         window = await session.window()
         async with window.guard(owner.link.host):
             if watches.name == universal.name:
                 await window.look_into_memory()
+                await window.leave()
             async with session.patience.bounded():
                 with reading_lists(owner.link.host):
                     await opens.open_viewer(owner.link, session)

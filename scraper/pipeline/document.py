@@ -11,6 +11,7 @@ from typing import Any
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, describe_problem
 from scraper.core.model import Origin, Problem, Result, Saved, SeriesResult, Study
+from scraper.core.provenance import made_by
 from scraper.core.safe_text import without_surrogates
 from scraper.core.settings import Language
 
@@ -80,7 +81,11 @@ def _writable(value: Any) -> Any:
 
 
 def study_report(
-    result: Result, key: str, placed: Mapping[str, Sequence[Saved]], found: Mapping[str, Sequence[Problem]]
+    result: Result,
+    key: str,
+    placed: Mapping[str, Sequence[Saved]],
+    found: Mapping[str, Sequence[Problem]],
+    options: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """What ``study.json`` holds: the result, and each instance with its hash, origin, Transfer Syntax and problems.
 
@@ -89,6 +94,7 @@ def study_report(
         key: what tells the study on the disk.
         placed: series folder → its files, where they lie now.
         found: SOP Instance UID → the problems of that instance.
+        options: of the user.
     """
     document = of(result)
     document["series"] = [
@@ -116,14 +122,15 @@ def study_report(
                     "problems": [problem.code for problem in found.get(saved.header.sop_instance_uid, ())],
                 }
             )
-    return {"schema": SCHEMA, "key": key, **document, "checks": list(CHECKS), "instances_saved": rows}
+    made = made_by(options or {})
+    return {"schema": SCHEMA, "key": key, "made": made, **document, "checks": list(CHECKS), "instances_saved": rows}
 
 
 def amended(path: Path, result: Result) -> str:
     """A study's report with another verdict: the result's words in the place of the old ones, the instances as they are."""
     report = json.loads(path.read_text(encoding="utf-8"))
     document = study_report(result, "", {}, {})
-    kept = ("schema", "key", "source", "checks", "instances_saved", "seconds", "bytes")
+    kept = ("schema", "key", "made", "source", "checks", "instances_saved", "seconds", "bytes")
     return (
         json.dumps(
             {**report, **{name: value for name, value in document.items() if name not in kept}},
@@ -165,6 +172,7 @@ class SavedStudy:
     series: tuple[SeriesResult, ...]
     files: Mapping[str, SavedFile] = field(default_factory=dict)
     codes: tuple[str, ...] = ()
+    provider: str = ""
 
 
 def saved_study(path: Path, name: str) -> SavedStudy | None:
@@ -200,6 +208,7 @@ def saved_study(path: Path, name: str) -> SavedStudy | None:
             rows,
             files,
             tuple(dict.fromkeys(str(problem["code"]) for problem in problems)),
+            str(report.get("provider") or ""),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

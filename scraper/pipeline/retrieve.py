@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scraper.contract import Package, Series, Study
 from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed, StoreError
+from scraper.core.provenance import options_of
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.download import package as packages
 from scraper.download.collect import Collected, Collector, Watcher
@@ -32,6 +34,7 @@ class RetrievedStudy:
         collected: what there is now, of earlier runs too.
         known: what earlier runs knew of it.
         asked_for: what this run alone retrieved, where it was asked for some series only: it is judged by these.
+        options: of the user, for the report.
     """
 
     store: StudyStore
@@ -40,6 +43,7 @@ class RetrievedStudy:
     collected: Collected
     known: Known
     asked_for: Collected | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Retriever:
 
     def __init__(self, settings: Settings, watcher: Watcher, resources: SharedResources) -> None:
         self._settings = settings
+        self._options = options_of(settings)
         self._watcher = watcher
         self._resources = resources
 
@@ -103,7 +108,9 @@ class Retriever:
             known = store.known
             if self._settings.expect is not None:  # a person's new count replaces an earlier one
                 known = replace(known, stated=None)
-            study = RetrievedStudy(store, part.study, tuple(series), collector.collected(), known, asked_for)
+            study = RetrievedStudy(
+                store, part.study, tuple(series), collector.collected(), known, asked_for, self._options
+            )
             closing.pop_all()
             return Retrieved((study,), error)
 
@@ -125,7 +132,7 @@ class Retriever:
             ]
             offered = {instance.name for item in again for instance in item.instances}
             collector.give_up(
-                [item for item in left if item.instance.name not in offered], MissingInstances(why="not listed")
+                [item for item in left if item.instance.name not in offered], MissingInstances(why=Reason.NOT_LISTED)
             )
             left = await collector.take(again)
             if left and collector.saved_count == before:
@@ -163,7 +170,7 @@ class Retriever:
             self._watcher.series("zip", part.study.description, len(contents.studies[uid]))
             collected = await packages.collect_study(contents, uid, package, await self._collector(store, fetcher))
             closing.pop_all()
-            return RetrievedStudy(store, part.study, (), collected, store.known)
+            return RetrievedStudy(store, part.study, (), collected, store.known, None, self._options)
 
     async def _earlier(self, discovery: Discovery, part: Part) -> RetrievedStudy | None:
         """The study as an earlier run saved it, where that was complete and still is."""
@@ -176,7 +183,7 @@ class Retriever:
             if collected is None:
                 return None
             closing.pop_all()
-            return RetrievedStudy(store, part.study, (), collected, store.known)
+            return RetrievedStudy(store, part.study, (), collected, store.known, None, self._options)
 
     async def _opened(self, key: str, closing: ExitStack) -> StudyStore:
         store = await open_store(self._settings.output, key, lambda: self._watcher.say("waiting for another cloudfilm"))

@@ -17,13 +17,14 @@ from scraper.core.errors import (
     CredentialsError,
     ExitCode,
     NothingNew,
+    SiteChanged,
     StoreError,
     UnusableLink,
     first_of_groups,
 )
 from scraper.core.link import redact
 from scraper.core.model import Result, Status, StudyResult
-from scraper.core.settings import Settings
+from scraper.core.settings import BrowserUse, Settings
 from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import expectation
 from scraper.pipeline.discover import Discoverer, Discovery, by_study, listed, parts, surveyed
@@ -79,6 +80,8 @@ class Run:
         resources: SharedResources | None = None,
     ) -> None:
         self.settings = settings
+        self._watcher = watcher
+        self._ask = ask
         self._owns_resources = resources is None
         self._resources = resources or SharedResources(settings)
         self._discoverer = Discoverer(settings, watcher, ask, stdin, self._resources)
@@ -118,7 +121,18 @@ class Run:
             source: a photo, a PDF, a text, a link.
             film: which of those that it holds; by default the first.
         """
-        return await self.place(await self.retrieve(source, film=film))
+        result = await self.place(await self.retrieve(source, film=film))
+        if not self._is_site_changed(result):
+            return result
+        settings = replace(self.settings, provider=catalogue.UNIVERSAL)
+        captured = await Run(settings, self._watcher, self._ask, resources=self._resources).grab(source, film=film)
+        return captured if captured.counts.saved else result
+
+    def _is_site_changed(self, result: Result) -> bool:
+        """Whether a provider listed a study and can't fetch any of it, as its site has changed: its page may still show it."""
+        is_changed = isinstance(result.error, SiteChanged) and not result.counts.saved
+        is_provider = not self.settings.provider and result.provider not in ("", catalogue.UNIVERSAL)
+        return is_changed and is_provider and self.settings.browser is not BrowserUse.NEVER
 
     async def retrieve(self, source: str, *, film: Film | None = None) -> Retrieval:
         """Fetch and verify every study behind one source, and leave its site; never raises a CloudfilmError."""
@@ -166,7 +180,9 @@ class Run:
         error = only_error(studies, urlsplit(info.link).hostname or "")
         result = result_of(info, studies, error)
         if error is None and settings.expect is not None and studies:
-            return await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+            result = await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+        if error is None and settings.expect_name:
+            result = expectation.named(result, settings.expect_name)
         return result
 
     async def survey(self, source: str, *, film: Film | None = None) -> Result:

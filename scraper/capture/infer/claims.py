@@ -38,10 +38,12 @@ class Claims:
     Attributes:
         counts: Series Instance UID -> how many instances the list says it has.
         absent: for each entry of which nothing came: its own values, and its count where the list states one.
+        entries: of the longest list that any of these stand in.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     absent: list[tuple[frozenset[str], int | None]] = field(default_factory=list)
+    entries: int = 0
 
 
 def claims(manifests: Sequence[Manifest], sources: Mapping[str, str], heads: Mapping[str, Header]) -> Claims:
@@ -205,6 +207,7 @@ def _of_series(
     counts = {entry.place: listed.count(entry) for entry in column}
     is_count = all((counts[place] or 0) >= came[next(iter(series))] for place, series in owners.items())
     listed.covered.update(entry.place for entry in column)
+    found.entries = max(found.entries, len(column))
     for entry in column:
         count = counts[entry.place] if is_count else None
         if entry.place in owners:
@@ -226,6 +229,7 @@ def _of_images(
     arrays: dict[Path, list[Record]] = defaultdict(list)
     for entry in column:
         arrays[entry.array].append(entry)
+    found.entries = max(found.entries, len(arrays))
     for group in arrays.values():
         series = {heads[uid].series_instance_uid for entry in group for uid in hit.get(entry.place, ())}
         if len(series) == 1:

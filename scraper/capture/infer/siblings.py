@@ -52,6 +52,7 @@ class Expected:
 
     counts: dict[str, int] = field(default_factory=dict)
     absent: list[tuple[str, int | None]] = field(default_factory=list)
+    entries: int = 0  # of the list that these stand in
 
 
 def images(exchanges: Sequence[Exchange], observations: Observations, study: str) -> list[Image]:
@@ -137,8 +138,9 @@ class _List:
             rest = [
                 record for number, record in alike.items() if number not in self.linked and not _is_in(record, known)
             ]
-            return Expected({}, [(_label(record), count) for record in rest if (count := _count(record)) != 0])
-        found = Expected()
+            absent = [(_label(record), count) for record in rest if (count := _count(record)) != 0]
+            return Expected({}, absent, len(alike))
+        found = Expected(entries=len(alike))
         arrays: dict[tuple[Path, str], list[int]] = defaultdict(list)
         for number, record in alike.items():
             arrays[record.array, record.fields.get(self.key, "") if self.key else ""].append(number)
@@ -171,7 +173,8 @@ def _add(best: Expected, more: Expected) -> None:
     """The most that any list says; the same is in several lists, and is not added up."""
     for series, count in more.counts.items():
         best.counts[series] = max(best.counts.get(series, 0), count)
-    best.absent = max(best.absent, more.absent, key=lambda some: (len(some), sum(count or 0 for _, count in some)))
+    most = max((best, more), key=lambda some: (len(some.absent), sum(count or 0 for _, count in some.absent)))
+    best.absent, best.entries = most.absent, most.entries
 
 
 def _is_of_studies(group: Sequence[Record]) -> bool:

@@ -25,7 +25,7 @@ TEXT = "() => document.body ? document.body.innerText : ''"
 class Screen:
     """The newest page of a session, or a frame in it. Selectors mean visible elements, also those of Playwright's engines.
 
-    Over 20 methods because each is one verb of a person's or of a program's, and together they are all that a provider may do.
+    Over 20 methods because they are all that a provider can do on a page, one verb each.
 
     Args:
         session: the link's.

@@ -1,0 +1,122 @@
+"""Tables of a folder: a row an instance and a row a series, with what a researcher asks first. No name of a patient."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import pydicom
+
+from scraper.core.model import Problem
+from scraper.core.reasons import Reason
+from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
+from scraper.export.companions import sha256_of
+from scraper.export.gather import LeftOut, Listed, by_series, problems_of
+
+_TEXTS: Final = (
+    "PatientID",
+    "PatientSex",
+    "PatientAge",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyDescription",
+    "AccessionNumber",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "Modality",
+    "BodyPartExamined",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "ProtocolName",
+    "ConvolutionKernel",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "KVP",
+    "XRayTubeCurrent",
+    "Exposure",
+    "MagneticFieldStrength",
+    "RepetitionTime",
+    "EchoTime",
+    "FlipAngle",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "BitsStored",
+    "PhotometricInterpretation",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+)
+_OF_AN_INSTANCE: Final = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
+_VARY: Final = frozenset(("ImagePositionPatient", "XRayTubeCurrent", "Exposure"))
+
+
+def tables(listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
+    """Write ``instances.csv`` and ``series.csv``, and both as Parquet where pyarrow is installed."""
+    made.mkdir()
+    instances: list[dict[str, str]] = []
+    series: list[dict[str, str]] = []
+    left_out: list[LeftOut] = []
+    for members in by_series(listed).values():
+        rows = []
+        for item in members:
+            try:
+                rows.append(_row(item))
+            except PYDICOM_ERRORS:
+                left_out.append(LeftOut(item.name, Reason.UNREADABLE_FILE))
+        instances += rows
+        if rows:
+            series.append(_of_series(rows))
+    count = 0
+    for name, table in (("instances", instances), ("series", series)):
+        _write_csv(made / f"{name}.csv", table)
+        count += 1
+        if find_spec("pyarrow") is not None:
+            _write_parquet(made / f"{name}.parquet", table)
+            count += 1
+    return count, problems_of(left_out)
+
+
+def _row(item: Listed) -> dict[str, str]:
+    with quiet():
+        ds = pydicom.dcmread(item.path, stop_before_pixels=True)
+        values = {name: "\\".join(plain(ds, name).split("\\")) for name in (*_TEXTS, *_OF_AN_INSTANCE)}
+        values["TransferSyntaxUID"] = str(ds.file_meta.get("TransferSyntaxUID", ""))
+    return {"file": item.name, "sha256": sha256_of(item.path), "bytes": str(item.path.stat().st_size), **values}
+
+
+def _of_series(rows: Sequence[dict[str, str]]) -> dict[str, str]:
+    """What all instances of a series share; what differs is empty."""
+    shared = {
+        name: rows[0][name] if len({row[name] for row in rows}) == 1 else "" for name in _TEXTS if name not in _VARY
+    }
+    syntaxes = sorted({row["TransferSyntaxUID"] for row in rows})
+    return {"instances": str(len(rows)), **shared, "TransferSyntaxUID": "\\".join(syntaxes)}
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]) if rows else ["file"])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _no_formula(value) for name, value in row.items()})
+
+
+def _no_formula(value: str) -> str:
+    """A cell that a spreadsheet does not run."""
+    is_number = value[:1] in "+-" and value[1:2].isdigit()
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") and not is_number else value
+
+
+def _write_parquet(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    import pyarrow  # type: ignore[import-not-found,unused-ignore]  # optional
+    from pyarrow import parquet  # type: ignore[import-not-found,unused-ignore]  # optional
+
+    written: Any = pyarrow.Table.from_pylist([dict(row) for row in rows])
+    parquet.write_table(written, path)
