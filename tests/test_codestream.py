@@ -114,7 +114,7 @@ def test_boxes_come_off():
         codestream.unwrap(boxed(stream)[:34])
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 @pytest.mark.parametrize("syntax", ["50", "51", "53", "55", "57", "70", "80", "81", "90", "91"])
 def test_real_streams_show_their_transfer_syntax(syntax):
     from pydicom import dcmread

@@ -172,13 +172,13 @@ async def test_each_option_retains_what_it_names_and_says_so(option, tmp_path):
     folder = files(tmp_path / "in", one=retagged(IMAGE, **values))
     plain = (await copies(folder, tmp_path / "plain.zip"))[0]
     (ds,) = await copies(folder, tmp_path / "out.zip", retain=frozenset((option,)))
-    kept = {name for name in values if ds.get(name) == values[name]}
+    unchanged = {name for name in values if ds.get(name) == values[name]}
     expected = {
         Retain.PATIENT_CHARACTERISTICS: {"PatientSex", "PatientAge"},
         Retain.DEVICE_IDENTITY: {"StationName", "DeviceSerialNumber"},
         Retain.INSTITUTION_IDENTITY: {"InstitutionName"},
     }
-    assert kept == expected.get(option, set())
+    assert unchanged == expected.get(option, set())
     assert not {name for name in values if plain.get(name) == values[name]}
     codes = {item.CodeValue for item in ds.DeidentificationMethodCodeSequence}
     assert len(codes) == (2 if option is Retain.LONGITUDINAL_FULL_DATES else 3)
@@ -273,8 +273,8 @@ def ultrasound(**more) -> bytes:
 
 async def test_images_that_may_show_text_are_left_out_or_blanked_as_the_user_wants(tmp_path):
     folder = files(tmp_path / "in", us=ultrasound(), sc=retagged(STUDY.images[1], Modality="SC"))
-    kept = await export(folder, Target.ZIP, tmp_path / "1.zip", Wanted(Deidentification(key=KEY)))
-    assert [(problem.code, len(problem.instances)) for problem in kept.problems] == [("pixels-may-identify", 2)]
+    unchanged = await export(folder, Target.ZIP, tmp_path / "1.zip", Wanted(Deidentification(key=KEY)))
+    assert [(problem.code, len(problem.instances)) for problem in unchanged.problems] == [("pixels-may-identify", 2)]
     chosen = Deidentification(key=KEY, burned_in=BurnedIn.LEAVE_OUT)
     left_out = await export(folder, Target.ZIP, tmp_path / "2.zip", Wanted(chosen))
     assert [(problem.code, len(problem.instances)) for problem in left_out.problems] == [("pixels-left-out", 2)]

@@ -25,7 +25,7 @@ from scraper.export.pictures import MARK, frames
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 STUDY = chest_ct(slices=6, size=64, thin=5, thin_syntax=JPEG_2000)
 
 

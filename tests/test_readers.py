@@ -15,12 +15,13 @@ from pydicom.encaps import generate_frames
 from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, chest_ct
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Origin, PixelParts
+from scraper.core.reasons import Reason
 from scraper.dicom import normalise, order, rebuild
 from scraper.verify import instance
 from scraper.verify.geometry import Plane, stacks
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 needs_dcmtk = pytest.mark.skipif(shutil.which("dcmftest") is None, reason="dcmtk is not installed")
 needs_gdcm = pytest.mark.skipif(shutil.which("gdcminfo") is None, reason="gdcm-tools is not installed")
 needs_dciodvfy = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
@@ -174,7 +175,7 @@ def test_real_images_rebuilt_are_read_by_dcmtk_and_no_worse(case, tmp_path):
         try:
             data = rebuild(PixelParts(tags_of(ds), frames)).data
         except CorruptInstance as err:
-            assert err.values["what"] == "a constant picture"  # noqa: PT017 - most are not
+            assert err.values["what"] == Reason.CONSTANT_PICTURE  # noqa: PT017 - most are not
             continue
         now = tmp_path / "now.dcm"
         now.write_bytes(data)
@@ -222,7 +223,7 @@ def test_simpleitk_sees_the_voxels_and_the_geometry_that_we_see(case, tmp_path):
     elif case == "JPEG-LS":
         paths = written(tmp_path, slices=7, syntax=JPEG_LS)
     elif not SHARED.is_dir():
-        pytest.skip("no ../shared/dicom beside the repository")
+        pytest.skip("no ../shared/dicom next to the repository")
     else:
         paths = series_of(SHARED / case)
     checked = [instance(path, Origin.ORIGINAL) for path in paths]

@@ -29,7 +29,8 @@ from fixtures.dicom import JPEG_LS, chest_ct
 from fixtures.orthanc import MISSING as ORTHANC_MISSING
 from fixtures.orthanc import Orthanc
 from scraper.core.errors import ExitCode, UsageError
-from scraper.core.settings import Settings
+from scraper.core.messages import words_of
+from scraper.core.settings import Language, Settings
 from scraper.dicom.outgoing import keyword_of
 from scraper.send import Sent, send, target_of
 from scraper.send.run import Wishes
@@ -109,17 +110,17 @@ class SmallArchive:
         asked, association = event.action_information, event.assoc
 
         def report():
-            told = asked.__class__()
-            told.TransactionUID = asked.TransactionUID
-            kept = [item for item in asked.ReferencedSOPSequence if item.ReferencedSOPInstanceUID not in self.lost]
-            failed = [item for item in asked.ReferencedSOPSequence if item not in kept]
+            report = asked.__class__()
+            report.TransactionUID = asked.TransactionUID
+            stored = [item for item in asked.ReferencedSOPSequence if item.ReferencedSOPInstanceUID not in self.lost]
+            failed = [item for item in asked.ReferencedSOPSequence if item not in stored]
             for item in failed:
                 item.FailureReason = 0x0112
-            told.ReferencedSOPSequence = kept
+            report.ReferencedSOPSequence = stored
             if failed:
-                told.FailedSOPSequence = failed
+                report.FailedSOPSequence = failed
             kind = 2 if failed else 1
-            association.send_n_event_report(told, kind, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
+            association.send_n_event_report(report, kind, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
 
         threading.Thread(target=report, daemon=True).start()
         return 0x0000, None
@@ -184,7 +185,7 @@ async def test_one_instance_that_is_refused_is_named_and_the_rest_goes(status, w
     assert (result.exit_code, result.sent) == (ExitCode.INCOMPLETE, len(ALL) - 1)
     (problem,) = result.problems
     assert problem.code == "not-sent"
-    assert why in str(problem.values["why"])
+    assert why in str(words_of(problem.values["why"], Language.EN))
     assert len(problem.instances) == 1
 
 
@@ -284,14 +285,14 @@ def test_killed_at_any_moment_each_instance_is_there_once(folder, tmp_path):
             return original(place)
 
         archive.status = status
-        told = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
+        variables = {**os.environ, "CLOUDFILM_DATA": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)}
         words = [sys.executable, "-m", "cloudfilm", "send", str(folder), archive.link, "--json"]
         for count in (1, 4):
-            with subprocess.Popen(words, env=told, stdout=subprocess.DEVNULL) as process:
+            with subprocess.Popen(words, env=variables, stdout=subprocess.DEVNULL) as process:
                 with reached:
                     assert reached.wait_for(lambda: len(set(uids(archive))) >= count, 60)  # noqa: B023  waited for at once
                 process.send_signal(signal.SIGKILL)
-        done = subprocess.run(words, env=told, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["instances"]["before"] + document["instances"]["sent"] == len(ALL)

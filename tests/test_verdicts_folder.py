@@ -20,7 +20,7 @@ from scraper.core.messages import catalogue
 from scraper.core.settings import Language
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 STUDY = chest_ct(slices=12, size=64, localizers=0)
 TARGETS = ("zip", "dicomdir", "png", "jpg")
 

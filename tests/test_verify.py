@@ -28,7 +28,7 @@ from scraper.core.settings import Language
 from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom beside the repository")
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
 MUTATIONS = int(os.environ.get("CLOUDFILM_MUTATIONS", "300"))  # 2000 for the long form
 
 STUDY = chest_ct(slices=12, size=64, localizers=2, thin=6, dose_report=True)

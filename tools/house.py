@@ -29,7 +29,6 @@ TO_DO: Final = (
     "scraper/capture/",
     "scraper/api/results.py",
     "scraper/app/",
-    "scraper/authoring/trial",
     "scraper/core/errors.py",
     "scraper/core/link.py",
     "scraper/core/messages.py",
@@ -37,16 +36,9 @@ TO_DO: Final = (
     "scraper/download/",
     "scraper/pipeline/",
     "scraper/registry/",
-    "scraper/session/browser/tap.py",
-    "scraper/session/patience.py",
     "scraper/source/resolve.py",
     "scraper/store/place.py",
-    "scraper/testing.py",
-    "fixtures/sites/generic_pixels/",
-    "tests/security/captured_child.py",
-    "tests/security/test_hostile_1_trial.py",
-    "tests/security/test_hostile_8_busy.py",
-    "tests/test_window.py",
+    "scraper/testing/",
 )
 
 

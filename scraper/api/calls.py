@@ -261,17 +261,17 @@ async def export_async(
 async def _exported(
     folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
+    from scraper.core.disk import disk_errors
     from scraper.export import Target, Wanted, beside
     from scraper.export import export as make
     from scraper.export.deidentify import Deidentification
-    from scraper.store.place import disk
 
     if to not in list(Target):
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
-    with disk(target):
+    with disk_errors(target):
         wanted = Wanted(Deidentification() if deidentify is True else deidentify or None)
         made = await make(folder, Target(to), target, wanted)
     logger.info("exported: %s, %d files", to, made.files)

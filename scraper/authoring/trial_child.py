@@ -31,8 +31,8 @@ class AskedSession:
 
     def answer(self, question: Question) -> str:
         """What the person gave for it."""
-        told, _ = self._asked({"answer": question.name})
-        return str(told["text"])
+        message, _ = self._asked({"answer": question.name})
+        return str(message["text"])
 
     async def get(
         self, url: str, *, headers: Mapping[str, str] | None = None, reply: type[R] | None = None
@@ -55,8 +55,8 @@ class AskedSession:
         return self._sent({**asked, "has_data": data is not None}, data or b"", reply)
 
     def _sent(self, request: Mapping[str, object], data: bytes, reply: type[R] | None) -> R | Response:
-        told, body = self._asked({"request": request}, data)
-        response = Response(told["status"], {}, body, told["url"])
+        message, body = self._asked({"request": request}, data)
+        response = Response(message["status"], {}, body, message["url"])
         if reply is None:
             return response
         if not response.ok:

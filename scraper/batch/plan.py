@@ -35,7 +35,7 @@ class Item:
     job: Job
     lines: tuple[int, ...]
     answers: str  # their keyed hash
-    again: tuple[State, ...] = ()  # states, beside ``queued``, from which it is done once more
+    again: tuple[State, ...] = ()  # states besides ``queued`` from which it is tried again
     attempts: int = 0  # how often it was tried until now
     host: str = ""  # the link's; nothing for a file
 

@@ -19,6 +19,7 @@ from scraper.batch.workers.protocol import Job, Outcome, R, Worker, WorkerLost, 
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
+from scraper.core.reasons import Reason
 from scraper.source import resolve
 
 LOOKED_AT: Final = 200  # waiting sources among which the least busy host is looked for
@@ -97,7 +98,7 @@ class Runner(Generic[R]):
             self._busy[item.host] += 1
             self._asking.add(item.job.key)
             self._audience.started(item)
-            self._running[asyncio.create_task(self._one(item))] = item
+            self._running[asyncio.create_task(self._run_item(item))] = item
 
     def _has_room(self) -> bool:
         return len(self._asking) < self._parallel and len(self._running) < 2 * self._parallel - 1
@@ -156,7 +157,7 @@ class Runner(Generic[R]):
 
     # ---- one source
 
-    async def _one(self, item: Item) -> Outcome:
+    async def _run_item(self, item: Item) -> Outcome:
         started = time.monotonic()
         job = item.job
         try:
@@ -185,7 +186,7 @@ class Runner(Generic[R]):
                 return await self._worker.place(retrieved)
             except WorkerLost:
                 continue
-        return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)
+        return refused(job, SiteUnreachable(host=item.host or job.shown, why=Reason.WORKERS_LOST), started)
 
     async def _same_link(self, item: Item, identity: str) -> Outcome | None:
         """The outcome of another source that leads to the same link, where that is done."""

@@ -54,10 +54,10 @@ class SourceRunner:
     async def run(self, sources: Sequence[str]) -> int:
         """Work through the sources one after another; the highest exit code wins."""
         for source in sources:
-            await self._one(source)
+            await self._run_source(source)
         return max(self._codes, default=0)
 
-    async def _one(self, source: str) -> None:
+    async def _run_source(self, source: str) -> None:
         from scraper.pipeline.run import Run
         from scraper.ui.report import Display
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, codestream, encode, structure
 from scraper.dicom.elements import declared_charset, dictionary_vr
 
@@ -95,7 +96,7 @@ def pseudonymised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes
     """
     layout = structure.layout_of(data)
     if layout.fault is not None or layout.data is not data:
-        raise CorruptInstance(what="a data set that can't be walked in place")
+        raise CorruptInstance(what=Reason.DATA_SET_NOT_WALKABLE)
     out = bytearray(data)
     if layout.meta:
         out[:128] = bytes(128)
@@ -128,18 +129,20 @@ def _replaced(entry: _Value, value: bytes, names: Replacer, declared: list[str],
     if entry.tag in UNCHANGED or not value or entry.tag & 0xFFFF == 0 or codes:
         return value
     if vr == "UI":
-        return _each(value, names.uid, b"\0")
+        return _replace_values(value, names.uid, b"\0")
     if vr in ("DA", "TM", "DT"):
-        return _each(value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" ")
+        return _replace_values(
+            value, {"DA": names.date, "TM": names.time}.get(vr, lambda text: _moment(text, names)), b" "
+        )
     if vr in TEXTS:
         shown = names.free(charset.decode(value, declared, guessed))
         return _fitted(shown, value, declared, guessed)
     if vr in ("CS", *NUMBERS):
-        return _each(value, names.free, b" ")
+        return _replace_values(value, names.free, b" ")
     return bytes(len(value)) if vr in BINARY_NUMBERS else names.noise(len(value), value.hex()[:64])
 
 
-def _each(value: bytes, replace: object, padding: bytes) -> bytes:
+def _replace_values(value: bytes, replace: object, padding: bytes) -> bytes:
     """Replace multiple values one by one, each with its own padding and length."""
     shown = []
     for data in value.split(b"\\"):

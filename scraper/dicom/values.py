@@ -146,7 +146,7 @@ def _tag(value: object) -> int:
     return tag
 
 
-def _one(value: object, vr: str) -> object:  # noqa: C901, PLR0911, PLR0912 - one arm a VR
+def _single_value(value: object, vr: str) -> object:  # noqa: C901, PLR0911, PLR0912 - one arm a VR
     if value is None or (isinstance(value, str) and not value.strip("\0 ") and vr not in {"LT", "ST", "UT"}):
         return ""
     if isinstance(value, bool):
@@ -209,7 +209,7 @@ def read(value: TagValue, vr: str) -> object:
         raise Unusable
     if value is None or value == []:
         return ""
-    found = [_one(part, vr) for part in _split(value, vr)]
+    found = [_single_value(part, vr) for part in _split(value, vr)]
     if vr not in {"DS", "IS"} and vr not in TEXT_VRS and vr not in {"CS", "AS", "UI", "DA", "TM", "DT", "UR", "AE"}:
         found = [part for part in found if part != ""]
     return found[0] if len(found) == 1 else (found or "")

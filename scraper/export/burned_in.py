@@ -26,9 +26,9 @@ class Fate(Enum):
 
 def fate(ds: FileDataset, wanted: BurnedIn) -> Fate:
     """What becomes of an image."""
-    said = plain(ds, "BurnedInAnnotation")
+    declared = plain(ds, "BurnedInAnnotation")
     is_capture = "SECONDARY" in plain(ds, "ImageType").upper()
-    may_show = said == "YES" or (said != "NO" and (plain(ds, "Modality") in _MAY_SHOW_NAMES or is_capture))
+    may_show = declared == "YES" or (declared != "NO" and (plain(ds, "Modality") in _MAY_SHOW_NAMES or is_capture))
     if not may_show or not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         return Fate.CLEAR
     match wanted:

@@ -88,7 +88,7 @@ class _Cleaner:
         self._persons = persons
         self._person = person
         self._original = original
-        self._kept = frozenset(tag for option in chosen.retain for tag in retained(option))
+        self._retained = frozenset(tag for option in chosen.retain for tag in retained(option))
 
     def clean(self, ds: Dataset) -> None:
         """Apply it, also within items."""
@@ -102,7 +102,7 @@ class _Cleaner:
             element = ds[tag]
             if element.VR == "UN":
                 del ds[tag]
-            elif number in self._kept:
+            elif number in self._retained:
                 self._keep(ds, element)
             else:
                 self._judge(ds, element, table().get(number))
@@ -251,7 +251,7 @@ def deidentified(
     """
     folder.mkdir(parents=True)
     persons = persons or Persons(chosen.key or new_key(), chosen.pseudonyms)
-    kept: list[Listed] = []
+    copies: list[Listed] = []
     noted: dict[str, list[str]] = {}
     series: dict[str, str] = {}
     studies: dict[str, str] = {}
@@ -268,7 +268,7 @@ def deidentified(
         patient_id, name = item.header.patient_id, item.header.patient_name
         if not patient_id:
             patient_id, name = whose.get(item.header.study_instance_uid, (patient_id, name))
-        code = _one(item, path, chosen, persons, persons.of(patient_id, name))
+        code = _deidentify_file(item, path, chosen, persons, persons.of(patient_id, name))
         if code:
             noted.setdefault(code, []).append(item.name)
         if not path.exists():
@@ -278,12 +278,12 @@ def deidentified(
         study = studies.setdefault(item.header.study_instance_uid, f"{len(studies) + 1:03}")
         who = persons.of(patient_id, name).pseudonym
         copy = replace(item, path=path, header=header, series=place, patient=who, study=study)
-        kept.append(replace(copy, name=copy.place))
+        copies.append(replace(copy, name=copy.place))
     fatal = {"identity-not-removed": True, "pixels-left-out": False, "reports-left-out": False}
-    return kept, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
+    return copies, [Problem(code, tuple(names), fatal=fatal.get(code, False)) for code, names in noted.items()]
 
 
-def _one(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
+def _deidentify_file(item: Listed, path: Path, chosen: Deidentification, persons: Persons, person: Person) -> str:
     """Write one copy; gives the problem's code, where there is one. What may not be taken along is not there."""
     try:
         with quiet():

@@ -22,6 +22,7 @@ from pydicom.filewriter import write_dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.dicom.headers import MEDIA_DIRECTORY
 from scraper.dicom.part10 import file_meta
@@ -58,29 +59,29 @@ class _Disc:
         self.files = 0
         self.completed: dict[str, list[str]] = {}  # keyword → files for whose record it was made up
 
-    def add(self, one: Listed, source: Described, patient_id: str) -> None:
+    def add(self, instance: Listed, source: Described, patient_id: str) -> None:
         """Copy a file to its place, and write its record and the records above it.
 
         Raises:
             PYDICOM_ERRORS: a record can't be written; nothing was added then.
         """
-        uid = source.sop_instance_uid or made_up_uid("instance", one.name)
-        file_record = of_file(source, ("IM000000",), one.index, uid)
+        uid = source.sop_instance_uid or made_up_uid("instance", instance.name)
+        file_record = of_file(source, ("IM000000",), instance.index, uid)
         encoded(file_record.finished())
         node = self.root
         for prefix, key, record in self._above(source, patient_id):
             if key not in node.below:
                 data = encoded(record.finished())
                 node.below[key] = _Node((*node.folder, f"{prefix}{len(node.below):06}"), data)
-                self._note(record, one.name)
+                self._note(record, instance.name)
             node = node.below[key]
         name = f"IM{len(node.below):06}"
         file_record.ds.ReferencedFileID = [*node.folder, name]
         node.below[name] = _Node((), encoded(file_record.finished()))
-        self._note(file_record, one.name)
+        self._note(file_record, instance.name)
         target = self._made.joinpath(*node.folder, name)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(one.path, target)
+        shutil.copyfile(instance.path, target)
         self.files += 1
 
     def _note(self, record: Record, name: str) -> None:
@@ -128,8 +129,8 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
         try:
             source = described(item.path)
         except (CorruptInstance, OSError) as err:
-            why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
-            left_out.append(LeftOut(item.name, str(why or "an unreadable file")))
+            why = err.cause if isinstance(err, CorruptInstance) else err.strerror
+            left_out.append(LeftOut(item.name, why or Reason.UNREADABLE_FILE))
             continue
         read.append((item, source))
         if source.text("PatientID") and source.text("StudyInstanceUID"):
@@ -140,7 +141,7 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
             try:
                 disc.add(item, source, own)
             except PYDICOM_ERRORS:
-                left_out.append(LeftOut(item.name, "a directory record that can't be written"))
+                left_out.append(LeftOut(item.name, Reason.RECORD_NOT_WRITABLE))
         made.mkdir(exist_ok=True)
         (made / "DICOMDIR").write_bytes(_directory(disc.root))
     problems = problems_of(left_out)

@@ -61,7 +61,7 @@ _KINDS: Final = (
 )
 
 _CONTENT_ID: Final = ("ContentLabel", "ContentDescription", "ContentCreatorName")
-# Directory Record Type → keys beside Instance Number and the reference to the file (PS3.3 F.5.4 and after).
+# Directory Record Type → keys besides Instance Number and the reference to the file (PS3.3 F.5.4 and after).
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "IMAGE": ("ImageType",),
     "SR DOCUMENT": (

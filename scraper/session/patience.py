@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from scraper.core.errors import NothingNew
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BUSY_TIMES, MOST_LISTING_TIMES
 
 MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
@@ -40,15 +41,15 @@ class Patience:
         self._busy_end = asyncio.get_running_loop().time() + MOST_BUSY_TIMES * self._give_up_s + also_s
         self._until(also_s)
 
-    def page_brought(self, *, is_image: bool) -> None:
-        """The browser's page got an answer that was not there before; one that is no image does not put the end off for ever."""
+    def note_page_response(self, *, is_image: bool) -> None:
+        """Note a new response to the browser's page; without images the end is postponed only a limited time."""
         if is_image:
             self.renew()
         elif asyncio.get_running_loop().time() < self._busy_end:
             self._until(0.0)
 
     def listed(self) -> None:
-        """All is listed: what is fetched from now on has bounds of its own."""
+        """Note that the listing is complete: fetching has its own bounds."""
         self._is_listed = True
         self.renew()
 
@@ -84,7 +85,9 @@ class Patience:
     def error(self) -> NothingNew:
         """The error that ends a run without progress."""
         return NothingNew(
-            host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=f"{self._give_up_s:g}"
+            host=self._host,
+            why=Reason.NOTHING_NEW.of(seconds=f"{self._give_up_s:.0f}"),
+            give_up_s=f"{self._give_up_s:g}",
         )
 
     def leaves(self, rest: Callable[[], Awaitable[Sequence[object]]]) -> None:

@@ -133,9 +133,9 @@ def _candidates(codes: Sequence[tuple[Code, Meaning]]) -> list[_Candidate]:
     return sorted(out, key=_order)
 
 
-def _order(one: _Candidate) -> tuple[bool, bool, float, int, tuple[int, int]]:
-    is_owned_in_text = one.is_owned and not one.is_alone
-    return not one.is_owned, is_owned_in_text, -one.value, one.page, _top_left(one.polygon)
+def _order(candidate: _Candidate) -> tuple[bool, bool, float, int, tuple[int, int]]:
+    is_owned_in_text = candidate.is_owned and not candidate.is_alone
+    return not candidate.is_owned, is_owned_in_text, -candidate.value, candidate.page, _top_left(candidate.polygon)
 
 
 def _distinct(candidates: Iterable[_Candidate]) -> list[_Candidate]:

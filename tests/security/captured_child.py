@@ -59,7 +59,7 @@ def _hangs(_: Path, __: Say) -> None:
         pass
 
 
-def _said(**named: object) -> Callable[[Path, Say], None]:
+def _reply(**named: object) -> Callable[[Path, Say], None]:
     def lie(_: Path, say: Say) -> None:
         say(**{**SOUND, **named})
         say(end=True)
@@ -72,13 +72,13 @@ LIES: dict[str, Callable[[Path, Say], None]] = {
     "a folder in place of a file": _folder,
     "a file with two names": _two_names,
     "one file twice": _same_again,
-    "a file that is not there": _said(),
-    "a number that is a path": _said(number="../../etc/passwd"),
-    "a number below one": _said(number=-1),
-    "a number without end": _said(number=10**30),
-    "a name that is a list": _said(name=["a"]),
-    "a kind that there is not": _said(kind="shell"),
-    "a damage that speaks to the terminal": _said(number=0, damage="a zip \x1b]52;c;aGk=\x07"),
+    "a file that is not there": _reply(),
+    "a number that is a path": _reply(number="../../etc/passwd"),
+    "a number below one": _reply(number=-1),
+    "a number without end": _reply(number=10**30),
+    "a name that is a list": _reply(name=["a"]),
+    "a kind that there is not": _reply(kind="shell"),
+    "a damage that speaks to the terminal": _reply(number=0, damage="a zip \x1b]52;c;aGk=\x07"),
     "a claim with keys too few": lambda _, say: say(name="a"),
     "no message": _raw(b"\xff\xfe\n"),
     "a list in place of a message": _raw(b"[]\n"),

@@ -11,6 +11,7 @@ import pytest
 
 from fixtures.dicom import chest_ct
 from scraper.core.errors import CorruptInstance, DiskFull
+from scraper.core.reasons import Reason
 from scraper.core.schema import parse_json
 from scraper.dicom.codec_process import CodecProcess
 from scraper.isolation import json_text
@@ -63,7 +64,7 @@ def test_hostile_13_what_the_reader_of_archives_claims_is_looked_at(lie, tmp_pat
     target = tmp_path / "out"
     with pytest.raises(CorruptInstance) as caught:
         list(zip_archive.unpack(archive_of(tmp_path, ("a", b"b")), target))
-    assert caught.value.values["what"] == "a broken zip"
+    assert caught.value.reason is Reason.BROKEN_ZIP
     assert all(path.is_file() and not path.is_symlink() and path.stat().st_nlink == 1 for path in target.iterdir())
     assert not worker.folder.exists()
     assert zip_archive._idle == []
@@ -202,8 +203,8 @@ def test_hostile_13_pictures_in_a_zip_are_named_as_such(tmp_path):
 
 @only_linux
 def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
-    path, kept = tmp_path / "a.tar", tmp_path / "kept"
-    kept.write_bytes(b"as it was")
+    path, existing = tmp_path / "a.tar", tmp_path / "kept"
+    existing.write_bytes(b"as it was")
     with tarfile.open(path, "w") as archive:
         for name, data in (("../kept", b"worse"), ("/etc/cloudfilm-test", b"worse"), ("a.dcm", b"image")):
             info = tarfile.TarInfo(name)
@@ -220,7 +221,7 @@ def test_hostile_13_a_tar_is_not_opened_here(tmp_path, monkeypatch):
     found = [(file.parent, file.read_bytes()) for file in zip_archive.tar_files(path, tmp_path / "out")]
     monkeypatch.undo()
     assert found == [(tmp_path / "out", data) for data in (b"worse", b"worse", b"image")]
-    assert kept.read_bytes() == b"as it was"
+    assert existing.read_bytes() == b"as it was"
     path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(CorruptInstance, match="a broken tar"):
+    with pytest.raises(CorruptInstance, match="broken-tar"):
         list(zip_archive.tar_files(path, tmp_path / "cut"))

@@ -86,11 +86,11 @@ ATTACKS = {
 async def test_hostile_1_what_is_tried_reaches_nothing(attack, place, tmp_path, monkeypatch):
     """As if the check of the source had let it through."""
     monkeypatch.setenv("CLOUDFILM_PASSWORD", "film-pass-9")
-    kept, target = tmp_path / "kept", tmp_path / "made"
-    kept.write_text("as it was")
+    stored, target = tmp_path / "kept", tmp_path / "made"
+    stored.write_text("as it was")
     heads: list[bytes] = []
     async with server(site(heads)) as port:
-        line = ATTACKS[attack].format(target=str(target), kept=str(kept), port=port)
+        line = ATTACKS[attack].format(target=str(target), stored=str(stored), port=port)
         path = written(tmp_path, **{place: line})
         if attack == "our builtins":
             await tried(path, port, tmp_path / "spool")
@@ -99,7 +99,7 @@ async def test_hostile_1_what_is_tried_reaches_nothing(attack, place, tmp_path, 
                 await tried(path, port, tmp_path / "spool")
             assert heads == []
     assert not target.exists()
-    assert kept.read_text() == "as it was"
+    assert stored.read_text() == "as it was"
     assert not hasattr(builtins, "PWNED")
     assert not [name for name in sys.modules if name.startswith("cloudfilm_file_site")]
 

@@ -51,30 +51,30 @@ async def test_hostile_8_lists_without_end_and_without_an_image_end(tmp_path, mo
     assert isinstance(result.error, NothingNew)
 
 
-async def busy(kept: patience.Patience, *, is_image: bool) -> None:
-    async with kept.bounded():
+async def busy(stored: patience.Patience, *, is_image: bool) -> None:
+    async with stored.bounded():
         while True:
-            kept.page_brought(is_image=is_image)
+            stored.note_page_response(is_image=is_image)
             await asyncio.sleep(0.01)  # the page's own pace
 
 
 @pytest.mark.parametrize(("is_image", "times"), [(False, "MOST_BUSY_TIMES"), (True, "MOST_LISTING_TIMES")])
 async def test_hostile_8_what_a_page_brings_puts_the_end_off_so_often_only(is_image, times, monkeypatch):
     monkeypatch.setattr(patience, times, 2)
-    kept = patience.Patience(0.2, "film.test")
+    stored = patience.Patience(0.2, "film.test")
     with pytest.raises(NothingNew):
         async with asyncio.timeout(ENDS_S):
-            await busy(kept, is_image=is_image)
+            await busy(stored, is_image=is_image)
 
 
 async def test_hostile_8_images_and_what_is_fetched_put_the_end_off_as_before(monkeypatch):
     monkeypatch.setattr(patience, "MOST_BUSY_TIMES", 1)
     monkeypatch.setattr(patience, "MOST_LISTING_TIMES", 1)
-    kept = patience.Patience(0.2, "film.test")
-    kept.listed()
+    stored = patience.Patience(0.2, "film.test")
+    stored.listed()
     with pytest.raises(TimeoutError):  # ours, not its own
         async with asyncio.timeout(1.5):
-            await busy(kept, is_image=True)
+            await busy(stored, is_image=True)
 
 
 ABROAD = """<!doctype html><title>page</title><script>

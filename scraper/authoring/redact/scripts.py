@@ -37,7 +37,7 @@ _VALUES: Final = re.compile(
 )
 _LITERAL_WORD: Final = re.compile(r"(?<=[\"'`])[A-Za-z]{3,}(?=[\"'`])")
 _ESCAPE: Final = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
-_READ_AGAIN: Final = 4  # how often all of a program may be read in vain, beside
+_READ_AGAIN: Final = 4  # how often all of a program may be read in vain besides
 _READ_AT_LEAST: Final = 2**20  # so many characters
 
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from scraper.batch.input.rows import Refused
 from scraper.batch.workers.protocol import Outcome, results
+from scraper.core.disk import disk_errors
 from scraper.core.messages import say
 from scraper.core.model import Result, Status
 from scraper.core.safe_text import csv_cell
 from scraper.core.settings import Language
 from scraper.pipeline import document
-from scraper.store.place import disk
 
 COLUMNS: Final = (
     "line",
@@ -174,7 +174,7 @@ def write(path: Path, pieces: Iterable[str]) -> None:
         DiskFull, NotWritable: the disk refuses.
     """
     part = path.with_name(path.name + ".part")
-    with disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part.unlink(missing_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -25,6 +25,8 @@ TEXT = "() => document.body ? document.body.innerText : ''"
 class Screen:
     """The newest page of a session, or a frame in it. Selectors mean visible elements, also those of Playwright's engines.
 
+    Over 20 methods because they are all that a provider can do on a page, one verb each.
+
     Args:
         session: the link's.
         frame: where the elements are looked for; by default the newest page.

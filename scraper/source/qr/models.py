@@ -36,7 +36,7 @@ def default_folder() -> Path:
 
 @cache
 def _sum(path: Path, size: int, changed_ns: int) -> str:
-    del size, changed_ns  # they are the cache's key: another file under the same name is summed anew
+    del size, changed_ns  # they are the cache's key: another file under the same name gets a new checksum
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

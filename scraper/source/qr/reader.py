@@ -112,13 +112,13 @@ class _Search:
                 self.done = self.done or self.certain(item.text)
         self.suspects += [Suspect(polygon, page) for polygon in seen.suspects]
 
-    def _is_known(self, page: int, one: Found) -> bool:
+    def _is_known(self, page: int, found: Found) -> bool:
         """Whether another engine read the same code and mistook its bytes for another encoding."""
-        return not one.text.isascii() and any(
+        return not found.text.isascii() and any(
             page == code.page
-            and one.symbology == code.symbology
-            and _plain(one.text) == _plain(code.text)
-            and (_same_place(one.polygon, code.polygon) or _same_place(code.polygon, one.polygon))
+            and found.symbology == code.symbology
+            and _plain(found.text) == _plain(code.text)
+            and (_same_place(found.polygon, code.polygon) or _same_place(code.polygon, found.polygon))
             for code in self.codes.values()
         )
 
@@ -151,7 +151,7 @@ class _Search:
         """Whether the search is settled: certain; or plain-text square codes were read, and no suspect is left.
 
         An address that is not the wanted one (an account to follow, an advertisement), and a barcode with a number, do
-        not settle it: such codes are printed beside the wanted one.
+        not settle it: such codes are printed next to the wanted one.
         """
         if self.is_enough:
             return True

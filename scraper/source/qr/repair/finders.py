@@ -103,24 +103,24 @@ def _finders(dark: NDArray[np.uint8]) -> list[Finder]:
     return found[:MOST]
 
 
-def _blob(one: Finder, blobs: Any, stats: Any, middles: Any) -> float:
+def _blob(finder: Finder, blobs: Any, stats: Any, middles: Any) -> float:
     """How much the dark blob in the middle and the ring around it resemble a finder pattern: 0 to 6."""
     rows, columns = blobs.shape
-    core = int(blobs[round(one.y), round(one.x)])
-    area = one.run**2
+    core = int(blobs[round(finder.y), round(finder.x)])
+    area = finder.run**2
     worth = 0.0
-    if core and 3.5 * area < stats[core, 4] < 15 * area and _is_near(one, middles[core], 0.8):
+    if core and 3.5 * area < stats[core, 4] < 15 * area and _is_near(finder, middles[core], 0.8):
         worth += 3.0
     for dx, dy in ((3, 0), (-3, 0), (0, 3), (0, -3)):
-        x, y = round(one.x + dx * one.run), round(one.y + dy * one.run)
+        x, y = round(finder.x + dx * finder.run), round(finder.y + dy * finder.run)
         ring = int(blobs[y, x]) if 0 <= x < columns and 0 <= y < rows else 0
-        if ring and ring != core and 10 * area < stats[ring, 4] < 40 * area and _is_near(one, middles[ring], 1.2):
+        if ring and ring != core and 10 * area < stats[ring, 4] < 40 * area and _is_near(finder, middles[ring], 1.2):
             return worth + 3.0
     return worth
 
 
-def _is_near(one: Finder, middle: Any, modules: float) -> bool:
-    return bool(max(abs(middle[0] - one.x), abs(middle[1] - one.y)) < modules * one.run)
+def _is_near(finder: Finder, middle: Any, modules: float) -> bool:
+    return bool(max(abs(middle[0] - finder.x), abs(middle[1] - finder.y)) < modules * finder.run)
 
 
 def _cells(hits: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -55,16 +55,16 @@ def settled(patch: Floats, frame: Floats) -> tuple[Floats, float]:
     return best, best_score
 
 
-def alike(grey: NDArray[np.uint8], one: Finder) -> list[Finder]:
+def alike(grey: NDArray[np.uint8], finder: Finder) -> list[Finder]:
     """Find further finder patterns near one, even crossed by a pen or partly hidden by glare."""
     import cv2
     import numpy as np
 
-    reach = (_SEEK + FINDER_EDGE) * one.run
-    box = (one.x - reach, one.y - reach, one.x + reach, one.y + reach)
-    patch = normalise(grey, box, one.run)
-    middle = (one.x - patch.left) * patch.factor, (one.y - patch.top) * patch.factor
-    module = one.run * patch.factor * 0.9  # a turned pattern is crossed at a slant
+    reach = (_SEEK + FINDER_EDGE) * finder.run
+    box = (finder.x - reach, finder.y - reach, finder.x + reach, finder.y + reach)
+    patch = normalise(grey, box, finder.run)
+    middle = (finder.x - patch.left) * patch.factor, (finder.y - patch.top) * patch.factor
+    module = finder.run * patch.factor * 0.9  # a turned pattern is crossed at a slant
     tries = []
     for degrees in (0.0, 30.0, 60.0):
         cosine, sine = module * np.cos(np.radians(degrees)), module * np.sin(np.radians(degrees))
@@ -87,6 +87,6 @@ def alike(grey: NDArray[np.uint8], one: Finder) -> list[Finder]:
         if best < _ALIKE:
             break
         place = np.array([x[row + half, column + half], y[row + half, column + half]])
-        found.append(Finder(*patch.on_page(place), one.run, 6.0 * best))
+        found.append(Finder(*patch.on_page(place), finder.run, 6.0 * best))
         cv2.circle(scores, (column, row), 5 * _COARSE, -1.0, -1)
     return found
