@@ -114,6 +114,10 @@ class NothingToSee(UsageError):
     """The folder or zip holds DICOM files, and no picture. Values: ``path``."""
 
 
+class NoSources(UsageError):
+    """A list without a source, or a folder without a photo. Values: ``path``."""
+
+
 class ExtraMissing(UsageError):
     """An optional part is not installed. Values: ``extra``."""
 
