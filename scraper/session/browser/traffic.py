@@ -177,6 +177,21 @@ class Traffic:
         else:
             self.touch()
 
+    def add_message(self, url: str, kind: str, message: str | bytes) -> None:
+        """Add one WebSocket message; where it can't be stored, the traffic ends."""
+        data = message.encode() if isinstance(message, str) else message
+        try:
+            body = self.keep(data)
+        except CloudfilmError as err:
+            self.end(err)
+            return
+        is_text = isinstance(message, str)
+        self.add(
+            Exchange(
+                url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=is_text, when=self.now
+            )
+        )
+
     def note_bytes(self, size: int) -> None:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
         self._trickled += size
