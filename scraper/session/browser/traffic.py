@@ -177,21 +177,6 @@ class Traffic:
         else:
             self.touch()
 
-    def add_message(self, url: str, kind: str, message: str | bytes) -> None:
-        """Add one WebSocket message; where it can't be stored, the traffic ends."""
-        data = message.encode() if isinstance(message, str) else message
-        try:
-            body = self.keep(data)
-        except CloudfilmError as err:
-            self.end(err)
-            return
-        is_text = isinstance(message, str)
-        self.add(
-            Exchange(
-                url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=is_text, when=self.now
-            )
-        )
-
     def note_bytes(self, size: int) -> None:
         """Count bytes of a large body as they arrive; only whole megabytes are progress."""
         self._trickled += size
@@ -327,3 +312,19 @@ class spooling:  # lower case: reads as a function: ``with spooling(path):``
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
             raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
+
+
+def add_message(traffic: Traffic, url: str, kind: str, message: str | bytes) -> None:
+    """Add one WebSocket message to the traffic; where it can't be stored, it ends."""
+    data = message.encode() if isinstance(message, str) else message
+    try:
+        body = traffic.keep(data)
+    except CloudfilmError as err:
+        traffic.end(err)
+        return
+    is_text = isinstance(message, str)
+    traffic.add(
+        Exchange(
+            url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=is_text, when=traffic.now
+        )
+    )
