@@ -422,7 +422,10 @@ def test_the_page_opens_offline_and_shows_each_series(tmp_path, lang, word):
         drawn = Image.open(io.BytesIO(base64.b64decode(data)))
         assert max(drawn.size) <= 96
         assert drawn.getextrema() != ((0, 0),) * 3, "not black all over"
-    targets = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
+    links = [attrs["href"] or "" for tag, attrs in page.tags if tag == "a"]
+    named = {attrs["id"] for tag, attrs in page.tags if tag == "section"}
+    assert {link.removeprefix("#") for link in links if link.startswith("#")} == named == {"incomplete-7", "complete-0"}
+    targets = [link for link in links if not link.startswith("#")]
     assert len(targets) == 3
     assert all((tmp_path / "out" / unquote(target) / "study.json").is_file() for target in targets)
 

@@ -5,6 +5,7 @@ import base64
 import json
 import subprocess
 import sys
+import zipfile
 from contextlib import asynccontextmanager
 from io import BytesIO
 
@@ -19,6 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from fixtures.dicom import JPEG_LS, NATIVE, chest_ct, retagged
 from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
 from scraper.core.settings import Language
+from scraper.export import Target, Wanted, export
 from scraper.export.view import view
 from scraper.session.browser import find_browser
 from scraper.verify import Inspector
@@ -254,6 +256,31 @@ def test_the_command(tmp_path):
     assert (folder / "index.html").stat().st_mode & 0o077 == 0
     again = subprocess.run([*words[:-1]], capture_output=True, text=True)
     assert again.returncode == 0
+
+
+async def test_a_zip_and_a_cd_hold_the_page(tmp_path):
+    study = chest_ct(slices=5, size=SIZE, localizers=0)
+    folder = saved(study, tmp_path / "study")
+    packed = await export(folder, Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.ZH))
+    with zipfile.ZipFile(packed.path) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    disc = await export(folder, Target.DICOMDIR, tmp_path / "cd", Wanted(page=Language.ZH))
+    assert (disc.path / "DICOMDIR").is_file()
+    for page_path in (tmp_path / "unpacked" / "index.html", disc.path / "INDEX.HTM"):
+        assert b"cloudfilm view" in page_path.read_bytes()[:2000]
+    async with opened(tmp_path / "unpacked" / "index.html") as page:
+        assert await page.inner_text(".bl") == "3 / 5"
+
+
+async def test_a_page_without_a_name(tmp_path):
+    study = chest_ct(slices=5, size=SIZE, localizers=0, dose_report=False)
+    made = await export(
+        saved(study, tmp_path / "study"), Target.ZIP, tmp_path / "a.zip", Wanted(page=Language.EN), deidentify=True
+    )
+    with zipfile.ZipFile(made.path) as archive:
+        page = archive.read("index.html").decode()
+    for identity in ("测试", study.patient_id, study.accession_number, study.study_instance_uid):
+        assert identity not in page
 
 
 async def test_what_can_not_be_shown_is_refused(tmp_path):

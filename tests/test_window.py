@@ -17,6 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
+from fixtures.sites.tdcloud import site as tdcloud
 from fixtures.world import World
 from scraper.session.browser import find_browser
 
@@ -185,6 +186,26 @@ def test_stop_and_go_on(tmp_path):
             again.click("dialog .danger")
             expect(again.locator(".study")).to_have_count(0, timeout=PATIENCE_MS)
         assert not list(started.output.glob("*/study.json"))
+
+
+@pytest.mark.thorough
+def test_a_person_reads_the_captcha(tmp_path):
+    with (
+        World(tdcloud.TdcloudSite()) as world,
+        window(tmp_path, world) as started,
+        browser_page(started.address) as page,
+    ):
+        paste(page, tdcloud.TdcloudSite().link())
+        page.wait_for_selector(".ask img.captcha")
+        page.fill(".ask input", "0000")
+        page.press(".ask input", "Enter")
+        says(page, ".wrong", "网站不接受")
+        page.fill(".ask input", tdcloud.CODE)
+        page.press(".ask input", "Enter")
+        page.wait_for_selector(".ask img.captcha")
+        page.fill(".ask input", tdcloud.CODE)
+        page.press(".ask input", "Enter")
+        says(page, ".verdict", "完整")
 
 
 @pytest.mark.parametrize("width", [400, pytest.param(1200, marks=pytest.mark.thorough)])

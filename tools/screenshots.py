@@ -149,7 +149,7 @@ def main() -> int:
 def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path], only: str | None) -> None:
     """Take the pictures of all languages and widths."""
     with World(hospital) as world, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_browser("")), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=str(find_browser()), args=["--no-sandbox"])
         for language in Language:
             if only not in (None, language.value):
                 continue

@@ -52,6 +52,7 @@ class Errand:
         self._task: asyncio.Task[None] | None = None
         self._thread: Thread | None = None
         self._is_stopping = False
+        self._begins_again = False
         self._source = item.given
         self._wants_browser = False
 
@@ -64,17 +65,12 @@ class Errand:
 
     def start(self, *, with_browser: bool = False) -> None:
         """Begin, or begin again: what is there already is not fetched twice."""
-        if self.is_running:
-            return
-        self._is_stopping = False
         self._wants_browser = with_browser
-        item = self.item
-        item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
-        item.series.clear()
-        item.said.clear()
-        item.size, item.fetching_since, item.since = 0, 0.0, time.time()
-        item.may_show_browser = False
-        self._thread = Thread(target=self._work, name=f"errand-{item.number}", daemon=True)
+        if self.is_running:  # it has ended, and still closes what it had opened
+            self._begins_again = self.item.stage in (Stage.ENDED, Stage.STOPPED)
+            return
+        self._is_stopping = self._begins_again = False
+        self._thread = Thread(target=self._work, name=f"errand-{self.item.number}", daemon=True)
         self._thread.start()
 
     def answer(self, value: str) -> None:
@@ -82,10 +78,11 @@ class Errand:
         asked = self.item.asked
         if asked is None:
             return
-        if self.is_running:
+        if self.item.stage is Stage.ASKING:
             self._given.put(value)
             return
         self._answers[asked.field] = value
+        self.item.asked = None
         self.start()
 
     def choose(self, place: int) -> None:
@@ -109,6 +106,27 @@ class Errand:
     # ---- its thread
 
     def _work(self) -> None:
+        while True:
+            self._clear()
+            self._work_once()
+            self.item.stage = Stage.STOPPED if self._is_stopping else Stage.ENDED
+            if self._is_stopping:
+                self.item.asked = None
+            self._board.changed()
+            if self._is_stopping or not self._begins_again:
+                return
+            self._begins_again = False
+
+    def _clear(self) -> None:
+        """Forget what the last run came to."""
+        item = self.item
+        item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
+        item.series.clear()
+        item.said.clear()
+        item.size, item.fetching_since, item.since = 0, 0.0, time.time()
+        item.may_show_browser = False
+
+    def _work_once(self) -> None:
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._run())
@@ -120,11 +138,6 @@ class Errand:
             self.item.sentence = in_both(lambda language: say("bug", language, name=name))
         finally:
             self._loop = self._task = None
-            if self._is_stopping:
-                self.item.stage, self.item.asked = Stage.STOPPED, None
-            else:
-                self.item.stage = Stage.ENDED
-            self._board.changed()
 
     async def _run(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()

@@ -11,7 +11,7 @@ from scraper.app.library import Kept
 from scraper.core.errors import CloudfilmError, UsageError
 from scraper.core.messages import describe, say
 from scraper.core.settings import Language
-from scraper.export import Target, export
+from scraper.export import Target, Wanted, export
 from scraper.export.view import view
 
 FOLDER: Final = "handed-on"
@@ -58,7 +58,8 @@ class HandOn:
             else:
                 target, ending, deidentify = KINDS[kind]
                 path = self._free(kept.folder.name if not deidentify else "study", ending)
-                is_short = bool((await export(kept.folder, target, path, deidentify=deidentify)).exit_code)
+                made = await export(kept.folder, target, path, Wanted(page=language), deidentify=deidentify)
+                is_short = bool(made.exit_code)
         except CloudfilmError as err:
             failed = err
             text = in_both(lambda lang: describe(failed, lang, in_window=True))

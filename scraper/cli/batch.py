@@ -85,6 +85,9 @@ GiveUp = Annotated[
         help="Give up on a source without a sign of life for this long; by default 30 times --timeout.",
     ),
 ]
+Pages = Annotated[
+    bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
+]
 
 
 def register(app: typer.Typer, run: Runs) -> None:
@@ -109,6 +112,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         rate: Rate = None,
         timeout: Timeout = None,
         give_up: GiveUp = None,
+        pages: Pages = False,
         scheduler: Scheduler = "",
         ledger: LedgerFolder = None,
         insecure: Insecure = False,
@@ -144,7 +148,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         )
         choice = Choice(retry_failed, only_failed, limit)
         at_once = parallel or (MOST_AT_ONCE if scheduler else AT_ONCE)
-        places = _Places(output if "://" in output else "", ledger or settings.output, scheduler)
+        places = _Places(output if "://" in output else "", ledger or settings.output, scheduler, pages)
         command = _Batch(links, settings, choice, 1 if headed else at_once, places, as_json=as_json)
         return command.rehearse() if dry_run else command.run(run, give_up)
 
@@ -161,6 +165,7 @@ class _Places:
     target: str
     ledger: Path
     scheduler: str
+    pages: bool = False  # a page to look at is written into each study's folder
 
 
 class _Batch:
@@ -250,11 +255,21 @@ class _Batch:
                 runner = Runner(ledger, worker, _ProgressPrinter(board, self._print), self.parallel)
                 try:
                     run(runner.run(made))
+                    if self.places.pages:
+                        run(self._write_pages())
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:
                     ended = self._report(made, runner.settled, ledger)
         return self._end(ended, interrupted=interrupted)
+
+    async def _write_pages(self) -> None:
+        """Write the pages of studies that have none yet, or an older one."""
+        from scraper.export.view import write_missing_pages
+
+        complain(say("batch.pages", self.settings.language))
+        for name in await write_missing_pages(self.settings.output, self.settings.language):
+            complain(say("batch.page-not-written", self.settings.language, name=name))
 
     def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker[Any]:
         """The worker: this process, or a cluster."""
@@ -294,7 +309,7 @@ class _Batch:
         entries += [_entry(item, ledger, is_settled=item.job.key in settled) for item in made.items]
         entries.sort(key=lambda entry: entry.lines)
         table.write(output / "report.csv", table.as_csv(entries))
-        table.write(output / "report.html", page.page(self.links.name, entries, language))
+        table.write(output / "report.html", page.page(self.links.name, entries, language, output))
         return table.counted(entries)
 
     def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:

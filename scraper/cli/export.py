@@ -59,6 +59,9 @@ def register(app: typer.Typer, run: Runs) -> None:
         max_size: Annotated[
             str, typer.Option("--max-size", metavar="SIZE", help="Zips of at most this size, in parts: 100MB.")
         ] = "",
+        no_page: Annotated[
+            bool, typer.Option("--no-page", help="Put no page to look at into the zip or onto the disc.")
+        ] = False,
         as_json: Json = False,
         lang: Lang = None,
     ) -> int:
@@ -67,15 +70,16 @@ def register(app: typer.Typer, run: Runs) -> None:
         from scraper.export import export as make
         from scraper.store.place import disk
 
+        language = lang or language_from_environment()
         if not folder.exists():
             raise NoSuchFile(path=str(folder))
         options = (retain, pseudonyms, key, key_table, burned_in)
         chosen = _identity(retain, pseudonyms, key, burned_in) if deidentify or any(options) else None
-        wanted = Wanted(chosen, key_table, each, _bytes_of(max_size))
+        wanted = Wanted(chosen, key_table, each, _bytes_of(max_size), page=None if no_page else language)
         target = output or beside(folder, to, deidentify=chosen is not None, each=each is not None)
         with disk(target):
             made = run(make(folder, to, target, wanted))
-        show_export(made, lang or language_from_environment(), as_json=as_json)
+        show_export(made, language, as_json=as_json)
         return int(made.exit_code)
 
 

@@ -16,13 +16,14 @@ from typing import Final
 
 from scraper.core.errors import ExitCode, NoDicomHere, UsageError
 from scraper.core.model import Problem, Result
-from scraper.core.settings import Each, Target
+from scraper.core.settings import Each, Language, Target
 from scraper.export import deidentify as identity
 from scraper.export import dicomdir, disc, media, nifti, pictures, table
 from scraper.export.companions import Companions, Extra
 from scraper.export.deidentify import Deidentification
 from scraper.export.gather import Listed, gather, problems_of
 from scraper.export.persons import Persons, new_key, private_file
+from scraper.export.view import add_to_disc, add_to_zip
 from scraper.pipeline import document
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.verify import Files, Inspector, opened
@@ -55,7 +56,8 @@ class Wanted:
         key_table: a new file, outside the export, that says who each pseudonym is.
         each: what becomes an export of its own, in a folder; None: all is one.
         most_bytes: of a zip; a larger one is made in parts. 0: no bound.
-        extra: more files beside the images, a page to look at them, say.
+        extra: more files beside the images.
+        page: language of a page to look at them, in a zip (of one part) and on a disc; None: no page.
     """
 
     deidentify: Deidentification | None = None
@@ -63,6 +65,7 @@ class Wanted:
     each: Each | None = None
     most_bytes: int = 0
     extra: tuple[Extra, ...] = ()
+    page: Language | None = None
 
     def options(self) -> dict[str, object]:
         """For the manifest."""
@@ -220,10 +223,14 @@ class _Maker:
         if self.target is Target.ZIP:
             most = self.wanted.most_bytes
             paths, problems = await asyncio.to_thread(media.pack, listed, path, self.companions, most)
+            if self.wanted.page is not None and paths and not most:
+                await add_to_zip(listed, paths[0], path.with_name(f"{path.name}-page"), self.wanted.page)
             return _Made(tuple(paths), len(listed) if paths else 0, tuple(problems))
         count, problems = await self._folder(listed, path)
         if not count:
             return _Made((), 0, tuple(problems))
+        if self.wanted.page is not None and self.target in (Target.DICOMDIR, Target.ISO):
+            await add_to_disc(listed, path, self.wanted.page)
         await asyncio.to_thread(self.companions.write, path)
         if self.target is Target.ISO:
             image = path.with_name(f"{path.name}.iso")

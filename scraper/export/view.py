@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scraper.core.errors import NoDicomHere, NothingToSee, UsageError
+from scraper.core.errors import CloudfilmError, NoDicomHere, NothingToSee, UsageError
 from scraper.core.settings import Language
 from scraper.export.gather import Listed, by_series, gather
+from scraper.store.place import REPORT
 from scraper.verify import Inspector, opened
 from scraper.viewer import StudyView, Viewed, view_study, write_page
 
+ZIP_PAGE: Final = "index.html"
+DISC_PAGE: Final = "INDEX.HTM"
+DISC_PARTS: Final = "VIEW"
 OUR_MARK: Final = b'content="cloudfilm view"'
 _HEAD: Final = 2048  # bytes of a page that hold the mark
 _PATIENCE_S: Final = 120.0  # for one answer of a process: some 16 MB of samples
@@ -68,6 +73,45 @@ async def view(source: Path, page: Path, language: Language) -> ViewPage:
     unreadable = (*made.unreadable, *(item.name for item in left_out))
     moved = tuple(parts / part.name for part in made.parts)
     return ViewPage(page, moved, made.frames, made.undecoded, unreadable)
+
+
+async def write_missing_pages(output: Path, language: Language) -> list[str]:
+    """Write ``index.html`` into each study's folder that has none, or one older than its report.
+
+    Returns:
+        The folders that got none: without a picture, or with something else of that name.
+    """
+    without = []
+    for report in sorted(output.glob(f"*/{REPORT}")):
+        page = report.with_name(ZIP_PAGE)
+        if page.is_file() and page.stat().st_mtime >= report.stat().st_mtime:
+            continue
+        try:
+            await view(report.parent, page, language)
+        except CloudfilmError:
+            without.append(report.parent.name)
+    return without
+
+
+async def add_to_zip(listed: Sequence[Listed], archive: Path, folder: Path, language: Language) -> None:
+    """Put the page of a zip's own files into it; ``folder`` is new, for the time until then."""
+    folder.mkdir()
+    made = await page_of(listed, folder / ZIP_PAGE, language)
+    if made.frames:
+        await asyncio.to_thread(_append, archive, folder, (made.path, *made.parts))
+
+
+def _append(archive: Path, folder: Path, paths: Sequence[Path]) -> None:
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as out:
+        for path in paths:
+            out.write(path, path.relative_to(folder).as_posix())
+
+
+async def add_to_disc(listed: Sequence[Listed], disc: Path, language: Language) -> None:
+    """Put the page onto a CD, under names that an ISO 9660 file system holds (IHE PDI: ``INDEX.HTM``)."""
+    made = await page_of(listed, disc / DISC_PAGE, language, DISC_PARTS)
+    if not made.frames:
+        made.path.unlink()
 
 
 async def page_of(listed: Sequence[Listed], page: Path, language: Language, parts: str = "") -> ViewPage:

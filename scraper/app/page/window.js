@@ -153,7 +153,7 @@ function updateCard(item) {
   setText(parts.again, say(item.verdict === "failed" ? "try-again" : "go-on"));
   show(parts.again, !isWorking && item.verdict !== "complete" && !item.asked);
   show(parts.browser, !isWorking && item.may_show_browser);
-  show(parts.crop, !isWorking && !item.studies.length && state.files.has(item.number));
+  show(parts.crop, !isWorking && !item.codes.some((code) => code.is_film) && !item.studies.length && state.files.has(item.number));
   show(parts.see, item.studies.length && !isWorking);
   show(parts.remove, !isWorking);
 }

@@ -1,4 +1,4 @@
-"""``report.html``: one page that opens offline, a row for each study, with each series' middle slice.
+"""``report.html``: one page that opens offline, a card for each study, with each series' middle slice; failures first.
 
 Nothing in it runs or loads (its Content-Security-Policy says so to the browser as well), and every text is escaped by the
 template (``page.html``).
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scraper.batch.report.table import Entry, StudyRow, counted, parts, problem_words, rows
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 PICTURES: Final = 48 * 2**20  # bytes of all pictures together; a page that is larger opens nowhere
+VIEW: Final = "index.html"  # in a study's folder: the page that ``cloudfilm view`` writes
+_ORDER: Final = ("failed", "incomplete", "waiting", "complete")
 SERIES_SHOWN: Final = 12  # of one study; the rest is counted
 
 
@@ -54,32 +57,55 @@ def _template() -> Template:
     return environment.from_string(files(__package__).joinpath("page.html").read_text("utf-8"))
 
 
-def page(title: str, entries: Sequence[Entry], language: Language) -> Iterator[str]:
-    """The page in pieces.
+def page(title: str, entries: Sequence[Entry], language: Language, folder: Path | None = None) -> Iterator[str]:
+    """The page in pieces: what failed first, then what is not complete, then the rest, each in the list's order.
 
     Args:
         title: the list's name.
         entries: every source of the list, in its order.
         language: of the words.
+        folder: where the studies lie, and the page itself; by default no page of a study is looked for.
     """
-    budget = _PictureBudget()
+    budget, counts = _PictureBudget(), counted(entries)
+    members: dict[tuple[str, int], list[Entry]] = {
+        group: [] for group in sorted(counts, key=lambda group: (_ORDER.index(group[0]), group[1]))
+    }
+    for entry in entries:
+        for group in dict.fromkeys(map(_group, parts(entry))):
+            members[group].append(entry)
+
+    def cards(group: tuple[str, int]) -> Iterator[dict[str, Any]]:
+        for entry in members[group]:
+            for outcome in parts(entry):
+                for study in rows(outcome) if _group(outcome) == group else ():
+                    yield _row(entry, outcome, study, budget) | {"has_page": _has_page(study, folder)}
+
     yield from _template().generate(
         lang="zh-CN" if language is Language.ZH else "en",
         title=title,
         made=time.strftime("%Y-%m-%d %H:%M"),
         words=lambda name, **values: say(f"batch.page.{name}", language, **values),
-        sums=[
-            {"status": status, "count": count, "meaning": meaning(code, language) if code else ""}
-            for (status, code), count in sorted(counted(entries).items(), key=lambda item: item[0][1])
+        groups=[
+            {
+                "status": status,
+                "anchor": f"{status}-{code}",
+                "count": counts[status, code],
+                "meaning": meaning(code, language) if code else "",
+                "cards": cards((status, code)),
+            }
+            for status, code in members
         ],
-        rows=(
-            _row(entry, outcome, study, budget)
-            for entry in entries
-            for outcome in parts(entry)
-            for study in rows(outcome)
-        ),
         budget=budget,
     )
+
+
+def _group(outcome: Outcome | None) -> tuple[str, int]:
+    return (outcome.status.value, int(outcome.exit_code)) if outcome else ("waiting", 0)
+
+
+def _has_page(study: StudyRow | None, folder: Path | None) -> bool:
+    is_here = study is not None and bool(study.folder) and "://" not in study.folder
+    return is_here and folder is not None and study is not None and (folder / study.folder / VIEW).is_file()
 
 
 def meaning(code: int, language: Language) -> str:
@@ -97,7 +123,7 @@ def _row(entry: Entry, outcome: Outcome | None, study: StudyRow | None, budget: 
         "provider": str((outcome.document["provider"] if outcome else "") or ""),
         "label": entry.label,
         "has_study": study is not None,
-        "study": "  ".join(str(name) for name in names if name),
+        "study": "  ".join(_date(str(name)) for name in names if name),
         "url": study.folder if study and is_uploaded else "",
         "folder": study.folder if study and not is_uploaded else "",
         "source": entry.shown,
@@ -105,6 +131,11 @@ def _row(entry: Entry, outcome: Outcome | None, study: StudyRow | None, budget: 
         "further_series": max(0, len(study.series) - SERIES_SHOWN) if study else 0,
         "problems": problem_words(outcome, study) if outcome else [],
     }
+
+
+def _date(text: str) -> str:
+    """A date as people read it; another text as it is."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text
 
 
 def _series(entry: Entry, study: StudyRow, budget: _PictureBudget) -> list[dict[str, Any]]:
