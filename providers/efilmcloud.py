@@ -13,6 +13,7 @@ from scraper.contract import (
     LinkExpired,
     Number,
     Provider,
+    Reason,
     Reply,
     Response,
     Series,
@@ -140,7 +141,7 @@ async def _ask_viewer(viewer: ShareLink, session: Session, accession: str) -> li
     params = viewer.params
     api = urlsplit(params.get("webApiUrl", ""))
     if not api.hostname or api.scheme not in ("http", "https"):
-        raise SiteChanged(what="a viewer's link without webApiUrl")
+        raise SiteChanged(what=Reason.NO_WEB_API_URL)
     asked = {name: value for name, value in params.items() if name in ("token", "hID", "source")}
     if known := params.get("accNum") or accession:
         asked["accNum"] = known

@@ -26,6 +26,7 @@ from scraper.contract import (
     PageBehindLink,
     Provider,
     Question,
+    Reason,
     Reply,
     Response,
     Series,
@@ -137,7 +138,7 @@ class Hinacom(Provider):
             raise NotThereYet from None
         target = response.page().variable("TARGET_URL")
         if not target:
-            raise SiteChanged(what="PacsEntry.aspx sets no TARGET_URL")
+            raise SiteChanged(what=Reason.NO_TARGET_URL)
         return await _read(session, ShareLink(response.url).join(target))
 
     @route(AT + r"/Study/StandAloneReport\?.+")

@@ -13,6 +13,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     Provider,
+    Reason,
     Reply,
     Request,
     Response,
@@ -126,7 +127,7 @@ async def _log_in(link: ShareLink, session: Session, share: str) -> dict[str, st
             raise StudyGone(refusal)
         await session.http.check_hop(here, target)
         here = target
-    raise SiteChanged(what="its login, which leads nowhere")
+    raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
 
 
 async def _series(link: ShareLink, session: Session, share: str, exam: str) -> list[Series]:

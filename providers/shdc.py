@@ -20,6 +20,7 @@ from scraper.contract import (
     LinkExpired,
     Number,
     Provider,
+    Reason,
     Reply,
     Series,
     Session,
@@ -50,7 +51,7 @@ class ShdcReply(CheckedReply):  # of HTTP 200 always
         message = fix_mojibake(self.msg)
         if self.code == EXPIRED or "过期" in message:
             return LinkExpired(message)
-        return SiteChanged(message, what="its signing key") if "签名" in message else gone(message or self.code)
+        return SiteChanged(message, what=Reason.SIGNING_KEY) if "签名" in message else gone(message or self.code)
 
 
 class VerifyReply(ShdcReply):
@@ -101,7 +102,7 @@ class Shdc(Provider):
         message = fix_mojibake(verified.msg)
         if verified.code not in ("0", EXPIRED) and "安全码" in message:
             session.answer(ACCESS_CODE)  # asked for before a browser is started for it
-            raise SiteChanged(message, what="only its page knows how a 安全码 is sent")
+            raise SiteChanged(message, what=Reason.SECURITY_CODE_OF_ITS_PAGE)
         if not verified.ok:
             raise verified.refusal()
         return await _list(link, session, ShareLink(verified.url_link).params)

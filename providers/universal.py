@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scraper.contract import WECHAT_PHONE, AsyncIterator, Found, Provider, Session, ShareLink
 
 
@@ -14,8 +16,11 @@ class Universal(Provider):
     verified = "OHIF and dwv on Orthanc, and emulated pages"
     facts = "none; whatever a page loads"
 
+    def __init__(self, recognisers: Sequence[Provider] = ()) -> None:
+        self.recognisers = tuple(recognisers)  # providers that know a viewer on any host by the calls it makes
+
     async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
         from scraper.capture import Capture  # loaded where it is needed: it takes pydicom along
 
-        for series in await Capture(link, session, phone=WECHAT_PHONE, recipes=self.listeners).run():
+        for series in await Capture(link, session, phone=WECHAT_PHONE, recipes=self.recognisers).run():
             yield series

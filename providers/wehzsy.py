@@ -17,6 +17,7 @@ from scraper.contract import (
     LinkExpired,
     Package,
     Provider,
+    Reason,
     Request,
     Response,
     Session,
@@ -82,7 +83,7 @@ async def _pack(link: ShareLink, session: Session, report: radinfo.ReportReply) 
             message = await socket.receive(timeout_s=max(give_up - time.monotonic(), 0.1))
     packed = read(message.removeprefix(PREFIX).encode(), PackedReply, link.url)
     if not packed.ok or not packed.data:
-        raise gone(packed.message, host=link.host, or_else=partial(SiteBusy, why="the study could not be packed"))
+        raise gone(packed.message, host=link.host, or_else=partial(SiteBusy, why=Reason.STUDY_NOT_PACKED))
     return Request(urljoin(f"{_at(link, API_PORT)}/", packed.data), headers=radinfo.site(link))
 
 

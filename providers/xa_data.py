@@ -23,6 +23,7 @@ from scraper.contract import (
     Deployment,
     Provider,
     Question,
+    Reason,
     Series,
     Session,
     ShareLink,
@@ -61,14 +62,14 @@ class XaData(Provider):
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:
         token = re.search(neuview.IN_FRAGMENT, link.target)
         if token is None:
-            raise SiteChanged(what="no token in the link; its page has it")
+            raise SiteChanged(what=Reason.NO_TOKEN_IN_LINK)
         await session.get(link.without_fragment)  # the call goes with the page's cookies
         try:
             return neuview.describe(link, await session.get(neuview.call(link, token["token"])))
         except (StudyGone, CaptchaRequired) as err:
             if type(err) not in (StudyGone, CaptchaRequired):  # expired or cancelled: the page knows no more
                 raise
-            raise session.only_in_page("a refusal", err) from None
+            raise session.only_in_page(Reason.REFUSAL, err) from None
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)

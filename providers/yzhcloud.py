@@ -13,6 +13,7 @@ from scraper.contract import (
     NoSuchStudy,
     NotOriginalDicom,
     Provider,
+    Reason,
     Reply,
     Response,
     Series,
@@ -66,7 +67,7 @@ class Yzhcloud(Provider):
             raise LinkExpired(landing.page().words("body")[:80])
         page = (await session.get(urljoin(landing.url, address))).page()
         if not (uid := page.variable("study_instance_uid")):
-            raise SiteChanged(what="the viewer's page sets no study_instance_uid")
+            raise SiteChanged(what=Reason.NO_STUDY_INSTANCE_UID)
         asked = {"study_instance_uid": uid, "org_id": ShareLink(urljoin(landing.url, address)).params["org_id"]}
         return _described(await session.get(link.join(LANDING), params=asked), page.words("title"))
 

@@ -21,6 +21,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     Provider,
+    Reason,
     Response,
     Series,
     Session,
@@ -72,7 +73,7 @@ class Zy91(Provider):
         _check_time(link)
         nobody = CaptchaRequired(CAPTCHA.name)
         can_ask = session.settings.interactive or session.given(ID_LAST6) or session.given(CAPTCHA)
-        raise session.only_in_page("a check that only its own page can submit", nobody) if can_ask else nobody
+        raise session.only_in_page(Reason.CHECK_OF_ITS_PAGE, nobody) if can_ask else nobody
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         _check_time(link)

@@ -70,6 +70,7 @@ from scraper.core.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.core.reasons import Reason
 from scraper.core.schema import (
     CheckedReply,
     Field,
@@ -141,7 +142,6 @@ class Provider:
             the response to ``describe``.
         on_any_host: a viewer on any host that makes such a call is read by ``watch``, which then looks at the link for
             nothing but its host.
-        listeners: of the last resort: the providers that know a viewer on any host by its call.
     """
 
     name: ClassVar[str] = ""
@@ -164,7 +164,6 @@ class Provider:
     saved_from: ClassVar[str] = ""
     study_list_call: ClassVar[str] = ""
     on_any_host: ClassVar[bool] = False
-    listeners: tuple[Provider, ...] = ()
     _ways: ClassVar[tuple[tuple[str, str], ...]] = ()  # pattern, name of the method
 
     def __init_subclass__(cls) -> None:
@@ -312,6 +311,7 @@ __all__ = [
     "Provider",
     "QueryTooWide",
     "Question",
+    "Reason",
     "Reply",
     "Request",
     "Response",

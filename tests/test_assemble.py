@@ -18,6 +18,7 @@ from pydicom.encaps import generate_frames
 from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, PixelParts
+from scraper.core.reasons import Reason
 from scraper.dicom import check_frame, ensure_part10, header, normalise, order, rebuild
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
@@ -93,14 +94,14 @@ def test_a_lost_preamble_is_put_back(tmp_path, lost):
 @pytest.mark.parametrize(
     "data, what",
     [
-        (b"", "nothing (0 bytes)"),
-        (b"<!doctype html><title>login</title>", "an HTML page"),
+        (b"", Reason.EMPTY),
+        (b"<!doctype html><title>login</title>", Reason.HTML_PAGE),
         (b'{"code": 401}', "JSON"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 90, "a JPEG picture"),
-        (SLICE.data[:2000], "a DICOM file that is cut off"),
-        (truncated(SLICE), "a DICOM file that is cut off"),
-        (SLICE.data[:150], "a DICOM file that is cut off"),
-        (b"\x00" * 400, "bytes of an unknown kind"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + b"\0" * 90, Reason.JPEG),
+        (SLICE.data[:2000], Reason.DICOM_CUT_OFF),
+        (truncated(SLICE), Reason.DICOM_CUT_OFF),
+        (SLICE.data[:150], Reason.DICOM_CUT_OFF),
+        (b"\x00" * 400, Reason.UNKNOWN_KIND),
     ],
 )
 @pytest.mark.parametrize("look", [normalise, ensure_part10])
@@ -142,7 +143,7 @@ def test_deep_nesting_is_refused_without_recursion(tmp_path, depth):
     for look in (normalise, ensure_part10, header):
         with pytest.raises(CorruptInstance) as caught:
             look(path)
-        assert caught.value.values["what"] == "a DICOM file nested too deep to read"
+        assert caught.value.values["what"] == Reason.DICOM_NESTED_TOO_DEEP
 
 
 @needs_shared
@@ -342,7 +343,7 @@ def test_the_tiny_constant_picture_is_asked_again():
     }
     with pytest.raises(CorruptInstance) as caught:
         check_frame(tags, boxed(j2k(np.full((512, 512), 7, np.uint16), bits_stored=12)))
-    assert caught.value.values["what"] == "a constant picture"
+    assert caught.value.values["what"] == Reason.CONSTANT_PICTURE
     check_frame(tags, j2k(np.random.default_rng(1).integers(0, 4096, (512, 512)).astype(np.uint16)))
 
 
@@ -495,7 +496,7 @@ def test_real_images_survive_being_taken_apart(case):
         try:
             rebuilt = rebuild(PixelParts(tags_of(path.read_bytes()), frames))
         except CorruptInstance as err:
-            assert err.values["what"] == "a constant picture"  # noqa: PT017 - most are not
+            assert err.values["what"] == Reason.CONSTANT_PICTURE  # noqa: PT017 - most are not
             continue
         again = read(rebuilt.data)
         built += 1

@@ -76,10 +76,9 @@ def test_csv_with_answers_and_labels(tmp_path, delimiter):
     ]
     listing = read(tmp_path, "links.csv", "\n".join(delimiter.join(row) for row in rows))
     assert listing.rows == (
-        Row(2, ONE, "甲", {"password": "p w", "phone_last4": "0123"}),
-        Row(3, TWO, "", {"phone_last4": "0045"}),
+        Row(2, ONE, "甲", {"password": "p w", "phone_last4": "0123"}, extra={"hospital": "first"}),
+        Row(3, TWO, "", {"phone_last4": "0045"}, extra={"hospital": ""}),
     )
-    assert listing.unused == ("hospital",)
 
 
 def test_csv_rows_that_cannot_be_read_take_no_other_along(tmp_path):
@@ -102,12 +101,12 @@ def test_csv_as_a_spreadsheet_leaves_it(tmp_path):
     body = f"sep=;\r\nsource;label;\r\n{ONE};甲;\r\n;;\r\n".encode("utf-16")
     listing = read(tmp_path, "links.csv", body)
     assert listing.rows == (Row(3, ONE, "甲"),)
-    assert (listing.refused, listing.unused) == ((), ())
+    assert listing.refused == ()
 
 
 def test_csv_without_a_source_column_is_no_list(tmp_path):
     with pytest.raises(ListWithoutSource):
-        read(tmp_path, "links.csv", f"link,label\n{ONE},a\n")
+        read(tmp_path, "links.csv", f"hospital,label\n{ONE},a\n")
 
 
 def test_json_lines(tmp_path):

@@ -18,6 +18,7 @@ from scraper.core.errors import (
     UsageError,
 )
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.core.timings import Timings
 from scraper.session.browser import Browser, find_browser
@@ -214,9 +215,9 @@ async def test_sites_that_are_not_there(settings, tmp_path):
         async with Browser(Settings(timeout_s=1.5), tmp_path / "spool") as browser:
             window = await browser.window()
             for url, why in (
-                ("http://no-such-host.invalid/", "its name is not known"),
-                (f"http://127.0.0.1:{refused}/", "the connection was refused"),
-                (f"http://127.0.0.1:{quiet}/", "no answer in time"),
+                ("http://no-such-host.invalid/", Reason.NAME_UNKNOWN),
+                (f"http://127.0.0.1:{refused}/", Reason.CONNECTION_REFUSED),
+                (f"http://127.0.0.1:{quiet}/", Reason.NO_ANSWER_IN_TIME),
             ):
                 with pytest.raises(SiteUnreachable) as caught:
                     await window.open(url)

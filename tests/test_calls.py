@@ -52,6 +52,6 @@ async def test_with_no_provider_named(tmp_path):
 
 
 def test_what_is_listened_for_is_said_by_the_recipes():
-    listeners = catalogue.universal().listeners
+    listeners = catalogue.universal().recognisers
     assert {"radonline", "wlycloud", "nyfy", "tjmucih"} <= {type(provider).name for provider in listeners}
     assert all(type(provider).watches() for provider in listeners)

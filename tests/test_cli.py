@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 
@@ -22,6 +23,7 @@ from fixtures.dicom import SyntheticStudy, chest_ct
 from scraper.core.errors import ExitCode
 from tests import aurora
 from tests.aurora import Fault, Site
+from tests.programs import CAN_FORK, WarmProgram
 
 RESULT = {
     "type": "object",
@@ -160,7 +162,15 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-c", "from scraper.cli.commands import main; main()", *map(str, words)]
 
 
+@cache
+def warm() -> WarmProgram:
+    return WarmProgram(environment())
+
+
 def cloudfilm(*words: object, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own; one whose interpreter starts otherwise is started from nothing."""
+    if CAN_FORK and not any(name.startswith("PYTHON") for name in more):
+        return warm().run([str(word) for word in words], text, environment(**more), Path(__file__).parent.parent)
     return subprocess.run(
         command(*words),
         input=text,

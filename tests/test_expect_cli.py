@@ -139,7 +139,6 @@ def test_verdicts_1_a_column_says_how_many_there_are(name, text, tmp_path):
     listing = inputs.read(tmp_path / name)
     assert [row.expect for row in listing.rows] == [21, None]
     assert [refused.why for refused in listing.refused] == ["no-expect", "no-expect"]
-    assert listing.unused == ()
 
 
 def test_verdicts_1_a_batch_counts_by_its_column(study, tmp_path):

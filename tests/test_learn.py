@@ -103,7 +103,7 @@ async def test_a_value_from_nowhere_is_said_and_not_written(world, tmp_path):
 
 @pytest.mark.thorough
 async def test_pictures_teach_nothing(world, tmp_path):
-    with pytest.raises(NotLearnt, match="no DICOM object"):
+    with pytest.raises(NotLearnt, match="no-dicom-object"):
         await learnt(world, f"https://{HOST}/v/pictures", tmp_path)
 
 

@@ -37,6 +37,7 @@ from scraper.core.errors import (
     leaves,
 )
 from scraper.core.messages import describe
+from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
 from scraper.pipeline import discover as opening
 from scraper.pipeline import resources
@@ -799,8 +800,8 @@ def test_verdicts_35_a_refused_connection_is_not_an_unknown_name(tmp_path):
 
 
 def test_verdicts_35_a_full_temporary_folder_is_the_disks_fault(monkeypatch, tmp_path):
-    ended = SiteUnreachable(host="", why=resources.BROWSER_ENDED)
-    other = SiteUnreachable(host="h", why="the connection was refused")
+    ended = SiteUnreachable(host="", why=Reason.BROWSER_ENDED)
+    other = SiteUnreachable(host="h", why=Reason.CONNECTION_REFUSED)
     assert resources.explained(ended) is ended
     usage = type("Usage", (), {"free": 1000})()
     monkeypatch.setattr(resources.shutil, "disk_usage", lambda _: usage)

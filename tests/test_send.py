@@ -29,7 +29,8 @@ from fixtures.dicom import JPEG_LS, chest_ct
 from fixtures.orthanc import MISSING as ORTHANC_MISSING
 from fixtures.orthanc import Orthanc
 from scraper.core.errors import ExitCode, UsageError
-from scraper.core.settings import Settings
+from scraper.core.messages import words_of
+from scraper.core.settings import Language, Settings
 from scraper.dicom.outgoing import keyword_of
 from scraper.send import Sent, send, target_of
 from scraper.send.run import Wishes
@@ -184,7 +185,7 @@ async def test_one_instance_that_is_refused_is_named_and_the_rest_goes(status, w
     assert (result.exit_code, result.sent) == (ExitCode.INCOMPLETE, len(ALL) - 1)
     (problem,) = result.problems
     assert problem.code == "not-sent"
-    assert why in str(problem.values["why"])
+    assert why in str(words_of(problem.values["why"], Language.EN))
     assert len(problem.instances) == 1
 
 

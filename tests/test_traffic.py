@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import DiskFull, NotWritable, SiteChanged, SiteUnreachable
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.session.browser import tap, traffic
 from scraper.session.browser.tap import Tap, TargetClosed
@@ -49,7 +51,7 @@ async def test_the_end_reaches_everyone(empty):
         asyncio.create_task(empty.after(0, timeout_s=30)),
     ]
     await asyncio.sleep(0)
-    empty.end(SiteUnreachable(host="film.test", why="the browser ended"))
+    empty.end(SiteUnreachable(host="film.test", why=Reason.BROWSER_ENDED))
     empty.end(SiteChanged())
     for task in waiting:
         with pytest.raises(SiteUnreachable):
@@ -86,7 +88,7 @@ def test_small_bodies_stay_in_memory_until_there_are_many(empty, monkeypatch):
 
 @pytest.mark.parametrize("number, error", [(errno.ENOSPC, DiskFull), (errno.EACCES, NotWritable)])
 def test_the_disk_says_no(number, error, tmp_path):
-    with pytest.raises(error), traffic.spooling(tmp_path):
+    with pytest.raises(error), disk_errors(tmp_path):
         raise OSError(number, "no")
 
 

@@ -22,6 +22,7 @@ from fixtures.sites.neusoft.site import NeusoftSite
 from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.core.model import Origin, PixelParts, Result, Status
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, normalise, pseudonymised, rebuild
 from scraper.dicom.codestream import JPEG_EXTENDED
 from scraper.dicom.directory import read_directory
@@ -287,7 +288,7 @@ async def test_verdicts_c24_verify_looks_into_a_zip_inside_a_zip(tmp_path):
     assert len(report.checked) == 10
     assert [problem for problem in report.problems if problem.fatal] == []
     assert "data/middle.zip/inner.zip/3.dcm" in report.names.values()
-    assert report.left_out == {"plain text": 1}
+    assert report.left_out == {Reason.PLAIN_TEXT: 1}
 
 
 async def test_verdicts_c24_depth_and_damage_inside_are_bounded_and_named(tmp_path):

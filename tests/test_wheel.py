@@ -56,7 +56,6 @@ def test_what_is_in_the_wheel(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"cloudfilm", "scraper", "providers"}
     assert {
         "scraper/core/messages.toml",
-        "scraper/core/phrases.toml",
         "scraper/py.typed",
         "providers/py.typed",
         "cloudfilm/py.typed",

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import zlib
 
-from scraper.contract import CloudfilmError, Field, Number, Reply, Session, SiteBusy, Study, decode_text, gone, read
+from scraper.contract import (
+    CloudfilmError,
+    Field,
+    Number,
+    Reason,
+    Reply,
+    Session,
+    SiteBusy,
+    Study,
+    decode_text,
+    gone,
+    read,
+)
 
 ERROR = "CMDERROR"
 MAX_LAYOUT = 256 * 2**20  # bytes of a study's layout, unpacked
@@ -87,5 +99,5 @@ def read_layout(message: bytes, url: str, session: Session) -> Layout | None:
 def _refusal(message: str, session: Session) -> CloudfilmError:
     text = message.removeprefix(ERROR).strip()
     if "timeout" in text.lower():
-        return SiteBusy(text, host=session.link.host, why="refused for now")
+        return SiteBusy(text, host=session.link.host, why=Reason.REFUSED_FOR_NOW)
     return gone(text, host=session.link.host)

@@ -14,6 +14,7 @@ from scraper.contract import (
     Field,
     NoSuchStudy,
     Provider,
+    Reason,
     Response,
     Series,
     Session,
@@ -71,14 +72,14 @@ async def _viewer(link: ShareLink, session: Session) -> str:
     opened = await _call(link, session, "/filmInfo/getAESDecrypt", {"decryptContent": link.params["urlParam"]})
     ids = dict(parse_qsl(opened.checked(OpenedReply).ids, keep_blank_values=True))
     if not ids:
-        raise SiteChanged(what="getAESDecrypt, data")
+        raise SiteChanged(what=Reason.AES_DECRYPT_DATA)
     exam = {name: ids.get(name, "") for name in IDS}
     code = {"accessCode": session.answer(ACCESS_CODE), "urlAccessCode": ids.get("accessCode", "")}
     entered = await _call(link, session, "/user/accCodeLogin", {**code, **exam})
     entered.checked(LoginReply)
     pass_on = {name: entered.headers[name] for name in ("authorization", "user") if name in entered.headers}
     if len(pass_on) < 2:
-        raise SiteChanged(what="its login, which leads nowhere")
+        raise SiteChanged(what=Reason.LOGIN_LEADS_NOWHERE)
     report = await _call(link, session, "/filmInfo/getReportInfo", {**exam, "visitorDbkey": "0"}, pass_on)
     url = report.checked(ReportReply).viewer
     if not url:

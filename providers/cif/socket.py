@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 
 from providers.cif.layout import ERROR, read_layout
-from scraper.contract import CloudfilmError, Reply, Session, SiteUnreachable, Socket, decode_text
+from scraper.contract import CloudfilmError, Reason, Reply, Session, SiteUnreachable, Socket, decode_text
 
 SUBPROTOCOL = "dakota-protocol-1.0"
 STUDY, IMAGE = "CMDGETOPTIMIZEDSTUDY", "CMDGETOBJ"
@@ -194,7 +194,7 @@ def _is_about(error: str, token: str) -> bool:
 
 def _failed(message: str, session: Session) -> CloudfilmError:
     """An image that the site does not give now."""
-    return SiteUnreachable(message.removeprefix(ERROR).strip(), host=session.link.host, why="refused for now")
+    return SiteUnreachable(message.removeprefix(ERROR).strip(), host=session.link.host, why=Reason.REFUSED_FOR_NOW)
 
 
 def _command(token: str) -> str:

@@ -19,6 +19,7 @@ from scraper.contract import (
     Instance,
     Origin,
     PixelParts,
+    Reason,
     Series,
     Session,
     SiteChanged,
@@ -92,7 +93,7 @@ async def _layout(session: Session) -> Layout:
             is_message = exchange.kind == "websocket-in"
             if is_message and (layout := read_layout(exchange.read(), exchange.url, session)) is not None:
                 return layout
-    raise SiteChanged(what="no list of the study's series")
+    raise SiteChanged(what=Reason.NO_SERIES_LIST_OF_STUDY)
 
 
 async def _image(
@@ -110,9 +111,9 @@ async def _image(
         try:
             item = json.loads(text)
         except ValueError:
-            raise CorruptInstance(what="tags that are not JSON") from None
+            raise CorruptInstance(what=Reason.TAGS_NO_JSON) from None
         if not isinstance(item, dict):
-            raise CorruptInstance(what="tags that are not a list")
+            raise CorruptInstance(what=Reason.TAGS_NO_LIST)
         header = header or item
         frames.append(_cut(item, pixels))
     return PixelParts(_tags(layout, series, instance, header, len(frames)), tuple(frames))
@@ -124,7 +125,7 @@ def _cut(header: Mapping[str, object], pixels: bytes) -> bytes:
     rows, columns, samples, bits = numbers
     wanted = rows * columns * (samples or 1) * -(-bits // 8)
     if not wanted or len(pixels) < wanted:
-        raise CorruptInstance(what=f"{len(pixels)} bytes of pixels where {wanted} belong")
+        raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(pixels), expected=wanted))
     return pixels[:wanted]
 
 

@@ -12,6 +12,7 @@ from scraper.contract import (
     CloudfilmError,
     Found,
     Provider,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -48,7 +49,7 @@ class DicomWeb(Provider):
         except CloudfilmError as err:
             if isinstance(err, SiteChanged):
                 raise
-            raise SiteChanged(what=f"the service can't be asked ({err.code})") from err
+            raise SiteChanged(what=Reason.SERVICE_REFUSES.of(code=err.code)) from err
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:
         await session.open(link.url)

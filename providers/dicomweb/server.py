@@ -19,6 +19,7 @@ from scraper.contract import (
     LinkExpired,
     NoSuchStudy,
     Problem,
+    Reason,
     Series,
     Session,
     SiteBusy,
@@ -356,7 +357,7 @@ async def _page(
         raise _refusal(session, response.status, has_token=has_token)
     listed = dicom_json.data_sets(response.json() if response.body.strip() else [])
     if listed is None:
-        raise SiteChanged(host=session.link.host, what="QIDO-RS gives no list of data sets")
+        raise SiteChanged(host=session.link.host, what=Reason.QIDO_NO_LIST)
     return listed
 
 
@@ -371,7 +372,7 @@ def _refusal(session: Session, status: int, *, has_token: bool) -> CloudfilmErro
         return _MEANT[status](host=host)
     if status >= 500 or status == 429:
         return (SiteBusy if status in (429, 503) else SiteUnreachable)(host=host, why=f"HTTP {status}")
-    return SiteChanged(host=host, what=f"QIDO-RS answers HTTP {status}")
+    return SiteChanged(host=host, what=Reason.QIDO_ANSWERS_HTTP.of(status=status))
 
 
 def _identity(row: DataSet) -> str:

@@ -19,6 +19,7 @@ from scraper.contract import (
     LinkExpired,
     NotOriginalDicom,
     Page,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -81,7 +82,7 @@ async def _found(
         service = server.Service(link.origin + root, headers, query)
         if await server.answers(session, service, study):
             return service
-    raise SiteChanged(what="no DICOMweb service was found")
+    raise SiteChanged(what=Reason.NO_DICOMWEB_SERVICE)
 
 
 async def _configurations(link: ShareLink, session: Session) -> AsyncIterator[tuple[str, str]]:
@@ -118,4 +119,4 @@ async def _configured(session: Session, study: str, service: server.Service) -> 
     with contextlib.suppress(*REFUSALS):
         if await server.answers(session, bare, study):
             return bare
-    raise SiteChanged(what="its service is another site's, which gets no token")
+    raise SiteChanged(what=Reason.SERVICE_OF_OTHER_SITE)

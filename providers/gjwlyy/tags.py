@@ -21,6 +21,7 @@ from scraper.contract import (
     Instance,
     Origin,
     PixelParts,
+    Reason,
     Reply,
     Series,
     Session,
@@ -146,7 +147,7 @@ async def _parts(state: State, known: Mapping[str, str], frames: list[Shown], wr
     samples = []
     for shown in frames:
         if shown.path is None:
-            raise CorruptInstance(what="a reduced image, or a part of one")
+            raise CorruptInstance(what=Reason.IMAGE_REDUCED_OR_PARTIAL)
         samples.append(await asyncio.to_thread(shown.path.read_bytes))
     return PixelParts(_tags(state, known, frames, wrapper), tuple(samples))
 

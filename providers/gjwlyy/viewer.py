@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 
-from scraper.contract import Field, Number, Reply, Session, SiteChanged
+from scraper.contract import Field, Number, Reason, Reply, Session, SiteChanged
 
 READY_S = 60.0  # for the viewer's program to be there and show an image
 IMAGE_S = 30.0  # for one image of full resolution
@@ -227,7 +227,7 @@ class EunityScreen:
     async def _state(self, script: str, given: object = None) -> State:
         value = await self._screen.evaluate(script, given)
         if not isinstance(value, dict):
-            raise SiteChanged(what="the viewer's page lists no study")
+            raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
         return State.model_validate(value)
 
     async def press(self, key: str, before: Selected) -> State:

@@ -22,6 +22,7 @@ from scraper.contract import (
     CAPTCHA,
     CloudfilmError,
     Cookie,
+    Reason,
     Reply,
     Session,
     SiteChanged,
@@ -51,10 +52,10 @@ def _place_of(session: Session) -> Path:
 async def fetch(session: Session, login: Login, page: PortalPage) -> Path:
     """The picture, with the session's cookies, once: every fetch makes another."""
     if not login.picture:
-        raise SiteChanged(host=session.link.host, what="a captcha without a picture")
+        raise SiteChanged(host=session.link.host, what=Reason.CAPTCHA_WITHOUT_PICTURE)
     response = await session.get(login.picture, headers={"Referer": page.url})
     if not response.ok or not response.body:
-        raise SiteUnreachable(host=session.link.host, why=f"the captcha's picture: HTTP {response.status}")
+        raise SiteUnreachable(host=session.link.host, why=Reason.CAPTCHA_PICTURE_HTTP.of(status=response.status))
     suffix = next((text for start, text in SUFFIXES.items() if response.body.startswith(start)), ".png")
     path = _place_of(session).with_suffix(suffix)
     await asyncio.to_thread(_private, path, response.body)

@@ -24,6 +24,7 @@ from scraper.contract import (
     CaptchaRequired,
     CredentialsRefused,
     CredentialsRequired,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -48,7 +49,7 @@ async def enter(session: Session, page: PortalPage, route: HttpRoute) -> PortalP
     """
     login = page.login
     if login is None:
-        raise SiteChanged(host=session.link.host, what="no login form")
+        raise SiteChanged(host=session.link.host, what=Reason.NO_LOGIN_FORM)
     account, password = (session.answer(ACCOUNT) if login.account else ""), session.answer(PASSWORD)
     spent = CAPTCHA.name in session.answers
     captcha, known = "", page.sentences

@@ -13,6 +13,7 @@ from providers.hospital_portal.routes import HttpRoute, Route
 from scraper.contract import (
     DownloadNotPermitted,
     NoSuchStudy,
+    Reason,
     Session,
     SessionLapsed,
     ShareLink,
@@ -47,7 +48,7 @@ async def fetch(link: ShareLink, session: Session, route: Route, url: str) -> Pa
         if isinstance(response, Path):
             if not zip_archive.is_whole(response) and not _is_part10(response):
                 response.unlink(missing_ok=True)
-                raise SiteUnreachable(host=link.host, why="the answer was cut short")
+                raise SiteUnreachable(host=link.host, why=Reason.ANSWER_CUT_SHORT)
             return response
         pending = None
         if response.login is not None or response.says(LAPSED):
@@ -65,7 +66,7 @@ async def fetch(link: ShareLink, session: Session, route: Route, url: str) -> Pa
         if message := response.says(CLOSED):
             raise DownloadNotPermitted(message, host=link.host)
         if presses >= PRESSES:
-            raise SiteBusy(" ".join(response.sentences)[:120], host=link.host, why="no package, a page")
+            raise SiteBusy(" ".join(response.sentences)[:120], host=link.host, why=Reason.PAGE_IN_PLACE_OF_PACKAGE)
         return None
 
     first = await ask()

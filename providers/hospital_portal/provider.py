@@ -20,6 +20,7 @@ from scraper.contract import (
     Package,
     Problem,
     Provider,
+    Reason,
     Session,
     SessionLapsed,
     ShareLink,
@@ -68,7 +69,7 @@ async def _packages(link: ShareLink, session: Session, route: Route, landed: Por
     if not listed:
         if message := start.says(ARCHIVED):
             raise NoSuchStudy(message, host=link.host)
-        raise SiteChanged(host=link.host, what="neither a list of examinations nor one of them")
+        raise SiteChanged(host=link.host, what=Reason.NO_EXAMINATIONS)
     found, archived, pictures = list[Package](), list[Examination](), list[Examination]()
     closed_message = ""
     for examination in listed:
@@ -96,7 +97,7 @@ async def _packages(link: ShareLink, session: Session, route: Route, landed: Por
         else:
             closed_message = closed_message or page.says(CLOSED)
             pictures.append(examination)
-    named = tuple(_named("archived", archived) + _named("pictures only", pictures))
+    named = tuple(_named(Reason.ARCHIVED, archived) + _named(Reason.PICTURES_ONLY, pictures))
     if found:
         return [replace(item, left_out=named if place == 0 else ()) for place, item in enumerate(found)]
     if pictures:

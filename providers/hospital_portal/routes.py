@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from providers.hospital_portal.page import Offer, PortalPage
 from scraper.contract import (
+    Reason,
     Request,
     Response,
     Session,
@@ -130,7 +131,7 @@ class BrowserRoute:
             if not traffic.busy and await session.screen.has_left():
                 return await self.here()
             await traffic.after(len(traffic.exchanges), timeout_s=0.2)
-        raise SiteUnreachable(host=urlsplit(url).hostname, why="no answer in time")
+        raise SiteUnreachable(host=urlsplit(url).hostname, why=Reason.NO_ANSWER_IN_TIME)
 
 
 def _page_of(response: Response) -> PortalPage:

@@ -20,6 +20,7 @@ from scraper.contract import (
     Instance,
     MissingInstances,
     Number,
+    Reason,
     Reply,
     Request,
     Session,
@@ -164,7 +165,7 @@ class SeriesSource:
         if response.ok and len(response.body) >= SMALLEST and response.body[:1] not in TEXT:
             return response.body
         if name in self._lapsed:
-            raise CorruptInstance(what=f"HTTP {response.status}, {len(response.body)} bytes")
+            raise CorruptInstance(what=Reason.HTTP_AND_BYTES.of(status=response.status, count=len(response.body)))
         self._lapsed.add(name)
         raise SessionLapsed(host=host)
 

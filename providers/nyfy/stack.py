@@ -19,6 +19,7 @@ from scraper.contract import (
     Origin,
     PixelParts,
     Problem,
+    Reason,
     Request,
     Series,
     Session,
@@ -53,7 +54,7 @@ class Stack:
         """Every series that the messages name; the one on the screen is stepped through first."""
         messages, count = self._messages, await self._step_through(session)
         if not messages.images:
-            raise SiteChanged(what="the viewer lists no image")
+            raise SiteChanged(what=Reason.VIEWER_LISTS_NO_IMAGE)
         return [self._series(link, session, uid, count if uid == messages.shown else None) for uid in messages.series]
 
     def _series(self, link: ShareLink, session: Session, uid: str, count: int | None) -> Series:
@@ -176,4 +177,4 @@ def _check(image: Json, frame: bytes, size: int) -> None:
     rows, columns, samples, item = shape(image)
     wanted = rows * columns * samples * item
     if (wanted and len(frame) != wanted) or (size and len(frame) != size):
-        raise CorruptInstance(what=f"{len(frame)} bytes of pixels where {size or wanted} were announced")
+        raise CorruptInstance(what=Reason.ANNOUNCED_BYTES.of(found=len(frame), expected=size or wanted))

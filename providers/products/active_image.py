@@ -22,6 +22,7 @@ from scraper.contract import (
     MissingInstances,
     NoSuchStudy,
     Number,
+    Reason,
     Reply,
     Series,
     Session,
@@ -128,7 +129,7 @@ async def describe(link: ShareLink, session: Session) -> list[Series]:
     state = await _state(session)
     study = state.study
     if not study.guid:
-        raise SiteChanged(what="the viewer's page lists no study")
+        raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
     if not any(series.total for series in state.listed):
         raise NoSuchStudy
     viewer = _Viewer(link, session, study.guid)
@@ -163,7 +164,7 @@ async def _state(session: Session) -> State:
             if state.listed:
                 return state
         await asyncio.sleep(LOOK_S)
-    raise SiteChanged(what="no list of series")
+    raise SiteChanged(what=Reason.NO_SERIES_LIST)
 
 
 @dataclass
@@ -199,7 +200,7 @@ class _Viewer:
             self._failures += 1
             if self._failures % TRIES == 0:  # its socket is gone
                 await self._reload()
-        raise SiteUnreachable(host=self._link.host, why="refused for now")
+        raise SiteUnreachable(host=self._link.host, why=Reason.REFUSED_FOR_NOW)
 
     async def _reload(self) -> None:
         await self._session.screen.reload()
@@ -218,9 +219,9 @@ class _Viewer:
                 self._packed[series] = await self._download(series, total)
                 paths = self._packed[series].paths
         if image >= len(paths):
-            raise MissingInstances(why=f"a zip with {len(paths)} DICOM objects")
+            raise MissingInstances(why=Reason.ZIP_OBJECTS.of(count=len(paths)))
         if image == total - 1 and len(paths) > total:
-            raise CorruptInstance(what=f"a zip with {len(paths)} DICOM objects")
+            raise CorruptInstance(what=Reason.ZIP_OBJECTS.of(count=len(paths)))
         return paths[image]
 
     async def _download(self, series: int, total: int) -> _Packed:
@@ -238,7 +239,7 @@ class _Viewer:
             if len(best.paths) >= total:
                 break
         if not best.paths:
-            raise MissingInstances(why="the study could not be packed")
+            raise MissingInstances(why=Reason.STUDY_NOT_PACKED)
         return best
 
     async def _packing(self, series: int, total: int) -> Path | None:

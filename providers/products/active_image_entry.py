@@ -20,6 +20,7 @@ from scraper.contract import (
     CredentialsRefused,
     NotThereYet,
     Question,
+    Reason,
     Session,
     ShareLink,
     SiteUnreachable,
@@ -87,4 +88,4 @@ async def _control(session: Session) -> str:
             if is_over(message):  # a control that stays disabled, and words that say why
                 raise gone(message)
         await asyncio.sleep(LOOK_S)
-    raise NotThereYet if face == "waiting" else SiteUnreachable(why="no answer in time")
+    raise NotThereYet if face == "waiting" else SiteUnreachable(why=Reason.NO_ANSWER_IN_TIME)

@@ -13,6 +13,7 @@ from scraper.contract import (
     Field,
     Instance,
     Number,
+    Reason,
     Reply,
     Response,
     Series,
@@ -89,7 +90,7 @@ def unseal(text: object) -> str:
     try:
         return ciphers.cbc_opened(ciphers.from_hex(str(text)), KEY, IV)
     except ciphers.WrongKey as err:
-        raise SiteChanged(what="its key: what it seals no longer opens with that of 2026-03") from err
+        raise SiteChanged(what=Reason.KEY_CHANGED_2026_03) from err
 
 
 def unwrap(response: Response, reply: type[ServiceReply] = ServiceReply) -> ServiceReply:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from scraper.contract import LinkExpired, Request, Session, ShareLink, SiteChanged
+from scraper.contract import LinkExpired, Reason, Request, Session, ShareLink, SiteChanged
 
 MOST_HOPS = 5
 FIREWALL = 412  # a script page in place of the answer
@@ -31,7 +31,7 @@ async def lengthen(link: ShareLink, session: Session, short: str) -> ShareLink:
         asked = Request(here.without_fragment, headers={"Referer": link.without_fragment})
         response = await session.request(asked, hops=0)
         if response.status == FIREWALL:
-            raise SiteChanged(host=here.host, what="a firewall that only a browser passes")
+            raise SiteChanged(host=here.host, what=Reason.FIREWALL)
         location = response.headers.get("location", "")
         if not (300 <= response.status < 400 and location):
             break

@@ -17,6 +17,7 @@ from scraper.contract import (
     NoSuchStudy,
     Number,
     Page,
+    Reason,
     Reply,
     Request,
     Response,
@@ -80,7 +81,7 @@ async def enter(session: Session, view_image: str) -> Response:
         if not target:
             break
         page = await session.get(urljoin(page.url, target))
-    raise SiteChanged(host=session.link.host, what="no way from ViewImage to the viewer")
+    raise SiteChanged(host=session.link.host, what=Reason.NO_WAY_FROM_VIEWIMAGE)
 
 
 async def read(session: Session, viewer: Response, *, cache_key: str = "") -> list[Series]:
@@ -122,7 +123,7 @@ def variables(viewer: Response) -> dict[str, str]:
         raise SessionLapsed(host=viewer.url.split("/")[2])
     found = {name: page.variable(name) for name in VARIABLES}
     if found["STUDY_ID"] is None:
-        raise SiteChanged(host=viewer.url.split("/")[2], what="the viewer's page sets no STUDY_ID")
+        raise SiteChanged(host=viewer.url.split("/")[2], what=Reason.NO_STUDY_ID)
     return {name: value or "" for name, value in found.items()}
 
 

@@ -19,6 +19,7 @@ from scraper.contract import (
     CredentialsRefused,
     Field,
     NoSuchStudy,
+    Reason,
     Reply,
     Session,
     ShareLink,
@@ -34,7 +35,7 @@ TAGS = (
     "0x00180088 0x00080080 0x00181100 0x00280030 0x00080060 0x00200032 0x00200037 0x00280030 0x00280010 0x00280011 "
     "0x00080008 0x00200013 0x0008103E 0x00181030 0x00080070 0x00200062 0x00185101"
 ).replace(" ", GLUE)
-CLOSED = "the connection was closed"
+CLOSED = Reason.CONNECTION_CLOSED
 CONNECTIONS = 4
 OTHERS_S = 2.0  # for the answer behind an event that is none: events have no known names
 RANDOM = string.ascii_letters + string.digits + "-_"
@@ -131,12 +132,12 @@ class Connection:
         asked = {"hospital_id": hospital, "study": study, "tag": TAGS, "type": "hangC", "ww": "", "wl": ""}
         header = await self._ask({**asked, "series": series, "series_in": str(place)})
         if not header.startswith(BINARY_EVENT):
-            raise CorruptInstance(what="an answer without an image")
+            raise CorruptInstance(what=Reason.ANSWER_WITHOUT_IMAGE)
         async with _within(self._timeout_s):
             while isinstance(packet := await self._socket.receive(), str):
                 pass
         if packet[:1] != bytes([BINARY]):
-            raise CorruptInstance(what="a packet of another kind")
+            raise CorruptInstance(what=Reason.OTHER_PACKET)
         return packet[1:]
 
     async def _ask(self, message: dict[str, str]) -> str:
@@ -174,7 +175,7 @@ async def _within(timeout_s: float) -> AsyncIterator[None]:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError:
-        raise SiteUnreachable(host=ShareLink(SERVER).host, why="no answer in time") from None
+        raise SiteUnreachable(host=ShareLink(SERVER).host, why=Reason.NO_ANSWER_IN_TIME) from None
 
 
 def read_study(packet: str, link: ShareLink) -> StudyReply:
@@ -183,7 +184,7 @@ def read_study(packet: str, link: ShareLink) -> StudyReply:
         body = [*json.loads(packet[packet.find("[") :]), {}, {}][1]
         study = StudyReply.model_validate(body if isinstance(body, dict) else {})
     except (ValueError, TypeError):
-        raise SiteChanged(host=link.host, what="socket.io, the answer to saveC") from None
+        raise SiteChanged(host=link.host, what=Reason.SOCKET_IO_SAVEC) from None
     if not study.series:
         raise NoSuchStudy(host=link.host) if "c" in link.params else CredentialsRefused(PASSWORD.name, host=link.host)
     own = f"{link.params['a']}{GLUE}{link.params['b']}"

@@ -12,6 +12,7 @@ from scraper.contract import (
     PASSWORD,
     Deployment,
     Provider,
+    Reason,
     Reply,
     Series,
     Session,
@@ -88,7 +89,7 @@ class Tjmucih(Provider):
         await arrived.settle(session)  # rows are filled in one after another
         counts = RowsShown.model_validate(await session.screen.evaluate(READ, selector)).counts
         if not counts:
-            raise SiteChanged(what="the list of series is empty")
+            raise SiteChanged(what=Reason.SERIES_LIST_EMPTY)
         for pace in PACES:
             for place, count in enumerate(counts):
                 if pace is UNCOUNTED_PACE if count is None else arrived.is_short(place, counts):
@@ -103,7 +104,7 @@ async def _show_list(session: Session) -> str:
     give_up = time.monotonic() + session.settings.timeout_s
     while not await session.screen.count(PHONE_ITEM):
         if time.monotonic() > give_up:
-            raise SiteChanged(what="no list of series")
+            raise SiteChanged(what=Reason.NO_SERIES_LIST)
         await session.screen.evaluate(BAR)
         with contextlib.suppress(SiteChanged):
             await session.which(list=PHONE_ITEM, timeout_s=2.0)

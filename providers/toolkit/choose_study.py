@@ -9,6 +9,7 @@ from scraper.contract import (
     CloudfilmError,
     NoSuchStudy,
     Problem,
+    Reason,
     Series,
     SiteChanged,
     SiteUnreachable,
@@ -35,9 +36,9 @@ async def list_all(studies: Mapping[str, Listing], *, has_documents: bool = Fals
         except (SiteChanged, SiteUnreachable, StudyGone) as err:
             errors.append(err)
             if has_documents and isinstance(err, NoSuchStudy):
-                problems.append(Problem("left-out", (name,), {"what": "without images"}, fatal=False))
+                problems.append(Problem("left-out", (name,), {"what": Reason.WITHOUT_IMAGES}, fatal=False))
             else:
-                why = err.said or err.values.get("why") or err.values.get("what") or err.code
+                why = err.said or err.cause
                 problems.append(Problem("fetch-failed", (name,), {"why": str(why)}))
     if not found and errors:
         raise errors[0]

@@ -10,7 +10,18 @@ from functools import partial
 
 from providers.toolkit import envelope
 from providers.whuh.service import call, page_headers
-from scraper.contract import CloudfilmError, Field, NotThereYet, Reply, Request, Session, ShareLink, SiteBusy, Study
+from scraper.contract import (
+    CloudfilmError,
+    Field,
+    NotThereYet,
+    Reason,
+    Reply,
+    Request,
+    Session,
+    ShareLink,
+    SiteBusy,
+    Study,
+)
 
 BY_PATIENT, AS_DICOM = 5, 0
 DONE, FAILED = 4, 5
@@ -73,7 +84,7 @@ async def pack(link: ShareLink, session: Session, report: ReportReply) -> Reques
     wait = partial(session.poll, finished, every_s=EVERY_S, up_to_s=UP_TO_S, what="packing")
     done = begun if begun.state >= DONE else await wait()
     if done.state == FAILED or not done.url:
-        raise SiteBusy(host=link.host, why="the images could not be packed; ask again later")
+        raise SiteBusy(host=link.host, why=Reason.IMAGES_NOT_PACKED)
     record = {"UserID": "", "UserName": "", "DownloadFileID": done.id, "DownloadSource": BY_PATIENT}
     with contextlib.suppress(CloudfilmError):  # the page's own book-keeping
         await call(link, session, "AddDownloadImageRecordInfo", {**record, "HospitalID": report.hospital})

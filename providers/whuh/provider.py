@@ -19,6 +19,7 @@ from scraper.contract import (
     NoSuchStudy,
     Package,
     Provider,
+    Reason,
     Reply,
     Session,
     ShareLink,
@@ -67,7 +68,7 @@ class Whuh(Provider):
         try:
             reports = await call(link, session, REPORTS, {"HospitalNumber": given.get("h", ""), "VistParms": pairs})
         except CredentialsRequired as err:  # only its page knows how to submit the code
-            raise session.only_in_page("a security code", err) from None
+            raise session.only_in_page(Reason.SECURITY_CODE, err) from None
         return _packages(link, session, reports)
 
     async def open_viewer(self, link: ShareLink, session: Session) -> None:

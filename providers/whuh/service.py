@@ -18,6 +18,7 @@ from scraper.contract import (
     CredentialsRequired,
     Field,
     LinkExpired,
+    Reason,
     Session,
     ShareLink,
     SiteChanged,
@@ -69,7 +70,7 @@ def read_result(link: ShareLink, body: bytes) -> object:
             packed = ciphers.from_base64(text.decode("ascii", "replace").strip('"'))
             text = ciphers.triple_des_opened(packed, KEY * 3, IV)
         except ciphers.WrongKey:
-            raise SiteChanged(what=f"{SERVICE} gives no JSON") from None
+            raise SiteChanged(what=Reason.NO_JSON.of(path=SERVICE)) from None
     response = read(text, WhuhReply, link.join(SERVICE))
     if not response.ok:
         raise response.refusal()

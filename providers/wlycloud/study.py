@@ -9,6 +9,7 @@ from providers.products.wanliyun import Json, describe_study, number, rows, stud
 from scraper.contract import (
     Instance,
     NoSuchStudy,
+    Reason,
     Reply,
     Request,
     Series,
@@ -52,7 +53,7 @@ async def describe(session: Session) -> list[Series]:
     listed = str(await session.screen.evaluate(STUDIES, [STEADY_MS, GIVE_UP_MS]))
     studies = read(('{"studies":' + listed + "}").encode(), StudiesReply, session.screen.url).studies
     if not studies:
-        raise SiteChanged(what="the viewer's page lists no study")
+        raise SiteChanged(what=Reason.VIEWER_LISTS_NO_STUDY)
     found = [
         _series(study, series, session.screen.url)
         for study in studies

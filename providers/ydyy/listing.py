@@ -13,6 +13,7 @@ from providers.products import mviewer
 from scraper.contract import (
     Instance,
     NoSuchStudy,
+    Reason,
     Response,
     Series,
     ShareLink,
@@ -31,7 +32,7 @@ def read(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[
     text = listed.text
     start, end = text.find("<patient"), text.rfind("</patient>")
     if listed.status == mviewer.FIREWALL:
-        raise SiteChanged(host=page.host, what="a firewall that only a browser passes")
+        raise SiteChanged(host=page.host, what=Reason.FIREWALL)
     if start < 0 and not listed.ok:
         raise listed.refusal
     if start < 0 or "<!DOCTYPE" in text or "<!ENTITY" in text:
@@ -39,7 +40,7 @@ def read(listed: Response, page: ShareLink, headers: Mapping[str, str]) -> list[
     try:
         root = ElementTree.fromstring(text[start : end + len("</patient>")] if end > 0 else text[start:])  # noqa: S314  # no DTD
     except ElementTree.ParseError as err:
-        raise SiteChanged(host=page.host, what="the list, no sound XML") from err
+        raise SiteChanged(host=page.host, what=Reason.NO_SOUND_XML.of(path="the list")) from err
     found = []
     for item in root.iter("study"):
         uid, date, modality, patient, key = (item.get(name, "") for name in STUDY_ATTRIBUTES)

@@ -24,6 +24,7 @@ from scraper.contract import (
     NoSuchStudy,
     Number,
     Problem,
+    Reason,
     Reply,
     Series,
     Session,
@@ -175,7 +176,7 @@ class Share:
         found = [series for tree in trees for series in self._described(tree, record)]
         there = {series.study_instance_uid for series in found}
         lost = [level.uid for level in record.levels if level.uid not in there]
-        problems = {uid: Problem("fetch-failed", (uid,), {"why": "listed nowhere"}) for uid in lost}
+        problems = {uid: Problem("fetch-failed", (uid,), {"why": Reason.LISTED_NOWHERE}) for uid in lost}
         return found + [Series(uid, "", left_out=(problem,)) for uid, problem in problems.items()]
 
     async def _trees(self, record: RecordReply) -> list[TreeReply]:

@@ -15,7 +15,7 @@ from scraper.api.options import Options, settings_of
 from scraper.api.results import CodesResult, ExportResult, SourceResult
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.link import redact
-from scraper.core.log import logger
+from scraper.core.log import log_result, logger
 from scraper.core.model import Question, Result
 from scraper.core.settings import Language, Settings
 from scraper.download.collect import SilentWatcher, Watcher
@@ -150,18 +150,7 @@ async def _films(
 
 
 def _ended(result: Result, settings: Settings, further: int) -> SourceResult:
-    counts = result.counts
-    logger.info(
-        "end: %s (%d), %s by %s, %d instances saved, %d reused, %d failed, %.1f s",
-        result.status.value,
-        result.exit_code,
-        result.provider or "no provider",
-        result.via.value if result.via else "nothing",
-        counts.saved,
-        counts.reused,
-        counts.failed,
-        result.seconds,
-    )
+    log_result(result)
     if further:
         logger.warning("the source holds %d more films", further)
     return SourceResult(result, settings.language, further)
@@ -261,17 +250,17 @@ async def export_async(
 async def _exported(
     folder: Path, to: str, output: str | Path | None, *, deidentify: bool | Deidentification, language: str
 ) -> ExportResult:
+    from scraper.core.disk import disk_errors
     from scraper.export import Target, Wanted, beside
     from scraper.export import export as make
     from scraper.export.deidentify import Deidentification
-    from scraper.store.place import disk
 
     if to not in list(Target):
         raise UsageError(f"to: {', '.join(Target)}")
     if not folder.exists():
         raise NoSuchFile(path=str(folder))
     target = Path(output) if output is not None else beside(folder, Target(to), deidentify=bool(deidentify))
-    with disk(target):
+    with disk_errors(target):
         wanted = Wanted(Deidentification() if deidentify is True else deidentify or None)
         made = await make(folder, Target(to), target, wanted)
     logger.info("exported: %s, %d files", to, made.files)

@@ -157,6 +157,11 @@ class Board:
         if self._loop is not None and self._changed is not None:
             self._loop.call_soon_threadsafe(self._changed.set)
 
+    def call(self, work: Callable[[], object]) -> None:
+        """Have something done in the loop of the pages; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(work)
+
     @property
     def changes(self) -> int:
         """How often something changed."""

@@ -38,7 +38,12 @@ class Errand:
         board: shows it.
         library: knows the studies on the disk.
         scratch: a folder of the item's own for pictures.
+
+    Attributes:
+        on_study: is called with the number of each study that was fetched.
     """
+
+    on_study: Callable[[str], None] | None = None
 
     def __init__(self, item: Item, settings: Settings, board: Board, library: Library, scratch: Path) -> None:
         self.item = item
@@ -235,7 +240,10 @@ class Errand:
         ]
         for study in result.studies:
             if study.output is not None:
-                item.studies = [*dict.fromkeys([*item.studies, self._library.number_of(study.output)])]
+                number = self._library.number_of(study.output)
+                item.studies = [*dict.fromkeys([*item.studies, number])]
+                if self.on_study is not None:
+                    self.on_study(number)
         if isinstance(result.error, (CredentialsRequired, CredentialsRefused)):
             field = str(result.error.values.get("field", ""))
             if field and question_label(field, self._settings.language) != field:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -155,9 +156,17 @@ class Window:
         item = self.board.add(name, given)
         scratch = self._scratch / f"item-{item.number}"
         scratch.mkdir()
-        self.errands[item.number] = Errand(item, self.settings, self.board, self.library, scratch)
-        self.errands[item.number].start()
+        errand = Errand(item, self.settings, self.board, self.library, scratch)
+        errand.on_study = lambda study: self.board.call(partial(self._prepare, study))
+        self.errands[item.number] = errand
+        errand.start()
         return JSONResponse({"number": item.number})
+
+    def _prepare(self, study: str) -> None:
+        """List a study that has just come, before anybody looks at it."""
+        kept = self.library.find(study)
+        if kept is not None:
+            self._studies.prepare(kept)
 
     def _errand(self, request: Request) -> Errand:
         errand = self.errands.get(request.path_params["number"])

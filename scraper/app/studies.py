@@ -30,15 +30,19 @@ class OpenStudies:
         self._scratch = scratch
         self._open: OrderedDict[tuple[str, float], asyncio.Task[StudyView]] = OrderedDict()
 
-    async def get(self, kept: Kept) -> StudyView:
-        """What the viewer lists of a study."""
+    def prepare(self, kept: Kept) -> asyncio.Task[StudyView]:
+        """Begin to read what the viewer lists of a study."""
         key = kept.number, kept.saved_at
         if key not in self._open:
             self._open[key] = asyncio.create_task(self._read(kept))
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
-        return await asyncio.shield(self._open[key])
+        return self._open[key]
+
+    async def get(self, kept: Kept) -> StudyView:
+        """What the viewer lists of a study."""
+        return await asyncio.shield(self.prepare(kept))
 
     async def frame(self, kept: Kept, number: int) -> bytes:
         """A packed frame; nothing where there is none, or it can't be decoded."""

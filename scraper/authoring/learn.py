@@ -22,6 +22,7 @@ from scraper.contract import Found, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import QUESTIONS, Header
+from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser.traffic import Exchange
@@ -63,7 +64,7 @@ async def learn_link(run: Run, given: str) -> Written:
     link = seen.learnt.link
     source = written_source(seen.learnt)
     if found := next((text for text in seen.forbidden if text in source), None):
-        raise NotLearnt(host=link.host, what=f"a value of {len(found)} characters would stand in the file")
+        raise NotLearnt(host=link.host, what=Reason.LONG_VALUE.of(count=len(found)))
     count = await _proven(run, source, seen)
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
 
@@ -78,7 +79,7 @@ def written_source(learnt: InferredProvider) -> str:
         source = Writer(learnt).text()
         check_source(source)
     except UnsafeSource as err:
-        raise NotLearnt(host=learnt.link.host, what="it can't be written down safely") from err
+        raise NotLearnt(host=learnt.link.host, what=Reason.NOT_WRITABLE_SAFELY) from err
     return source
 
 
@@ -90,7 +91,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
     try:
         listed = await capture.run()
     except (UnknownViewer, NotOriginalDicom) as err:
-        raise NotLearnt(host=link.host, what="no DICOM object came") from err
+        raise NotLearnt(host=link.host, what=Reason.NO_DICOM_OBJECT_CAME) from err
     if capture.by is By.DICOMWEB:
         return Written(served_by="dicomweb", host=link.host)
     rule = capture.rule
@@ -98,7 +99,7 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
         what = "no list that it received explains its requests for images"
         raise NotLearnt(host=link.host, what=what)
     if sum(len(series.instances) for series in listed) < rule.count:
-        raise NotLearnt(host=link.host, what="its list names other studies as well")
+        raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
     cookies = await (await session.window()).cookies()
     return _described(link, session, capture, rule, visits=bool(cookies))
 
@@ -116,9 +117,9 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
         if exchange.url.partition("?")[0] == rule.source and document(exchange) is not None
     ]
     if not lists:
-        raise NotLearnt(host=link.host, what="its list is no JSON of its own")
+        raise NotLearnt(host=link.host, what=Reason.LIST_NO_JSON)
     if len({(exchange.url, exchange.request_body) for exchange in lists}) > 1:
-        raise NotLearnt(host=link.host, what="its list comes in several answers")
+        raise NotLearnt(host=link.host, what=Reason.LIST_IN_SEVERAL_ANSWERS)
     observations, listing = capture.observations, lists[0]
     images = [exchange for exchange in exchanges if exchange.url in observations.origins]
     headers_of = {
@@ -127,7 +128,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
         if uid in observations.objects
     }
     if len({head.study_instance_uid for head in headers_of.values()}) > 1:
-        raise NotLearnt(host=link.host, what="its list names other studies as well")
+        raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
     route, groups = groups_of(link)
     answers = {name: value for name, value in session.answers.items() if value}
     tracer = Tracer(link, groups, answers, exchanges)
@@ -238,10 +239,10 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
     async def check(session: Session, found: list[Found]) -> int:
         series = [item for item in found if isinstance(item, Series)]
         if sorted(len(item.instances) for item in series) != sorted(seen.series):
-            raise NotLearnt(host=link.host, what="asked directly, it lists other images than in the browser")
+            raise NotLearnt(host=link.host, what=Reason.DIRECTLY_OTHER_IMAGES)
         for instance in (series[0].instances[0], series[-1].instances[-1]):
             if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(session, instance.source):
-                raise NotLearnt(host=link.host, what="asked directly, it does not give an image")
+                raise NotLearnt(host=link.host, what=Reason.DIRECTLY_NO_IMAGE)
         return sum(len(item.instances) for item in series)
 
     with RunFolder() as folder:
@@ -252,4 +253,4 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         except NotLearnt:
             raise
         except CloudfilmError as err:
-            raise NotLearnt(host=link.host, what=f"asked directly, it refuses ({err.code})") from err
+            raise NotLearnt(host=link.host, what=Reason.DIRECTLY_REFUSED.of(code=err.code)) from err

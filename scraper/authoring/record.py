@@ -20,11 +20,11 @@ from scraper.authoring.redact import Bodies, Names, Texts, headers
 from scraper.capture import Capture
 from scraper.capture.observe.received import RANGE
 from scraper.contract import Captured, Session, ShareLink
+from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, CorruptInstance, StoreError, UsageError
 from scraper.download.fetch import Fetcher
 from scraper.pipeline.run import Run
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
-from scraper.store.place import disk
 
 FORMAT: Final = "cloudfilm-bundle"
 VERSION: Final = 1
@@ -117,7 +117,7 @@ class Bundle:
         self._rehearse()
         draft = path.with_name(path.name + ".part")
         try:
-            with disk(path), zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            with disk_errors(path), zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
                 entries = list(self._entries(archive))
                 document = {
                     "format": FORMAT,
@@ -129,7 +129,7 @@ class Bundle:
                     "entries": entries,
                 }
                 archive.writestr("bundle.json", json.dumps(document, ensure_ascii=False, indent=1))
-            with disk(path):
+            with disk_errors(path):
                 draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from scraper.capture.infer import templates
 from scraper.capture.observe.own_headers import own_headers
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
+from scraper.core.reasons import Reason
 from scraper.core.schema import decode_text, parse_json
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
@@ -128,7 +129,7 @@ class Tracer:
             if known.exchange is exchange:
                 return number
         if len(self.calls) >= MAX_CALLS:
-            raise NotLearnt(host=self.link.host, what="too many calls before the list")
+            raise NotLearnt(host=self.link.host, what=Reason.TOO_MANY_CALLS)
         url = self.text(self._without_clock(exchange.url), exchange, "the address")
         headers = tuple(
             (_canonical(name), self.text(value, exchange, f"the header {name}"))

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 
 from scraper.authoring.trace import NotLearnt
 from scraper.contract import Found, Instance, Provider, Question, Series, Session, ShareLink, WadoUri
+from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import MAX_INSTANCES, MOST_LIST_BYTES
 from scraper.isolation.child import Child, ChildLost, Message
 from scraper.isolation.plain import from_plain
@@ -82,9 +83,9 @@ class Trial(Provider):
                     return
                 reply, body = await self._done(header, data, session)
                 await asyncio.to_thread(child.tell, reply, body)
-            raise NotLearnt(host=link.host, what="what was written asks without end")
+            raise NotLearnt(host=link.host, what=Reason.WRITTEN_ENDLESS)
         except (ChildLost, TypeError, ValueError) as err:
-            raise NotLearnt(host=link.host, what="what was written does not run") from err
+            raise NotLearnt(host=link.host, what=Reason.WRITTEN_NOT_RUN) from err
         finally:
             child.close()
 
@@ -125,10 +126,10 @@ async def _sent(asked: _Request, data: bytes, session: Session) -> Response:
     )
 
 
-def _why(header: Mapping[str, object]) -> str:
+def _why(header: Mapping[str, object]) -> Cause:
     code = header.get("code")
     is_known = isinstance(code, str) and re.fullmatch(r"[a-z][a-z-]{1,40}", code)
-    return f"asked directly, it refuses ({code})" if is_known else "what was written does not load"
+    return Reason.DIRECTLY_REFUSED.of(code=code) if is_known else Reason.WRITTEN_NOT_LOADED
 
 
 def _listed(data: bytes) -> list[Series]:

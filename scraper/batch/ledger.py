@@ -26,9 +26,10 @@ from typing import Final, Self
 import filelock
 
 from scraper.batch.workers.protocol import Outcome
+from scraper.core.disk import disk_errors
 from scraper.core.errors import ExitCode, NotWritable, StoreError
 from scraper.core.model import Status
-from scraper.store.place import STATE, disk
+from scraper.store.place import STATE
 
 NAME: Final = "batch.sqlite3"
 KEY: Final = "batch.key"
@@ -137,7 +138,7 @@ class Ledger:
             self._db.row_factory = sqlite3.Row
             self._db.executescript(_TABLES)
             return self
-        with disk(self._folder):
+        with disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._folder.chmod(0o700)
             with filelock.FileLock(self._folder / "batch.lock"):  # two that begin at once

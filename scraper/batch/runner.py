@@ -19,6 +19,7 @@ from scraper.batch.workers.protocol import Job, Outcome, R, Worker, WorkerLost, 
 from scraper.core.errors import CloudfilmError, SiteUnreachable
 from scraper.core.link import ShareLink
 from scraper.core.model import Result, Status
+from scraper.core.reasons import Reason
 from scraper.source import resolve
 
 LOOKED_AT: Final = 200  # waiting sources among which the least busy host is looked for
@@ -185,7 +186,7 @@ class Runner(Generic[R]):
                 return await self._worker.place(retrieved)
             except WorkerLost:
                 continue
-        return refused(job, SiteUnreachable(host=item.host or job.shown, why="two workers were lost over it"), started)
+        return refused(job, SiteUnreachable(host=item.host or job.shown, why=Reason.WORKERS_LOST), started)
 
     async def _same_link(self, item: Item, identity: str) -> Outcome | None:
         """The outcome of another source that leads to the same link, where that is done."""

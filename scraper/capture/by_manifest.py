@@ -21,6 +21,7 @@ from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.model import Asked, Instance, Series, Source
+from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
 MAX_FAILURES: Final = 2  # of one model
@@ -141,7 +142,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> list[Seri
         return []  # the site does not answer us
 
     async def fails() -> bytes:
-        raise MissingInstances(why="no answer")
+        raise MissingInstances(why=Reason.NO_ANSWER)
 
     return _series_of(model, received, lambda _: Asked(fails), examination)
 

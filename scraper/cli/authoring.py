@@ -117,7 +117,7 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
 
 async def _learn(source: str, output: Path | None, settings: Settings) -> int:
     from scraper.authoring.learn import learn_link
-    from scraper.store.place import disk
+    from scraper.core.disk import disk_errors
 
     async with _running(settings) as job:
         written = await learn_link(job, source)
@@ -127,7 +127,7 @@ async def _learn(source: str, output: Path | None, settings: Settings) -> int:
     path = output or Path(f"{written.name}.py")
     if path.exists():
         raise UsageError(f"{path}: it is there already; -o FILE")
-    with disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written.source, encoding="utf-8")
     echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))

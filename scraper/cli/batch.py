@@ -33,11 +33,11 @@ from scraper.cli.options import (
     asker,
     settings_of,
 )
-from scraper.core.errors import ExitCode, ExtraMissing
+from scraper.core.errors import ExitCode, ExtraMissing, NoSources
 from scraper.core.messages import say
 from scraper.core.output import complain, console, echo, echo_json
 from scraper.core.safe_text import visible
-from scraper.core.settings import GIVE_UP_S, BrowserUse, Settings
+from scraper.core.settings import GIVE_UP_S, BrowserUse, Settings, language_from_environment
 
 if TYPE_CHECKING:
     from scraper.batch.input.rows import Listing
@@ -52,7 +52,7 @@ AT_ONCE = 2
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 Links = Annotated[
     Path,
-    typer.Argument(metavar="LINKS", help="A .txt, .csv or .jsonl file of sources, or a folder of photos."),
+    typer.Argument(metavar="LINKS", help="A .txt, .csv, .xlsx or .jsonl file of sources, or a folder of photos."),
 ]
 Place = Annotated[
     str,
@@ -72,6 +72,9 @@ LedgerFolder = Annotated[
         metavar="DIR",
         help="Where the ledger is kept; by default where studies go, for a URL ./cloudfilm.",
     ),
+]
+Template = Annotated[
+    bool, typer.Option("--template", help="Write an empty list LINKS (.csv or .xlsx) to fill in, and leave.")
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try those that failed once more, too.")]
 OnlyFailed = Annotated[bool, typer.Option("--only-failed", help="Try only those that failed.")]
@@ -101,6 +104,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         retry_failed: RetryFailed = False,
         only_failed: OnlyFailed = False,
         dry_run: DryRun = False,
+        template: Template = False,
         limit: Limit = None,
         answer: Answer = None,
         password: Password = None,
@@ -124,8 +128,14 @@ def register(app: typer.Typer, run: Runs) -> None:
         lang: Lang = None,
     ) -> int:
         """Many sources from a file or a folder of photos; resumable; one report."""
+        from scraper.batch.input.headings import write_template
         from scraper.batch.plan import Choice
 
+        if template:
+            chosen = lang or language_from_environment()
+            write_template(links, chosen)
+            complain(say("batch.template", chosen, path=links))
+            return 0
         settings = settings_of(
             answers=answer,
             password=password,
@@ -191,14 +201,14 @@ class _Batch:
         self.choice = choice
         self.as_json = as_json
         self.listing: Listing = inputs.read(links)
+        if not self.listing.rows and not self.listing.refused:
+            raise NoSources(path=str(links))
         self.refused = self._of_refused()
 
     def _of_refused(self) -> list[tuple[Entry, Outcome]]:
         from scraper.batch.report.table import Entry, of_refused
 
         language = self.settings.language
-        if self.listing.unused:
-            complain(say("batch.unused", language, names=", ".join(self.listing.unused)))
         rows = []
         for refused in self.listing.refused:
             outcome = of_refused(refused, self.links, language)
@@ -229,7 +239,8 @@ class _Batch:
             else:
                 mark = "→" if item in made.todo else " "
                 shown, label = visible(item.job.shown), visible(item.row.label)
-                echo(f"{mark} {', '.join(map(str, item.lines)):>5}  {state:<10}  {shown}  {label}")
+                words = say(f"batch.state.{state}", self.settings.language)
+                echo(f"{mark} {', '.join(map(str, item.lines)):>5}  {words:<10}  {shown}  {label}")
         complain(say("batch.would", self.settings.language, count=len(made.todo), left=len(made.unchanged)))
         return max((int(outcome.exit_code) for _, outcome in self.refused), default=0)
 
@@ -308,9 +319,27 @@ class _Batch:
         entries = [entry for entry, _ in self.refused]
         entries += [_entry(item, ledger, is_settled=item.job.key in settled) for item in made.items]
         entries.sort(key=lambda entry: entry.lines)
-        table.write(output / "report.csv", table.as_csv(entries))
+        table.write(output / "report.csv", table.as_csv(entries, language))
+        self._needs(made, ledger)
         table.write(output / "report.html", page.page(self.links.name, entries, language, output))
         return table.counted(entries)
+
+    def _needs(self, made: Plan, ledger: Ledger) -> None:
+        """Write ``needs.csv``: the rows that lack an answer, with the columns to fill in; it is a list for the next run."""
+        from scraper.batch.report import needs
+
+        rows = []
+        for item in made.items:
+            record = ledger.record(item.job.key)
+            outcome = record.outcome if record else None
+            if outcome is not None and outcome.exit_code == ExitCode.CREDENTIALS:
+                rows.append((item.row, str(outcome.document.get("provider") or "")))
+        path = self.settings.output / needs.NAME
+        if rows:
+            needs.write(path, rows, self.settings.language)
+            complain(say("batch.needs", self.settings.language, count=len(rows), path=path))
+        elif path.resolve() != self.links.resolve():
+            path.unlink(missing_ok=True)
 
     def _end(self, ended: Counter[tuple[str, int]], *, interrupted: bool) -> int:
         """Print the summary; returns the exit code."""
@@ -371,7 +400,9 @@ def _entry(item: Item, ledger: Ledger, *, is_settled: bool) -> Entry:
 
     record = ledger.record(key)
     attempts = record.attempts if record else 0
-    return Entry(item.lines, item.row.label, item.job.shown, read, attempts, partial(ledger.thumbnails, key))
+    return Entry(
+        item.lines, item.row.label, item.job.shown, read, attempts, partial(ledger.thumbnails, key), item.row.extra
+    )
 
 
 def _asker(settings: Settings, board: Board) -> Callable[..., str | None]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, export, interrupt, send, tools, window
+from scraper.cli import authoring, batch, config, export, interrupt, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -55,6 +55,7 @@ app = typer.Typer(
     help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -96,7 +97,14 @@ def run(arguments: list[str]) -> int:
     chosen = _value_of(arguments, "--lang")
     language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language_from_environment()
     try:
-        outcome = app(arguments, standalone_mode=False, prog_name="cloudfilm")
+        given = config.taken(arguments)
+        chosen = chosen or str(given.defaults.get("lang", ""))
+        language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language
+        if given.log_file is not None:
+            config.log_to(given.log_file)
+        outcome = app(
+            given.words, standalone_mode=False, prog_name="cloudfilm", default_map=given.default_map(), obj=given
+        )
     except typer.Exit as left:
         return left.exit_code
     except TyperException as wrong:

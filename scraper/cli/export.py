@@ -66,9 +66,9 @@ def register(app: typer.Typer, run: Runs) -> None:
         lang: Lang = None,
     ) -> int:
         """What other people and programs ask for, from a folder on disk."""
+        from scraper.core.disk import disk_errors
         from scraper.export import Wanted, beside
         from scraper.export import export as make
-        from scraper.store.place import disk
 
         language = lang or language_from_environment()
         if not folder.exists():
@@ -77,7 +77,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         chosen = _identity(retain, pseudonyms, key, burned_in) if deidentify or any(options) else None
         wanted = Wanted(chosen, key_table, each, _bytes_of(max_size), page=None if no_page else language)
         target = output or beside(folder, to, deidentify=chosen is not None, each=each is not None)
-        with disk(target):
+        with disk_errors(target):
             made = run(make(folder, to, target, wanted))
         show_export(made, language, as_json=as_json)
         return int(made.exit_code)

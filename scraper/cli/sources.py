@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scraper.cli import interrupt
 from scraper.cli.options import ask_for_count
 from scraper.core.errors import CloudfilmError, ExitCode, UsageError
+from scraper.core.log import log_result
 from scraper.core.messages import describe, say
 from scraper.core.output import complain, console, echo, echo_json
 from scraper.core.settings import Settings
@@ -123,6 +124,7 @@ class SourceRunner:
         if settings.verbosity > 1 and result.error is not None:
             show_traceback(result.error)
         self._codes.append(result.exit_code)
+        log_result(result)
         if not self._as_json:
             show(result, console(), stderr, settings.language, listing=self._listing)
             return

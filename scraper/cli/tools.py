@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scraper.cli import config
 from scraper.cli.options import (
     Answer,
     Json,
@@ -71,15 +72,19 @@ def register(app: typer.Typer, run: Runs) -> None:
 
     @app.command()
     def providers(
-        name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one.")] = "",
+        name: Annotated[str, typer.Argument(metavar="[WORD]", help="A name, or a part of a hospital or host.")] = "",
         as_json: Json = False,
         lang: Lang = None,
     ) -> int:
         """The platforms known, their link shapes, and what each asks of the user."""
         from scraper.registry import catalogue
-        from scraper.ui.tables import provider_rows, provider_table
+        from scraper.ui.tables import matches, provider_rows, provider_table
 
         rows = provider_rows(name)
+        if name and not rows and (found := matches(name)):
+            for match in found:
+                echo_json(match) if as_json else echo("  ".join(match[key] for key in ("provider", "host", "hospital")))
+            return 0
         if name and not rows:
             raise UsageError(f"{name}: {', '.join(sorted(catalogue.known().by_name))}")
         if as_json:
@@ -216,6 +221,9 @@ def _examine(settings: Settings, *, as_json: bool) -> int:
     from scraper.ui.tables import findings_table
 
     findings = clinic.examine(settings)
+    if not as_json:
+        path = config.default_file()
+        echo(say("doctor.config" if path.is_file() else "doctor.no-config", settings.language, path=path))
     if as_json:
         for finding in findings:
             echo_json(finding.as_json())

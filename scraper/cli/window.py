@@ -68,15 +68,15 @@ def register(app: typer.Typer, run: Runs) -> None:
         lang: Lang = None,
     ) -> int:
         """One self-contained page of a study, to look at without a viewer."""
+        from scraper.core.disk import disk_errors
         from scraper.export.view import default_page
         from scraper.export.view import view as write
-        from scraper.store.place import disk
 
         language = lang or language_from_environment()
         if not folder.exists():
             raise NoSuchFile(path=str(folder))
         page = output or default_page(folder)
-        with disk(page):
+        with disk_errors(page):
             made = run(write(folder, page, language))
         is_short = bool(made.undecoded or made.unreadable)
         code = ExitCode.INCOMPLETE if is_short else ExitCode.COMPLETE

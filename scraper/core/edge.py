@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteChanged
+from scraper.core.reasons import Reason
 
 UNREADABLE: Final = (
     LookupError,
@@ -38,7 +39,7 @@ def reading_lists(host: str) -> Iterator[None]:
         err.values.setdefault("host", host)
         raise
     except UNREADABLE as err:
-        raise SiteChanged(host=host, what=f"an answer that can't be read ({type(err).__name__})") from err
+        raise SiteChanged(host=host, what=Reason.ANSWER_UNREADABLE.of(error=type(err).__name__)) from err
 
 
 @contextmanager
@@ -53,4 +54,4 @@ def reading_instance() -> Iterator[None]:
     except CloudfilmError:
         raise
     except UNREADABLE as err:
-        raise CorruptInstance(what=f"an answer that can't be read ({type(err).__name__})") from err
+        raise CorruptInstance(what=Reason.ANSWER_UNREADABLE.of(error=type(err).__name__)) from err

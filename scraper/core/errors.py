@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
 
+from scraper.core.reasons import Because, Cause, Reason, as_cause
+
 
 class ExitCode(IntEnum):
     """What the shell sees; the public contract names them."""
@@ -49,6 +51,17 @@ class CloudfilmError(Exception):
     def code(self) -> str:
         """The stable name: the class name in kebab case, ``LinkExpired`` → ``link-expired``."""
         return re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def cause(self) -> Cause:
+        """Why, as far as the error says: its ``why`` or ``what``, else its own code."""
+        return as_cause(self.values.get("why") or self.values.get("what") or self.code)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The reason that the error gives, without its values; None where it gives none."""
+        cause = self.cause
+        return cause if isinstance(cause, Reason) else cause.reason if isinstance(cause, Because) else None
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
@@ -99,6 +112,10 @@ class NoDicomHere(UsageError):
 
 class NothingToSee(UsageError):
     """The folder or zip holds DICOM files, and no picture. Values: ``path``."""
+
+
+class NoSources(UsageError):
+    """A list without a source, or a folder without a photo. Values: ``path``."""
 
 
 class ExtraMissing(UsageError):

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
+
+from scraper.core.errors import CloudfilmError
+
+if TYPE_CHECKING:
+    from scraper.core.model import Result
 
 NAME: Final = "cloudfilm"
 logger: Final = logging.getLogger(NAME)
 logger.addHandler(logging.NullHandler())  # who uses the library decides what becomes of it
+
+
+def log_result(result: Result) -> None:
+    """One line of how a source ended: numbers, and no link, name or answer."""
+    counts = result.counts
+    logger.info(
+        "end: %s (%d), %s by %s, %d instances saved, %d reused, %d failed, %.1f s",
+        result.status.value,
+        result.exit_code,
+        result.provider or "no provider",
+        result.via.value if result.via else "nothing",
+        counts.saved,
+        counts.reused,
+        counts.failed,
+        result.seconds,
+    )
+    codes = [problem.code for study in result.studies for problem in study.problems]
+    codes += [problem.code for study in result.studies for series in study.series for problem in series.problems]
+    for code in dict.fromkeys(codes):
+        logger.info("problem: %s (%d)", code, codes.count(code))
+    if isinstance(result.error, CloudfilmError):
+        logger.info("error: %s", result.error.code)
 
 
 def quiet_libraries() -> None:

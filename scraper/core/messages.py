@@ -12,10 +12,10 @@ from importlib.resources import files
 
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import QUESTIONS, Problem
+from scraper.core.reasons import Because, Cause, Reason, as_cause
 from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language
 
-_MAX_PHRASE = 400  # characters; ours are shorter, what a site says may be of any length
 _ADDRESS = re.compile(r"[a-z]{2,8}://[^\s,;]+", re.IGNORECASE)
 # at least two steps; the last one says what it was
 _PATH = re.compile(r"(?<![\w/])/[^\s,;]*/([^\s/,;?]*)[^\s,;]*")
@@ -29,35 +29,6 @@ def catalogue() -> dict[str, dict[str, str]]:
     return tomllib.loads(text)
 
 
-@cache
-def _phrases() -> tuple[dict[str, str], list[tuple[re.Pattern[str], str]]]:
-    """``phrases.toml``: those without a value, and those with, longest first so that the most special one is tried first."""
-    table = tomllib.loads(files("scraper.core").joinpath("phrases.toml").read_text(encoding="utf-8"))
-    plain = {en: zh for en, zh in table.items() if "{}" not in en}
-    filled = sorted((en for en in table if "{}" in en), key=len, reverse=True)
-    return plain, [(re.compile("(.+)".join(map(re.escape, en.split("{}"))), re.DOTALL), table[en]) for en in filled]
-
-
-def phrase(text: str, language: Language) -> str:
-    """What an error names inside its sentence, in the user's language; words that no phrase covers stay as they are."""
-    if language is Language.EN or len(text) > _MAX_PHRASE:
-        return text
-    plain, filled = _phrases()
-    if text in plain:
-        return plain[text]
-    for pattern, zh in filled:
-        if found := pattern.fullmatch(text):
-            return zh.format(*(phrase(value, language) for value in found.groups()))
-    return text
-
-
-def _worded(values: Mapping[str, object], language: Language) -> dict[str, object]:
-    return {
-        name: phrase(value, language) if name in ("what", "why") and isinstance(value, str) else value
-        for name, value in values.items()
-    }
-
-
 class _Lenient(string.Formatter):
     """Leaves a name that has no value empty: a message about a failure must not fail itself; values are made visible."""
 
@@ -66,6 +37,22 @@ class _Lenient(string.Formatter):
 
     def format_field(self, value: object, format_spec: str) -> str:
         return visible(super().format_field(value, format_spec))
+
+
+def words_of(value: object, language: Language) -> object:
+    """A reason in words of the language, its values among them; anything else as it is."""
+    if isinstance(value, tuple) and value and all(isinstance(item, Because) for item in value):
+        return ("、" if language is Language.ZH else ", ").join(str(words_of(item, language)) for item in value)
+    cause = as_cause(value) if isinstance(value, (str, Because, Mapping)) else value
+    if isinstance(cause, Because):
+        return say(cause.reason, language, **{name: words_of(inner, language) for name, inner in cause.values})
+    if isinstance(cause, str) and cause.startswith("reason.") and cause in catalogue():
+        return say(cause, language)
+    return value
+
+
+def _worded(values: Mapping[str, object], language: Language) -> dict[str, object]:
+    return {name: words_of(value, language) for name, value in values.items()}
 
 
 def say(name: str, language: Language, /, **values: object) -> str:
@@ -126,9 +113,14 @@ def describe_problem(problem: Problem, language: Language, *, of_folder: bool = 
     return " ".join(fill.vformat(part, (), values) for part in parts if part)
 
 
-def without_addresses(text: str) -> str:
-    """A reason without addresses and UIDs, so that the same of many instances is one."""
-    shown = _ADDRESS.sub("…", text[:1000])
+def without_addresses(cause: Cause) -> Cause:
+    """A cause without addresses and UIDs, so that the same of many instances is one."""
+    if isinstance(cause, Because):
+        values = ((name, without_addresses(inner) if isinstance(inner, str) else inner) for name, inner in cause.values)
+        return Because(cause.reason, tuple(values))
+    if isinstance(cause, Reason):
+        return cause
+    shown = _ADDRESS.sub("…", cause[:1000])
     shown = _PATH.sub(lambda path: f"…/{path[1]}" if not path[1][:1].isdigit() else "…", shown)
     return _UID.sub("…", shown)
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from scraper.core.errors import CloudfilmError, SiteChanged, gone
+from scraper.core.reasons import Reason
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 from scraper.isolation import json_text
 
@@ -232,7 +233,7 @@ def read_json(body: bytes, url: str) -> Any:
     try:
         return parse_json(decode_text(body))
     except (ValueError, RecursionError) as err:
-        raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} gives no JSON") from err
+        raise SiteChanged(host=urlsplit(url).hostname, what=Reason.NO_JSON.of(path=urlsplit(url).path)) from err
 
 
 def read(body: bytes, reply: type[R], url: str) -> R:

@@ -167,6 +167,7 @@ class Settings:
     proxy: str = field(default="", repr=False)  # may hold a password
     language: Language = Language.EN
     expect: int | None = None  # images that the viewer or the paper says there are, of all that a source gives
+    expect_name: str = field(default="", repr=False)  # whose study it must be
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too
@@ -198,7 +199,26 @@ def language_from_environment() -> Language:
         value = os.environ.get(name, "")
         if value:
             return Language.ZH if value.lower().startswith("zh") else Language.EN
-    return Language.EN
+    return Language.ZH if system_language().startswith("zh") else Language.EN
+
+
+def system_language() -> str:
+    """The language of the user's Windows or macOS, as ``zh`` or ``en-US``; empty where it is not known."""
+    if sys.platform == "win32":
+        import ctypes
+
+        number = ctypes.windll.kernel32.GetUserDefaultUILanguage()
+        return "zh" if number & 0x3FF == 0x04 else "en"  # the primary language of a LANGID
+    if sys.platform == "darwin":
+        import plistlib
+
+        path = Path.home() / "Library" / "Preferences" / ".GlobalPreferences.plist"
+        try:
+            found = plistlib.loads(path.read_bytes()).get("AppleLanguages") or [""]
+        except (OSError, ValueError, plistlib.InvalidFileException):
+            return ""
+        return str(found[0])
+    return ""
 
 
 def data_folder() -> Path:

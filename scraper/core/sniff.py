@@ -10,6 +10,8 @@ import struct
 from enum import StrEnum
 from typing import Final
 
+from scraper.core.reasons import Reason
+
 HEAD: Final = 4096  # bytes that are enough to tell
 
 
@@ -47,34 +49,34 @@ class Kind(StrEnum):
 
 
 NAMES: Final = {
-    Kind.PART10: "a DICOM file",
-    Kind.META_FIRST: "a DICOM file without its preamble",
-    Kind.IMPLICIT: "a bare DICOM data set",
-    Kind.EXPLICIT: "a bare DICOM data set",
-    Kind.BIG_ENDIAN: "a bare DICOM data set",
-    Kind.ZIP: "a zip archive",
-    Kind.GZIP: "gzip data",
-    Kind.ZLIB: "zlib data",
-    Kind.ZSTD: "zstd data",
-    Kind.RAR: "a rar archive",
-    Kind.SEVEN_ZIP: "a 7z archive",
-    Kind.JP2: "a JPEG 2000 picture",
-    Kind.J2K: "a JPEG 2000 codestream",
-    Kind.JPEG: "a JPEG picture",
-    Kind.JPEG_LS: "a JPEG-LS picture",
-    Kind.PNG: "a PNG picture",
-    Kind.GIF: "a GIF picture",
-    Kind.BMP: "a BMP picture",
-    Kind.TIFF: "a TIFF picture",
-    Kind.WEBP: "a WebP picture",
-    Kind.VIDEO: "a video",
-    Kind.PDF: "a PDF",
-    Kind.HTML: "an HTML page",
+    Kind.PART10: Reason.DICOM_FILE,
+    Kind.META_FIRST: Reason.DICOM_WITHOUT_PREAMBLE,
+    Kind.IMPLICIT: Reason.BARE_DATA_SET,
+    Kind.EXPLICIT: Reason.BARE_DATA_SET,
+    Kind.BIG_ENDIAN: Reason.BARE_DATA_SET,
+    Kind.ZIP: Reason.ZIP,
+    Kind.GZIP: Reason.GZIP,
+    Kind.ZLIB: Reason.ZLIB,
+    Kind.ZSTD: Reason.ZSTD,
+    Kind.RAR: Reason.RAR,
+    Kind.SEVEN_ZIP: Reason.SEVEN_ZIP,
+    Kind.JP2: Reason.JPEG_2000,
+    Kind.J2K: Reason.JPEG_2000_CODESTREAM,
+    Kind.JPEG: Reason.JPEG,
+    Kind.JPEG_LS: Reason.JPEG_LS,
+    Kind.PNG: Reason.PNG,
+    Kind.GIF: Reason.GIF,
+    Kind.BMP: Reason.BMP,
+    Kind.TIFF: Reason.TIFF,
+    Kind.WEBP: Reason.WEBP,
+    Kind.VIDEO: Reason.VIDEO,
+    Kind.PDF: Reason.PDF,
+    Kind.HTML: Reason.HTML_PAGE,
     Kind.JSON: "JSON",
     Kind.XML: "XML",
-    Kind.TEXT: "plain text",
-    Kind.EMPTY: "nothing (0 bytes)",
-    Kind.UNKNOWN: "bytes of an unknown kind",
+    Kind.TEXT: Reason.PLAIN_TEXT,
+    Kind.EMPTY: Reason.EMPTY,
+    Kind.UNKNOWN: Reason.UNKNOWN_KIND,
 }
 """The kinds in words, for ``CorruptInstance(what=…)``."""
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.core.sniff import Kind, sniff
 
 Buffer = bytes | memoryview
@@ -55,7 +56,7 @@ class Codestream:
 
 def _u16(data: Buffer, at: int) -> int:
     if at + 2 > len(data):
-        raise CorruptInstance(what="a picture cut off in its header")
+        raise CorruptInstance(what=Reason.PICTURE_HEADER_CUT_OFF)
     return (data[at] << 8) | data[at + 1]
 
 
@@ -86,7 +87,7 @@ def unwrap(data: bytes) -> bytes:
         if end <= at:
             break
         at = end
-    raise CorruptInstance(what="a JP2 file without a codestream")
+    raise CorruptInstance(what=Reason.JP2_WITHOUT_CODESTREAM)
 
 
 def _j2k_tiles(data: Buffer, at: int) -> bool:
@@ -112,7 +113,7 @@ def _read_j2k(data: Buffer) -> Codestream:
             break
         length = _u16(data, at + 2)
         if length < 2 or marker < 0xFF00:
-            raise CorruptInstance(what="a JPEG 2000 codestream with a broken header")
+            raise CorruptInstance(what=Reason.CODESTREAM_HEADER_BROKEN)
         if marker == 0xFF51:
             columns = _u32(data, at + 6) - _u32(data, at + 14)
             rows = _u32(data, at + 10) - _u32(data, at + 18)
@@ -127,7 +128,7 @@ def _read_j2k(data: Buffer) -> Codestream:
             reversible = (_u16(data, at + 12) & 0xFF) == 1
         at += 2 + length
     if rows <= 0 or columns <= 0 or not components:
-        raise CorruptInstance(what="a JPEG 2000 codestream without a size")
+        raise CorruptInstance(what=Reason.CODESTREAM_WITHOUT_SIZE)
     if high_throughput:
         syntax = (HTJ2K_LOSSLESS_RPCL if rpcl else HTJ2K_LOSSLESS) if reversible else HTJ2K
     else:
@@ -147,7 +148,7 @@ def _segments(data: Buffer) -> Iterator[tuple[int, int, int]]:
             continue
         length = _u16(data, at + 2)
         if marker < 0xFF01 or length < 2:
-            raise CorruptInstance(what="a JPEG picture with a broken header")
+            raise CorruptInstance(what=Reason.JPEG_HEADER_BROKEN)
         yield marker & 0xFF, at + 4, length - 2
         if marker == 0xFFDA:
             return
@@ -183,7 +184,7 @@ def _read_jpeg(data: Buffer) -> Codestream:
             process, frame = marker, at
         start = at
     if frame < 0:
-        raise CorruptInstance(what="a JPEG picture without a frame header")
+        raise CorruptInstance(what=Reason.JPEG_WITHOUT_FRAME_HEADER)
     bits, rows, columns, components = (
         data[frame],
         _u16(data, frame + 1),
@@ -196,7 +197,7 @@ def _read_jpeg(data: Buffer) -> Codestream:
     _u16(data, start + 1 + 2 * scanned + 1)
     select = data[start + 1 + 2 * scanned]  # Ss: the predictor of a lossless scan, NEAR of JPEG-LS
     if not rows or not columns or not components:
-        raise CorruptInstance(what="a JPEG picture without a size")
+        raise CorruptInstance(what=Reason.JPEG_WITHOUT_SIZE)
     kind, lossless = Kind.JPEG, False
     if process == 0xF7:
         kind, lossless = Kind.JPEG_LS, select == 0
@@ -217,7 +218,7 @@ def _read_png(data: Buffer) -> Codestream:
     columns, rows, bits, colour = struct.unpack_from(">IIBB", data, 16)
     components = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 0)
     if bytes(data[12:16]) != b"IHDR" or not rows or not columns or not components:
-        raise CorruptInstance(what="a PNG picture with a broken header")
+        raise CorruptInstance(what=Reason.PNG_HEADER_BROKEN)
     whole = b"IEND\xaeB`\x82" in bytes(data[-64:])
     return Codestream(
         kind=Kind.PNG,
@@ -248,7 +249,7 @@ def read(data: Buffer) -> Codestream:
         return _read_jpeg(data)
     if kind is Kind.PNG:
         return _read_png(data)
-    raise CorruptInstance(what="no picture that DICOM carries")
+    raise CorruptInstance(what=Reason.NO_DICOM_PICTURE)
 
 
 def rle_segments(data: Buffer) -> int | None:

@@ -13,6 +13,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import dataset, integer, plain, quiet, sequence
 
@@ -47,10 +48,10 @@ def read_directory(path: Path) -> list[ListedFile]:
         finally:
             layout.data = b""  # the map is about to be closed
         if "DirectoryRecordSequence" not in ds:
-            raise CorruptInstance(what="a DICOMDIR without records")
+            raise CorruptInstance(what=Reason.DICOMDIR_WITHOUT_RECORDS)
         records = sequence(ds, "DirectoryRecordSequence")
         if len(records) > MOST_RECORDS:
-            raise CorruptInstance(what="a DICOMDIR with far too many records")
+            raise CorruptInstance(what=Reason.DICOMDIR_TOO_LARGE)
         return list(_linked(ds, records, start))
 
 

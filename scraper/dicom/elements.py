@@ -22,6 +22,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.dicom import structure
 
 # pydicom checks values against their VR and complains in the log, with the value: a patient's name may be one.
@@ -63,10 +64,10 @@ _TEXT_VRS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 def describe_fault(fault: structure.Fault) -> str:
     """A structural fault in words, for ``CorruptInstance(what=…)``."""
     return {
-        structure.Fault.TRUNCATED: "a DICOM file that is cut off",
-        structure.Fault.NESTING: "a DICOM file nested too deep to read",
-        structure.Fault.BROKEN: "a DICOM file with a broken structure",
-        structure.Fault.DEFLATE: "a deflated DICOM file that can't be inflated",
+        structure.Fault.TRUNCATED: Reason.DICOM_CUT_OFF,
+        structure.Fault.NESTING: Reason.DICOM_NESTED_TOO_DEEP,
+        structure.Fault.BROKEN: Reason.DICOM_BROKEN,
+        structure.Fault.DEFLATE: Reason.DICOM_NOT_INFLATED,
     }[fault]
 
 
@@ -86,7 +87,7 @@ def dataset(layout: structure.Layout, tags: list[int | str | tuple[int, int]] | 
         with quiet():
             return pydicom.filereader.read_dataset(view, layout.implicit, layout.little, specific_tags=_tags(tags))
     except PYDICOM_ERRORS as err:
-        raise CorruptInstance(what="a DICOM file whose values can't be read") from err
+        raise CorruptInstance(what=Reason.DICOM_VALUES_UNREADABLE) from err
 
 
 def _tags(tags: list[int | str | tuple[int, int]] | None) -> list[Any] | None:

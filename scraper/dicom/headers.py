@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import dataset, declared_charset, frame_planes, integer, numbers, plain
 
@@ -132,7 +133,7 @@ def identified(found: Header) -> Header:
         CorruptInstance: it identifies nothing.
     """
     if not (found.sop_instance_uid or found.sop_class_uid or found.study_instance_uid or found.rows):
-        raise CorruptInstance(what="a DICOM file without identity")
+        raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
     return found
 
 
@@ -140,7 +141,7 @@ def header_of_layout(layout: structure.Layout) -> Header:
     """The header of a mapped file that is about to be closed; its layout releases the map."""
     try:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
-            raise CorruptInstance(what="a DICOMDIR")
+            raise CorruptInstance(what=Reason.DICOMDIR)
         ds = dataset(layout, HEADER_TAGS)
         guessed = charset.suspect(
             [layout.value(tag) for tag in (0x00100010, 0x00100020, 0x00081030, 0x0008103E)],

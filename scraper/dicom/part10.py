@@ -17,6 +17,7 @@ from pydicom.filewriter import write_file_meta_info
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.dicom import codestream, structure
 from scraper.dicom.elements import dataset, describe_fault, plain
@@ -39,7 +40,7 @@ def _bare_syntax(layout: structure.Layout) -> str:
         if codestream.rle_segments(fragment):
             return codestream.RLE_LOSSLESS
         return codestream.read(fragment).transfer_syntax_uid
-    raise CorruptInstance(what="a bare data set with no pixels in its frames")
+    raise CorruptInstance(what=Reason.DATA_SET_WITHOUT_PIXELS)
 
 
 def file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
@@ -81,7 +82,7 @@ def _missing_part(data: structure.Buffer, kind: Kind) -> bytes:
     syntax = _bare_syntax(layout)
     layout.data = b""
     if not sop_class or not sop_instance:
-        raise CorruptInstance(what="a bare data set without identity")
+        raise CorruptInstance(what=Reason.DATA_SET_WITHOUT_IDENTITY)
     return file_meta(sop_class, sop_instance, syntax)
 
 
@@ -97,7 +98,7 @@ def normalise(path: Path) -> Header:
     with _whole(path) as layout:
         found = identified(header_of_layout(layout))
     if not found.sop_instance_uid:
-        raise CorruptInstance(what="a DICOM file without identity")
+        raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
     return found
 
 
@@ -110,9 +111,9 @@ def ensure_part10(path: Path) -> None:
     _complete(path)
     with _whole(path) as layout:
         if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
-            raise CorruptInstance(what="a DICOMDIR")
+            raise CorruptInstance(what=Reason.DICOMDIR)
         if not layout.text(0x00080018):
-            raise CorruptInstance(what="a DICOM file without identity")
+            raise CorruptInstance(what=Reason.DICOM_WITHOUT_IDENTITY)
 
 
 def _complete(path: Path) -> None:

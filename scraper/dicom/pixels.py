@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.core.sniff import NAMES, Kind, sniff
 from scraper.dicom import codec_process, codestream, structure
 from scraper.dicom.codestream import Codestream
@@ -88,7 +89,7 @@ def _is_constant(data: bytes) -> bool:
 def _raw(shape: Shape, data: bytes, count: int) -> Frame:
     size = shape.size
     if size is None:
-        raise CorruptInstance(what="pixels without Rows, Columns or Bits Allocated")
+        raise CorruptInstance(what=Reason.PIXELS_WITHOUT_SIZE)
     wanted = size * count
     if len(data) < wanted:
         for level in (1, 2, 3):
@@ -100,38 +101,40 @@ def _raw(shape: Shape, data: bytes, count: int) -> Frame:
                 * (size // max(1, (shape.rows or 1) * (shape.columns or 1)))
             )
             if reduced and len(data) == reduced * count:
-                raise CorruptInstance(what=f"a picture reduced to 1/{side * side} of its pixels")
-        raise CorruptInstance(what=f"{len(data)} bytes of pixels where {wanted} belong")
+                raise CorruptInstance(what=Reason.REDUCED.of(factor=side * side))
+        raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(data), expected=wanted))
     surplus = data[wanted:]
     row = size // (shape.rows or 1)
     if len(surplus) >= row and surplus.strip(surplus[:1]):
-        raise CorruptInstance(what=f"{len(data)} bytes of pixels where {wanted} belong")
+        raise CorruptInstance(what=Reason.PIXEL_BYTES.of(found=len(data), expected=wanted))
     wanted_data = data[:wanted]
     if (shape.rows or 0) * (shape.columns or 0) >= _SMALLEST and _is_constant(wanted_data):
-        raise CorruptInstance(what="a constant picture")
+        raise CorruptInstance(what=Reason.CONSTANT_PICTURE)
     return Frame(wanted_data, None, was_padded=len(surplus) > 1)
 
 
 def _check_stream(shape: Shape, stream: Codestream, data: bytes) -> None:
     if shape.rows not in (None, stream.rows) or shape.columns not in (None, stream.columns):
-        what = f"a picture of {stream.columns}x{stream.rows} where the tags say {shape.columns}x{shape.rows}"
+        what = Reason.OTHER_SIZE.of(
+            columns=stream.columns, rows=stream.rows, tag_columns=shape.columns, tag_rows=shape.rows
+        )
         raise CorruptInstance(what=what)
     if stream.components not in (
         shape.samples or stream.components,
         1 if shape.samples is None else shape.samples,
     ):
-        raise CorruptInstance(what=f"a picture of {stream.components} components where the tags say {shape.samples}")
+        raise CorruptInstance(what=Reason.OTHER_COMPONENTS.of(found=stream.components, tags=shape.samples))
     if stream.components not in {1, 3, 4}:
-        raise CorruptInstance(what=f"a picture of {stream.components} components")
+        raise CorruptInstance(what=Reason.COMPONENTS.of(count=stream.components))
     if shape.stored is not None and stream.bits <= 8 < shape.stored:
-        raise CorruptInstance(what=f"a picture of {stream.bits} bits where the tags say {shape.stored}")
+        raise CorruptInstance(what=Reason.OTHER_BITS.of(found=stream.bits, tags=shape.stored))
     if shape.allocated is not None and stream.bits > max(shape.allocated, 8):
-        raise CorruptInstance(what=f"a picture of {stream.bits} bits where the tags say {shape.allocated}")
+        raise CorruptInstance(what=Reason.OTHER_BITS.of(found=stream.bits, tags=shape.allocated))
     if not stream.is_whole:
-        raise CorruptInstance(what="a picture that is cut off")
+        raise CorruptInstance(what=Reason.PICTURE_CUT_OFF)
     pixels = stream.rows * stream.columns
     if pixels >= _SMALLEST and len(data) < pixels // _CONSTANT_SHARE:
-        raise CorruptInstance(what="a constant picture")
+        raise CorruptInstance(what=Reason.CONSTANT_PICTURE)
 
 
 def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
@@ -161,7 +164,7 @@ def look(shape: Shape, frame: bytes, count: int = 1) -> Frame:
             return Frame(data, stream)
     if len(frame) != native and (segments := codestream.rle_segments(frame)) is not None:
         if segments != (shape.samples or 1) * -(-(shape.allocated or 8) // 8):
-            raise CorruptInstance(what=f"an RLE picture of {segments} segments")
+            raise CorruptInstance(what=Reason.RLE_SEGMENTS.of(count=segments))
         return Frame(frame, None, is_rle=True)
     if len(frame) != native and kind in _NO_PIXELS:
         raise CorruptInstance(what=NAMES[kind])
@@ -177,12 +180,12 @@ def png_samples(frame: Frame) -> bytes:
     stream = frame.stream
     bits, components = (stream.bits, stream.components) if stream is not None else (8, 1)
     if bits not in {8, 16} or components not in {1, 3}:
-        raise CorruptInstance(what="a PNG picture of a kind that holds no pixel values")
+        raise CorruptInstance(what=Reason.PNG_WITHOUT_VALUES)
     if components == 3 and bits == 16:
-        raise CorruptInstance(what="a PNG picture of 16 bits in colour")
+        raise CorruptInstance(what=Reason.PNG_16_BIT_COLOUR)
     samples = codec_process.SHARED.ask("png", {"bits": bits}, frame.data)
     if samples is None:
-        raise CorruptInstance(what="a PNG picture that does not decode")
+        raise CorruptInstance(what=Reason.PNG_NOT_DECODED)
     return samples
 
 
@@ -208,5 +211,5 @@ def syntax(frames: list[Frame]) -> str:
         if len(found) > 1 and found <= special:
             return general
     if len(found) > 1:
-        raise CorruptInstance(what="frames of different kinds")
+        raise CorruptInstance(what=Reason.MIXED_FRAMES)
     return found.pop()

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, codestream, encode, structure
 from scraper.dicom.elements import declared_charset, dictionary_vr
 
@@ -95,7 +96,7 @@ def pseudonymised(data: bytes, names: Replacer, *, pixels: bool = True) -> bytes
     """
     layout = structure.layout_of(data)
     if layout.fault is not None or layout.data is not data:
-        raise CorruptInstance(what="a data set that can't be walked in place")
+        raise CorruptInstance(what=Reason.DATA_SET_NOT_WALKABLE)
     out = bytearray(data)
     if layout.meta:
         out[:128] = bytes(128)

@@ -10,6 +10,7 @@ import pydicom
 from pydicom.dataset import FileDataset
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.dicom import structure
 
 _CLOSING: Final = b"\xfe\xff\xdd\xe0" + bytes(4)  # Sequence Delimitation Item, little endian (PS3.5 A.4)
@@ -29,7 +30,7 @@ def read_file(path: Path) -> FileDataset:
         layout.data = b""  # the map is about to be closed
         ds = pydicom.dcmread(io.BytesIO(bytes(data[:end]) + _CLOSING) if is_unterminated else path)
     if has_pixels and not any(tag in ds for tag in structure.PIXEL_TAGS):
-        raise CorruptInstance(what="a DICOM file that is cut off")  # pydicom leaves them out without a word
+        raise CorruptInstance(what=Reason.DICOM_CUT_OFF)  # pydicom leaves them out without a word
     return ds
 
 

@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import PixelParts, Problem, Tags, TagValue
+from scraper.core.reasons import Reason
 from scraper.core.sniff import VRS, Kind
 from scraper.dicom import charset, codestream, pixel_module, pixels, structure, values
 from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
@@ -184,11 +185,11 @@ def _drop_inner_charsets(ds: Dataset, *, top: bool) -> None:
 def _frames(shape: Shape, parts: PixelParts, count: int) -> list[Frame]:
     """The inspected frames. One payload may hold all raw frames at once."""
     if not parts.frames:
-        raise CorruptInstance(what="tags without pixels")
+        raise CorruptInstance(what=Reason.TAGS_WITHOUT_PIXELS)
     if len(parts.frames) == 1 and count > 1:
         return [pixels.look(shape, parts.frames[0], count)]
     if len(parts.frames) != count:
-        raise CorruptInstance(what=f"{len(parts.frames)} frames where the tags say {count}")
+        raise CorruptInstance(what=Reason.OTHER_FRAME_COUNT.of(found=len(parts.frames), tags=count))
     return [pixels.look(shape, frame) for frame in parts.frames]
 
 
@@ -266,5 +267,5 @@ def rebuild(parts: PixelParts) -> Rebuilt:
         ds.add(_pixel_data(ds, frames, transfer_syntax))
         data = _write(ds, transfer_syntax)
     except (struct.error, *PYDICOM_ERRORS) as err:
-        raise CorruptInstance(what="tags that can't be written as DICOM") from err
+        raise CorruptInstance(what=Reason.TAGS_NOT_WRITABLE) from err
     return Rebuilt(data, tuple(problems))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, VRS, Kind, sniff
 
 Buffer = bytes | mmap.mmap
@@ -307,7 +308,7 @@ def _meta(data: Buffer, start: int) -> tuple[dict[int, Element], int]:
             (length,) = struct.unpack_from("<I", data, pos + 4)
             at = pos + 8
         if at + length > len(data):
-            raise CorruptInstance(what="a DICOM file cut off in its header")
+            raise CorruptInstance(what=Reason.DICOM_HEADER_CUT_OFF)
         found[group << 16 | number] = Element(group << 16 | number, vr.decode("latin-1"), at, length)
         pos = at + length
     return found, pos
@@ -347,7 +348,7 @@ def inflate(data: bytes) -> bytes:
         if inflater.eof:
             return grown
         break
-    raise CorruptInstance(what="a deflated data set that can't be inflated")
+    raise CorruptInstance(what=Reason.DATA_SET_NOT_INFLATED)
 
 
 def _guess(data: Buffer, at: int) -> Kind:

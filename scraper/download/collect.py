@@ -19,6 +19,7 @@ from scraper.core.errors import (
     WrongStudy,
 )
 from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
+from scraper.core.reasons import Reason
 from scraper.download.fetch import Fetched, Fetcher
 from scraper.protocols.fidelity import fidelity
 from scraper.store.place import StudyStore
@@ -342,7 +343,7 @@ class Collector:
         header = checked.header
         if header is None or not header.sop_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self._lost[name] = CorruptInstance(what="no DICOM object")
+            self._lost[name] = CorruptInstance(what=Reason.NO_DICOM_OBJECT)
             return
         if wanted.series.study_instance_uid and header.study_instance_uid != wanted.series.study_instance_uid:
             checked.path.unlink(missing_ok=True)
@@ -351,7 +352,7 @@ class Collector:
             return
         if self._is_another(wanted, checked):
             checked.path.unlink(missing_ok=True)
-            self._lost[name] = CorruptInstance(what="another instance than the one asked for")
+            self._lost[name] = CorruptInstance(what=Reason.ANOTHER_INSTANCE)
             return
         key = f"{wanted.series.name}/{name}"
         if header.sop_instance_uid in self._here and self._outdo(checked, header):

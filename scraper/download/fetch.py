@@ -42,11 +42,13 @@ from scraper.core.model import (
     WadoUri,
     ZipMember,
 )
+from scraper.core.reasons import Reason
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
 from scraper.protocols import zip_archive
 from scraper.session import Response, Session
+from scraper.session.http.status import NO_CONTENT, OVERLOADED
 
 if TYPE_CHECKING:
     from scraper.download.wado_rs import WadoRsFetch
@@ -102,7 +104,7 @@ class Fetcher:
                 self._lost = err
                 raise
             except SiteChanged as err:
-                self._oversized += "large" in str(err.values.get("what"))
+                self._oversized += err.reason is Reason.ANSWER_TOO_LARGE
                 if self._oversized >= MOST_OVERSIZED:
                     self._lost = err
                 raise
@@ -296,7 +298,7 @@ class Fetcher:
         if isinstance(source.tags, Request):
             body = await self._bytes(source.tags)
             if source.read_tags is None:
-                raise SiteChanged(host=urlsplit(source.tags.url).hostname, what="tags that no recipe reads")
+                raise SiteChanged(host=urlsplit(source.tags.url).hostname, what=Reason.TAGS_UNREADABLE)
             tags = source.read_tags(body.body)
         else:
             tags = source.tags
@@ -338,7 +340,7 @@ class Fetcher:
         except SiteUnreachable:
             self._session.http.pace.overloaded(host, 0.0)
             raise
-        if response.status in (429, 503):
+        if response.status in OVERLOADED:
             told_s = response.retry_after_s or 1.0
             self._session.http.pace.overloaded(host, told_s if told_s <= LONGEST_RETRY_AFTER_S else 0.0)
         elif response.ok:
@@ -347,20 +349,11 @@ class Fetcher:
 
     def judge(self, response: Response, into: Path | None) -> None:
         """An answer that is no success becomes the error that it means."""
-        if response.ok and response.status != 204:
+        if response.ok and response.status != NO_CONTENT:
             return
         if into is not None:
             into.unlink(missing_ok=True)
-        host, status = urlsplit(response.url).hostname, response.status
-        if status in (401, 403):
-            raise SessionLapsed(host=host)
-        if status in (204, 404, 410):
-            raise MissingInstances(why=f"HTTP {status}")
-        if status in (408, 425, 429, 503):
-            raise response.busy
-        if status >= 500:
-            raise SiteUnreachable(host=host, why=f"HTTP {status}", retry_after_s=response.retry_after_s)
-        raise CorruptInstance(what=f"HTTP {status}")
+        raise response.instance_refusal
 
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:

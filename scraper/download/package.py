@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scraper.core.errors import CorruptInstance, MissingInstances, NotOriginalDicom
 from scraper.core.model import Origin, Package, Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
@@ -53,11 +54,11 @@ async def fetch_contents(package: Package, fetcher: Fetcher, inspector: Inspecto
     for name, item in checked:
         studies.setdefault(item.header.study_instance_uid if item.header else "", []).append((name, item))
     if not studies and broken:
-        raise CorruptInstance(what="a broken zip")
+        raise CorruptInstance(what=Reason.BROKEN_ZIP)
     if not studies and any(member.is_picture for member in members):
         raise NotOriginalDicom(host=host)
     if not studies:
-        raise MissingInstances(why="no DICOM object in the zip", expected="?", saved=0)
+        raise MissingInstances(why=Reason.NO_DICOM_OBJECT_IN_ZIP, expected="?", saved=0)
     return Contents(studies, (*left_out, *unreadable), broken, listed)
 
 
@@ -80,7 +81,7 @@ async def collect_study(contents: Contents, uid: str, package: Package, collecto
         collector.adopt(name, item)
     await collector.keep_earlier()
     collected = collector.collected()
-    lost = {name: CorruptInstance(what="a broken zip") for name in broken}  # whose of several studies, nothing tells
+    lost = {name: CorruptInstance(what=Reason.BROKEN_ZIP) for name in broken}  # whose of several studies, nothing tells
     return replace(
         collected,
         left_out=contents.left_out,

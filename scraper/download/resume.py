@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.protocols.headers import merged
 from scraper.session.http.response import Response
 
@@ -84,7 +85,7 @@ class Resumable:
             rest.replace(self.into)
         elif response.status in (206, 416):
             self._head = None
-            raise SiteUnreachable(host=urlsplit(response.url).hostname, why="the answer was cut short")
+            raise SiteUnreachable(host=urlsplit(response.url).hostname, why=Reason.ANSWER_CUT_SHORT)
         else:
             return response
         return replace(response, status=200, path=self.into)

@@ -22,6 +22,7 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.model import PixelParts, Request, WadoRs
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES
 from scraper.dicom.largest import largest
 from scraper.protocols import wado_rs
@@ -125,7 +126,7 @@ class WadoRsFetch:
                 return None
         finally:
             answer.unlink(missing_ok=True)
-        return CorruptInstance(what="no instance as a file")
+        return CorruptInstance(what=Reason.NOT_AS_A_FILE)
 
     async def _bytes(self, request: Request) -> Response:
         response = await self._sending.send(request, None)
@@ -147,7 +148,7 @@ class WadoRsFetch:
                     response = err.begun
                 self._sending.judge(response, None)
                 if body.stat().st_size > MOST_AT_ONCE:
-                    raise CorruptInstance(what="an answer that is far too large")
+                    raise CorruptInstance(what=Reason.ANSWER_TOO_LARGE)
                 return replace(response, body=await asyncio.to_thread(body.read_bytes), path=None)
             finally:
                 body.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from pydicom.filewriter import write_dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.elements import PYDICOM_ERRORS, quiet
 from scraper.dicom.headers import MEDIA_DIRECTORY
 from scraper.dicom.part10 import file_meta
@@ -128,8 +129,8 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
         try:
             source = described(item.path)
         except (CorruptInstance, OSError) as err:
-            why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
-            left_out.append(LeftOut(item.name, str(why or "an unreadable file")))
+            why = err.cause if isinstance(err, CorruptInstance) else err.strerror
+            left_out.append(LeftOut(item.name, why or Reason.UNREADABLE_FILE))
             continue
         read.append((item, source))
         if source.text("PatientID") and source.text("StudyInstanceUID"):
@@ -140,7 +141,7 @@ def file_set(listed: Iterable[Listed], made: Path) -> tuple[int, list[Problem]]:
             try:
                 disc.add(item, source, own)
             except PYDICOM_ERRORS:
-                left_out.append(LeftOut(item.name, "a directory record that can't be written"))
+                left_out.append(LeftOut(item.name, Reason.RECORD_NOT_WRITABLE))
         made.mkdir(exist_ok=True)
         (made / "DICOMDIR").write_bytes(_directory(disc.root))
     problems = problems_of(left_out)

@@ -14,6 +14,7 @@ from typing import Final
 from scraper import dicom
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Problem
+from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.verify import Candidate, Files
 
@@ -47,13 +48,13 @@ class LeftOut:
     """A file or object that is not in the export, and why. ``is_loss``: it should have been."""
 
     name: str
-    why: str
+    why: Cause
     is_loss: bool = True
 
 
 def problems_of(left_out: Iterable[LeftOut]) -> list[Problem]:
     """The problems for what is not in the export, one for each reason."""
-    grouped: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    grouped: dict[tuple[Cause, bool], list[str]] = defaultdict(list)
     for item in left_out:
         grouped[item.why, item.is_loss].append(item.name)
     return [
@@ -111,8 +112,8 @@ def gather(files: Files, scratch: Path) -> tuple[list[Listed], list[LeftOut]]:
         try:
             path, header = _readable(candidate, scratch, number)
         except (CorruptInstance, OSError) as err:
-            why = err.values.get("what", "") if isinstance(err, CorruptInstance) else err.strerror
-            left_out.append(LeftOut(candidate.name, str(why or "an unreadable file")))
+            why = err.cause if isinstance(err, CorruptInstance) else err.strerror
+            left_out.append(LeftOut(candidate.name, why or Reason.UNREADABLE_FILE))
             continue
         twins = same_uid[header.sop_instance_uid]
         if any(filecmp.cmp(path, twin, shallow=False) for twin in twins):

@@ -16,6 +16,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from scraper.core.errors import UsageError
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import declared_charset
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
@@ -60,9 +61,9 @@ def nifti(listed: Iterable[Listed], made: Path, damaged: Collection[str] = ()) -
     for name, members in by_series(listed).items():
         pictured = [member for member in members if _is_volume(member)]
         left_out += [
-            LeftOut(member.name, "no pixels in it", is_loss=False) for member in members if member not in pictured
+            LeftOut(member.name, Reason.NO_PIXELS, is_loss=False) for member in members if member not in pictured
         ]
-        left_out += [LeftOut(item.name, "a damaged file") for item in pictured if item.name in damaged]
+        left_out += [LeftOut(item.name, Reason.DAMAGED_FILE) for item in pictured if item.name in damaged]
         sound = [item for item in pictured if item.name not in damaged]
         if sound:
             left_out += _converted(program, sound, made, made / name)
@@ -80,13 +81,13 @@ def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -
             _link(listed.path, Path(inside) / f"{listed.index:05}.dcm")
         out.mkdir(parents=True)
         command = [program, "-z", "y", "-b", "y", "-ba", "y", "-f", "%s", "-o", str(out), inside]
-        why, output = "the converter dcm2niix made no volume of it", ""
+        why, output = Reason.DCM2NIIX_NO_VOLUME, ""
         try:
             # the program is ours, the folder is ours, no word comes from a file
             ran = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
             output = ran.stdout.decode("utf-8", "replace")
         except subprocess.TimeoutExpired:
-            why = "the converter dcm2niix did not end in time"
+            why = Reason.DCM2NIIX_TIMED_OUT
     _mend_texts(out, members[0])
     if not any(out.glob("*.nii.gz")):
         shutil.rmtree(out)
@@ -96,7 +97,7 @@ def _converted(program: str, members: Sequence[Listed], made: Path, out: Path) -
         return []
     refused = {int(number) for number in _REFUSED.findall(output) if number}
     named = [listed for listed in members if listed.index in refused] or members
-    return [LeftOut(listed.name, f"the converter dcm2niix took {taken} of {len(members)}") for listed in named]
+    return [LeftOut(listed.name, Reason.DCM2NIIX_TOOK_SOME.of(taken=taken, count=len(members))) for listed in named]
 
 
 def _mend_texts(out: Path, first: Listed) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scraper.core.errors import ExitCode
-from scraper.core.messages import describe_problem, phrase, say
+from scraper.core.messages import describe_problem, say, words_of
 from scraper.core.model import Problem, Result
 from scraper.core.settings import Language
 from scraper.export.targets import Exported
@@ -63,7 +63,5 @@ def incomplete(source: Result, language: Language) -> dict[str, object] | None:
 
 def _sentence(problem: Problem, language: Language) -> str:
     """What was found, without the advice and the full stop."""
-    values = {
-        name: phrase(value, language) if isinstance(value, str) else value for name, value in problem.values.items()
-    }
+    values = {name: words_of(value, language) for name, value in problem.values.items()}
     return say(f"problem.{problem.code}", language, count=len(problem.instances), **values).rstrip(".。")

@@ -21,6 +21,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.elements import PYDICOM_ERRORS, numbers, plain, quiet, sequence
 from scraper.dicom.frames import aspect, colour, count_frames, decoded, functional, is_grey
 from scraper.dicom.reading import read_file
@@ -29,9 +30,9 @@ from scraper.export.gather import LeftOut, Listed, by_series, problems_of
 from scraper.verify import Inspector, is_image
 
 MARK: Final = "NOT FOR DIAGNOSIS"
-NO_PIXELS: Final = "no pixels in it"
-NOT_DECODED: Final = "pixels that can't be decoded"
-ENDED: Final = "the program that decodes it ended over it, or took too long"
+NO_PIXELS: Final = Reason.NO_PIXELS
+NOT_DECODED: Final = Reason.PIXELS_NOT_DECODED
+ENDED: Final = Reason.DECODER_ENDED
 _THUMB: Final = 160  # pixels of a thumbnail's longer side
 _ACROSS: Final = 8
 _ON_A_SHEET: Final = 64
@@ -144,7 +145,7 @@ def draw_instance(source: str, stem: str, suffix: str) -> list[str]:
                 _save(_picture(ds, samples, number), Path(path))
                 made.append(path)
     except CorruptInstance as err:
-        return [str(err.values.get("what", "")), *made]
+        return [err.cause if isinstance(err.cause, str) else NOT_DECODED, *made]
     except (*PYDICOM_ERRORS, RuntimeError):
         return [NOT_DECODED, *made]
     return ["" if made else NOT_DECODED, *made]

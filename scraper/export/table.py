@@ -11,6 +11,7 @@ from typing import Any, Final
 import pydicom
 
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.dicom.elements import PYDICOM_ERRORS, plain, quiet
 from scraper.export.companions import sha256_of
 from scraper.export.gather import LeftOut, Listed, by_series, problems_of
@@ -68,7 +69,7 @@ def tables(listed: Sequence[Listed], made: Path) -> tuple[int, list[Problem]]:
             try:
                 rows.append(_row(item))
             except PYDICOM_ERRORS:
-                left_out.append(LeftOut(item.name, "an unreadable file"))
+                left_out.append(LeftOut(item.name, Reason.UNREADABLE_FILE))
         instances += rows
         if rows:
             series.append(_of_series(rows))

@@ -22,6 +22,7 @@ from scraper.core.model import (
     Study,
     StudyResult,
 )
+from scraper.core.reasons import Cause, Reason
 from scraper.download.collect import Collected
 from scraper.store import earlier
 from scraper.store.place import series_folder_name
@@ -215,16 +216,16 @@ def _elsewhere(collected: Collected, name: str, uid: str) -> Counter[str]:
 def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     """Problems of the fetch: what could not be had, what the site leaves out, what differs from the disk's."""
     found: list[Problem] = []
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    reasons: dict[tuple[str, str, Cause], list[str]] = {}
     for name, err in collected.lost.items():
         uid = collected.uid_of_series.get(collected.series_of.get(name, ""), collected.series_of.get(name, ""))
-        why = without_addresses(str(err.values.get("why") or err.values.get("what") or err.code))
+        why = without_addresses(err.cause)
         reasons.setdefault((uid, err.code, why), []).append(name)
     for (uid, _code, why), names in reasons.items():
         found.append(Problem("fetch-failed", tuple(names), {"why": why}, uid))
     for name_of_series, names in _grouped(collected.left_out, collected.series_of).items():
         uid = collected.uid_of_series.get(name_of_series, name_of_series)
-        found.append(Problem("left-out", tuple(names), {"what": "no pixels, or no DICOM"}, uid, fatal=False))
+        found.append(Problem("left-out", tuple(names), {"what": Reason.NO_PIXELS_OR_NO_DICOM}, uid, fatal=False))
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
         found.extend(replace(problem, series_instance_uid=uid) for problem in item.left_out)

@@ -6,12 +6,14 @@ these. It speaks for what nobody else counts; a list or count of the site's stay
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from scraper.core.errors import ExitCode
 from scraper.core.evidence import CODES, Evidence
-from scraper.core.model import Problem, SeriesResult, StudyResult
+from scraper.core.model import Problem, Result, SeriesResult, Status, StudyResult
 
 UNMET: Final = "expect-unmet"
 DIFFERS: Final = "expect-differs"
@@ -94,3 +96,26 @@ def _judged(series: SeriesResult) -> SeriesResult:
 
 
 __all__ = ["DIFFERS", "UNMET", "announced", "counted", "held", "is_open"]
+
+
+def named(result: Result, name: str) -> Result:
+    """The result, incomplete where a study's patient has another name than the list says; the problem holds neither name."""
+    wanted = _bare(name)
+    wrong = [
+        study
+        for study in result.studies
+        if study.study.patient_name and wanted not in {_bare(part) for part in study.study.patient_name.split("=")}
+    ]
+    if not wrong:
+        return result
+    problem = Problem("name-differs")
+    studies = tuple(
+        replace(study, problems=(*study.problems, problem)) if study in wrong else study for study in result.studies
+    )
+    code = max(result.exit_code, int(ExitCode.INCOMPLETE))
+    return replace(result, studies=studies, status=Status.INCOMPLETE, exit_code=code)
+
+
+def _bare(name: str) -> str:
+    """A name without what spelling it differs by: separators, blanks, capitals."""
+    return "".join(char for char in unicodedata.normalize("NFKC", name).casefold() if char.isalnum())

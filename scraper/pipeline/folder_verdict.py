@@ -22,6 +22,7 @@ from scraper.core.model import (
     Study,
     StudyResult,
 )
+from scraper.core.reasons import Reason
 from scraper.dicom.directory import ListedFile, directory_rows
 from scraper.download.collect import Watcher
 from scraper.pipeline import assess, document
@@ -124,7 +125,7 @@ def _of_folder(report: Report, announced: Announced, studies: Sequence[StudyResu
     if announced.unreadable:
         yield Problem("dicomdir-unreadable", announced.unreadable, fatal=False)
     if report.left_out:
-        kinds = ", ".join(f"{count} × {kind}" for kind, count in sorted(report.left_out.items()))
+        kinds = tuple(Reason.COUNTED.of(count=count, kind=kind) for kind, count in sorted(report.left_out.items()))
         yield Problem("not-dicom", values={"kinds": kinds}, fatal=False)
 
 

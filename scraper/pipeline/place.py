@@ -6,13 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, StoreError
 from scraper.core.messages import without_addresses
 from scraper.core.model import Problem, Result, Study, StudyResult
 from scraper.pipeline import assess, document, expectation
 from scraper.pipeline.result import SourceInfo, result_of, with_studies
 from scraper.pipeline.retrieve import Retrieved, RetrievedStudy
-from scraper.store.place import REPORT, disk, write_whole
+from scraper.store.place import REPORT, write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy) -> StudyResult:
 def lost(study: Study, err: CloudfilmError) -> StudyResult:
     """One of several studies of which nothing came."""
     name = study.description or study.key or study.date or "?"
-    why = without_addresses(err.said or str(err.values.get("why") or err.values.get("what") or err.code))
+    why = without_addresses(err.said or err.cause)
     return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
 
 
@@ -73,6 +74,6 @@ def expected(result: Result, count: int, *, is_partial: bool) -> Result:
     for study in judged.studies:
         if study.output is not None and not is_partial:
             path: Path = study.output / REPORT
-            with disk(path):
+            with disk_errors(path):
                 write_whole(path, document.amended(path, with_studies(judged, [study])))
     return judged

@@ -11,20 +11,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, CloudfilmError, SiteUnreachable, TemporaryFolderFull
 from scraper.core.leftovers import RunFolder, remove_leftovers
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, temporary_folder_name
 from scraper.protocols import zip_archive
 from scraper.session.door import Network
 from scraper.session.http.pace import Pace
-from scraper.store.place import disk
 from scraper.verify import Inspector
 
 if TYPE_CHECKING:
     from scraper.session.browser import Browser
 
 
-BROWSER_ENDED = "the browser ended"
 LEAST_FREE_BYTES = 32 * 2**20  # a browser's profile alone takes some 10 MB
 
 
@@ -50,7 +50,7 @@ class SharedResources:
     async def __aenter__(self) -> Self:
         """Makes the folder; nothing is started yet."""
         await asyncio.to_thread(_sweep)
-        with disk(temporary_folder()):
+        with disk_errors(temporary_folder()):
             self._folder = RunFolder()
         self.spool = self._folder.path
         return self
@@ -102,7 +102,7 @@ def explained(error: CloudfilmError) -> CloudfilmError:
     """What made a browser end or not begin, where that is a temporary folder without space: the site is not to blame."""
     if not isinstance(error, (BrowserMissing, SiteUnreachable)):
         return error
-    if isinstance(error, SiteUnreachable) and error.values.get("why") != BROWSER_ENDED:
+    if isinstance(error, SiteUnreachable) and error.reason is not Reason.BROWSER_ENDED:
         return error
     try:
         folder = temporary_folder()
@@ -129,7 +129,7 @@ def probe(folder: Path) -> None:
     place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
-    with disk(folder):
+    with disk_errors(folder):
         if not place.is_dir():
             raise NotADirectoryError(str(place))
         with tempfile.TemporaryFile(dir=place, prefix=".cloudfilm-") as trial:

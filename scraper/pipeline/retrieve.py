@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from scraper.contract import Package, Series, Study
 from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed, StoreError
 from scraper.core.provenance import options_of
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.download import package as packages
 from scraper.download.collect import Collected, Collector, Watcher
@@ -131,7 +132,7 @@ class Retriever:
             ]
             offered = {instance.name for item in again for instance in item.instances}
             collector.give_up(
-                [item for item in left if item.instance.name not in offered], MissingInstances(why="not listed")
+                [item for item in left if item.instance.name not in offered], MissingInstances(why=Reason.NOT_LISTED)
             )
             left = await collector.take(again)
             if left and collector.saved_count == before:

@@ -180,7 +180,9 @@ class Run:
         error = only_error(studies, urlsplit(info.link).hostname or "")
         result = result_of(info, studies, error)
         if error is None and settings.expect is not None and studies:
-            return await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+            result = await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
+        if error is None and settings.expect_name:
+            result = expectation.named(result, settings.expect_name)
         return result
 
     async def survey(self, source: str, *, film: Film | None = None) -> Result:

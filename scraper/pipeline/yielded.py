@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from scraper.contract import Found, Instance, Package, Provider, Series, Study
 from scraper.core.errors import RecipeFault
+from scraper.core.reasons import Reason
 from scraper.core.safe_text import without_surrogates
 
 
@@ -27,12 +28,12 @@ def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
             every.append(replace(row, study=_clean(row.study)))
             continue
         if not isinstance(row, Series):
-            raise RecipeFault(what=f"{name}: a {type(row).__name__} is neither a Series nor a Package")
+            raise RecipeFault(what=Reason.NEITHER_SERIES_NOR_PACKAGE.of(provider=name, kind=type(row).__name__))
         study = row.study_instance_uid or row.study.uid or row.study.key
         if not row.name:
             nameless[study] += 1
             if nameless[study] > 1:
-                raise RecipeFault(what=f"{name}: series {place} has neither a UID nor a key")
+                raise RecipeFault(what=Reason.SERIES_UNNAMED.of(provider=name, series=place))
         _check_instances(name, place, row, known[study, row.name])
         every.append(
             replace(
@@ -50,16 +51,14 @@ def _check_instances(name: str, place: int, series: Series, keys: set[str]) -> N
     for number, instance in enumerate(series.instances, start=1):
         if not isinstance(instance, Instance):
             raise RecipeFault(
-                what=f"{name}: instance {number} of series {place} is a {type(instance).__name__}, no Instance"
+                what=Reason.NO_INSTANCE.of(provider=name, number=number, series=place, kind=type(instance).__name__)
             )
         if not instance.name:
-            raise RecipeFault(what=f"{name}: instance {number} of series {place} has neither a UID nor a key")
+            raise RecipeFault(what=Reason.INSTANCE_UNNAMED.of(provider=name, number=number, series=place))
         if instance.sop_instance_uid:
             continue
         if instance.key in keys:
-            raise RecipeFault(
-                what=f"{name}: instance {number} of series {place} has the key of one before it: {instance.key}"
-            )
+            raise RecipeFault(what=Reason.KEY_REPEATED.of(provider=name, number=number, series=place, key=instance.key))
         keys.add(instance.key)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 
 MOST_VALUES: Final = 200_000  # of one message
 DEEPEST: Final = 64
@@ -38,7 +39,7 @@ def read(data: bytes) -> Value:
     try:
         return reader.value(0)
     except (IndexError, struct.error, UnicodeDecodeError) as err:
-        raise CorruptInstance(what="packed data that is cut off") from err
+        raise CorruptInstance(what=Reason.PACKED_CUT_OFF) from err
 
 
 class _Reader:
@@ -84,7 +85,7 @@ class _Reader:
     def value(self, depth: int) -> Value:  # noqa: C901, PLR0911, PLR0912  # one arm a marker (3.1)
         self._remaining -= 1
         if depth > DEEPEST or self._remaining < 0:
-            raise CorruptInstance(what="packed data without an end")
+            raise CorruptInstance(what=Reason.PACKED_WITHOUT_END)
         match self._byte():
             case 0x00 | 0x01:
                 return None
@@ -110,7 +111,7 @@ class _Reader:
             case 0x0C:
                 return self._bytes()
             case marker:
-                raise CorruptInstance(what=f"packed data of an unknown kind ({marker})")
+                raise CorruptInstance(what=Reason.PACKED_KIND_UNKNOWN.of(kind=marker))
 
     def _bytes(self) -> bytes:
         head = self._number()
@@ -157,7 +158,7 @@ class _Reader:
         self._objects.append(found)
         if traits.is_external:
             if traits.name not in _WRAPPERS:
-                raise CorruptInstance(what="packed data that only its own program reads")
+                raise CorruptInstance(what=Reason.PACKED_FOR_ITS_PROGRAM)
             self._objects[place] = inner = self.value(depth + 1)
             return inner
         for key in traits.keys:

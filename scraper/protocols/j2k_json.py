@@ -10,6 +10,7 @@ from typing import Any
 
 from scraper.core.errors import CorruptInstance, NotAnImage
 from scraper.core.model import Tags, TagValue
+from scraper.core.reasons import Reason
 from scraper.core.schema import parse_json
 
 _TAG = re.compile(r"\(?\s*([0-9A-Fa-f]{4})\s*+(?:,\s*+)?([0-9A-Fa-f]{4})\s*\)?")
@@ -25,16 +26,16 @@ def tags(body: bytes) -> Tags:
     try:
         listed: Any = parse_json(body.decode("utf-8-sig"))
     except (UnicodeDecodeError, ValueError, RecursionError) as err:
-        raise CorruptInstance(what="tags that are not JSON") from err
+        raise CorruptInstance(what=Reason.TAGS_NO_JSON) from err
     if not isinstance(listed, list):
-        raise CorruptInstance(what="tags that are not a list")
+        raise CorruptInstance(what=Reason.TAGS_NO_LIST)
     if not listed:
         raise NotAnImage
     found: dict[str, TagValue] = {}
     for entry in listed:
         match = _TAG.fullmatch(str(entry.get("tag", ""))) if isinstance(entry, dict) else None
         if match is None:
-            raise CorruptInstance(what="a list with an entry that is no tag")
+            raise CorruptInstance(what=Reason.ENTRY_NO_TAG)
         value = entry.get("value")
         if value is None or isinstance(value, str | int | float | list):
             found[f"{match[1]}{match[2]}".upper()] = value

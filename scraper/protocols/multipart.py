@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 
 PIECE: Final = 2**20
 MAX_HEAD: Final = 16 * 2**10  # bytes of one part's header lines
@@ -51,7 +52,7 @@ class Part:
         for piece in self.pieces:
             size += len(piece)
             if size > limit:
-                raise CorruptInstance(what="a part that is far too large")
+                raise CorruptInstance(what=Reason.PART_TOO_LARGE)
             taken.append(piece)
         return b"".join(taken)
 
@@ -73,7 +74,7 @@ class _Reader:
 
     def __init__(self, source: BinaryIO, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY:
-            raise CorruptInstance(what="a multipart answer without a boundary")
+            raise CorruptInstance(what=Reason.MULTIPART_WITHOUT_BOUNDARY)
         self._source = source
         self._delimiter = re.compile(b"\r\n--" + re.escape(boundary) + rb"(--|[ \t]*\r\n)")
         self._reach = len(boundary) + 64  # a delimiter with its line's end, and some blanks before that
@@ -109,14 +110,14 @@ class _Reader:
                 yield self._buffer[:safe]
                 self._buffer = self._buffer[safe:]
             if not self._more():
-                raise CorruptInstance(what="a multipart answer that is cut off")
+                raise CorruptInstance(what=Reason.MULTIPART_CUT_OFF)
 
     def _headers(self) -> Mapping[str, str]:
         """The header lines; a part without any begins with an empty line."""
         self._buffer = b"\r\n" + self._buffer
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > MAX_HEAD or not self._more():
-                raise CorruptInstance(what="a multipart answer with broken parts")
+                raise CorruptInstance(what=Reason.MULTIPART_BROKEN)
         lines = self._buffer[:end].decode("latin-1").split("\r\n")
         self._buffer = self._buffer[end + 4 :]
         pairs = (line.partition(":") for line in lines if ":" in line)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 
 MAX_MEMBERS: Final = 200_000
 MAX_TOTAL: Final = 16 * 2**30  # bytes of one archive
@@ -40,7 +41,7 @@ def unpack(archive: Path, new_file: Callable[[], Path]) -> Iterator[Path]:
             for member in members:
                 count, total = count + 1, total + max(member.size, 0)
                 if count > MAX_MEMBERS or total > MAX_TOTAL:
-                    raise CorruptInstance(what="a tar that is far too large")
+                    raise CorruptInstance(what=Reason.TAR_TOO_LARGE)
                 source = members.extractfile(member) if member.isreg() and not member.issparse() else None
                 if source is None:
                     continue
@@ -50,7 +51,7 @@ def unpack(archive: Path, new_file: Callable[[], Path]) -> Iterator[Path]:
                         out.write(piece)
                 yield path
     except BROKEN as err:
-        raise CorruptInstance(what="a broken tar") from err
+        raise CorruptInstance(what=Reason.BROKEN_TAR) from err
 
 
 __all__ = ["is_tar", "unpack"]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from scraper.core.errors import CorruptInstance, MissingInstances, NotAnImage, SiteChanged
 from scraper.core.model import PixelParts, Request, WadoRs
+from scraper.core.reasons import Reason
 from scraper.core.schema import parse_json
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.protocols import dicom_json, multipart, zip_archive
@@ -85,7 +86,7 @@ def one_instance(answer: Path, content_type: str, into: Path) -> None:
             for part in multipart.parts(stream, boundary):
                 found += _keep_if_dicom(part, into, is_first=not found)
             if found != 1:
-                raise CorruptInstance(what=f"a multipart answer with {found} DICOM objects")
+                raise CorruptInstance(what=Reason.MULTIPART_OBJECTS.of(count=found))
             return
     kind = sniff(head)
     if kind is Kind.ZIP:
@@ -178,9 +179,9 @@ def _frame_count(tags: Mapping[str, Any]) -> int:
         return 1
     count = dicom_json.number(tags, NUMBER_OF_FRAMES)
     if count is None:
-        raise CorruptInstance(what="its Number of Frames is no number")
+        raise CorruptInstance(what=Reason.FRAME_COUNT_UNREADABLE)
     if not 0 < count <= MAX_FRAMES:
-        raise CorruptInstance(what="an absurd number of frames")
+        raise CorruptInstance(what=Reason.TOO_MANY_FRAMES)
     return count
 
 
@@ -200,7 +201,7 @@ async def _metadata(source: WadoRs, ask: Ask, cache: SeriesMetadata) -> Mapping[
         return of_series[uid]
     if len(found) == 1:
         return found[0]
-    raise SiteChanged(host=urlsplit(source.url).hostname, what="an instance's metadata is no list of one object")
+    raise SiteChanged(host=urlsplit(source.url).hostname, what=Reason.METADATA_NOT_ONE_OBJECT)
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
@@ -209,9 +210,9 @@ async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]
     try:
         found = dicom_json.data_sets(parse_json(answer.body))
     except (ValueError, RecursionError) as err:
-        raise SiteChanged(host=host, what="the metadata is no JSON") from err
+        raise SiteChanged(host=host, what=Reason.METADATA_NO_JSON) from err
     if found is None:
-        raise SiteChanged(host=host, what="the metadata is no list of data sets")
+        raise SiteChanged(host=host, what=Reason.METADATA_NO_LIST)
     return found
 
 
@@ -243,7 +244,7 @@ async def _one_frame(source: WadoRs, ask: Ask, number: int) -> bytes:
     answer = await _frames_answer(source, ask, [number])
     found = frames_in(answer.body, answer.headers.get("content-type", ""))
     if len(found) != 1:
-        raise CorruptInstance(what=f"an answer with {len(found)} frames instead of one")
+        raise CorruptInstance(what=Reason.SEVERAL_FRAMES.of(count=len(found)))
     return found[0]
 
 
@@ -256,7 +257,7 @@ async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Ans
             return await ask(Request(url, headers=merged(source.headers, {"Accept": accept})))
         except CorruptInstance as err:
             refused = err
-    raise refused or CorruptInstance(what="no frames")
+    raise refused or CorruptInstance(what=Reason.NO_FRAMES)
 
 
 def frames_in(body: bytes, content_type: str) -> list[bytes]:
@@ -282,9 +283,9 @@ def _parts(body: bytes, content_type: str) -> Iterator[tuple[str, bytes]]:
 def _frame(data: bytes, content_type: str) -> bytes:
     media_type = content_type.lower()
     if media_type.startswith(RENDERED) or sniff(data[:HEAD]) in (Kind.HTML, Kind.PNG, Kind.EMPTY):
-        raise CorruptInstance(what=f"{NAMES[sniff(data[:HEAD])]} instead of a frame")
+        raise CorruptInstance(what=Reason.NO_FRAME.of(kind=NAMES[sniff(data[:HEAD])]))
     if f"transfer-syntax={BIG_ENDIAN}" in media_type.replace(" ", ""):
-        raise CorruptInstance(what="samples in big endian order")
+        raise CorruptInstance(what=Reason.BIG_ENDIAN_SAMPLES)
     return data
 
 

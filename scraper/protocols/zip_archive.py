@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import shutil
 import stat
 import zipfile
@@ -20,6 +19,7 @@ from typing import Any, Final, Literal
 
 from scraper.core.errors import CorruptInstance, DiskFull, NotAnImage
 from scraper.core.leftovers import RunFolder
+from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import RESERVE_BYTES
 from scraper.core.sniff import Kind
 from scraper.dicom.part10 import normalise
@@ -32,8 +32,19 @@ PROGRAM: Final = "scraper.protocols.zip_unpack"  # what the child runs
 PATIENCE_S: Final = 60.0  # from one entry, or 256 MB of one, to the next
 PICTURES = frozenset((Kind.JPEG, Kind.JP2, Kind.J2K, Kind.PNG))
 NO_OBJECTS = PICTURES | {Kind.PDF}  # what some sites give in place of an object: a preview, a report on paper
-_DAMAGE: Final = re.compile(r"a (broken )?(zip|tar)[a-z ]{0,60}")  # what a child may say of an archive
-_BROKEN: Final = "a broken zip"
+_DAMAGE: Final = frozenset(  # what a child may say of an archive
+    (
+        Reason.BROKEN_ZIP,
+        Reason.BROKEN_TAR,
+        Reason.TAR_TOO_LARGE,
+        Reason.ZIP_NESTED_TOO_DEEP,
+        Reason.ZIP_TOO_LARGE,
+        Reason.ZIP_WITH_PASSWORD,
+        Reason.ZIP_TOO_MANY_ENTRIES,
+        Reason.ZIP_OVERLAPPING,
+    )
+)
+_BROKEN: Final = Reason.BROKEN_ZIP
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ class Unpacked:
 
     name: str
     path: Path
-    damage: str = ""
+    damage: Cause = ""
 
 
 def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
@@ -159,7 +170,7 @@ def only_object(archive: Path, into: Path) -> None:
         if not objects and any(member.kind in NO_OBJECTS for member in members):
             raise NotAnImage
         if not objects:
-            raise CorruptInstance(what="a zip without a DICOM object")
+            raise CorruptInstance(what=Reason.ZIP_WITHOUT_DICOM_OBJECT)
         objects[0].replace(into)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -248,7 +259,7 @@ def _entries(
         except ChildLost as err:
             if is_full:
                 raise DiskFull(path=str(folder)) from err
-            raise CorruptInstance(what="a broken tar" if how == "tar" else _BROKEN) from err
+            raise CorruptInstance(what=Reason.BROKEN_TAR if how == "tar" else _BROKEN) from err
 
 
 def _entry(answer: dict[str, Any]) -> Entry:
@@ -267,7 +278,7 @@ def _entry(answer: dict[str, Any]) -> Entry:
 
 
 def _is_damage(what: object) -> bool:
-    return isinstance(what, str) and _DAMAGE.fullmatch(what) is not None
+    return isinstance(what, str) and what in _DAMAGE
 
 
 def _moved(source: Path, folder: Path, entry: Entry) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 
 MAX_RATIO: Final = (
     400  # of one entry, unpacked over packed: pixels of a blank film reach some 200, bombs a thousand and more
@@ -30,11 +31,11 @@ def check_entries(entries: Sequence[zipfile.ZipInfo], packed_size: int) -> None:
     end = total = 0
     for info in sorted(entries, key=lambda entry: entry.header_offset):
         if info.header_offset < end or info.header_offset + info.compress_size > packed_size:
-            raise CorruptInstance(what="a zip whose entries overlap")
+            raise CorruptInstance(what=Reason.ZIP_OVERLAPPING)
         end = info.header_offset + _LOCAL_HEADER + info.compress_size
         total += info.file_size
         if info.file_size > SMALL and info.file_size > MAX_RATIO * max(info.compress_size, 1):
-            raise CorruptInstance(what="a zip that unpacks to an absurd size")
+            raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
     check_total(total, packed_size)
 
 
@@ -45,4 +46,4 @@ def check_total(total: int, packed_size: int) -> None:
         CorruptInstance: a ratio far beyond that of images.
     """
     if total > SMALL_OF_ALL and total > MAX_RATIO_OF_ALL * packed_size:
-        raise CorruptInstance(what="a zip that unpacks to an absurd size")
+        raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)

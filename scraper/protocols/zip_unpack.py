@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 from zlib import error as ZlibError  # an exception's name
 
 from scraper.core.errors import CorruptInstance, DiskFull
+from scraper.core.reasons import Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, is_media_directory, sniff
 from scraper.isolation.child import Say, answer_questions
 from scraper.protocols import tar_archive
@@ -81,11 +82,11 @@ class _Unpacking:
         except BROKEN:
             if not self._salvage:
                 raise
-            yield Entry(entry_name(info), Kind.UNKNOWN, damage="a broken zip")
+            yield Entry(entry_name(info), Kind.UNKNOWN, damage=Reason.BROKEN_ZIP)
         except CorruptInstance as err:
             if not self._salvage or depth > 1 or self._total > MAX_TOTAL:
                 raise
-            yield Entry(entry_name(info), Kind.UNKNOWN, damage=str(err.values.get("what", "")))
+            yield Entry(entry_name(info), Kind.UNKNOWN, damage=str(err.reason or Reason.BROKEN_ZIP))
 
     def _member(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, depth: int) -> Iterator[Entry]:
         name = entry_name(info)
@@ -101,7 +102,7 @@ class _Unpacking:
             yield Entry(name, kind, number, is_list=is_media_directory(head, name))
             return
         if depth >= MAX_DEPTH:
-            raise CorruptInstance(what="a zip inside too many zips")
+            raise CorruptInstance(what=Reason.ZIP_NESTED_TOO_DEEP)
         yield from self.run(self._path(number), depth + 1)
         self._path(number).unlink()
 
@@ -115,7 +116,7 @@ class _Unpacking:
         check_total(self._total, self._packed_size)
         absurd = info.file_size > 2**29 and info.file_size > MAX_RATIO * max(info.compress_size, 1)
         if self._total > MAX_TOTAL or info.file_size > MAX_MEMBER or absurd:
-            raise CorruptInstance(what="a zip that unpacks to an absurd size")
+            raise CorruptInstance(what=Reason.ZIP_TOO_LARGE)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}"
@@ -151,7 +152,7 @@ class _Spreading(_Unpacking):
                         head = stream.read(HEAD)
                         number = self._put(head, stream)
                 except BROKEN:
-                    yield Entry(name, Kind.UNKNOWN, self._number, "a broken zip")
+                    yield Entry(name, Kind.UNKNOWN, self._number, Reason.BROKEN_ZIP)
                     continue
                 yield from self._inside(Entry(name, sniff(head), number), depth)
 
@@ -161,14 +162,14 @@ class _Spreading(_Unpacking):
             yield entry
             return
         if depth >= MAX_DEPTH:
-            yield Entry(entry.name, entry.kind, entry.number, "a zip inside too many zips")
+            yield Entry(entry.name, entry.kind, entry.number, Reason.ZIP_NESTED_TOO_DEEP)
             return
         try:
             inner = list(self.files(self._path(entry.number), f"{entry.name}/", depth + 1))
         except CorruptInstance as err:
             if self._total > MAX_TOTAL:
                 raise
-            yield Entry(entry.name, entry.kind, entry.number, str(err.values.get("what", "a broken zip")))
+            yield Entry(entry.name, entry.kind, entry.number, str(err.reason or Reason.BROKEN_ZIP))
             return
         self._path(entry.number).unlink()
         yield from inner
@@ -185,9 +186,9 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as opened:
             yield opened
     except (*BROKEN, zipfile.LargeZipFile, NotImplementedError) as err:
-        raise CorruptInstance(what="a broken zip") from err
+        raise CorruptInstance(what=Reason.BROKEN_ZIP) from err
     except RuntimeError as err:  # zipfile's way to say that a password is needed
-        raise CorruptInstance(what="a zip with a password") from err
+        raise CorruptInstance(what=Reason.ZIP_WITH_PASSWORD) from err
 
 
 def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -198,7 +199,7 @@ def _entries(opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """
     entries = [info for info in opened.infolist() if not is_folder(info)]
     if len(entries) > MAX_MEMBERS:
-        raise CorruptInstance(what="a zip with far too many entries")
+        raise CorruptInstance(what=Reason.ZIP_TOO_MANY_ENTRIES)
     return entries
 
 
@@ -229,11 +230,11 @@ def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
         for entry in found:
             say(name=entry.name, kind=entry.kind, number=entry.number, damage=entry.damage, is_list=entry.is_list)
     except CorruptInstance as err:
-        say(error="corrupt", what=str(err.values.get("what", "")))
+        say(error="corrupt", what=str(err.reason or Reason.BROKEN_ZIP))
     except DiskFull:
         say(error="full")
     except MemoryError:
-        say(error="corrupt", what="a zip with far too many entries")
+        say(error="corrupt", what=Reason.ZIP_TOO_MANY_ENTRIES)
     except BrokenPipeError:
         raise
     except OSError as err:

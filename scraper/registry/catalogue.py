@@ -21,6 +21,7 @@ from scraper.core.shape import Shape
 from scraper.registry import index
 
 if TYPE_CHECKING:
+    from providers.universal import Universal
     from scraper.contract import Provider
 
 UNIVERSAL = "universal"
@@ -201,11 +202,11 @@ def saved_page(html: str) -> ShareLink | None:
     return None
 
 
-def universal() -> Provider:
-    """The last resort, and with it the recipes that know a viewer by the calls it makes."""
-    last = known().by_name[UNIVERSAL]()
-    last.listeners = tuple(item() for item in known().by_name.values() if item.on_any_host)
-    return last
+def universal() -> Universal:
+    """The last resort, with the providers that know a viewer by the calls it makes."""
+    from providers.universal import Universal
+
+    return Universal([provider() for provider in known().by_name.values() if provider.on_any_host])
 
 
 @dataclass(frozen=True, slots=True)

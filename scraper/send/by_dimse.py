@@ -10,6 +10,7 @@ from typing import Final
 from scraper.core.errors import ArchiveFull, NotRegistered, SiteUnreachable
 from scraper.core.log import Silence
 from scraper.core.model import Problem
+from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import Settings
 from scraper.export.gather import LeftOut, Listed
 from scraper.send.run import Copies, Progress, Wishes
@@ -17,7 +18,7 @@ from scraper.send.target import DicomTarget
 from scraper.session.dimse.reach import Peer
 from scraper.session.dimse.send import DUPLICATE, MOST_CONTEXTS, Pair, Sender
 from scraper.session.dimse.status import SUCCESS, describe_store_status
-from scraper.session.websocket import mapped
+from scraper.session.door.door import connected_to
 
 PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what is refused as it is may be taken so
 TRIES: Final = 3  # associations in a row that bring nothing
@@ -40,7 +41,7 @@ async def store(  # all of one run
     """
     peer = Peer(
         target.host,
-        mapped(target.host, target.port, settings),
+        connected_to(target.host, target.port, settings),
         target.called,
         target.calling,
         target.listen,
@@ -113,13 +114,13 @@ class _Line:
         sop_class, own = _pair(item)
         wanted = next((syntax for syntax in (own, *PLAIN) if (sop_class, syntax) in self._accepted), "")
         if not wanted or (wanted != own and not self._wishes.may_convert):
-            self._refuse(item, "the archive does not take it in its Transfer Syntax")
+            self._refuse(item, Reason.SYNTAX_NOT_TAKEN)
             return
         path, is_copy = item.path, wanted != own or self._copies.changes
         if is_copy:
             path, why = await self._copies.made(item.path, wanted if wanted != own else "")
             if why:
-                self._refuse(item, f"no copy could be made ({why})")
+                self._refuse(item, Reason.NO_COPY_BECAUSE.of(error=why))
                 path.unlink(missing_ok=True)
                 return
         try:
@@ -150,7 +151,7 @@ class _Line:
             raise ArchiveFull(host=self._peer.host, why=why)
         self._refuse(item, why)
 
-    def _refuse(self, item: Listed, why: str) -> None:
+    def _refuse(self, item: Listed, why: Cause) -> None:
         self._progress.refused.append(LeftOut(item.name, why))
 
     async def _commit(self) -> None:
@@ -179,4 +180,4 @@ class _Line:
             if uid in mine:
                 progress.ledger.drop(uid)
                 progress.stored.pop(uid, None)
-                self._refuse(mine[uid], f"the archive does not keep it (0x{reason:04X})")
+                self._refuse(mine[uid], Reason.ARCHIVE_KEEPS_NOT.of(error=f"0x{reason:04X}"))

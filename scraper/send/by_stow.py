@@ -21,6 +21,7 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.export.gather import LeftOut, Listed
 from scraper.send.run import Copies, Progress, Wishes
@@ -109,7 +110,7 @@ async def _parts(items: Sequence[Listed], copies: Copies, progress: Progress) ->
             continue
         path, why = await copies.made(item.path)
         if why:
-            progress.refused.append(LeftOut(item.name, f"no copy could be made ({why})"))
+            progress.refused.append(LeftOut(item.name, Reason.NO_COPY_BECAUSE.of(error=why)))
             path.unlink(missing_ok=True)
         else:
             parts.append(_Part(item, path, is_copy=True))

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from scraper.core.errors import CloudfilmError, NoDicomHere, NoSuchFile, leaves
 from scraper.core.model import Problem
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, data_folder
 from scraper.dicom.outgoing import copy_for_archive
 from scraper.export.gather import LeftOut, Listed, gather, problems_of
@@ -86,7 +87,7 @@ class Copies:
         self._made += 1
         copy = self._scratch / f"{self._made:06}.dcm"
         why = await self._inspector.apart(copy_for_archive, path, copy, self._changes, syntax)
-        return copy, "it can't be copied" if why is None else why
+        return copy, Reason.NO_COPY if why is None else why
 
 
 async def send(
@@ -184,7 +185,7 @@ def _gathered(folders: Sequence[Path], scratch: Path, stack: ExitStack) -> tuple
         problems += _short_of_report(files)
         for item in found:
             if item.header.sop_instance_uid in listed:
-                left_out.append(LeftOut(item.name, "another file has its SOP Instance UID"))
+                left_out.append(LeftOut(item.name, Reason.UID_OF_ANOTHER_FILE))
             else:
                 listed[item.header.sop_instance_uid] = item
     if not listed and not left_out:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from scraper.core.errors import ForeignHost
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.session.answers import Answers
 from scraper.session.door import Door
 
@@ -49,7 +50,7 @@ class Guard:
             return
         self._note_calls()
         if not self._door.was_called(request.url) and self._answers.are_in(request):
-            raise ForeignHost(host=urlsplit(request.url).hostname, what="an answer")
+            raise ForeignHost(host=urlsplit(request.url).hostname, what=Reason.AN_ANSWER)
 
     def check_refusal(self, request: Request, response: Response) -> None:
         """Replace a refusal by another site's host that was not given its token: the viewer in the browser may do better.
@@ -60,7 +61,7 @@ class Guard:
         if response.status not in (401, 403) or response.hops or self._door.trusts(request.url):
             return
         if request.sign or len(self._door.cleared(request.url, request.headers)) < len(request.headers):
-            raise ForeignHost(host=urlsplit(request.url).hostname, what="a token")
+            raise ForeignHost(host=urlsplit(request.url).hostname, what=Reason.A_TOKEN)
 
     def _note_calls(self) -> None:
         """Tell the door which hosts the page called, and with which headers."""

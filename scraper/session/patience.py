@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from scraper.core.errors import NothingNew
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BUSY_TIMES, MOST_LISTING_TIMES
 
 MOST_WAITS = 3  # pauses that a host asks for in a row before its asking counts as nothing new
@@ -84,7 +85,9 @@ class Patience:
     def error(self) -> NothingNew:
         """The error that ends a run without progress."""
         return NothingNew(
-            host=self._host, why=f"nothing new in {self._give_up_s:.0f} s", give_up_s=f"{self._give_up_s:g}"
+            host=self._host,
+            why=Reason.NOTHING_NEW.of(seconds=f"{self._give_up_s:.0f}"),
+            give_up_s=f"{self._give_up_s:g}",
         )
 
     def leaves(self, rest: Callable[[], Awaitable[Sequence[object]]]) -> None:

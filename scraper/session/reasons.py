@@ -5,19 +5,21 @@ from __future__ import annotations
 import socket
 import ssl
 
+from scraper.core.reasons import Reason
+
 
 def reason_of(error: BaseException) -> str:
     """A few words for an error of the operating system; its name where there are none."""
     match error:
         case ConnectionRefusedError():
-            return "the connection was refused"
+            return Reason.CONNECTION_REFUSED
         case ConnectionError():
-            return "the connection broke"
+            return Reason.CONNECTION_BROKEN
         case TimeoutError():
-            return "no answer in time"
+            return Reason.NO_ANSWER_IN_TIME
         case socket.gaierror() | UnicodeError():
-            return "its name is not known"
+            return Reason.NAME_UNKNOWN
         case ssl.SSLError():
-            return "no TLS connection"
+            return Reason.NO_TLS
         case _:
             return type(error).__name__

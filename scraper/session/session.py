@@ -15,18 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, overload
 from urllib.parse import urlsplit
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.link import ShareLink, redact
 from scraper.core.model import Captured, Header, Question, Request
+from scraper.core.reasons import Reason
 from scraper.core.schema import Reply
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, BrowserUse, Settings
 from scraper.protocols.headers import merged
 from scraper.session import websocket as sockets
 from scraper.session.answers import Answers, Ask
+from scraper.session.door.door import connected_to
 from scraper.session.guard import Guard
 from scraper.session.http.client import BROKEN, Cookie, Http
 from scraper.session.http.encode import body_of, encode_query, page_headers, with_query
 from scraper.session.http.response import Response
+from scraper.session.http.status import OVERLOADED
 from scraper.session.patience import Patience
 
 if TYPE_CHECKING:
@@ -220,12 +224,12 @@ class Session:
             try:
                 response = await self.request(request, hops=hops, limit=MOST_LIST_BYTES)
             except SiteUnreachable as err:
-                if request.method != "GET" or err.values.get("why") not in BROKEN:
+                if request.method != "GET" or err.reason not in BROKEN:
                     raise
                 retry_after_s = None
             else:
                 retry_after_s = response.retry_after_s
-                if response.status not in (429, 503) or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
+                if response.status not in OVERLOADED or (retry_after_s or 0.0) > LONGEST_RETRY_AFTER_S:
                     return response
             self._http.pace.overloaded(host, pause_s if retry_after_s is None else retry_after_s)
             self.patience.wait(retry_after_s or 0.0)
@@ -316,7 +320,7 @@ class Session:
         from scraper.session.dimse.tls import Tls
 
         link, settings = self.link, self.settings
-        address = sockets.mapped(link.host, link.port, settings)
+        address = connected_to(link.host, link.port, settings)
         secured = None if tls is None else Tls.of(tls, insecure=settings.insecure)
         peer = Peer(link.host, address, link.ae_title, calling, listen, settings.timeout_s, secured)
         archive = Archive(peer, self.spool, By.MOVE if move else By.GET, self._http.pace)
@@ -367,7 +371,7 @@ class Session:
             if answer is not None:
                 return answer
             if time.monotonic() + every_s > give_up:
-                raise SiteBusy(host=self.link.host, why="still preparing")
+                raise SiteBusy(host=self.link.host, why=Reason.STILL_PREPARING)
             waited_s = round(time.monotonic() - give_up + up_to_s)
             self.tell(what or "preparing", host=self.link.host, waited_s=waited_s, up_to_s=round(up_to_s))
             await asyncio.sleep(every_s)
@@ -391,9 +395,7 @@ class Session:
         Raises:
             DiskFull, NotWritable: it can't be made.
         """
-        from scraper.session.browser.traffic import spooling
-
-        with spooling(self._spool):
+        with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._spool
 

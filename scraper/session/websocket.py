@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from scraper.core.errors import BadCertificate, SessionLapsed, SiteBusy, SiteUnreachable
-from scraper.core.settings import ConnectTo, Settings
+from scraper.core.errors import BadCertificate, SiteUnreachable
+from scraper.core.reasons import Reason
+from scraper.core.settings import Settings
 from scraper.protocols.headers import OF_THE_HANDSHAKE, joined_cookies, merged, taken, without
 from scraper.session.door import Door
 from scraper.session.door.pipe import socket_through_proxy
 from scraper.session.http.client import Cookie
+from scraper.session.http.status import handshake_error
 from scraper.session.reasons import reason_of
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Socket:
         try:
             await self._connection.send(message)
         except ConnectionClosed as err:
-            raise SiteUnreachable(host=self._host, why="the connection was closed") from err
+            raise SiteUnreachable(host=self._host, why=Reason.CONNECTION_CLOSED) from err
 
     async def receive(self, *, timeout_s: float | None = None) -> str | bytes:
         """The next message.
@@ -72,9 +74,9 @@ class Socket:
             async with asyncio.timeout(timeout_s or self._timeout_s):
                 return await self._connection.recv()
         except TimeoutError:
-            raise SiteUnreachable(host=self._host, why="no answer in time") from None
+            raise SiteUnreachable(host=self._host, why=Reason.NO_ANSWER_IN_TIME) from None
         except ConnectionClosed as err:
-            raise SiteUnreachable(host=self._host, why="the connection was closed") from err
+            raise SiteUnreachable(host=self._host, why=Reason.CONNECTION_CLOSED) from err
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         async for message in self._connection:
@@ -125,11 +127,11 @@ async def opened(
     try:
         connection = await _connected(url, options, door, insecure=settings.insecure)
     except ssl.SSLCertVerificationError as err:
-        raise BadCertificate(host=host, why="certificate") from err
+        raise BadCertificate(host=host, why=Reason.CERTIFICATE) from err
     except InvalidStatus as err:
-        raise _refused(err.response.status_code, host) from err
+        raise handshake_error(err.response.status_code, host) from err
     except ssl.SSLError as err:
-        raise SiteUnreachable(host=host, why=f"no TLS connection ({err.reason or type(err).__name__})") from err
+        raise SiteUnreachable(host=host, why=Reason.NO_TLS_BECAUSE.of(error=err.reason or type(err).__name__)) from err
     except (OSError, WebSocketException) as err:
         raise SiteUnreachable(host=host, why=reason_of(err)) from err
     try:
@@ -178,26 +180,6 @@ def lenient_context(*, insecure: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _refused(status: int, host: str) -> SessionLapsed | SiteUnreachable:
-    if status in (401, 403):
-        return SessionLapsed(host=host)
-    if status in (429, 503):
-        return SiteBusy(host=host, why=f"HTTP {status}")
-    return SiteUnreachable(host=host, why=f"HTTP {status}")
-
-
-def mapped(host: str, port: int, settings: Settings) -> tuple[str, int]:
-    """Where a connection to ``host:port`` goes: there, or to the target of ``--connect-to``."""
-    for row in settings.connect_to:
-        if _applies(row, host, port):
-            return row.address or host, row.to_port or port
-    return host, port
-
-
-def _applies(row: ConnectTo, host: str, port: int) -> bool:
-    return row.host in ("", host) and row.port in (None, port)
 
 
 def cookie_header(cookies: Iterable[Cookie], url: str) -> str:

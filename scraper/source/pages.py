@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.core.errors import NoSuchFile, UnknownFormat, UnreadableFile
+from scraper.core.errors import NoSuchFile, UnreadableFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -179,7 +179,9 @@ def pages(path: Path, *, colour: bool = False, password: str = "") -> Iterator[P
         case Kind.OTHER:
             raise UnreadableFile(path=path)
         case Kind.JXL | Kind.SVG:
-            raise UnknownFormat(path=path, kind=kind.value)
+            from scraper.source import rare_pictures
+
+            yield from rare_pictures.drawn_pages(path, kind, colour=colour)
         case Kind.PDF:
             yield from documents.pdf_pages(path, colour=colour, password=password)
         case Kind.DICOM:

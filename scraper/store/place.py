@@ -7,47 +7,32 @@ moves them to their final folder and names; a plan written beforehand lets a run
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
 
 import filelock
 
-from scraper.core.errors import DiskFull, InstanceConflict, NotWritable
+from scraper.core.disk import disk_errors
+from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
 from scraper.core.safe_text import escaped_json
 from scraper.store.earlier import Known, read
 
 STATE = ".cloudfilm"
-NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 JOURNAL = "journal.jsonl"
 PLAN = "placing.json"
 REPORT = "study.json"
 LONGEST_NAME = 80  # characters of one folder name; Windows takes 260 for a whole path
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
-
-
-@contextmanager
-def disk(path: Path) -> Iterator[None]:
-    """Turns the disk's refusals into our errors.
-
-    Raises:
-        DiskFull: no space left. NotWritable: any other refusal.
-    """
-    try:
-        yield
-    except OSError as err:
-        kind = DiskFull if err.errno in NO_SPACE else NotWritable
-        raise kind(path=str(path)) from err
 
 
 def safe_name(text: str, fallback: str = "") -> str:
@@ -117,7 +102,7 @@ class StudyStore:
 
     def load(self) -> None:
         """Find what earlier runs left: the study's folder, the journal, an interrupted placing."""
-        with disk(self.output):
+        with disk_errors(self.output):
             self._state.mkdir(parents=True, exist_ok=True)
             (self.output / STATE).chmod(0o700)
             self._state.chmod(0o700)
@@ -219,7 +204,7 @@ class StudyStore:
                 path.unlink(missing_ok=True)
             return Saved(lies, header, sha256, size, Origin(entry.origin), entry.key, reused=True)
         entry = Entry(uid, key, sha256, size, origin.value, _file_name(uid))
-        with disk(self._state):
+        with disk_errors(self._state):
             target = self._state / entry.file
             path.replace(target)
             self._journal(entry)
@@ -233,7 +218,7 @@ class StudyStore:
     def forget_file(self, path: Path) -> None:
         """A file of an earlier run that is broken after all: it goes, and is fetched anew."""
         self._entries = {uid: (entry, lies) for uid, (entry, lies) in self._entries.items() if lies != path}
-        with disk(path):
+        with disk_errors(path):
             path.unlink(missing_ok=True)
 
     # ---- placing
@@ -244,7 +229,7 @@ class StudyStore:
         Returns:
             The study's folder, and the files where they lie now.
         """
-        with disk(self.output):
+        with disk_errors(self.output):
             folder = self.folder or self._find_folder(study.uid) or self._new_folder(study_folder_name(study))
             folder.mkdir(mode=0o700, exist_ok=True)
             targets: list[tuple[Saved, Path]] = []
@@ -320,7 +305,7 @@ class StudyStore:
         """Write ``study.json`` whole, then drop the journal that it replaces."""
         if self.folder is None:
             return
-        with disk(self.folder):
+        with disk_errors(self.folder):
             text = escaped_json(json.dumps(document, ensure_ascii=False, indent=1))
             write_whole(self.folder / REPORT, text + "\n")
             _read_before.pop(str(self.folder / REPORT), None)
@@ -375,7 +360,7 @@ async def open_store(output: Path, key: str, tell: Callable[[], None]) -> StudyS
     Raises:
         DiskFull, NotWritable: the disk refuses.
     """
-    with disk(output):
+    with disk_errors(output):
         (output / STATE).mkdir(parents=True, exist_ok=True, mode=0o700)
     name = hashlib.sha256(key.encode()).hexdigest()[:20] + ".lock"
     lock = filelock.FileLock(output / STATE / name, thread_local=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from scraper import __version__
 from scraper.core.errors import BrowserNotInstalled
 from scraper.core.messages import say
+from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
 from scraper.session.browser.discovery import find_browser
 from scraper.source import qr
@@ -103,7 +104,7 @@ def install_browser(settings: Settings) -> str:
         raise BrowserNotInstalled(why=type(err).__name__) from err
     found = find_browser()
     if done.returncode or found is None:
-        raise BrowserNotInstalled(why=f"exit code {done.returncode}")
+        raise BrowserNotInstalled(why=Reason.EXIT_CODE.of(code=done.returncode))
     return str(found)
 
 

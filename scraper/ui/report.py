@@ -28,7 +28,7 @@ from rich.text import Text
 
 from scraper.core.errors import CloudfilmError, leaves
 from scraper.core.evidence import Evidence
-from scraper.core.messages import describe, describe_problem, merge_equal, say
+from scraper.core.messages import describe, describe_problem, merge_equal, say, words_of
 from scraper.core.model import Problem, Result, Status, StudyResult
 from scraper.core.output import complain, markup
 from scraper.core.safe_text import escaped_json
@@ -319,7 +319,11 @@ def write_diagnostic(
         "inner": _inner(error),
         "provider": provider,
         "link": link,
-        "values": {name: str(value) for name, value in error.values.items() if name in ("host", "what", "why", "field")}
+        "values": {
+            name: str(words_of(value, Language.EN))
+            for name, value in error.values.items()
+            if name in ("host", "what", "why", "field")
+        }
         if isinstance(error, CloudfilmError)
         else {},
         "frames": frames,

@@ -86,6 +86,17 @@ def _mark(found: Decoded, meaning: Meaning) -> str:
     return "→" if meaning.link in found.choice.films else " "
 
 
+def matches(word: str) -> list[dict[str, str]]:
+    """Hosts whose hospital, area or name holds a word: one row each."""
+    wanted = word.casefold()
+    return [
+        {"provider": provider.name, "host": row.host, "hospital": row.hospital, "area": row.area}
+        for provider in sorted(catalogue.known().by_name.values(), key=lambda item: item.name)
+        for row in provider.deployments
+        if any(wanted in text.casefold() for text in (row.host, row.hospital, row.area))
+    ]
+
+
 def provider_rows(name: str = "") -> list[dict[str, object]]:
     """One row for each provider, from its own attributes; failed plug-ins come last, with their reason."""
     known = catalogue.known()

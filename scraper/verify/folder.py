@@ -15,6 +15,7 @@ from typing import Final
 from scraper.core.errors import CorruptInstance, UnreadableFile
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Origin, Problem
+from scraper.core.reasons import Cause
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
 from scraper.verify.instance import Checked
@@ -42,7 +43,7 @@ class Candidate:
     path: Path
     left_out: str = ""
     name: str = ""
-    damage: str = ""
+    damage: Cause = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ def _frame(number: int, data: bytes, declared: Description, transfer_syntax: str
         try:
             stream = codestream.read(data)
         except CorruptInstance as err:
-            found.add("does-not-decode", frame=number + 1, why=err.values.get("what", ""))
+            found.add("does-not-decode", frame=number + 1, why=err.cause)
             return
         _check_header(stream, declared, transfer_syntax, found)
         if not stream.is_whole:

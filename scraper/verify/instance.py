@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, Origin, Problem
+from scraper.core.reasons import Reason
 from scraper.dicom import charset, structure
 from scraper.dicom.elements import (
     dataset,
@@ -213,7 +214,7 @@ def instance(path: Path, origin: Origin) -> Checked:
         try:
             return _instance(path, origin)
         except OSError as err:
-            problem = Problem("unreadable", (path.name,), {"what": err.strerror or "an unreadable file"})
+            problem = Problem("unreadable", (path.name,), {"what": err.strerror or Reason.UNREADABLE_FILE})
             return Checked(path, None, "", 0, origin, (problem,))
 
 
@@ -226,11 +227,10 @@ def _instance(path: Path, origin: Origin) -> Checked:
         try:
             layout = structure.layout_of(data)
             if layout.meta_text(0x0002) == MEDIA_DIRECTORY:
-                raise CorruptInstance(what="a DICOMDIR")
+                raise CorruptInstance(what=Reason.DICOMDIR)
             header, facts, problems = _check(layout, origin)
         except CorruptInstance as err:
-            what = err.values.get("what", "")
-            problems = [Problem("unreadable", values={"what": what})]
+            problems = [Problem("unreadable", values={"what": err.cause})]
             if layout is not None and layout.fault is not None:
                 problems = [Problem("unreadable", values={"what": describe_fault(layout.fault)})]
         finally:

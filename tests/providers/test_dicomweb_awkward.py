@@ -14,7 +14,7 @@ from fixtures.sites.dicomweb.awkward import AwkwardService, Manners
 from fixtures.world import World
 from providers.dicomweb.provider import DicomWeb
 from scraper.core.errors import ExitCode, NotOriginalDicom
-from scraper.core.messages import merge_equal, without_addresses
+from scraper.core.messages import merge_equal, without_addresses, words_of
 from scraper.core.model import Origin, Problem, Result
 from scraper.core.settings import Language
 from scraper.protocols import wado_rs
@@ -37,7 +37,9 @@ async def grabbed(service: AwkwardService, tmp_path) -> Result:
 def reasons(result: Result) -> list[str]:
     problems = [p for study in result.studies for series in study.series for p in series.problems]
     problems += [p for study in result.studies for p in study.problems]
-    return [str(problem.values.get("why")) for problem in problems if problem.code == "fetch-failed"]
+    return [
+        str(words_of(problem.values.get("why"), Language.EN)) for problem in problems if problem.code == "fetch-failed"
+    ]
 
 
 # ---- 11: lists that are capped

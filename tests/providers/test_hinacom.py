@@ -18,6 +18,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import of
 from scraper.core.model import Origin, Via
+from scraper.core.reasons import Reason
 from scraper.core.settings import TIMEOUT_S
 from scraper.core.timings import Timings
 from scraper.registry.catalogue import find
@@ -170,7 +171,9 @@ async def test_a_document_in_the_list_of_studies_is_named(tmp_path):
     with World(HinacomSite(document=True)) as world:
         result = await run(Hinacom, LISTED, world, tmp_path)
     assert (result.exit_code, len(result.studies)) == (0, 2)
-    (problem_of_images,) = (problem for problem in problems(result) if problem.values == {"what": "without images"})
+    (problem_of_images,) = (
+        problem for problem in problems(result) if problem.values == {"what": Reason.WITHOUT_IMAGES}
+    )
     assert "会诊意见" in problem_of_images.instances[0]
 
 

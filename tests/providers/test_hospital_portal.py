@@ -17,6 +17,7 @@ from fixtures.sites.hospital_portal.site import (
     ROOT,
     HospitalPortal,
 )
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.hospital_portal.page import PortalPage
 from providers.hospital_portal.provider import HospitalPortal as Portal
@@ -29,7 +30,7 @@ from scraper.contract import (
 )
 from scraper.core.link import of
 from scraper.core.model import Via
-from scraper.testing import Case, check, rows, run
+from scraper.testing import Case, check, first_of, rows, run
 
 BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
@@ -130,3 +131,11 @@ def test_a_day_however_a_list_writes_it(shown, date):
     row = f"<tr><td>{shown}<td>CT<td>胸部<td><a href=detail.jsp?id=1>查看</a>"
     (examination,) = PortalPage(f"<table>{head}{row}</table>", "http://film.hospital.test/list.jsp").examinations
     assert examination.date == date
+
+
+@pytest.mark.parametrize("case", first_of(CASES), ids=str)
+async def test_the_same_by_another_hand(case, tmp_path):
+    reshaped = Reshaped(HospitalPortal(), SHAPES["texts"], markup=True)
+    with World(reshaped) as world:
+        await check(Portal, case, world, tmp_path)
+    assert reshaped.count

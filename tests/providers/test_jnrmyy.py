@@ -3,6 +3,7 @@
 import pytest
 
 from fixtures.sites.jnrmyy.site import OLD, JnrmyySite
+from fixtures.sites.reshaped import SHAPES, Reshaped
 from fixtures.world import World
 from providers.jnrmyy import Jnrmyy
 from scraper.contract import LinkExpired
@@ -49,3 +50,11 @@ def test_the_product_elsewhere():
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
     assert Jnrmyy.owns(of(link)) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_the_same_by_another_hand(case, shape, tmp_path):
+    with World(Reshaped(JnrmyySite(), SHAPES[shape], only="/Dicom/getWS")) as world:
+        await check(Jnrmyy, case, world, tmp_path, Via.BROWSER)

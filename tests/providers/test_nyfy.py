@@ -2,8 +2,10 @@
 
 import pydicom
 import pytest
+from starlette.websockets import WebSocket
 
 from fixtures.sites.nyfy.site import BARE, LOCKED, NO_SLIDER, OLD, PASSWORD, NyfySite
+from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
 from providers.nyfy.provider import Nyfy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, Origin
@@ -62,3 +64,14 @@ async def test_what_the_viewer_does_not_say_is_not_invented(tmp_path):
 @pytest.mark.parametrize("link", ["http://zhyl.nyfy.com.cn:50647/", "http://zhyl.nyfy.com.cn:50647/viewImage/#/help"])
 def test_not_ours(link):
     assert Nyfy.owns(of(link)) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_same_by_another_hand(shape, tmp_path):
+    class OtherHand(NyfySite):
+        async def _tree(self, socket: WebSocket, kind: str, data: dict[str, object]) -> None:
+            await super()._tree(socket, kind, SHAPES[shape](data))
+
+    with World(OtherHand()) as world:
+        await check(Nyfy, CASES[0], world, tmp_path, Via.BROWSER)

@@ -15,8 +15,9 @@ from fixtures.archives import DcmQrScp, ForeignArchive, QrScp, free_port
 from fixtures.dicom import JPEG_2000, JPEG_LS, SyntheticStudy, chest_ct, retagged
 from fixtures.pacs import Archive, Habits
 from scraper.core.errors import ExitCode, NotRegistered, UnknownCalledTitle
-from scraper.core.messages import describe, phrase
+from scraper.core.messages import describe, words_of
 from scraper.core.model import Result, Status
+from scraper.core.reasons import Reason
 from scraper.core.settings import Language
 from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES
 from scraper.session.dimse.status import describe_status
@@ -134,7 +135,7 @@ async def test_verdicts_18_what_an_archive_can_not_send_is_missing_for_its_own_r
         for problem in series.problems
         if problem.code == "fetch-failed"
     }
-    assert reasons == {"C-GET 0xA702: it could not send them"}
+    assert reasons == {describe_status("C-GET", 0xA702)}
 
 
 # ---- a small archive that tells little, or takes little
@@ -164,14 +165,14 @@ async def test_verdicts_18_a_class_that_it_refuses_is_missing_and_the_rest_comes
     assert (result.exit_code, result.counts.failed) == (ExitCode.INCOMPLETE, 1)
     [series] = [series for series in result.studies[0].series if series.saved == 0]
     [why] = [problem.values["why"] for problem in series.problems if problem.code == "fetch-failed"]
-    assert why == "C-GET: it accepts none of the presentation contexts for it"
+    assert why == Reason.NO_CONTEXT.of(operation="C-GET")
 
 
 async def test_verdicts_18_an_archive_that_refuses_every_class_is_named_so(tmp_path):
     with Archive(LATER, habits=Habits(refuses=(str(CTImageStorage),))) as archive:
         result = await grabbed(archive.link(f"{study(LATER)}&listen={free_port()}"), tmp_path)
     assert type(result.error) is NotRegistered  # C-MOVE is what is left, and it does not know this computer
-    assert "no storage class is accepted" in str(result.error.values["why"])
+    assert result.error.reason is Reason.C_GET_NO_STORAGE_CLASS
     assert result.status is Status.FAILED
 
 
@@ -188,11 +189,11 @@ def test_verdicts_18_no_association_proposes_more_contexts_than_there_is_room_fo
     [
         describe_status("C-GET", 0xA702),
         describe_status("C-MOVE", 0xA801),
-        f"C-GET: no storage class is accepted; {describe_status('C-MOVE', 0xA801)}",
-        "C-GET: it accepts none of the presentation contexts for it",
-        f"nothing arrives at port 11112 ({describe_status('C-MOVE', 0xB000)})",
+        Reason.C_GET_NO_STORAGE_CLASS.of(then=describe_status("C-MOVE", 0xA801)),
+        Reason.NO_CONTEXT.of(operation="C-GET"),
+        Reason.NOTHING_ARRIVES_BECAUSE.of(port=11112, why=describe_status("C-MOVE", 0xB000)),
     ],
 )
 def test_verdicts_18_why_an_archive_sends_nothing_is_said_in_chinese_too(why):
-    translated = phrase(why, Language.ZH)
+    translated = str(words_of(why, Language.ZH))
     assert not any(word in translated for word in (" it ", "send", "accept", "know", "arrives"))

@@ -15,6 +15,7 @@ from fixtures.sites.radonline.site import (
     VIEWER_2,
     RadonlineSite,
 )
+from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
 from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
@@ -75,3 +76,14 @@ async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
     assert Radonline.owns(of(link)) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_same_by_another_hand(shape, tmp_path):
+    class OtherHand(RadonlineSite):
+        def state(self) -> dict[str, object]:
+            return SHAPES[shape](super().state())
+
+    with World(OtherHand()) as world:
+        await check(Radonline, CASES[0], world, tmp_path, Via.BROWSER)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fixtures.sites.reshaped import SHAPES
 from fixtures.sites.rjh.site import AWAY, FORE, OLD, SHARE, SHUT, VIEWER, RjhSite
 from fixtures.world import World
 from providers.rjh import Rjh
@@ -49,3 +50,14 @@ async def test_a_socket_that_drops_is_mended_by_loading_the_viewer_anew(tmp_path
 @pytest.mark.parametrize("link", [FORE, f"{FORE}#/login"])
 def test_not_ours(link):
     assert Rjh.owns(of(link)) is None
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_same_by_another_hand(shape, tmp_path):
+    class OtherHand(RjhSite):
+        def state(self) -> dict[str, object]:
+            return SHAPES[shape](super().state())
+
+    with World(OtherHand()) as world:
+        await check(Rjh, CASES[0], world, tmp_path, Via.BROWSER)

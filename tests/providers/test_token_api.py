@@ -15,6 +15,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import of
 from scraper.core.model import Counts, Status
+from scraper.core.reasons import Reason
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, run
 
@@ -94,7 +95,7 @@ async def test_a_page_in_place_of_the_zip_is_called_one(tmp_path):
     with World(site.TokenApiSite()) as world:
         row = Case("closed", site.CLOSED, answers=GIVEN, raises=CorruptInstance)
         result = await check(TokenApi, row, world, tmp_path)
-    assert result.error.values["what"] == "an HTML page"
+    assert result.error.values["what"] == Reason.HTML_PAGE
 
 
 async def test_too_many_requests_are_waited_out(tmp_path):

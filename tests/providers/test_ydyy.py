@@ -10,6 +10,7 @@ from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpire
 from scraper.core.errors import SiteChanged, UnsafeRedirect
 from scraper.core.link import of
 from scraper.core.model import Via
+from scraper.core.reasons import Reason
 from scraper.testing import Case, check, first_of, rows
 
 SITE = YdyySite()
@@ -76,7 +77,7 @@ async def test_a_firewall_that_refuses_is_taken_at_its_word(world, tmp_path):
 
 async def test_a_firewall_is_called_one(world, tmp_path):
     result = await check(Ydyy, Case("walled", SITE.walled_link(), raises=SiteChanged), world, tmp_path)
-    assert result.error.values["what"] == "a firewall that only a browser passes"
+    assert result.error.values["what"] == Reason.FIREWALL
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -9,6 +9,7 @@ from providers.zscloud.provider import Zscloud
 from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, SiteChanged
 from scraper.core.link import of
 from scraper.core.model import Via
+from scraper.core.reasons import Reason
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows, run
 
@@ -47,7 +48,7 @@ async def test_the_keys_are_named_where_they_changed(via, tmp_path):
     with World(SITE) as world:
         result = await run(Zscloud, Case("", share("OldKeys01")), world, tmp_path, via)
     assert isinstance(result.error, SiteChanged)
-    assert "keys" in result.error.values["what"]
+    assert result.error.reason is Reason.KEYS_CHANGED_2026_03
 
 
 @pytest.mark.parametrize("code", ["AbC123xyz", "Accession"])

@@ -11,6 +11,8 @@ from PIL import Image
 
 from fixtures.dicom import chest_ct
 from scraper.core.errors import CloudfilmError, CorruptInstance
+from scraper.core.messages import words_of
+from scraper.core.settings import Language
 from scraper.dicom import structure
 from scraper.protocols import zip_archive
 from scraper.source import pages
@@ -35,7 +37,7 @@ def refused(data: bytes, tmp_path: Path) -> str:
         list(zip_archive.unpack(path, tmp_path / "out"))
     size = sum(item.stat().st_size for item in (tmp_path / "out").rglob("*") if item.is_file())
     assert size < 300 * MB
-    return str(caught.value.values["what"])
+    return str(words_of(caught.value.values["what"], Language.EN))
 
 
 def test_hostile_9_a_bomb_of_one_entry_is_refused_before_it_is_unpacked(tmp_path):

@@ -13,6 +13,7 @@ from websockets.asyncio.server import serve
 
 from scraper.core.errors import BadCertificate, CloudfilmError, SiteUnreachable
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.session.browser import Browser
 from scraper.session.door import Door
@@ -189,7 +190,7 @@ async def test_hostile_3_a_wrong_password_of_the_proxys_ends_with_a_word():
                 with pytest.raises(SiteUnreachable):
                     await http.send(Request("http://film.test/"))
             assert door.failure is not None
-            assert door.failure.values["why"] == "the proxy wants another name and password"
+            assert door.failure.values["why"] == Reason.PROXY_WANTS_LOGIN
 
 
 async def test_hostile_3_a_socks_4_proxy_gets_a_judged_address(tmp_path):

@@ -202,7 +202,9 @@ function update() {
 // ---- looking at a study
 
 async function see(number) {
+  const dialog = openDialog(say("opening"));
   const response = await fetch(`study/${number}/index.json`);
+  dialog.close();
   if (!response.ok) { message(say("not-readable")); return; }
   const index = await response.json();
   if (!index.series.some((series) => series.count)) { message(say("no-pictures")); return; }

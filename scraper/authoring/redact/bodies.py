@@ -18,6 +18,7 @@ from scraper.authoring.redact.scripts import Scripts
 from scraper.authoring.redact.texts import Texts
 from scraper.authoring.redact.vocabulary import is_field
 from scraper.core.errors import CorruptInstance
+from scraper.core.reasons import Reason
 from scraper.core.schema import decode_text
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
 from scraper.dicom import pseudonymised, stream
@@ -236,7 +237,7 @@ class Bodies:
         inflater = zlib.decompressobj(47)
         raw = inflater.decompress(data, MAX_UNPACKED)
         if not inflater.eof:
-            raise CorruptInstance(what="packed data that is cut off")
+            raise CorruptInstance(what=Reason.PACKED_CUT_OFF)
         shown = self.body(raw, "", depth + 1)
         return gzip.compress(shown, mtime=0) if kind is Kind.GZIP else zlib.compress(shown)
 

@@ -7,6 +7,7 @@ line; a folder stands for the photos and PDFs in it.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import re
@@ -15,17 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from scraper.batch.input import workbook
+from scraper.batch.input.headings import FIELDS, KNOWN, columns_of
 from scraper.batch.input.text import Line, read_lines
 from scraper.core import link
 from scraper.core.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
-from scraper.core.model import QUESTIONS
 from scraper.core.safe_text import without_surrogates
 from scraper.source.resolve import IMAGES, TEXTS
 
 LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short
 LONGEST_LABEL: Final = 200
 MOST_LINES: Final = 40  # that one quoted cell of a CSV may run over
-FIELDS: Final = tuple(question.name for question in QUESTIONS)
 TABLES: Final = frozenset((".csv", ".tsv", ".tab"))
 PHOTOS: Final = IMAGES - {".dcm", ".docx", ".pptx", ".xlsx", ".odt"}  # what a folder is looked through for
 OBJECTS: Final = frozenset((".jsonl", ".ndjson", ".json"))
@@ -46,6 +47,8 @@ class Row:
     label: str = ""
     answers: Mapping[str, str] = field(default_factory=dict, repr=False)
     expect: int | None = None  # images that there are, by the viewer or the paper
+    expect_name: str = field(default="", repr=False)  # whose study it must be
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)  # the user's own columns, for the report
 
     @property
     def is_file(self) -> bool:
@@ -66,7 +69,7 @@ class Row:
     def identity(self) -> str:
         """Identity of the source: the link itself, however it is wrapped, or the file's place."""
         if self.is_file:
-            return "file:" + str(Path(self.source).absolute())
+            return "file:" + _digest(Path(self.source))
         try:
             return of_link(link.parse(self.source))
         except CloudfilmError:
@@ -85,11 +88,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The content of a list. ``unused`` are columns without a meaning here."""
+    """The content of a list."""
 
     rows: tuple[Row, ...] = ()
     refused: tuple[Refused, ...] = ()
-    unused: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Listing:
@@ -103,14 +105,15 @@ def read(path: Path) -> Listing:
         return Listing(tuple(_photos(path)))
     if not path.is_file():
         raise NoSuchFile(path=str(path))
-    lines = read_lines(path)
     suffix = path.suffix.lower()
-    if suffix in TABLES:
-        entries, unused = _table(path, lines)
+    is_workbook = suffix == workbook.SUFFIX
+    lines = workbook.lines_of(path) if is_workbook else read_lines(path)
+    if suffix in TABLES or is_workbook:
+        entries: Iterator[Row | Refused] = _table(path, lines)
     elif suffix in OBJECTS:
-        entries, unused = (_object(line) for line in lines if line.fault or line.text.strip()), ()
+        entries = (_object(line) for line in lines if line.fault or line.text.strip())
     else:
-        entries, unused = _plain(lines), ()
+        entries = _plain(lines)
     rows: list[Row] = []
     refused: list[Refused] = []
     for entry in entries:
@@ -119,7 +122,16 @@ def read(path: Path) -> Listing:
             rows.append(placed)
         else:
             refused.append(placed)
-    return Listing(tuple(rows), tuple(refused), unused)
+    return Listing(tuple(rows), tuple(refused))
+
+
+def _digest(path: Path) -> str:
+    """What tells a file from others, wherever copies of it lie; its place where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(path.absolute())
 
 
 def is_link(source: str) -> bool:
@@ -198,24 +210,23 @@ def _expected(value: object) -> int | None:
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 7 else 0
 
 
-def _table(path: Path, lines: list[Line]) -> tuple[Iterator[Row | Refused], tuple[str, ...]]:
-    """The rows of a CSV file, and its columns without a meaning here.
+def _table(path: Path, lines: list[Line]) -> Iterator[Row | Refused]:
+    """The rows of a CSV file, or of a workbook; columns of the user's own are carried along.
 
     Raises:
         ListWithoutSource: the header has no column ``source``.
     """
     nonempty = [line for line in lines if line.text.strip() and not re.fullmatch(r"sep=.", line.text.strip(), re.I)]
     if not nonempty:
-        return iter(()), ()
+        return iter(())
     first = nonempty[0]
     for delimiter in (",", ";", "\t", "|"):
-        header = [name.strip().lower() for name in _cells(first.text, delimiter)]
+        header = columns_of(_cells(first.text, delimiter))
         if "source" in header:
             break
     else:
         raise ListWithoutSource(path=str(path))
-    unused = tuple(name for name in header if name and name not in ("source", "label", "expect", *FIELDS))
-    return _of_table(lines[first.number :], header, delimiter), unused
+    return _of_table(lines[first.number :], header, delimiter)
 
 
 def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[Row | Refused]:
@@ -238,7 +249,9 @@ def _of_table(lines: list[Line], header: list[str], delimiter: str) -> Iterator[
         if expect == 0:
             yield Refused(line.number, "no-expect")
             continue
-        yield Row(line.number, given["source"], given.get("label", ""), answers, expect)
+        extra = {name: given.get(name, "") for name in header if name and name not in KNOWN}
+        label, whose = given.get("label", ""), given.get("expect_name", "")
+        yield Row(line.number, given["source"], label, answers, expect, whose, extra)
 
 
 def _records(lines: list[Line], delimiter: str) -> Iterator[Line]:

@@ -7,18 +7,18 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from scraper.batch.input.rows import Refused
 from scraper.batch.workers.protocol import Outcome, results
+from scraper.core.disk import disk_errors
 from scraper.core.messages import say
 from scraper.core.model import Result, Status
 from scraper.core.safe_text import csv_cell
 from scraper.core.settings import Language
 from scraper.pipeline import document
-from scraper.store.place import disk
 
 COLUMNS: Final = (
     "line",
@@ -56,6 +56,7 @@ class Entry:
     read: Callable[[], Outcome | None]  # None: it waits
     attempts: int = 0
     pictures: Callable[[], Mapping[str, bytes]] = dict  # Series Instance UID → JPEG, read when they are shown
+    extra: Mapping[str, str] = field(default_factory=dict)  # the list's own columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +118,20 @@ def problem_words(outcome: Outcome, study: StudyRow | None = None) -> list[str]:
     return list(dict.fromkeys(str(item["message"]) for item in listed))
 
 
-def as_csv(entries: Iterable[Entry]) -> Iterator[str]:
-    """The lines of ``report.csv``, with the byte order mark by which spreadsheets recognise UTF-8."""
-    yield "\ufeff" + _line(COLUMNS)
+def as_csv(entries: Sequence[Entry], language: Language = Language.EN) -> Iterator[str]:
+    """The lines of ``report.csv``, with the byte order mark by which spreadsheets recognise UTF-8.
+
+    Headings are in the language; the list's own columns come last.
+    """
+    own = list(dict.fromkeys(name for entry in entries for name in entry.extra))
+    names = COLUMNS if language is Language.EN else tuple(say(f"batch.csv.{name}", language) for name in COLUMNS)
+    yield "\ufeff" + _line([*names, *own])
     for entry in entries:
         for outcome in parts(entry):
             for study in rows(outcome):
-                yield _line(_cells(entry, outcome, study))
+                cells = _cells(entry, outcome, study)
+                cells += [""] * (len(COLUMNS) - len(cells) if own else 0)
+                yield _line([*cells, *(entry.extra.get(name, "") for name in own)])
 
 
 def _cells(entry: Entry, outcome: Outcome | None, study: StudyRow | None) -> list[object]:
@@ -174,7 +182,7 @@ def write(path: Path, pieces: Iterable[str]) -> None:
         DiskFull, NotWritable: the disk refuses.
     """
     part = path.with_name(path.name + ".part")
-    with disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part.unlink(missing_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

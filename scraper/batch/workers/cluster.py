@@ -30,6 +30,7 @@ from scraper.batch.workers.protocol import Job, Outcome, Worker, WorkerLost, don
 from scraper.core.errors import SiteUnreachable, WorkersUnfit
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, browser_from_environment
 from scraper.source import resolve
 
@@ -212,7 +213,7 @@ class ClusterWorker:
                 name="cloudfilm",
             )
         except (OSError, ValueError) as err:  # no scheduler; no address
-            raise SiteUnreachable(host=self._scheduler, why="no scheduler answers") from err
+            raise SiteUnreachable(host=self._scheduler, why=Reason.NO_SCHEDULER) from err
         try:
             await self._prepared()
         except BaseException:
@@ -225,7 +226,7 @@ class ClusterWorker:
             versions = set((await self._client.run(_version)).values())
             await self._client.register_plugin(self._host, name=self._host.name)
         except OSError as err:
-            raise SiteUnreachable(host=self._scheduler, why="the scheduler is gone") from err
+            raise SiteUnreachable(host=self._scheduler, why=Reason.SCHEDULER_GONE) from err
         except Exception as err:  # what a worker could not import comes as a plain Exception
             raise WorkersUnfit(host=self._scheduler, version=__version__) from err
         if versions - {__version__}:
@@ -282,7 +283,7 @@ class ClusterWorker:
         try:
             await asyncio.wait({result, given_up}, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
-                lost = SiteUnreachable(host=job.shown, why="two workers were lost over it")
+                lost = SiteUnreachable(host=job.shown, why=Reason.WORKERS_LOST)
                 return outcome_of(job, Result(job.shown, Status.FAILED, int(lost.exit_code), error=lost))
             sealed: Sealed = result.result()
             outcome: Outcome = sealed.open()
@@ -290,7 +291,7 @@ class ClusterWorker:
         except KilledWorker as err:
             raise WorkerLost from err
         except CancelledError as err:
-            raise SiteUnreachable(host=self._scheduler, why="the scheduler is gone") from err
+            raise SiteUnreachable(host=self._scheduler, why=Reason.SCHEDULER_GONE) from err
         finally:
             del self._spent[key]
             given_up.cancel()

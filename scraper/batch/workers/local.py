@@ -23,6 +23,7 @@ from scraper.batch.workers.protocol import Job, Outcome
 from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
+from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.download.collect import SilentWatcher, Watcher
 from scraper.pipeline import document
@@ -220,7 +221,7 @@ class LocalWorker:
         except _Silent:
             given_up = SiteUnreachable(
                 host=urlsplit(job.shown).hostname or job.shown,
-                why=f"no sign of life for {self._patience_s:.0f} s",
+                why=Reason.NO_SIGN_OF_LIFE.of(seconds=f"{self._patience_s:.0f}"),
             )
             return _failed(job, given_up, ExitCode.SITE, started)
         except Exception as err:  # noqa: BLE001  # a bug of ours ends its own source, not the thousand others

@@ -12,6 +12,7 @@ from scraper.capture.drive.elements import PageElement
 from scraper.capture.drive.steps import Pause, Steps
 from scraper.capture.observe.received import Observations
 from scraper.core.errors import CloudfilmError, DownloadNotPermitted, SiteBusy
+from scraper.core.reasons import Reason
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -130,7 +131,7 @@ class PackageDownload:
             if CLOSED.search(line):
                 return DownloadNotPermitted(said, host=host)
             if FAILED.search(line):
-                return SiteBusy(said, host=host, why="the study could not be packed")
+                return SiteBusy(said, host=host, why=Reason.STUDY_NOT_PACKED)
         return None
 
 

@@ -27,6 +27,7 @@ from scraper.capture.observe.recognise import (
     TruncatedObject,
 )
 from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.core.reasons import Cause
 from scraper.core.schema import parse_int
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
@@ -75,7 +76,7 @@ class Observations:
             tuple[int, str]
         ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
         self.broken: list[
-            str
+            Cause
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
         self.pictures = Pictures()

@@ -20,6 +20,7 @@ from scraper.capture.observe.bodies import PIECE, head_of, inflate, size_of, who
 from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
+from scraper.core.reasons import Cause, Reason
 from scraper.core.schema import decode_text, parse_json
 from scraper.core.sniff import BARE_DATA_SETS, Kind, sniff
 from scraper.protocols import multipart, tar_archive, zip_archive
@@ -31,6 +32,7 @@ MAX_NODES: Final = 2_000_000  # values of one JSON document that are looked at
 SHORTEST_BASE64: Final = 400  # characters; a Part 10 file has 132 bytes before its first element
 PICTURES: Final = (Kind.JPEG, Kind.PNG, Kind.WEBP, Kind.BMP, Kind.GIF)
 PACKAGES: Final = (Kind.ZIP, Kind.GZIP, Kind.ZLIB, Kind.ZSTD)
+CUT_OFF: Final = (Reason.DICOM_CUT_OFF, Reason.DICOM_HEADER_CUT_OFF)
 SOP_INSTANCE: Final = "00080018"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 WORDED: Final = (Kind.JSON, Kind.TEXT, Kind.XML, Kind.HTML)
@@ -89,7 +91,7 @@ class TruncatedObject:
 class Broken:
     """A package that did not come whole, or an entry of one that can't be unpacked; ``what`` it is, in words."""
 
-    what: str
+    what: Cause
 
 
 Piece = Object | Metadata | Pixels | Picture | Document | TruncatedObject | Broken
@@ -152,7 +154,7 @@ class Recogniser:
         try:
             header = dicom.normalise(path)
         except CorruptInstance as err:
-            if "cut off" in str(err.values.get("what", "")) and head_of(path)[128:132] == b"DICM":
+            if err.reason in CUT_OFF and head_of(path)[128:132] == b"DICM":
                 yield TruncatedObject(path, skip)
             else:
                 path.unlink(missing_ok=True)
@@ -185,11 +187,11 @@ class Recogniser:
                 if member.path is not None:
                     yield from self._object(member.path, 0)
                 elif member.is_broken:
-                    yield Broken("a broken zip")
+                    yield Broken(Reason.BROKEN_ZIP)
             for _ in absent_files(members):
-                yield Broken("a zip without a file that its DICOMDIR lists")
+                yield Broken(Reason.ZIP_LACKS_LISTED_FILE)
         except CorruptInstance as err:
-            yield Broken(str(err.values.get("what", "")))  # what was sound before the break is kept
+            yield Broken(err.cause)  # what was sound before the break is kept
         finally:
             archive.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,7 @@ from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, Object, Recogniser
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
+from scraper.core.reasons import Reason
 from scraper.core.sniff import HEAD, sniff
 from scraper.session import Response, Session
 from scraper.session.browser.traffic import Exchange
@@ -181,7 +182,7 @@ class HttpReplayer:
         if len(objects) != 1:
             for path in objects:
                 path.unlink(missing_ok=True)
-            raise CorruptInstance(what="no DICOM object")
+            raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]
 
 

@@ -24,6 +24,7 @@ from scraper.core import sniff
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteChanged
 from scraper.core.link import is_private
 from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs, WadoUri
+from scraper.core.reasons import Reason
 from scraper.core.schema import decode_text
 from scraper.protocols import wado_rs
 from scraper.protocols.headers import merged
@@ -148,7 +149,7 @@ class DicomWeb:
             sources = [self._instance(tag, url) for tag, url in zip(tags, addresses, strict=True)]
             found.append(with_instances(about, sources, len({instance.sop_instance_uid for instance in sources})))
         if not any(item.instances for item in found):
-            raise SiteChanged(host=urlsplit(self._service.url).hostname, what="no list of the study's series")
+            raise SiteChanged(host=urlsplit(self._service.url).hostname, what=Reason.NO_SERIES_LIST_OF_STUDY)
         return found
 
     def _instance(self, tags: Mapping[str, Any], url: str) -> Instance:
@@ -202,7 +203,10 @@ class DicomWeb:
         if response.status == 204:
             return []
         if not response.ok:
-            raise SiteChanged(host=urlsplit(url).hostname, what=f"{urlsplit(url).path} answers HTTP {response.status}")
+            raise SiteChanged(
+                host=urlsplit(url).hostname,
+                what=Reason.ANSWERS_HTTP.of(path=urlsplit(url).path, status=response.status),
+            )
         value = response.json()
         return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
@@ -243,7 +247,7 @@ class DicomWeb:
             finally:
                 answer.unlink(missing_ok=True)
                 into.unlink(missing_ok=True)
-        raise refused or CorruptInstance(what="nothing")
+        raise refused or CorruptInstance(what=Reason.NOTHING)
 
     async def _judged(self, request: Request) -> Response:
         response = await self._ask(request)

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scraper.core.disk import keep_reserve
 from scraper.core.errors import CloudfilmError
 from scraper.session.browser.failures import first_line, within
 from scraper.session.browser.traffic import DOWNLOAD, Exchange, Traffic
-from scraper.session.disk import keep_reserve
 
 if TYPE_CHECKING:
     from playwright.async_api import Download

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from scraper.core.errors import BadCertificate, CloudfilmError, SiteChanged, SiteUnreachable
+from scraper.core.reasons import Reason
 
 
 @contextmanager
@@ -22,8 +23,8 @@ def ours(host: str, *, loading: bool = False, quiet: bool = False) -> Iterator[N
         if quiet:
             return
         if loading:
-            raise SiteUnreachable(host=host, why="no answer in time") from err
-        raise SiteChanged(host=host, what="the page does not show what was waited for") from err
+            raise SiteUnreachable(host=host, why=Reason.NO_ANSWER_IN_TIME) from err
+        raise SiteChanged(host=host, what=Reason.PAGE_LACKS_EXPECTED) from err
     except Error as err:
         if not quiet:
             error = _as_ours(err, host)
@@ -32,20 +33,23 @@ def ours(host: str, *, loading: bool = False, quiet: bool = False) -> Iterator[N
 
 
 _NETWORK = {
-    "ERR_NAME_NOT_RESOLVED": "its name is not known",
-    "ERR_CONNECTION_REFUSED": "the connection was refused",
-    "ERR_CONNECTION_RESET": "the connection broke",
-    "ERR_CONNECTION_CLOSED": "the connection was closed without an answer",
-    "ERR_EMPTY_RESPONSE": "the connection was closed without an answer",
-    "ERR_CONNECTION_TIMED_OUT": "no answer in time",
-    "ERR_TIMED_OUT": "no answer in time",
-    "ERR_ADDRESS_UNREACHABLE": "no route to it",
-    "ERR_INTERNET_DISCONNECTED": "no network",
-    "ERR_PROXY_CONNECTION_FAILED": "the proxy does not answer",
-    "ERR_TUNNEL_CONNECTION_FAILED": "the proxy refuses it",
-    "ERR_SSL_PROTOCOL_ERROR": "no TLS connection",
-    "ERR_SSL_VERSION_OR_CIPHER_MISMATCH": "no TLS connection",
-    "ERR_TOO_MANY_REDIRECTS": "it redirects in a circle",
+    "ERR_NAME_NOT_RESOLVED": Reason.NAME_UNKNOWN,
+    "ERR_CONNECTION_REFUSED": Reason.CONNECTION_REFUSED,
+    "ERR_CONNECTION_RESET": Reason.CONNECTION_BROKEN,
+    "ERR_CONNECTION_CLOSED": Reason.CONNECTION_CLOSED_UNANSWERED,
+    "ERR_EMPTY_RESPONSE": Reason.CONNECTION_CLOSED_UNANSWERED,
+    "ERR_CONNECTION_TIMED_OUT": Reason.NO_ANSWER_IN_TIME,
+    "ERR_TIMED_OUT": Reason.NO_ANSWER_IN_TIME,
+    "ERR_ADDRESS_UNREACHABLE": Reason.NO_ROUTE,
+    "ERR_INTERNET_DISCONNECTED": Reason.NO_NETWORK,
+    "ERR_PROXY_CONNECTION_FAILED": Reason.PROXY_SILENT,
+    "ERR_TUNNEL_CONNECTION_FAILED": Reason.PROXY_REFUSES,
+    "ERR_SSL_PROTOCOL_ERROR": Reason.NO_TLS,
+    "ERR_SSL_VERSION_OR_CIPHER_MISMATCH": Reason.NO_TLS,
+    "ERR_SOCKS_CONNECTION_FAILED": Reason.RELAY_REFUSES,
+    "ERR_SOCKS_CONNECTION_HOST_UNREACHABLE": Reason.RELAY_REFUSES,
+    "ERR_HTTP_RESPONSE_CODE_FAILURE": Reason.STATUS_WITHOUT_BODY,
+    "ERR_TOO_MANY_REDIRECTS": Reason.ENDLESS_REDIRECTS,
 }
 
 
@@ -55,14 +59,14 @@ def _as_ours(error: Exception, host: str) -> CloudfilmError | None:
     if "ERR_ABORTED" in text or "Download is starting" in text or "interrupted by another navigation" in text:
         return None
     if "ERR_CERT_" in text or "ERR_SSL_OBSOLETE" in text:
-        return BadCertificate(host=host, why="certificate")
+        return BadCertificate(host=host, why=Reason.CERTIFICATE)
     _, _, name = text.partition("net::")
     if name:
         code = name.split()[0]
-        return SiteUnreachable(host=host, why=_NETWORK.get(code, f"network error {code}"))
+        return SiteUnreachable(host=host, why=_NETWORK.get(code, Reason.NETWORK_ERROR.of(number=code)))
     if "has been closed" in text or "crashed" in text:
-        return SiteUnreachable(host=host, why="the browser ended")
-    return SiteChanged(host=host, what="the page can't be worked with as known")
+        return SiteUnreachable(host=host, why=Reason.BROWSER_ENDED)
+    return SiteChanged(host=host, what=Reason.PAGE_UNKNOWN)
 
 
 def first_line(error: Exception) -> str:

@@ -12,13 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scraper.core.disk import disk_errors
 from scraper.core.errors import BrowserMissing, SiteChanged, SiteUnreachable, UsageError
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_BROWSER_BYTES, MOST_SCRIPT_MEGABYTES, Settings, has_screen
 from scraper.session.browser.discovery import installed_browsers
 from scraper.session.browser.failures import first_line, ours, within
 from scraper.session.browser.memory import MemoryWatch
 from scraper.session.browser.tap import Tap, TargetClosed
-from scraper.session.browser.traffic import Traffic, spooling
+from scraper.session.browser.traffic import Traffic
 from scraper.session.browser.window import Window
 from scraper.session.browser.worker_sockets import WorkerSockets
 from scraper.session.door import Door
@@ -140,7 +142,7 @@ class Browser:
             self._window = None
             await self._stop()
             self._one.release()
-            raise SiteUnreachable(host="", why="the browser ended") from err
+            raise SiteUnreachable(host="", why=Reason.BROWSER_ENDED) from err
         except BaseException:
             self._window = None
             self._one.release()
@@ -189,7 +191,7 @@ class Browser:
 
         if not self._port:
             self._port = await self._relay.start()
-        with spooling(self._spool):
+        with disk_errors(self._spool):
             self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _temporary_in(self._spool):  # the profile lies with what is removed, whatever ends this run
             library = async_playwright()
@@ -226,7 +228,7 @@ class Browser:
             return
         self._is_spent = True
         if self._window is not None:
-            what = "a page that takes more memory than any viewer needs"
+            what = Reason.PAGE_TOO_LARGE
             self._window.end(SiteChanged(host=self._window.traffic.host, what=what))
         if self._opening is not None:
             self._opening.reschedule(0)
@@ -309,7 +311,7 @@ class Browser:
         if self._opening is not None:
             self._opening.reschedule(0)
         if self._window is not None:
-            self._window.lost("the browser ended")
+            self._window.lost(Reason.BROWSER_ENDED)
 
     async def _stop(self) -> None:
         """End the process, then the driver, each within its time."""

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from scraper.core.disk import Watch, disk_errors
 from scraper.core.errors import CloudfilmError
 from scraper.core.settings import MOST_PACKAGE_BYTES, Settings
-from scraper.session.browser.traffic import Exchange, Traffic, spooling
-from scraper.session.disk import Watch
+from scraper.session.browser.traffic import Exchange, Traffic
 
 # never paused: styles, fonts, media, event streams
 RESOURCES = ("Document", "XHR", "Fetch", "Script", "Image", "Other")
@@ -330,7 +330,7 @@ class Tap:
         path, size = traffic.new_file(), 0
         disk = Watch(path.parent)
         try:
-            with spooling(path), path.open("wb") as out:
+            with disk_errors(path.parent), path.open("wb") as out:
                 while True:
                     async with asyncio.timeout(self._timeout_s):
                         piece = await self._send("IO.read", {"handle": handle, "size": PIECE})

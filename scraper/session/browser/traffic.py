@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scraper.core.errors import CloudfilmError, DiskFull, NotWritable, SiteChanged
+from scraper.core.disk import Watch, disk_errors
+from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import NEWS_BYTES
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
-from scraper.session.disk import Watch
 from scraper.session.http.response import Response
 
 IN_MEMORY_EACH = 64 * 2**10  # bytes; a larger body goes to disk
@@ -22,7 +23,6 @@ IN_MEMORY_ALL = 32 * 2**20  # bytes of all bodies of one window that are kept in
 IMAGES = frozenset(
     (*BARE_DATA_SETS, Kind.PART10, Kind.META_FIRST, Kind.JPEG, Kind.JPEG_LS, Kind.JP2, Kind.J2K, Kind.ZIP, Kind.UNKNOWN)
 )  # what brings images, as far as the first bytes tell: raw and packed pixels look like nothing known
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 HEARTBEAT = 64  # bytes of a message that may be one
 WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
@@ -133,7 +133,7 @@ class Traffic:
             NotWritable: the spool can't be made. DiskFull: no space.
         """
         self._files += 1
-        with spooling(self._folder):
+        with disk_errors(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._folder / f"{self._files:07d}"
 
@@ -148,7 +148,7 @@ class Traffic:
             return body
         self._disk.wrote(len(body))
         path = self.new_file()
-        with spooling(path):
+        with disk_errors(path.parent):
             path.write_bytes(body)
         return path
 
@@ -161,7 +161,7 @@ class Traffic:
         if isinstance(exchange.body, Path):
             return exchange.body
         path = self.new_file()
-        with spooling(path):
+        with disk_errors(path.parent):
             path.write_bytes(exchange.body)
         return path
 
@@ -257,7 +257,7 @@ class Traffic:
                 break
         if refused is not None:
             return refused
-        raise SiteChanged(host=self.host, what=f"no call to {pattern}")
+        raise SiteChanged(host=self.host, what=Reason.NO_CALL.of(pattern=pattern))
 
     async def settled(self, quiet_s: float, up_to_s: float) -> bool:
         """Wait until nothing has arrived for ``quiet_s``; False if that takes longer than ``up_to_s``.
@@ -298,20 +298,6 @@ class Traffic:
         if self._over is not None:
             raise self._over
         return True
-
-
-class spooling:  # lower case: reads as a function: ``with spooling(path):``
-    """Turn an OSError of the spool into our own errors."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
 
 
 def add_message(traffic: Traffic, url: str, kind: str, message: str | bytes) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from scraper.core.errors import CloudfilmError, ForeignHost, NoSuchStudy, SiteChanged, SiteUnreachable
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_DIALOGS, Settings
 from scraper.session.browser import page_socket
 from scraper.session.browser.cookies import for_browser, from_browser
@@ -34,7 +35,6 @@ LOADED_S = 15.0  # a page whose own scripts take longer is used as it is
 LAST_WORDS_S = 3.0  # for a call to fail by itself once its browser is gone
 LOOK_EVERY_S = 0.1
 DATA = ("document", "xhr", "fetch")  # kinds of requests that a page waits for
-WORDLESS = "ERR_HTTP_RESPONSE_CODE_FAILURE"  # an error's status without a body
 UNREADABLE_S = 1.0  # for the tap to finish an answer that the page was not allowed to read
 
 
@@ -147,9 +147,9 @@ class Window:
                     if answer is not None:
                         self.door.lands(url, answer.url)
             except SiteUnreachable as err:
-                if self.door.failure is not None and "_SOCKS_" in str(err.values.get("why")):
+                if self.door.failure is not None and err.reason is Reason.RELAY_REFUSES:
                     raise self.door.failure from err
-                if WORDLESS not in str(err.values.get("why")) or not statuses:
+                if err.reason is not Reason.STATUS_WITHOUT_BODY or not statuses:
                     raise
                 if statuses[-1] in (404, 410):
                     raise NoSuchStudy(host=host) from err
@@ -214,7 +214,7 @@ class Window:
             if not self._settings.headed and await stillness.lasts_s() >= self._settings.still_s:
                 break  # a person might be at work in a visible window
             await asyncio.sleep(LOOK_EVERY_S)
-        raise SiteChanged(host=self.traffic.host, what=f"the page shows none of: {', '.join(faces)}")
+        raise SiteChanged(host=self.traffic.host, what=Reason.PAGE_SHOWS_NONE_OF.of(faces=", ".join(faces)))
 
     async def cookies(self) -> list[Cookie]:
         """The window's cookies, for the direct client."""
@@ -250,7 +250,7 @@ class Window:
                 seen += 1
                 if (exchange.url, exchange.method) == wanted:
                     return Response(exchange.status, exchange.headers, exchange.read(), exchange.url)
-        raise SiteUnreachable(host=host, why="no answer in time" if url else "the page can't ask there")
+        raise SiteUnreachable(host=host, why=Reason.NO_ANSWER_IN_TIME if url else Reason.PAGE_CANNOT_ASK)
 
     async def socket(self, url: str) -> PageSocket | None:
         """The open WebSocket of a page to that address; None where there is none, or it can't be reached."""
@@ -301,7 +301,7 @@ class Window:
         """Whether the page may send this body to an address; if not, the window ends."""
         if self.door.trusts(url) or not self.holds_answer(url, body):
             return True
-        self.end(ForeignHost(host=urlsplit(url).hostname, what="a form's answers"))
+        self.end(ForeignHost(host=urlsplit(url).hostname, what=Reason.FORM_ANSWERS))
         return False
 
     def end(self, error: CloudfilmError) -> None:
@@ -381,7 +381,7 @@ class Window:
     async def _accept(self, dialog: Dialog) -> None:
         self.dialogs.append(dialog.message)
         if len(self.dialogs) > MOST_DIALOGS:  # it would ask for ever, and block the page meanwhile
-            self.end(SiteChanged(host=self.traffic.host, what="a page that shows one message after another"))
+            self.end(SiteChanged(host=self.traffic.host, what=Reason.ENDLESS_MESSAGES))
             return
         self.traffic.touch()
         with ours(self.traffic.host, quiet=True):

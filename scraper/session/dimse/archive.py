@@ -25,6 +25,7 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.model import Held
+from scraper.core.reasons import Because, Reason
 from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended
 from scraper.session.dimse.reach import Peer
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
@@ -123,7 +124,7 @@ class Archive:
         self._misses = 0  # single retrievals in a row that brought nothing
         self._came = False  # has anything ever come
         self._fatal_error: CloudfilmError | None = None
-        self._before = ""  # why C-MOVE follows, for whoever reads that it is refused, too
+        self._before: Reason | None = None  # why C-MOVE follows, for whoever reads that it is refused, too
         self._moves = True  # C-MOVE may bring what C-GET could not
         self._one_by_one = False  # the archive does not understand lists of UIDs
 
@@ -179,7 +180,7 @@ class Archive:
                 except CloudfilmError as err:
                     self._fail(err)
                 except BaseException:
-                    self._fail(SiteUnreachable(host=self._peer.host, why="the run ends"))
+                    self._fail(SiteUnreachable(host=self._peer.host, why=Reason.RUN_ENDS))
                     raise
 
     def _fail(self, err: CloudfilmError) -> None:
@@ -213,9 +214,7 @@ class Archive:
         ):  # it may send elsewhere, or not be let through
             self._one_by_one = self._one_by_one or ended.status == DESTINATION_UNKNOWN
             if self._misses >= BARREN:
-                self._fatal_error = self._dimse.not_registered(
-                    f"nothing arrives at port {self._peer.listen}{_after(ended)}"
-                )
+                self._fatal_error = self._dimse.not_registered(self._nothing_arrives(ended))
                 raise self._fatal_error
             return
         if not missed:
@@ -228,12 +227,17 @@ class Archive:
             if not landing.came and (ended.status >= NOT_UNDERSTOOD or ended.status == DESTINATION_UNKNOWN):
                 self._one_by_one = True
 
+    def _nothing_arrives(self, ended: Ended) -> Because:
+        if ended.status == SUCCESS:
+            return Reason.NOTHING_ARRIVES.of(port=self._peer.listen)
+        why = describe_status("C-MOVE", ended.status)
+        return Reason.NOTHING_ARRIVES_BECAUSE.of(port=self._peer.listen, why=why)
+
     def _miss(self, shelf: _Prefetch, uid: str, ended: Ended) -> None:
-        why = describe_status(f"C-{self._by.name}", ended.status)
+        meaning = Reason.SAYS_ALL_SENT if ended.status == SUCCESS else None
+        why = describe_status(f"C-{self._by.name}", ended.status, meaning)
         if not ended.agreed:
-            why = f"C-{self._by.name}: it accepts none of the presentation contexts for it"
-        elif ended.status == SUCCESS:
-            why += ": it says that all is sent"
+            why = Reason.NO_CONTEXT.of(operation=f"C-{self._by.name}")
         awaited = shelf.awaited.pop(uid, None)
         if awaited is not None and not awaited.done():
             awaited.set_exception(MissingInstances(why=why))
@@ -247,13 +251,13 @@ class Archive:
                 self._barren = 0 if landing.came else self._barren + 1
                 if self._barren < BARREN:
                     raise
-                why = "C-GET: the connection was lost"
+                why = Reason.C_GET_CONNECTION_LOST
             else:
                 self._barren = 0
                 if not ended.refused and (ended.agreed or self._came or landing.came):
                     failed = ended.status != SUCCESS and len(wanted) == 1 and not landing.came
                     return await self._also_by_move(ended, shelf, wanted, landing) if failed else ended
-                why = "C-GET: no storage class is accepted" if not ended.agreed else "C-GET is not offered"
+                why = Reason.C_GET_NO_STORAGE_CLASS if not ended.agreed else Reason.C_GET_NOT_OFFERED
             return await self._move_instead(why, shelf, wanted, landing)
         return await self._move(shelf, wanted, landing)
 
@@ -270,9 +274,11 @@ class Archive:
                 self._moves = bool(landing.callers)
         return ended
 
-    async def _move_instead(self, why: str, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
+    async def _move_instead(
+        self, why: Reason, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver
+    ) -> Ended:
         """Switch to C-MOVE after C-GET brought nothing; the error names both refusals."""
-        self._by, self._before = By.MOVE, f"{why}; "
+        self._by, self._before = By.MOVE, why
         return await self._move(shelf, wanted, landing)
 
     async def _get(self, shelf: _Prefetch, wanted: Sequence[str], landing: StoreReceiver) -> Ended:
@@ -305,11 +311,12 @@ class Archive:
             try:
                 ended = await self._in_thread(_locked, lock, self._dimse, _keys(shelf.held, missing), landing)
             except NotRegistered as err:
-                raise self._dimse.not_registered(f"{self._before}{err.values['why']}") from err
+                why = self._before.of(then=err.cause) if self._before else err.cause
+                raise self._dimse.not_registered(why) from err
             except Timeout as err:
-                raise SiteBusy(host=self._peer.host, why=f"port {self._peer.listen} is in use") from err
+                raise SiteBusy(host=self._peer.host, why=Reason.PORT_IN_USE.of(port=self._peer.listen)) from err
             if ended.refused:
-                raise SiteChanged(host=self._peer.host, what="neither C-GET nor C-MOVE is offered")
+                raise SiteChanged(host=self._peer.host, what=Reason.NO_RETRIEVE_SERVICE)
             if not landing.callers or landing.came.issuperset(wanted):
                 break
         return ended
@@ -338,11 +345,6 @@ def _keys(held: Held, uids: Sequence[str]) -> dict[str, str]:
         "SeriesInstanceUID": held.series_instance_uid,
         "SOPInstanceUID": "\\".join(uids),
     }
-
-
-def _after(ended: Ended) -> str:
-    """The final status of a retrieval that sent nothing."""
-    return "" if ended.status == SUCCESS else f" ({describe_status('C-MOVE', ended.status)})"
 
 
 def _locked(lock: FileLock, dimse: Dimse, keys: Mapping[str, str], landing: StoreReceiver) -> Ended:

@@ -20,6 +20,7 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.log import Silence
+from scraper.core.reasons import Cause, Reason
 from scraper.dicom.charset import UTF8, decode, suspect
 from scraper.dicom.elements import quiet
 from scraper.session.dimse.listener import PortTaken, listening
@@ -109,7 +110,7 @@ class Dimse:
                 if ABORT not in self._last_pdus:
                     raise
                 if is_last:  # as Orthanc answers a computer for which it does nothing
-                    raise self.not_registered("it aborts the association at the first C-FIND") from None
+                    raise self.not_registered(Reason.ASSOCIATION_ABORTED_AT_C_FIND) from None
         raise AssertionError  # the last turn returned or raised
 
     def _found(self, asked: Dataset, keys: Mapping[str, str], limit: int) -> list[dict[str, str]]:
@@ -134,7 +135,7 @@ class Dimse:
                     if len(found) > limit:
                         association.send_c_cancel(1, query_model=FIND)
                 if late > LATE or repeated > MOST_REPEATED:
-                    raise SiteChanged(host=self._peer.host, what="C-FIND without an end")
+                    raise SiteChanged(host=self._peer.host, what=Reason.C_FIND_WITHOUT_END)
         self._check_status(status, "C-FIND", allowed=(SUCCESS, CANCELLED) if len(found) > limit else (SUCCESS,))
         return found
 
@@ -198,7 +199,7 @@ class Dimse:
             ValueError,
         ) as err:  # the library's words for an association that is no longer there
             self._release()
-            raise SiteUnreachable(host=self._peer.host, why=f"the connection was lost during {what}") from err
+            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step=what)) from err
 
     @contextmanager
     def _listener(self, landing: StoreReceiver) -> Iterator[None]:
@@ -241,7 +242,7 @@ class Dimse:
         self._open, self._offers = association, frozenset((*services, *stored))
         if self._closed.is_set():
             self._release()
-            raise SiteUnreachable(host=self._peer.host, why="the run ends")
+            raise SiteUnreachable(host=self._peer.host, why=Reason.RUN_ENDS)
         return association
 
     def _require(self, association: Association, uid: str, what: str) -> None:
@@ -255,8 +256,8 @@ class Dimse:
         ]
         self._release()
         if 3 in results:  # abstract syntax not supported; PS3.8 9.3.3.2
-            raise SiteChanged(host=self._peer.host, what=f"{what} is not offered")
-        raise self.not_registered(f"{what} is not accepted")
+            raise SiteChanged(host=self._peer.host, what=Reason.NOT_OFFERED.of(service=what))
+        raise self.not_registered(Reason.NOT_ACCEPTED.of(service=what))
 
     def _check_status(self, status: int | None, what: str, *, allowed: Container[int | None]) -> None:
         """Raise the error that a final status outside ``allowed`` means (PS3.7 annex C, PS3.4 C.4)."""
@@ -265,14 +266,14 @@ class Dimse:
         host = self._peer.host
         self._release()
         if status is None:
-            raise SiteUnreachable(host=host, why=f"the connection was lost during {what}")
+            raise SiteUnreachable(host=host, why=Reason.CONNECTION_LOST_DURING.of(step=what))
         if status == 0x0124:
-            raise self.not_registered(f"{what} 0x0124: not authorized")
+            raise self.not_registered(Reason.NOT_AUTHORIZED.of(service=what))
         if 0xA700 <= status <= 0xA7FF:
             raise SiteBusy(host=host, why=describe_status(what, status))
         raise SiteChanged(host=host, what=describe_status(what, status))
 
-    def not_registered(self, why: str) -> NotRegistered:
+    def not_registered(self, why: Cause) -> NotRegistered:
         """The error that says what the archive's administrator has to do."""
         return self._peer.not_registered(why)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scraper.core.errors import CloudfilmError, NotRegistered, SiteBusy, SiteUnreachable, UnknownCalledTitle
+from scraper.core.reasons import Cause, Reason
 from scraper.session.dimse.tls import Tls
 from scraper.session.reasons import reason_of
 
@@ -36,7 +37,7 @@ class Peer:
     timeout_s: float
     tls: Tls | None = None
 
-    def not_registered(self, why: str) -> NotRegistered:
+    def not_registered(self, why: Cause) -> NotRegistered:
         """The error that says what the archive's administrator has to do."""
         return NotRegistered("calling", host=self.host, calling=self.calling, listen=self.listen, why=why)
 
@@ -99,15 +100,15 @@ def associate(
 def _why_not(peer: Peer, came: Mapping[str, Any]) -> CloudfilmError:
     """The error that a refused association means (PS3.8 9.3.4)."""
     if ABORT in came:
-        return peer.not_registered("it aborts the association")
+        return peer.not_registered(Reason.ASSOCIATION_ABORTED)
     refusal = came.get(REJECT)
     if refusal is None:
-        return SiteUnreachable(host=peer.host, why="no answer to the association")
+        return SiteUnreachable(host=peer.host, why=Reason.NO_ASSOCIATION)
     source, reason = refusal.source, refusal.reason_diagnostic
     if source == 1 and reason == 7:
         return UnknownCalledTitle(host=peer.host, called=peer.called, calling=peer.calling)
     if source == 3:  # the presentation layer: congestion, or its limit of associations
-        return SiteBusy(host=peer.host, why="too many associations")
+        return SiteBusy(host=peer.host, why=Reason.TOO_MANY_ASSOCIATIONS)
     if refusal.result == 2:
-        return SiteBusy(host=peer.host, why="refused for now")
-    return peer.not_registered("calling AE title not recognized" if reason == 3 else "association rejected")
+        return SiteBusy(host=peer.host, why=Reason.REFUSED_FOR_NOW)
+    return peer.not_registered(Reason.CALLING_TITLE_UNKNOWN if reason == 3 else Reason.ASSOCIATION_REJECTED)

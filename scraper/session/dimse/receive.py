@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from scraper.core.errors import CloudfilmError, DiskFull, NotWritable
+from scraper.core.disk import as_store_error
+from scraper.core.errors import CloudfilmError
 from scraper.dicom.part10 import file_meta
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ NO_PIXELS = tuple(
     f"1.2.840.10008.5.1.4.1.1.{tail}"
     for tail in ("88.", "11.", "104.", "9.", "481.3", "481.5", "481.8", "66.1", "66.3")
 )
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 STORED, NOT_ASKED_FOR, OUT_OF_RESOURCES = 0x0000, 0xC000, 0xA700  # PS3.4 B.2.3
 
 
@@ -89,7 +89,7 @@ class StoreReceiver:
             part.replace(path)
         except OSError as err:
             part.unlink(missing_ok=True)
-            self.failure = (DiskFull if err.errno in NO_SPACE else NotWritable)(path=str(self._folder))
+            self.failure = as_store_error(err, self._folder)
             return OUT_OF_RESOURCES
         self.came.add(uid)
         self._arrived(uid, path)

@@ -16,6 +16,7 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE, build_context, evt
 
 from scraper.core.errors import SiteUnreachable
+from scraper.core.reasons import Reason
 from scraper.dicom.elements import quiet
 from scraper.session.dimse.reach import ABORT, ACCEPT, Peer, associate, reach
 from scraper.session.dimse.status import SUCCESS
@@ -98,14 +99,14 @@ class Sender:
             SiteUnreachable: the connection was lost, or the archive is silent.
         """
         if self._open is None:
-            raise SiteUnreachable(host=self._peer.host, why="the connection was lost during C-STORE")
+            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step="C-STORE"))
         with self._line("C-STORE"):
             answer = self._open.send_c_store(path)
         status = answer.get("Status")
         if status is None:
             self.close()
             aborted = ABORT in self._last_pdus
-            why = "it aborted the association" if aborted else "the connection was lost during C-STORE"
+            why = Reason.ASSOCIATION_ABORTED_BY_IT if aborted else Reason.CONNECTION_LOST_DURING.of(step="C-STORE")
             raise SiteUnreachable(host=self._peer.host, why=why)
         return int(status)
 
@@ -173,7 +174,7 @@ class Sender:
             yield
         except (RuntimeError, OSError) as err:
             self.close()
-            raise SiteUnreachable(host=self._peer.host, why=f"the connection was lost during {what}") from err
+            raise SiteUnreachable(host=self._peer.host, why=Reason.CONNECTION_LOST_DURING.of(step=what)) from err
 
     def close(self) -> None:
         """End the association."""

@@ -12,6 +12,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 from scraper.core.addresses import WITHIN_REACH, Zone, address_of, canonical_host, zone_of, zone_of_name
 from scraper.core.domains import is_secure, same_site, site_of
 from scraper.core.errors import CloudfilmError, SiteUnreachable, UnsafeRedirect, UnusableLink
+from scraper.core.reasons import Reason
 from scraper.core.settings import ConnectTo, Settings
 from scraper.session.door import network as net
 from scraper.session.door.secrets import plain_headers
@@ -262,7 +263,7 @@ class Door:
         is_inside = address_of(host) is not None or zone_of_name(host) is not Zone.PUBLIC
         is_inside = is_inside and not self._is_home(host)
         for row in self._settings.connect_to:
-            if row.port in (None, port) and (_names(row, host) or (not row.host and not is_inside)):
+            if _applies(row, host, port) and (row.host or not is_inside):
                 return row
         return None
 
@@ -282,9 +283,9 @@ class Door:
         try:
             found = await self._network.resolve(host, port)
         except (OSError, UnicodeError) as err:
-            raise SiteUnreachable(host=host, why="its name is not known") from err
+            raise SiteUnreachable(host=host, why=Reason.NAME_UNKNOWN) from err
         if not found:
-            raise SiteUnreachable(host=host, why="its name is not known")
+            raise SiteUnreachable(host=host, why=Reason.NAME_UNKNOWN)
         return tuple(found)
 
 
@@ -330,9 +331,16 @@ def canonical_url(url: str) -> str:
     return f"{scheme}://{netloc}{rest}"
 
 
-def _names(row: ConnectTo, host: str) -> bool:
+def connected_to(host: str, port: int, settings: Settings) -> tuple[str, int]:
+    """Where a connection to a host that the user named goes: there, or where ``--connect-to`` says."""
+    row = next((row for row in settings.connect_to if _applies(row, canonical_host(host), port)), None)
+    return (row.address or host, row.to_port or port) if row else (host, port)
+
+
+def _applies(row: ConnectTo, host: str, port: int) -> bool:
+    """Whether a row of ``--connect-to`` is for a host, or for any, and for a port."""
     try:
-        return bool(row.host) and canonical_host(row.host) == host
+        return row.port in (None, port) and (not row.host or canonical_host(row.host) == host)
     except UnusableLink:
         return False
 
@@ -344,7 +352,7 @@ def _zone(address: str) -> Zone:
 
 def _why(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "the connection was refused"
+        return Reason.CONNECTION_REFUSED
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return Reason.NO_ANSWER_IN_TIME
     return "no route to it"

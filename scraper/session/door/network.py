@@ -7,6 +7,8 @@ import socket
 from collections.abc import Sequence
 from typing import Protocol
 
+from scraper.core.reasons import Reason
+
 STAGGER_S = 0.3  # the next address is tried while one is silent (RFC 8305 5: 100 ms to 2 s)
 CONNECT_S = 20.0  # an address that has not answered by then won't
 
@@ -61,7 +63,7 @@ async def connect(addresses: Sequence[str], port: int) -> socket.socket:
                         return task.result()
                     failure = error if isinstance(error, OSError) else OSError(str(error))
     except TimeoutError:
-        raise TimeoutError("no answer in time") from None
+        raise TimeoutError(Reason.NO_ANSWER_IN_TIME) from None
     finally:
         for task in waiting:
             task.cancel()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from scraper.core.errors import BadCertificate, CloudfilmError, SiteUnreachable
+from scraper.core.reasons import Reason
 from scraper.session.door import network as net
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 ANSWER_S = 30.0  # for the proxy to reach the site
 MAX_HEAD = 2**14
 USUAL_PORTS = {"http": 80, "https": 443}  # of proxies; SOCKS has 1080
-REFUSES = "the proxy refuses it"
+REFUSES = Reason.PROXY_REFUSES
 
 
 class ConnectRefused(ValueError):
@@ -163,10 +164,10 @@ async def through_proxy(door: Door, route: Route) -> Tunnel:
 
 def _failure(route: Route, error: Exception) -> CloudfilmError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return BadCertificate(host=proxy_of(route).hostname or "", why="certificate")
+        return BadCertificate(host=proxy_of(route).hostname or "", why=Reason.CERTIFICATE)
     if isinstance(error, ssl.SSLError):
-        return SiteUnreachable(host=route.host, why="no TLS connection to the proxy")
-    why = str(error) if type(error) is ValueError else "the proxy does not answer"
+        return SiteUnreachable(host=route.host, why=Reason.NO_TLS_TO_PROXY)
+    why = str(error) if type(error) is ValueError else Reason.PROXY_SILENT
     return SiteUnreachable(host=route.host, why=why)
 
 
@@ -225,7 +226,7 @@ async def _by_connect(route: Route, handshake: Conversation) -> None:
     handshake.say("\r\n".join([*lines, "", ""]).encode())
     status = (await handshake.head()).split(None, 2)[1:2]
     if status == [b"407"]:
-        raise ValueError("the proxy wants another name and password")
+        raise ValueError(Reason.PROXY_WANTS_LOGIN)
     if status == [b""] or not status or not status[0].startswith(b"2"):
         raise ConnectRefused(REFUSES)
 
@@ -242,7 +243,7 @@ async def _by_socks_4(route: Route, handshake: Conversation, *, resolves: bool) 
             placed = [address for address in route.addresses if ":" not in address]
             address, name = ip_address((placed or route.addresses)[0]), b""
     if address.version != 4:
-        raise ValueError("the proxy knows no IPv6 addresses")
+        raise ValueError(Reason.PROXY_WITHOUT_IPV6)
     handshake.say(b"\x04\x01" + route.port.to_bytes(2, "big") + address.packed + user + name)
     if (await handshake.exactly(8))[1] != 90:
         raise ValueError(REFUSES)
@@ -256,7 +257,7 @@ async def _by_socks_5(route: Route, handshake: Conversation) -> None:
     if chosen == 2 and user:
         handshake.say(b"\x01" + bytes((len(user),)) + user + bytes((len(password),)) + password)
         if (await handshake.exactly(2))[1] != 0:
-            raise ValueError("the proxy wants another name and password")
+            raise ValueError(Reason.PROXY_WANTS_LOGIN)
     elif chosen != 0:
         raise ValueError(REFUSES)
     host = route.host.encode()

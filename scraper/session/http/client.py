@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, ItemsView, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,21 +12,20 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from scraper.core import link
 from scraper.core.addresses import address_of
+from scraper.core.disk import Watch, disk_errors
 from scraper.core.domains import host_of, is_secure, same_site
 from scraper.core.errors import (
     BadCertificate,
     CloudfilmError,
-    DiskFull,
     ForeignHost,
-    NotWritable,
     SiteChanged,
     SiteUnreachable,
     UnusableLink,
 )
 from scraper.core.model import Request
+from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES, MOST_PART_BYTES, SLOWEST_BYTES_S, ConnectTo, Settings
 from scraper.protocols.headers import cookie_pairs, merged, taken, without
-from scraper.session.disk import Watch
 from scraper.session.door import Door, Route
 from scraper.session.door.door import canonical_url
 from scraper.session.door.secrets import plain_headers
@@ -47,7 +46,6 @@ TLS_1_0 = (
     4  # CURL_SSLVERSION_TLSv1_0: the oldest; many hospitals' servers have no other, and newer libcurls stop at 1.2
 )
 SCHEMES = "http,https"  # libcurl knows some twenty more (dict, telnet, file …), which no site may name
-NO_SPACE = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +238,7 @@ class Http:
         old, new = host_of(url), host_of(target)
         if not same_site(old, new) or (is_secure(url) and not is_secure(target)):
             if body and not self.door.trusts(target):
-                raise ForeignHost(host=new, what="a redirect that takes what was sent to another site")
+                raise ForeignHost(host=new, what=Reason.REDIRECT_TO_OTHER_SITE)
             return plain_headers(headers)
         if old == new:
             return dict(headers)
@@ -295,7 +293,7 @@ class Http:
             except CurlError as err:
                 raise SiteUnreachable(host=host, why=str(err.code)) from err
             except OverflowError as err:
-                raise SiteChanged(host=host, what="an answer that is far too large") from err
+                raise SiteChanged(host=host, what=Reason.ANSWER_TOO_LARGE) from err
             finally:
                 with _disk_errors(into):
                     content = sink.close()
@@ -341,35 +339,25 @@ async def opened(settings: Settings, pace: Pace, user_agent: str = "") -> AsyncI
         await client.close()
 
 
-class _disk_errors:  # reads as a function: ``with _disk_errors(path):``
-    """Turn an OSError of writing the body into our own errors."""
+def _disk_errors(into: Path | None) -> AbstractContextManager[None]:
+    """The disk's refusals to take a body as our errors; curl_cffi's own errors are OSErrors too, and pass."""
+    from curl_cffi.requests.exceptions import RequestException
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from curl_cffi.requests.exceptions import RequestException
-
-        # curl_cffi's own errors are OSErrors too; those are not the disk's.
-        if isinstance(error, OSError) and not isinstance(error, RequestException) and self._path is not None:
-            raise (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(self._path.parent)) from error
+    return nullcontext() if into is None else disk_errors(into.parent, unless=(RequestException,))
 
 
 _WHY = {
-    5: "the proxy's name is not known",
-    6: "its name is not known",
-    7: "the connection was refused",
-    18: "the answer was cut short",
-    28: "no answer in time",
-    52: "the connection was closed without an answer",
-    55: "the connection broke",
-    56: "the connection broke",
-    61: "the answer's encoding is broken",
-    92: "the connection broke",
-    97: "the proxy does not answer",
+    5: Reason.PROXY_NAME_UNKNOWN,
+    6: Reason.NAME_UNKNOWN,
+    7: Reason.CONNECTION_REFUSED,
+    18: Reason.ANSWER_CUT_SHORT,
+    28: Reason.NO_ANSWER_IN_TIME,
+    52: Reason.CONNECTION_CLOSED_UNANSWERED,
+    55: Reason.CONNECTION_BROKEN,
+    56: Reason.CONNECTION_BROKEN,
+    61: Reason.ENCODING_BROKEN,
+    92: Reason.CONNECTION_BROKEN,
+    97: Reason.PROXY_SILENT,
 }
 BROKEN = tuple(_WHY[code] for code in (18, 52, 55, 56, 92))  # whys of a line that may hold the next time
 _TLS = (60, 77, 91)
@@ -379,9 +367,9 @@ def _as_ours(error: RequestException, host: str) -> CloudfilmError:
     code = int(error.code or 0)
     text = str(error).lower()
     if code in _TLS or (code == 35 and "certificate" in text):
-        return BadCertificate(host=host, why="certificate")
+        return BadCertificate(host=host, why=Reason.CERTIFICATE)
     if code == 3:
         return UnusableLink(link=host)
     if code == 35:
-        return SiteUnreachable(host=host, why="no TLS connection")
-    return SiteUnreachable(host=host, why=_WHY.get(code, f"network error {code}"))
+        return SiteUnreachable(host=host, why=Reason.NO_TLS)
+    return SiteUnreachable(host=host, why=_WHY.get(code, Reason.NETWORK_ERROR.of(number=code)))

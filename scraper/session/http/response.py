@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from scraper.core import schema
-from scraper.core.errors import (
-    AsksToWait,
-    CloudfilmError,
-    NoSuchStudy,
-    SessionLapsed,
-    SiteBusy,
-    SiteChanged,
-    SiteUnreachable,
-    StudyGone,
-)
-from scraper.core.settings import LONGEST_RETRY_AFTER_S
+from scraper.core.errors import CloudfilmError, SiteChanged, StudyGone
+from scraper.session.http.status import call_error, instance_error
 
 if TYPE_CHECKING:
     from scraper.core.html import Page
@@ -61,14 +52,6 @@ class Response:
         except ValueError:
             return None
         return max((then - datetime.now(then.tzinfo)).total_seconds(), 0.0)
-
-    @property
-    def busy(self) -> SiteBusy:
-        """The error for an overloaded host; a separate one where it asks for a longer pause than we wait."""
-        host, retry_after_s, why = urlsplit(self.url).hostname, self.retry_after_s, f"HTTP {self.status}"
-        if retry_after_s is not None and retry_after_s > LONGEST_RETRY_AFTER_S:
-            return AsksToWait(host=host, why=why, retry_after_s=round(retry_after_s))
-        return SiteBusy(host=host, why=why, retry_after_s=retry_after_s)
 
     def page(self) -> Page:
         """The body as an HTML page."""
@@ -119,14 +102,11 @@ class Response:
 
     @property
     def refusal(self) -> CloudfilmError:
-        """The error that a status other than 2xx means by default."""
-        host, status = urlsplit(self.url).hostname, self.status
-        if status in (401, 403):
-            return SessionLapsed(host=host)
-        if status in (404, 410):
-            return NoSuchStudy(host=host)
-        if status in (429, 503):
-            return self.busy
-        if status >= 500:
-            return SiteUnreachable(host=host, why=f"HTTP {status}")
-        return SiteChanged(host=host, what=f"{urlsplit(self.url).path} answers HTTP {status}")
+        """The error that a status other than 2xx means where nothing else is said."""
+        parts = urlsplit(self.url)
+        return call_error(self.status, parts.hostname, parts.path, self.retry_after_s)
+
+    @property
+    def instance_refusal(self) -> CloudfilmError:
+        """The error that a status means where an instance was asked for."""
+        return instance_error(self.status, urlsplit(self.url).hostname, self.retry_after_s)

@@ -1,12 +1,41 @@
-"""Keep a reserve of disk space free while writing."""
+"""The disk: its refusals as our errors, and a reserve of space that stays free."""
 
 from __future__ import annotations
 
+import errno
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from scraper.core import settings
-from scraper.core.errors import DiskFull
+from scraper.core.errors import DiskFull, NotWritable, StoreError
+
+NO_SPACE = frozenset((errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)))
+
+
+def as_store_error(error: OSError, path: Path) -> StoreError:
+    """The error that the operating system's refusal to write ``path`` means."""
+    return (DiskFull if error.errno in NO_SPACE else NotWritable)(path=str(path))
+
+
+@contextmanager
+def disk_errors(path: Path, *, unless: tuple[type[OSError], ...] = ()) -> Iterator[None]:
+    """Turn the disk's refusals into our errors.
+
+    Args:
+        path: what is written, as the error names it.
+        unless: kinds of OSError that are not the disk's.
+
+    Raises:
+        DiskFull: no space left. NotWritable: any other refusal.
+    """
+    try:
+        yield
+    except unless:
+        raise
+    except OSError as err:
+        raise as_store_error(err, path) from err
 
 
 def keep_reserve(folder: Path) -> None:

@@ -1,0 +1,106 @@
+"""The command in processes of its own, without a second of imports for each: a warm process forks them."""
+
+import array
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT_S = 120
+CAN_FORK = hasattr(os, "fork") and hasattr(socket, "AF_UNIX") and sys.platform == "linux"
+MODULES = (  # what ``grab``, ``list``, ``decode`` and ``verify`` load when they are run
+    "scraper.cli.commands",
+    "scraper.pipeline.run",
+    "scraper.download.fetch",
+    "scraper.session.http.client",
+    "scraper.source.resolve",
+    "scraper.verify.folder",
+    "scraper.ui.tables",
+)
+START = """
+import sys
+import tests.programs
+asked = tests.programs.wait_for_work(int(sys.argv.pop(1)))
+if asked is not None:
+    sys.argv[1:] = asked
+    from scraper.cli.commands import main
+    main()
+"""
+
+
+class WarmProgram:
+    """A process that has loaded the program, and forks one that runs it for each call.
+
+    Each is a process like any other: its environment, folder, streams, exit code. What the interpreter reads at its start
+    (``PYTHON…``) is the warm process's.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**environment, "PYTHONPATH": os.pathsep.join([environment.get("PYTHONPATH", ""), str(ROOT)])},
+            cwd=ROOT,
+        )
+        theirs.close()
+        atexit.register(self.close)
+
+    def run(
+        self, words: list[str], text: str, environment: Mapping[str, str], cwd: Path
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the program on ``words``; as ``subprocess.run`` with captured text."""
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(text.encode())
+            given.seek(0)
+            asked = json.dumps({"words": words, "environment": dict(environment), "cwd": str(cwd)}).encode() + b"\n"
+            streams = array.array("i", [given.fileno(), out.fileno(), err.fileno()])
+            self._socket.sendmsg([asked], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+            self._socket.settimeout(TIMEOUT_S)
+            code = int(self._socket.makefile("r").readline())
+            out.seek(0)
+            err.seek(0)
+            said = [stream.read().decode().replace("\r\n", "\n") for stream in (out, err)]
+        return subprocess.CompletedProcess(words, code, *said)
+
+    def close(self) -> None:
+        """End the warm process."""
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def wait_for_work(descriptor: int) -> list[str] | None:
+    """In the warm process: fork one process for each call. Returns the words in the forked one, None at the end."""
+    for name in MODULES:
+        __import__(name)
+    calls = socket.socket(fileno=descriptor)
+    while True:
+        data, streams, _, _ = socket.recv_fds(calls, 2**20, 3)
+        while data and not data.endswith(b"\n"):
+            data += calls.recv(2**20)
+        if not data:
+            return None
+        pid = os.fork()
+        if pid == 0:
+            calls.close()
+            asked = json.loads(data)
+            for place, stream in enumerate(streams):
+                os.dup2(stream, place)
+                os.close(stream)
+            os.environ.clear()
+            os.environ.update(asked["environment"])
+            os.chdir(asked["cwd"])
+            return list(asked["words"])
+        for stream in streams:
+            os.close(stream)
+        _, status = os.waitpid(pid, 0)
+        calls.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
