@@ -10,8 +10,9 @@ from fixtures.dicom import chest_ct
 from scraper.core.link import of
 from scraper.core.model import Asked, Captured, Instance, Series
 from scraper.core.settings import Settings
-from scraper.download.collect import Collector, SilentWatcher
+from scraper.download.collect import Collector
 from scraper.download.fetch import Fetcher
+from scraper.download.watcher import SilentWatcher
 from scraper.session import Session
 from scraper.session.http.client import Http
 from scraper.session.http.pace import Pace

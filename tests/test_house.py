@@ -334,7 +334,7 @@ def test_a_provider_lets_the_house_fill_in_what_is_absent():
         for field in node.body
         if isinstance(field, ast.AnnAssign)
         and field.value is not None
-        and re.match(r"(?:str|list|tuple|dict)\b.*\| None$", ast.unparse(field.annotation))
+        and re.match(r"(?:str|list|dict)\b.*\| None$", ast.unparse(field.annotation))
     ]
     assert guilty == []
 

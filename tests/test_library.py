@@ -18,7 +18,7 @@ import segno
 import cloudfilm
 from fixtures.dicom import chest_ct
 from scraper.core.errors import MissingInstances, UsageError
-from scraper.download.collect import SilentWatcher
+from scraper.download.watcher import SilentWatcher
 from tests import aurora
 from tests.aurora import Fault, Site
 from tests.test_cli import RESULT, site_of, up

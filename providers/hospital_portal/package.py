@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from providers.hospital_portal import entry
-from providers.hospital_portal.page import ARCHIVED, CLOSED, LAPSED, PREPARING, Offer, PortalPage
+from providers.hospital_portal.page import CLOSED, LAPSED, PREPARING, Offer, PortalPage
 from providers.hospital_portal.routes import HttpRoute, Route
+from providers.hospital_portal.rows import ARCHIVED
 from scraper.contract import (
     DownloadNotPermitted,
     NoSuchStudy,

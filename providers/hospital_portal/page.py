@@ -14,7 +14,6 @@ from urllib.parse import urljoin
 from providers.hospital_portal.controls import (
     BUTTONS,
     DICOM_WORDS,
-    SCRIPT_LINK,
     TYPED,
     Control,
     Form,
@@ -23,7 +22,8 @@ from providers.hospital_portal.controls import (
     owner_of,
     read_control,
 )
-from scraper.contract import Page, Request, Response, decode_text, parse_int
+from providers.hospital_portal.rows import ARCHIVED, Examination, link_of, read_row
+from scraper.contract import Page, Request, Response, decode_text
 
 CAPTCHA_WORDS = re.compile(
     r"验证码|校验码|附加码|图形码|captcha|verif|validat|yzm|fjm|jym"
@@ -45,7 +45,6 @@ REFUSED = re.compile(
 LAPSED = re.compile(
     r"登[录陆]超时|重新登[录陆]|请先登[录陆]|未登[录陆]|别处登[录陆]|(?:会话|登[录陆])已?(?:过期|失效|超时)"
 )
-ARCHIVED = re.compile(r"归档|超过.{0,6}期限|已清理|已过期")
 PREPARING = re.compile(r"正在准备|准备中|正在(?:打包|压缩|生成|调取)|请稍[后候]")
 CLOSED = re.compile(r"无权|权限|未开放|不提供|不允许|禁止|次数.{0,4}上限")
 _GB = re.compile(rb"charset\s*+=\s*+(?:[\"']\s*+)?(gb2312|gbk|gb18030|x-gbk|cp936)", re.I)
@@ -76,19 +75,6 @@ class Login:
         if self.captcha is not None:
             filled[self.captcha.name] = captcha
         return self.form.request(filled, self.pressed, page.encoding, page.url)
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """One row of the list; ``url`` is its detail page, empty where it has none. ``count``: images, where shown."""
-
-    url: str
-    key: str = ""
-    date: str = ""
-    modality: str = ""
-    part: str = ""
-    remark: str = ""
-    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +242,12 @@ class PortalPage:
                 cells = [" ".join(node.text().split()) for node in row.css("td, th")]
                 if not heads or (row.css_first("td") is None and len(cells) > 2):
                     heads = cells
-                    if row.css_first("th") is not None or not _link_of(row, self.url):
+                    if row.css_first("th") is not None or not link_of(row, self.url):
                         continue
-                url = _link_of(row, self.url)
+                url = link_of(row, self.url)
                 text = " ".join(cells)
                 if len(cells) > 2 and (url or ARCHIVED.search(text)):
-                    found.append(_examination(url, heads, cells))
+                    found.append(read_row(url, heads, cells))
         return found
 
     @property
@@ -333,59 +319,6 @@ class PortalPage:
                 if owner is None and torn is not None and tag != "a":
                     owner = torn
                 (owner.controls if owner is not None else self.loose).append(control)
-
-
-def _link_of(row: Any, url: str) -> str:
-    """The detail page of a row: the link that says so, else its only link."""
-    links = []
-    for item in row.css("a, input[onclick], button[onclick]"):
-        script = SCRIPT_LINK.search(f"{item.attributes.get('onclick') or ''} {item.attributes.get('href') or ''}")
-        href = (item.attributes.get("href") or "").strip()
-        address = script[1] if script else "" if href.lower().startswith(("javascript:", "#")) else href
-        if address:
-            links.append((f"{item.text()} {item.attributes.get('value') or ''}", urljoin(url, address)))
-    called: list[str] = [address for text, address in links if re.search(r"查看|详情|明细|详细|进入", text)]
-    if called:
-        return called[0]
-    related: list[str] = [
-        address for text, address in links if re.search(r"影像|下载|打开", text) and "报告" not in text
-    ]
-    return (related or [address for _, address in links if len(links) == 1] or [""])[0]
-
-
-def _examination(url: str, heads: list[str], cells: list[str]) -> Examination:
-    def cell(words: str, but: str = r"$^") -> str:
-        for head, text in zip(heads, cells, strict=False):
-            if re.search(words, head) and not re.search(but, head):
-                return text
-        return ""
-
-    text = " ".join(cells)
-    date = _day(cell(r"日期|时间")) or _day(text)
-    count = _first(r"\d+", cell(r"图像数|影像数|图像|张数|幅数|图片数"))
-    return Examination(
-        url,
-        cell(r"检查号|影像号|检查编号|检查单号|编号|流水号"),
-        date,
-        _first(r"\b[A-Z]{2}\b", cell(r"设备|类型|类别|模态|检查方式"))
-        or _first(r"\b(?:CT|MR|DR|CR|DX|US|MG|PT|NM|XA|RF)\b", text),
-        cell(r"部位|项目"),
-        next((item for item in cells if ARCHIVED.search(item)), ""),
-        parse_int(count),
-    )
-
-
-def _first(words: str, text: str) -> str:
-    match = re.search(words, text)
-    return match[0] if match else ""
-
-
-def _day(text: str) -> str:
-    """The first day in a text, as DICOM writes it: of 2026-01-12, 2026/1/12, 2026年1月12日, 20260112."""
-    match = re.search(r"(?<!\d)((?:19|20)\d\d)(?:\D{1,2}(\d\d?)\D{1,2}(\d\d?)|(\d\d)(\d\d)(?:\d{6})?(?!\d))", text)
-    if match is None:
-        return ""
-    return f"{match[1]}{match[2] or match[4]:0>2}{match[3] or match[5]:0>2}"
 
 
 def _number(text: str) -> float:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from providers.hospital_portal import entry, package
-from providers.hospital_portal.page import ARCHIVED, CLOSED, LAPSED, Examination, PortalPage
+from providers.hospital_portal.page import CLOSED, LAPSED, PortalPage
 from providers.hospital_portal.routes import BrowserRoute, HttpRoute, Route
+from providers.hospital_portal.rows import ARCHIVED, Examination
 from scraper.contract import (
     ACCOUNT,
     CAPTCHA,

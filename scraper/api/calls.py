@@ -18,7 +18,7 @@ from scraper.core.link import redact
 from scraper.core.log import log_result, logger
 from scraper.core.model import Question, Result
 from scraper.core.settings import Language, Settings
-from scraper.download.collect import SilentWatcher, Watcher
+from scraper.download.watcher import SilentWatcher, Watcher
 
 if TYPE_CHECKING:
     from scraper.export.deidentify import Deidentification

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from scraper.core.errors import (
     CloudfilmError,
@@ -21,44 +20,13 @@ from scraper.core.errors import (
 from scraper.core.model import Captured, Header, Instance, Origin, Problem, Saved, Series
 from scraper.core.reasons import Reason
 from scraper.download.fetch import Fetched, Fetcher
+from scraper.download.watcher import Watcher
 from scraper.protocols.fidelity import fidelity
 from scraper.store.place import StudyStore
 from scraper.verify import Checked, Inspector, lost_between
 
 AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it
 REFETCHES = 2  # times that an instance is asked for again after what came failed inspection
-
-
-class Watcher(Protocol):
-    """Is told how things go; the progress display is one."""
-
-    def series(self, name: str, label: str, expected: int | None) -> None:
-        """Forward that a series begins."""
-
-    def arrived(self, series: str, *, reused: bool) -> None:
-        """Count an instance on the disk."""
-
-    def received(self, size: int) -> None:
-        """So many bytes came from the site."""
-
-    def say(self, name: str, **values: object) -> None:
-        """A short line for a person: the message ``say.<name>`` with its values, or the words themselves."""
-
-
-class SilentWatcher:
-    """A Watcher that tells nobody."""
-
-    def series(self, name: str, label: str, expected: int | None) -> None:
-        """Nothing to show."""
-
-    def arrived(self, series: str, *, reused: bool) -> None:
-        """Nothing to show."""
-
-    def received(self, size: int) -> None:
-        """Nothing to show."""
-
-    def say(self, name: str, **values: object) -> None:
-        """Nobody to say it to."""
 
 
 @dataclass(frozen=True, slots=True)

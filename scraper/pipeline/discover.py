@@ -29,7 +29,7 @@ from scraper.core.given import Given, every
 from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
-from scraper.download.collect import Watcher
+from scraper.download.watcher import Watcher
 from scraper.pipeline import assess
 from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.yielded import checked

@@ -24,7 +24,7 @@ from scraper.core.model import (
 )
 from scraper.core.reasons import Reason
 from scraper.dicom.directory import ListedFile, directory_rows
-from scraper.download.collect import Watcher
+from scraper.download.watcher import Watcher
 from scraper.pipeline import assess, document
 from scraper.pipeline.document import SavedStudy
 from scraper.pipeline.result import exit_code

@@ -14,9 +14,10 @@ from scraper.core.provenance import options_of
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
 from scraper.download import package as packages
-from scraper.download.collect import Collected, Collector, Watcher
+from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
 from scraper.download.package import Contents
+from scraper.download.watcher import Watcher
 from scraper.pipeline.discover import Discovery, Part, by_study, listed_again
 from scraper.pipeline.resources import SharedResources
 from scraper.store.earlier import Known

@@ -25,7 +25,7 @@ from scraper.core.errors import (
 from scraper.core.link import redact
 from scraper.core.model import Result, Status, StudyResult
 from scraper.core.settings import BrowserUse, Settings
-from scraper.download.collect import SilentWatcher, Watcher
+from scraper.download.watcher import SilentWatcher, Watcher
 from scraper.pipeline import expectation
 from scraper.pipeline.discover import Discoverer, Discovery, by_study, listed, parts, surveyed
 from scraper.pipeline.folder_verdict import verify_folder

@@ -19,7 +19,7 @@ from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Origin, Question, Result, Status, Via
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
-from scraper.download.collect import SilentWatcher
+from scraper.download.watcher import SilentWatcher
 
 if TYPE_CHECKING:
     from _pytest.mark.structures import ParameterSet

@@ -31,6 +31,7 @@ UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of 
     "scraper.contract",
     "providers.toolkit.drive_page",
     "providers.hospital_portal.page",
+    "providers.hospital_portal.rows",
     "providers.pacs",
 }
 

@@ -25,7 +25,7 @@ from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
-from scraper.download.collect import SilentWatcher, Watcher
+from scraper.download.watcher import SilentWatcher, Watcher
 from scraper.pipeline import document
 from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.run import Retrieval, Run

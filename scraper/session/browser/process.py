@@ -287,7 +287,7 @@ class Browser:
             return self._window is None or self._window.may_go(url, body)
 
         def worker_prelude() -> str:
-            return self._window.worker_prelude if self._window else ""
+            return self._window.memory.script if self._window and self._window.memory else ""
 
         tap = self._tap = Tap(
             send,

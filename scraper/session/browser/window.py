@@ -70,7 +70,7 @@ class Window:
         self._is_closed = False
         self._guarded: list[asyncio.Timeout] = []
         self._lost: CloudfilmError | None = None
-        self._memory: PageMemory | None = None
+        self.memory: PageMemory | None = None
 
     async def begin(self) -> None:
         """Open the first page."""
@@ -80,26 +80,17 @@ class Window:
         await self._context.new_page()
 
     async def look_into_memory(self) -> None:
-        """Also take the DICOM objects that pages opened from now on make in their memory.
-
-        Raises:
-            SiteUnreachable: the browser ended.
-        """
-        if self._memory is None:
-            self._memory = PageMemory(self.traffic)
+        """Also take the DICOM objects that pages opened from now on make in their memory."""
+        if self.memory is None:
+            self.memory = PageMemory(self.traffic)
             with self._translated(self.traffic.host):
-                await self._memory.begin(self._context)
+                await self.memory.begin(self._context)
 
     async def leave(self) -> None:
         """Leave the page: an address that differs in its fragment alone loads nothing."""
         with self.quietly():
             if self.page.url != "about:blank":
                 await self.page.goto("about:blank")
-
-    @property
-    def worker_prelude(self) -> str:
-        """What is put before the scripts of workers."""
-        return self._memory.script if self._memory else ""
 
     @property
     def page(self) -> Page:
