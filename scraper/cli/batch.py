@@ -21,6 +21,7 @@ from scraper.cli.options import (
     Jobs,
     Json,
     Lang,
+    Pages,
     Password,
     ProviderName,
     Proxy,
@@ -33,6 +34,7 @@ from scraper.cli.options import (
     asker,
     settings_of,
 )
+from scraper.cli.window import write_pages
 from scraper.core.errors import ExitCode, ExtraMissing, NoSources
 from scraper.core.messages import say
 from scraper.core.output import complain, console, echo, echo_json
@@ -87,9 +89,6 @@ GiveUp = Annotated[
         metavar="SECONDS",
         help="Give up on a source without a sign of life for this long; by default 30 times --timeout.",
     ),
-]
-Pages = Annotated[
-    bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
 ]
 
 
@@ -267,20 +266,12 @@ class _Batch:
                 try:
                     run(runner.run(made))
                     if self.places.pages:
-                        run(self._write_pages())
+                        run(write_pages(self.settings.output, self.settings.language))
                 except KeyboardInterrupt:
                     interrupted = True
                 finally:
                     ended = self._report(made, runner.settled, ledger)
         return self._end(ended, interrupted=interrupted)
-
-    async def _write_pages(self) -> None:
-        """Write the pages of studies that have none yet, or an older one."""
-        from scraper.export.view import write_missing_pages
-
-        complain(say("batch.pages", self.settings.language))
-        for name in await write_missing_pages(self.settings.output, self.settings.language):
-            complain(say("batch.page-not-written", self.settings.language, name=name))
 
     def _worker(self, board: Board, ledger: Ledger, give_up: float | None) -> Worker[Any]:
         """The worker: this process, or a cluster."""

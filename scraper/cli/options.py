@@ -88,6 +88,9 @@ Only = Annotated[
     int | None,
     typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
 ]
+Pages = Annotated[
+    bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="More on standard error.")]

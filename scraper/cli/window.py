@@ -12,7 +12,7 @@ from scraper.cli.options import Browser, ConnectToOption, Insecure, Json, Lang, 
 from scraper.core.errors import ExitCode, NoSuchFile
 from scraper.core.messages import say
 from scraper.core.output import complain, echo, echo_json
-from scraper.core.settings import BrowserUse, language_from_environment
+from scraper.core.settings import BrowserUse, Language, language_from_environment
 
 Runs = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -103,3 +103,12 @@ def register(app: typer.Typer, run: Runs) -> None:
 def _print_nothing(address: str) -> None:
     """Open no window: whoever starts the program takes the address from its output."""
     del address
+
+
+async def write_pages(output: Path, language: Language) -> None:
+    """Write the pages of a batch's studies that have none yet, or an older one."""
+    from scraper.export.view import write_missing_pages
+
+    complain(say("batch.pages", language))
+    for name in await write_missing_pages(output, language):
+        complain(say("batch.page-not-written", language, name=name))
