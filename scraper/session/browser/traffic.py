@@ -298,3 +298,19 @@ class Traffic:
         if self._over is not None:
             raise self._over
         return True
+
+
+def add_message(traffic: Traffic, url: str, kind: str, message: str | bytes) -> None:
+    """Add one WebSocket message to the traffic; where it can't be stored, it ends."""
+    data = message.encode() if isinstance(message, str) else message
+    try:
+        body = traffic.keep(data)
+    except CloudfilmError as err:
+        traffic.end(err)
+        return
+    is_text = isinstance(message, str)
+    traffic.add(
+        Exchange(
+            url=url, kind=kind, method="", status=101, body=body, size=len(data), is_text=is_text, when=traffic.now
+        )
+    )

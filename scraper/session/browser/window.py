@@ -21,7 +21,7 @@ from scraper.session.browser.page_fetch import FETCH, fetch_arguments
 from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
 from scraper.session.browser.stillness import Stillness
-from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange, Traffic
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Traffic, add_message
 from scraper.session.door import Door
 from scraper.session.http.client import Cookie
 from scraper.session.http.response import Response
@@ -367,24 +367,7 @@ class Window:
 
     def record_message(self, url: str, kind: str, message: str | bytes) -> None:
         """Add one WebSocket message to the traffic."""
-        data = message.encode() if isinstance(message, str) else message
-        try:
-            body = self.traffic.keep(data)
-        except CloudfilmError as err:
-            self.traffic.end(err)
-            return
-        self.traffic.add(
-            Exchange(
-                url=url,
-                kind=kind,
-                method="",
-                status=101,
-                body=body,
-                size=len(data),
-                is_text=isinstance(message, str),
-                when=self.traffic.now,
-            )
-        )
+        add_message(self.traffic, url, kind, message)
 
     async def _accept(self, dialog: Dialog) -> None:
         self.dialogs.append(dialog.message)
