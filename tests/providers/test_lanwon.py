@@ -1,4 +1,4 @@
-"""lanwon: both versions of the viewer, hosts with a path of their own, the patient's code, report links, and links that are over."""
+"""lanwon: both versions of the viewer, below a path of its own, the patient's code, report links, links that are over."""
 
 import pytest
 
