@@ -28,7 +28,7 @@ from scraper.core.errors import (
 )
 from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs
 from scraper.core.reasons import Reason
-from scraper.core.schema import decode_text
+from scraper.core.text import decode_text
 from scraper.protocols import dicom_json, dicomweb, wado_rs
 from scraper.protocols.dicom_json import DataSet, text
 from scraper.protocols.dicomweb import SERIES_UID, SOP_UID, STUDY_UID, Service

@@ -20,7 +20,7 @@ from scraper.core import sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import is_private
 from scraper.core.model import Instance, Request, Series, WadoUri
-from scraper.core.schema import decode_text
+from scraper.core.text import decode_text
 from scraper.protocols import wado_rs
 from scraper.session import Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
