@@ -92,7 +92,7 @@ def collect() -> None:
 def main() -> int:
     """Build the site; mkdocs's exit code."""
     collect()
-    words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(ROOT / "mkdocs.yml")]
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # the theme's advertisement
     code = subprocess.run(words, cwd=ROOT, env=quiet, check=False).returncode
     if code == 0:
