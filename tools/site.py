@@ -63,7 +63,9 @@ def site_link(target: str, page: str, places: dict[str, str]) -> str:
 
 def site_page(text: str, page: str, places: dict[str, str]) -> str:
     """A page's text with its links as the site needs them; code is left alone."""
-    text = re.sub(r"^\[(?:简体中文|English)\]\(README\S*\n\n", "", text, flags=re.MULTILINE)  # the site has its own switch
+    text = re.sub(
+        r"^\[(?:简体中文|English)\]\(README\S*\n\n", "", text, flags=re.MULTILINE
+    )  # the site has its own switch
     blocks = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(
         block
