@@ -148,7 +148,7 @@ class Run:
                     is_single = len({part.key for part in every}) == 1
                     for part in every:
                         ready, last = last, Retrieved()  # before the next: one study's folder is locked at a time
-                        placement = await asyncio.to_thread(place, info, ready)
+                        placement = await asyncio.to_thread(place, info, ready, self.settings)
                         placed += placement.studies
                         if placement.error is not None:
                             raise placement.error
@@ -172,7 +172,7 @@ class Run:
     async def place(self, retrieval: Retrieval) -> Result:
         """Put what was retrieved under its final names, and say how the source ended; no site is asked."""
         info, settings = retrieval.info, self.settings
-        placement = await asyncio.to_thread(place, info, retrieval.last)
+        placement = await asyncio.to_thread(place, info, retrieval.last, settings)
         studies = (*retrieval.placed, *placement.studies)
         error = retrieval.error or placement.error
         if error is not None:
