@@ -167,7 +167,7 @@ class Run:
                     is_single = len({part.key for part in every}) == 1
                     for part in every:
                         ready, last = last, Retrieved()  # before the next: one study's folder is locked at a time
-                        placement = await asyncio.to_thread(place, info, ready)
+                        placement = await asyncio.to_thread(place, info, ready, self.settings)
                         placed += placement.studies
                         if placement.error is not None:
                             raise placement.error
@@ -204,7 +204,7 @@ class Run:
     async def _placed(self, retrieval: Retrieval) -> Retrieval:
         """The retrieval with nothing left to place, and with the reason why nothing arrived where nothing did."""
         info = retrieval.info
-        placement = await asyncio.to_thread(place, info, retrieval.last)
+        placement = await asyncio.to_thread(place, info, retrieval.last, self.settings)
         studies = (*retrieval.placed, *placement.studies)
         error = retrieval.error or placement.error or only_error(studies, urlsplit(info.link).hostname or "")
         return Retrieval(info, studies, error=error)
