@@ -20,6 +20,8 @@ from fixtures.world import World
 from providers.products import imagecloud
 from scraper.authoring.heal import Healed, heal_link
 from scraper.authoring.page_constants import Page, hypotheses
+from scraper.batch.workers.local import LocalWorker
+from scraper.batch.workers.protocol import Job, done
 from scraper.core import link
 from scraper.core.errors import WrongOverride
 from scraper.core.messages import describe
@@ -102,6 +104,17 @@ async def test_a_change_costs_the_direct_way_and_no_study(name, tmp_path):
         result = await grabbed(world, tmp_path / "out", given, BrowserUse.AUTO)
     assert (result.status, result.via, result.exit_code) == (Status.COMPLETE, Via.BROWSER, 0), result
     assert result.counts.saved == result.counts.expected > 0
+
+
+@pytest.mark.thorough
+async def test_a_new_key_costs_a_batch_no_study(tmp_path):
+    with World(shdc.ShdcSite(key=NEW_SHDC)) as world:
+        settings = settings_in(world, tmp_path, browser=BrowserUse.AUTO)
+        async with LocalWorker(settings, 1) as worker:
+            outcome = await done(worker, Job("key", shdc.VIEWER, shdc.VIEWER, settings))
+    ended = outcome.document
+    assert (ended["status"], ended["via"], ended["provider"]) == ("complete", "browser", "universal")
+    assert ended["instances"]["saved"] == ended["instances"]["expected"] > 0
 
 
 @pytest.mark.parametrize("name", ROWS)
