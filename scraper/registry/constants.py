@@ -15,8 +15,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
-import scraper.contract
-
 if TYPE_CHECKING:
     from scraper.contract import Provider
 
@@ -89,6 +87,8 @@ def _places(provider: type[Provider]) -> Sequence[_Place]:
 
 
 def _look(provider: type[Provider]) -> Sequence[_Place]:
+    from scraper import contract  # loads pydantic, which the reading of a photo does without
+
     return tuple(
         (module, name, value)
         for module in _modules(provider)
@@ -96,7 +96,7 @@ def _look(provider: type[Provider]) -> Sequence[_Place]:
         if _NAME.fullmatch(name)
         and type(value) in (str, bytes)
         and 0 < len(value) <= MOST_CHARACTERS
-        and getattr(scraper.contract, name, None) is not value
+        and getattr(contract, name, None) is not value
     )
 
 
