@@ -192,7 +192,7 @@ def test_verdicts_1_only_seen_is_amber_in_the_report(language):
     }
     page = "".join(report_page.page("l", [Entry((1,), "", "x", lambda: Outcome(document))], language))
     assert '<figcaption class="seen">' in page
-    assert 'class="state incomplete"' in page
+    assert '<h2 class="incomplete">' in page
     assert "class='state complete'" not in page
 
 

@@ -573,7 +573,7 @@ async def test_verdicts_32_a_changed_site_without_a_browser_says_so_too(monkeypa
             raise SiteChanged(host="h", what="a key")
             yield
 
-    async def missing(*_: object) -> None:
+    async def missing(*_: object, **__: object) -> None:
         raise BrowserMissing
 
     opener = opening.Discoverer(Settings(), None, None, nothing, None)

@@ -24,6 +24,7 @@ from scraper.cli.options import (
     Jobs,
     Json,
     Lang,
+    Name,
     OneSource,
     Only,
     Output,
@@ -196,6 +197,7 @@ def grab(
     proxy: Proxy = "",
     only: Only = None,
     expect: Expect = None,
+    name: Name = "",
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -220,6 +222,7 @@ def grab(
         insecure=insecure,
         proxy=proxy,
         expect=expect,
+        folder_name=name,
         give_up_s=give_up or GIVE_UP_S,
         verbosity=-1 if quiet else verbose,
     )

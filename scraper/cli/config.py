@@ -23,6 +23,7 @@ _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "give_up": (int, float),
     "proxy": str,
     "provider": str,
+    "name": str,
     "browser": str,
     "parallel": int,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from scraper.core.errors import CloudfilmError
@@ -50,14 +51,14 @@ def quiet_libraries() -> None:
 
 
 class Silence:
-    """A library's logger says nothing as long as any of these is begun; then it is as it was.
+    """A library's loggers drop every record as long as any of these is begun, whatever levels the program has set.
 
     Args:
-        name: of the logger.
+        name: of the library.
     """
 
     _lock = threading.Lock()
-    _begun: ClassVar[dict[str, tuple[int, int]]] = {}  # name → how many, and the level before
+    _begun: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -65,24 +66,26 @@ class Silence:
 
     def begin(self) -> None:
         """From now on."""
-        library = logging.getLogger(self._name)
         with self._lock:
-            count, level = self._begun.get(self._name, (0, library.level))
-            self._begun[self._name] = count + 1, level
-            library.setLevel(logging.CRITICAL + 1)
+            if self._is_begun:
+                return
             self._is_begun = True
+            self._begun[self._name] += 1
+            if self._begun[self._name] == 1:
+                gate = _GATES.setdefault(self._name, _Gate(self._name))
+                for library in _loggers_of(self._name):  # a parent's filter does not see the records of its children
+                    library.addFilter(gate)
 
     def end(self) -> None:
         """No longer, where nobody else needs it."""
         with self._lock:
-            if not self._is_begun:
-                return
+            self._begun[self._name] -= self._is_begun
             self._is_begun = False
-            count, level = self._begun.pop(self._name)
-            if count > 1:
-                self._begun[self._name] = count - 1, level
-            else:
-                logging.getLogger(self._name).setLevel(level)
+
+    @classmethod
+    def is_over(cls, name: str) -> bool:
+        """Whether a library may log."""
+        return not cls._begun[name]
 
     def __enter__(self) -> Self:
         self.begin()
@@ -90,3 +93,20 @@ class Silence:
 
     def __exit__(self, *_: object) -> None:
         self.end()
+
+
+class _Gate(logging.Filter):
+    """Drops the records of a library that has to be silent."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record passes."""
+        return Silence.is_over(self.name)
+
+
+_GATES: Final[dict[str, _Gate]] = {}
+
+
+def _loggers_of(name: str) -> list[logging.Logger]:
+    """A library's logger, and those of its modules that exist."""
+    children = [entry for key, entry in tuple(logging.root.manager.loggerDict.items()) if key.startswith(f"{name}.")]
+    return [logging.getLogger(name), *(entry for entry in children if isinstance(entry, logging.Logger))]

@@ -22,6 +22,7 @@ from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 
 from scraper.core.errors import CorruptInstance
+from scraper.core.log import Silence
 from scraper.core.reasons import Reason
 from scraper.dicom import structure
 
@@ -52,8 +53,8 @@ _QUIET: Final = threading.RLock()
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress pydicom's warnings. Python's filters apply to all threads, so one thread enters at a time."""
-    with _QUIET, warnings.catch_warnings():
+    """Suppress pydicom's warnings and its log. Python's filters apply to all threads, so one thread enters at a time."""
+    with _QUIET, Silence("pydicom"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -28,7 +28,7 @@ from scraper.dicom.reading import read_file
 from scraper.export import burned_in
 from scraper.export.gather import Listed
 from scraper.export.persons import Person, Persons, new_key, shifted_date
-from scraper.export.profile import CODES, EDITION, OF_BIRTH, Action, retained, table
+from scraper.export.profile import CODES, EDITION, OF_BIRTH, Action, cleaned, retained, table
 
 _ROOT: Final = "1.2.840.10008.5.1.4.1.1."
 # SR, documents, presentation states, waveforms
@@ -103,7 +103,7 @@ class _Cleaner:
             if element.VR == "UN":
                 del ds[tag]
             elif number in self._retained:
-                self._keep(ds, element)
+                self._keep(element)
             else:
                 self._judge(ds, element, table().get(number))
 
@@ -125,14 +125,17 @@ class _Cleaner:
         elif element.VR in _FREE and self._tells(element):
             element.value = None
 
-    def _keep(self, ds: Dataset, element: DataElement) -> None:
-        """What an option retains: descriptions without what tells of the patient, items cleaned."""
+    def _keep(self, element: DataElement) -> None:
+        """What an option retains: unmodified (action K) or without what tells of the patient (C), items cleaned.
+
+        Dates move with all others: that a scanner was calibrated on the day of the study would betray by how much they moved.
+        """
         if element.VR == "SQ":
             for item in element.value:
                 self.clean(item)
-        elif element.VR == "UI":
-            self._uid(ds, element, None)
-        elif element.VR in _FREE:
+        elif element.VR in ("DA", "DT"):
+            self._date(element)
+        elif element.VR in _FREE and (int(element.tag) in cleaned() or self._tells(element)):
             element.value = self._cleaned(element)
 
     def _date(self, element: DataElement) -> None:

@@ -57,25 +57,34 @@ _ADDED: Final = (  # PS3.15 E.1-1, action X: sequences that the library's table 
     "ReferencedPatientSequence",
     "ReferencedPatientPhotoSequence",
 )
-_RETAINED: Final = {  # PS3.15 E.1-1, the options' columns
+_RETAINED: Final = {
+    # PS3.15 E.1-1, the options' columns, by two published readings of it (editions of 2020 and 2023); a test holds these lists
+    # against them. Of what "Clean Descriptors" may retain, only what describes the images is here: the rest goes, as without it.
     Retain.PATIENT_CHARACTERISTICS: (
         "Allergies",
         "EthnicGroup",
-        "EthnicGroups",
-        "EthnicGroupCodeSequence",
+        "EthnicGroupCodeSequence",  # assumed: younger than the editions held against
         "PatientAge",
         "PatientSex",
         "PatientSexNeutered",
         "PatientSize",
-        "PatientWeight",
         "PatientState",
-        "PregnancyStatus",
+        "PatientWeight",
         "PreMedication",
+        "PregnancyStatus",
+        "SelectorASValue",
         "SmokingStatus",
         "SpecialNeeds",
     ),
     Retain.DEVICE_IDENTITY: (
+        "BeamHoldTransitionDateTime",
+        "CalibrationDate",
+        "CalibrationDateTime",
+        "CalibrationTime",
         "CassetteID",
+        "DateOfLastCalibration",
+        "DateOfLastDetectorCalibration",
+        "DateTimeOfLastCalibration",
         "DetectorID",
         "DeviceDescription",
         "DeviceLabel",
@@ -83,21 +92,34 @@ _RETAINED: Final = {  # PS3.15 E.1-1, the options' columns
         "DeviceUID",
         "GantryID",
         "GeneratorID",
+        "LensMake",
+        "LensModel",
+        "LensSerialNumber",
+        "LensSpecification",
         "ManufacturerDeviceClassUID",
         "ManufacturerDeviceIdentifier",
+        "ModifyingDeviceID",
+        "ModifyingSystem",
         "PerformedStationAETitle",
         "PerformedStationGeographicLocationCodeSequence",
         "PerformedStationName",
         "PerformedStationNameCodeSequence",
         "PlateID",
+        "ScheduledProcedureStepLocation",
         "ScheduledStationAETitle",
         "ScheduledStationGeographicLocationCodeSequence",
         "ScheduledStationName",
         "ScheduledStationNameCodeSequence",
+        "ScheduledStudyLocation",
+        "ScheduledStudyLocationAETitle",
         "SourceManufacturer",
         "SourceSerialNumber",
-        "StationAETitle",
+        "StationAETitle",  # assumed: younger than the editions held against
         "StationName",
+        "TimeOfLastCalibration",
+        "TimeOfLastDetectorCalibration",
+        "TransducerIdentificationSequence",
+        "TreatmentMachineName",
         "UDISequence",
         "UniqueDeviceIdentifier",
         "XRayDetectorID",
@@ -105,11 +127,15 @@ _RETAINED: Final = {  # PS3.15 E.1-1, the options' columns
         "XRaySourceID",
     ),
     Retain.INSTITUTION_IDENTITY: (
+        "ClinicalTrialCoordinatingCenterName",
+        "ClinicalTrialProtocolEthicsCommitteeName",
+        "ClinicalTrialSiteID",
+        "ClinicalTrialSiteName",
         "InstitutionAddress",
-        "InstitutionalDepartmentName",
-        "InstitutionalDepartmentTypeCodeSequence",
         "InstitutionCodeSequence",
         "InstitutionName",
+        "InstitutionalDepartmentName",
+        "InstitutionalDepartmentTypeCodeSequence",
     ),
     Retain.CLEAN_DESCRIPTORS: (
         "AcquisitionDeviceProcessingDescription",
@@ -126,6 +152,13 @@ _RETAINED: Final = {  # PS3.15 E.1-1, the options' columns
         "StudyDescription",
     ),
 }
+_CLEANED: Final = (  # PS3.15 E.1-1, action C of the options: retained without what tells of the patient
+    *_RETAINED[Retain.CLEAN_DESCRIPTORS],
+    "Allergies",
+    "PatientState",
+    "PreMedication",
+    "SpecialNeeds",
+)
 OF_BIRTH: Final = frozenset(  # dates that no shift makes safe
     filter(
         None,
@@ -156,3 +189,9 @@ def table() -> dict[int, Action]:
 def retained(option: Retain) -> frozenset[int]:
     """The attributes that an option retains."""
     return frozenset(tag for keyword in _RETAINED.get(option, ()) if (tag := tag_for_keyword(keyword)) is not None)
+
+
+@cache
+def cleaned() -> frozenset[int]:
+    """The retained attributes whose text an option cleans (action C); the others stay unmodified (action K)."""
+    return frozenset(tag for keyword in _CLEANED if (tag := tag_for_keyword(keyword)) is not None)

@@ -59,6 +59,11 @@ class Retrieval:
     last: Retrieved = field(default_factory=Retrieved)
     error: CloudfilmError | None = None
 
+    @property
+    def has_files(self) -> bool:
+        """Whether any instance is on the disk, placed or still to be placed."""
+        return has_saved(self.placed) or any((study.asked_for or study.collected).saved for study in self.last.studies)
+
 
 class Run:
     """One run over one or many sources, one after another. Several runs at once may share their pace and inspector.
@@ -121,21 +126,35 @@ class Run:
             source: a photo, a PDF, a text, a link.
             film: which of those that it holds; by default the first.
         """
-        result = await self.place(await self.retrieve(source, film=film))
-        if not self._is_site_changed(result):
-            return result
-        settings = replace(self.settings, provider=catalogue.UNIVERSAL)
-        captured = await Run(settings, self._watcher, self._ask, resources=self._resources).grab(source, film=film)
-        return captured if captured.counts.saved else result
-
-    def _is_site_changed(self, result: Result) -> bool:
-        """Whether a provider listed a study and can't fetch any of it, as its site has changed: its page may still show it."""
-        is_changed = isinstance(result.error, SiteChanged) and not result.counts.saved
-        is_provider = not self.settings.provider and result.provider not in ("", catalogue.UNIVERSAL)
-        return is_changed and is_provider and self.settings.browser is not BrowserUse.NEVER
+        return await self.place(await self.retrieve(source, film=film))
 
     async def retrieve(self, source: str, *, film: Film | None = None) -> Retrieval:
-        """Fetch and verify every study behind one source, and leave its site; never raises a CloudfilmError."""
+        """Fetch and verify every study behind one source, and leave its site; never raises a CloudfilmError.
+
+        Where a provider lists a study and can fetch nothing of it because its site has changed, the site's own page may
+        still show the study: it is captured.
+        """
+        retrieval = await self._retrieve(source, film)
+        if not retrieval.has_files:
+            retrieval = await self._placed(retrieval)  # nothing waits to be placed, and now it is known why
+        if not self._is_site_changed(retrieval):
+            return retrieval
+        settings = replace(self.settings, provider=catalogue.UNIVERSAL)
+        universal = Run(settings, self._watcher, self._ask, resources=self._resources)
+        captured = await universal.retrieve(source, film=film)
+        if not captured.has_files:
+            captured.last.close()
+            return retrieval
+        self.log = universal.log
+        return replace(captured, info=replace(captured.info, started=retrieval.info.started))
+
+    def _is_site_changed(self, retrieval: Retrieval) -> bool:
+        """Whether a provider saved nothing because its site has changed, and the site's page may be opened instead."""
+        is_changed = isinstance(retrieval.error, SiteChanged) and not retrieval.has_files
+        is_provider = not self.settings.provider and retrieval.info.provider not in ("", catalogue.UNIVERSAL)
+        return is_changed and is_provider and self.settings.browser is not BrowserUse.NEVER
+
+    async def _retrieve(self, source: str, film: Film | None) -> Retrieval:
         info, placed, last = SourceInfo.begin(source, film), list[StudyResult](), Retrieved()
         try:
             with first_of_groups():
@@ -148,7 +167,7 @@ class Run:
                     is_single = len({part.key for part in every}) == 1
                     for part in every:
                         ready, last = last, Retrieved()  # before the next: one study's folder is locked at a time
-                        placement = await asyncio.to_thread(place, info, ready)
+                        placement = await asyncio.to_thread(place, info, ready, self.settings)
                         placed += placement.studies
                         if placement.error is not None:
                             raise placement.error
@@ -171,19 +190,24 @@ class Run:
 
     async def place(self, retrieval: Retrieval) -> Result:
         """Put what was retrieved under its final names, and say how the source ended; no site is asked."""
-        info, settings = retrieval.info, self.settings
-        placement = await asyncio.to_thread(place, info, retrieval.last)
-        studies = (*retrieval.placed, *placement.studies)
-        error = retrieval.error or placement.error
+        settings, placed = self.settings, await self._placed(retrieval)
+        studies, error = placed.placed, placed.error
+        result = result_of(retrieval.info, studies, error)
         if error is not None:
-            return result_of(info, studies, error)
-        error = only_error(studies, urlsplit(info.link).hostname or "")
-        result = result_of(info, studies, error)
-        if error is None and settings.expect is not None and studies:
+            return result
+        if settings.expect is not None and studies:
             result = await asyncio.to_thread(expected, result, settings.expect, is_partial=bool(settings.series))
-        if error is None and settings.expect_name:
+        if settings.expect_name:
             result = expectation.named(result, settings.expect_name)
         return result
+
+    async def _placed(self, retrieval: Retrieval) -> Retrieval:
+        """The retrieval with nothing left to place, and with the reason why nothing arrived where nothing did."""
+        info = retrieval.info
+        placement = await asyncio.to_thread(place, info, retrieval.last, self.settings)
+        studies = (*retrieval.placed, *placement.studies)
+        error = retrieval.error or placement.error or only_error(studies, urlsplit(info.link).hostname or "")
+        return Retrieval(info, studies, error=error)
 
     async def survey(self, source: str, *, film: Film | None = None) -> Result:
         """Say what there is behind one source, or one of its films; downloads nothing."""

@@ -266,8 +266,19 @@ async def test_no_browser_opens_it(tmp_path):
         assert_whole(await grabbed(address, tmp_path, browser=BrowserUse.ALWAYS), tmp_path, LATER)
 
 
-async def test_no_name_of_a_patient_in_any_log(tmp_path, caplog, capfd):
+LEVELS = {
+    "of every library": (),
+    "of the network library": ("pynetdicom",),
+    "of its modules": ("pynetdicom", "pynetdicom.association", "pynetdicom.events", "pynetdicom.service_class"),
+    "of the file library": ("pydicom",),
+}
+
+
+@pytest.mark.parametrize("names", LEVELS.values(), ids=LEVELS)
+async def test_no_name_of_a_patient_in_any_log(names, tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
+    for name in names:
+        caplog.set_level(logging.DEBUG, logger=name)
     with Archive(PLAIN) as archive:
         assert_whole(await grabbed(archive.link(f"PatientID={SAME_PATIENT}"), tmp_path), tmp_path, PLAIN)
     shown = caplog.text + "".join(capfd.readouterr())

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pynetdicom
 from pydicom.dataset import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
 
@@ -23,6 +22,7 @@ from scraper.core.log import Silence
 from scraper.core.reasons import Cause, Reason
 from scraper.dicom.charset import UTF8, decode, suspect
 from scraper.dicom.elements import quiet
+from scraper.session.dimse.library import keep_data_sets_out_of_logs
 from scraper.session.dimse.listener import PortTaken, listening
 from scraper.session.dimse.reach import ABORT, Peer, associate, reach
 from scraper.session.dimse.receive import PLAIN, StoreReceiver
@@ -75,7 +75,7 @@ class Dimse:
     def __init__(self, peer: Peer, folder: Path) -> None:
         self._silence = Silence("pynetdicom")  # it writes names of patients
         self._silence.begin()
-        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented place for options; it would log data sets
+        keep_data_sets_out_of_logs()
         self._peer = peer
         self._folder = folder
         self._open: Association | None = None

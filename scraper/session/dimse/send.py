@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pynetdicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import generate_uid
@@ -18,6 +17,7 @@ from pynetdicom import AE, build_context, evt
 from scraper.core.errors import SiteUnreachable
 from scraper.core.reasons import Reason
 from scraper.dicom.elements import quiet
+from scraper.session.dimse.library import keep_data_sets_out_of_logs, send_files_unchanged
 from scraper.session.dimse.reach import ABORT, ACCEPT, Peer, associate, reach
 from scraper.session.dimse.status import SUCCESS
 
@@ -47,8 +47,8 @@ class Sender:
     """
 
     def __init__(self, peer: Peer, pairs: Sequence[Pair]) -> None:
-        pynetdicom._config.LOG_HANDLER_LEVEL = "none"  # its documented places for options: it would log data sets
-        pynetdicom._config.STORE_SEND_CHUNKED_DATASET = True  # a file's bytes as they are
+        keep_data_sets_out_of_logs()
+        send_files_unchanged()
         self._peer = peer
         self._pairs = pairs
         self._open: Association | None = None

@@ -1,0 +1,185 @@
+"""蓝网 (LanWon)'s older line: a viewer of many hospitals, a patient site with a code on paper, report links of 30 minutes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import product
+
+from providers.toolkit import drive_page
+from scraper.contract import (
+    ACCESS_CODE,
+    CheckedReply,
+    CloudfilmError,
+    CredentialsRefused,
+    Field,
+    Found,
+    Instance,
+    NeedsBrowser,
+    NoSuchStudy,
+    NotOriginalDicom,
+    Number,
+    Provider,
+    Reason,
+    Reply,
+    Response,
+    Series,
+    Session,
+    ShareLink,
+    SiteChanged,
+    Study,
+    StudyGone,
+    UnusableLink,
+    WadoUri,
+    gone,
+    route,
+)
+
+API = "/wadoOrFap/"
+UID = re.compile(r"\d+(?:\.\d+){2,}")
+TO_IMAGES = ", ".join(f"{kind}:has-text('影像')" for kind in ("a", "button", "[role=button]"))
+VERIFIED, INSPECTED = r"/api/shareCodeVerify", r"/api/inspection"
+
+
+class LanwonReply(CheckedReply):
+    good = ("200",)
+
+    @property
+    def site_message(self) -> str:
+        return self.message or self.msg
+
+
+class VerifyReply(LanwonReply):
+    def refusal(self) -> CloudfilmError:
+        return gone(self.site_message, or_else=partial(CredentialsRefused, ACCESS_CODE.name))
+
+
+class InspectionReply(LanwonReply):
+    uid: str = Field("", alias="data.inspection.imageStudyuid")
+    other: str = Field("", alias="data.inspection.imageStudyId")
+
+
+class ImageReply(Reply):
+    uid: str = Field(alias="imageId")
+
+
+class SeriesReply(Reply):
+    uid: str = Field("", alias="seriesInstanceUID")
+    number: Number = Field(None, alias="seriesNumber")
+    description: str = Field("", alias="seriesDescription")
+    modality: str = ""
+    images: tuple[ImageReply, ...] = Field((), alias="instanceList")
+
+
+class ListReply(LanwonReply):
+    uid: str = Field("", alias="data.studyId")
+    older: str = Field("", alias="data.studyuid")
+    series: tuple[SeriesReply, ...] = Field((), alias="data.seriesList")
+
+
+class VideoSeriesReply(Reply):
+    videos: tuple[ImageReply, ...] = Field((), alias="instanceVideoList")
+
+
+class VideosReply(Reply):
+    series: tuple[VideoSeriesReply, ...] = Field((), alias="seriesVideoList")
+    inner: tuple[VideoSeriesReply, ...] = Field((), alias="data.seriesVideoList")
+
+
+class Lanwon(Provider):
+    name = "lanwon"
+    asks = (ACCESS_CODE,)
+    when_asked = "access_code, on the patient site: the four characters on the paper"
+    marks = (
+        r"(?:/[^?#]*)?/clinicWebPacsView(?:Pc|Mobile)/[^#]*#.+",
+        r"(?:/[^?#]*)?/html/report\.html\?(?:[^#]*&)?reportToken=.+",
+        r"/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=[\d.]+.*",
+        r"/quickLogin/?(?:[?#].*)?",
+    )
+    behind = (r"[^/]+/(?:[^?#]*/)?(?:clinicWebPacsView(?:Pc|Mobile)/|html/report\.html).*",)
+    study_list_call = r"/wadoOrFap/dicom[?/]"
+    on_any_host = True
+    example = "https://film.hospital.cn/clinicWebPacsViewPc/index.html#1.2.840.1.2.3#0a1b"
+
+    @route(
+        r"(?P<base>(?:/[^?#]*)?)/clinicWebPacsView(?:Pc|Mobile)/[^#]*#(?P<marks>.+)",
+        r"(?P<base>)/viewer/mobile\.html\?(?:[^#]*&)?study(?:Id|uid)=(?P<marks>[\d.]+).*",
+    )
+    async def by_viewer(self, link: ShareLink, session: Session) -> list[Series]:
+        """The study's UID and the user stand in the link, in either order."""
+        uids = [mark for mark in link["marks"].split("#") if UID.fullmatch(mark)]
+        if not uids:
+            raise UnusableLink(link=link.redacted)
+        await session.get(link.without_fragment)  # a cookie, where the viewer sets one
+        return await self._listed(link, session, uids, (link["base"],))
+
+    @route(r"/quickLogin/?(?:[?#].*)?", r"(?:/[^?#]*)?/html/report\.html\?(?:[^#]*&)?reportToken=.+")
+    async def by_page(self, link: ShareLink, session: Session) -> list[Series]:
+        if _asks(link):
+            session.answer(ACCESS_CODE)
+        raise session.only_in_page(Reason.CHECK_OF_ITS_PAGE, NeedsBrowser(host=link.host))
+
+    async def open_viewer(self, link: ShareLink, session: Session) -> None:
+        await session.open(link.url)
+        if _asks(link):
+            if not session.is_left_to_person(ACCESS_CODE):
+                await drive_page.answer(session, ACCESS_CODE)
+        elif "/html/report" in link.path:
+            called = partial(session.traffic.matching, self.study_list_call)
+            if await session.screen.wait_for_face(called, images=TO_IMAGES) == "images":
+                await session.screen.click(TO_IMAGES)
+            elif not called():
+                raise gone(await session.screen.message())
+
+    async def watch(self, link: ShareLink, session: Session) -> Sequence[Found]:
+        if not _asks(link):
+            return await self._watch(link, session)
+        await session.seen(VERIFIED, VerifyReply)
+        found = await session.seen(INSPECTED, InspectionReply)
+        return await self._listed(link, session, [uid for uid in (found.uid, found.other) if uid], ("", "/api"))
+
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        listed = response.checked(ListReply)
+        base, _, asked = response.url.partition(API)
+        uid = listed.uid or listed.older or next(iter(UID.findall(asked)), "")
+        found = [_series(f"{base}{API}image/{uid}", uid, series) for series in listed.series if series.images]
+        with contextlib.suppress(CloudfilmError):  # a version without videos
+            videos = await session.get(f"{base}{API}video/{uid}/", reply=VideosReply)
+            names = [video.uid for series in (*videos.series, *videos.inner) for video in series.videos]
+            if names and not found:
+                raise NotOriginalDicom(host=link.host)
+            found = [*found[:-1], found[-1].without(names, Reason.VIDEO)]
+        if not found:
+            raise NoSuchStudy(host=link.host)
+        return found
+
+    async def _listed(
+        self, link: ShareLink, session: Session, uids: Iterable[str], bases: Iterable[str]
+    ) -> list[Series]:
+        """The study by the list of either version; the error of the first that says why not."""
+        errors: list[CloudfilmError] = []
+        for base, uid in product(bases, uids):
+            for path in (f"dicom?studyId={uid}", f"dicom/{uid}/"):
+                try:
+                    return await self.describe(link, session, await session.get(link.join(f"{base}{API}{path}")))
+                except (StudyGone, SiteChanged) as err:
+                    errors.append(err)
+        raise min(errors, key=lambda err: not err.said, default=NoSuchStudy(host=link.host))
+
+
+def _asks(link: ShareLink) -> bool:
+    return link.path.startswith("/quickLogin")
+
+
+def _series(root: str, uid: str, series: SeriesReply) -> Series:
+    return Series(
+        series_instance_uid=series.uid,
+        number=series.number,
+        description=series.description,
+        modality=series.modality,
+        expected=len(series.images),
+        study=Study(uid),
+        instances=tuple(Instance(image.uid, WadoUri(f"{root}/{series.uid}/{image.uid}/")) for image in series.images),
+    )

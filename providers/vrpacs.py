@@ -1,0 +1,105 @@
+"""VRPACS (Vietnam): a viewer's link whose parameter is the question that its list of images is asked with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urljoin
+
+from scraper.contract import (
+    CloudfilmError,
+    Field,
+    Instance,
+    Number,
+    Provider,
+    Reply,
+    Response,
+    Series,
+    Session,
+    ShareLink,
+    SiteChanged,
+    Study,
+    UnusableLink,
+    WadoUri,
+    gone,
+    parse_json,
+)
+from scraper.protocols import ciphers
+
+LIST = "/vrpacs-file/get-share-patient-image"
+AT_VIEWER = "/vrpacs-scu/"  # image addresses that belong to the viewer's origin; the others are the list's
+
+
+class SeriesReply(Reply):
+    number: Number = Field(None, alias="seriesNumber")
+    images: tuple[str, ...] = Field((), alias="imageIds")
+
+
+class StudyReply(Reply):
+    uid: str = Field("", alias="studyUID")
+    date: str = Field("", alias="studyDate")
+    series: tuple[SeriesReply, ...] = Field((), alias="seriesList")
+
+
+class ListReply(Reply):
+    patient: str = Field("", alias="data.pName")
+    studies: tuple[StudyReply, ...] = Field((), alias="data.studyList")
+    msg: str = ""
+    message: str = ""
+
+
+class Vrpacs(Provider):
+    name = "vrpacs"
+    route = r"/(?:[^?#]*/)?(?:viewershare|vrviewer)[^?]*\?(?:.*&)?params=[^&#]+.*"
+    marks = (route,)
+    study_list_call = re.escape(LIST)
+    example = "https://pacs.hospital.vn:740/vrviewer?params=eyJsaW5rIjoiQTEifQ%3D%3D"
+
+    async def discover(self, link: ShareLink, session: Session) -> list[Series]:
+        """The list lies on the viewer's origin, or on that of the address which the parameter holds."""
+        asked = _asked(link)
+        named = ShareLink(urljoin(link.origin, str(asked["link"])))
+        error: CloudfilmError = SiteChanged(host=link.host)
+        for origin in dict.fromkeys((link.origin, named.origin)):
+            response = await session.post(origin + LIST, json=asked)
+            try:
+                return await self.describe(link, session, response)
+            except SiteChanged as err:  # a service on another port answers 200 and nothing
+                error = err
+        raise error
+
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> list[Series]:
+        found = response.checked(ListReply)
+        if not found.studies:
+            raise gone(found.message or found.msg, host=link.host)
+        return [
+            Series(
+                key=f"{study.uid}/{place}",
+                number=series.number,
+                expected=len(instances),
+                study=Study(study.uid, study.date, patient_name=found.patient),
+                instances=instances,
+            )
+            for study in found.studies
+            for place, series in enumerate(study.series, 1)
+            if (instances := tuple(_instances(link, response.url, series)))
+        ]
+
+
+def _instances(link: ShareLink, listed_at: str, series: SeriesReply) -> Iterator[Instance]:
+    """The objects; a multi-frame one stands in the list with each of its frames."""
+    paths = (re.sub(r"(?:(?<=\?)|&)frame=\d+&?", "", name.removeprefix("wadouri:")) for name in series.images)
+    for path in dict.fromkeys(paths):
+        base = link.origin if path.startswith(AT_VIEWER) else listed_at
+        yield Instance("", WadoUri(urljoin(base, path)), key=path)
+
+
+def _asked(link: ShareLink) -> dict[str, object]:
+    """The JSON object of the link's parameter."""
+    try:
+        asked = parse_json(ciphers.from_base64(link.params["params"]))
+    except (ValueError, RecursionError, ciphers.WrongKey):
+        asked = None
+    if not isinstance(asked, dict) or not asked.get("link"):
+        raise UnusableLink(link=link.redacted)
+    return asked
