@@ -42,6 +42,8 @@ READ_BY_EVERYBODY = {
     "docs/batch",
     "docs/archives",
     "docs/commands",
+    "docs/exports",
+    "docs/sending",
     "docs/completeness",
     "docs/unknown-viewers",
 }
