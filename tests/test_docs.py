@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,8 @@ READ_BY_EVERYBODY = {
     "docs/batch",
     "docs/archives",
     "docs/commands",
+    "docs/exports",
+    "docs/sending",
     "docs/completeness",
     "docs/unknown-viewers",
 }
@@ -228,6 +231,12 @@ def test_make_knows_what_the_pages_call():
         for word in re.findall(r"\bmake ([a-z]+)", code)
     }
     assert {"demo", "test", "docs", "help"} <= called <= targets
+
+
+def test_the_optional_parts_that_pages_name_exist():
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in LINKING if name != "CHANGELOG.md")
+    parts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {"app"} <= set(re.findall(r"cloudfilm\[(\w+)\]", pages)) <= set(parts)
 
 
 def test_make_help_lists_every_target():

@@ -56,7 +56,6 @@ app = typer.Typer(
     cls=QuickGroup,
     help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -104,13 +103,20 @@ def run(arguments: list[str]) -> int:
         language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language
         if given.log_file is not None:
             config.log_to(given.log_file)
-        outcome = app(
+        command = typer.main.get_command(app)
+        if language is Language.ZH and (not given.words or not {"-h", "--help"}.isdisjoint(given.words)):
+            from scraper.cli import chinese
+
+            chinese.translate(command)
+        outcome = command(
             given.words, standalone_mode=False, prog_name="cloudfilm", default_map=given.default_map(), obj=given
         )
     except typer.Exit as left:
         return left.exit_code
     except TyperException as wrong:
-        complain(wrong.format_message())
+        from scraper.cli import chinese
+
+        complain(chinese.error(wrong) if language is Language.ZH else wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         if not interrupt.was_announced():
