@@ -114,6 +114,14 @@ class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
 
 
+class OnlyViewerHere(NoDicomHere):
+    """A disc's own viewer with what it alone opens. Values: ``path``, ``file``: the largest of its files."""
+
+
+class ArchiveUnread(UnreadableFile):
+    """An archive that can't be unpacked. Values: ``path``, ``what``."""
+
+
 class NothingToSee(UsageError):
     """The folder or zip holds DICOM files, and no picture. Values: ``path``."""
 
