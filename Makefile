@@ -7,7 +7,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test thorough soak check bench readme clean distclean setup
+.PHONY: help demo test thorough soak check bench readme recording docs clean distclean setup
 .NOTPARALLEL:
 
 help:
@@ -17,9 +17,12 @@ help:
 	@echo "make soak    many rounds of kills, faults and altered answers"
 	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
-	@echo "make readme  write the generated tables of the two READMEs anew"
+	@echo "make docs    build the pages as a site in build/site; strict, every link checked"
+	@echo "make readme  write the generated tables of docs/ (platforms, problems)"
+	@echo "make recording  run the demonstration and put its output into both READMEs"
 	@echo "make setup   look again for what could not be installed"
-	@echo "make clean   remove what a run leaves;  make distclean: the environment and the cache too"
+	@echo "make clean   remove what a run leaves"
+	@echo "make distclean  remove the environment and the cache, too"
 
 setup:
 	@rm -f $(VENV)/ready-for-*
@@ -59,6 +62,14 @@ bench: $(BIN)/python
 
 readme: $(BIN)/python
 	@$(BIN)/python -m tools.readme
+
+recording:
+	@$(PYTHON) tools/setup.py demo
+	@$(BIN)/python -m tools.recording
+
+docs:
+	@$(PYTHON) tools/setup.py docs
+	@$(BIN)/python -m tools.site
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

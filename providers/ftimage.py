@@ -15,7 +15,6 @@ from scraper.contract import (
     Deployment,
     Field,
     Instance,
-    Number,
     Provider,
     Reply,
     Series,
@@ -25,13 +24,16 @@ from scraper.contract import (
     WadoUri,
 )
 
-VIEWER = ".title > small, .patientInfo, li[data-seriesuuid]"
+VIEWER = ".title > small, .patientInfo, li[data-seriesuuid], a > .desc + .total"
 IMAGE = (
     r"^https?://[^/]+(?:/[^/?]+){3}/(?P<series>[^/?]+)/[^/?]+/[^/?]+\.dcm(?:\?|$)"  # six segments, the fourth a series
 )
+COUNT = re.compile(r"共\D{0,4}(\d{1,6})\s*[张幅]")  # a counter of what is loaded may follow: 共 131张 106→109
 TOTALS = re.compile(r"序列\D{0,40}(\d{1,9})\D{0,40}影像\D{0,40}(\d{1,9})")
 QUIET_S = 3.0  # without an image, before a series that is short of some is opened
 GIVE_UP_S = 12.0
+ROWS = """[...document.querySelectorAll("li[data-seriesuuid], a")].filter(row => row.matches("li") ||
+  (row.querySelector(":scope > .desc + .total") && !row.closest("li[data-seriesuuid]")))"""  # of either reading
 PAGE = r"""() => {
   const text = s => (document.querySelector(s)?.innerText || "").replace(/\u00a0/g, " ").trim();
   return {
@@ -39,13 +41,16 @@ PAGE = r"""() => {
     name: text(".patientInfo > *:nth-child(1) > .name"),
     examined: text(".patientInfo > *:nth-child(2) > .value"),
     moment: text(".patientInfo > *:nth-child(5) > .value"),
-    series: [...document.querySelectorAll("li[data-seriesuuid]")].map(li => ({
-      key: li.dataset.seriesuuid,
-      description: (li.querySelector(".desc > .text")?.innerText || "").trim(),
-      total: (li.querySelector(".desc > .total")?.innerText || "").replace(/\D/g, ""),
+    series: (ROWS).map(row => ({
+      key: row.dataset.seriesuuid || "",
+      description: ((row.querySelector(".desc > .text") || row.querySelector(".desc"))?.innerText || "").trim(),
+      stated: row.querySelector(".total")?.innerText || "",
     })),
   };
-}"""
+}""".replace("ROWS", ROWS)
+MORE_ROWS = (
+    """() => { const rail = document.querySelector(".os-viewport"); if (rail) rail.scrollTop = rail.scrollHeight; }"""
+)
 PROGRESS_EVERY = 50  # images between two lines of progress
 TARGET = """() => {
   const area = canvas => canvas.getBoundingClientRect().width * canvas.getBoundingClientRect().height;
@@ -53,13 +58,24 @@ TARGET = """() => {
   const box = largest.getBoundingClientRect();
   return {x: box.x + box.width / 2, y: box.y + Math.min(box.height, innerHeight) / 2};
 }"""
-OPEN = 'key => document.querySelector(`li[data-seriesuuid="${CSS.escape(key)}"]`)?.click()'
+OPEN = """place => { const row = (ROWS)[place], target = row?.querySelector(".desc") || row;
+  for (const kind of ["click", "dblclick"]) target?.dispatchEvent(new MouseEvent(kind, {bubbles: true})); }""".replace(
+    "ROWS", ROWS
+)
 
 
 class SeriesShown(Reply):
-    key: str
+    """A row of the list; without a key where the page does not say whose images are whose."""
+
+    key: str = ""
     description: str = ""
-    total: Number = None
+    stated: str = ""
+
+    @property
+    def total(self) -> int | None:
+        """The count that the row states."""
+        match = COUNT.search(self.stated)
+        return int(match[1]) if match else None
 
 
 class PageShown(Reply):
@@ -114,13 +130,21 @@ class Arrived:
         """How many images of a series came."""
         return len(self.images.get(key, {}))
 
-    def short(self, page: PageShown) -> list[SeriesShown]:
-        """The series of which the page shows more images than came."""
-        return [series for series in page.series if self.of(series.key) < (series.total or 1)]
+    def short(self, page: PageShown) -> list[int]:
+        """The places of rows of which more images are stated than came; of rows without a key any may be such a row."""
+        return [
+            place
+            for place, series in enumerate(page.series)
+            if (self.of(series.key) < (series.total or 1) if series.key else not self.is_all(page))
+        ]
+
+    def is_all(self, page: PageShown) -> bool:
+        """Have as many series and images come as the title announces."""
+        totals = page.totals
+        return totals is not None and len(self.images) >= totals[0] and self.count >= totals[1]
 
     def is_whole(self, page: PageShown) -> bool:
-        totals = page.totals
-        return totals is not None and len(page.series) >= totals[0] and self.count >= totals[1] and not self.short(page)
+        return self.is_all(page) and not self.short(page)
 
 
 class Ftimage(Provider):
@@ -142,8 +166,9 @@ class Ftimage(Provider):
         await drive_page.reach_viewer(session, VIEWER, CAPTCHA)
 
     async def watch(self, link: ShareLink, session: Session) -> list[Series]:
-        arrived, opened = Arrived(), set[str]()
+        arrived, opened = Arrived(), set[int]()
         while True:
+            await session.screen.evaluate(MORE_ROWS)
             grown = arrived.take(session)
             page = PageShown.model_validate(await session.screen.evaluate(PAGE))
             if arrived.is_whole(page):
@@ -151,20 +176,21 @@ class Ftimage(Provider):
             if page.totals and arrived.count // PROGRESS_EVERY > (arrived.count - grown) // PROGRESS_EVERY:
                 session.tell("collecting", count=f"{arrived.count} / {page.totals[1]}")
             if not await session.traffic.after(arrived.seen, timeout_s=QUIET_S):
-                waiting = [series for series in arrived.short(page) if series.key not in opened]
+                waiting = [place for place in arrived.short(page) if place not in opened]
                 if waiting:
-                    opened.add(waiting[0].key)
-                    await _play(session, waiting[0], arrived)
+                    opened.add(waiting[0])
+                    await _play(session, waiting[0], page.series[waiting[0]], arrived)
                 elif session.traffic.idle_s > GIVE_UP_S:
                     break
         return _described(page, arrived)
 
 
-async def _play(session: Session, series: SeriesShown, arrived: Arrived) -> None:
+async def _play(session: Session, row: int, series: SeriesShown, arrived: Arrived) -> None:
     """Open a series that the page did not load by itself, and turn the wheel over it for as long as images come."""
-    await session.screen.evaluate(OPEN, series.key)
+    before = 0 if series.key else arrived.count
+    await session.screen.evaluate(OPEN, row)
     place = Place.model_validate(await session.screen.evaluate(TARGET))
-    while arrived.of(series.key) < (series.total or 1):
+    while (arrived.of(series.key) if series.key else arrived.count - before) < (series.total or 1):
         for _ in range(8):
             await session.screen.scroll(place.x, place.y, by=120)
         if not await session.traffic.after(arrived.seen, timeout_s=QUIET_S) or not arrived.take(session):
@@ -174,14 +200,15 @@ async def _play(session: Session, series: SeriesShown, arrived: Arrived) -> None
 def _described(page: PageShown, arrived: Arrived) -> list[Series]:
     study = Study(date=page.moment, description=page.examined, patient_name=page.name)
     found, images = [], dict(arrived.images)
-    for shown in page.series:
+    for shown in (row for row in page.series if row.key):
         instances = tuple(images.pop(shown.key, {}).values())
         expected = None if shown.total is None else max(shown.total, len(instances))
         found.append(Series("", "", instances, expected, description=shown.description, key=shown.key, study=study))
     for key, others in images.items():  # series that came and that the page's list does not show
         found.append(Series("", "", tuple(others.values()), len(others), key=key, study=study))
     counts = [len(series.instances) if series.expected is None else series.expected for series in found]
-    lacking = (page.totals[1] if page.totals else 0) - sum(counts)
+    announced = page.totals[1] if page.totals else sum(row.total or 0 for row in page.series)
+    lacking = announced - sum(counts)
     if lacking > 0:
         found.append(Series("", "", expected=lacking, key="not listed", study=study))
     return found

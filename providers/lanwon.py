@@ -39,7 +39,7 @@ from scraper.contract import (
 
 API = "/wadoOrFap/"
 UID = re.compile(r"\d+(?:\.\d+){2,}")
-TO_IMAGES = ", ".join(f'{kind}:text-matches("影像|图像")' for kind in ("a", "button", "[role=button]"))
+TO_IMAGES = ", ".join(f"{kind}:has-text('影像')" for kind in ("a", "button", "[role=button]"))
 VERIFIED, INSPECTED = r"/api/shareCodeVerify", r"/api/inspection"
 
 

@@ -136,7 +136,7 @@ class Provider:
         names_page: requests bear the link's page as ``Origin`` and ``Referer``, as a browser's do.
         behind: expressions for ``host/path?query#fragment`` of pages that a link of this platform leads to. Such an address
             which is no link itself, copied after the redirect, counts only in the session that opened it.
-        example: an invented link, for the README's table.
+        example: an invented link, for the table of platforms.
         saved_page: an expression found in this platform's viewer page; such a page, saved by hand, is a source too, and
             reaches ``discover`` as ``link.saved`` of the link ``saved_from``, which ``route`` matches.
         study_list_call: an expression found in the address of the call by which its viewer lists a study; ``watch`` hands

@@ -15,8 +15,10 @@ from scraper.batch.input import rows
 from scraper.batch.input.headings import column_of, write_template
 from scraper.batch.input.text import ListUnreadable
 from scraper.core.errors import ExitCode, UsageError
+from scraper.core.model import Study
 from scraper.core.settings import Language
 from scraper.pipeline.expectation import _bare
+from scraper.store import naming
 from tests import aurora
 from tests.test_cli import cloudfilm, photo, site_of, up
 
@@ -176,3 +178,62 @@ def test_the_command_writes_a_template(tmp_path):
     done = cloudfilm("batch", tmp_path / "模板.csv", "--template", "--lang", "zh")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "模板.csv").read_text(encoding="utf-8-sig").startswith("链接,姓名,密码,安全码")
+
+
+KNOWN = Study("1.2.3", date="20260108", modality="CT", patient_name="测试^甲", description="胸部CT平扫")
+
+
+@pytest.mark.parametrize(
+    ("template", "study", "label", "name"),
+    [
+        ("{label}_{date}_{modality}", KNOWN, "病人1", "病人1_20260108_CT"),
+        ("{label}_{date}_{modality}", KNOWN, "", "20260108_CT"),
+        ("{date}_{label}_{modality}", KNOWN, "", "20260108_CT"),
+        ("{modality}-{date} ({label})", KNOWN, "7", "CT-20260108 (7)"),
+        ("film {patient}", KNOWN, "", "film 测试 甲"),
+        ("{label}", KNOWN, "../../etc/passwd", "_.._etc_passwd"),
+        ("{label}", KNOWN, "{date}", "{date}"),
+        ("{label}", KNOWN, "con", "_con"),
+        ("{label}_{date}", Study("1.2.3"), "", "study"),
+        ("", KNOWN, "病人1", "20260108_CT_测试 甲_胸部CT平扫"),
+    ],
+    ids=[
+        "all known",
+        "no label at the beginning",
+        "no label in the middle",
+        "the user's own marks",
+        "the user's own word",
+        "a label that is a path",
+        "a label with braces",
+        "a label that Windows reserves",
+        "nothing known",
+        "no template",
+    ],
+)
+def test_a_folders_name_by_a_template(template, study, label, name):
+    if template:
+        naming.check(template)
+    assert naming.folder_name(template, study, label) == name
+
+
+@pytest.mark.parametrize(
+    "template", ["{ward}", "{date", "date", "{date}/{label}", "{label.__class__}", "{label!r}", "{date:>9}", "{}"]
+)
+def test_a_template_that_names_no_folder(template):
+    with pytest.raises(UsageError):
+        naming.check(template)
+
+
+def test_a_clinics_folders_are_named_after_its_list_and_stay(tmp_path):
+    (tmp_path / "list.csv").write_text(f"source,label\n{aurora.LINK},Bed 7\n", encoding="utf-8")
+    out = tmp_path / "out"
+    with up(site_of(STUDY)) as site:
+        words = ("--browser", "never", "--connect-to", site.connect_to[0], "-o", out)
+        done = cloudfilm("batch", tmp_path / "list.csv", *words, "--name", "{label}_{modality}")
+        assert done.returncode == 0, done.stderr
+        again = cloudfilm("grab", aurora.LINK, *words, "--name", "{date}")
+        assert again.returncode == 0, again.stderr
+    assert [path.parent.name for path in out.glob("*/study.json")] == ["Bed 7_CT"]
+    wrong = cloudfilm("batch", tmp_path / "list.csv", *words, "--name", "{ward}")
+    assert wrong.returncode == ExitCode.USAGE
+    assert "{label}" in wrong.stderr

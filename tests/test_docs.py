@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from scraper.core.errors import ExitCode
 from scraper.core.settings import Language
-from tools import readme
+from tools import readme, site
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -25,12 +26,38 @@ LINKING = (
     "tests/benchmarks/decode.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 )
-EN, ZH = (path.read_text(encoding="utf-8") for path in readme.READMES.values())
+TWINS = sorted(
+    path.relative_to(ROOT).as_posix().removesuffix(".zh-CN.md")
+    for path in (*ROOT.glob("*.zh-CN.md"), *(ROOT / "docs").glob("*.zh-CN.md"))
+)  # pages in both languages, without their suffix
+READ_BY_EVERYBODY = {
+    "README",
+    "docs/photo",
+    "docs/wechat",
+    "docs/install",
+    "docs/window",
+    "docs/sources",
+    "docs/platforms",
+    "docs/problems",
+    "docs/privacy",
+    "docs/batch",
+    "docs/archives",
+    "docs/commands",
+    "docs/exports",
+    "docs/sending",
+    "docs/completeness",
+    "docs/unknown-viewers",
+}
 CONTRACT = """
 -o --output --answer --password --provider --browser --headed --series --jobs --rate --timeout --insecure --connect-to
 --proxy --only --expect --give-up --json -q -v
 """  # the options of `grab` that scripts rely on
-PAGES = pytest.mark.parametrize("text", [EN, ZH], ids=["en", "zh"])
+LANGUAGES = pytest.mark.parametrize("language", Language)
+
+
+def page(name: str, language: Language = Language.EN) -> str:
+    """A page's text."""
+    return (ROOT / f"{name}{readme.SUFFIXES[language]}").read_text(encoding="utf-8")
 
 
 def words_of_help(text: str) -> str:
@@ -63,9 +90,24 @@ def typed(text: str) -> list[str]:
     return [call[call.index("cloudfilm ") :] for call in calls if re.match(r"(\w+=\S+ )?cloudfilm ", call)]
 
 
-@PAGES
-def test_every_command_shown_exists_with_its_options(text):
-    assert len(typed(text)) > 10
+WITH_COMMANDS = [name for name in LINKING if typed((ROOT / name).read_text(encoding="utf-8"))]
+
+
+def test_what_families_nurses_and_clinics_read_is_there_in_chinese():
+    assert set(TWINS) == READ_BY_EVERYBODY
+
+
+@LANGUAGES
+def test_the_readme_fits_one_screen_and_names_what_a_newcomer_types(language):
+    text = page("README", language)
+    assert len(text.splitlines()) <= 120
+    for words in ("make demo", "make test", "pipx install cloudfilm", "uv tool install cloudfilm", "cloudfilm doctor"):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", WITH_COMMANDS)
+def test_every_command_shown_exists_with_its_options(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
     for call in typed(text):
         words = re.sub(r"'[^']*'", "TEXT", call.partition("|")[0]).split()[1:]
         command = words[0]
@@ -77,9 +119,9 @@ def test_every_command_shown_exists_with_its_options(text):
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_of(command)), call
 
 
-@PAGES
-def test_the_table_of_commands_is_the_help(text):
-    assert set(re.findall(r"^\| `cloudfilm (\w+)", text, re.MULTILINE)) == commands_of_help()
+@LANGUAGES
+def test_the_table_of_commands_is_the_help(language):
+    assert set(re.findall(r"^\| `cloudfilm (\w+)", page("docs/commands", language), re.MULTILINE)) == commands_of_help()
 
 
 @pytest.mark.parametrize("option", CONTRACT.split())
@@ -87,19 +129,20 @@ def test_the_options_that_scripts_rely_on(option):
     assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of("grab"))
 
 
-def test_both_languages_show_the_same_commands():
-    assert typed(EN) == typed(ZH)
+@pytest.mark.parametrize("name", [name for name in TWINS if name != "docs/window"])
+def test_both_languages_show_the_same_commands(name):
+    assert typed(page(name)) == typed(page(name, Language.ZH))
 
 
-@PAGES
-def test_every_exit_code_is_told(text):
-    rows = re.findall(r"^\| (\d+) \| [^|`]+ \|$", text, re.MULTILINE)
+@LANGUAGES
+def test_every_exit_code_has_its_row(language):
+    rows = re.findall(r"^\| (\d+) \| [^|`]+ \|$", page("docs/problems", language), re.MULTILINE)
     assert [int(code) for code in rows] == [code.value for code in ExitCode]
 
 
-@pytest.mark.parametrize("language", Language)
+@LANGUAGES
 def test_tables_are_up_to_date(language):
-    text = readme.READMES[language].read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in readme.pages(language))
     assert readme.renewed(text, language) == text, "run `make readme`"
     assert set(re.findall(r"<!-- table: (\w+) -->", text)) == set(readme.ROWS)
 
@@ -175,7 +218,58 @@ def test_the_glossary_is_in_order_and_names_each_word_once():
     assert words == sorted(set(words))
 
 
+def makefile() -> str:
+    return (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
 def test_make_knows_what_the_pages_call():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    pages = EN + ZH + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\bmake (demo|test|check|bench|readme|clean|setup)\b", pages)) <= targets
+    targets = set(re.findall(r"^([a-z]+):", makefile(), re.MULTILINE))
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in LINKING if name != "CHANGELOG.md")
+    called = {
+        word
+        for code in re.findall(r"```sh\n.*?```|`[^`\n]+`", pages, re.DOTALL)
+        for word in re.findall(r"\bmake ([a-z]+)", code)
+    }
+    assert {"demo", "test", "docs", "help"} <= called <= targets
+
+
+def test_the_optional_parts_that_pages_name_exist():
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in LINKING if name != "CHANGELOG.md")
+    parts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {"app"} <= set(re.findall(r"cloudfilm\[(\w+)\]", pages)) <= set(parts)
+
+
+def test_make_help_lists_every_target():
+    targets = set(re.findall(r"^\.PHONY: (.+)$", makefile(), re.MULTILINE)[0].split())
+    listed = set(re.findall(r'^\t@echo "make (\w+)', makefile(), re.MULTILINE))
+    assert listed == targets - {"help"}
+
+
+def test_the_site_holds_every_page_and_its_navigation_names_each():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r": ([\w-]+\.md)$", text.partition("\nnav:\n")[2], re.MULTILINE)
+    pages = {place for place in site.sources().values() if place.endswith(".md") and not place.endswith(".zh.md")}
+    assert sorted(named) == sorted(pages)
+
+
+@pytest.mark.parametrize(
+    ("page", "target", "wanted"),
+    [
+        ("README.md", "docs/photo.md", "photo.md"),
+        ("README.md", "LICENSE", "licence.md"),
+        ("README.zh-CN.md", "docs/photo.zh-CN.md", "photo.md"),
+        ("docs/photo.zh-CN.md", "window.zh-CN.md#窗口", "window.md#窗口"),
+        ("docs/security.md", "../SECURITY.md", "report-a-weakness.md"),
+        ("CONTRIBUTING.md", "tests/benchmarks/README.md", "benchmarks.md"),
+        ("docs/json.md", "study.schema.json", "study.schema.json"),
+        ("docs/json.md", "https://example.org/a.md", "https://example.org/a.md"),
+        ("docs/json.md", "nowhere.md", "nowhere.md"),
+    ],
+)
+def test_a_link_of_the_repository_becomes_one_of_the_site(page, target, wanted):
+    assert site.site_link(target, page, site.sources()) == wanted
+
+
+def test_the_site_leaves_code_as_it_is():
+    text = "[a](docs/photo.md)\n\n```sh\n[a](docs/photo.md)\n```\n"
+    assert site.site_page(text, "README.md", site.sources()) == text.replace("(docs/photo.md)", "(photo.md)", 1)

@@ -257,7 +257,10 @@ def test_both_languages_fill_in_the_same(english, chinese):
 
 
 def test_a_chinese_sentence_has_chinese_in_it():
-    texts = {name: entry["zh"] for name, entry in catalogue().items() if entry["zh"] != "{said}"}
+    def has_words(text: str) -> bool:
+        return bool(re.search("[A-Za-z]{2}", re.sub(r"\{\w+\}", "", text)))
+
+    texts = {name: entry["zh"] for name, entry in catalogue().items() if has_words(entry["en"])}
     assert [name for name, text in texts.items() if not re.search("[一-鿿]", text)] == []
 
 

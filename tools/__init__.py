@@ -1,1 +1,1 @@
-"""Small programs of the workshop: set-up, the README's tables, measurements. None of them is in the wheel."""
+"""Small programs of the workshop: set-up, the pages' tables, the site, measurements. None of them is in the wheel."""

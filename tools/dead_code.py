@@ -38,7 +38,6 @@ ALLOWED: Final = {
     "number_format": "a spreadsheet's cell",
     "_generate_next_value_": "enum calls it",
     "NO_LIST_OF_OBJECTS": "scraper/core/reasons: still to do",
-    "KEYS_CHANGED_2026_03": "scraper/core/reasons: still to do",
     "WRITTEN_NOT_LOADED_IN_TIME": "scraper/core/reasons: still to do",
     "NO_ADDRESS": "scraper/core/reasons: still to do",
     "row_factory": "sqlite3 reads it",

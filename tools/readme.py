@@ -1,4 +1,4 @@
-"""Writes the generated tables of the two READMEs: ``python -m tools.readme``, or only checks them: ``--check``.
+"""Writes the generated tables of the pages, in both languages: ``python -m tools.readme``, or only checks them: ``--check``.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end: NAME -->``.
 """
@@ -18,7 +18,8 @@ from scraper.registry import catalogue as registry
 from scraper.ui import tables
 
 ROOT = Path(__file__).resolve().parent.parent
-READMES = {Language.EN: ROOT / "README.md", Language.ZH: ROOT / "README.zh-CN.md"}
+SUFFIXES = {Language.EN: ".md", Language.ZH: ".zh-CN.md"}
+WITH_TABLES = ("docs/platforms", "docs/problems")
 HEADS: dict[str, dict[Language, tuple[str, ...]]] = {
     "problems": {Language.EN: ("code", "what it says"), Language.ZH: ("代码", "含义")},
     "errors": {Language.EN: ("exit code", "code", "what it says"), Language.ZH: ("退出码", "代码", "含义")},
@@ -88,6 +89,11 @@ ROWS: dict[str, Callable[[Language], Iterator[tuple[str, ...]]]] = {
 }
 
 
+def pages(language: Language) -> list[Path]:
+    """The pages that hold generated tables."""
+    return [ROOT / f"{name}{SUFFIXES[language]}" for name in WITH_TABLES]
+
+
 def table(name: str, language: Language) -> str:
     """One table in Markdown."""
     head = HEADS[name][language]
@@ -96,7 +102,7 @@ def table(name: str, language: Language) -> str:
 
 
 def renewed(text: str, language: Language) -> str:
-    """The README's text with its tables as they should be.
+    """A page's text with its tables as they should be.
 
     Raises:
         KeyError: a marker names a table that nobody makes.
@@ -112,7 +118,7 @@ def renewed(text: str, language: Language) -> str:
 def main(arguments: list[str]) -> int:
     """Write, or check; 1 where a table was out of date."""
     stale = 0
-    for language, path in READMES.items():
+    for path, language in [(path, spoken_in) for spoken_in in Language for path in pages(spoken_in)]:
         text = path.read_text(encoding="utf-8")
         wanted = renewed(text, language)
         if wanted != text:

@@ -1,9 +1,10 @@
-"""Makes a fresh machine ready: ``python3 tools/setup.py demo|test``.
+"""Makes a fresh machine ready: ``python3 tools/setup.py demo|test|docs``.
 
 Runs on a bare Python 3.8 or newer, before anything is installed; asks nothing, with or without root and with or
 without a screen. Every step looks first whether its work is done. What can't be had is named, with what its
 absence costs, and the rest goes on; only a missing Python or package index ends it. ``demo`` needs a browser and
-zbar, ``test`` also the DICOM tools of other hands (Orthanc, dcmtk, gdcm, dicom3tools) and the OHIF and dwv viewers.
+zbar, ``test`` also the DICOM tools of other hands (Orthanc, dcmtk, gdcm, dicom3tools) and the OHIF and dwv viewers;
+``docs`` needs Python packages alone, and adds those of the dependency group ``docs``.
 """
 
 from __future__ import annotations
@@ -134,8 +135,9 @@ def environment() -> bool:
     return False
 
 
-def packages() -> bool:
-    """The project itself, editable, with what its development needs; by uv, which is quick, else by pip."""
+def packages(*groups: str) -> bool:
+    """The project itself, editable, with these dependency groups; by uv, which is quick, else by pip."""
+    wanted = ["-e", ".", *(word for group in groups for word in ("--group", group))]
     say("installing the Python packages")
     pip = [PYTHON, "-m", "pip"]
     if run([*pip, "install", "-q", "uv>=0.7"], timeout_s=300):
@@ -153,10 +155,10 @@ def packages() -> bool:
         if index and not os.environ.get("UV_DEFAULT_INDEX"):
             options = ["--default-index", index]  # pip's mirror serves uv too
         uv = [PYTHON, "-m", "uv", "pip", "install", "-q", "--python", PYTHON, *options]
-        if run([*uv, "-e", ".", "--group", "dev"]):
+        if run([*uv, *wanted]):
             return True
     run([*pip, "install", "-q", "--upgrade", "pip>=25.1"])  # the first that knows dependency groups
-    return run([*pip, "install", "-q", "-e", ".", "--group", "dev"], quiet=False)
+    return run([*pip, "install", "-q", *wanted], quiet=False)
 
 
 # ---- browser
@@ -216,17 +218,17 @@ def fingerprint() -> str:
 
 
 def main(goal: str) -> int:
-    """Make ready for ``demo`` or ``test``; 0 unless the goal can't be reached at all."""
-    for stamp in (VENV / f"ready-for-{goal}", VENV / "ready-for-test"):
+    """Make ready for ``demo``, ``test`` or ``docs``; 0 unless the goal can't be reached at all."""
+    for stamp in (VENV / f"ready-for-{goal}", *([VENV / "ready-for-test"] if goal == "demo" else [])):
         done, *lacking = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else [""]
         if done == fingerprint() and PYTHON.exists():
             for line in lacking:
                 say(f"still without {line} (`make setup` looks again)")
             return 0
     began = time.monotonic()
-    if not environment() or not packages():
+    if not environment() or not packages("dev", *(["docs"] if goal == "docs" else [])):
         return 1
-    looked = [zbar(), browser()]
+    looked = [] if goal == "docs" else [zbar(), browser()]
     if goal == "test":
         looked += [*dicom_tools(), ohif(), dwv(), axe()]
     missing = [line for line in looked if line]
@@ -238,6 +240,6 @@ def main(goal: str) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["demo"], ["test"]):
-        sys.exit("usage: python3 tools/setup.py demo|test")
+    if sys.argv[1:] not in (["demo"], ["test"], ["docs"]):
+        sys.exit("usage: python3 tools/setup.py demo|test|docs")
     sys.exit(main(sys.argv[1]))

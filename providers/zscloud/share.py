@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
+from providers.products import uih_archive
+from providers.products.uih_archive import TreeReply
 from providers.toolkit import choose_study, envelope
 from scraper.contract import (
     CheckedReply,
     CloudfilmError,
     Field,
-    Instance,
     NoSuchStudy,
     Number,
     Problem,
@@ -31,8 +32,6 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
-    WadoUri,
-    with_query,
 )
 from scraper.protocols import ciphers
 
@@ -40,14 +39,12 @@ from scraper.protocols import ciphers
 TOKEN_KEY = base64.b64decode("c57b1589172b85531c2dbad73c5e9056")  # 24 bytes: AES-192-GCM
 RECORD_KEY, RECORD_IV = b"68b9dbd91f5c396099d31ed93b8507ac", b"d39dfc30d548b841"  # AES-256-CBC
 SALT = "23599a8ad8db0d1e51310376b92843f56d25a41193c3a7870e32df3446ad4700"
-KEYS_CHANGED = "its keys: what it seals no longer opens with those of 2026-03"
 
 HIERARCHY = "/film/api/m/report/getHierachy"  # spelt so
 STUDY = "/film/api/m/common/study"
 ARCHIVE = "/vna/image/Home/ImageService"
 VIEWER_TOKEN = "/viewer/2d/Dapeng/Viewer/GetCredentialsToken"  # noqa: S105  # an address
 LISTING = {"CommandType": "GetHierachy", "UserId": "UIH", "appendTags": "PI-film-include", "includeDeleted": "false"}
-IMAGE = {"CommandType": "GetImage", "ContentType": "application/dicom", "includeDeleted": "false"}
 CHINA = timedelta(hours=8)
 
 
@@ -101,28 +98,6 @@ class RecordsReply(Reply):
     records: tuple[RecordReply, ...] = ()
 
 
-class ImageReply(Reply):
-    uid: str = Field(alias="UID")
-
-
-class SeriesReply(Reply):
-    uid: str = Field(alias="UID")
-    description: str = Field("", alias="SeriesDes")
-    number: Number = Field(None, alias="SeriesNum")
-    modality: str = Field("", alias="Modality")
-    images: tuple[ImageReply, ...] = Field((), alias="ImageList")
-
-
-class StudyReply(Reply):
-    uid: str = Field(alias="UID")
-    series: tuple[SeriesReply, ...] = Field((), alias="SeriesList")
-
-
-class TreeReply(Reply):
-    patient: dict[str, object] = Field(alias="PatientInfo")
-    studies: tuple[StudyReply, ...] = Field((), alias="PatientInfo.StudyList")
-
-
 class ViewerReply(Reply):
     result: object
 
@@ -154,7 +129,12 @@ class Share:
 
     async def series_in_page(self) -> list[Series]:
         """What the page itself received of the study, where its keys are no longer known here; empty if it got no more."""
-        response = await self._session.captured_reply(rf"{HIERARCHY}\?|CommandType=GetHierachy")
+        pattern = rf"{HIERARCHY}\?|CommandType=GetHierachy"
+        called = partial(self._session.traffic.matching, pattern)
+        face = await self._session.screen.wait_for_face(called, examination=uih_archive.TO_IMAGES)
+        if face == "examination" and await uih_archive.open_examination(self._session, pattern) is None:
+            return []
+        response = await self._session.captured_reply(pattern)
         if response is None:
             return []
         await self._log_in_to_viewer()
@@ -212,7 +192,13 @@ class Share:
         trees = []
         for level in levels:
             unique, org = level.unique or record.unique, level.org or record.org
-            asked = {**LISTING, "StudyUID": level.uid, "UniqueID": unique, "LocationCode": org, "randnum": _random()}
+            asked = {
+                **LISTING,
+                "StudyUID": level.uid,
+                "UniqueID": unique,
+                "LocationCode": org,
+                "randnum": uih_archive.number_once(),
+            }
             url = self._link.join(ARCHIVE)
             trees.append(await self._session.get(url, params=asked, headers=self._bearer, reply=TreeReply))
         return [tree for tree in trees if tree.studies]
@@ -233,30 +219,13 @@ class Share:
         return (await self._session.get(self._link.join(path), params=sent, headers=headers)).unwrap(FilmReply)
 
     def _described(self, tree: TreeReply, record: RecordReply) -> list[Series]:
-        return [
-            Series(
-                study_instance_uid=study.uid,
-                series_instance_uid=series.uid,
-                number=series.number,
-                description=series.description,
-                modality=series.modality,
-                expected=len(series.images),
-                study=record.study(study.uid),
-                instances=tuple(self._instance(study.uid, series.uid, image.uid) for image in series.images),
-            )
-            for study in tree.studies
-            for series in study.series
-        ]
-
-    def _instance(self, study: str, series: str, uid: str) -> Instance:
-        asked = {**IMAGE, "ObjectUID": uid, "StudyUID": study, "SeriesUID": series, "randnum": _random()}
-        return Instance(uid, WadoUri(with_query(self._link.join(ARCHIVE), asked), self._bearer))
+        return uih_archive.described(tree, self._link.join(ARCHIVE), self._bearer, record.study)
 
     def _open_records(self, sealed: str) -> tuple[RecordReply, ...]:
         try:
             text = ciphers.cbc_opened(ciphers.from_base64(sealed), RECORD_KEY, RECORD_IV)
         except ciphers.WrongKey as err:
-            raise SiteChanged(what=KEYS_CHANGED) from err
+            raise SiteChanged(what=Reason.KEYS_CHANGED_2026_03) from err
         return envelope.nested(text, RecordsReply, self._link.url).records
 
 
@@ -264,13 +233,9 @@ def _open_token(sealed: str) -> str:
     try:
         return ciphers.gcm_opened(ciphers.from_base64(sealed), TOKEN_KEY)
     except ciphers.WrongKey as err:
-        raise SiteChanged(what=KEYS_CHANGED) from err
+        raise SiteChanged(what=Reason.KEYS_CHANGED_2026_03) from err
 
 
 def film_headers(link: ShareLink) -> dict[str, str]:
     """The headers of the film page's own calls."""
     return {"Origin": link.origin, "Referer": f"{link.origin}/film/"}
-
-
-def _random() -> str:
-    return f"{random.random():.16f}"  # noqa: S311  # only keeps caches away

@@ -74,9 +74,8 @@ def build(rows: Iterable[Row], ledger: Ledger, settings: Settings, choice: Choic
     for key, row in by_key.items():
         answers = {**settings.answers, **row.answers}
         expect = row.expect or settings.expect
-        job = Job(
-            key, row.source, row.shown, replace(settings, answers=answers, expect=expect, expect_name=row.expect_name)
-        )
+        own = replace(settings, answers=answers, expect=expect, expect_name=row.expect_name, label=row.label)
+        job = Job(key, row.source, row.shown, own)
         host = "" if row.is_file else urlsplit(job.shown).hostname or ""
         item = Item(row, job, tuple(lines[key]), ledger.hashed_answers(answers), host=host)
         record = before.get(key)

@@ -17,6 +17,7 @@ from scraper.cli.options import (
     Jobs,
     Json,
     Lang,
+    Name,
     Pages,
     Password,
     ProviderName,
@@ -97,6 +98,7 @@ def register(app: typer.Typer, run: Runs) -> None:
         rate: Rate = None,
         timeout: Timeout = None,
         give_up: GiveUp = None,
+        name: Name = "",
         pages: Pages = False,
         scheduler: Scheduler = "",
         ledger: LedgerFolder = None,
@@ -134,6 +136,7 @@ def register(app: typer.Typer, run: Runs) -> None:
             decode_timeout_s=timeout or 20.0,
             insecure=insecure,
             proxy=proxy,
+            folder_name=name,
             give_up_s=give_up or GIVE_UP_S,
             verbosity=-1 if quiet else verbose,
         )

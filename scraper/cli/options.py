@@ -88,6 +88,12 @@ Only = Annotated[
     int | None,
     typer.Option("--only", min=1, metavar="N", help="Of a source that holds several films, the N-th alone."),
 ]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--name", metavar="TEMPLATE", help="The study's folder: {date} {modality} {patient} {description} {label}."
+    ),
+]
 Pages = Annotated[
     bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
 ]
@@ -130,6 +136,10 @@ def settings_of(
     if password:
         given.setdefault("password", password)
     check_proxy(str(rest.get("proxy", "")))
+    if template := str(rest.get("folder_name", "")):
+        from scraper.store.naming import check
+
+        check(template)
     interactive = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and not as_json
     return Settings(
         answers=given,

@@ -168,6 +168,8 @@ class Settings:
     language: Language = Language.EN
     expect: int | None = None  # images that the viewer or the paper says there are, of all that a source gives
     expect_name: str = field(default="", repr=False)  # whose study it must be
+    folder_name: str = ""  # --name: the template of a study's folder
+    label: str = field(default="", repr=False)  # what a list calls the source
     verbosity: int = 0  # -1 with -q, 1 with -v
     interactive: bool = False  # a person sits at the terminal and may be asked
     keep_programs: bool = False  # the browser's traffic keeps scripts and style sheets too

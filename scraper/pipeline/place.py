@@ -10,9 +10,11 @@ from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, StoreError
 from scraper.core.messages import without_addresses
 from scraper.core.model import Problem, Result, Study, StudyResult
+from scraper.core.settings import Settings
 from scraper.pipeline import assess, document, expectation
 from scraper.pipeline.result import SourceInfo, result_of, with_studies
 from scraper.pipeline.retrieve import Retrieved, RetrievedStudy
+from scraper.store.naming import folder_name
 from scraper.store.place import REPORT, write_whole
 
 
@@ -24,19 +26,19 @@ class Placement:
     error: StoreError | None = None
 
 
-def place(info: SourceInfo, retrieved: Retrieved) -> Placement:
+def place(info: SourceInfo, retrieved: Retrieved, settings: Settings) -> Placement:
     """Place each study, and let another process have its folder."""
     results: list[StudyResult] = []
     with closing(retrieved):
         for study in retrieved.studies:
             try:
-                results.append(_placed(info, study))
+                results.append(_placed(info, study, settings))
             except StoreError as err:
                 return Placement(tuple(results), err)
     return Placement(tuple(results))
 
 
-def _placed(info: SourceInfo, retrieved: RetrievedStudy) -> StudyResult:
+def _placed(info: SourceInfo, retrieved: RetrievedStudy, settings: Settings) -> StudyResult:
     """Judge one study, put its files under their final names, and write its report.
 
     Raises:
@@ -49,7 +51,8 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy) -> StudyResult:
         result = assess.study(retrieved.asked_for, series, retrieved.study).result
     if not collected.saved:
         return result
-    folder, placed = store.place(judged.result.study, judged.layout)
+    name = folder_name(settings.folder_name, judged.result.study, settings.label)
+    folder, placed = store.place(judged.result.study, judged.layout, name)
     report = result_of(info, [replace(judged.result, output=folder)])
     store.write_report(document.study_report(report, store.key, placed, judged.found, retrieved.options))
     return replace(result, output=folder)

@@ -223,19 +223,26 @@ class StudyStore:
 
     # ---- placing
 
-    def place(self, study: Study, layout: Mapping[str, Sequence[Saved]]) -> tuple[Path, dict[str, list[Saved]]]:
+    def place(
+        self, study: Study, layout: Mapping[str, Sequence[Saved]], name: str = ""
+    ) -> tuple[Path, dict[str, list[Saved]]]:
         """Move what was saved to its final names: ``layout`` has each series' folder name and its files in order.
+
+        Args:
+            study: whose files they are.
+            layout: series folder → its files, in order.
+            name: of a new folder; empty: the usual one. A study that lies there already stays in its folder.
 
         Returns:
             The study's folder, and the files where they lie now.
         """
         with disk_errors(self.output):
-            folder = self.folder or self._find_folder(study.uid) or self._new_folder(study_folder_name(study))
+            folder = self.folder or self._find_folder(study.uid) or self._new_folder(name or study_folder_name(study))
             folder.mkdir(mode=0o700, exist_ok=True)
             targets: list[tuple[Saved, Path]] = []
-            for name, files in layout.items():
+            for series, files in layout.items():
                 for index, saved in enumerate(files, start=1):
-                    targets.append((saved, folder / name / f"{index:05d}.dcm"))
+                    targets.append((saved, folder / series / f"{index:05d}.dcm"))
             self._free_names([target for _, target in targets], {saved.path for saved, _ in targets})
             # Until the last file that must move is back in the state folder, the old report is true of those that stay.
             targets = [

@@ -3,9 +3,9 @@
 import pytest
 
 from fixtures.faults import Fault
-from fixtures.sites.ftimage.site import CHECKED, CODE, EXPIRED, LAZY, FtimageSite
+from fixtures.sites.ftimage.site import ACCESSION, CHECKED, CODE, EXPIRED, LAZY, FtimageSite
 from fixtures.world import World
-from providers.ftimage import Ftimage
+from providers.ftimage import Ftimage, SeriesShown
 from scraper.contract import CaptchaRequired, CredentialsRefused, LinkExpired, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
@@ -51,6 +51,40 @@ async def test_case(case, via, world, tmp_path):
     await check(Ftimage, case, world, tmp_path, via)
     assert not world.unexpected
     assert SITE.tries <= 1
+
+
+SEEN = [
+    pytest.param(False, LAZY),
+    pytest.param(False, ACCESSION, marks=pytest.mark.thorough),
+    pytest.param(True, LAZY, marks=pytest.mark.thorough),
+    pytest.param(True, ACCESSION, marks=pytest.mark.thorough),
+]
+
+
+@pytest.mark.parametrize(("li", "accession"), SEEN)
+async def test_the_page_as_it_was_seen_in_2026_08(li, accession, tmp_path):
+    site = FtimageSite(seen=True, li=li)
+    with World(site) as world:
+        result = await check(Ftimage, Case("", site.app_link(accession), series=SERIES), world, tmp_path, Via.BROWSER)
+        assert not world.unexpected
+    assert result.counts.expected == sum(SERIES.values())
+
+
+async def test_of_rows_without_an_id_an_image_that_never_comes_is_missed(tmp_path):
+    site = FtimageSite(seen=True)
+    with World(site) as world:
+        world.faults.plan(next(path for path in site.paths if "/2/" in path), Fault.GONE, times=99)
+        result = await run(Ftimage, Case("", site.app_link()), world, tmp_path, Via.BROWSER)
+    assert result.exit_code == 7
+    assert result.counts.saved == result.counts.expected - 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "total"),
+    [("共 131张 106→109", 131), ("共\u00a060张", 60), ("106→109 共12幅", 12), ("106→109", None), ("", None)],
+)
+def test_a_row_states_its_count_between_its_two_words(stated, total):
+    assert SeriesShown(stated=stated).total == total
 
 
 async def test_an_image_that_the_page_did_not_get_is_fetched(world, tmp_path):

@@ -57,6 +57,32 @@ async def test_after_the_next_release_the_page_still_knows(code, tmp_path):
         await check(Zscloud, Case("", share(code), series=SERIES), world, tmp_path, Via.BROWSER)
 
 
+SEEN = (
+    Case("the page as it was seen in 2026-08", share("AbC123xyz"), series=SERIES, ways=BROWSER),
+    Case(
+        "closed, as it was seen",
+        share("Expired01"),
+        raises=LinkExpired,
+        says="分享链接已过期",
+        ways=(),
+        thorough=BROWSER,
+    ),
+)
+
+
+@pytest.mark.parametrize(("case", "via"), rows(SEEN), ids=str)
+async def test_the_pages_of_2026_08(case, via, tmp_path):
+    with World(ZscloudSite(seen=True)) as world:
+        await check(Zscloud, case, world, tmp_path, via)
+        assert world.unexpected == []
+
+
+async def test_after_the_next_release_the_viewer_in_its_new_tab_still_knows(tmp_path):
+    with World(ZscloudSite(NEXT_TOKEN_KEY, seen=True)) as world:
+        await check(Zscloud, Case("", share("AbC123xyz"), series=SERIES), world, tmp_path, Via.BROWSER)
+        assert len(world.requests(path="Viewer/Index")) == 2  # it mounts at the second time
+
+
 async def test_a_lapsed_viewer_token_is_fetched_anew(tmp_path):
     with World(SITE) as world:
         world.faults.plan("CommandType=GetImage", Fault.LAPSED)
