@@ -18,7 +18,7 @@ help:
 	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make docs    build the pages as a site in build/site; strict, every link checked"
-	@echo "make readme  write the generated tables of README and docs/"
+	@echo "make readme  write the generated tables of docs/ (platforms, problems)"
 	@echo "make recording  run the demonstration and put its output into both READMEs"
 	@echo "make setup   look again for what could not be installed"
 	@echo "make clean   remove what a run leaves"

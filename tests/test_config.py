@@ -45,7 +45,7 @@ def test_a_file_that_can_not_be_read(text, tmp_path):
 
 
 def test_lang_before_the_command_and_what_stands_behind_two_dashes():
-    assert taken(["--lang", "zh", "verify", "x"]).words == ["verify", "x", "--lang", "zh"]
+    assert taken(["--lang", "zh", "verify", "x"]).words == ["verify", "--lang", "zh", "x"]
     assert taken(["grab", "--", "--config"]).words == ["grab", "--", "--config"]
     with pytest.raises(UsageError):
         taken(["grab", "x", "--log-file"])

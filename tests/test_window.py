@@ -20,6 +20,9 @@ from fixtures.sites.shdc import site
 from fixtures.sites.tdcloud import site as tdcloud
 from fixtures.world import World
 from scraper.session.browser import find_browser
+from tests import aurora
+from tests.test_cli import cloudfilm, site_of, up
+from tests.test_send import STUDY, SmallArchive, uids
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 PHOTO = Path(__file__).parents[1] / "fixtures" / "report.jpg"
@@ -235,6 +238,36 @@ def faults(page) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8") + "; undefined")
     shown = page.evaluate("axe.run({ resultTypes: ['violations'] })")
     return [f"{rule['id']}: {node['html'][:160]}" for rule in shown["violations"] for node in rule["nodes"]]
+
+
+def fetch(tmp_path, study) -> None:
+    """Put a study where the window looks."""
+    with up(site_of(study)) as served:
+        words = ("--browser", "never", "--connect-to", served.connect_to[0], "-o", tmp_path / "out")
+        done = cloudfilm("grab", aurora.LINK, *words)
+    assert done.returncode == 0, done.stderr
+
+
+def hand_to_archive(page, address):
+    page.click(".study button:has-text('归档系统')")
+    page.fill("dialog input", address)
+    page.press("dialog input", "Enter")
+
+
+def test_a_study_is_sent_to_an_archive(tmp_path):
+    fetch(tmp_path, STUDY)
+    with SmallArchive() as archive, window(tmp_path) as started, browser_page(started.address) as page:
+        page.click(".study summary")
+        hand_to_archive(page, "ftp://archive.test")
+        says(page, ".note.failed", "pacs://")
+        hand_to_archive(page, f"{archive.link}?tls=yes&ca=/etc/passwd")
+        says(page, ".note.failed", "pacs://")
+        hand_to_archive(page, archive.link)
+        count = len(STUDY.instances)
+        says(page, ".note.done", f"已有 {count} 幅中的 {count} 幅")
+        assert sorted(uids(archive)) == sorted(item.sop_instance_uid for item in STUDY.instances)
+        hand_to_archive(page, "pacs://ARCHIVE@127.0.0.1:9")
+        says(page, ".note.failed", f"已有 {count} 幅中的 0 幅")
 
 
 # ---- attacks on the server

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from scraper.app.board import Board, in_both
+from scraper.app.board import Board, Words, in_both
 from scraper.app.library import Kept
 from scraper.core.errors import CloudfilmError, UsageError
-from scraper.core.messages import describe, say
-from scraper.core.settings import Language
+from scraper.core.messages import describe, describe_problem, say
+from scraper.core.settings import Language, Settings
 from scraper.export import Target, Wanted, export
 from scraper.export.view import view
+
+if TYPE_CHECKING:
+    from scraper.send import DicomTarget, Sent, WebTarget
 
 FOLDER: Final = "handed-on"
 KINDS: Final = {  # what the page asks for → target, ending, without identity
@@ -28,11 +31,12 @@ class HandOn:
 
     Args:
         board: shows what is made.
-        output: where studies lie.
+        settings: the window's own.
     """
 
-    def __init__(self, board: Board, output: Path) -> None:
-        self.folder = output / FOLDER
+    def __init__(self, board: Board, settings: Settings) -> None:
+        self.folder = settings.output / FOLDER
+        self._settings = settings
         self._board = board
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -44,11 +48,53 @@ class HandOn:
         """
         if kind != "page" and kind not in KINDS:
             raise UsageError(kind)
-        note = {"state": "working", "text": in_both(lambda lang: say("app.making", lang))}
-        self._board.notes[kept.number] = note
-        task = asyncio.create_task(self._make(kept, kind, language))
+        self._note(kept, "working", in_both(lambda lang: say("app.making", lang)))
+        self._keep(asyncio.create_task(self._make(kept, kind, language)))
+
+    def send(self, kept: Kept, address: str) -> None:
+        """Begin to send a study to an archive.
+
+        Raises:
+            CloudfilmError: the address is none of an archive, or names files of this computer: paths never come from the page.
+        """
+        from scraper.send import DicomTarget, target_of
+
+        target = target_of(address.strip(), insecure=self._settings.insecure)
+        if isinstance(target, DicomTarget) and target.tls is not None:
+            tls = target.tls
+            if tls.authority or tls.certificate or tls.key:
+                raise UsageError("pacs://AET@host:port?tls=yes")
+        self._note(kept, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
+        self._keep(asyncio.create_task(self._send(kept, target)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _note(self, kept: Kept, state: str, text: Words, short: Words | None = None) -> None:
+        self._board.notes[kept.number] = {"state": state, "text": text, "short": short}
+
+    async def _send(self, kept: Kept, target: DicomTarget | WebTarget) -> None:
+        from scraper.send import send
+
+        try:
+            sent = await send([kept.folder], target, self._settings)
+        except CloudfilmError as err:
+            failed = err
+            self._note(kept, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))
+        else:
+            self._sent(kept, sent)
+        self._board.changed()
+
+    def _sent(self, kept: Kept, sent: Sent) -> None:
+        has, total, error = sent.sent + sent.before, sent.total, sent.error
+        text = in_both(lambda lang: say("app.sent", lang, target=sent.target, count=has, total=total))
+        short = None
+        if error is not None:
+            short = in_both(lambda lang: describe(error, lang, in_window=True))
+        elif sent.exit_code:
+            short = in_both(lambda lang: " ".join(describe_problem(item, lang) for item in sent.problems))
+        self._note(kept, "failed" if sent.exit_code else "done", text, short)
 
     async def _make(self, kept: Kept, kind: str, language: Language) -> None:
         try:
@@ -63,15 +109,15 @@ class HandOn:
         except CloudfilmError as err:
             failed = err
             text = in_both(lambda lang: describe(failed, lang, in_window=True))
-            self._board.notes[kept.number] = {"state": "failed", "text": text}
+            self._note(kept, "failed", text)
         except OSError as err:
             why = err.strerror or ""
             text = in_both(lambda lang: say("app.not-made", lang, why=why))
-            self._board.notes[kept.number] = {"state": "failed", "text": text}
+            self._note(kept, "failed", text)
         else:
             lies = in_both(lambda lang: say(f"app.made.{kind}", lang, path=path.resolve()))
             short = in_both(lambda lang: say("app.made-short", lang)) if is_short else None
-            self._board.notes[kept.number] = {"state": "done", "text": lies, "short": short}
+            self._note(kept, "done", lies, short)
         self._board.changed()
 
     def _free(self, stem: str, ending: str) -> Path:

@@ -30,6 +30,7 @@ from scraper.source.resolve import IMAGES, TEXTS
 
 MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
 MOST_ITEMS: Final = 200
+MOST_ADDRESS: Final = 2000  # characters of an archive's
 BEAT_S: Final = 1.0  # between two reports to a page, where nothing changes
 LEAST_PAUSE_S: Final = 0.15  # between two reports, however much changes
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
@@ -55,7 +56,7 @@ class Window:
         self.left_at = time.monotonic()
         self._scratch = scratch
         self._studies = studies
-        self._handing = HandOn(self.board, settings.output)
+        self._handing = HandOn(self.board, settings)
         self._uploads = 0
 
     @property
@@ -237,6 +238,8 @@ class Window:
                     await asyncio.to_thread(self.library.delete, kept)
                 case "export":
                     self._handing.start(kept, str(sent.get("to", "")), self.settings.language)
+                case "send":
+                    self._handing.send(kept, str(sent.get("to", ""))[:MOST_ADDRESS])
                 case "show-export":
                     show_folder(self._handing.folder)
                 case _:

@@ -45,6 +45,7 @@ from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, leaves
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
+from scraper.core.model import PASSWORD
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
 from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
@@ -55,7 +56,6 @@ app = typer.Typer(
     cls=QuickGroup,
     help="From the QR code on a hospital's film or report to a verified DICOM study on disk. 从影像二维码到经校验的 DICOM。",
     no_args_is_help=True,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -103,13 +103,20 @@ def run(arguments: list[str]) -> int:
         language = Language(chosen) if chosen in (Language.ZH, Language.EN) else language
         if given.log_file is not None:
             config.log_to(given.log_file)
-        outcome = app(
+        command = typer.main.get_command(app)
+        if language is Language.ZH and (not given.words or not {"-h", "--help"}.isdisjoint(given.words)):
+            from scraper.cli import chinese
+
+            chinese.translate(command)
+        outcome = command(
             given.words, standalone_mode=False, prog_name="cloudfilm", default_map=given.default_map(), obj=given
         )
     except typer.Exit as left:
         return left.exit_code
     except TyperException as wrong:
-        complain(wrong.format_message())
+        from scraper.cli import chinese
+
+        complain(chinese.error(wrong) if language is Language.ZH else wrong.format_message())
         return int(ExitCode.USAGE)
     except (KeyboardInterrupt, typer.Abort):
         if not interrupt.was_announced():
@@ -294,7 +301,11 @@ window.register(app, interrupt.run)
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or a zip of one.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or an archive of one: zip, 7z, tar, ISO.")
+    ],
+    answer: Answer = None,
+    password: Password = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -306,9 +317,10 @@ def verify(
     from scraper.ui.report import Display, show_folder
 
     del verbose
-    language = lang or language_from_environment()
+    settings = settings_of(answers=answer, password=password, connect_to=None, language=lang, as_json=as_json)
+    language, known = settings.language, settings.answers.get(PASSWORD.name, "")
     with Display(console(err=True, quiet=quiet), language, quiet=quiet) as display:
-        result = interrupt.run(verify_folder(folder, display))
+        result = interrupt.run(verify_folder(folder, display, known))
     if as_json:
         echo_json(document.of(result, language))
     else:

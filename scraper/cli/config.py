@@ -84,7 +84,7 @@ def taken(arguments: list[str]) -> Globals:
             break
         if name == "--no-config":
             found[name] = "yes"
-        elif name in ("--config", "--log-file") or (name == "--lang" and not words):
+        elif name in ("--config", "--log-file") or (name == "--lang" and _command_in(words) is None):
             if not equals and not rest:
                 raise UsageError(f"{name}: FILE" if name != "--lang" else f"{name}: zh, en")
             given = value if equals else rest.pop(0)
@@ -94,7 +94,9 @@ def taken(arguments: list[str]) -> Globals:
                 found[name] = given
         else:
             words.append(word)
-    words += leading if words and "--" not in words else []
+    command = _command_in(words)
+    if command is not None:
+        words[command + 1 : command + 1] = leading
     has_config = "--no-config" not in found
     named = Path(found["--config"]) if "--config" in found else None
     path = named or (default_file() if has_config else None)
@@ -103,6 +105,11 @@ def taken(arguments: list[str]) -> Globals:
         defaults = read(path)
     log_file = Path(found["--log-file"]) if "--log-file" in found else None
     return Globals(words, path if defaults or named else None, has_config, log_file, defaults)
+
+
+def _command_in(words: list[str]) -> int | None:
+    """Where the command's name stands, if it does."""
+    return next((place for place, word in enumerate(words) if not word.startswith("-")), None)
 
 
 def read(path: Path) -> dict[str, Any]:

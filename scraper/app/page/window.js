@@ -168,7 +168,7 @@ function studyRow(study) {
   const remove = button("delete", () => ask(say("delete-sure", { name: study.folder }), say("delete"), post("delete")));
   const hand = make("details", {}, make("summary", {}, say("hand-on")), make("div", { class: "row" },
     ...["zip", "cd", "page", "pictures", "anonymous"].map((kind) => button(`to-${kind}`, post("export", { to: kind }))),
-    button("show-export", post("show-export"))));
+    button("to-archive", () => archive(study)), button("show-export", post("show-export"))));
   return { note, element: make("li", { class: "study", "data-study": study.number },
     make("div", { class: "facts" }, make("strong", {}, [study.patient, date(study.date), study.modality].filter(Boolean).join("  ") || study.folder),
       make("span", {}, study.description), make("span", { class: `small ${study.status}` }, say("images", { count: study.images }), " ", study.status ? say(`verdict-${study.status}`) : "")),
@@ -237,6 +237,17 @@ const closer = (name, action) => make("button", { type: "button", onclick: () =>
 function message(text) { openDialog(text, make("div", { class: "row" }, closer("close"))); }
 function ask(text, name, action) {
   openDialog(text, make("div", { class: "row" }, closer("cancel"), make("button", { type: "button", class: "danger", onclick: () => { byId("dialog").close(); action(); } }, name)));
+}
+function archive(study) {
+  const input = make("input", { id: "archive", type: "text", required: true, autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "pacs://ARCHIVE@192.168.1.5:104", "aria-describedby": "archive-how" });
+  const form = make("form", { onsubmit: (event) => {
+    event.preventDefault();
+    byId("dialog").close();
+    send(`study/${study.number}/send`, { to: input.value.trim() });
+  } }, make("label", { for: "archive" }, say("archive-address")), input, make("p", { class: "small", id: "archive-how" }, say("archive-how")),
+    make("div", { class: "row" }, make("button", { type: "submit", class: "main" }, say("send")), closer("cancel")));
+  openDialog(say("to-archive"), form);
+  input.focus();
 }
 async function camera() {
   let stream;

@@ -381,7 +381,7 @@ async def listed_by_wado_uri(
 async def is_dicom(session: Session, source: WadoUri) -> bool:
     """Whether the address gives DICOM; asked once, before many are trusted."""
     try:
-        response = await session.request(Request(source.url, headers=source.headers))
+        response = await session.request(Request(source.url, headers=source.headers, sign=source.sign))
     except CloudfilmError:
         return False
     return response.ok and sniff.sniff(response.body[: sniff.HEAD]) in wado_rs.DICOM
