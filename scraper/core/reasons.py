@@ -49,6 +49,7 @@ class Reason(StrEnum):
     TIFF = auto()
     WEBP = auto()
     VIDEO = auto()
+    PATHOLOGY_SECTIONS = auto()
     PDF = auto()
     HTML_PAGE = auto()
     PLAIN_TEXT = auto()
