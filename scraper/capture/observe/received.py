@@ -30,6 +30,7 @@ from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Se
 from scraper.core.reasons import Cause
 from scraper.core.schema import parse_int
 from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.protocols import dicom_json
 from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
@@ -381,7 +382,4 @@ def _study(uid: str, date: str, modality: str, description: str) -> Study:
 
 def text(tags: Mapping[str, Any] | None, tag: str) -> str:
     """An attribute's first value in DICOM JSON as text; empty where it has none."""
-    element = tags.get(tag) if tags else None
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    first = values[0] if isinstance(values, list) and values else ""
-    return str(first) if isinstance(first, (str, int, float)) else ""
+    return dicom_json.text(tags or {}, tag)
