@@ -159,7 +159,6 @@ class Reason(StrEnum):
     NOT_OFFERED = auto()
     NO_SOUND_XML = auto()
     HTTP_AND_BYTES = auto()
-    QIDO_ANSWERS_HTTP = auto()
     QIDO_NO_LIST = auto()
     # pages and viewers
     NO_TARGET_URL = auto()
