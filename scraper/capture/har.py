@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from scraper.capture.examination import Examination
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.observe.received import Observations
+from scraper.capture.recorded import plan_of
 from scraper.capture.series import series_of
 from scraper.core import link as links
 from scraper.core.disk import disk_errors
@@ -92,7 +93,8 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     examination = Examination(page, recording, observations)
     await observations.take(traffic.exchanges)
     await asyncio.to_thread(FrameReplies(observations).resolve)
-    found = await asyncio.to_thread(series_of, examination, None)
+    plan = await asyncio.to_thread(plan_of, examination)
+    found = await asyncio.to_thread(series_of, examination, plan)
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []
