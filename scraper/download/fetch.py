@@ -116,6 +116,8 @@ class Fetcher:
                 last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
                 if last:
                     self._note_failure(err)
+                    if err.reason is Reason.EMPTY:  # a site that lacks an image may answer 200 and nothing
+                        raise MissingInstances(why=Reason.EMPTY) from err
                     raise
                 await asyncio.sleep(self._pause(err, attempt, instance))
             else:
@@ -240,7 +242,7 @@ class Fetcher:
                     if not source.fallback:
                         raise
                     await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
-                await asyncio.to_thread(dicom.ensure_part10, into)
+                await asyncio.to_thread(_ensure_object, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -355,6 +357,13 @@ class Fetcher:
         if into is not None:
             into.unlink(missing_ok=True)
         raise response.instance_refusal
+
+
+def _ensure_object(path: Path) -> None:
+    """As ``dicom.ensure_part10``; a report on paper in the place of an object is no image."""
+    if _kind(path) is sniff.Kind.PDF:
+        raise NotAnImage
+    dicom.ensure_part10(path)
 
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:

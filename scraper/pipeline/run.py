@@ -273,15 +273,31 @@ class Run:
 
     # ---- a session for other work
 
-    async def watched(self, source: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
+    async def link_of(self, source: str) -> ShareLink:
+        """The link that a source holds; the first of several.
+
+        Raises:
+            CloudfilmError: no file, no picture, no link in it.
+        """
+        return await self._discoverer.read(source)
+
+    async def watched(
+        self, source: str, work: Callable[[ShareLink, Session], Awaitable[T]], provider: Provider | None = None
+    ) -> T:
         """Open one source's link in the browser, whoever owns it, and hand its session to ``work``.
+
+        Args:
+            source: a photo, a PDF, a text, a link.
+            work: is given the link and its session.
+            provider: whose browser it is to be (a phone's, WeChat's); by default the universal capture's.
 
         Raises:
             CloudfilmError: of any kind; what ``grab`` would make a result of.
         """
-        share = await self._discoverer.read(source)
+        share = await self.link_of(source)
         async with AsyncExitStack() as stack:
-            session = await self._discoverer.session(Owner(catalogue.universal(), share, listed=False), stack)
+            owner = Owner(provider or catalogue.universal(), share, listed=False)
+            session = await self._discoverer.session(owner, stack)
             window = await session.window()
             async with window.guard():
                 await window.look_into_memory()

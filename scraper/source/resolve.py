@@ -35,6 +35,7 @@ from scraper.core.link import ShareLink
 from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
 from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.core.text import decode_text
 from scraper.protocols.archive_unpack import is_disc
 from scraper.protocols.tar_archive import is_tar
 from scraper.registry import catalogue
@@ -286,10 +287,10 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> SourceLinks:
         return SourceLinks(decoded.shares(), decoded.unread)
     body = _bytes_of(path)
     if suffix not in PAGES:
-        return _in_text(link_text(body), path.name, settings, ask)
+        return _in_text(decode_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = catalogue.saved_page(body.decode(errors="replace"))
-    return SourceLinks((page or _usable(link.parse(link_text(body), source=path.name)),))
+    return SourceLinks((page or _usable(link.parse(decode_text(body), source=path.name)),))
 
 
 def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceLinks:
@@ -405,16 +406,6 @@ def _bytes_of(path: Path) -> bytes:
     if not body:
         raise EmptyFile(path=str(path))
     return body
-
-
-def link_text(body: bytes) -> str:
-    """Decode a text file: UTF-8, UTF-16 with its mark, else GB18030."""
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return body.decode("utf-16", errors="replace")
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return body.decode("gb18030", errors="replace")
 
 
 def _usable(found: ShareLink) -> ShareLink:
