@@ -10,7 +10,7 @@ from scraper.capture.infer import claims
 from scraper.capture.infer.models import candidate_models
 from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan
-from scraper.capture.request import known_protocols
+from scraper.capture.request import wado_uri
 from scraper.core.errors import MissingInstances
 from scraper.core.model import Asked, Instance, PixelParts, Series
 from scraper.core.reasons import Reason
@@ -32,8 +32,8 @@ def plan_of(examination: Examination) -> Plan | None:
 
 def _by_wado_uri(examination: Examination) -> Plan | None:
     exchanges, lists, objects = examination.exchanges, examination.lists, examination.observations.objects
-    named = known_protocols.named_objects(exchanges, lists)
-    found = known_protocols.wado_uris(exchanges, examination.session.page.url, lists)
+    named = wado_uri.named_objects(exchanges, lists)
+    found = wado_uri.wado_uris(exchanges, examination.session.page.url, lists)
     study = examination.study_of({study: len(instances) for (study, _), instances in found.items()})
     series = []
     for (uid_of_study, uid), instances in found.items():
