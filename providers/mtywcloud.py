@@ -19,6 +19,8 @@ from scraper.contract import (
     with_query,
 )
 
+SEALED_PARAMETER = "data"  # the name that the page sends its sealed words under
+
 
 class IccReply(imagecloud.ServiceReply):
     success: bool = False
@@ -45,7 +47,7 @@ class Mtywcloud(Provider):
         params = _params(link)
         path = quote(params.get("dicomdirpath", ""), safe="")
         data = imagecloud.seal(f"DicomDirPath={path}&OrganizationID={params.get('organizationid', '')}")
-        response = await session.post(link.join(f"{link['app']}/api/Study/Info"), params={"data": data})
+        response = await session.post(link.join(f"{link['app']}/api/Study/Info"), params={SEALED_PARAMETER: data})
         if response.status in (401, 403):  # no session, although the page came: what it showed was no viewer
             raise StudyGone(message)
         return await self.describe(link, session, response)

@@ -36,6 +36,7 @@ READ_BY_EVERYBODY = {
     "docs/wechat",
     "docs/install",
     "docs/window",
+    "docs/sources",
     "docs/platforms",
     "docs/problems",
     "docs/privacy",

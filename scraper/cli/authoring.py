@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +33,11 @@ InferredProvider = Annotated[
     typer.Option("-o", "--output", metavar="FILE", help="The file; by default the platform's name."),
 ]
 
+Save = Annotated[
+    bool,
+    typer.Option("--save", help="Where a known site has changed a key: keep the new one as a local override."),
+]
+
 Bundle = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The bundle, a zip.")]
 
 
@@ -42,6 +48,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
     def learn(
         source: OneSource,
         output: InferredProvider = None,
+        save: Save = False,
         answer: Answer = None,
         password: Password = None,
         headed: Headed = False,
@@ -52,7 +59,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
         quiet: Quiet = False,
         lang: Lang = None,
     ) -> int:
-        """Watch an unknown viewer once, and write a small provider for it."""
+        """Watch an unknown viewer once, and write a small provider for it; or find what a known site has changed."""
         settings = settings_of(
             answers=answer,
             password=password,
@@ -68,7 +75,7 @@ def register(app: typer.Typer, run: Callable[[Coroutine[Any, Any, Any]], Any]) -
         )
         if output is not None and output.exists():
             raise UsageError(f"-o {output}: it is there already")
-        return int(run(_learn(source, output, settings)))
+        return int(run(_learn(source, output, settings, is_saving=save)))
 
     @app.command()
     def record(
@@ -115,13 +122,15 @@ async def _record(source: str, output: Path, settings: Settings) -> int:
     return 0
 
 
-async def _learn(source: str, output: Path | None, settings: Settings) -> int:
+async def _learn(source: str, output: Path | None, settings: Settings, *, is_saving: bool) -> int:
     from scraper.authoring.learn import learn_link
     from scraper.core.disk import disk_errors
 
     async with _running(settings) as job:
         written = await learn_link(job, source)
     if written.served_by:
+        if await _heal(source, settings, is_saving=is_saving):
+            return 0
         complain(say("learn.served", settings.language, host=written.host, provider=written.served_by))
         return 0
     path = output or Path(f"{written.name}.py")
@@ -133,6 +142,35 @@ async def _learn(source: str, output: Path | None, settings: Settings) -> int:
     echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))
     complain(say("learn.next", settings.language, path=path))
     return 0
+
+
+async def _heal(source: str, settings: Settings, *, is_saving: bool) -> bool:
+    """Whether the link's provider did not work any more and was mended: the difference is shown, and saved where asked."""
+    from scraper.authoring.heal import heal_link
+    from scraper.registry import overrides
+
+    async with _running(replace(settings, keep_programs=True)) as job:
+        healed = await heal_link(job, source)
+    if healed is None:
+        return False
+    provider, language = healed.provider.name, settings.language
+    for name, (old, new) in healed.changes.items():
+        shown = {"old": _shown(old), "new": _shown(new)}
+        echo(say("learn.change", language, provider=provider, name=name, **shown))
+    counts = {"provider": provider, "instances": healed.instances}
+    if is_saving:
+        healed.save()
+        echo(say("learn.saved", language, path=overrides.path(), **counts))
+    else:
+        complain(say("learn.healed", language, host=healed.host, **counts))
+    return True
+
+
+def _shown(value: str | bytes) -> str:
+    """A constant's value for people: its text, or hexadecimal where it is no text."""
+    if isinstance(value, str):
+        return value
+    return value.decode("ascii") if value.isascii() and value.decode("ascii").isprintable() else value.hex()
 
 
 def _running(settings: Settings) -> Any:

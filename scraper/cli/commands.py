@@ -45,6 +45,7 @@ from scraper.cli.quick_start import QuickGroup
 from scraper.core.errors import CloudfilmError, ExitCode, leaves
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
+from scraper.core.model import PASSWORD
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
 from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
@@ -300,7 +301,11 @@ window.register(app, interrupt.run)
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or a zip of one.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Any folder of DICOM files, or an archive of one: zip, 7z, tar, ISO.")
+    ],
+    answer: Answer = None,
+    password: Password = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = 0,
@@ -312,9 +317,10 @@ def verify(
     from scraper.ui.report import Display, show_folder
 
     del verbose
-    language = lang or language_from_environment()
+    settings = settings_of(answers=answer, password=password, connect_to=None, language=lang, as_json=as_json)
+    language, known = settings.language, settings.answers.get(PASSWORD.name, "")
     with Display(console(err=True, quiet=quiet), language, quiet=quiet) as display:
-        result = interrupt.run(verify_folder(folder, display))
+        result = interrupt.run(verify_folder(folder, display, known))
     if as_json:
         echo_json(document.of(result, language))
     else:

@@ -82,6 +82,10 @@ class MalformedProxy(UsageError):
     """``--proxy`` is no address of a proxy. Values: ``scheme``."""
 
 
+class WrongOverride(UsageError):
+    """The file of local overrides holds something that can't be used. Values: ``path``, ``what``."""
+
+
 class NoSuchFile(UsageError):
     """The source names a file that is not there. Values: ``path``."""
 
@@ -108,6 +112,14 @@ class LockedFile(UnreadableFile):
 
 class NoDicomHere(UsageError):
     """The folder or zip holds no DICOM file. Values: ``path``."""
+
+
+class OnlyViewerHere(NoDicomHere):
+    """A disc's own viewer with what it alone opens. Values: ``path``, ``file``: the largest of its files."""
+
+
+class ArchiveUnread(UnreadableFile):
+    """An archive that can't be unpacked. Values: ``path``, ``what``."""
 
 
 class NothingToSee(UsageError):
@@ -314,10 +326,20 @@ _GONE = (
 )
 
 
+# what services say that could not open or check what they were sent
+_WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
+
+
 def gone(said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone) -> CloudfilmError:
-    """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``."""
+    """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``.
+
+    Where it can't open or check what it was sent, its key has changed: SiteChanged.
+    """
     named = {"host": host} if host else {}
-    return (is_over(said) or or_else)(said, **named)
+    kind = is_over(said)
+    if kind is None and any(words in said.lower() for words in _WRONG_KEY):
+        return SiteChanged(said, what=Reason.SIGNING_KEY, **named)
+    return (kind or or_else)(said, **named)
 
 
 def is_over(said: str) -> type[StudyGone] | None:

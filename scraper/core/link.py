@@ -51,7 +51,7 @@ _GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$")  # what 
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 # PS3.5 6.2, VR AE: no backslash, no control characters
 _AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
-PORTS = {"http": 80, "https": 443, "pacs": 104}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
+PORTS = {"http": 80, "https": 443, "pacs": 104, "file": 0}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
 MAX_LINK = 8192
 
 
@@ -169,7 +169,12 @@ class ShareLink:
 
     @property
     def redacted(self) -> str:
-        """The link without anything that opens it: tokens in the path, query values and the fragment become ``…``."""
+        """The link without anything that opens it: tokens in the path, query values and the fragment become ``…``.
+
+        Empty for a file of this computer: a path may hold a name, and leads nobody anywhere.
+        """
+        if self.scheme == "file":
+            return ""
         segments = self.path.split("/")
         shown = [
             segment if _is_plain(segment, last=place == len(segments) - 1) else "…"

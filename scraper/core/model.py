@@ -308,13 +308,14 @@ class Package:
     """A whole study (or several series) in one zip; what is in it is known only once it is there.
 
     ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives that request, or
-    the spooled file; a SiteBusy of that function is final. ``refused`` reads an answer that is no success (its status, and
-    the beginning of its body) and gives the error that it means at this site, None where it means nothing special.
+    the spooled file; a SiteBusy of that function is final. A path is the user's own folder or archive, and stays.
+    ``refused`` reads an answer that is no success (its status, and the beginning of its body) and gives the error that it
+    means at this site, None where it means nothing special.
     ``expected``: images that the site counts, None where it says nothing. ``left_out`` names what it lists beside this and
     does not serve.
     """
 
-    zip: Request | Callable[[], Awaitable[Request | Path]]
+    zip: Request | Path | Callable[[], Awaitable[Request | Path]]
     study: Study = Study()
     expected: int | None = None
     key: str = ""

@@ -26,12 +26,14 @@ class Contents:
         left_out: names of what is no DICOM object.
         broken: names of what could not be taken out whole.
         listing: what the package's own DICOMDIR names, compared with this.
+        listed: the Study Instance UIDs that a DICOMDIR names.
     """
 
     studies: Mapping[str, Sequence[tuple[str, Checked]]]
     left_out: tuple[str, ...]
     broken: tuple[str, ...]
     listing: Listing
+    listed: frozenset[str] = frozenset()
 
 
 async def fetch_contents(package: Package, fetcher: Fetcher, inspector: Inspector, folder: Path, host: str) -> Contents:

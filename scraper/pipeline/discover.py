@@ -31,6 +31,7 @@ from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import Watcher
 from scraper.pipeline import assess
+from scraper.pipeline.local_files import LocalFiles
 from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.yielded import checked
 from scraper.registry import catalogue
@@ -49,12 +50,12 @@ PRECHECK_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a site says there is behind a link, and how it was spoken to."""
+    """What a site says there is behind a link, and how it was spoken to; ``via`` None: there is no site."""
 
     owner: Owner
     session: Session
     found: tuple[Found, ...]
-    via: Via
+    via: Via | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class Discoverer:
         Raises:
             UnknownViewer: nobody's, and a browser is forbidden. PageBehindLink, UnsafeRedirect: it can't be used.
         """
+        if share.scheme == "file":
+            return Owner(LocalFiles(), share)
         owner, said = catalogue.find(share, self._settings.provider), share.said
         if owner is None:
             catalogue.refuse_page_behind_link(share)
@@ -141,8 +144,11 @@ class Discoverer:
             CloudfilmError: whatever the site has to say.
         """
         provider, use = owner.provider, self._settings.browser
-        via, found = Via.DIRECT, list[Found]()
-        if not provider.is_web():
+        via: Via | None = Via.DIRECT
+        found = list[Found]()
+        if isinstance(provider, LocalFiles):
+            via, found = None, await listed(provider, owner.link, session)
+        elif not provider.is_web():
             found = await listed(provider, owner.link, session)
         elif provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:
             try:

@@ -46,16 +46,17 @@ class Announced:
     unreadable: tuple[str, ...] = ()
 
 
-async def verify_folder(path: Path, watcher: Watcher) -> Result:
-    """Check any folder (or zip) of DICOM files; changes nothing.
+async def verify_folder(path: Path, watcher: Watcher, password: str = "") -> Result:
+    """Check any folder (or archive) of DICOM files; changes nothing.
 
     Raises:
-        NoSuchFile: nothing there. UnreadableFile: neither a folder nor a zip.
+        NoSuchFile: nothing there. UnreadableFile: neither a folder nor an archive.
+        CredentialsRequired, CredentialsRefused: the archive has a password, or another one.
     """
     if not path.exists():
         raise NoSuchFile(path=str(path))
     watcher.series("verify", "DICOM", None)
-    with opened(path) as files:
+    with opened(path, password) as files:
         async with Inspector() as inspector:
             return await judge_files(str(path), files, inspector, lambda _: watcher.arrived("verify", reused=False))
 

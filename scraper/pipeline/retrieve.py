@@ -7,18 +7,21 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from scraper.contract import Package, Series, Study
 from scraper.core.errors import CloudfilmError, MissingInstances, SessionLapsed, StoreError
 from scraper.core.provenance import options_of
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings
+from scraper.download import on_disk
 from scraper.download import package as packages
 from scraper.download.collect import Collected, Collector
 from scraper.download.fetch import Fetcher
 from scraper.download.package import Contents
 from scraper.download.watcher import Watcher
 from scraper.pipeline.discover import Discovery, Part, by_study, listed_again
+from scraper.pipeline.local_files import opened_files
 from scraper.pipeline.resources import SharedResources
 from scraper.store.earlier import Known
 from scraper.store.place import StudyStore, open_store
@@ -82,6 +85,8 @@ class Retriever:
             CloudfilmError: nothing of it could be had.
         """
         match part.found:
+            case (Package(zip=Path() as path),):
+                return await self._local(discovery, part, path)
             case (Package() as package,):
                 return await self._package(discovery, part, package)
             case series:
@@ -172,6 +177,31 @@ class Retriever:
             collected = await packages.collect_study(contents, uid, package, await self._collector(store, fetcher))
             closing.pop_all()
             return RetrievedStudy(store, part.study, (), collected, store.known, None, self._options)
+
+    async def _local(self, discovery: Discovery, part: Part, path: Path) -> Retrieved:
+        """Retrieve what a folder or an archive of the user's holds; what no DICOMDIR lists is judged by its numbers."""
+        folder, inspector = discovery.session.spool / "files", await self._resources.inspector()
+        studies: list[RetrievedStudy] = []
+        try:
+            with ExitStack() as closing:
+                files = await opened_files(path, discovery.session, closing)
+                contents = await on_disk.contents_of(path, files, inspector, folder)
+                package = Package(path, part.study, left_out=on_disk.notes_on(files))
+                for uid in sorted(contents.studies):
+                    named = replace(part, key=uid or part.key)
+                    study = await self._study_of_package(named, package, contents, uid, self._fetcher(discovery))
+                    if uid not in contents.listed:
+                        series, collected = on_disk.judged_by_numbers(study.collected)
+                        study = replace(study, series=series, collected=collected)
+                    studies.append(study)
+        except StoreError as err:
+            return Retrieved(tuple(studies), err)
+        except BaseException:
+            Retrieved(tuple(studies)).close()
+            raise
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return Retrieved(tuple(studies))
 
     async def _earlier(self, discovery: Discovery, part: Part) -> RetrievedStudy | None:
         """The study as an earlier run saved it, where that was complete and still is."""

@@ -26,7 +26,7 @@ from scraper.core.link import redact
 from scraper.core.model import Result, Status, StudyResult
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import SilentWatcher, Watcher
-from scraper.pipeline import expectation
+from scraper.pipeline import expectation, local_files
 from scraper.pipeline.discover import Discoverer, Discovery, by_study, listed, parts, surveyed
 from scraper.pipeline.folder_verdict import verify_folder
 from scraper.pipeline.place import expected, lost, place
@@ -218,7 +218,7 @@ class Run:
                     info, discovery, error = await self._open(info, film, stack, is_listing=True)
                     if discovery is None:
                         return result_of(info, error=error)
-                    studies = [surveyed(discovery, found) for found in by_study(discovery).values()]
+                    studies = await self._surveyed(discovery)
                     if self.settings.expect is not None:
                         studies = expectation.announced(studies, self.settings.expect)
         except CloudfilmError as err:
@@ -226,6 +226,12 @@ class Run:
         is_whole = not any(problem.fatal for study in studies for problem in study.problems)
         status = (Status.COMPLETE, ExitCode.COMPLETE) if is_whole else (Status.INCOMPLETE, ExitCode.INCOMPLETE)
         return replace(result_of(info, studies), status=status[0], exit_code=int(status[1]))
+
+    async def _surveyed(self, discovery: Discovery) -> list[StudyResult]:
+        link = discovery.owner.link
+        if link.scheme == "file":
+            return await local_files.surveyed(resolve.path_of(link), discovery.session, self._resources)
+        return [surveyed(discovery, found) for found in by_study(discovery).values()]
 
     async def _open(
         self, info: SourceInfo, film: Film | None, stack: AsyncExitStack, *, is_listing: bool
@@ -236,7 +242,7 @@ class Run:
             with first_of_groups():
                 share = film.share if film else await discoverer.read(source)
                 # of a link, or a text with one, nothing may be shown that opens the study
-                shown = source if resolve.is_file(source) else share.redacted
+                shown = source if resolve.is_file(source) or share.scheme == "file" else share.redacted
                 info = replace(info, source=shown, link=share.redacted)
                 owner = await discoverer.owner(share)
                 info = replace(info, provider=owner.provider.name)
@@ -267,15 +273,31 @@ class Run:
 
     # ---- a session for other work
 
-    async def watched(self, source: str, work: Callable[[ShareLink, Session], Awaitable[T]]) -> T:
+    async def link_of(self, source: str) -> ShareLink:
+        """The link that a source holds; the first of several.
+
+        Raises:
+            CloudfilmError: no file, no picture, no link in it.
+        """
+        return await self._discoverer.read(source)
+
+    async def watched(
+        self, source: str, work: Callable[[ShareLink, Session], Awaitable[T]], provider: Provider | None = None
+    ) -> T:
         """Open one source's link in the browser, whoever owns it, and hand its session to ``work``.
+
+        Args:
+            source: a photo, a PDF, a text, a link.
+            work: is given the link and its session.
+            provider: whose browser it is to be (a phone's, WeChat's); by default the universal capture's.
 
         Raises:
             CloudfilmError: of any kind; what ``grab`` would make a result of.
         """
-        share = await self._discoverer.read(source)
+        share = await self.link_of(source)
         async with AsyncExitStack() as stack:
-            session = await self._discoverer.session(Owner(catalogue.universal(), share, listed=False), stack)
+            owner = Owner(provider or catalogue.universal(), share, listed=False)
+            session = await self._discoverer.session(owner, stack)
             window = await session.window()
             async with window.guard():
                 await window.look_into_memory()

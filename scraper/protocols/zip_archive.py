@@ -42,6 +42,9 @@ _DAMAGE: Final = frozenset(  # what a child may say of an archive
         Reason.ZIP_WITH_PASSWORD,
         Reason.ZIP_TOO_MANY_ENTRIES,
         Reason.ZIP_OVERLAPPING,
+        Reason.WRONG_PASSWORD,
+        Reason.RAR_NOT_READ,
+        Reason.BROKEN_DISC_IMAGE,
     )
 )
 _BROKEN: Final = Reason.BROKEN_ZIP
@@ -99,17 +102,22 @@ class Unpacked:
     damage: Cause = ""
 
 
-def spread(archive: Path, folder: Path) -> Iterator[Unpacked]:
-    """Unpack every file of ``archive``, and of the zips in it, into ``folder`` as numbered files.
+def spread(archive: Path, folder: Path, password: str = "") -> Iterator[Unpacked]:
+    """Unpack every file of ``archive``, and of the archives in it, into ``folder`` as numbered files.
 
-    A file that can't be unpacked is named with its damage; so is an inner zip that is none, or lies too deep.
+    A file that can't be unpacked is named with its damage; so is an inner archive that is none, or lies too deep.
+
+    Args:
+        archive: a zip, 7z, tar (packed or not), or the image of a disc.
+        folder: for its files.
+        password: of the archive; empty: none is known.
 
     Raises:
-        CorruptInstance: no zip, a broken one, one with a password, or one that unpacks to an absurd size.
+        CorruptInstance: no archive, a broken one, one with (another) password, or one that unpacks to an absurd size.
         DiskFull: what it says it holds does not fit on the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(_entries(archive, folder, "files")) as entries:
+    with closing(_entries(archive, folder, "files", password)) as entries:
         for entry, path in entries:
             yield Unpacked(entry.name, path or folder / "000000", entry.damage)
 
@@ -228,14 +236,14 @@ def _worker() -> Iterator[_Worker]:
 
 
 def _entries(
-    archive: Path, folder: Path, how: Literal["objects", "salvage", "files", "tar"]
+    archive: Path, folder: Path, how: Literal["objects", "salvage", "files", "tar"], password: str = ""
 ) -> Generator[tuple[Entry, Path | None], None, None]:
     """What a child finds in the archive, each file of it moved into ``folder``.
 
     Raises:
         CorruptInstance: as the child says, or the child was lost over it. DiskFull: no room. OSError: as the child met it.
     """
-    question = {"archive": str(archive.absolute()), "how": how}
+    question = {"archive": str(archive.absolute()), "how": how, "password": password}
     is_full = False
 
     def may_go_on() -> bool:

@@ -1,11 +1,10 @@
-"""A zip or a tar taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
+"""An archive taken apart by a child process that may write into one folder of its own; the parent's side is ``zip_archive``.
 
 Names are never paths, sizes are bounded, nested zips are opened. Nothing heavy is imported: the child starts in some 50 ms.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -135,46 +134,6 @@ class _Unpacking:
         return self._number
 
 
-class _Spreading(_Unpacking):
-    """One archive of which every file is wanted, not only its objects."""
-
-    def files(self, archive: Path, prefix: str, depth: int) -> Iterator[Entry]:
-        """Every file of the archive and of nested archives."""
-        with _opened(archive) as opened:
-            entries = self._checked(opened, archive)
-            if sum(info.file_size for info in entries) > shutil.disk_usage(self._folder).free:
-                raise DiskFull(path=str(self._folder))
-            for info in entries:
-                name = prefix + entry_name(info).lstrip("/")
-                self._admit(info)
-                try:
-                    with opened.open(info) as stream:
-                        head = stream.read(HEAD)
-                        number = self._put(head, stream)
-                except BROKEN:
-                    yield Entry(name, Kind.UNKNOWN, self._number, Reason.BROKEN_ZIP)
-                    continue
-                yield from self._inside(Entry(name, sniff(head), number), depth)
-
-    def _inside(self, entry: Entry, depth: int) -> Iterator[Entry]:
-        """The file itself, or the files in it if it is a zip."""
-        if entry.kind is not Kind.ZIP:
-            yield entry
-            return
-        if depth >= MAX_DEPTH:
-            yield Entry(entry.name, entry.kind, entry.number, Reason.ZIP_NESTED_TOO_DEEP)
-            return
-        try:
-            inner = list(self.files(self._path(entry.number), f"{entry.name}/", depth + 1))
-        except CorruptInstance as err:
-            if self._total > MAX_TOTAL:
-                raise
-            yield Entry(entry.name, entry.kind, entry.number, str(err.reason or Reason.BROKEN_ZIP))
-            return
-        self._path(entry.number).unlink()
-        yield from inner
-
-
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive, with the errors of ``zipfile`` as ours.
@@ -215,13 +174,21 @@ def _tar(archive: Path, folder: Path) -> Iterator[Entry]:
         yield Entry("", Kind.UNKNOWN, int(path.name))
 
 
+def _every_file(archive: Path, folder: Path, say: Say, password: str) -> Iterator[Entry]:
+    """Every file of an archive of any kind."""
+    from scraper.protocols.archive_unpack import Spreading
+
+    for name, kind, number, damage in Spreading(folder, say, password).files(archive):
+        yield Entry(name, kind, number, damage)
+
+
 # ---- the child's life
 
 
 def _answer(folder: Path, question: dict[str, Any], say: Say) -> None:
     archive, how = Path(question["archive"]), question["how"]
     if how == "files":
-        found = _Spreading(folder, say, salvage=False).files(archive, "", depth=1)
+        found = _every_file(archive, folder, say, str(question.get("password", "")))
     elif how == "tar":
         found = _tar(archive, folder)
     else:

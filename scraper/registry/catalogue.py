@@ -18,7 +18,7 @@ from scraper.core import settings
 from scraper.core.errors import NoSuchFile, PageBehindLink, UnusableLink, UsageError
 from scraper.core.link import Kind, ShareLink, addresses, kind_of, of, unwrapped
 from scraper.core.shape import Shape
-from scraper.registry import index
+from scraper.registry import index, overrides
 
 if TYPE_CHECKING:
     from providers.universal import Universal
@@ -141,6 +141,7 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
     Raises:
         UsageError: no provider has that name, or the file is none.
         UnusableLink: the provider named does not know links of this shape.
+        WrongOverride: the provider's local override can't be used.
     """
     if name:
         chosen = from_file(Path(name)) if name.endswith(".py") else known().by_name.get(name)
@@ -149,8 +150,15 @@ def find(link: ShareLink, name: str = "") -> Owner | None:
         matched = chosen.owns(link) or chosen.reads(link)
         if matched is None:
             raise UnusableLink(link=link.redacted)
-        return Owner(universal() if chosen.name == UNIVERSAL else chosen(), matched)
-    return next(iter(owners(link) or recognised(link)), None)
+        return _in_use(Owner(universal() if chosen.name == UNIVERSAL else chosen(), matched))
+    found = next(iter(owners(link) or recognised(link)), None)
+    return None if found is None else _in_use(found)
+
+
+def _in_use(owner: Owner) -> Owner:
+    """The same owner, whose provider uses its local override where there is one."""
+    overrides.apply(type(owner.provider))
+    return owner
 
 
 def refuse_page_behind_link(link: ShareLink) -> None:

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from urllib.request import url2pathname
 
+from scraper import verify
 from scraper.core import link, spelling
 from scraper.core.errors import (
     CloudfilmError,
@@ -26,9 +29,14 @@ from scraper.core.errors import (
     UnusableLink,
     WechatOnly,
 )
-from scraper.core.link import Kind, ShareLink
+from scraper.core.link import Kind as LinkKind
+from scraper.core.link import ShareLink
 from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
+from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.core.text import decode_text
+from scraper.protocols.archive_unpack import is_disc
+from scraper.protocols.tar_archive import is_tar
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
 from scraper.source import candidates, pages, qr
@@ -56,6 +64,8 @@ PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
 MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
+MOST_LOOKED_AT = 20_000  # files of a folder, until one is a DICOM file
+_ARCHIVES = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 Stdin = Callable[[], str | Path]
 
 
@@ -114,9 +124,9 @@ class Decoded:
 
     def _without_a_link(self) -> CloudfilmError:
         kinds = {meaning.kind for _, meaning in self.codes}
-        if Kind.WECHAT_FOLLOW in kinds or Kind.WECHAT_OAUTH in kinds:
+        if LinkKind.WECHAT_FOLLOW in kinds or LinkKind.WECHAT_OAUTH in kinds:
             return WechatOnly(source=self.path.name)
-        if Kind.WECHAT_MINI_PROGRAM in kinds:
+        if LinkKind.WECHAT_MINI_PROGRAM in kinds:
             return MiniProgramOnly(link=self.path.name)
         return NoLink(source=self.path.name)
 
@@ -250,6 +260,8 @@ def read_all(source: str, settings: Settings, stdin: Stdin, ask: Choose = _nobod
             else _in_text(given, "standard input", settings, ask)
         )
     path = Path(source)
+    if holds_files(source):
+        return SourceLinks((ShareLink(path.absolute().as_uri()),))
     if is_file(source):
         return _in_file(path, settings, ask)
     if is_folder(source):
@@ -273,10 +285,10 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> SourceLinks:
         return SourceLinks(decoded.shares(), decoded.unread)
     body = _bytes_of(path)
     if suffix not in PAGES:
-        return _in_text(link_text(body), path.name, settings, ask)
+        return _in_text(decode_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = catalogue.saved_page(body.decode(errors="replace"))
-    return SourceLinks((page or _usable(link.parse(link_text(body), source=path.name)),))
+    return SourceLinks((page or _usable(link.parse(decode_text(body), source=path.name)),))
 
 
 def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceLinks:
@@ -332,6 +344,26 @@ def _answers_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
     return dict(zip(reversed(found), reversed(parts), strict=True))
 
 
+def holds_files(given: str) -> bool:
+    """Whether the SOURCE is an archive, or a folder with DICOM files in it: the study itself, and no link to it."""
+    path = Path(given)
+    if is_folder(given):
+        return any(not candidate.left_out for candidate in islice(verify.find(path), MOST_LOOKED_AT))
+    if not is_file(given) or path.suffix.lower() in IMAGES | TEXTS:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        return sniff(head) in _ARCHIVES or is_tar(head) or is_disc(path)
+    except OSError as err:
+        raise UnreadableFile(path=given) from err
+
+
+def path_of(share: ShareLink) -> Path:
+    """The file or folder of a link that stands for one."""
+    return Path(url2pathname(share.parts.path))
+
+
 def is_folder(given: str) -> bool:
     """Whether the SOURCE is an existing folder."""
     try:
@@ -360,24 +392,14 @@ def _bytes_of(path: Path) -> bytes:
     return body
 
 
-def link_text(body: bytes) -> str:
-    """Decode a text file: UTF-8, UTF-16 with its mark, else GB18030."""
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return body.decode("utf-16", errors="replace")
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return body.decode("gb18030", errors="replace")
-
-
 def _usable(found: ShareLink) -> ShareLink:
     """Check an address; WeChat's own ones get their own error before anything is sent."""
     kind = link.kind_of(found.url)
-    if kind is Kind.WECHAT_FOLLOW:
+    if kind is LinkKind.WECHAT_FOLLOW:
         raise WechatOnly(source=found.redacted)
-    if kind is Kind.WECHAT_MINI_PROGRAM:
+    if kind is LinkKind.WECHAT_MINI_PROGRAM:
         raise MiniProgramOnly(link=found.redacted)
-    if kind is Kind.WECHAT_OAUTH:
+    if kind is LinkKind.WECHAT_OAUTH:
         inner = link.unwrapped(found.url)
         if inner is None:
             raise WechatOnly(source=found.redacted)

@@ -14,8 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scraper import __version__
-from scraper.core.errors import BrowserNotInstalled
-from scraper.core.messages import say
+from scraper.core.errors import BrowserNotInstalled, WrongOverride
+from scraper.core.messages import describe, say
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
 from scraper.session.browser.discovery import find_browser
@@ -74,6 +74,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("decoders", False, lambda: _decoders(language)),
         ("codecs", True, lambda: _codecs(language)),
         ("disk-space", True, lambda: [_space(settings)]),
+        ("overrides", True, lambda: _overrides(language)),
     )
     findings: list[Finding] = []
     for name, optional, check in checks:
@@ -173,6 +174,25 @@ def _codecs(language: Language) -> Iterator[Finding]:
             found = ""
         costs = say("doctor.codec", language, what=codec.syntaxes)
         yield _finding(codec.package, found, _pip_command(codec.package), costs, optional=True)
+
+
+def _overrides(language: Language) -> Iterator[Finding]:
+    """A line for each local override: the constants and since when; what is wrong with it, or that it is out of date."""
+    from scraper.registry import catalogue, overrides
+
+    for name in overrides.names():
+        title, kind = f"override {name}", catalogue.known().by_name.get(name)
+        try:
+            found = overrides.saved(kind) if kind is not None else None
+        except WrongOverride as err:
+            costs = describe(err, language).partition("\n")[0]
+            yield Finding(title, ok=False, optional=True, found="", costs=costs, mend=str(overrides.path()))
+            continue
+        if found is None or found.is_outdated:
+            costs = say("doctor.override-outdated", language)
+            yield Finding(title, ok=False, optional=True, found="", costs=costs, mend=str(overrides.path()))
+        else:
+            yield Finding(title, ok=True, optional=True, found=f"{found.since}: {', '.join(sorted(found.values))}")
 
 
 def _space(settings: Settings) -> Finding:

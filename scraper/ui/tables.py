@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.core.errors import CloudfilmError
+from scraper.core.errors import CloudfilmError, WrongOverride
 from scraper.core.messages import describe, question_label, say
 from scraper.core.output import console, markup
 from scraper.core.safe_text import visible
 from scraper.core.settings import Language
-from scraper.registry import catalogue
+from scraper.registry import catalogue, overrides
 
 if TYPE_CHECKING:
+    from scraper.contract import Provider
     from scraper.registry.catalogue import Meaning
     from scraper.source.resolve import Decoded
     from scraper.ui.doctor import Finding
@@ -117,10 +118,20 @@ def provider_rows(name: str = "") -> list[dict[str, object]]:
                 "verified": about["verified"],
                 "direct": provider.speaks_directly(),
                 "browser": provider.has_viewer(),
+                **_override(provider),
             }
         )
     rows.extend({"name": broken.name, "broken": broken.reason} for broken in known.broken if name in ("", broken.name))
     return rows
+
+
+def _override(provider: type[Provider]) -> dict[str, object]:
+    """``override``, since when, where a local override is in use; what is wrong with it, where it can't be used."""
+    try:
+        found = overrides.saved(provider)
+    except WrongOverride as err:
+        return {"override": err.code}
+    return {"override": found.since} if found is not None and not found.is_outdated else {}
 
 
 def provider_table(rows: Sequence[dict[str, object]], language: Language) -> None:
@@ -144,7 +155,10 @@ def provider_table(rows: Sequence[dict[str, object]], language: Language) -> Non
             labels or "–",
             row["serves"],
         )
-        table.add_row(*(markup(str(cell)) for cell in cells), markup(str(row["verified"])))
+        verified = str(row["verified"])
+        if "override" in row:
+            verified += f"; {say('providers.override', language, since=row['override'])}"
+        table.add_row(*(markup(str(cell)) for cell in cells), markup(verified))
     console().print(table)
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from scraper.core.errors import CorruptInstance, UnreadableFile
+from scraper.core.errors import ArchiveUnread, CorruptInstance, CredentialsRefused, CredentialsRequired, UnreadableFile
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import Origin, Problem
-from scraper.core.reasons import Cause
+from scraper.core.model import PASSWORD, Origin, Problem
+from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive
 from scraper.verify.instance import Checked
@@ -27,7 +27,7 @@ DIRECTORY: Final = "DICOMDIR"
 # What this tool itself writes next to the images: reports, indexes, diagnostics, lists of what it could not learn.
 _OURS: Final = re.compile(
     r"study\.json|manifest\.(json|csv)|index\.(html?|json|csv)|report\.(html?|json|jsonl|csv)|view\.html?|"
-    r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|.*\.part",
+    r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|READ ME.*\.html|.*\.part",
     re.IGNORECASE,
 )
 _DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})
@@ -74,22 +74,29 @@ class Report:
 
 
 @contextmanager
-def opened(source: Path) -> Iterator[Files]:
-    """The files of a folder, or of a zip (and of the zips in it) unpacked to a temporary folder while the context lives.
+def opened(source: Path, password: str = "") -> Iterator[Files]:
+    """The files of a folder, or of an archive (and of those in it) unpacked to a temporary folder while the context lives.
 
     Member names are not used as paths.
 
     Raises:
-        UnreadableFile: neither a folder nor a zip that can be read, or one that unpacks to an absurd size.
-        DiskFull: the zip's members do not fit on the disk.
+        ArchiveUnread: neither a folder nor an archive that can be read, or one that unpacks to an absurd size.
+        CredentialsRequired: the archive has a password. CredentialsRefused: it has another one.
+        DiskFull: the archive's members do not fit on the disk.
     """
     if source.is_dir():
         yield _listed(_below(source))
         return
     with RunFolder() as folder:
         try:
-            unpacked = list(zip_archive.spread(source, Path(folder)))
-        except (CorruptInstance, OSError) as err:
+            unpacked = list(zip_archive.spread(source, Path(folder), password))
+        except CorruptInstance as err:
+            if err.reason is Reason.ZIP_WITH_PASSWORD:
+                raise CredentialsRequired(PASSWORD.name, host=source.name) from err
+            if err.reason is Reason.WRONG_PASSWORD:
+                raise CredentialsRefused(PASSWORD.name, host=source.name) from err
+            raise ArchiveUnread(path=str(source), what=err.cause) from err
+        except OSError as err:
             raise UnreadableFile(path=str(source)) from err
         finally:
             zip_archive.close_idle()

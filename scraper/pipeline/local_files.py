@@ -1,0 +1,80 @@
+"""A folder or an archive on this computer, as a source without a site: nothing is asked of anybody but its password."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from scraper.contract import AsyncIterator, Package, Provider, Session, ShareLink
+from scraper.core.errors import CredentialsRequired
+from scraper.core.model import PASSWORD, Counts, Study, StudyResult
+from scraper.download import on_disk
+from scraper.download.watcher import SilentWatcher
+from scraper.pipeline.folder_verdict import judge_files
+from scraper.pipeline.resources import SharedResources
+from scraper.source import resolve
+from scraper.verify import Files, opened
+
+
+class LocalFiles(Provider):
+    """Stands where a link's provider stands."""
+
+    name = "files"
+    schemes = ("file",)
+    route = r".*"
+    names_page = False
+    serves = "the files as they are"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
+        """The one package that the source is."""
+        del session
+        yield Package(resolve.path_of(link), Study(key=link.path))
+
+
+async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:
+    """The files of a folder or an archive, until ``stack`` closes; a person is asked for its password where it has one.
+
+    Raises:
+        CredentialsRequired: it has one, and nobody gave it. CredentialsRefused: that is not it; no other is tried.
+        UnreadableFile: it can't be unpacked. DiskFull: it does not fit.
+    """
+    given = session.given(PASSWORD)
+    try:
+        return await asyncio.to_thread(stack.enter_context, opened(path, given))
+    except CredentialsRequired:
+        try:
+            given = session.answer(PASSWORD)
+        except CredentialsRequired as err:
+            raise CredentialsRequired(PASSWORD.name, host=path.name) from err
+        return await asyncio.to_thread(stack.enter_context, opened(path, given))
+
+
+async def surveyed(path: Path, session: Session, resources: SharedResources) -> list[StudyResult]:
+    """The studies of a folder or an archive with their series and counts; nothing is saved.
+
+    Raises:
+        CloudfilmError: as for ``opened_files`` and ``on_disk.contents_of``.
+    """
+    with ExitStack() as stack:
+        files = await opened_files(path, session, stack)
+        if not any(not candidate.left_out for candidate in files.candidates):
+            raise on_disk.without_dicom(path, files)
+        watcher = SilentWatcher()
+        watcher.series(path.name, "DICOM", None)
+        judged = await judge_files(path.name, files, await resources.inspector())
+    return [_announced(study) for study in judged.studies]
+
+
+def _announced(study: StudyResult) -> StudyResult:
+    """A study as a list shows it: what there is, counted, and none of it saved."""
+    series = tuple(
+        replace(row, expected=row.saved if row.expected is None else row.expected, saved=0) for row in study.series
+    )
+    there = study.counts.saved
+    expected = there if study.counts.expected is None else study.counts.expected
+    return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
+
+
+__all__ = ["LocalFiles", "opened_files", "surveyed"]
