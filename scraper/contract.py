@@ -78,7 +78,6 @@ from scraper.core.schema import (
     Number,
     Reply,
     at_most,
-    decode_text,
     fix_mojibake,
     frame_count,
     parse_int,
@@ -88,6 +87,7 @@ from scraper.core.schema import (
 )
 from scraper.core.settings import LOOK_S, PERSON_S, QUIET_S
 from scraper.core.shape import Shape
+from scraper.core.text import GB, codec_of, decode_text
 from scraper.protocols import j2k_json
 from scraper.session import Cookie, Response, Session, encode_query, with_query
 from scraper.session.websocket import Socket
@@ -336,7 +336,9 @@ __all__ = [
     "WadoUri",
     "ZipMember",
     "at_most",
+    "codec_of",
     "decode_text",
+    "GB",
     "encode_query",
     "every",
     "fix_mojibake",

@@ -68,8 +68,8 @@ class WarmProgram:
             code = int(self._socket.makefile("r").readline())
             out.seek(0)
             err.seek(0)
-            said = [stream.read().decode().replace("\r\n", "\n") for stream in (out, err)]
-        return subprocess.CompletedProcess(words, code, *said)
+            shown = [stream.read().decode().replace("\r\n", "\n") for stream in (out, err)]
+        return subprocess.CompletedProcess(words, code, *shown)
 
     def close(self) -> None:
         """End the warm process."""

@@ -8,7 +8,7 @@ from scraper.capture import completeness
 from scraper.capture.infer import tallies
 from scraper.capture.observe.received import Manifest, Observations
 from scraper.capture.observe.recognise import Object
-from scraper.capture.request import known_protocols
+from scraper.capture.request import dicomweb
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Header, Instance, Series
 
@@ -179,7 +179,7 @@ def test_one_list_a_series_keeps_its_instances_together(tmp_path):
     ids=["one", "several", "twice", "escaped", "none"],
 )
 def test_the_studies_that_an_address_names(query, named):
-    assert known_protocols.named_studies(f"https://film.test/viewer?{query}#/x") == named
+    assert dicomweb.named_studies(f"https://film.test/viewer?{query}#/x") == named
 
 
 @pytest.mark.parametrize(

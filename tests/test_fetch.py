@@ -11,7 +11,7 @@ from scraper.core.errors import SiteUnreachable
 from scraper.core.model import Origin, Result, Status
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.core.timings import Timings
-from scraper.download import fetch
+from scraper.download import retry
 from scraper.session.http.pace import RECOVER_AFTER, Pace
 from scraper.testing import Silent, compare, nobody
 from tests.aurora import LINK, Fault, Site, serving
@@ -130,7 +130,7 @@ async def test_a_site_that_goes_away_is_given_up_once_not_per_image(study, tmp_p
         result = await grab(site, tmp_path, jobs=2)
     asked = sum(count for path, count in site.requests.items() if path.startswith("/image/"))
     assert result.exit_code == 7
-    assert asked < 2 * 2 * fetch.ATTEMPTS + 8
+    assert asked < 2 * 2 * retry.ATTEMPTS + 8
 
 
 async def test_nothing_at_all_arrives(study, tmp_path):

@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from scraper.capture.observe.own_headers import own_headers
+from scraper.capture.request.dicomweb import DicomWeb
 from scraper.capture.request.http_replay import HttpReplayer
-from scraper.capture.request.known_protocols import DicomWeb, Root
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import of
 from scraper.core.model import Instance, Request, WadoRs, WadoUri
 from scraper.core.settings import Settings
 from scraper.download.fetch import Fetcher
 from scraper.download.resume import Resumable
+from scraper.protocols.dicomweb import Service
 from scraper.protocols.headers import merged
 from scraper.session import Session
 from scraper.session.browser import Browser, find_browser
@@ -146,7 +147,7 @@ async def learnt(session: Session, recorder: Recorder) -> None:
 
 
 async def dicomweb(session: Session, recorder: Recorder) -> None:
-    service = Root(f"{recorder.origin}/rs", own_headers(sample(recorder)), "", ())
+    service = Service(f"{recorder.origin}/rs", own_headers(sample(recorder)))
     with pytest.raises(CloudfilmError):
         await DicomWeb(session, service, session.spool).series("1.2.3")
 

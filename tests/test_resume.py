@@ -15,7 +15,7 @@ from scraper.core.link import of
 from scraper.core.model import Package, Request
 from scraper.core.settings import Settings
 from scraper.core.timings import Timings
-from scraper.download import fetch
+from scraper.download import retry
 from scraper.download.fetch import Fetcher
 from scraper.session import Session
 from scraper.session.http.client import Http
@@ -102,7 +102,7 @@ async def members(site: Site, tmp_path: Path) -> int:
 
 async def test_it_goes_on_where_it_stopped_however_often_it_breaks(archive, tmp_path):
     site = Site(archive, breaks=len(archive) // CHUNK - 1)
-    assert site.breaks > fetch.ATTEMPTS - 3
+    assert site.breaks > retry.ATTEMPTS - 3
     assert await members(site, tmp_path) == len(chest_ct(slices=6, size=128, seed=9).instances)
     assert site.asked == ["", *(f"bytes={CHUNK * n}-" for n in range(1, len(archive) // CHUNK))]
 
@@ -131,7 +131,7 @@ async def test_a_site_that_gives_nothing_is_given_up(tmp_path):
     async with fetching(silent, tmp_path) as (fetcher, url):
         with pytest.raises(SiteUnreachable):
             await fetcher.package(Package(Request(url)), tmp_path / "package")
-    assert len(site.asked) == fetch.ATTEMPTS
+    assert len(site.asked) == retry.ATTEMPTS
 
 
 async def test_a_study_of_one_object_needs_no_zip(tmp_path):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote
 
 from scraper.contract import (
     TOKEN,
@@ -20,49 +19,28 @@ from scraper.contract import (
     NoSuchStudy,
     Problem,
     Reason,
+    Response,
     Series,
     Session,
-    SiteBusy,
     SiteChanged,
     SiteUnreachable,
     Study,
     WadoRs,
-    with_query,
 )
-from scraper.protocols import dicom_json
+from scraper.protocols import dicom_json, dicomweb
 from scraper.protocols.dicom_json import DataSet, text
+from scraper.protocols.dicomweb import SERIES_UID, SOP_UID, STUDY_UID, Service
 
-ACCEPTS = ("application/dicom+json", "application/json")  # the second where the first is refused with 406
 PAGE = 500  # asked for at a time; a server may give fewer
 MOST_PAGES = 400
 BEYOND = (400, 404, 416)  # what some servers say to a page past the last
 MOST_LISTED = 200_000  # rows of one list; no study has more instances
 HIDDEN = 1  # objects of a series that a service may count and not list (a rejection note), where its list is whole
-STUDY_UID, SERIES_UID, SOP_UID = "0020000D", "0020000E", "00080018"
-SERIES_OF_STUDY, OF_STUDY, OF_SERIES = "00201206", "00201208", "00201209"  # NumberOf…Related…
-_MEANT: Mapping[int, type[CloudfilmError]] = {
+_MEANT: Mapping[int, type[CloudfilmError]] = {  # here; what any other status means is the same everywhere
     401: LinkExpired,
     403: DownloadNotPermitted,
-    404: NoSuchStudy,
     410: LinkExpired,
 }
-
-
-@dataclass(frozen=True)
-class Service:
-    """Where a service is, and what opens it.
-
-    Attributes:
-        root: its address, up to ``/studies``.
-        headers: what the page's own requests carry (Authorization …).
-        query: the same in the address, where a service wants its token there.
-        files: where instances are, up to ``/studies``; nothing: at ``root`` too.
-    """
-
-    root: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
-    files: str = ""
 
 
 @dataclass
@@ -105,7 +83,7 @@ class StudyListing:
         self._session = session
         self._service = service
         self._uid = study_uid
-        self._at = f"/studies/{quote(study_uid)}"
+        self._at = dicomweb.study_path(study_uid)
         self._about: DataSet = {}
         self._across: _Rows | None = None  # the instances of all series, once they had to be asked for
 
@@ -114,7 +92,7 @@ class StudyListing:
         self._about = await _study(self._session, self._service, self._uid)
         rows = await self._series_rows()
         listings = [await self._listing(row) for row in rows.values()]
-        counted = dicom_json.number(self._about, OF_STUDY)
+        counted = dicom_json.number(self._about, dicomweb.INSTANCES_OF_STUDY)
         if counted is not None and counted > sum(listing.meant for listing in listings) + len(listings) * HIDDEN:
             await self._add_from_study(listings)
         return self._described(listings, counted)
@@ -129,7 +107,7 @@ class StudyListing:
                 raise
             refusal, listed = err, _Rows([])
         rows = {text(item, SERIES_UID): item for item in listed.found if text(item, SERIES_UID)}
-        counted = dicom_json.number(self._about, SERIES_OF_STUDY)
+        counted = dicom_json.number(self._about, dicomweb.SERIES_OF_STUDY)
         if refusal or (counted or 0) > len(rows) or (not listed.is_whole and counted is None):
             more = await self._try_list("/series", {"StudyInstanceUID": self._uid})
             rows = self._of_this_study(more.found, SERIES_UID) | rows
@@ -139,8 +117,8 @@ class StudyListing:
 
     async def _listing(self, row: DataSet) -> _Listing:
         """One series' instances: listed, else from the study's list, else from the metadata."""
-        made = _Listing(text(row, SERIES_UID), row, dicom_json.number(row, OF_SERIES))
-        at = f"{self._at}/series/{quote(made.uid)}"
+        made = _Listing(text(row, SERIES_UID), row, dicom_json.number(row, dicomweb.INSTANCES_OF_SERIES))
+        at = dicomweb.series_path(self._uid, made.uid)
         refusal: CloudfilmError | None = None
         try:
             made.add(await self._list(f"{at}/instances"))
@@ -161,7 +139,7 @@ class StudyListing:
         return None
 
     async def _add_from_metadata(self, made: _Listing) -> CloudfilmError | None:
-        path = f"{self._at}/series/{quote(made.uid)}/metadata"
+        path = f"{dicomweb.series_path(self._uid, made.uid)}/metadata"
         try:
             made.add(_Rows(await _page(self._session, self._service, path, {})), is_metadata=True)
         except (SiteChanged, NoSuchStudy, DownloadNotPermitted, SiteUnreachable) as err:
@@ -226,7 +204,6 @@ class StudyListing:
 
     def _series(self, listing: _Listing, study: Study) -> Series:
         service, row = self._service, listing.row
-        files = f"{service.files or service.root}{self._at}/series/{quote(listing.uid)}/instances/"
         hidden = (listing.counted or 0) - len(listing.objects)
         problems: tuple[Problem, ...] = ()
         if listing.expected is not None and hidden > 0 and listing.expected == len(listing.objects):
@@ -245,7 +222,7 @@ class StudyListing:
                 Instance(
                     sop,
                     WadoRs(
-                        with_query(f"{files}{quote(sop)}", service.query),
+                        service.file_url(dicomweb.instance_path(self._uid, listing.uid, sop)),
                         dict(service.headers),
                         metadata,
                         listing.rows.get(sop),
@@ -322,58 +299,47 @@ async def _listed(session: Session, service: Service, path: str, asked: Mapping[
 
     A page that repeats what was there comes from a server that knows no pages; whether it gave all, its counts tell.
     """
-    found: list[DataSet] = []
-    seen: set[str] = set()
+    rows = dicomweb.Rows()
     for _ in range(MOST_PAGES):
-        paged = {**(asked or {}), "limit": str(PAGE), "offset": str(len(found))}
+        paged = {**(asked or {}), "limit": str(PAGE), "offset": str(len(rows))}
         try:
-            page = await _page(session, service, path, paged, beyond=BEYOND if found else ())
+            page = await _page(session, service, path, paged, beyond=BEYOND if rows else ())
         except SiteChanged:
-            if found:
+            if rows:
                 raise
             return _Rows(await _page(session, service, path, asked or {}))  # a server that knows no pages
-        fresh = {_identity(item): item for item in page if _identity(item) not in seen}
-        seen.update(fresh)
-        found.extend(fresh.values())
-        if not fresh:
-            return _Rows(found, is_whole=not page)
-        if len(found) > MOST_LISTED:
+        if not rows.add(page):
+            return _Rows(rows.found, is_whole=not page)
+        if len(rows) > MOST_LISTED:
             break
-    return _Rows(found, is_whole=False)
+    return _Rows(rows.found, is_whole=False)
 
 
 async def _page(
     session: Session, service: Service, path: str, asked: Mapping[str, str], beyond: tuple[int, ...] = ()
 ) -> list[DataSet]:
-    for accept in ACCEPTS:
-        sent = {**service.headers, "Accept": accept}
-        response = await session.get(f"{service.root}{path}", params={**asked, **service.query}, headers=sent)
-        if response.status not in (406, 415):
+    for accept in dicomweb.JSON_ACCEPTS:
+        response = await session.get(service.list_url(path, asked), headers={**service.headers, "Accept": accept})
+        if response.status not in dicomweb.OTHER_JSON:
             break
-    if response.status == 204 or response.status in beyond:
+    if response.status == dicomweb.NO_CONTENT or response.status in beyond:
         return []
     if not response.ok:
         has_token = bool(service.query) or any(name.lower() == "authorization" for name in service.headers)
-        raise _refusal(session, response.status, has_token=has_token)
+        raise _refusal(session, response, has_token=has_token)
     listed = dicom_json.data_sets(response.json() if response.body.strip() else [])
     if listed is None:
         raise SiteChanged(host=session.link.host, what=Reason.QIDO_NO_LIST)
     return listed
 
 
-def _refusal(session: Session, status: int, *, has_token: bool) -> CloudfilmError:
+def _refusal(session: Session, response: Response, *, has_token: bool) -> CloudfilmError:
     """What a status other than 2xx means."""
     host = session.link.host
-    if status == 401 and not has_token:
+    if response.status == 401 and not has_token:
         return CredentialsRequired(TOKEN.name, host=host)
-    if status == 401 and session.given(TOKEN):
+    if response.status == 401 and session.given(TOKEN):
         return CredentialsRefused(TOKEN.name, host=host)
-    if status in _MEANT:
-        return _MEANT[status](host=host)
-    if status >= 500 or status == 429:
-        return (SiteBusy if status in (429, 503) else SiteUnreachable)(host=host, why=f"HTTP {status}")
-    return SiteChanged(host=host, what=Reason.QIDO_ANSWERS_HTTP.of(status=status))
-
-
-def _identity(row: DataSet) -> str:
-    return "/".join(text(row, tag) for tag in (STUDY_UID, SERIES_UID, SOP_UID))
+    if response.status in _MEANT:
+        return _MEANT[response.status](host=host)
+    return response.refusal

@@ -25,6 +25,7 @@ from scraper.contract import (
     SiteChanged,
     StudyGone,
 )
+from scraper.protocols.dicomweb import Service
 
 # of public viewers; tried where no page names one
 ROOTS = ("/dicom-web", "/dicomweb", "/rs", "/wado-rs", "/dicomWeb", "/dcm4chee-arc/aets/DCM4CHEE/rs")
@@ -33,7 +34,7 @@ CONFIGURATION = "app-config.js"
 REFUSALS = (CredentialsError, StudyGone, NotOriginalDicom)  # what a service says; all else the viewer may do better
 
 
-async def find(link: ShareLink, session: Session, study: str) -> server.Service:
+async def find(link: ShareLink, session: Session, study: str) -> Service:
     """The service, and what opens it: a token in a header, the link's own in the address, or a cookie of the viewer's page.
 
     Raises:
@@ -66,10 +67,10 @@ async def _gives_a_cookie(link: ShareLink, session: Session) -> bool:
 
 async def _found(
     link: ShareLink, session: Session, study: str, headers: dict[str, str], query: dict[str, str]
-) -> server.Service:
+) -> Service:
     """The service itself: in the link, in the viewer's configuration, or at a root that public viewers use."""
     if "root" in link.named:
-        service = server.Service(link.origin + link["root"], headers, query)
+        service = Service(link.origin + link["root"], headers, query)
         await server.answers(session, service, study)
         return service
     async for address, text in _configurations(link, session):
@@ -77,9 +78,9 @@ async def _found(
         if named:
             roots = (named.get(name, "") for name in ("qidoRoot", "wadoRoot"))
             asked, files = (urljoin(address, root).rstrip("/") if root else "" for root in roots)
-            return await _configured(session, study, server.Service(asked or files, headers, query, files))
+            return await _configured(session, study, Service(asked or files, headers, query, files))
     for root in ROOTS:
-        service = server.Service(link.origin + root, headers, query)
+        service = Service(link.origin + root, headers, query)
         if await server.answers(session, service, study):
             return service
     raise SiteChanged(what=Reason.NO_DICOMWEB_SERVICE)
@@ -105,7 +106,7 @@ def _loaded(text: str, url: str) -> list[str]:
     return [urljoin(base, script) for script in scripts if script.partition("?")[0].rpartition("/")[2] == CONFIGURATION]
 
 
-async def _configured(session: Session, study: str, service: server.Service) -> server.Service:
+async def _configured(session: Session, study: str, service: Service) -> Service:
     """A service that a configuration names, without what opens it where it is another site's.
 
     Raises:
@@ -115,7 +116,7 @@ async def _configured(session: Session, study: str, service: server.Service) -> 
     if all(session.trusts(root) for root in roots):
         await server.answers(session, service, study)
         return service
-    bare = server.Service(service.root, files=service.files)
+    bare = Service(service.root, files=service.files)
     with contextlib.suppress(*REFUSALS):
         if await server.answers(session, bare, study):
             return bare

@@ -23,7 +23,7 @@ from providers.hospital_portal.controls import (
     read_control,
 )
 from providers.hospital_portal.rows import ARCHIVED, Examination, link_of, read_row
-from scraper.contract import Page, Request, Response, decode_text
+from scraper.contract import GB, Page, Request, Response, codec_of, decode_text
 
 CAPTCHA_WORDS = re.compile(
     r"验证码|校验码|附加码|图形码|captcha|verif|validat|yzm|fjm|jym"
@@ -108,11 +108,8 @@ class PortalPage:
         """An answer as a page: what calls itself GB2312 or GBK is GB18030."""
         label = response.headers.get("content-type", "").encode()
         if _GB.search(label) or _GB.search(response.body[:4096]):
-            return cls(response.body.decode("gb18030", errors="replace"), response.url, "gbk")
-        try:
-            return cls(response.body.decode("utf-8-sig"), response.url)
-        except UnicodeDecodeError:
-            return cls(decode_text(response.body), response.url, "gbk")
+            return cls(response.body.decode(GB, errors="replace"), response.url, "gbk")
+        return cls(decode_text(response.body), response.url, "gbk" if codec_of(response.body) == GB else "utf-8")
 
     # ---- what it says
 

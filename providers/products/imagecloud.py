@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 from scraper.contract import (
     CheckedReply,
@@ -27,6 +28,7 @@ from scraper.contract import (
 from scraper.protocols import ciphers
 
 KEY, IV = b"561382DAD3AE48A89AC3003E15D75CC0", b"1234567890000000"  # AES-256-CBC; last seen to work 2026-03
+SECTIONS = "SM"  # a modality whose objects another service has
 
 
 class ServiceReply(CheckedReply):
@@ -54,6 +56,7 @@ class SeriesReply(Reply):
     number: str = Field("", alias="seriesnumber")
     order: Number = Field(None, alias="seriesnumber")
     description: str = Field("", alias="seriesdescription")
+    modality: str = ""
     images: tuple[ImageReply, ...] = Field((), alias="imagelist")
 
 
@@ -149,13 +152,16 @@ def describe(listed: list[StudyReply], source: Callable[[StudyReply, ImageReply]
                 key=f"{place}/{at}/{series.number}",
                 number=series.order,
                 description=series.description,
-                modality=study.modality,
+                modality=series.modality or study.modality,
                 expected=len(images),
                 study=Study(study_uid, date, study.modality, study.description, study.patient, named),
                 instances=tuple(
                     Instance(image.uid, source(study, image), key=image.path, number=image.number) for image in images
                 ),
             )
+            if series.modality == SECTIONS:
+                names = [image.uid or image.path for image in images]
+                described = replace(described, expected=None, instances=()).without(names, Reason.PATHOLOGY_SECTIONS)
             found.append(described)
     return found
 

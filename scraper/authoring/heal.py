@@ -13,7 +13,7 @@ from typing import Final
 from scraper.authoring import page_constants
 from scraper.authoring.page_constants import Page
 from scraper.authoring.trace import NotLearnt
-from scraper.capture.request import known_protocols
+from scraper.capture.request import wado_uri
 from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.reasons import Reason
@@ -127,7 +127,7 @@ async def _listed(run: Run, provider: Provider, share: ShareLink) -> int:
         if not instances and not packages:
             raise SiteChanged(host=share.host)
         for instance in {id(item): item for item in (*instances[:1], *instances[-1:])}.values():
-            if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(session, instance.source):
+            if isinstance(instance.source, WadoUri) and not await wado_uri.is_dicom(session, instance.source):
                 raise SiteChanged(host=share.host)
         return len(instances) or len(packages)
 

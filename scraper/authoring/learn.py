@@ -17,7 +17,7 @@ from scraper.authoring.trial import trial_of
 from scraper.capture import By, Capture
 from scraper.capture.infer import templates
 from scraper.capture.observe.own_headers import own_headers
-from scraper.capture.request import known_protocols
+from scraper.capture.request import wado_uri
 from scraper.contract import Found, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
@@ -241,7 +241,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
         if sorted(len(item.instances) for item in series) != sorted(seen.series):
             raise NotLearnt(host=link.host, what=Reason.DIRECTLY_OTHER_IMAGES)
         for instance in (series[0].instances[0], series[-1].instances[-1]):
-            if isinstance(instance.source, WadoUri) and not await known_protocols.is_dicom(session, instance.source):
+            if isinstance(instance.source, WadoUri) and not await wado_uri.is_dicom(session, instance.source):
                 raise NotLearnt(host=link.host, what=Reason.DIRECTLY_NO_IMAGE)
         return sum(len(item.instances) for item in series)
 

@@ -20,7 +20,8 @@ from scraper.capture.observe.own_headers import own_headers
 from scraper.core.errors import SiteError
 from scraper.core.link import ShareLink
 from scraper.core.reasons import Reason
-from scraper.core.schema import decode_text, parse_json
+from scraper.core.schema import parse_json
+from scraper.core.text import decode_text
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 SHORTEST: Final = 3  # characters of a value of the link that are looked for elsewhere

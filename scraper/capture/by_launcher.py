@@ -15,7 +15,7 @@ from scraper.capture.plan import By, Plan
 from scraper.core import launchers, sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Request
-from scraper.core.schema import decode_text
+from scraper.core.text import decode_text
 from scraper.session.browser.traffic import WEBSOCKET_OUT, asked_directly
 
 MAX_TEXT: Final = 4 * 2**20  # bytes of one text that is searched

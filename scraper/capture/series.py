@@ -12,7 +12,7 @@ from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
 from scraper.capture.infer import claims, siblings
 from scraper.capture.plan import SERVICES, By, Plan
-from scraper.capture.request import known_protocols
+from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
 from scraper.core.model import Captured, Instance, Problem, Series
 
@@ -80,7 +80,7 @@ class _Assembly:
             absent = []  # they are received under addresses that do not say whose they are
         found = [*merged, *rest, *absent]
         if not is_by_manifest:
-            return known_protocols.numbered(found)
+            return _numbered(found)
         is_less = not absent and self._is_less(merged, claimed)
         unasked = completeness.unasked(study, claimed, named | known) if is_less else []
         return found + list(_most_absent(_absent(study, expected, found, known), unasked))
@@ -167,7 +167,7 @@ class _Assembly:
 
     def _requested(self, series: Series, lists: Mapping[str, completeness.Listed]) -> Series:
         """A series of WADO-URI addresses: those that the viewer asked for itself, one after another, are no list."""
-        named = known_protocols.named_objects(self.examination.exchanges, self.examination.lists)
+        named = wado_uri.named_objects(self.examination.exchanges, self.examination.lists)
         if {instance.sop_instance_uid for instance in series.instances} <= named:
             return series
         headers = {uid: item.header for uid, item in self.examination.observations.objects.items()}
@@ -247,3 +247,11 @@ def _unlisted(received: Sequence[Series], names: set[str]) -> list[Series]:
 
 
 __all__ = ["series_of"]
+
+
+def _numbered(series: Sequence[Series]) -> list[Series]:
+    """Series without a UID get keys that tell them apart, the same on the next run."""
+    return [
+        item if item.series_instance_uid else replace(item, key=f"series-{place}")
+        for place, item in enumerate(series, 1)
+    ]

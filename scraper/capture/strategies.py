@@ -9,8 +9,8 @@ from typing import Final
 
 from scraper.capture.examination import Examination
 from scraper.capture.plan import By, Plan, Recipe, not_retrieved
-from scraper.capture.request import known_protocols, orthanc
-from scraper.core.errors import CloudfilmError, SiteChanged
+from scraper.capture.request import dicomweb, orthanc, wado_uri
+from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
 from scraper.core.model import Series
 
@@ -61,20 +61,20 @@ class ByDicomWeb:
     async def plan(self, examination: Examination) -> Plan | None:
         """The studies that the link names, else the one that the viewer asks for, as the service lists them."""
         session, hints = examination.session, examination.named_uids()
-        service = known_protocols.root(examination.exchanges)
-        if service is None or not (service.studies or hints):
+        root = dicomweb.root(examination.exchanges)
+        if root is None or not (root.studies or hints):
             return None
         named = (
-            known_protocols.named_studies(examination.link.url)
-            or [uid for uid in service.studies if uid in hints][:1]
-            or service.studies[:1]
+            dicomweb.named_studies(examination.link.url)
+            or [uid for uid in root.studies if uid in hints][:1]
+            or root.studies[:1]
         )
-        client = known_protocols.DicomWeb(session, service, session.spool)
+        client = dicomweb.DicomWeb(session, root.service, session.spool)
         found = list[Series]()
         for uid in named:
             try:
                 found += await client.series(uid)
-            except SiteChanged as err:
+            except dicomweb.REFUSALS as err:
                 found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
         return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
 
@@ -101,10 +101,10 @@ class ByWadoUri:
     async def plan(self, examination: Examination) -> Plan | None:
         """The series of the link's study that have such addresses."""
         exchanges, lists = examination.exchanges, examination.lists
-        if not examination.is_shown_through and not known_protocols.names_objects(exchanges, lists):
+        if not examination.is_shown_through and not wado_uri.names_objects(exchanges, lists):
             return None  # what was asked for so far is no list
         page = examination.session.page.url
-        found = await known_protocols.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists)
         study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
         series = tuple(item for item in found if item.study_instance_uid == study)
         return Plan(self.by, series) if series else None

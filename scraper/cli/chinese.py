@@ -75,9 +75,9 @@ def headings(help_text: str) -> str:
 
 def error(wrong: TyperException) -> str:
     """What is wrong with the command line, in Chinese; typer's own words where they are not known."""
-    said = wrong.format_message()
+    message = wrong.format_message()
     for pattern, words in _ERRORS:
-        found = re.fullmatch(pattern, said, re.S)
+        found = re.fullmatch(pattern, message, re.S)
         if found:
             return words.format(*(value or "" for value in found.groups())) + " 用 --help 查看用法。"
-    return said
+    return message

@@ -118,6 +118,14 @@ class OnlyViewerHere(NoDicomHere):
     """A disc's own viewer with what it alone opens. Values: ``path``, ``file``: the largest of its files."""
 
 
+class HarWithoutContent(NoDicomHere):
+    """A browser's recording that was saved without bodies. Values: ``path``."""
+
+
+class NoImagesInHar(NoDicomHere):
+    """A browser's recording in which no DICOM was recognised. Values: ``path``."""
+
+
 class ArchiveUnread(UnreadableFile):
     """An archive that can't be unpacked. Values: ``path``, ``what``."""
 

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     TIFF = auto()
     WEBP = auto()
     VIDEO = auto()
+    PATHOLOGY_SECTIONS = auto()
     PDF = auto()
     HTML_PAGE = auto()
     PLAIN_TEXT = auto()
@@ -158,7 +159,6 @@ class Reason(StrEnum):
     NOT_OFFERED = auto()
     NO_SOUND_XML = auto()
     HTTP_AND_BYTES = auto()
-    QIDO_ANSWERS_HTTP = auto()
     QIDO_NO_LIST = auto()
     # pages and viewers
     NO_TARGET_URL = auto()
@@ -166,6 +166,7 @@ class Reason(StrEnum):
     FIREWALL = auto()
     ZIP_OVERLAPPING = auto()
     WRONG_PASSWORD = auto()
+    NOT_IN_RECORDING = auto()
     RAR_NOT_READ = auto()
     BROKEN_DISC_IMAGE = auto()
     ANSWER_UNREADABLE = auto()

@@ -23,6 +23,7 @@ from pydantic import (
 from scraper.core.errors import CloudfilmError, SiteChanged, gone
 from scraper.core.reasons import Reason
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
+from scraper.core.text import decode_text
 from scraper.isolation import json_text
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "Number",
     "Reply",
     "at_most",
-    "decode_text",
     "fix_mojibake",
     "frame_count",
     "parse_int",
@@ -151,14 +151,6 @@ class CheckedReply(Reply):
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
-
-
-def decode_text(body: bytes) -> str:
-    """A body as text whatever its label says: UTF-8, else GB18030 (which holds GBK and GB2312)."""
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return body.decode("gb18030", errors="replace")
 
 
 def fix_mojibake(text: str) -> str:

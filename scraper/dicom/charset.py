@@ -12,7 +12,7 @@ from typing import Final
 
 import pydicom.charset
 
-from scraper.core.guessed_text import decoded, is_chinese
+from scraper.core.text import decoded, is_chinese
 
 UTF8: Final = "ISO_IR 192"
 _IR58_ESCAPE: Final = b"\x1b$)A"

@@ -12,6 +12,7 @@ from scraper.core.errors import (
     CloudfilmError,
     CorruptInstance,
     InstanceConflict,
+    MissingInstances,
     NotAnImage,
     SessionLapsed,
     StoreError,
@@ -26,6 +27,9 @@ from scraper.store.place import StudyStore
 from scraper.verify import Checked, Inspector, lost_between
 
 AHEAD = 64  # instances that wait on the disk for their inspection before fetching waits for it
+DOCUMENTS = frozenset(
+    ("KO", "PR", "ECG", "DOC")
+)  # PS3.3 C.7.3.1.1.1; listed among images, and often not served with them
 REFETCHES = 2  # times that an instance is asked for again after what came failed inspection
 
 
@@ -211,6 +215,11 @@ class Collector:
             self._stop = self._stop or err
         except NotAnImage:
             self._left_out.append(name)
+        except MissingInstances as err:
+            if wanted.series.modality in DOCUMENTS:
+                self._left_out.append(name)
+            else:
+                self._lost[name] = err
         except CloudfilmError as err:
             self._lost[name] = err
         path.unlink(missing_ok=True)
@@ -343,6 +352,7 @@ class Collector:
         if checked.facts.constant_frames and not wanted.is_second_look:
             self._blank[header.sop_instance_uid] = wanted
         self._watcher.arrived(wanted.series.name, reused=saved.reused)
+        self._watcher.saved(wanted.series.name, saved.path)
 
     def adopt(self, name: str, checked: Checked) -> None:
         """Keep one inspected object that came in a zip.

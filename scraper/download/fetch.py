@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from scraper.core.errors import (
     NotAnImage,
     NothingNew,
     SessionLapsed,
-    SiteBusy,
     SiteChanged,
     SiteUnreachable,
 )
@@ -46,6 +44,7 @@ from scraper.core.reasons import Reason
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_PACKAGE_BYTES, MOST_PART_BYTES
 from scraper.dicom.largest import largest
 from scraper.download.resume import Resumable
+from scraper.download.retry import Retries, most_for_instance, most_for_job, most_for_package
 from scraper.protocols import zip_archive
 from scraper.session import Response, Session
 from scraper.session.http.status import NO_CONTENT, OVERLOADED
@@ -53,7 +52,6 @@ from scraper.session.http.status import NO_CONTENT, OVERLOADED
 if TYPE_CHECKING:
     from scraper.download.wado_rs import WadoRsFetch
 
-ATTEMPTS = 8  # with growing pauses, some 50 s: a line that is gone for half a minute costs nothing
 REFUSAL = 2**16  # bytes of a refusal's body that are read
 MOST_OVERSIZED = 3  # answers that are far too large before the site is given up
 
@@ -92,7 +90,9 @@ class Fetcher:
             SiteUnreachable: no answer, however often it is asked.
             StoreError: the disk does not take it.
         """
-        for attempt in range(1, ATTEMPTS + 1):
+        source = instance.source
+        retries = Retries(self._session, source.pause_s if isinstance(source, TagsAndPixels) else None)
+        while True:
             if self._lost is not None:
                 raise self._lost
             try:
@@ -110,19 +110,16 @@ class Fetcher:
                 raise
             except (SiteUnreachable, CorruptInstance) as err:
                 into.unlink(missing_ok=True)
-                if isinstance(err, AsksToWait):
-                    self._lost = err
-                    raise
-                last = attempt == ATTEMPTS or (isinstance(err, CorruptInstance) and attempt >= 3)
-                if last:
+                if retries.is_over(most_for_instance(err)):
                     self._note_failure(err)
+                    if err.reason is Reason.EMPTY:  # a site that lacks an image may answer 200 and nothing
+                        raise MissingInstances(why=Reason.EMPTY) from err
                     raise
-                await asyncio.sleep(self._pause(err, attempt, instance))
+                await retries.pause(err)
             else:
                 self._given_up = 0
                 self._session.patience.renew()
                 return fetched
-        raise AssertionError  # the last attempt returned or raised
 
     def _on_bytes(self, size: int) -> None:
         self._session.patience.note_bytes(size)
@@ -171,21 +168,21 @@ class Fetcher:
 
     async def _made(self, make: Callable[[], Awaitable[Request | Path]]) -> Request | Path:
         """What a job gives; where it says itself that it can't (SiteBusy), it is not asked again."""
-        for attempt in range(1, ATTEMPTS + 1):
+        retries = Retries(self._session)
+        while True:
             try:
                 return await make()
             except SiteUnreachable as err:
-                if isinstance(err, SiteBusy) or attempt == ATTEMPTS:
+                if retries.is_over(most_for_job(err)):
                     raise
-                await asyncio.sleep(self._pause(err, attempt))
-        raise AssertionError  # the last attempt returned or raised
+                await retries.pause(err)
 
     async def _whole(self, body: Resumable, package: Package, folder: Path) -> list[zip_archive.Member]:
         """One archive, over as many tries as it takes: a try that brought some of it counts for nothing.
 
         One that is damaged is fetched once more; where it is so again, its sound objects are kept and the others named.
         """
-        attempt, most, is_damaged = 1, 0, False
+        retries, most, is_damaged = Retries(self._session), 0, False
         while True:
             try:
                 async with self._session.patience.bounded():
@@ -199,10 +196,12 @@ class Fetcher:
                 if isinstance(err, CorruptInstance):
                     is_damaged = True
                     body.start_over()
-                attempt, most = (1 if body.size > most else attempt + 1), max(most, body.size)
-                if attempt > (2 if isinstance(err, CorruptInstance) else ATTEMPTS):
+                if body.size > most:
+                    retries.start_over()
+                most = max(most, body.size)
+                if retries.is_over(most_for_package(err)):
                     raise
-                await asyncio.sleep(self._pause(err, attempt - 1))
+                await retries.pause(err)
 
     def _judge_package(self, response: Response, package: Package) -> None:
         """A refusal becomes the error that it means, at this site or everywhere."""
@@ -215,21 +214,12 @@ class Fetcher:
 
     def _note_failure(self, err: CloudfilmError) -> None:
         """Once as many instances in a row were given up as are in flight at a time, the site itself is gone."""
-        if isinstance(err, SiteUnreachable):
+        if isinstance(err, AsksToWait):
+            self._lost = err
+        elif isinstance(err, SiteUnreachable):
             self._given_up += 1
             if self._given_up >= self._session.settings.jobs:
                 self._lost = err
-
-    def _pause(self, err: CloudfilmError, attempt: int, instance: Instance | None = None) -> float:
-        timings, told = self._session.settings.timings, err.values.get("retry_after_s")
-        if isinstance(told, (int, float)):
-            self._session.patience.wait(float(told))
-            return min(float(told), timings.asked_pause_s)
-        source = instance.source if instance else None
-        if isinstance(err, CorruptInstance) and isinstance(source, TagsAndPixels) and source.pause_s is not None:
-            return self._session.site_s(source.pause_s) * float(2 ** (attempt - 1))
-        pause_s = min(timings.first_pause_s * float(2 ** (attempt - 1)), timings.longest_pause_s)
-        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
 
     async def _once(self, instance: Instance, into: Path) -> Fetched:
         match instance.source:
@@ -240,7 +230,7 @@ class Fetcher:
                     if not source.fallback:
                         raise
                     await self._download(Request(source.fallback, headers=source.headers, sign=source.sign), into)
-                await asyncio.to_thread(dicom.ensure_part10, into)
+                await asyncio.to_thread(_ensure_object, into)
             case WadoRs() as source:
                 return await self._wado_rs(source, into)
             case ZipMember() as source:
@@ -355,6 +345,13 @@ class Fetcher:
         if into is not None:
             into.unlink(missing_ok=True)
         raise response.instance_refusal
+
+
+def _ensure_object(path: Path) -> None:
+    """As ``dicom.ensure_part10``; a report on paper in the place of an object is no image."""
+    if _kind(path) is sniff.Kind.PDF:
+        raise NotAnImage
+    dicom.ensure_part10(path)
 
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:

@@ -26,13 +26,11 @@ from scraper.core.reasons import Reason
 from scraper.core.settings import MOST_INSTANCE_BYTES
 from scraper.dicom.largest import largest
 from scraper.protocols import wado_rs
+from scraper.protocols.dicomweb import below
 from scraper.protocols.headers import merged
 from scraper.session.http.response import Response
 
 CUTS = 2  # times that an instance's answer breaks off on its way before its frames are asked for, a few at a time
-NOT_OFFERED = (405, 501)  # no such resource at this service
-REFUSED = (403, 404)  # of this instance, or of instances altogether: the frames tell
-OTHER_KIND = (400, 406, 415)  # another Accept may do
 MOST_AT_ONCE = 512 * 2**20  # bytes of several frames
 RENDERED_ACCEPT = "image/jpeg, image/png"
 
@@ -106,13 +104,12 @@ class WadoRsFetch:
                     if isinstance(err, SiteBusy) or self._cut[source.url] < CUTS:
                         raise
                     return err
-                if response.status in OTHER_KIND:
+                if response.status in wado_rs.OTHER_KIND:
                     continue
-                if response.status in NOT_OFFERED:
+                if response.status in wado_rs.NOT_OFFERED:
                     break
-                if response.status in REFUSED:
-                    host = urlsplit(source.url).hostname
-                    return MissingInstances(why="HTTP 404") if response.status == 404 else SessionLapsed(host=host)
+                if response.status in wado_rs.MAYBE_FRAMES:
+                    return response.instance_refusal
                 self._sending.judge(response, answer)
                 kind = response.headers.get("content-type", "")
                 try:
@@ -159,11 +156,8 @@ class WadoRsFetch:
         """Whether the service renders pictures of what it does not give out."""
         host = urlsplit(source.url).netloc
         if host not in self._shows_pictures:
-            address, question, query = source.url.partition("?")
-            request = Request(
-                f"{address.rstrip('/')}/rendered{question}{query}",
-                headers=merged(source.headers, {"Accept": RENDERED_ACCEPT}),
-            )
+            headers = merged(source.headers, {"Accept": RENDERED_ACCEPT})
+            request = Request(below(source.url, "rendered"), headers=headers)
             response = await self._sending.send(request, None)
             is_picture = response.headers.get("content-type", "").strip().lower().startswith("image/")
             self._shows_pictures[host] = response.ok and is_picture

@@ -19,6 +19,7 @@ from scraper.core.reasons import Reason
 from scraper.core.schema import parse_json
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, sniff
 from scraper.protocols import dicom_json, multipart, zip_archive
+from scraper.protocols.dicomweb import JSON_ACCEPTS, SOP_UID, below
 from scraper.protocols.headers import merged
 
 INSTANCE_ACCEPTS: Final = (
@@ -28,7 +29,14 @@ INSTANCE_ACCEPTS: Final = (
     "application/dicom",
     "application/zip",
 )
-"""What to ask an instance as, best first; the next one after 400, 406 or 415."""
+"""What to ask an instance as, best first; the next one after a status of ``OTHER_KIND``."""
+
+OTHER_KIND: Final = (400, 406, 415)
+NOT_OFFERED: Final = (405, 501)
+"""No such resource at this service: no instances as files."""
+
+MAYBE_FRAMES: Final = (403, 404)
+"""Refusals of this instance, or of instances altogether: its frames tell."""
 
 FRAME_ACCEPTS: Final = (
     'multipart/related; type="application/octet-stream"; transfer-syntax=*',
@@ -41,7 +49,6 @@ FRAME_ACCEPTS: Final = (
 )
 """The same for frames. ``*/*`` is left out: it may give a rendered picture."""
 
-JSON_ACCEPT: Final = "application/dicom+json"
 FRAMES_AT_ONCE: Final = 16
 MAX_FRAME: Final = 512 * 2**20
 MAX_FRAMES: Final = 20_000
@@ -50,7 +57,6 @@ BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 NUMBER_OF_FRAMES: Final = "00280008"
 ROWS: Final = "00280010"
-SOP_INSTANCE_UID: Final = "00080018"
 CACHED_SERIES: Final = 4  # whose metadata is held at a time: so many are fetched from at once, at most
 PARTIAL: Final = 206  # some of what was asked for is missing (PS3.18 10.4.3)
 _FRAME_NUMBER = re.compile(r"/frames/(\d{1,9})(?:[/?#]|$)")
@@ -125,7 +131,7 @@ class SeriesMetadata:
         async with self._turn:
             if url not in self._found:
                 found = await _listed(url, source, ask)
-                self._found[url] = {dicom_json.text(item, SOP_INSTANCE_UID): item for item in found}
+                self._found[url] = {dicom_json.text(item, SOP_UID): item for item in found}
                 for oldest in list(self._found)[:-CACHED_SERIES]:
                     del self._found[oldest]
             return self._found[url]
@@ -193,7 +199,7 @@ async def _metadata(source: WadoRs, ask: Ask, cache: SeriesMetadata) -> Mapping[
     if (known := cache.held(whole, uid)) is not None:
         return known
     try:
-        found = await _listed(_below(source.url, "metadata"), source, ask)
+        found = await _listed(below(source.url, "metadata"), source, ask)
     except (CorruptInstance, MissingInstances) as err:
         of_series = await cache.of(whole, source, ask)
         if uid not in of_series:
@@ -205,7 +211,7 @@ async def _metadata(source: WadoRs, ask: Ask, cache: SeriesMetadata) -> Mapping[
 
 
 async def _listed(url: str, source: WadoRs, ask: Ask) -> list[Mapping[str, Any]]:
-    answer = await ask(Request(url, headers=merged(source.headers, {"Accept": JSON_ACCEPT})))
+    answer = await ask(Request(url, headers=merged(source.headers, {"Accept": JSON_ACCEPTS[0]})))
     host = urlsplit(url).hostname
     try:
         found = dicom_json.data_sets(parse_json(answer.body))
@@ -250,7 +256,7 @@ async def _one_frame(source: WadoRs, ask: Ask, number: int) -> bytes:
 
 async def _frames_answer(source: WadoRs, ask: Ask, wanted: Sequence[int]) -> Answer:
     """The response with these frames, for the first Accept that the server supports."""
-    url = _below(source.url, f"frames/{','.join(map(str, wanted))}")
+    url = below(source.url, f"frames/{','.join(map(str, wanted))}")
     refused: CorruptInstance | None = None
     for accept in FRAME_ACCEPTS:
         try:
@@ -287,9 +293,3 @@ def _frame(data: bytes, content_type: str) -> bytes:
     if f"transfer-syntax={BIG_ENDIAN}" in media_type.replace(" ", ""):
         raise CorruptInstance(what=Reason.BIG_ENDIAN_SAMPLES)
     return data
-
-
-def _below(url: str, path: str) -> str:
-    """The address of a resource below another; a token in the query stays in place."""
-    address, question, query = url.partition("?")
-    return f"{address.rstrip('/')}/{path}{question}{query}"

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from typing import Final
 
-from scraper.core.guessed_text import guessed_text
+from scraper.core.text import guessed_text
 
 UTF8_FLAG: Final = 0x800
 _UNICODE_PATH: Final = 0x7075

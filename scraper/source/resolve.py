@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from scraper.core.link import ShareLink
 from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
 from scraper.core.sniff import HEAD, Kind, sniff
+from scraper.core.text import decode_text
 from scraper.protocols.archive_unpack import is_disc
 from scraper.protocols.tar_archive import is_tar
 from scraper.registry import catalogue
@@ -63,6 +65,7 @@ PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
 MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
+_HAR = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{')
 MOST_LOOKED_AT = 20_000  # files of a folder, until one is a DICOM file
 _ARCHIVES = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 Stdin = Callable[[], str | Path]
@@ -284,10 +287,10 @@ def _in_file(path: Path, settings: Settings, ask: Choose) -> SourceLinks:
         return SourceLinks(decoded.shares(), decoded.unread)
     body = _bytes_of(path)
     if suffix not in PAGES:
-        return _in_text(link_text(body), path.name, settings, ask)
+        return _in_text(decode_text(body), path.name, settings, ask)
     # a page is UTF-8, stray bytes in it or not: what its scripts say is ASCII
     page = catalogue.saved_page(body.decode(errors="replace"))
-    return SourceLinks((page or _usable(link.parse(link_text(body), source=path.name)),))
+    return SourceLinks((page or _usable(link.parse(decode_text(body), source=path.name)),))
 
 
 def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceLinks:
@@ -344,7 +347,7 @@ def _answers_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def holds_files(given: str) -> bool:
-    """Whether the SOURCE is an archive, or a folder with DICOM files in it: the study itself, and no link to it."""
+    """Whether the SOURCE is an archive, a recording, or a folder with DICOM in it: the study itself, and no link to it."""
     path = Path(given)
     if is_folder(given):
         return any(not candidate.left_out for candidate in islice(verify.find(path), MOST_LOOKED_AT))
@@ -353,9 +356,23 @@ def holds_files(given: str) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
-        return sniff(head) in _ARCHIVES or is_tar(head) or is_disc(path)
+        return sniff(head) in _ARCHIVES or is_tar(head) or is_disc(path) or is_har(path)
     except OSError as err:
         raise UnreadableFile(path=given) from err
+
+
+def is_har(path: Path) -> bool:
+    """Whether a file is a browser's recording, perhaps in gzip: by its first characters."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if sniff(head) is Kind.GZIP:
+            head = zlib.decompressobj(wbits=31).decompress(head, HEAD)
+    except (OSError, zlib.error):
+        return False
+    return _HAR.match(head) is not None
 
 
 def path_of(share: ShareLink) -> Path:
@@ -389,16 +406,6 @@ def _bytes_of(path: Path) -> bytes:
     if not body:
         raise EmptyFile(path=str(path))
     return body
-
-
-def link_text(body: bytes) -> str:
-    """Decode a text file: UTF-8, UTF-16 with its mark, else GB18030."""
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return body.decode("utf-16", errors="replace")
-    try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return body.decode("gb18030", errors="replace")
 
 
 def _usable(found: ShareLink) -> ShareLink:

@@ -9,7 +9,7 @@ from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone
 from scraper.core.link import of
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, rows
+from scraper.testing import Case, check, rows, run
 
 SITE = site.MtywcloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -41,6 +41,25 @@ async def test_case(case, via, tmp_path):
     with World(SITE) as world:
         await check(Mtywcloud, case, world, tmp_path, via)
         assert world.unexpected == []
+
+
+@pytest.mark.parametrize("status", [204, 200])
+async def test_an_image_that_the_store_lacks_is_missing(status, tmp_path):
+    place = site.MtywcloudSite(absent=status)
+    lost = place.study.series[-1].instances[-1].sop_instance_uid
+    with World(place) as world:
+        result = await run(Mtywcloud, Case("", site.share(site.BY_URL)), world, tmp_path)
+    problems = [problem for study in result.studies for item in (study, *study.series) for problem in item.problems]
+    assert [item.instances for item in problems if item.code == "fetch-failed"] == [(lost,)]
+    assert [item for item in problems if item.code == "left-out"] == []
+    assert (result.exit_code, result.counts.expected - result.counts.saved) == (7, 1)
+
+
+async def test_documents_of_a_study_are_named_and_not_missing(tmp_path):
+    with World(site.MtywcloudSite(documents=True)) as world:
+        case = Case("", site.share(site.BY_URL), series=SERIES, left_out=len(site.DOCUMENTS))
+        result = await check(Mtywcloud, case, world, tmp_path)
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize("url", NOT_OURS)

@@ -11,7 +11,7 @@ from scraper.authoring.redact.vocabulary import is_field, is_on_screen
 from scraper.capture.drive.login_form import _GAP
 from scraper.capture.infer import templates, volatile
 from scraper.capture.observe import notation
-from scraper.capture.request import known_protocols
+from scraper.capture.request import wado_uri
 from scraper.core.html import Page, variables
 from scraper.core.link import ShareLink, addresses, parse, said_beside
 from scraper.session.browser.traffic import Exchange
@@ -23,7 +23,11 @@ UNRESOLVED = {  # expressions that only a run makes: of escaped literals, or of 
     "scraper.core.messages",
     "scraper.core.link",
     "scraper.protocols.multipart",
+    "scraper.authoring.page_constants",
     "scraper.authoring.redact.markup",
+    "scraper.cli.chinese",
+    "scraper.export.deidentify",
+    "scraper.send.target",
     "scraper.registry.catalogue",
     "scraper.session.browser.traffic",
     "scraper.session.browser.screen",
@@ -80,13 +84,11 @@ def times(piece: str, size: int = 160 * KB) -> str:
 
 
 BUSY = {
-    "wado": lambda: known_protocols.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
-    "wado with marks": lambda: known_protocols.wado_uris(
+    "wado": lambda: wado_uri.wado_uris([exchange("requestType=WADO " + times("a?"))], "https://a.test/"),
+    "wado with marks": lambda: wado_uri.wado_uris(
         [exchange(times("a?requestType=WAD") + "requestType=WADO")], "https://a.test/"
     ),
-    "wado, one long word": lambda: known_protocols.wado_uris(
-        [exchange(times("a?b&requestType=WADO"))], "https://a.test/"
-    ),
+    "wado, one long word": lambda: wado_uri.wado_uris([exchange(times("a?b&requestType=WADO"))], "https://a.test/"),
     "scripts": lambda: bodies().body(("<html>" + times("<script")).encode(), "text/html"),
     "opened scripts": lambda: bodies().body(("<html>" + times("<script>a")).encode(), "text/html"),
     "comments": lambda: bodies().body(("<html>" + times("<!-- ")).encode(), "text/html"),
@@ -176,7 +178,7 @@ def test_hostile_6_wado_addresses_are_found_as_before():
         '{"a": "wadouri:https://a.test/wado?requestType=WADO&objectUID=1.2", b: `'
         "/wado?x=1&requesttype=WADO&o=${uid}`} ?requestType=WADO"
     )
-    found = list(known_protocols._wado_in(text))
+    found = list(wado_uri._wado_in(text))
     assert found == [
         "https://a.test/wado?requestType=WADO&objectUID=1.2",
         "/wado?x=1&requesttype=WADO&o=",

@@ -19,8 +19,8 @@ from scraper.authoring.redact.texts import Texts
 from scraper.authoring.redact.vocabulary import is_field
 from scraper.core.errors import CorruptInstance
 from scraper.core.reasons import Reason
-from scraper.core.schema import decode_text
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.core.text import codec_of, decode_text
 from scraper.dicom import pseudonymised, stream
 from scraper.protocols import multipart
 
@@ -102,7 +102,7 @@ class Bodies:
 
     def _text(self, data: bytes, kind: Kind, content_type: str, key: str, depth: int) -> bytes:
         text = decode_text(data)
-        codec = "utf-8" if _is_utf8(data) else "gb18030"
+        codec = codec_of(data)
         if any(mark in content_type for mark in _PROGRAMS) and kind is not Kind.HTML:
             before, value, after = _json_in(text)
             if value is not None:
@@ -302,14 +302,6 @@ def _json_in(text: str) -> tuple[str, Any, str]:
         return "", None, ""
     rest = text[end:]
     return (text[:start], value, rest) if not rest.strip(" \r\n\t);") else ("", None, "")
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 __all__ = ["Bodies"]

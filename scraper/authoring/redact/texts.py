@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from scraper.authoring.redact.names import UID, Names
 from scraper.authoring.redact.phrases import Phrases
@@ -19,6 +19,7 @@ from scraper.authoring.redact.vocabulary import (
     UNCHANGED_HEADERS,
     is_on_screen,
 )
+from scraper.core.text import codec_of
 
 _CJK: Final = "\u3400-\u9fff\uf900-\ufaff"
 _TOKEN: Final = re.compile(
@@ -155,9 +156,10 @@ class Texts:
 
     def _unquoted(self, run: str, key: str, lenient: bool) -> str:  # noqa: FBT001
         """Decode a percent-encoded run, redact it, and encode it with the same characters left plain."""
-        plain = unquote(run, errors="strict") if _is_utf8(run) else unquote(run, encoding="gb18030", errors="replace")
+        codec = codec_of(unquote_to_bytes(run))
+        plain = unquote(run, encoding=codec, errors="replace")
         shown = self.text(plain, key, lenient=lenient) if plain != run else run
-        encoded = quote(shown, safe="~", encoding="utf-8" if _is_utf8(run) else "gb18030", errors="replace")
+        encoded = quote(shown, safe="~", encoding=codec, errors="replace")
         return encoded.replace("%", "%25") if "%25" in run and "%25" not in encoded else encoded
 
     def _packed(self, text: str) -> str | None:
@@ -320,14 +322,6 @@ def _is_of_a_program(word: str) -> bool:
         word.isalpha()
         or re.fullmatch(r"[A-Za-z]{2,}\d{1,2}[A-Za-z]*|[A-Fa-f0-9]{3}|[A-Fa-f0-9]{6}|\d+px", word) is not None
     )
-
-
-def _is_utf8(run: str) -> bool:
-    try:
-        unquote(run, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def headers(texts: Texts, given: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Decode a text file of unknown encoding into numbered lines; undecodable lines are marked.
 
-Source: Unicode 15 section 23.8 (byte order marks), GB 18030-2022; Chinese spreadsheets export one of these.
+Chinese spreadsheets export one of the encodings of ``scraper.core.text``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.errors import UnreadableFile, UsageError
+from scraper.core.text import GB, UTF8, is_utf8, marked_codec
 
 MAX_LIST: Final = 64 * 2**20  # bytes; a hundred thousand share messages
 LONGEST_LINE: Final = 65_536
-_MARKS: Final = (  # the longer ones first: UTF-32's begins with UTF-16's
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _NO_TEXT: Final = (
     b"PK\x03\x04",
     b"\xd0\xcf\x11\xe0",
@@ -75,9 +69,8 @@ def read_lines(path: Path) -> list[Line]:
 
 def _wide(body: bytes) -> str:
     """The encoding's name where characters take two or four bytes, by the mark or the position of ASCII's zero bytes."""
-    for mark, name in _MARKS:
-        if body.startswith(mark):
-            return "" if name == "utf-8-sig" else name
+    if name := marked_codec(body):
+        return "" if name == "utf-8-sig" else name
     head = body[:4096]
     half = len(head) // 2
     if half >= 8:
@@ -91,15 +84,7 @@ def _wide(body: bytes) -> str:
 def _encoding(rows: list[bytes]) -> str:
     """UTF-8 if most of the lines outside ASCII are UTF-8, else GB 18030."""
     telling = [row for row in rows if not row.isascii()]
-    return "utf-8" if 2 * sum(_is_utf8(row) for row in telling) >= len(telling) else "gb18030"
-
-
-def _is_utf8(row: bytes) -> bool:
-    try:
-        row.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return UTF8 if 2 * sum(map(is_utf8, telling)) >= len(telling) else GB
 
 
 def _decoded(number: int, row: bytes, encoding: str) -> Line:

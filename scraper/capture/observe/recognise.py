@@ -21,8 +21,9 @@ from scraper.capture.observe.disc import absent_files
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header
 from scraper.core.reasons import Cause, Reason
-from scraper.core.schema import decode_text, parse_json
+from scraper.core.schema import parse_json
 from scraper.core.sniff import BARE_DATA_SETS, Kind, sniff
+from scraper.core.text import decode_text
 from scraper.protocols import multipart, tar_archive, zip_archive
 
 MAX_JSON: Final = 96 * 2**20

@@ -19,15 +19,15 @@ from scraper.capture.infer.volatile import VolatileParts
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, Object, Recogniser
-from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed
+from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteUnreachable
 from scraper.core.model import Asked, Header, Request, Source, WadoUri
 from scraper.core.reasons import Reason
 from scraper.core.sniff import HEAD, sniff
 from scraper.session import Response, Session
 from scraper.session.browser.traffic import Exchange
+from scraper.session.http.status import NO_CONTENT, PAGE_MAY_PASS
 
-REFUSED: Final = (401, 403, 412, 418, 429, 503)
-GONE: Final = (404, 410)
+NOT_STAGED: Final = (MissingInstances, CorruptInstance, SiteUnreachable)  # answers for what a site has not prepared
 STAGING_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # while a site stages what it was asked to prepare
 
 
@@ -122,13 +122,13 @@ class HttpReplayer:
         """
         try:
             return await self._once(asked)
-        except (MissingInstances, CorruptInstance):
+        except NOT_STAGED:
             if not (await self._is_prepared(asked) or self._staging.is_late):
                 raise
         for pause_s in STAGING_PAUSES_S:
             try:
                 return await self._once(asked)
-            except (MissingInstances, CorruptInstance):
+            except NOT_STAGED:
                 await asyncio.sleep(pause_s)
         return await self._once(asked)
 
@@ -157,10 +157,10 @@ class HttpReplayer:
         url, is_sent, body = self._filled(asked).partition(SENT)
         request = Request(url, "POST" if is_sent else "GET", self._shape.headers, body.encode() if is_sent else None)
         response = await self._answer(request)
-        if response.status in REFUSED:
+        if response.status in PAGE_MAY_PASS:
             raise SessionLapsed(host=self._session.link.host)
-        if response.status in GONE:
-            raise MissingInstances(why=f"HTTP {response.status}")
+        if not response.ok or response.status == NO_CONTENT:
+            raise response.instance_refusal
         return await asyncio.to_thread(self._only, response)
 
     async def _answer(self, request: Request) -> Response:
@@ -170,8 +170,6 @@ class HttpReplayer:
             return await (await self._session.window()).fetch(request)
 
     def _only(self, response: Response) -> Path:
-        if not response.ok:
-            raise CorruptInstance(what=f"HTTP {response.status}")
         spooled = self._new_file()
         spooled.write_bytes(response.body)
         try:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import with_instances
-from scraper.capture.request.known_protocols import is_dicom
+from scraper.capture.request.wado_uri import is_dicom
 from scraper.core.model import Instance, Request, Series, Study, WadoUri
 from scraper.session import Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange

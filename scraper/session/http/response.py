@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from scraper.core import schema
 from scraper.core.errors import CloudfilmError, SiteChanged, StudyGone
+from scraper.core.text import decode_text
 from scraper.session.http.status import call_error, instance_error
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Response:
     @property
     def text(self) -> str:
         """The body as text: UTF-8, else GB18030."""
-        return schema.decode_text(self.body)
+        return decode_text(self.body)
 
     @property
     def retry_after_s(self) -> float | None:

@@ -23,6 +23,7 @@ GONE: Final = frozenset((404, 410))
 OVERLOADED: Final = frozenset((429, 503))
 BUSY: Final = frozenset((408, 425, *OVERLOADED))  # RFC 9110 15.5.9 and 15.6.4, RFC 8470 5.2, RFC 6585 4
 NO_CONTENT: Final = 204
+PAGE_MAY_PASS: Final = LAPSED | OVERLOADED | {412, 418}  # a firewall refuses what is no browser: the page may ask
 
 
 def call_error(status: int, host: str | None, path: str, retry_after_s: float | None = None) -> CloudfilmError:

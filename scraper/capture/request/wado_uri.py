@@ -1,0 +1,166 @@
+"""From watching to asking by WADO-URI (PS3.18 chapter 9): every address that a manifest or the viewer names.
+
+Each is asked for as ``application/dicom``. Source: protocol page wado_uri, November 2026.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+from scraper.capture.observe import dicom_names
+from scraper.capture.observe.own_headers import own_headers
+from scraper.capture.observe.received import with_instances
+from scraper.core import sniff
+from scraper.core.errors import CloudfilmError
+from scraper.core.link import is_private
+from scraper.core.model import Instance, Request, Series, WadoUri
+from scraper.core.text import decode_text
+from scraper.protocols import wado_rs
+from scraper.session import Session
+from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
+
+_RUN: Final = re.compile(r"[^\"'`\s<>\\(),{}]++")  # an address, or a piece of one, within any text
+_LOADERS: Final = ("wadouri:", "dicomweb:")  # a viewer's own words before an address
+MAX_ADDRESS: Final = 8192  # characters
+MAX_TEXT: Final = 64 * 2**20
+_OBJECT: Final = re.compile(r"objectUID=[\d.]+", re.IGNORECASE)
+_PARAMETERS: Final = re.compile(r"additionn?al_?parameters", re.IGNORECASE)  # as Weasis spells it, and as it is spelt
+_SERVICE: Final = re.compile(
+    r"wado_?(url|uri|root|base)|base_?url", re.IGNORECASE
+)  # ``baseUrl``: of Weasis' ``arcQuery``
+_TEXTS: Final = (sniff.Kind.JSON, sniff.Kind.XML, sniff.Kind.HTML, sniff.Kind.TEXT)
+_OF_RENDERED: Final = frozenset(
+    name.lower()
+    for name in (
+        "contentType",
+        "transferSyntax",
+        "rows",
+        "columns",
+        "region",
+        "windowCenter",
+        "windowWidth",
+        "imageQuality",
+        "frameNumber",
+        "anonymize",
+        "annotation",
+        "presentationUID",
+        "presentationSeriesUID",
+        "charset",
+    )
+)
+
+
+def wado_uris(
+    exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+) -> dict[tuple[str, str], list[Instance]]:
+    """(study, series) → instances, from every WADO-URI address that was asked for, stands in a text, or follows from a list."""
+    found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
+    headers = next(
+        (own_headers(exchange) for exchange in reversed(exchanges) if "requestType=WADO" in exchange.url), {}
+    )
+    for address in (*_addresses(exchanges), *_of_lists(lists)):
+        for study, series, uid, url in _wado(address, page_url):
+            found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
+    return {names: list(instances.values()) for names, instances in found.items()}
+
+
+def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
+    budget = MAX_TEXT
+    for exchange in exchanges:
+        if exchange.kind == WEBSOCKET_OUT or not exchange.ok:
+            continue
+        if "requesttype=wado" in exchange.url.lower():
+            yield exchange.url
+        if exchange.size > budget or sniff.sniff(exchange.read(sniff.HEAD)) not in _TEXTS:
+            continue
+        body = decode_text(exchange.read())
+        budget -= len(body)
+        if "requesttype=wado" in body.lower():
+            plain = html.unescape(body.replace("\\/", "/").replace("\\u0026", "&"))
+            yield from _wado_in(plain)
+
+
+def _wado_in(text: str) -> Iterator[str]:
+    """The WADO-URI addresses that stand in a text."""
+    for run in _RUN.finditer(text):
+        address = run[0]
+        if len(address) > MAX_ADDRESS or "requesttype=wado" not in address.lower().partition("?")[2]:
+            continue
+        if text[run.end() : run.end() + 1] in ("{", "`"):
+            address = address[:-1]  # the mark of a template's blank, or its last letter
+        loader = next((literal for literal in _LOADERS if address.lower().startswith(literal)), "")
+        yield address[len(loader) :]
+
+
+def names_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> bool:
+    """Whether some list or text names WADO-URI objects, rather than the viewer's own requests alone."""
+    asked = {exchange.url for exchange in exchanges}
+    named = (item for item in (*_addresses(exchanges), *_of_lists(lists)) if _OBJECT.search(item))
+    return any(address not in asked for address in named)
+
+
+def named_objects(exchanges: Sequence[Exchange], lists: Sequence[Any]) -> set[str]:
+    """SOP Instance UIDs that a text or a list names by their WADO-URI address; what was only asked for is not among them."""
+    asked = {exchange.url for exchange in exchanges}
+    addresses = (*(item for item in _addresses(exchanges) if item not in asked), *_of_lists(lists))
+    return {uid for address in addresses for _, _, uid, _ in _wado(html.unescape(address), "")}
+
+
+def _of_lists(lists: Sequence[Any]) -> Iterator[str]:
+    """Addresses of the objects of a list that names its service once and then UIDs (Weasis: ``wado_query``, ``wadoURL``)."""
+    for fields in (item for value in lists for item in dicom_names.contexts(value)):
+        service = next((str(value) for name, value in fields.items() if _SERVICE.fullmatch(name)), "")
+        named = {dicom_names.keyword_of(name): str(value) for name, value in fields.items()}
+        uids = [named.get(name, "") for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        if service and all(uids):
+            query = urlencode(dict(zip(("studyUID", "seriesUID", "objectUID"), uids, strict=True)))
+            more = next((str(value) for name, value in fields.items() if _PARAMETERS.fullmatch(name)), "").strip("&")
+            yield f"{service}{'&' if '?' in service else '?'}requestType=WADO&{query}" + (f"&{more}" if more else "")
+
+
+def _wado(address: str, page_url: str) -> Iterator[tuple[str, str, str, str]]:
+    """The parts of one address, and the address that asks for the object as it is stored."""
+    parts = urlsplit(urljoin(page_url, address))
+    page = urlsplit(page_url)
+    given = parse_qsl(parts.query)
+    named = {name.lower(): value for name, value in given}
+    if not named.get("objectuid"):
+        return
+    asked = [(name, value) for name, value in given if name.lower() not in _OF_RENDERED]
+    host = parts.hostname or ""
+    inside = (is_private(host) or "." not in host) and not is_private(page.hostname or "")
+    scheme, place = (page.scheme, page.netloc) if inside else (parts.scheme, parts.netloc)
+    query = urlencode([*asked, ("contentType", "application/dicom")])
+    url = urlunsplit((scheme, place, parts.path, query, ""))
+    yield named.get("studyuid", ""), named.get("seriesuid", ""), named["objectuid"], url
+
+
+async def listed_by_wado_uri(
+    session: Session, exchanges: Sequence[Exchange], page_url: str, lists: Sequence[Any] = ()
+) -> list[Series]:
+    """The series whose objects have WADO-URI addresses, if the site does give one of them as DICOM; else nothing."""
+    found = await asyncio.to_thread(wado_uris, exchanges, page_url, lists)
+    series = [
+        with_instances(Series(study, uid, key="" if uid else "wado"), instances, len(instances))
+        for (study, uid), instances in found.items()
+    ]
+    for item in series[:1]:
+        source = item.instances[0].source
+        if isinstance(source, WadoUri) and not await is_dicom(session, source):
+            return []
+    return series
+
+
+async def is_dicom(session: Session, source: WadoUri) -> bool:
+    """Whether the address gives DICOM; asked once, before many are trusted."""
+    try:
+        response = await session.request(Request(source.url, headers=source.headers, sign=source.sign))
+    except CloudfilmError:
+        return False
+    return response.ok and sniff.sniff(response.body[: sniff.HEAD]) in wado_rs.DICOM
