@@ -38,7 +38,7 @@ from scraper.contract import (
 )
 
 API = "/wadoOrFap/"
-UID = re.compile(r"\d+(?:\.\d+){2,}")
+UID = re.compile(r"(?<![\d.])\d+(?:\.\d+){2,}")
 TO_IMAGES = ", ".join(f"{kind}:has-text('影像')" for kind in ("a", "button", "[role=button]"))
 VERIFIED, INSPECTED = r"/api/shareCodeVerify", r"/api/inspection"
 

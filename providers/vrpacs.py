@@ -53,6 +53,7 @@ class Vrpacs(Provider):
     route = r"/(?:[^?#]*/)?(?:viewershare|vrviewer)[^?]*\?(?:.*&)?params=[^&#]+.*"
     marks = (route,)
     study_list_call = re.escape(LIST)
+    on_any_host = True
     example = "https://pacs.hospital.vn:740/vrviewer?params=eyJsaW5rIjoiQTEifQ%3D%3D"
 
     async def discover(self, link: ShareLink, session: Session) -> list[Series]:

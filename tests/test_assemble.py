@@ -19,7 +19,7 @@ from fixtures.dicom import IMPLICIT, JPEG_2000, NATIVE, chest_ct, truncated
 from scraper.core.errors import CorruptInstance
 from scraper.core.model import Header, PixelParts
 from scraper.core.reasons import Reason
-from scraper.dicom import check_frame, ensure_part10, header, normalise, order, rebuild
+from scraper.dicom import check_frame, codecs, ensure_part10, header, normalise, order, rebuild
 
 SHARED = Path(__file__).parents[2] / "shared" / "dicom"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/dicom next to the repository")
@@ -476,6 +476,7 @@ def test_hostile_sequences_do_not_run_away():
     ],
 )
 def test_real_images_survive_being_taken_apart(case):
+    codecs.register()
     built = 0
     for path in sorted((SHARED / case).iterdir())[:24]:
         if path.name.startswith(("declared_", "undeclared_", "iso2022")):

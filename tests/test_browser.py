@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import replace
 
 import psutil
@@ -244,8 +245,9 @@ async def test_a_killed_browser_is_an_error_and_the_next_window_a_new_one(settin
         waiting = asyncio.create_task(window.traffic.wait_for("never", timeout_s=60))
         await asyncio.sleep(0)
         for child in psutil.Process().children(recursive=True):
-            if "--headless" in " ".join(child.cmdline()) and "--type=" not in " ".join(child.cmdline()):
-                child.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # others end meanwhile
+                if "--headless" in " ".join(child.cmdline()) and "--type=" not in " ".join(child.cmdline()):
+                    child.send_signal(signal.SIGKILL)
         with pytest.raises(SiteUnreachable):
             await waiting
         with pytest.raises(SiteUnreachable):

@@ -56,7 +56,7 @@ def test_codes_2_even_contrast_shows_what_the_first_look_misses():
 
 def test_codes_2_the_whole_page_is_at_most_two_megapixels():
     large = cascade.Views(Page(1, np.zeros((4000, 3000), np.uint8)), Known())
-    assert large.little[0].size <= 2_000_000
+    assert large.for_expensive[0].size <= 2_000_000
     steps = list(cascade.steps(large.page, Wechat(Path("none")), Known()))
     assert len(steps) > len(list(cascade._whole(large)))
 

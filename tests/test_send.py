@@ -76,6 +76,7 @@ class SmallArchive:
         self.stored: list[tuple[str, bytes]] = []
         self.associations = 0
         self.lost: frozenset[str] = frozenset()
+        self.is_mute = False  # it takes the request for commitment, and would answer on an association of its own
 
     def __enter__(self):
         _config.LOG_HANDLER_LEVEL = "none"
@@ -108,6 +109,8 @@ class SmallArchive:
 
     def _commit(self, event):
         asked, association = event.action_information, event.assoc
+        if self.is_mute:
+            return 0x0000, None
 
         def report():
             report = asked.__class__()
@@ -229,6 +232,14 @@ async def test_values_are_set_on_copies_and_recorded(folder):
 def test_what_is_never_set(name):
     with pytest.raises(UsageError):
         keyword_of(name)
+
+
+async def test_commitment_that_nobody_answers_is_said_and_harms_nothing(folder):
+    with SmallArchive(commits=True) as archive:
+        archive.is_mute = True
+        result = await sent(folder, archive.link)
+    assert (result.exit_code, result.sent, result.committed) == (ExitCode.COMPLETE, len(ALL), None)
+    assert [problem.code for problem in result.problems] == ["commitment-unanswered"]
 
 
 async def test_storage_commitment_where_it_is_offered(folder):

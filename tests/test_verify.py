@@ -24,6 +24,7 @@ from fixtures.dicom import IMPLICIT, JPEG_2000, JPEG_LS, NATIVE, SyntheticStudy,
 from scraper.core.errors import UnreadableFile
 from scraper.core.messages import catalogue, describe_problem
 from scraper.core.model import Origin
+from scraper.core.reasons import Reason
 from scraper.core.settings import Language
 from scraper.verify import Checked, Inspector, check_folder, find, instance, series, study
 
@@ -515,7 +516,7 @@ async def test_a_folder_and_its_zip_say_the_same(tmp_path):
         await check_folder(folder, EXPECTED, processes=2),
         await check_folder(packed, EXPECTED, processes=2),
     )
-    assert entry.left_out == {"a PDF": 1}
+    assert entry.left_out == {Reason.PDF: 1}
     assert [item.sha256 for item in entry.checked] == [item.sha256 for item in two.checked][: len(entry.checked)]
     assert [problem.code for problem in entry.problems] == [problem.code for problem in two.problems]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study", "study.zip"]

@@ -270,6 +270,28 @@ def test_a_study_is_sent_to_an_archive(tmp_path):
         says(page, ".note.failed", f"已有 {count} 幅中的 0 幅")
 
 
+@pytest.mark.thorough
+def test_a_thumbnail_appears_for_each_series_that_arrives(tmp_path):
+    study = chest_ct(slices=12, thin=4, size=64, seed=11, dose_report=False)
+    with (
+        World(site.ShdcSite(study)) as world,
+        window(tmp_path, world) as started,
+        browser_page(started.address) as page,
+    ):
+        drop(page, PHOTO)
+        page.fill(".ask input", site.SECURITY_CODE)
+        page.press(".ask input", "Enter")
+        says(page, ".verdict", "完整")
+        expect(page.locator(".series-list img")).to_have_count(len(study.series), timeout=PATIENCE_MS)
+        widths = page.evaluate(
+            """Promise.all([...document.querySelectorAll(".series-list img")].map(
+              (image) => image.decode().then(() => image.naturalWidth)))"""
+        )
+        assert len(widths) == len(study.series)
+        assert min(widths) > 0
+        assert asked(started, "GET", f"/{started.token}/item/1/thumbnail/99")[0] == 404
+
+
 # ---- attacks on the server
 
 

@@ -42,6 +42,8 @@ class SeriesProgress:
     label: str
     expected: int | None
     arrived: int = 0
+    thumbnail: bytes = b""
+    tries: int = 0  # to draw it
 
 
 @dataclass(slots=True)
@@ -104,7 +106,12 @@ class Item:
                 "was_refused": self.asked.was_refused,
             },
             "series": [
-                {"label": item.label, "expected": item.expected, "arrived": item.arrived}
+                {
+                    "label": item.label,
+                    "expected": item.expected,
+                    "arrived": item.arrived,
+                    "has_thumbnail": bool(item.thumbnail),
+                }
                 for item in self.series.values()
             ],
             "arrived": sum(item.arrived for item in self.series.values()),

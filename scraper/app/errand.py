@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,8 @@ from scraper.registry import catalogue
 from scraper.source import resolve
 
 MOST_SAID: Final = 50  # lines of talk that an item keeps
+LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
+MOST_TRIES: Final = 3  # to draw a series' thumbnail
 SHOWN_TEXT: Final = 60  # characters of a code's text
 _RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
 
@@ -41,9 +44,11 @@ class Errand:
 
     Attributes:
         on_study: is called with the number of each study that was fetched.
+        on_picture: is called with a series that has no thumbnail, and a file of it.
     """
 
     on_study: Callable[[str], None] | None = None
+    on_picture: Callable[[SeriesProgress, Path], None] | None = None
 
     def __init__(self, item: Item, settings: Settings, board: Board, library: Library, scratch: Path) -> None:
         self.item = item
@@ -329,6 +334,21 @@ class _Talk:
         if series in self._item.series:
             self._item.series[series].arrived += 1
         self._board()
+
+    def saved(self, series: str, path: Path) -> None:
+        """Have a series' thumbnail drawn from one of its first files."""
+        row = self._item.series.get(series)
+        draw = self._errand.on_picture
+        if row is None or draw is None or row.thumbnail or row.tries >= MOST_TRIES:
+            return
+        row.tries += 1
+        copy = (
+            self._errand._scratch / f"thumbnail-{time.monotonic_ns()}"
+        )  # the file itself is soon moved to its final name
+        with contextlib.suppress(OSError):
+            if path.stat().st_size <= LARGEST_DRAWN:
+                shutil.copyfile(path, copy)
+                draw(row, copy)
 
     def received(self, size: int) -> None:
         """So many bytes came."""

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from scraper.app.board import Board, in_both
+from scraper.app.board import Board, SeriesProgress, in_both
 from scraper.app.errand import Errand
 from scraper.app.handing import HandOn
 from scraper.app.library import Library, show_folder
@@ -58,6 +58,7 @@ class Window:
         self._studies = studies
         self._handing = HandOn(self.board, settings)
         self._uploads = 0
+        self._drawing: set[asyncio.Task[None]] = set()
 
     @property
     def is_busy(self) -> bool:
@@ -81,6 +82,7 @@ class Window:
                 Route("/text", self._text, methods=post),
                 Route("/item/{number:int}/preview", self._preview),
                 Route("/item/{number:int}/picture", self._asked_picture),
+                Route("/item/{number:int}/thumbnail/{place:int}", self._thumbnail),
                 Route("/item/{number:int}/{action}", self._act, methods=post),
                 Route("/study/{study}/index.json", self._study_index),
                 Route("/study/{study}/frame/{frame:int}", self._frame),
@@ -159,6 +161,7 @@ class Window:
         scratch.mkdir()
         errand = Errand(item, self.settings, self.board, self.library, scratch)
         errand.on_study = lambda study: self.board.call(partial(self._prepare, study))
+        errand.on_picture = lambda series, path: self.board.call(partial(self._picture, series, path))
         self.errands[item.number] = errand
         errand.start()
         return JSONResponse({"number": item.number})
@@ -168,6 +171,26 @@ class Window:
         kept = self.library.find(study)
         if kept is not None:
             self._studies.prepare(kept)
+
+    def _picture(self, series: SeriesProgress, path: Path) -> None:
+        task = asyncio.create_task(self._drawn(series, path))
+        self._drawing.add(task)
+        task.add_done_callback(self._drawing.discard)
+
+    async def _drawn(self, series: SeriesProgress, path: Path) -> None:
+        """Draw a thumbnail of a copy, which then goes."""
+        try:
+            series.thumbnail = series.thumbnail or await self._studies.thumbnail(path)
+        finally:
+            path.unlink(missing_ok=True)
+        self.board.changed()
+
+    async def _thumbnail(self, request: Request) -> Response:
+        rows = list(self._errand(request).item.series.values())
+        place = request.path_params["place"]
+        if place >= len(rows) or not rows[place].thumbnail:
+            raise HTTPException(404)
+        return Response(rows[place].thumbnail, media_type="image/jpeg")
 
     def _errand(self, request: Request) -> Errand:
         errand = self.errands.get(request.path_params["number"])

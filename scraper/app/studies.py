@@ -9,12 +9,14 @@ from typing import Final
 
 from scraper.app.library import Kept
 from scraper.export.gather import gather
+from scraper.export.pictures import small_picture
 from scraper.export.view import study_view
 from scraper.verify import Inspector, opened
 from scraper.viewer import StudyView
 from scraper.viewer.frames import pack_frames
 
 MOST_OPEN: Final = 4
+LONGEST_THUMBNAIL: Final = 96  # pixels of the longer side
 
 
 class OpenStudies:
@@ -51,6 +53,10 @@ class OpenStudies:
             return b""
         at = study.frames[number]
         return (await self._inspector.apart(pack_frames, str(at.path), at.frame, 1) or [b""])[0]
+
+    async def thumbnail(self, path: Path) -> bytes:
+        """A small JPEG of an instance; nothing where it can't be drawn."""
+        return await self._inspector.apart(small_picture, str(path), LONGEST_THUMBNAIL) or b""
 
     def forget(self, number: str) -> None:
         """Let a study go."""

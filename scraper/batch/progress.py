@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -134,6 +135,9 @@ class Watching:
         del series, reused
         if self._task is not None:
             self._bars.advance(self._task)
+
+    def saved(self, series: str, path: Path) -> None:
+        """Nothing to show."""
 
     def received(self, size: int) -> None:
         """Not shown: sources differ too much for a rate to be meaningful."""

@@ -109,7 +109,7 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
     await replayer.prepare()
     if not await _passes_trials(model, replayer, examination):
         return []
-    return _series_of(model, model.brought, replayer.source, examination)
+    return series_by_model(model, model.brought, replayer.source, examination)
 
 
 async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
@@ -144,10 +144,10 @@ async def _by_socket(model: RequestModel, examination: Examination) -> list[Seri
     async def fails() -> bytes:
         raise MissingInstances(why=Reason.NO_ANSWER)
 
-    return _series_of(model, received, lambda _: Asked(fails), examination)
+    return series_by_model(model, received, lambda _: Asked(fails), examination)
 
 
-def _series_of(
+def series_by_model(
     model: RequestModel,
     received: Mapping[str, str],
     source: Callable[[str], Source],
@@ -199,4 +199,4 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     return found if len(found) == 1 else set()
 
 
-__all__ = ["ByManifest", "values_of_records"]
+__all__ = ["ByManifest", "series_by_model", "values_of_records"]

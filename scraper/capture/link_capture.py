@@ -73,7 +73,8 @@ class Capture:
         """
         self._session.patience.leaves(self.so_far)
         found = self._found = await self._first.run()
-        count = 0 if self.by is By.RECIPE else self._first.examination_count
+        is_all = self.by is By.RECIPE and len({series.study_instance_uid for series in found}) > 1
+        count = 0 if is_all else self._first.examination_count  # a recipe may know the viewer that one of them led to
         patient = self._first.examination.patient_id()
         for index in range(1, min(count, MAX_STUDIES)):
             known = {series.study_instance_uid for series in found}

@@ -166,6 +166,7 @@ class Reason(StrEnum):
     FIREWALL = auto()
     ZIP_OVERLAPPING = auto()
     WRONG_PASSWORD = auto()
+    NOT_IN_RECORDING = auto()
     RAR_NOT_READ = auto()
     BROKEN_DISC_IMAGE = auto()
     ANSWER_UNREADABLE = auto()

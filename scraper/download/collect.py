@@ -352,6 +352,7 @@ class Collector:
         if checked.facts.constant_frames and not wanted.is_second_look:
             self._blank[header.sop_instance_uid] = wanted
         self._watcher.arrived(wanted.series.name, reused=saved.reused)
+        self._watcher.saved(wanted.series.name, saved.path)
 
     def adopt(self, name: str, checked: Checked) -> None:
         """Keep one inspected object that came in a zip.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -13,6 +14,9 @@ class Watcher(Protocol):
 
     def arrived(self, series: str, *, reused: bool) -> None:
         """Count an instance on the disk."""
+
+    def saved(self, series: str, path: Path) -> None:
+        """Tell where an instance lies now; it is moved to its final name when the study is placed."""
 
     def received(self, size: int) -> None:
         """So many bytes came from the site."""
@@ -28,6 +32,9 @@ class SilentWatcher:
         """Nothing to show."""
 
     def arrived(self, series: str, *, reused: bool) -> None:
+        """Nothing to show."""
+
+    def saved(self, series: str, path: Path) -> None:
         """Nothing to show."""
 
     def received(self, size: int) -> None:

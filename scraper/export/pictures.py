@@ -100,6 +100,11 @@ def thumbnail(path: Path, longest: int) -> bytes:
     return made.getvalue()
 
 
+def small_picture(path: str, longest: int) -> bytes:
+    """The same as ``thumbnail``, for a process of its own."""
+    return thumbnail(Path(path), longest)
+
+
 def _picture(ds: Dataset, samples: NDArray[np.generic], frame: int) -> Image.Image:
     """One frame for viewing: windowed, with square pixels."""
     picture = Image.fromarray(grey(ds, samples, frame) if is_grey(ds) else colour(ds, samples))

@@ -30,8 +30,7 @@ from scraper.core.link import of
 from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import Watcher
-from scraper.pipeline import assess
-from scraper.pipeline.local_files import LocalFiles
+from scraper.pipeline import assess, local_files
 from scraper.pipeline.resources import SharedResources
 from scraper.pipeline.yielded import checked
 from scraper.registry import catalogue
@@ -124,7 +123,7 @@ class Discoverer:
             UnknownViewer: nobody's, and a browser is forbidden. PageBehindLink, UnsafeRedirect: it can't be used.
         """
         if share.scheme == "file":
-            return Owner(LocalFiles(), share)
+            return Owner(local_files.of(share), share)
         owner, said = catalogue.find(share, self._settings.provider), share.said
         if owner is None:
             catalogue.refuse_page_behind_link(share)
@@ -146,8 +145,8 @@ class Discoverer:
         provider, use = owner.provider, self._settings.browser
         via: Via | None = Via.DIRECT
         found = list[Found]()
-        if isinstance(provider, LocalFiles):
-            via, found = None, await listed(provider, owner.link, session)
+        if isinstance(provider, local_files.LOCAL):  # there is no site that could be silent
+            via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
         elif not provider.is_web():
             found = await listed(provider, owner.link, session)
         elif provider.speaks_directly() and use is not BrowserUse.ALWAYS and not self._settings.headed:

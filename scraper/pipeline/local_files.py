@@ -1,4 +1,4 @@
-"""A folder or an archive on this computer, as a source without a site: nothing is asked of anybody but its password."""
+"""A folder, an archive or a recording on this computer, as a source without a site: nothing is asked but a password."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from scraper.contract import AsyncIterator, Package, Provider, Session, ShareLink
+from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
 from scraper.core.model import PASSWORD, Counts, Study, StudyResult
 from scraper.download import on_disk
@@ -31,6 +32,31 @@ class LocalFiles(Provider):
         """The one package that the source is."""
         del session
         yield Package(resolve.path_of(link), Study(key=link.path))
+
+
+class Recording(Provider):
+    """Stands where a link's provider stands, for a browser's recording (HAR)."""
+
+    name = "har"
+    schemes = ("file",)
+    route = r".*"
+    names_page = False
+    serves = "what a person's own browser received"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
+        """The series that were recognised in the recording."""
+        from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
+
+        for series in await series_in(resolve.path_of(link), session.spool):
+            yield series
+
+
+LOCAL: Final = (LocalFiles, Recording)
+
+
+def of(link: ShareLink) -> Provider:
+    """What stands for a provider of a link to a file."""
+    return Recording() if resolve.is_har(resolve.path_of(link)) else LocalFiles()
 
 
 async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:
@@ -77,4 +103,4 @@ def _announced(study: StudyResult) -> StudyResult:
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
 
 
-__all__ = ["LocalFiles", "opened_files", "surveyed"]
+__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]

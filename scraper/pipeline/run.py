@@ -229,7 +229,7 @@ class Run:
 
     async def _surveyed(self, discovery: Discovery) -> list[StudyResult]:
         link = discovery.owner.link
-        if link.scheme == "file":
+        if isinstance(discovery.owner.provider, local_files.LocalFiles):
             return await local_files.surveyed(resolve.path_of(link), discovery.session, self._resources)
         return [surveyed(discovery, found) for found in by_study(discovery).values()]
 

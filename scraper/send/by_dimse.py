@@ -22,7 +22,9 @@ from scraper.session.door.door import connected_to
 
 PLAIN: Final = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # what is refused as it is may be taken so
 TRIES: Final = 3  # associations in a row that bring nothing
-COMMIT_S: Final = 60.0
+COMMIT_S: Final = 60.0  # for Storage Commitment's answer, where this computer listens for it
+# On the association that asked, an archive answers at once or never: Orthanc opens one of its own (PS3.4 J.3.3 allows both).
+COMMIT_HERE_S: Final = 5.0
 NOT_AUTHORIZED: Final = 0x0124
 
 
@@ -165,7 +167,7 @@ class _Line:
         if not mine or not self._sender.offers_commitment:
             return
         asked = {uid: item.header.sop_class_uid for uid, item in mine.items()}
-        patience_s = min(COMMIT_S, self._peer.timeout_s)
+        patience_s = min(COMMIT_S if self._peer.listen else COMMIT_HERE_S, self._peer.timeout_s)
         try:
             answer = await asyncio.to_thread(self._sender.commit, asked, patience_s)
         except SiteUnreachable:

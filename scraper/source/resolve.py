@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,7 @@ PAGES = frozenset((".html", ".htm"))
 TEXTS = frozenset((".txt", ".url", ".webloc", ".md")) | PAGES
 MAX_TEXT = 4 * 2**20  # bytes of a text file
 MAX_PAGE = 32 * 2**20  # a viewer's page lists some thousand images
+_HAR = re.compile(rb'(\xef\xbb\xbf)?\s*\{\s*"log"\s*:\s*\{')
 MOST_LOOKED_AT = 20_000  # files of a folder, until one is a DICOM file
 _ARCHIVES = frozenset((Kind.ZIP, Kind.SEVEN_ZIP, Kind.GZIP, Kind.ZSTD, Kind.RAR))
 Stdin = Callable[[], str | Path]
@@ -345,7 +347,7 @@ def _answers_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def holds_files(given: str) -> bool:
-    """Whether the SOURCE is an archive, or a folder with DICOM files in it: the study itself, and no link to it."""
+    """Whether the SOURCE is an archive, a recording, or a folder with DICOM in it: the study itself, and no link to it."""
     path = Path(given)
     if is_folder(given):
         return any(not candidate.left_out for candidate in islice(verify.find(path), MOST_LOOKED_AT))
@@ -354,9 +356,23 @@ def holds_files(given: str) -> bool:
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
-        return sniff(head) in _ARCHIVES or is_tar(head) or is_disc(path)
+        return sniff(head) in _ARCHIVES or is_tar(head) or is_disc(path) or is_har(path)
     except OSError as err:
         raise UnreadableFile(path=given) from err
+
+
+def is_har(path: Path) -> bool:
+    """Whether a file is a browser's recording, perhaps in gzip: by its first characters."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        if sniff(head) is Kind.GZIP:
+            head = zlib.decompressobj(wbits=31).decompress(head, HEAD)
+    except (OSError, zlib.error):
+        return False
+    return _HAR.match(head) is not None
 
 
 def path_of(share: ShareLink) -> Path:

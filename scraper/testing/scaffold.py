@@ -157,6 +157,11 @@ def _keys(archive: zipfile.ZipFile, body: object) -> tuple[str, ...]:
     return tuple(f"`{name}`" for name in names if KEY.fullmatch(name))[:MOST_KEYS]
 
 
+def _varying(match: re.Match[str]) -> str:
+    """An ellipsis for a long word with a digit in it, which differs from image to image."""
+    return "…" if any(map(str.isdigit, match[0])) else match[0]
+
+
 def _calls(document: Mapping[str, Any], archive: zipfile.ZipFile) -> list[Call]:
     """Each kind of call once, in the order in which they were first made; values of queries are left out."""
     found: dict[tuple[str, str, str], Call] = {}
@@ -165,7 +170,7 @@ def _calls(document: Mapping[str, Any], archive: zipfile.ZipFile) -> list[Call]:
         if "messages" in entry or not parts.hostname:
             continue
         names = "&".join(dict.fromkeys(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
-        path = re.sub(r"[0-9a-zA-Z_.-]*\d[0-9a-zA-Z_.-]{5,}", "…", parts.path)  # what differs from image to image
+        path = re.sub(r"[0-9a-zA-Z_.-]{6,}", _varying, parts.path)
         path = (path + (f"?{names}" if names else "")).replace("|", "%7C").replace("`", "%60")
         headers = entry.get("headers") or {}
         kind = str(headers.get("content-type", "")).partition(";")[0].replace("|", "")

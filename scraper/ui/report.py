@@ -257,6 +257,9 @@ class Display:
             if task is not None:
                 self._bars.advance(task)
 
+    def saved(self, series: str, path: Path) -> None:
+        """Nothing to show."""
+
     def received(self, size: int) -> None:
         """Count received bytes; the overall line shows the rate."""
         self._bytes += size

@@ -27,7 +27,7 @@ DIRECTORY: Final = "DICOMDIR"
 # What this tool itself writes next to the images: reports, indexes, diagnostics, lists of what it could not learn.
 _OURS: Final = re.compile(
     r"study\.json|manifest\.(json|csv)|index\.(html?|json|csv)|report\.(html?|json|jsonl|csv)|view\.html?|"
-    r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|.*\.part",
+    r"cloudfilm[-.].*\.(json|jsonl|log|html?|zip)|sheet\.(png|jpg)|READ ME.*\.html|.*\.part",
     re.IGNORECASE,
 )
 _DICOM_SUFFIXES: Final = frozenset({".dcm", ".dicom", ".ima"})

@@ -71,7 +71,7 @@ async def test_hostile_1_a_trial_speaks_through_the_session(tmp_path):
 
 ATTACKS = {
     "a file": "open({target!r}, 'w').write('x')",
-    "a file's removal": "__import__('os').remove({kept!r})",
+    "a file's removal": "__import__('os').remove({stored!r})",
     "a program": "__import__('subprocess').run(['touch', {target!r}], check=True)",
     "a socket": "__import__('socket').create_connection(('127.0.0.1', {port}))",
     "our builtins": "__import__('builtins').__dict__.__setitem__('PWNED', 1)",

@@ -118,6 +118,16 @@ function photo(item, parts) {
     make("img", { src: `item/${item.number}/preview`, alt: say("preview") }), make("ul", {}, ...codes)));
 }
 
+function seriesRows(item, list, isShown) {
+  const rows = isShown ? item.series : [];
+  while (list.childElementCount > rows.length) list.lastElementChild.remove();
+  rows.forEach((series, place) => {
+    if (!list.children[place]) list.append(make("li", {}, make("span")));
+    const row = list.children[place];
+    setText(row.lastElementChild, `${series.label}  ${series.arrived}/${series.expected ?? "?"}`);
+    if (series.has_thumbnail && row.childElementCount === 1) row.prepend(make("img", { src: `item/${item.number}/thumbnail/${place}`, alt: "", class: "thumbnail" }));
+  });
+}
 function updateCard(item) {
   let parts = state.cards.get(item.number);
   if (!parts) {
@@ -132,8 +142,7 @@ function updateCard(item) {
   setText(parts.doing, item.verdict && !isWorking ? both(item.sentence) : doing(item));
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
-  parts.series.replaceChildren(...(isWorking ? item.series : []).map((series) =>
-    make("li", {}, `${series.label}  ${series.arrived}/${series.expected ?? "?"}`)));
+  seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
   setText(parts.said, isWorking && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {

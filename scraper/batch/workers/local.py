@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
@@ -70,6 +71,10 @@ class Heartbeat:
         """Count an instance on the disk."""
         self._last = time.monotonic()
         self._watcher.arrived(series, reused=reused)
+
+    def saved(self, series: str, path: Path) -> None:
+        """Forward where an instance lies."""
+        self._watcher.saved(series, path)
 
     def received(self, size: int) -> None:
         """Count received bytes; a whole megabyte is a sign of life."""

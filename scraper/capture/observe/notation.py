@@ -29,9 +29,7 @@ MAX_LENGTH: Final = 16  # bytes of a length, a magic, before a header that is JS
 MIN_LINES: Final = 2  # of a list
 MAX_LINES: Final = 100_000
 MAX_LINE: Final = 2000  # characters
-_NAME_OF_FILE: Final = re.compile(
-    r"[^\s{}()<>;=\w/]*+[\w/][^\s{}()<>;=?]*+(?:[?][^\s{}()<>;]*+)?"
-)  # a name, a path, an address
+_NAME_OF_FILE: Final = re.compile(r"(?=[^\w/]*[\w/])[^\s{}()<>;=?]*(?:[?][^\s{}()<>;]*)?")  # a name, a path, an address
 _MSGPACK: Final = frozenset((*range(0x80, 0xA0), *range(0xDC, 0xE0)))  # first bytes of a map or an array
 MAX_HEADER: Final = 2**18  # bytes of such a header
 
