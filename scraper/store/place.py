@@ -226,10 +226,9 @@ class StudyStore:
     def place(
         self, study: Study, layout: Mapping[str, Sequence[Saved]], name: str = ""
     ) -> tuple[Path, dict[str, list[Saved]]]:
-        """Move what was saved to its final names: ``layout`` has each series' folder name and its files in order.
+        """Move a study's files to their final names.
 
         Args:
-            study: whose files they are.
             layout: series folder → its files, in order.
             name: of a new folder; empty: the usual one. A study that lies there already stays in its folder.
 
