@@ -7,6 +7,7 @@ from urllib.parse import quote
 from providers.products import imagecloud
 from providers.toolkit import envelope
 from scraper.contract import (
+    CloudfilmError,
     Deployment,
     Provider,
     Response,
@@ -24,6 +25,9 @@ SEALED_PARAMETER = "data"  # the name that the page sends its sealed words under
 
 class IccReply(imagecloud.ServiceReply):
     success: bool = False
+
+    def refusal(self) -> CloudfilmError:
+        return gone(self.site_message or self.code, is_sealed=True)
 
 
 class Mtywcloud(Provider):

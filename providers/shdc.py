@@ -51,7 +51,7 @@ class ShdcReply(CheckedReply):  # of HTTP 200 always
         message = fix_mojibake(self.msg)
         if self.code == EXPIRED or "过期" in message:
             return LinkExpired(message)
-        return SiteChanged(message, what=Reason.SIGNING_KEY) if "签名" in message else gone(message or self.code)
+        return gone(message or self.code, is_sealed=True)
 
 
 class VerifyReply(ShdcReply):

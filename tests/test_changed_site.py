@@ -20,6 +20,7 @@ from fixtures.world import World
 from providers.products import imagecloud
 from scraper.authoring.heal import Healed, heal_link
 from scraper.authoring.page_constants import Page, hypotheses
+from scraper.authoring.trace import NotLearnt
 from scraper.batch.workers.local import LocalWorker
 from scraper.batch.workers.protocol import Job, done
 from scraper.core import link
@@ -132,6 +133,42 @@ async def test_learn_finds_what_has_changed_and_the_direct_way_works_again(name,
     saved = json.loads(overrides.path().read_text("utf-8"))[provider]
     assert set(saved) == {"since", "constants"}
     assert set(saved["constants"]) == {constant}
+
+
+class CrowdedSite(mtywcloud.MtywcloudSite):
+    """A page that holds more values of a key's shape than may be tried."""
+
+    async def _page(self, request):
+        answer = await super()._page(request)
+        keys = json.dumps([f"{number:02d}7C91B2E4D85A6637C1D09E82B4F5A3" for number in range(20)])
+        answer.body += f"<script>const keys = {keys}</script>".encode()
+        answer.headers["content-length"] = str(len(answer.body))
+        return answer
+
+
+@pytest.mark.thorough
+async def test_a_page_with_many_values_has_none_of_them_tried(tmp_path):
+    with World(CrowdedSite(key=NEW_KEY)) as world:
+        with pytest.raises(NotLearnt, match=r"too-many-constants\(.*count=21, most=5"):
+            await healed(world, tmp_path, mtywcloud.share(mtywcloud.BY_URL))
+        assert len(world.requests(path="api/Study/Info")) == 2, "the direct way and the page"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("language", "word"), [("en", "was data"), ("zh", "原为 data")])
+def test_the_command_shows_the_difference_and_keeps_it_where_asked(language, word, tmp_path):
+    with World(mtywcloud.MtywcloudSite(parameter="payload")) as world:
+        way = [part for row in world.connect_to for part in ("--connect-to", row)]
+        words = ["learn", mtywcloud.share(mtywcloud.BY_URL), "--insecure", *way, "--lang", language]
+        shown = cloudfilm(*words)
+        assert not overrides.path().exists()
+        saved = cloudfilm(*words, "--save")
+        assert cloudfilm("grab", *words[1:], "-o", str(tmp_path / "out"), "--browser", "never")
+    for text in (shown, saved):
+        assert "SEALED_PARAMETER" in text
+        assert "payload" in text
+        assert word in text
+    assert str(overrides.path()) in saved
 
 
 # ---- the file of overrides

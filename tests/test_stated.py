@@ -10,6 +10,8 @@ from scraper.capture.drive.stated_counts import count_of, totals
     [
         ("5mm 纵隔窗 (10)", 10),
         ("(12张)", 12),
+        ("共 131张 106→109", 131),
+        ("68幅", 68),
         ("定位像(1张)", 1),
         ("胸部平扫 1.0mm（12张）", 12),
         ("１２张", 12),

@@ -32,6 +32,7 @@ from scraper.contract import (
     ShareLink,
     SiteChanged,
     Study,
+    gone,
 )
 from scraper.protocols import ciphers
 
@@ -55,6 +56,9 @@ class FilmReply(CheckedReply):
     @property
     def site_message(self) -> str:
         return (self.data if isinstance(self.data, str) else "") or self.msg
+
+    def refusal(self) -> CloudfilmError:
+        return gone(self.site_message or self.code, is_sealed=True)
 
 
 class EnterReply(FilmReply):

@@ -6,7 +6,6 @@ The file is read by a child process (``protocols.har_unpack``); what it says is 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import stat
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
     try:
         for answer, _ in child.ask({"har": str(har.absolute())}, may_go_on=may_go_on):
             if "error" in answer:
-                raise ArchiveUnread(path=har.name, what=os.strerror(int(answer.get("number") or 0)))
+                raise ArchiveUnread(path=har.name, what=Reason.UNREADABLE_FILE)
             if "end" in answer:
                 is_cut = answer.get("is_cut") is True
                 continue

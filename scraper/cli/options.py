@@ -29,7 +29,10 @@ MOST_JOBS = 16
 PROXY_SCHEMES = frozenset(("http", "https", "socks4", "socks4a", "socks5", "socks5h"))
 Source = Annotated[
     list[str],
-    typer.Argument(help="Photo, scan, PDF, link, share text, or - for text or a file's bytes on standard input."),
+    typer.Argument(
+        help="Photo, scan, PDF, link, share text, folder or archive of DICOM, HAR file, "
+        "or - for text or a file's bytes on standard input."
+    ),
 ]
 OneSource = Annotated[str, typer.Argument(metavar="SOURCE", help="As for grab.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where studies go.")]

@@ -338,14 +338,21 @@ _GONE = (
 _WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
 
 
-def gone(said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone) -> CloudfilmError:
+def gone(
+    said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone, is_sealed: bool = False
+) -> CloudfilmError:
     """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``.
 
-    Where it can't open or check what it was sent, its key has changed: SiteChanged.
+    Args:
+        said: the site's words.
+        host: the site's.
+        or_else: the error for other words.
+        is_sealed: the provider signs or seals the call itself (and not the link), so that a site which can't check or open
+            it has another key: SiteChanged.
     """
     named = {"host": host} if host else {}
     kind = is_over(said)
-    if kind is None and any(words in said.lower() for words in _WRONG_KEY):
+    if kind is None and is_sealed and any(words in said.lower() for words in _WRONG_KEY):
         return SiteChanged(said, what=Reason.SIGNING_KEY, **named)
     return (kind or or_else)(said, **named)
 

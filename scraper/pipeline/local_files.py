@@ -6,6 +6,7 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
@@ -48,6 +49,9 @@ class Recording(Provider):
 
         for series in await series_in(resolve.path_of(link), session.spool):
             yield series
+
+
+LOCAL: Final = (LocalFiles, Recording)
 
 
 def of(link: ShareLink) -> Provider:
@@ -99,4 +103,4 @@ def _announced(study: StudyResult) -> StudyResult:
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
 
 
-__all__ = ["LocalFiles", "Recording", "of", "opened_files", "surveyed"]
+__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]
