@@ -226,15 +226,14 @@ class StudyStore:
     def place(
         self, study: Study, layout: Mapping[str, Sequence[Saved]], name: str = ""
     ) -> tuple[Path, dict[str, list[Saved]]]:
-        """Move what was saved to its final names: ``layout`` has each series' folder name and its files in order.
+        """Move a study's files to their final names.
 
         Args:
             study: whose files they are.
             layout: series folder → its files, in order.
             name: of a new folder; empty: the usual one. A study that lies there already stays in its folder.
 
-        Returns:
-            The study's folder, and the files where they lie now.
+        Returns: the study's folder, and the files where they lie now.
         """
         with disk_errors(self.output):
             folder = self.folder or self._find_folder(study.uid) or self._new_folder(name or study_folder_name(study))
