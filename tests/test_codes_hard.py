@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fixtures.photos.sheets import KINDS, shot
-from scraper.source import candidates, qr
+from scraper.core.settings import Settings
+from scraper.source import candidates, qr, resolve
 from scraper.source.pages import Page
 from scraper.source.qr import cascade
 from scraper.source.qr.engines import Wechat, zxing
@@ -21,6 +22,7 @@ from scraper.source.qr.repair.hidden_finder import covered
 from scraper.source.qr.repair.perspective import looked_at_stretched
 from scraper.source.qr.repair.sharpen import sharpened
 from scraper.source.qr.suspects import Known
+from tests.benchmarks import bars
 
 Read = Callable[[np.ndarray], qr.Reading]
 
@@ -59,6 +61,14 @@ def test_codes_2_the_whole_page_is_at_most_two_megapixels():
     assert large.for_expensive[0].size <= 2_000_000
     steps = list(cascade.steps(large.page, Wechat(Path("none")), Known()))
     assert len(steps) > len(list(cascade._whole(large)))
+
+
+def test_codes_bars_of_a_screen_are_no_code(tmp_path):
+    (picture,) = bars.blank(range(7078, 7079))
+    path = tmp_path / "screen.jpg"
+    path.write_bytes(picture.data)
+    found = resolve.decode(path, Settings(decode_timeout_s=60))
+    assert {code.text for code, _ in found.codes} <= set(picture.others)
 
 
 # ---- 3: no grid agrees, washed out, steep

@@ -27,7 +27,6 @@ class Stage(StrEnum):
 
     WAITING = "waiting"
     READING = "reading"
-    CHOOSING = "choosing"
     CONNECTING = "connecting"
     ASKING = "asking"
     FETCHING = "fetching"

@@ -152,7 +152,6 @@ class Reason(StrEnum):
     REFUSAL = auto()
     ANSWERS_HTTP = auto()
     NO_JSON = auto()
-    NO_LIST_OF_OBJECTS = auto()
     METADATA_NOT_ONE_OBJECT = auto()
     METADATA_NO_JSON = auto()
     METADATA_NO_LIST = auto()
@@ -181,7 +180,6 @@ class Reason(StrEnum):
     WRITTEN_NOT_LOADED = auto()
     WRITTEN_ENDLESS = auto()
     WRITTEN_NOT_RUN = auto()
-    WRITTEN_NOT_LOADED_IN_TIME = auto()
     LIST_IN_SEVERAL_ANSWERS = auto()
     LIST_NO_JSON = auto()
     LIST_OF_OTHER_STUDIES = auto()
@@ -288,7 +286,6 @@ class Reason(StrEnum):
     # the rest
     COUNTED = auto()
     NO_PIXELS_OR_NO_DICOM = auto()
-    NO_ADDRESS = auto()
     # many computers
     NO_SCHEDULER = auto()
     SCHEDULER_GONE = auto()

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
@@ -312,7 +312,5 @@ def _unpacked_stream(file: IO[bytes], kind: Kind) -> BufferedReader:
         from backports import zstd
     return BufferedReader(cast("Any", zstd.ZstdFile(file)))
 
-
-Walk = Callable[[Path], Iterator[tuple[str, int, str]]]
 
 __all__ = ["Found", "Spreading", "is_disc"]

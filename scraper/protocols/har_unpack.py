@@ -12,7 +12,7 @@ import binascii
 import gzip
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 from zlib import error as ZlibError  # an exception's name
@@ -192,6 +192,3 @@ def serve() -> None:
     """The child's life; the folder that it may write into stands on the command line."""
     folder = Path(sys.argv[1])
     answer_questions(lambda question, _, say: _answer(folder, question, say), MEMORY, (folder,), MAX_BODY)
-
-
-Lines = Iterator[dict[str, Any]]

@@ -80,7 +80,7 @@ def zxing(
     pure: bool = False,
     scale: float = 1.0,
 ) -> Seen:
-    """Read codes with zxing-cpp.
+    """Read codes with zxing-cpp; not the bars on the edge of photographic film, which it finds in a screen's moiré.
 
     Args:
         grey: (rows, columns).
@@ -104,7 +104,7 @@ def zxing(
         try_downscale=is_qr,
         return_errors=is_qr and not pure,
     )
-    results = look()
+    results = [result for result in look() if result.format != zxingcpp.BarcodeFormat.DXFilmEdge]
     announced: set[bytes] = set()
     if not all(bytes(result.bytes).isascii() for result in results if result.valid):
         with_eci = [result for result in look(text_mode=zxingcpp.TextMode.HexECI) if result.valid]
