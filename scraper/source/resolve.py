@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from urllib.request import url2pathname
 
-from scraper import verify
 from scraper.core import link, spelling
 from scraper.core.errors import (
     CloudfilmError,
@@ -36,8 +35,6 @@ from scraper.core.model import FILM_LINK, PASSWORD
 from scraper.core.settings import Settings
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.core.text import decode_text
-from scraper.protocols.archive_unpack import is_disc
-from scraper.protocols.tar_archive import is_tar
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
 from scraper.source import candidates, pages, qr
@@ -350,9 +347,14 @@ def holds_files(given: str) -> bool:
     """Whether the SOURCE is an archive, a recording, or a folder with DICOM in it: the study itself, and no link to it."""
     path = Path(given)
     if is_folder(given):
+        from scraper import verify  # not for a photo: it needs no DICOM library
+
         return any(not candidate.left_out for candidate in islice(verify.find(path), MOST_LOOKED_AT))
     if not is_file(given) or path.suffix.lower() in IMAGES | TEXTS:
         return False
+    from scraper.protocols.archive_unpack import is_disc
+    from scraper.protocols.tar_archive import is_tar
+
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)

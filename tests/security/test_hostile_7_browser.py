@@ -94,9 +94,8 @@ def site(kind: str):
     return handler
 
 
-@pytest.mark.parametrize(
-    "kind", ["fill", *(pytest.param(name, marks=pytest.mark.thorough) for name in PAGES if name != "fill")]
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", PAGES)
 async def test_hostile_7_what_fills_the_browser_ends_its_window_alone(kind, tmp_path):
     settings = Settings(timeout_s=20)
     with peak_of_all_processes() as peak:

@@ -39,6 +39,9 @@ class Pipe(asyncio.Protocol):
     def couple(self, other: Pipe) -> None:
         """Attach the other end and send it what was received already."""
         self.other = other
+        if self.transport is not None:
+            with suppress(RuntimeError):  # it was closed meanwhile
+                self.transport.resume_reading()
         if self._early and other.transport is not None:
             other.transport.write(self._early)
             self._early = b""

@@ -226,8 +226,8 @@ class _Client(Pipe):
                 self.abort()
                 return
         super().data_received(data)
-        if len(self._early) > MOST_BUFFERED:
-            self.abort()
+        if len(self._early) > MOST_BUFFERED and self.transport is not None:
+            self.transport.pause_reading()  # until there is another end
         self._arrived.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
