@@ -29,6 +29,7 @@ class Examination:
         index: its place among those that the link's page lets one choose from; from 0.
         shown: what its viewer shows.
         is_shown_through: the viewer was shown from end to end.
+        study: the UID of the study that it is, where that is known; of a recording that holds several.
     """
 
     link: ShareLink
@@ -38,6 +39,7 @@ class Examination:
     index: int = 0
     shown: Shown = field(default_factory=Shown)
     is_shown_through: bool = False
+    study: str = ""
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -55,6 +57,8 @@ class Examination:
 
     def study_of(self, counts: Mapping[str, int]) -> str:
         """The study that the link is for, of those counted: the one that its address names, else the one shown most."""
+        if self.study:
+            return self.study
         named = [uid for uid in counts if uid in self.named_uids()]
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 

@@ -142,6 +142,10 @@ class ExtraMissing(UsageError):
     """An optional part is not installed. Values: ``extra``."""
 
 
+class PortTaken(UsageError):
+    """The proxy can't listen on a port. Values: ``port``."""
+
+
 class WorkersUnfit(UsageError):
     """The workers of a cluster lack this tool, or have another version of it. Values: ``host``, ``version``."""
 
@@ -441,6 +445,18 @@ class SessionLapsed(SiteError):
 
 class BrowserMissing(SiteError):
     """A browser is needed and none is installed."""
+
+
+class NothingReceived(SiteError):
+    """The person's own browser received no image of a study while it was listened to."""
+
+
+class ListenerLost(SiteError):
+    """The proxy, or the browser that was attached to, ended by itself."""
+
+
+class NoBrowserToAttachTo(SiteError):
+    """No browser answers at its debugging port. Values: ``address``."""
 
 
 class BrowserNotInstalled(SiteError):

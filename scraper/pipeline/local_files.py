@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
@@ -19,13 +18,18 @@ from scraper.source import resolve
 from scraper.verify import Files, opened
 
 
-class LocalFiles(Provider):
-    """Stands where a link's provider stands."""
+class WithoutSite(Provider):
+    """Stands where a link's provider stands, where nothing is asked of any site."""
 
-    name = "files"
-    schemes = ("file",)
+    schemes = ("file", "listen")
     route = r".*"
     names_page = False
+
+
+class LocalFiles(WithoutSite):
+    """A folder or an archive."""
+
+    name = "files"
     serves = "the files as they are"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
@@ -34,13 +38,10 @@ class LocalFiles(Provider):
         yield Package(resolve.path_of(link), Study(key=link.path))
 
 
-class Recording(Provider):
-    """Stands where a link's provider stands, for a browser's recording (HAR)."""
+class Recording(WithoutSite):
+    """A browser's recording (HAR)."""
 
     name = "har"
-    schemes = ("file",)
-    route = r".*"
-    names_page = False
     serves = "what a person's own browser received"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
@@ -49,9 +50,6 @@ class Recording(Provider):
 
         for series in await series_in(resolve.path_of(link), session.spool):
             yield series
-
-
-LOCAL: Final = (LocalFiles, Recording)
 
 
 def of(link: ShareLink) -> Provider:
@@ -103,4 +101,4 @@ def _announced(study: StudyResult) -> StudyResult:
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
 
 
-__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]
+__all__ = ["LocalFiles", "Recording", "WithoutSite", "of", "opened_files", "surveyed"]
