@@ -36,14 +36,14 @@ def _page(host: str, port: int, authority: Authority) -> str:
     parts = []
     for language in (Language.ZH, Language.EN):
         steps = [
-            say(f"listen.phone-{step}", language, host="\x00", port="\x01", name="\x02")
+            say(f"listen.phone-{step}", language, host="⟦host⟧", port="⟦port⟧", name="⟦name⟧")
             for step in ("wifi", "certificate", "film", "afterwards")
         ]
         shown = [
             html.escape(step)
-            .replace("\x00", f"<code>{html.escape(host)}</code>")
-            .replace("\x01", f"<code>{port}</code>")
-            .replace("\x02", f"<b>{html.escape(authority.name)}</b>")
+            .replace("⟦host⟧", f"<code>{html.escape(host)}</code>")
+            .replace("⟦port⟧", f"<code>{port}</code>")
+            .replace("⟦name⟧", f"<b>{html.escape(authority.name)}</b>")
             for step in steps
         ]
         button = html.escape(say("listen.phone-button", language))

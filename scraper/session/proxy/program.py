@@ -221,6 +221,18 @@ def _is_own(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+class _Failures(logging.Handler):
+    """Notes that mitmproxy's own start failed, which it says in its log alone."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note one."""
+        self._found.append(record.name)
+
+
 async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asyncio.Event) -> None:
     from mitmproxy import addons, options
     from mitmproxy.master import Master
@@ -240,12 +252,12 @@ async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asy
     master.addons.add(*every, Recorder(folder, say, moved))
     with suppress(KeyError):
         chosen.update(upstream_cert=False, connection_strategy="lazy")  # asks no host for what we will not look at
+    failed: list[str] = []
+    logging.getLogger().addHandler(_Failures(failed))
     running = asyncio.ensure_future(master.run())
     server = master.addons.get("proxyserver")
-    for _ in range(200):
+    while not running.done() and not server.listen_addrs() and not failed:  # noqa: ASYNC110  # it tells nobody
         await asyncio.sleep(0.05)
-        if running.done() or server.listen_addrs():
-            break
     addresses = server.listen_addrs()
     if running.done() or not addresses:
         say(error="port", number=0)
@@ -264,7 +276,8 @@ async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asy
 def serve() -> None:
     """The child's life: one question, then listening until it is told to stop, or its parent is gone."""
     folder = Path(sys.argv[1])
-    logging.disable(logging.CRITICAL)  # mitmproxy's own log names addresses
+    logging.disable(logging.WARNING)  # mitmproxy's own log names addresses; its errors go nowhere, too
+    logging.lastResort = None
     os.umask(0o077)
     questions, answers = own_pipes()
     fence.limit(MEMORY, MOST_PACKAGE_BYTES, files=4096)

@@ -16,8 +16,8 @@ from scraper.session.child_traffic import exchange_of, line_of
 from scraper.session.proxy import certificate
 
 _PROGRAM: Final = "scraper.session.proxy.program"
-_PATIENCE_S: Final = 60.0  # from one beat to the next
-_START_S: Final = 30.0
+_PATIENCE_S: Final = 150.0  # from one beat to the next
+_START_S: Final = 120.0  # its libraries take some 3 s of a quiet processor
 _END_S: Final = 10.0
 
 
