@@ -31,7 +31,7 @@ _HEADERS = {
 }
 
 
-def _page(host: str, port: int, authority: Authority) -> str:
+def page_text(host: str, port: int, authority: Authority) -> str:
     """The page, in both languages: whose phone it is, nobody knows."""
     parts = []
     for language in (Language.ZH, Language.EN):
@@ -76,7 +76,7 @@ async def served(host: str, port: int, authority: Authority) -> AsyncIterator[st
 
     async def page(request: Request) -> Response:
         del request
-        return HTMLResponse(_page(host, port, authority), headers=_HEADERS)
+        return HTMLResponse(page_text(host, port, authority), headers=_HEADERS)
 
     async def certificate(request: Request) -> Response:
         del request
