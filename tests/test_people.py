@@ -165,7 +165,7 @@ def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_every_link_of_a_message_with_its_own_password(text, expected):
     held = resolve.read_all(text, SETTINGS, nothing)
-    assert [(share.said.get("password"), share.url) for share in held.links] == expected
+    assert [(share.answers.get("password"), share.url) for share in held.links] == expected
 
 
 def test_verdicts_6_each_film_is_a_result_of_its_own(study, tmp_path):

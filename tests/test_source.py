@@ -74,7 +74,7 @@ def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
     (code, meaning) = found.codes[0]
     assert (code.text, meaning.kind, meaning.provider) == (text, Kind.FILM_LINK, "shdc")
     share = resolve.read(str(found.path), SETTINGS, nothing)
-    assert (share.url, share.said) == (FILM, {"password": "1234"})
+    assert (share.url, share.answers) == (FILM, {"password": "1234"})
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_share_text_gives_link_and_code_from_argument_file_and_standard_input(
     (tmp_path / "分享.txt").write_text(text, encoding="gb18030")
     for given in (text, str(tmp_path / "分享.txt"), "-"):
         found = resolve.read(given, SETTINGS, lambda: text)
-        assert (found.url, found.said) == (FILM, {"access_code": "7788"})
+        assert (found.url, found.answers) == (FILM, {"access_code": "7788"})
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", "missing.pdf", "some/folder/scan.png", "nothing"])

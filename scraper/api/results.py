@@ -155,8 +155,8 @@ class SourceResult:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(_shown(row[name]))}</td>" for name in heads) + "</tr>" for row in rows
         )
-        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
-        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
+        problems = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{problems}</ul>"
 
 
 def _shown(value: object) -> str:

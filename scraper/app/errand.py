@@ -25,7 +25,7 @@ from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.source import resolve
 
-MOST_SAID: Final = 50  # lines of talk that an item keeps
+MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
 MOST_TRIES: Final = 3  # to draw a series' thumbnail
 SHOWN_TEXT: Final = 60  # characters of a code's text
@@ -132,7 +132,7 @@ class Errand:
         item = self.item
         item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
         item.series.clear()
-        item.said.clear()
+        item.messages.clear()
         item.size, item.fetching_since, item.since = 0, 0.0, time.time()
         item.may_show_browser = False
 
@@ -364,5 +364,5 @@ class _Talk:
             except KeyError:
                 return name
 
-        self._item.said = [*self._item.said, in_both(words)][-MOST_SAID:]
+        self._item.messages = [*self._item.messages, in_both(words)][-MOST_MESSAGES:]
         self._board()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper.contract import Found, Provider, Session, ShareLink
+from scraper.contract import Discovered, Provider, Session, ShareLink
 from scraper.core.errors import (
     CloudfilmError,
     CredentialsError,
@@ -305,7 +305,7 @@ class Run:
                 return await work(share, session)
 
     async def discovered(
-        self, provider: Provider, share: ShareLink, work: Callable[[Session, list[Found]], Awaitable[T]]
+        self, provider: Provider, share: ShareLink, work: Callable[[Session, list[Discovered]], Awaitable[T]]
     ) -> T:
         """Have a provider speak to the site directly, in a session of its own, and hand what it found to ``work``.
 

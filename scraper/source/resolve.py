@@ -99,8 +99,8 @@ class Decoded:
         found = []
         for address in self.links:
             texts = [code.text for code, meaning in self.codes if meaning.link == address and not meaning.alone]
-            said = link.said_beside(address, texts[0]) if texts else {}
-            found.append(replace(link.parse(address, source=self.path.name), said=said))
+            answers = link.answers_in_text(address, texts[0]) if texts else {}
+            found.append(replace(link.parse(address, source=self.path.name), answers=answers))
         return tuple(found)
 
     def refusal(self) -> CloudfilmError | None:
@@ -313,8 +313,8 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceL
         return SourceLinks((_usable(link.parse(text, source=source)),))
     films = _distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
     spelt = {_identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
-    said = _answers_for(text, found)
-    return SourceLinks(tuple(replace(link.of(film), said=said[spelt[_identity(film)]]) for film in films))
+    answers = _answers_for(text, found)
+    return SourceLinks(tuple(replace(link.of(film), answers=answers[spelt[_identity(film)]]) for film in films))
 
 
 def _picked(links: Sequence[str], settings: Settings, ask: Choose) -> str | None:
@@ -334,10 +334,10 @@ def _answers_for(text: str, found: Sequence[str]) -> dict[str, dict[str, str]]:
     for address in found:
         starts.append(text.index(address, starts[-1] + 1 if starts else 0))
     ends = [start + len(address) for start, address in zip(starts, found, strict=True)]
-    behind = [link.said_beside(a, text[e:s]) for a, e, s in zip(found, ends, [*starts[1:], len(text)], strict=True)]
-    before = [link.said_beside(a, text[e:s]) for a, e, s in zip(found, [0, *ends[:-1]], starts, strict=True)]
+    behind = [link.answers_in_text(a, text[e:s]) for a, e, s in zip(found, ends, [*starts[1:], len(text)], strict=True)]
+    before = [link.answers_in_text(a, text[e:s]) for a, e, s in zip(found, [0, *ends[:-1]], starts, strict=True)]
     parts = before if before[0] and not behind[-1] else behind
-    every = [said for said in {frozenset(said.items()) for said in (*before, *behind)} if said]
+    every = [answers for answers in {frozenset(answers.items()) for answers in (*before, *behind)} if answers]
     if len(every) == 1:
         parts = [dict(every[0])] * len(found)
     return dict(zip(reversed(found), reversed(parts), strict=True))

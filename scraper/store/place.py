@@ -41,13 +41,13 @@ def safe_name(text: str, fallback: str = "") -> str:
     Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
     """
     text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
-    kept = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
-    kept = re.sub(r"\s+", " ", kept).strip(" .")
-    while len(kept.encode()) > 3 * LONGEST_NAME or len(kept) > LONGEST_NAME:
-        kept = kept[:-1].rstrip(" .")
-    if _RESERVED.match(kept):
-        kept = "_" + kept
-    return kept or fallback
+    name = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
+    name = re.sub(r"\s+", " ", name).strip(" .")
+    while len(name.encode()) > 3 * LONGEST_NAME or len(name) > LONGEST_NAME:
+        name = name[:-1].rstrip(" .")
+    if _RESERVED.match(name):
+        name = "_" + name
+    return name or fallback
 
 
 def study_folder_name(study: Study) -> str:
@@ -76,6 +76,8 @@ class Entry:
 
 class StudyStore:
     """One study's place on the disk, locked against a second process.
+
+    Over 20 methods because opening, keeping and placing share one journal, and a kill at any step must leave it true.
 
     Args:
         output: the user's folder.
