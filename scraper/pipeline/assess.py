@@ -25,7 +25,7 @@ from scraper.core.model import (
 from scraper.core.reasons import Cause, Reason
 from scraper.download.collect import Collected
 from scraper.store import earlier
-from scraper.store.place import series_folder_name
+from scraper.store.naming import series_folder_name
 from scraper.verify import Checked
 
 _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
