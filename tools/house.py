@@ -29,7 +29,6 @@ TO_DO: Final = (
     "scraper/core/errors.py",
     "scraper/core/model.py",
     "scraper/pipeline/",
-    "scraper/source/resolve.py",
     "scraper/testing/",
 )
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
     from scraper.export import Exported
-    from scraper.source.resolve import Decoded
+    from scraper.source.film_codes import Decoded
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -25,8 +25,8 @@ from scraper.app.studies import OpenStudies
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, say
 from scraper.core.settings import Settings
+from scraper.source.kinds import IMAGES, TEXTS
 from scraper.source.pages import MAX_BYTES
-from scraper.source.resolve import IMAGES, TEXTS
 
 MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
 MOST_ITEMS: Final = 200

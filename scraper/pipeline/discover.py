@@ -38,7 +38,7 @@ from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
-from scraper.source import resolve
+from scraper.source import kinds, resolve
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -98,7 +98,7 @@ class Discoverer:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        is_slow = resolve.is_file(source) or source == "-"
+        is_slow = kinds.is_file(source) or source == "-"
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
