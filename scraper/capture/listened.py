@@ -88,7 +88,7 @@ def is_whole(found: Sequence[Series], expect: int | None = None) -> bool:
 def _is_whole(series: Series) -> bool:
     evidence = series.evidence
     is_known = evidence is not None and evidence >= Evidence.VIEWER
-    is_short = any(problem.fatal for problem in series.left_out)
+    is_short = any(problem.fatal for problem in series.problems)
     wanted = series.expected if series.expected is not None else len(series.instances)
     return is_known and not is_short and _received(series) >= max(wanted, 1)
 

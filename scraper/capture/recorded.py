@@ -19,7 +19,7 @@ from scraper.capture.series import series_of
 from scraper.core import link as links
 from scraper.core.errors import CloudfilmError, MissingInstances
 from scraper.core.link import ShareLink
-from scraper.core.model import Asked, Instance, PixelParts, Series
+from scraper.core.model import Instance, OnDemand, PixelParts, Series
 from scraper.core.reasons import Reason
 from scraper.session import Session
 from scraper.session.browser.traffic import Traffic
@@ -31,7 +31,7 @@ async def _is_not_there() -> PixelParts:
     raise MissingInstances(why=Reason.NOT_IN_RECORDING)
 
 
-NOT_RECORDED: Final = Asked(_is_not_there)
+NOT_RECORDED: Final = OnDemand(_is_not_there)
 
 
 @dataclass(frozen=True, slots=True)
