@@ -28,8 +28,6 @@ TO_DO: Final = (
     "scraper/capture/",
     "scraper/core/errors.py",
     "scraper/core/model.py",
-    "scraper/pipeline/",
-    "scraper/testing/",
 )
 
 
