@@ -16,7 +16,8 @@ from scraper.api.results import CodesResult, ExportResult, SourceResult
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.link import redact
 from scraper.core.log import log_result, logger
-from scraper.core.model import Question, Result
+from scraper.core.model import Result
+from scraper.core.questions import Question
 from scraper.core.settings import Language, Settings
 from scraper.download.watcher import SilentWatcher, Watcher
 

@@ -27,7 +27,8 @@ from scraper.core.errors import (
 )
 from scraper.core.given import Given, every
 from scraper.core.link import of
-from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
+from scraper.core.model import Problem, Request, StudyResult, Via
+from scraper.core.questions import FILM_LINK
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import Watcher
 from scraper.pipeline import assess, local_files

@@ -10,7 +10,8 @@ from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
-from scraper.core.model import PASSWORD, Counts, Study, StudyResult
+from scraper.core.model import Counts, Study, StudyResult
+from scraper.core.questions import PASSWORD
 from scraper.download import on_disk
 from scraper.download.watcher import SilentWatcher
 from scraper.pipeline.folder_verdict import judge_files

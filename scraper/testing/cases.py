@@ -17,7 +17,8 @@ import pydicom
 
 from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
-from scraper.core.model import Origin, Question, Result, Status, Via
+from scraper.core.model import Origin, Result, Status, Via
+from scraper.core.questions import Question
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.watcher import SilentWatcher
 
