@@ -374,20 +374,20 @@ class Listening:
     def __init__(self, output: Path, *words: str) -> None:
         command = [sys.executable, "-m", "cloudfilm", "listen", "-o", str(output), "--json", "--lang", "en", *words]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.said = ""
+        self.printed = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         for line in self.process.stderr:
-            self.said += line
+            self.printed += line
 
     def wait_for(self, pattern: str) -> str:
         """The first group of what it says."""
         give_up = time.monotonic() + 240
-        while not (match := re.search(pattern, self.said)):
-            assert time.monotonic() < give_up, self.said
-            assert self.process.poll() is None, self.said
+        while not (match := re.search(pattern, self.printed)):
+            assert time.monotonic() < give_up, self.printed
+            assert self.process.poll() is None, self.printed
             time.sleep(0.05)
         return match[1]
 
@@ -446,9 +446,9 @@ def test_what_the_browser_receives_is_the_study_that_a_live_capture_gives(world,
     with Listening(tmp_path / "listened", *world.options) as listening, tab(listening) as page:
         look_through(page, kind)
         code, document = listening.ended()  # by itself: all that the list names is there
-    assert code == 0, (document, listening.said)
+    assert code == 0, (document, listening.printed)
     assert (document["provider"], document["via"], document["link"]) == ("listen", None, None)
-    assert "series 1: 14 of 14" in listening.said
+    assert "series 1: 14 of 14" in listening.printed
     link = f"https://{HOST}/v/{kind}"
     assert commands.run(["grab", link, "-o", str(tmp_path / "live"), "--provider", "universal", *world.options]) == 0
     capsys.readouterr()
@@ -466,7 +466,7 @@ def test_ctrl_c_ends_it_with_what_came(world, tmp_path):
         listening.wait_for(r"(series 1: \d+ of 14)")
         listening.process.send_signal(signal.SIGINT)
         code, document = listening.ended()
-    assert code == 7, (document, listening.said)
+    assert code == 7, (document, listening.printed)
     assert 0 < document["instances"]["saved"] < document["instances"]["expected"] == COUNT
 
 
@@ -480,7 +480,7 @@ def test_nothing_received_is_said(tmp_path):
         code, document = listening.ended()
     assert code == 9
     assert document["status"] == "failed"
-    assert "No image of a study was recognised" in listening.said
+    assert "No image of a study was recognised" in listening.printed
 
 
 @needs_browser
@@ -496,7 +496,7 @@ def test_a_browser_of_ones_own_is_attached_to(world, tmp_path, capsys):
             listening.wait_for(r"(Attached to the browser)")
             look_through(browser.pages[0], "wado")
             code, document = listening.ended()
-        assert code == 0, (document, listening.said)
+        assert code == 0, (document, listening.printed)
         assert browser.pages[0].evaluate("1 + 1") == 2  # it goes on, without us
         browser.close()
     assert len(saved(tmp_path / "listened")) == COUNT

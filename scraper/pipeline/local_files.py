@@ -9,7 +9,8 @@ from pathlib import Path
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
-from scraper.core.model import PASSWORD, Counts, Study, StudyResult
+from scraper.core.model import Counts, Study, StudyResult
+from scraper.core.questions import PASSWORD
 from scraper.download import on_disk
 from scraper.download.watcher import SilentWatcher
 from scraper.pipeline.folder_verdict import judge_files
@@ -19,7 +20,7 @@ from scraper.verify import Files, opened
 
 
 class WithoutSite(Provider):
-    """Stands where a link's provider stands, where nothing is asked of any site."""
+    """Takes the place of a provider where no site is asked."""
 
     schemes = ("file", "listen")
     route = r".*"
@@ -53,7 +54,7 @@ class Recording(WithoutSite):
 
 
 def of(link: ShareLink) -> Provider:
-    """What stands for a provider of a link to a file."""
+    """What takes the place of a provider for a ``file:`` link."""
     return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
@@ -61,7 +62,7 @@ async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:
     """The files of a folder or an archive, until ``stack`` closes; a person is asked for its password where it has one.
 
     Raises:
-        CredentialsRequired: it has one, and nobody gave it. CredentialsRefused: that is not it; no other is tried.
+        CredentialsRequired: it has a password that was not given. CredentialsRefused: the password is wrong; no other is tried.
         UnreadableFile: it can't be unpacked. DiskFull: it does not fit.
     """
     given = session.given(PASSWORD)

@@ -15,9 +15,9 @@ from scraper.pipeline import assess
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film of a source: its link; ``unread`` are pages of the source that nobody could read.
+    """One film of a source: its link; ``unread`` are pages of the source that could not be read.
 
-    ``provider`` is whose it is, where that is known without its link.
+    ``provider``: whose it is, where that is known without its link.
     """
 
     share: ShareLink
@@ -43,7 +43,7 @@ class SourceInfo:
         link: redacted.
         provider: the name of the one that owns the link.
         via: how its site was spoken to.
-        unread: pages of the source that nobody could read.
+        unread: pages of the source that could not be read.
     """
 
     source: str
