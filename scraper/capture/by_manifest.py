@@ -20,7 +20,7 @@ from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances
-from scraper.core.model import Asked, Instance, Series, Source
+from scraper.core.model import Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
@@ -144,7 +144,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> list[Seri
     async def fails() -> bytes:
         raise MissingInstances(why=Reason.NO_ANSWER)
 
-    return series_by_model(model, received, lambda _: Asked(fails), examination)
+    return series_by_model(model, received, lambda _: OnDemand(fails), examination)
 
 
 def series_by_model(

@@ -75,7 +75,7 @@ class ByDicomWeb(Strategy):
             try:
                 found += await client.series(uid)
             except dicomweb.REFUSALS as err:
-                found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
+                found.append(Series(uid, "", problems=(not_retrieved(uid, err),)))
         return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
 
 
