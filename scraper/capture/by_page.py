@@ -19,7 +19,7 @@ from scraper.capture.infer.page_functions import Look, PageFunction
 from scraper.capture.observe.received import asked_by
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.core.errors import CloudfilmError, MissingInstances
-from scraper.core.model import Asked
+from scraper.core.model import OnDemand
 from scraper.core.reasons import Reason
 from scraper.session.browser.page_calls import PageCalls
 
@@ -139,7 +139,7 @@ class ByPage(Strategy):
         async def fails() -> bytes:
             raise MissingInstances(why=Reason.NO_ANSWER)
 
-        series = await asyncio.to_thread(series_by_model, model, received, lambda _: Asked(fails), examination)
+        series = await asyncio.to_thread(series_by_model, model, received, lambda _: OnDemand(fails), examination)
         return Plan(self.by, tuple(series), model) if series else None
 
     async def _ask(self, function: PageFunction, key: str, examination: Examination) -> bool:
