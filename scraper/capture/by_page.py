@@ -16,6 +16,7 @@ from scraper.capture.by_manifest import series_by_model, shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import page_functions
 from scraper.capture.infer.page_functions import Look, PageFunction
+from scraper.capture.infer.templates import Template
 from scraper.capture.observe.received import asked_by
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.core.errors import CloudfilmError, MissingInstances
@@ -24,7 +25,7 @@ from scraper.core.reasons import Reason
 from scraper.session.browser.page_calls import PageCalls
 
 LOOKS: Final = 2  # steps of which the calls are compared
-MAX_LOOKS: Final = 5
+MAX_LOOKS: Final = 4
 MAX_TRIALS: Final = 4  # functions that bring nothing, after which no more are tried
 MAX_SILENT: Final = 5  # calls that bring nothing, one after another
 CALL_S: Final = 8.0
@@ -55,6 +56,7 @@ class ByPage(Strategy):
         self._received: dict[str, str] = {}  # call → SOP Instance UID
         self._function: PageFunction | None = None
         self._asked: set[str] = set()
+        self._rejected: set[Template] = set()
 
     async def plan(self, examination: Examination) -> Plan | None:
         """The study, once a function of the page gave all that its lists name."""
@@ -89,21 +91,21 @@ class ByPage(Strategy):
         self._looked += 1
         if made := calls.take():
             self._looks.append(Look(made, new))
-        if len(self._looks) >= LOOKS:
+        if len(self._looks) >= LOOKS and await self._find(examination):
+            self._state = _State.KNOWN
             await calls.rest()
-            self._state = _State.KNOWN if await self._find(examination) else _State.OVER
-        elif self._looked >= MAX_LOOKS:
-            self._state = _State.OVER
-        if self._state is _State.OVER:
+        elif self._looked >= MAX_LOOKS or len(self._rejected) >= MAX_TRIALS:
             await self.close()
 
     async def _find(self, examination: Examination) -> bool:
         """Try the functions that may bring an image, until one does."""
         found = page_functions.candidates(self._looks, examination.observations)
-        for _ in range(MAX_TRIALS):
+        while len(self._rejected) < MAX_TRIALS:
             function = await asyncio.to_thread(next, found, None)
             if function is None:
                 return False
+            if function.model.rule.template in self._rejected:
+                continue
             rule, brought = function.model.rule, dict(function.model.brought)
             left = [key for key in rule.records if key not in brought]
             if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
@@ -113,6 +115,7 @@ class ByPage(Strategy):
                 self._function, self._received = function, {**brought, **self._received}
                 return True
             self._received = {}
+            self._rejected.add(rule.template)
         return False
 
     async def _plan(self, examination: Examination) -> Plan | None:

@@ -27,7 +27,7 @@ function(names, most) {
 // ---- plain
 function() {
   let left = 400;
-  const MARK = {"\u0001": 1};
+  const MARK = {"\u0001": true};  // no number: it might be taken for a list's value
   const plain = (value, depth) => {
     if (value === null || typeof value === "boolean") return value;
     if (typeof value === "number") return Number.isFinite(value) ? value : MARK;
@@ -46,7 +46,7 @@ function() {
 
 // ---- call
 async function(made, text, most) {
-  const isMark = value => value !== null && typeof value === "object" && value["\u0001"] === 1;
+  const isMark = value => value !== null && typeof value === "object" && value["\u0001"] === true;
   const merged = (value, sample) => {
     if (isMark(value)) return sample;
     if (Array.isArray(value)) return value.map((inner, at) => merged(inner, sample && sample[at]));
