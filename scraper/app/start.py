@@ -47,9 +47,9 @@ async def serve(settings: Settings, show: Callable[[str], None], announce: Calla
     token = secrets.token_urlsafe(24)
     address = f"http://{host}/{token}/"
     with RunFolder() as scratch:
-        async with Inspector(timeout_s=_PATIENCE_S) as inspector:
-            inspector.warm()
-            studies = OpenStudies(inspector, scratch)
+        async with Inspector(timeout_s=_PATIENCE_S) as frames, Inspector(1, _PATIENCE_S) as files:
+            frames.warm()
+            studies = OpenStudies(frames, files, scratch)
             window = Window(settings, scratch, studies)
             window.board.attach()
             config = uvicorn.Config(
