@@ -59,7 +59,7 @@ def test_an_older_study_gets_planes_and_tags_once_all_files_are_read(tmp_path):
         page.keyboard.press("t")
         page.fill("#viewer dialog input", "image position")
         assert "0020,0032" in page.inner_text("#viewer dialog tbody")
-        page.keyboard.press("Escape")
+        page.click("#viewer dialog .close")
         page.click("#back")
         look(page)
         page.keyboard.press("PageDown")  # the first viewer is gone: a key counts once
@@ -109,7 +109,7 @@ def test_an_archive_that_asks_who_sends(tmp_path):
         no_certificate = {"name": "ca.pem", "mimeType": "text/plain", "buffer": b"no certificate"}
         page.set_input_files("#archive-certificate", no_certificate)
         page.press("#archive-to", "Enter")
-        says(page, ".note.failed", "无法读取")
+        says(page, ".note.failed", "不是证书")
     for folder in (started.home, started.output):
         for path in folder.rglob("*"):
             assert not path.is_file() or b"s3cret-w0rd" not in path.read_bytes()

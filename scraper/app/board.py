@@ -92,7 +92,7 @@ class Item:
     preview: Path | None = None
     codes: list[Code] = field(default_factory=list)
     suspects: list[list[tuple[float, float]]] = field(default_factory=list)
-    platform: str = ""
+    hospital: str = ""
     host: str = ""
     said: list[Words] = field(default_factory=list)
     asked: Asked | None = None
@@ -117,7 +117,7 @@ class Item:
             "has_preview": self.preview is not None,
             "codes": [code.as_json() for code in self.codes],
             "suspects": self.suspects,
-            "platform": self.platform,
+            "hospital": self.hospital,
             "host": self.host,
             "said": self.said[-3:],
             "asked": None

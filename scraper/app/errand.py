@@ -172,7 +172,8 @@ class Errand:
         item = self.item
         item.host = film.share.host
         owner = catalogue.find(film.share, self._settings.provider)
-        item.platform = owner.provider.name if owner else ""
+        rows = owner.provider.deployments if owner else ()
+        item.hospital = next((row.hospital for row in rows if row.host.partition(":")[0] == item.host), "")
         self._stage(Stage.CONNECTING)
         self._ended(await run.grab(self._source, film=film))
 

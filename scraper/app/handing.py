@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from scraper.app.board import Board, Words, in_both
 from scraper.app.library import Kept
-from scraper.core.errors import CloudfilmError, UsageError
+from scraper.core.errors import CloudfilmError, UnreadableFile, UsageError
 from scraper.core.messages import describe, describe_problem, say
 from scraper.core.model import ACCOUNT, PASSWORD, TOKEN
 from scraper.core.settings import Language, Settings
@@ -92,25 +92,26 @@ class HandOn:
         """Begin to send a study to an archive.
 
         Raises:
-            CloudfilmError: the address is none of an archive, or names files of this computer: paths never come from the page;
-                or the certificate is none.
+            CloudfilmError: the address is none of an archive, or names files of this computer: paths never come from the page.
         """
         from scraper.send import DicomTarget, target_of
+        from scraper.session.dimse.tls import Tls
 
-        authority = await asyncio.to_thread(self._authority, access)
+        own = Tls(await asyncio.to_thread(self._authority, access), insecure=self._settings.insecure)
+        try:
+            await asyncio.to_thread(own.context)
+        except UnreadableFile:
+            self._note(kept, "failed", in_both(lambda lang: say("app.no-certificate", lang)))
+            return
         target = target_of(access.address, insecure=self._settings.insecure)
         if isinstance(target, DicomTarget):
             tls = target.tls
             if tls is not None and (tls.authority or tls.certificate or tls.key):
                 raise UsageError("pacs://AET@host:port?tls=yes")
             if tls is not None or access.with_tls:
-                from scraper.session.dimse.tls import Tls
-
-                own = Tls(authority, insecure=self._settings.insecure)
-                await asyncio.to_thread(own.context)  # a certificate that is none is refused now
                 target = replace(target, tls=own)
         settings = replace(
-            self._settings, answers={**self._settings.answers, **access.answers}, tls_authority=authority
+            self._settings, answers={**self._settings.answers, **access.answers}, tls_authority=own.authority
         )
         self._note(kept, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
         self._keep(asyncio.create_task(self._send(kept, target, settings)))

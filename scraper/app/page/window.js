@@ -120,8 +120,8 @@ function card(item) {
 
 function doing(item) {
   const seconds = Math.round(item.seconds), waited = seconds > 2 ? say("waited", { seconds }) : "";
-  const host = [item.platform, item.host].filter(Boolean).join(" · ");
-  if (item.stage === "asking") return item.asked && item.asked.options.length ? say("doing-choosing") : say("doing-asking", { host: item.asked ? item.asked.host : "" });
+  const host = [item.hospital, item.host].filter(Boolean).join(" · ");
+  if (item.stage === "asking") return item.asked && item.asked.options.length ? say("doing-choosing") : say("doing-asking", { host: host || (item.asked ? item.asked.host : "") });
   if (item.stage === "connecting" && !item.host) return [say("doing-files"), waited].join(" ");
   if (item.stage !== "fetching") return [say(`doing-${item.stage}`, { host }), item.stage === "ended" || item.stage === "stopped" ? "" : waited].join(" ");
   const place = item.series.findIndex((series) => series.expected === null || series.arrived < series.expected) + 1 || item.series.length;
@@ -219,14 +219,15 @@ function updateCard(item) {
     byId("cards").prepend(parts.element);
   }
   const isWorking = !["ended", "stopped"].includes(item.stage);
-  show(parts.verdict, item.verdict);
+  const isAskedAgain = Boolean(item.verdict && item.asked);  // the form says that the answer was refused
+  show(parts.verdict, item.verdict && !isAskedAgain);
   parts.verdict.className = `verdict ${item.verdict}`;
   setText(parts.verdict, item.verdict ? say(`verdict-${item.verdict}`) : "");
-  setText(parts.doing, item.verdict && !isWorking ? both(item.sentence) : doing(item));
+  setText(parts.doing, isAskedAgain ? say("doing-asking", { host: item.hospital || item.asked.host }) : item.verdict && !isWorking ? both(item.sentence) : doing(item));
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
   seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
-  setText(parts.said, isWorking && item.said.length ? both(item.said[item.said.length - 1]) : "");
+  setText(parts.said, isAskedAgain ? both(item.sentence) : isWorking && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {
     parts.key = key;
@@ -265,7 +266,7 @@ function studyRow(study) {
     ...["zip", "cd", "page", "pictures", "anonymous"].map((kind) => button(`to-${kind}`, post("export", { to: kind }))),
     button("to-archive", () => archive(study)), button("show-export", post("show-export"))));
   return { note, element: make("li", { class: "study", "data-study": study.number },
-    make("div", { class: "facts" }, make("strong", {}, [study.patient, date(study.date), study.modality].filter(Boolean).join("  ") || study.folder),
+    make("div", { class: "facts" }, make("strong", {}, [study.patient.replace(/\^+/g, " "), date(study.date), study.modality].filter(Boolean).join("  ") || study.folder),
       make("span", {}, study.description), make("span", { class: `small ${study.status}` }, say("images", { count: study.images }), " ", study.status ? say(`verdict-${study.status}`) : "")),
     make("div", { class: "row" }, button("see", () => see(study.number), "main"), button("open-folder", post("open")), remove), hand, note) };
 }
@@ -390,12 +391,13 @@ async function camera() {
   video.srcObject = stream;
   const end = () => stream.getTracks().forEach((track) => track.stop());
   const take = make("button", { type: "button", class: "main", onclick: () => {
+    if (!video.videoWidth) return;  // it shows nothing yet
     const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
-    canvas.toBlob((blob) => give(blob, "camera.png"), "image/png");
+    canvas.toBlob((blob) => give(blob, "camera.jpg"), "image/jpeg", 0.95);
     byId("dialog").close();
   } }, say("take"));
-  openDialog(say("camera"), video, make("div", { class: "row" }, take, closer("cancel"))).addEventListener("close", end, { once: true });
+  openDialog(say("camera"), make("p", {}, say("camera-how")), video, make("div", { class: "row" }, take, closer("cancel"))).addEventListener("close", end, { once: true });
 }
 async function crop(number) {
   // after a reload, and of what no browser shows (HEIC, PDF), the page's picture is cut

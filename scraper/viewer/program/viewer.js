@@ -226,7 +226,7 @@ class Viewer {
     const pane = this.active, series = this.index.series[pane.number] || this.index.series[0];
     if (!series) return;
     const study = this.index.studies[series.study] || {}, date = /^\d{8}$/.test(study.date) ? study.date.replace(/(....)(..)(..)/, "$1-$2-$3") : study.date;
-    this.heading.textContent = [study.patient, date, study.description].filter(Boolean).join("   ");
+    this.heading.textContent = [(study.patient || "").replace(/\^+/g, " ").trim(), date, study.description].filter(Boolean).join("   ");
     document.title = this.heading.textContent || "cloudfilm";
     this.entries.forEach((entry, number) => {
       entry.setAttribute("aria-selected", String(number === pane.number));
