@@ -19,12 +19,13 @@ from scraper.app.talk import Talk
 from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
-from scraper.core.model import CAPTCHA, SMS_CODE, Question, Result, Status
+from scraper.core.model import Result, Status
+from scraper.core.questions import CAPTCHA, SMS_CODE, Question
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.source import resolve
+from scraper.source import kinds
 
 _RESTED_S: Final = 0.2  # between two looks whether a person has answered or stopped
 
@@ -131,7 +132,7 @@ class Errand:
         item = self.item
         item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
         item.series.clear()
-        item.said.clear()
+        item.messages.clear()
         item.size, item.fetching_since, item.since = 0, 0.0, time.time()
         item.may_show_browser = item.may_retake = False
 
@@ -151,7 +152,7 @@ class Errand:
     async def _run(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         self._stage(Stage.READING)
-        if resolve.is_file(self._source):
+        if kinds.is_file(self._source):
             await asyncio.to_thread(self._read_codes)
         settings = replace(
             self._settings,
@@ -180,7 +181,7 @@ class Errand:
     def _read_codes(self) -> None:
         """Show the photo with its codes, where it is one; what it means is left to the pipeline."""
         path = Path(self._source)
-        is_photo = path.suffix.lower() not in resolve.TEXTS and not resolve.holds_files(self._source)
+        is_photo = path.suffix.lower() not in kinds.TEXTS and not kinds.holds_files(self._source)
         if self.item.preview is not None or not is_photo:
             return
         with contextlib.suppress(CloudfilmError, OSError):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scraper.app.board import Board, Words, in_both
-from scraper.app.library import Kept
+from scraper.app.library import StoredStudy
 from scraper.core.errors import CloudfilmError, UnreadableFile, UsageError
 from scraper.core.messages import describe, describe_problem, say
-from scraper.core.model import ACCOUNT, PASSWORD, TOKEN
+from scraper.core.questions import ACCOUNT, PASSWORD, TOKEN
 from scraper.core.settings import Language, Settings
 from scraper.export import Target, Wanted, export
 from scraper.export.view import view
@@ -77,7 +77,7 @@ class HandOn:
         self._board = board
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, kept: Kept, kind: str, language: Language) -> None:
+    def start(self, study: StoredStudy, kind: str, language: Language) -> None:
         """Begin to make something of a study.
 
         Raises:
@@ -85,10 +85,10 @@ class HandOn:
         """
         if kind != "page" and kind not in KINDS:
             raise UsageError(kind)
-        self._note(kept, "working", in_both(lambda lang: say("app.making", lang)))
-        self._keep(asyncio.create_task(self._make(kept, kind, language)))
+        self._note(study, "working", in_both(lambda lang: say("app.making", lang)))
+        self._keep(asyncio.create_task(self._make(study, kind, language)))
 
-    async def send(self, kept: Kept, access: Access) -> None:
+    async def send(self, study: StoredStudy, access: Access) -> None:
         """Begin to send a study to an archive.
 
         Raises:
@@ -101,7 +101,7 @@ class HandOn:
         try:
             await asyncio.to_thread(own.context)
         except UnreadableFile:
-            self._note(kept, "failed", in_both(lambda lang: say("app.no-certificate", lang)))
+            self._note(study, "failed", in_both(lambda lang: say("app.no-certificate", lang)))
             return
         target = target_of(access.address, insecure=self._settings.insecure)
         if isinstance(target, DicomTarget):
@@ -113,8 +113,8 @@ class HandOn:
         settings = replace(
             self._settings, answers={**self._settings.answers, **access.answers}, tls_authority=own.authority
         )
-        self._note(kept, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
-        self._keep(asyncio.create_task(self._send(kept, target, settings)))
+        self._note(study, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
+        self._keep(asyncio.create_task(self._send(study, target, settings)))
 
     def _authority(self, access: Access) -> Path | None:
         """The given certificate as a file, for as long as the window is open; the system's own where none was given."""
@@ -128,22 +128,22 @@ class HandOn:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _note(self, kept: Kept, state: str, text: Words, short: Words | None = None) -> None:
-        self._board.notes[kept.number] = {"state": state, "text": text, "short": short}
+    def _note(self, study: StoredStudy, state: str, text: Words, short: Words | None = None) -> None:
+        self._board.notes[study.number] = {"state": state, "text": text, "short": short}
 
-    async def _send(self, kept: Kept, target: DicomTarget | WebTarget, settings: Settings) -> None:
+    async def _send(self, study: StoredStudy, target: DicomTarget | WebTarget, settings: Settings) -> None:
         from scraper.send import send
 
         try:
-            sent = await send([kept.folder], target, settings)
+            sent = await send([study.folder], target, settings)
         except CloudfilmError as err:
             failed = err
-            self._note(kept, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))
+            self._note(study, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))
         else:
-            self._sent(kept, sent)
+            self._sent(study, sent)
         self._board.changed()
 
-    def _sent(self, kept: Kept, sent: Sent) -> None:
+    def _sent(self, study: StoredStudy, sent: Sent) -> None:
         has, total, error = sent.sent + sent.before, sent.total, sent.error
         text = in_both(lambda lang: say("app.sent", lang, target=sent.target, count=has, total=total))
         short = None
@@ -151,30 +151,30 @@ class HandOn:
             short = in_both(lambda lang: describe(error, lang, in_window=True))
         elif sent.exit_code:
             short = in_both(lambda lang: " ".join(describe_problem(item, lang) for item in sent.problems))
-        self._note(kept, "failed" if sent.exit_code else "done", text, short)
+        self._note(study, "failed" if sent.exit_code else "done", text, short)
 
-    async def _make(self, kept: Kept, kind: str, language: Language) -> None:
+    async def _make(self, study: StoredStudy, kind: str, language: Language) -> None:
         try:
             if kind == "page":
-                path = self._free(kept.folder.name, ".html")
-                is_short = bool((await view(kept.folder, path, language)).undecoded)
+                path = self._free(study.folder.name, ".html")
+                is_short = bool((await view(study.folder, path, language)).undecoded)
             else:
                 target, ending, deidentify = KINDS[kind]
-                path = self._free(kept.folder.name if not deidentify else "study", ending)
-                made = await export(kept.folder, target, path, Wanted(page=language), deidentify=deidentify)
+                path = self._free(study.folder.name if not deidentify else "study", ending)
+                made = await export(study.folder, target, path, Wanted(page=language), deidentify=deidentify)
                 is_short = bool(made.exit_code)
         except CloudfilmError as err:
             failed = err
             text = in_both(lambda lang: describe(failed, lang, in_window=True))
-            self._note(kept, "failed", text)
+            self._note(study, "failed", text)
         except OSError as err:
             why = err.strerror or ""
             text = in_both(lambda lang: say("app.not-made", lang, why=why))
-            self._note(kept, "failed", text)
+            self._note(study, "failed", text)
         else:
             lies = in_both(lambda lang: say(f"app.made.{kind}", lang, path=path.resolve()))
             short = in_both(lambda lang: say("app.made-short", lang)) if is_short else None
-            self._note(kept, "done", lies, short)
+            self._note(study, "done", lies, short)
         self._board.changed()
 
     def _free(self, stem: str, ending: str) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from scraper.app.board import Code, Item, in_both
 from scraper.core.messages import say
 from scraper.core.settings import Settings
-from scraper.source import resolve
+from scraper.source import film_codes
 
 if TYPE_CHECKING:
     from scraper.source.qr.engines import Polygon
@@ -32,9 +32,9 @@ def read_photo(item: Item, path: Path, settings: Settings, scratch: Path) -> tup
     Raises:
         CloudfilmError: it is no picture or document that can be read.
     """
-    found = resolve.decode(path, settings)
+    found = film_codes.decode(path, settings)
     preview = scratch / "preview.jpg"
-    page, columns, rows = resolve.save_page(found, preview)
+    page, columns, rows = film_codes.save_page(found, preview)
 
     def shape(number: int, polygon: Polygon) -> list[tuple[float, float]]:
         if number != page:

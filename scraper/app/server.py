@@ -19,7 +19,7 @@ from starlette.routing import Route
 from scraper.app.board import Board, SeriesProgress, in_both
 from scraper.app.errand import Errand
 from scraper.app.handing import HandOn, access_of
-from scraper.app.library import Kept, Library, show_folder
+from scraper.app.library import Library, StoredStudy, show_folder
 from scraper.app.pages import asset, window_words
 from scraper.app.studies import OpenStudies
 from scraper.app.uploads import Uploads
@@ -35,7 +35,7 @@ _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/ht
 
 
 class Window:
-    """The window's server side: one board, one library, and the threads that work.
+    """The window's server side: one board, one library, and the threads that work. Over 20 methods because each route has one.
 
     Args:
         settings: the options of the command.
@@ -114,7 +114,7 @@ class Window:
         try:
             while True:
                 seen = self.board.changes
-                studies = [kept.as_json() for kept in await asyncio.to_thread(self.library.listed)]
+                studies = [study.as_json() for study in await asyncio.to_thread(self.library.listed)]
                 report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
                 yield f"data: {json.dumps(report, ensure_ascii=False)}\n\n"
                 await asyncio.sleep(LEAST_PAUSE_S)
@@ -163,11 +163,11 @@ class Window:
         errand.start()
         return JSONResponse({"number": item.number})
 
-    def _prepare(self, study: str) -> None:
-        """List a study that has just come, before anybody looks at it."""
-        kept = self.library.find(study)
-        if kept is not None:
-            self._studies.prepare(kept)
+    def _prepare(self, number: str) -> None:
+        """List a study that has just arrived, before anybody looks at it."""
+        study = self.library.find(number)
+        if study is not None:
+            self._studies.prepare(study)
 
     def _picture(self, series: SeriesProgress, path: Path) -> None:
         task = asyncio.create_task(self._drawn(series, path))
@@ -229,47 +229,47 @@ class Window:
 
     # ---- studies
 
-    async def _kept(self, request: Request) -> Kept:
-        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if kept is None:
+    async def _stored(self, request: Request) -> StoredStudy:
+        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if study is None:
             raise HTTPException(404)
-        return kept
+        return study
 
     async def _study_index(self, request: Request) -> Response:
-        return JSONResponse(await self._studies.listed(await self._kept(request)))
+        return JSONResponse(await self._studies.listed(await self._stored(request)))
 
     async def _study_whole(self, request: Request) -> Response:
-        return JSONResponse(await self._studies.whole(await self._kept(request)))
+        return JSONResponse(await self._studies.whole(await self._stored(request)))
 
     async def _frame(self, request: Request) -> Response:
         of_whole = request.path_params["listing"] == "whole"
-        kept = await self._kept(request)
-        data = await self._studies.frame(kept, request.path_params["frame"], of_whole=of_whole)
+        study = await self._stored(request)
+        data = await self._studies.frame(study, request.path_params["frame"], of_whole=of_whole)
         return Response(data, media_type="application/octet-stream")
 
     async def _study_act(self, request: Request) -> Response:
-        kept = await self._kept(request)
+        study = await self._stored(request)
         sent = await _sent(request)
         try:
             match request.path_params["action"]:
                 case "open":
-                    if not show_folder(kept.folder):
-                        note = in_both(lambda language: say("app.folder-lies", language, path=kept.folder.resolve()))
-                        self.board.notes[kept.number] = {"state": "done", "text": note}
+                    if not show_folder(study.folder):
+                        note = in_both(lambda language: say("app.folder-lies", language, path=study.folder.resolve()))
+                        self.board.notes[study.number] = {"state": "done", "text": note}
                 case "delete":
-                    self._studies.forget(kept.number)
-                    await asyncio.to_thread(self.library.delete, kept)
+                    self._studies.forget(study.number)
+                    await asyncio.to_thread(self.library.delete, study)
                 case "export":
-                    self._handing.start(kept, str(sent.get("to", "")), self.settings.language)
+                    self._handing.start(study, str(sent.get("to", "")), self.settings.language)
                 case "send":
-                    await self._handing.send(kept, access_of(sent))
+                    await self._handing.send(study, access_of(sent))
                 case "show-export":
                     show_folder(self._handing.folder)
                 case _:
                     raise HTTPException(404)
         except CloudfilmError as err:
             failed = err
-            self.board.notes[kept.number] = {
+            self.board.notes[study.number] = {
                 "state": "failed",
                 "text": in_both(lambda language: describe(failed, language, in_window=True)),
             }

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from scraper.app.library import REPORT, Kept
+from scraper.app.library import REPORT, StoredStudy
 from scraper.export.gather import gather
 from scraper.export.pictures import small_picture
 from scraper.export.view import study_view
@@ -46,32 +46,32 @@ class OpenStudies:
         self._scratch = scratch
         self._open: OrderedDict[tuple[str, float], _Open] = OrderedDict()
 
-    def prepare(self, kept: Kept) -> None:
+    def prepare(self, study: StoredStudy) -> None:
         """Begin to read what the viewer lists of a study."""
-        self._whole(kept)
+        self._whole(study)
 
-    async def listed(self, kept: Kept) -> Mapping[str, Any]:
+    async def listed(self, study: StoredStudy) -> Mapping[str, Any]:
         """What the viewer lists of a study at first; ``is_whole``: all its files were read for it."""
-        study = self._study(kept)
-        if study.whole is None or not study.whole.done():
-            preview = await asyncio.shield(study.preview)
+        entry = self._entry(study)
+        if entry.whole is None or not entry.whole.done():
+            preview = await asyncio.shield(entry.preview)
             if preview is not None:
                 return {**preview.index, "is_whole": False}
-        return await self.whole(kept)
+        return await self.whole(study)
 
-    async def whole(self, kept: Kept) -> Mapping[str, Any]:
+    async def whole(self, study: StoredStudy) -> Mapping[str, Any]:
         """What the viewer lists of a study after all files were read. ``is_same``: its frames are the preview's."""
-        whole = await asyncio.shield(self._whole(kept))
-        preview = await asyncio.shield(self._study(kept).preview)
+        whole = await asyncio.shield(self._whole(study))
+        preview = await asyncio.shield(self._entry(study).preview)
         is_same = preview is not None and _places(preview) == _places(whole)
         return {**whole.index, "is_whole": True, "is_same": is_same}
 
-    async def frame(self, kept: Kept, number: int, *, of_whole: bool) -> bytes:
+    async def frame(self, study: StoredStudy, number: int, *, of_whole: bool) -> bytes:
         """A packed frame of the first or of the whole list; nothing where there is none, or it can't be decoded."""
-        study = await asyncio.shield(self._whole(kept) if of_whole else self._study(kept).preview)
-        if study is None or not 0 <= number < len(study.frames):
+        view = await asyncio.shield(self._whole(study) if of_whole else self._entry(study).preview)
+        if view is None or not 0 <= number < len(view.frames):
             return b""
-        at = study.frames[number]
+        at = view.frames[number]
         return (await self._frames.apart(pack_frames, str(at.path), at.frame, 1) or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
@@ -83,28 +83,28 @@ class OpenStudies:
         for key in [key for key in self._open if key[0] == number]:
             del self._open[key]
 
-    def _study(self, kept: Kept) -> _Open:
-        key = kept.number, kept.saved_at
+    def _entry(self, study: StoredStudy) -> _Open:
+        key = study.number, study.saved_at
         if key not in self._open:
-            self._open[key] = _Open(asyncio.create_task(self._preview(kept.folder)))
+            self._open[key] = _Open(asyncio.create_task(self._preview(study.folder)))
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
         return self._open[key]
 
-    def _whole(self, kept: Kept) -> asyncio.Task[StudyView]:
-        study = self._study(kept)
-        study.whole = study.whole or asyncio.create_task(self._read(kept))
-        return study.whole
+    def _whole(self, study: StoredStudy) -> asyncio.Task[StudyView]:
+        entry = self._entry(study)
+        entry.whole = entry.whole or asyncio.create_task(self._read(study))
+        return entry.whole
 
     async def _preview(self, folder: Path) -> StudyView | None:
         """The study as its own report lists it; None where that can't be read."""
         series = await asyncio.to_thread(_reported, folder)
         return await preview_study(series, self._frames) if series else None
 
-    async def _read(self, kept: Kept) -> StudyView:
-        scratch = self._scratch / f"settled-{kept.number}"
-        with opened(kept.folder) as files:
+    async def _read(self, study: StoredStudy) -> StudyView:
+        scratch = self._scratch / f"settled-{study.number}"
+        with opened(study.folder) as files:
             listed, _ = await asyncio.to_thread(gather, files, scratch)
         return await study_view(listed, self._files)
 

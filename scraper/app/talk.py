@@ -14,7 +14,7 @@ from scraper.core.messages import say
 from scraper.core.settings import Language
 
 Draw = Callable[[SeriesProgress, Path], None]
-MOST_SAID: Final = 50  # lines of talk that an item keeps
+MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
 MOST_TRIES: Final = 3  # to draw a series' thumbnail
 
@@ -76,5 +76,5 @@ class Talk:
             except KeyError:
                 return name
 
-        self._item.said = [*self._item.said, in_both(words)][-MOST_SAID:]
+        self._item.messages = [*self._item.messages, in_both(words)][-MOST_MESSAGES:]
         self._board.changed()
