@@ -388,15 +388,16 @@ async function camera() {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 3840 }, facingMode: "environment" } });
   } catch { message(say("no-camera")); return; }
   const video = make("video", { autoplay: true, playsinline: true, "aria-label": say("camera") });
-  video.srcObject = stream;
+  video.addEventListener("loadeddata", () => { take.disabled = false; });
   const end = () => stream.getTracks().forEach((track) => track.stop());
   const take = make("button", { type: "button", class: "main", onclick: () => {
-    if (!video.videoWidth) return;  // it shows nothing yet
     const canvas = make("canvas", { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
     canvas.toBlob((blob) => give(blob, "camera.jpg"), "image/jpeg", 0.95);
     byId("dialog").close();
   } }, say("take"));
+  take.disabled = true;  // until there is something to see
+  video.srcObject = stream;
   openDialog(say("camera"), make("p", {}, say("camera-how")), video, make("div", { class: "row" }, take, closer("cancel"))).addEventListener("close", end, { once: true });
 }
 async function crop(number) {
