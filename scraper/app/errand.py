@@ -15,7 +15,7 @@ from typing import Final
 from scraper.app.board import Asked, Board, Item, SeriesProgress, Stage, in_both
 from scraper.app.library import Library
 from scraper.app.photo import options, read_photo
-from scraper.app.talk import Talk
+from scraper.app.run_watcher import RunWatcher
 from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode, NoLink
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
@@ -160,8 +160,8 @@ class Errand:
             headed=self._wants_browser,
             interactive=True,
         )
-        talk = Talk(self.item, self._board, self._scratch, self.on_picture)
-        async with Run(settings, talk, self._ask) as run:
+        watcher = RunWatcher(self.item, self._board, self._scratch, self.on_picture)
+        async with Run(settings, watcher, self._ask) as run:
             found = await run.films(self._source)
             if found.error is not None:
                 self._ended(run.refused(self._source, found.error))

@@ -14,12 +14,12 @@ from scraper.core.messages import say
 from scraper.core.settings import Language
 
 Draw = Callable[[SeriesProgress, Path], None]
-MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
+MOST_MESSAGES: Final = 50  # messages that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
 MOST_TRIES: Final = 3  # to draw a series' thumbnail
 
 
-class Talk:
+class RunWatcher:
     """The Watcher of one run.
 
     Args:
