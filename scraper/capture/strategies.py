@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from scraper.capture.examination import Examination
@@ -12,7 +13,7 @@ from scraper.capture.plan import By, Plan, Recipe, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
-from scraper.core.model import Series
+from scraper.core.model import Series, WadoUri
 
 RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
 MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
@@ -105,9 +106,27 @@ class ByWadoUri:
             return None  # what was asked for so far is no list
         page = examination.session.page.url
         found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        found = [_placed(series, examination) for series in found]
         study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
         series = tuple(item for item in found if item.study_instance_uid == study)
-        return Plan(self.by, series) if series else None
+        replay = wado_uri.AddressReplayer(examination.session, exchanges, examination.observations.new_file)
+        others = {
+            (item.study_instance_uid, item.series_instance_uid): tuple(
+                source.url for instance in item.instances if isinstance(source := instance.source, WadoUri)
+            )
+            for item in found
+            if item.study_instance_uid != study
+        }
+        return Plan(self.by, series, replay=replay, others=others) if series else None
+
+
+def _placed(series: Series, examination: Examination) -> Series:
+    """A series whose addresses name no study: that of its images that came, where it is one."""
+    objects = examination.observations.objects
+    uids = (item.sop_instance_uid for item in series.instances)
+    studies = {objects[uid].header.study_instance_uid for uid in uids if uid in objects}
+    is_known = not series.study_instance_uid and len(studies) == 1
+    return replace(series, study_instance_uid=studies.pop()) if is_known else series
 
 
 __all__ = ["ByDicomWeb", "ByOrthanc", "ByRecipe", "ByWadoUri"]
