@@ -23,17 +23,16 @@ from scraper.capture.infer.models import RequestModel
 from scraper.capture.infer.tallies import EARLIER
 from scraper.capture.infer.templates import Path
 from scraper.capture.observe.received import SENT, text, with_instances
+from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import SERVICES, By, Plan, Replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.capture.series import series_of
 from scraper.core.errors import CloudfilmError
 from scraper.core.evidence import Evidence
-from scraper.core.model import Header, Instance, Problem, Series, Study, WadoUri
+from scraper.core.model import Header, Instance, Series, Study, WadoUri
 from scraper.core.reasons import Reason
 
-MAX_ASKED: Final = 5  # further studies of which an image is asked for
 _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
-_LETTERS: Final = re.compile(r"[\W_]+")
 
 
 @dataclass(slots=True)
@@ -77,9 +76,8 @@ async def further(
     captured = {series.study_instance_uid for series in found if series.instances} | {ours.study_instance_uid}
     search = _Search(examination, plan, ours, heads, captured, may_ask)
     more = await search.run()
-    lost = [Problem("further-study", values={"count": count, "why": why}) for why, count in search.left_out.items()]
     first, *rest = found
-    return [replace(first, left_out=(*first.left_out, *lost)), *rest, *more]
+    return [replace(first, left_out=(*first.left_out, *left_out(search.left_out))), *rest, *more]
 
 
 async def _shown(
@@ -97,17 +95,6 @@ async def _shown(
         with suppress(CloudfilmError):
             return await plan.replay.header_of(first.url)
     return known
-
-
-def are_same_patient(one: Header, other: Header) -> bool:
-    """Whether two objects bear one Patient ID, and no names that contradict it.
-
-    Names are compared where both are of one script: a name and its transcription tell nothing.
-    """
-    if not one.patient_id.strip() or one.patient_id.strip() != other.patient_id.strip():
-        return False
-    names = [_LETTERS.sub("", item.patient_name).casefold() for item in (one, other)]
-    return not all(names) or names[0] == names[1] or names[0].isascii() != names[1].isascii()
 
 
 def _headers(examination: Examination) -> dict[str, Header]:
@@ -170,7 +157,7 @@ class _Search:
         if head.study_instance_uid == self.ours.study_instance_uid or are_same_patient(self.ours, head):
             return True
         self._refused.add(head.study_instance_uid)
-        self.left_out[Reason.ANOTHER_PATIENT if head.patient_id.strip() else Reason.PATIENT_UNKNOWN] += 1
+        self.left_out[why_not(head)] += 1
         return False
 
     def _is_of(self, listed: Listed, head: Header) -> bool:
@@ -318,4 +305,4 @@ def _of_records(
         yield from found.values()
 
 
-__all__ = ["are_same_patient", "further"]
+__all__ = ["further"]

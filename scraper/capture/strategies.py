@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from scraper.capture.examination import Examination
+from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import By, Plan, Recipe, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
 from scraper.core.model import Series, WadoUri
+from scraper.core.reasons import Reason
 
 RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
 MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
@@ -66,18 +68,34 @@ class ByDicomWeb:
         if root is None or not (root.studies or hints):
             return None
         named = (
-            dicomweb.named_studies(examination.link.url)
-            or [uid for uid in root.studies if uid in hints][:1]
-            or root.studies[:1]
+            tuple(dicomweb.named_studies(examination.link.url))
+            or tuple(uid for uid in root.studies if uid in hints)[:1]
         )
+        others = () if named else root.studies[1:]
+        named = named or root.studies[:1]
         client = dicomweb.DicomWeb(session, root.service, session.spool)
-        found = list[Series]()
+        found, lost = list[Series](), Counter[Reason]()
+        for number, uid in enumerate(others, 1):
+            why = await _why_not(client, named[0], uid) if number <= MAX_ASKED else Reason.TOO_MANY_STUDIES
+            if why is None:
+                named = (*named, uid)
+            else:
+                lost[why] += 1
         for uid in named:
             try:
                 found += await client.series(uid)
             except dicomweb.REFUSALS as err:
                 found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
-        return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
+        if not any(series.instances for series in found):
+            return None
+        found[0] = replace(found[0], left_out=(*found[0].left_out, *left_out(lost)))
+        return Plan(self.by, tuple(found))
+
+
+async def _why_not(client: dicomweb.DicomWeb, shown: str, other: str) -> Reason | None:
+    """Why a further study that the viewer asked for is left out; None where it is the shown one's patient's."""
+    headers = [await client.patient(study) for study in (shown, other)]
+    return None if are_same_patient(*headers) else why_not(headers[1])
 
 
 class ByOrthanc:
