@@ -170,13 +170,13 @@ def decode(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> 
     Raises:
         NoSuchFile, UnreadableFile: there is no such file, or it can't be read.
     """
-    from scraper.source import qr, resolve
+    from scraper.source import film_codes, qr
 
     path = Path(file)
     if not path.exists():
         raise NoSuchFile(path=str(path))
     with qr.Reader(password=password) as reader:
-        return CodesResult(resolve.decode(path, Settings(decode_timeout_s=timeout_s), reader))
+        return CodesResult(film_codes.decode(path, Settings(decode_timeout_s=timeout_s), reader))
 
 
 async def decode_async(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> CodesResult:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
     from scraper.export import Exported
-    from scraper.source.resolve import Decoded
+    from scraper.source.film_codes import Decoded
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -155,8 +155,8 @@ class SourceResult:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(_shown(row[name]))}</td>" for name in heads) + "</tr>" for row in rows
         )
-        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
-        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
+        problems = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{problems}</ul>"
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,7 @@ from scraper.capture.plan import By, Plan
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances
-from scraper.core.model import Asked, Header, Instance, Series, Source
+from scraper.core.model import Header, Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
@@ -171,7 +171,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
     async def fails() -> bytes:
         raise MissingInstances(why=Reason.NO_ANSWER)
 
-    series = series_by_model(model, received, lambda _: Asked(fails), examination)
+    series = series_by_model(model, received, lambda _: OnDemand(fails), examination)
     return Plan(By.MANIFEST, tuple(series), model) if series else None
 
 

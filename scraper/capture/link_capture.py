@@ -83,7 +83,7 @@ class Capture:
             try:
                 more = await capture.run()
             except CloudfilmError as err:
-                more = [Series("", "", key=f"choice-{index}", left_out=(not_retrieved(f"{index + 1}", err),))]
+                more = [Series("", "", key=f"choice-{index}", problems=(not_retrieved(f"{index + 1}", err),))]
             if _is_same(patient, capture.examination.patient_id()):
                 found += [series for series in more if series.study_instance_uid not in known]
         return found

@@ -77,7 +77,7 @@ async def further(
     search = _Search(examination, plan, ours, heads, captured, may_ask)
     more = await search.run()
     first, *rest = found
-    return [replace(first, left_out=(*first.left_out, *left_out(search.left_out))), *rest, *more]
+    return [replace(first, problems=(*first.problems, *left_out(search.left_out))), *rest, *more]
 
 
 async def _shown(

@@ -91,7 +91,7 @@ class Strategy(Protocol):
 
 def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     """The problem of a study, one of several, that could not be retrieved; ``name`` is what it is known by."""
-    why = err.said or err.cause
+    why = err.detail or err.cause
     return Problem("fetch-failed", (name,), {"why": why})
 
 

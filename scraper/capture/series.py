@@ -222,7 +222,7 @@ def _absent(study: str, expected: siblings.Expected, found: Sequence[Series], kn
             "",
             key=f"sibling-{place}",
             expected=count,
-            left_out=(Problem("missing-series", (label,) if label else ()),),
+            problems=(Problem("missing-series", (label,) if label else ()),),
             evidence=Evidence.MANIFEST,
         )
         for place, (label, count) in enumerate(absent, 1)

@@ -85,10 +85,10 @@ class ByDicomWeb:
             try:
                 found += await client.series(uid)
             except dicomweb.REFUSALS as err:
-                found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
+                found.append(Series(uid, "", problems=(not_retrieved(uid, err),)))
         if not any(series.instances for series in found):
             return None
-        found[0] = replace(found[0], left_out=(*found[0].left_out, *left_out(lost)))
+        found[0] = replace(found[0], problems=(*found[0].problems, *left_out(lost)))
         return Plan(self.by, tuple(found))
 
 

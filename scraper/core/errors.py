@@ -1,7 +1,7 @@
 """The ways to fail, one branch an exit code.
 
 An error carries a stable ``code`` (its sentence and hint, in both languages, stand in ``messages.toml`` under that name)
-and ``values`` that fill the sentence. ``said`` is the site's own wording, shown beside ours.
+and ``values`` that fill the sentence. ``detail`` is the site's own wording, shown beside ours.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class CloudfilmError(Exception):
     """What every error of this tool is.
 
     Args:
-        said: the site's own words, if it gave any.
+        detail: the site's own words, if it gave any.
         values: what the sentence of ``messages.toml`` needs (``host``, ``path``, …); never a secret, never a name of a patient.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.BUG
 
-    def __init__(self, said: str = "", **values: object) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, detail: str = "", **values: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
         self.values = values
 
     @property
@@ -65,7 +65,7 @@ class CloudfilmError(Exception):
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
-        return f"{self.code}({shown})" + (f": {self.said}" if self.said else "")
+        return f"{self.code}({shown})" + (f": {self.detail}" if self.detail else "")
 
 
 class RecipeFault(CloudfilmError):
@@ -73,7 +73,7 @@ class RecipeFault(CloudfilmError):
 
 
 class UsageError(CloudfilmError):
-    """The command was called wrongly; ``said`` names what was wrong."""
+    """The command was called wrongly; ``detail`` names what was wrong."""
 
     exit_code = ExitCode.USAGE
 
@@ -227,8 +227,8 @@ class CredentialsError(CloudfilmError):
 
     exit_code = ExitCode.CREDENTIALS
 
-    def __init__(self, field: str = "", said: str = "", **values: object) -> None:
-        super().__init__(said, field=field, **values)
+    def __init__(self, field: str = "", detail: str = "", **values: object) -> None:
+        super().__init__(detail, field=field, **values)
         self.field = field
 
 
@@ -339,27 +339,27 @@ _WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mism
 
 
 def gone(
-    said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone, is_sealed: bool = False
+    detail: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone, is_sealed: bool = False
 ) -> CloudfilmError:
     """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``.
 
     Args:
-        said: the site's words.
+        detail: the site's words.
         host: the site's.
         or_else: the error for other words.
         is_sealed: the provider signs or seals the call itself (and not the link), so that a site which can't check or open
             it has another key: SiteChanged.
     """
     named = {"host": host} if host else {}
-    kind = is_over(said)
-    if kind is None and is_sealed and any(words in said.lower() for words in _WRONG_KEY):
-        return SiteChanged(said, what=Reason.SIGNING_KEY, **named)
-    return (kind or or_else)(said, **named)
+    kind = is_over(detail)
+    if kind is None and is_sealed and any(words in detail.lower() for words in _WRONG_KEY):
+        return SiteChanged(detail, what=Reason.SIGNING_KEY, **named)
+    return (kind or or_else)(detail, **named)
 
 
-def is_over(said: str) -> type[StudyGone] | None:
+def is_over(detail: str) -> type[StudyGone] | None:
     """The error class for words that say a share is expired, cancelled or not there; None for other words."""
-    lowered = said.lower()
+    lowered = detail.lower()
     return next((kind for words, kind in _GONE if any(word in lowered for word in words)), None)
 
 

@@ -71,13 +71,13 @@ class Kind(StrEnum):
 class ShareLink:
     """One link, taken apart. ``url`` may hold secrets: show ``redacted`` only.
 
-    ``named`` are the named groups of the route that matched; ``said`` is what the share text gave beside the link.
+    ``named`` are the named groups of the route that matched; ``answers`` is what the share text gave beside the link.
     ``saved`` is the viewer's page itself, where a person saved it by hand and gave the file.
     """
 
     url: str = field(repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
-    said: Mapping[str, str] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, str] = field(default_factory=dict, repr=False)
     saved: str = field(default="", repr=False)
 
     @property
@@ -279,18 +279,18 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         raise MisspeltLink(link=redact(others[0]))
     if not found:
         raise NoLinkInText(source=source)
-    return replace(of(found[0]), said=said_beside(found[0], text))
+    return replace(of(found[0]), answers=answers_in_text(found[0], text))
 
 
-def said_beside(address: str, text: str) -> dict[str, str]:
+def answers_in_text(address: str, text: str) -> dict[str, str]:
     """The code or the password that a text names beside an address."""
     rest = text.replace(address, " ")
-    said = {}
+    answers = {}
     if code := _ACCESS_CODE.search(rest):
-        said["access_code"] = code.group(1)
+        answers["access_code"] = code.group(1)
     if password := _PASSWORD.search(rest):
-        said["password"] = password.group(1)
-    return said
+        answers["password"] = password.group(1)
+    return answers
 
 
 def links_in(text: str) -> list[str]:
@@ -309,7 +309,7 @@ def addresses(payload: str) -> list[str]:
     if re.match(r"https?://", payload, re.I):
         _, *rest = payload.split(maxsplit=1)
         goes_on = not rest or _GOES_ON.search(rest[0])
-        if goes_on and not (found and said_beside(found[0], payload)):
+        if goes_on and not (found and answers_in_text(found[0], payload)):
             return ["".join(payload.split())]
     return found
 

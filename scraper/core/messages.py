@@ -85,10 +85,10 @@ def describe(error: CloudfilmError, language: Language, *, in_window: bool = Fal
         values["label"] = question_label(str(values["field"]), language)
     entry = catalogue()[error.code]
     fill = _Lenient()
-    sentence = fill.vformat(entry[language.value], (), {"said": one_line(error.said), **values})
-    said = visible(one_line(error.said))
-    if said and said not in sentence:
-        sentence += f"（{said}）" if language is Language.ZH else f" ({said})"
+    sentence = fill.vformat(entry[language.value], (), {"detail": one_line(error.detail), **values})
+    detail = visible(one_line(error.detail))
+    if detail and detail not in sentence:
+        sentence += f"（{detail}）" if language is Language.ZH else f" ({detail})"
     hint = entry.get(f"hint_{language.value}", "")
     if in_window and ("--" in hint or "cloudfilm " in hint):
         hint = ""

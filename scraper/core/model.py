@@ -162,7 +162,7 @@ class PixelParts:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OnDemand:
     """An instance that only the recipe's own conversation gives (a WebSocket, a function of the page).
 
     ``ask`` gives a Part 10 file's bytes, a spooled file that is taken away, or tags and pixels. ``origin`` says which.
@@ -173,7 +173,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ArchiveSeries:
     """One series that an archive holds: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes it names.
 
     A SOP Class UID that the archive does not tell is empty; ``modality`` lets it be guessed.
@@ -186,7 +186,7 @@ class Held:
     modality: str = ""
 
 
-Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | Asked
+Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | OnDemand
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class Instance:
                 return Origin.ORIGINAL
             case TagsAndPixels():
                 return Origin.REBUILT
-            case Asked(origin=origin):
+            case OnDemand(origin=origin):
                 return origin
             case _:
                 assert_never(self.source)
@@ -267,7 +267,7 @@ class Problem:
 class Series:
     """One series as the site describes it; ``expected`` is None where the site gives no honest count.
 
-    ``key`` stands in for the UID where the site gives none. ``left_out`` names what the site lists and does not serve.
+    ``key`` stands in for the UID where the site gives none. ``problems`` names what the site lists and does not serve.
     ``evidence`` says what ``expected`` was judged by; None: a recipe's own list.
     """
 
@@ -280,7 +280,7 @@ class Series:
     modality: str = ""
     key: str = ""
     study: Study = Study()
-    left_out: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     evidence: Evidence | None = None
 
     @property
@@ -296,11 +296,11 @@ class Series:
         """The series, saying that the site lists these objects and does not serve them as images; ``what`` they are."""
         absent = tuple(names)
         said = Problem("left-out", absent, {"what": what} if what else {}, fatal=False)
-        return replace(self, left_out=(*self.left_out, said)) if absent else self
+        return replace(self, problems=(*self.problems, said)) if absent else self
 
     def with_problem(self, problem: Problem) -> Series:
         """The series with one more thing that a person should know of it."""
-        return replace(self, left_out=(*self.left_out, problem))
+        return replace(self, problems=(*self.problems, problem))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +311,7 @@ class Package:
     the spooled file; a SiteBusy of that function is final. A path is the user's own folder or archive, and stays.
     ``refused`` reads an answer that is no success (its status, and the beginning of its body) and gives the error that it
     means at this site, None where it means nothing special.
-    ``expected``: images that the site counts, None where it says nothing. ``left_out`` names what it lists beside this and
+    ``expected``: images that the site counts, None where it says nothing. ``problems`` names what it lists beside this and
     does not serve.
     """
 
@@ -320,10 +320,10 @@ class Package:
     expected: int | None = None
     key: str = ""
     refused: Callable[[int, bytes], Exception | None] | None = None
-    left_out: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
-Found = Series | Package
+Discovered = Series | Package
 """What ``discover`` yields."""
 
 

@@ -25,7 +25,7 @@ from scraper.core.model import (
 from scraper.core.reasons import Cause, Reason
 from scraper.download.collect import Collected
 from scraper.store import earlier
-from scraper.store.place import series_folder_name
+from scraper.store.naming import series_folder_name
 from scraper.verify import Checked
 
 _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
@@ -41,7 +41,7 @@ class Judged:
     found: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # by SOP Instance UID
 
 
-def survey(series: Sequence[Series], told: Study) -> StudyResult:
+def survey(series: Sequence[Series], listed: Study) -> StudyResult:
     """A study as its site describes it; nothing was fetched."""
     rows = tuple(
         SeriesResult(
@@ -55,14 +55,14 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
         )
         for item in series
     )
-    study = _told(series, told)
+    study = _described_by_site(series, listed)
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
 
 
 def study(
     collected: Collected,
     series: Sequence[Series],
-    told: Study,
+    listed: Study,
     known: earlier.Known = earlier.Known(),  # noqa: B008  frozen
 ) -> Judged:
     """Judge one study.
@@ -70,7 +70,7 @@ def study(
     Args:
         collected: what came, and what earlier runs brought.
         series: what the site announced; empty: it announced nothing, as with a zip.
-        told: what it says of the study.
+        listed: what it says of the study.
         known: what earlier runs knew of it.
     """
     checked = [item for _, item in collected.saved]
@@ -80,9 +80,9 @@ def study(
     losses = _losses(collected, merged.series)
     if merged.stated is not None:
         losses.append(Problem("expect-unmet", values={"expected": merged.stated, "received": len(checked)}))
-    across = _excused(verify.study(checked, merged.expected, told.uid), losses)
+    across = _excused(verify.study(checked, merged.expected, listed.uid), losses)
     problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
-    judged = _assembled(collected, merged.series, told, problems, merged.expected)
+    judged = _assembled(collected, merged.series, listed, problems, merged.expected)
     if merged.stated is None:
         return judged
     counts = replace(judged.result.counts, expected=merged.stated)
@@ -92,7 +92,7 @@ def study(
 def _one_of_each(series: Series, collected: Collected) -> list[Series]:
     """A list without series of which each entry gave an image of another one: it names series, and their images nobody counts.
 
-    Radiographs are told apart in this way; slices never are.
+    Radiographs are listed apart in this way; slices never are.
     """
     if series.evidence is not Evidence.MANIFEST or series.expected is not None or not series.key:
         return [series]
@@ -115,20 +115,20 @@ def _one_of_each(series: Series, collected: Collected) -> list[Series]:
 
 def _only_seen(series: Series, collected: Collected) -> Series:
     """A series that a recipe could not count, where the numbers of its images do not run from 1 without a gap."""
-    if series.evidence is not None or all(problem.code != "count-unknown" for problem in series.left_out):
+    if series.evidence is not None or all(problem.code != "count-unknown" for problem in series.problems):
         return series
     uid = collected.uid_of_series.get(series.name, series.name)
     heads = [saved.header for saved, _ in collected.saved if saved.header.series_instance_uid == uid]
     if len(heads) > 1 and {head.instance_number for head in heads} == set(range(1, len(heads) + 1)):
         return series
-    rest = tuple(problem for problem in series.left_out if problem.code != "count-unknown")
-    return replace(series, left_out=rest, evidence=Evidence.SIGHT)
+    rest = tuple(problem for problem in series.problems if problem.code != "count-unknown")
+    return replace(series, problems=rest, evidence=Evidence.SIGHT)
 
 
 def _assembled(
     collected: Collected,
     series: Sequence[Series],
-    told: Study,
+    listed: Study,
     problems: Sequence[Problem],
     expected: Mapping[str, int | None],
 ) -> Judged:
@@ -153,11 +153,11 @@ def _assembled(
     rest = tuple(problem for problem in problems if problem.series_instance_uid not in known)
     reused = sum(saved.reused for saved, _ in collected.saved)
     meant = _sum(row.expected for row in rows)
-    if collected.counted is not None:
-        meant = max(collected.counted - len(collected.twice), meant or 0)
-    counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
+    if collected.expected_total is not None:
+        meant = max(collected.expected_total - len(collected.duplicates), meant or 0)
+    counts = Counts(meant, len(collected.saved), reused, len(collected.failed))
     result = StudyResult(
-        _described(collected, series, told),
+        _described(collected, series, listed),
         None,
         tuple(rows),
         rest,
@@ -170,7 +170,7 @@ def _assembled(
 
 def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Saved]) -> Evidence | None:
     """What files were judged by whose series no list names: that of the list that named the files."""
-    if collected.counted is not None:
+    if collected.expected_total is not None:
         return Evidence.PACKAGE
     names = {
         collected.series_of.get(name)
@@ -183,9 +183,9 @@ def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Sa
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
     """Series Instance UID → how many instances the site itself means to give; what it leaves out is not missing."""
     expected: dict[str, int | None] = {}
-    if collected.counted == len(collected.saved) + len(collected.twice):  # a zip that is whole
+    if collected.expected_total == len(collected.saved) + len(collected.duplicates):  # a zip that is whole
         return dict(Counter(saved.header.series_instance_uid for saved, _ in collected.saved))
-    not_meant = (*collected.left_out, *collected.twice)
+    not_meant = (*collected.left_out, *collected.duplicates)
     left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
@@ -217,7 +217,7 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
     """Problems of the fetch: what could not be had, what the site leaves out, what differs from the disk's."""
     found: list[Problem] = []
     reasons: dict[tuple[str, str, Cause], list[str]] = {}
-    for name, err in collected.lost.items():
+    for name, err in collected.failed.items():
         uid = collected.uid_of_series.get(collected.series_of.get(name, ""), collected.series_of.get(name, ""))
         why = without_addresses(err.cause)
         reasons.setdefault((uid, err.code, why), []).append(name)
@@ -228,16 +228,16 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         found.append(Problem("left-out", tuple(names), {"what": Reason.NO_PIXELS_OR_NO_DICOM}, uid, fatal=False))
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
-        found.extend(replace(problem, series_instance_uid=uid) for problem in item.left_out)
+        found.extend(replace(problem, series_instance_uid=uid) for problem in item.problems)
         if item.evidence is not None:
             there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
             found.append(judged_by(item.evidence, uid, there))
-    if collected.twice:
-        found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
+    if collected.duplicates:
+        found.append(Problem("listed-twice", tuple(collected.duplicates), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
-    if collected.strangers:
-        found.append(Problem("other-study", tuple(collected.strangers)))
+    if collected.wrong_study:
+        found.append(Problem("other-study", tuple(collected.wrong_study)))
     if any(item.expected is None and item.evidence is None for item in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
@@ -250,7 +250,7 @@ def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Pr
 
 
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
-    """Problems that say the same of one instance each, told once."""
+    """Problems that say the same of one instance each, listed once."""
     grouped: dict[tuple[str, str, str, bool], list[Problem]] = {}
     for problem in problems:
         grouped.setdefault((problem.code, repr(problem.values), problem.series_instance_uid, problem.fatal), []).append(
@@ -293,20 +293,20 @@ def _grouped(names: Sequence[str], series_of: Mapping[str, str]) -> dict[str, li
 
 
 def _series_row(
-    uid: str, files: Sequence[Saved], told: Series | None, expected: int | None, problems: tuple[Problem, ...]
+    uid: str, files: Sequence[Saved], listed: Series | None, expected: int | None, problems: tuple[Problem, ...]
 ) -> SeriesResult:
     head = files[0].header if files else None
-    number = head.series_number if head and head.series_number is not None else told.number if told else None
-    description = (head.series_description if head else "") or (told.description if told else "")
-    modality = (head.modality if head else "") or (told.modality if told else "")
+    number = head.series_number if head and head.series_number is not None else listed.number if listed else None
+    description = (head.series_description if head else "") or (listed.description if listed else "")
+    modality = (head.modality if head else "") or (listed.modality if listed else "")
     origin = Origin.ORIGINAL
     if any(saved.origin is Origin.REBUILT for saved in files):
         origin = Origin.REBUILT
-    elif not files and told and told.instances:
-        origin = told.instances[0].origin
+    elif not files and listed and listed.instances:
+        origin = listed.instances[0].origin
     images = [saved.header for saved in files if saved.header.rows]
     frames = sum(head.frames or 1 for head in images)
-    evidence = told.evidence if told else None
+    evidence = listed.evidence if listed else None
     return SeriesResult(
         uid,
         number,
@@ -326,8 +326,8 @@ def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, 
     """Series by number, then by UID; those that were announced and did not come stand among them."""
 
     def rank(uid: str) -> tuple[float, str]:
-        files, told = by_series.get(uid), announced.get(uid)
-        number = files[0].header.series_number if files else told.number if told else None
+        files, listed = by_series.get(uid), announced.get(uid)
+        number = files[0].header.series_number if files else listed.number if listed else None
         return (float("inf") if number is None else number, uid)
 
     return sorted({*by_series, *announced}, key=rank)
@@ -343,10 +343,10 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     return candidate
 
 
-def _described(collected: Collected, series: Sequence[Series], told: Study) -> Study:
+def _described(collected: Collected, series: Sequence[Series], listed: Study) -> Study:
     """The study in the files' own words, the site's where the files are silent."""
     headers = [saved.header for saved, _ in collected.saved]
-    site = _told(series, told)
+    site = _described_by_site(series, listed)
     if not headers:
         return site
     return Study(
@@ -371,12 +371,12 @@ def _modality(headers: Sequence[Header]) -> str:
     return common[0][0] if common else ""
 
 
-def _told(series: Sequence[Series], told: Study) -> Study:
+def _described_by_site(series: Sequence[Series], listed: Study) -> Study:
     """What the site says of the study, its series' words where the study's own are missing."""
-    uid = told.uid or next((item.study_instance_uid for item in series if item.study_instance_uid), "")
+    uid = listed.uid or next((item.study_instance_uid for item in series if item.study_instance_uid), "")
     pictures = Counter(item.modality for item in series if item.modality not in NOT_PICTURES)
-    modality = told.modality or (pictures.most_common(1)[0][0] if pictures else "")
-    return Study(uid, told.date, modality, told.description, told.patient_name, told.key)
+    modality = listed.modality or (pictures.most_common(1)[0][0] if pictures else "")
+    return Study(uid, listed.date, modality, listed.description, listed.patient_name, listed.key)
 
 
 def shown_name(name: str) -> str:
@@ -390,10 +390,10 @@ def shown_name(name: str) -> str:
 
 
 def _common_error(collected: Collected) -> CloudfilmError | None:
-    if collected.saved or not collected.lost:
+    if collected.saved or not collected.failed:
         return None
-    kinds = {type(err) for err in collected.lost.values()}
-    first = next(iter(collected.lost.values()))
+    kinds = {type(err) for err in collected.failed.values()}
+    first = next(iter(collected.failed.values()))
     return first if len(kinds) == 1 and not isinstance(first, MissingInstances) else None
 
 
@@ -412,7 +412,7 @@ def _sum(numbers: object) -> int | None:
 
 
 def of_instances(checked: Sequence[Checked]) -> list[Problem]:
-    """The problems of single instances, those of one kind in one series told once."""
+    """The problems of single instances, those of one kind in one series listed once."""
     grouped: dict[tuple[str, str, bool, str], list[tuple[str, Problem]]] = {}
     for item in checked:
         uid = item.header.series_instance_uid if item.header else ""
@@ -429,7 +429,7 @@ def of_instances(checked: Sequence[Checked]) -> list[Problem]:
 def of_files(
     files: Sequence[Checked],
     announced: Sequence[Series],
-    told: Study,
+    listed: Study,
     problems: Sequence[Problem],
     expected: Mapping[str, int | None],
 ) -> StudyResult:
@@ -438,7 +438,7 @@ def of_files(
     Args:
         files: those that can be read.
         announced: the series that are known to belong to it, whether or not anything of them is there.
-        told: what is known of the study besides.
+        listed: what is known of the study besides.
         problems: of the study, its series and its files.
         expected: Series Instance UID → how many instances there must be.
     """
@@ -447,7 +447,7 @@ def of_files(
         for checked in files
         if checked.header is not None
     )
-    return _assembled(Collected(saved), announced, told, problems, expected).result
+    return _assembled(Collected(saved), announced, listed, problems, expected).result
 
 
 def totals(studies: Sequence[StudyResult]) -> tuple[Counts, int]:

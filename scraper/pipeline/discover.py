@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
+from scraper.contract import Discovered, Package, Provider, Series, Session, ShareLink, Study
 from scraper.core.edge import reading_lists
 from scraper.core.errors import (
     BrowserMissing,
@@ -38,7 +38,7 @@ from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
-from scraper.source import resolve
+from scraper.source import kinds, resolve
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -53,7 +53,7 @@ class Discovery:
 
     owner: Owner
     session: Session
-    found: tuple[Found, ...]
+    found: tuple[Discovered, ...]
     via: Via | None
 
 
@@ -98,7 +98,7 @@ class Discoverer:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        is_slow = resolve.is_file(source) or source == "-"
+        is_slow = kinds.is_file(source) or source == "-"
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
@@ -124,7 +124,7 @@ class Discoverer:
         """
         if share.scheme == "file":
             return Owner(local_files.of(share), share)
-        owner, said = catalogue.find(share, self._settings.provider), share.said
+        owner, answers = catalogue.find(share, self._settings.provider), share.answers
         if owner is None:
             catalogue.refuse_page_behind_link(share)
             share, owner = await self._follow_short_link(share)
@@ -134,7 +134,7 @@ class Discoverer:
             owner = Owner(catalogue.universal(), share, listed=False)
         elif not owner.listed and not self._settings.provider:
             self._watcher.say(f"{share.host}: {owner.provider.name}")
-        return Owner(owner.provider, replace(owner.link, said=said), owner.listed)
+        return Owner(owner.provider, replace(owner.link, answers=answers), owner.listed)
 
     async def discover(self, owner: Owner, session: Session) -> Discovery:
         """Ask the site what there is: directly where the provider can, else through the browser.
@@ -144,7 +144,7 @@ class Discoverer:
         """
         provider, use = owner.provider, self._settings.browser
         via: Via | None = Via.DIRECT
-        found = list[Found]()
+        found = list[Discovered]()
         if isinstance(provider, local_files.LOCAL):  # there is no site that could be silent
             via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
         elif not provider.is_web():
@@ -174,7 +174,7 @@ class Discoverer:
         chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
         if ended is not None and not chosen:
             raise ended
-        if not any(isinstance(series, Package) or series.instances or series.left_out for series in found):
+        if not any(isinstance(series, Package) or series.instances or series.problems for series in found):
             raise NoSuchStudy(host=host)
         if not chosen:
             raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
@@ -200,7 +200,7 @@ class Discoverer:
                     target += (
                         "#" + here.parts.fragment
                     )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
-                here = replace(of(target), said=share.said)
+                here = replace(of(target), answers=share.answers)
                 owner = catalogue.find(here)
                 if owner is not None:
                     return here, owner
@@ -244,7 +244,7 @@ class Discoverer:
         stack.push_async_callback(session.close)
         return session
 
-    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Found]:
+    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Discovered]:
         """What a changed site's own page shows: as the provider reads it, else as the universal capture does.
 
         Raises:
@@ -259,7 +259,7 @@ class Discoverer:
                 continue
         raise changed
 
-    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Found]:
+    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Discovered]:
         """What the viewer shows in the browser: the provider's own steps where it has them, the universal capture's else.
 
         Args:
@@ -287,7 +287,7 @@ async def _removed(spool: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, spool, ignore_errors=True)
 
 
-async def listed_again(discovery: Discovery) -> list[Found]:
+async def listed_again(discovery: Discovery) -> list[Discovered]:
     """What the site says now: directly, where the provider can; else what the open viewer has to say now.
 
     Raises:
@@ -302,12 +302,12 @@ async def listed_again(discovery: Discovery) -> list[Found]:
         return checked(provider, [found async for found in every(provider.watch(link, session))])
 
 
-async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
+async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Discovered]:
     """What a provider finds by speaking to the site directly; it ends where that brings nothing for too long."""
     return await _all_of(provider, provider.discover(share, session), session)
 
 
-async def _all_of(provider: Provider, given: Given, session: Session) -> list[Found]:
+async def _all_of(provider: Provider, given: Given, session: Session) -> list[Discovered]:
     """What a provider gives; where it brings nothing new for too long, what it gave until then.
 
     Raises:
@@ -332,27 +332,29 @@ def cut_short(error: NothingNew) -> Problem:
     return Problem("given-up", values={"give_up_s": error.values.get("give_up_s", "?")})
 
 
-def _marked(found: Sequence[Found], error: NothingNew | None) -> list[Found]:
+def _marked(found: Sequence[Discovered], error: NothingNew | None) -> list[Discovered]:
     """What was found, the first of each study with the word that the listing was ended, where it was."""
     if error is None:
         return list(found)
-    marked, studies = list[Found](), set[str]()
+    marked, studies = list[Discovered](), set[str]()
     for item in found:
         uid = "" if isinstance(item, Package) else item.study_instance_uid
         study = uid or item.study.uid or item.study.key
         is_first = study not in studies
-        marked.append(replace(item, left_out=(*item.left_out, cut_short(error))) if is_first else item)
+        marked.append(replace(item, problems=(*item.problems, cut_short(error))) if is_first else item)
         studies.add(study)
     return marked
 
 
-def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
+def _chosen(found: Sequence[Discovered], patterns: Sequence[str]) -> list[Discovered]:
     """The series that ``--series`` asks for: by number, or by a pattern or part of the description.
 
     Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
     """
-    is_told = any(series.number is not None or series.description for series in found if isinstance(series, Series))
-    if not patterns or not is_told:
+    is_described = any(
+        series.number is not None or series.description for series in found if isinstance(series, Series)
+    )
+    if not patterns or not is_described:
         return list(found)
     return [item for item in found if isinstance(item, Package) or any(_matches(item, pattern) for pattern in patterns)]
 
@@ -362,9 +364,9 @@ def _matches(series: Series, pattern: str) -> bool:
     return str(series.number) == pattern or fnmatch(description, lowered) or (lowered in description and lowered != "")
 
 
-def by_study(discovery: Discovery) -> Mapping[str, list[Found]]:
+def by_study(discovery: Discovery) -> Mapping[str, list[Discovered]]:
     """What was found, by the key that tells its study on the disk."""
-    grouped: dict[str, list[Found]] = {}
+    grouped: dict[str, list[Discovered]] = {}
     link = hashlib.sha256(discovery.owner.link.url.encode()).hexdigest()[:16]
     for item in discovery.found:
         uid = item.study.uid if isinstance(item, Package) else item.study_instance_uid or item.study.uid
@@ -373,7 +375,7 @@ def by_study(discovery: Discovery) -> Mapping[str, list[Found]]:
     return grouped
 
 
-def surveyed(discovery: Discovery, found: Sequence[Found]) -> StudyResult:
+def surveyed(discovery: Discovery, found: Sequence[Discovered]) -> StudyResult:
     """One study as its site describes it; nothing was fetched."""
     study = assess.survey([item for item in found if isinstance(item, Series)], found[0].study)
     ended = discovery.session.patience.ended

@@ -130,10 +130,10 @@ def amended(path: Path, result: Result) -> str:
     """A study's report with another verdict: the result's words in the place of the old ones, the instances as they are."""
     report = json.loads(path.read_text(encoding="utf-8"))
     document = study_report(result, "", {}, {})
-    kept = ("schema", "key", "made", "source", "checks", "instances_saved", "seconds", "bytes")
+    unchanged = ("schema", "key", "made", "source", "checks", "instances_saved", "seconds", "bytes")
     return (
         json.dumps(
-            {**report, **{name: value for name, value in document.items() if name not in kept}},
+            {**report, **{name: value for name, value in document.items() if name not in unchanged}},
             ensure_ascii=False,
             indent=1,
         )

@@ -62,7 +62,7 @@ async def verify_folder(path: Path, watcher: Watcher, password: str = "") -> Res
 
 
 async def judge_files(
-    source: str, files: Files, inspector: Inspector, told: Callable[[Checked], None] = lambda _: None
+    source: str, files: Files, inspector: Inspector, on_checked: Callable[[Checked], None] = lambda _: None
 ) -> Result:
     """Check the files of a folder or a zip, and say whether they are whole.
 
@@ -70,7 +70,7 @@ async def judge_files(
         source: the folder's or zip's name.
         files: what lies in it.
         inspector: the worker processes.
-        told: called with each file once it is checked.
+        on_checked: called with each file once it is checked.
     """
     started = time.monotonic()
     announced = await _announced(files, inspector)
@@ -79,7 +79,7 @@ async def judge_files(
         inspector,
         _expected(announced),
         origins={file.name: file.origin for saved in announced.saved for file in saved.files.values()},
-        on_checked=told,
+        on_checked=on_checked,
     )
     studies = _studies(report, announced, files)
     counts, size = assess.totals(studies)
@@ -226,8 +226,8 @@ class _Judge:
             )
             for row in rows.values()
         ]
-        told = saved[0].study if saved else Study(uid)
-        result = assess.of_files(files, announced, told, problems, self._expected)
+        described = saved[0].study if saved else Study(uid)
+        result = assess.of_files(files, announced, described, problems, self._expected)
         result = self._counted(result, saved)
         return replace(result, problems=(*result.problems, *self._known(result, saved, files)))
 

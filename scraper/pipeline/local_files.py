@@ -15,7 +15,7 @@ from scraper.download import on_disk
 from scraper.download.watcher import SilentWatcher
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.pipeline.resources import SharedResources
-from scraper.source import resolve
+from scraper.source import kinds
 from scraper.verify import Files, opened
 
 
@@ -31,7 +31,7 @@ class LocalFiles(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
         """The one package that the source is."""
         del session
-        yield Package(resolve.path_of(link), Study(key=link.path))
+        yield Package(kinds.path_of(link), Study(key=link.path))
 
 
 class Recording(Provider):
@@ -47,7 +47,7 @@ class Recording(Provider):
         """The series that were recognised in the recording."""
         from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
 
-        for series in await series_in(resolve.path_of(link), session.spool):
+        for series in await series_in(kinds.path_of(link), session.spool):
             yield series
 
 
@@ -56,7 +56,7 @@ LOCAL: Final = (LocalFiles, Recording)
 
 def of(link: ShareLink) -> Provider:
     """What stands for a provider of a link to a file."""
-    return Recording() if resolve.is_har(resolve.path_of(link)) else LocalFiles()
+    return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
 async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:

@@ -186,7 +186,7 @@ class Retriever:
             with ExitStack() as closing:
                 files = await opened_files(path, discovery.session, closing)
                 contents = await on_disk.contents_of(path, files, inspector, folder)
-                package = Package(path, part.study, left_out=on_disk.notes_on(files))
+                package = Package(path, part.study, problems=on_disk.notes_on(files))
                 for uid in sorted(contents.studies):
                     named = replace(part, key=uid or part.key)
                     study = await self._study_of_package(named, package, contents, uid, self._fetcher(discovery))

@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scraper.contract import Found, Instance, Package, Provider, Series, Study
+from scraper.contract import Discovered, Instance, Package, Provider, Series, Study
 from scraper.core.errors import RecipeFault
 from scraper.core.reasons import Reason
 from scraper.core.safe_text import without_surrogates
 
 
-def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
+def checked(provider: Provider, found: Sequence[object]) -> list[Discovered]:
     """What a provider found, as the rest of the house may rely on it.
 
     Raises:
@@ -20,7 +20,7 @@ def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
             apart.
     """
     name = type(provider).__name__
-    every: list[Found] = []
+    every: list[Discovered] = []
     nameless: Counter[str] = Counter()
     known: dict[tuple[str, str], set[str]] = defaultdict(set)
     for place, row in enumerate(found, start=1):

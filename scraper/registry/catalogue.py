@@ -242,10 +242,10 @@ class Meaning:
 @cache
 def shapes() -> tuple[Shape, ...]:
     """What the links of every provider look like, in the order of ``known``; loads no recipe where that was kept."""
-    return index.shapes(settings.data_folder(), _told)
+    return index.shapes(settings.data_folder(), _shapes_now)
 
 
-def _told() -> tuple[tuple[Shape, ...], bool]:
+def _shapes_now() -> tuple[tuple[Shape, ...], bool]:
     """The same from the recipes themselves, and whether it lasts: what is not ours may change without a sign."""
     every = known()
     lasts = not every.plugged and not every.broken

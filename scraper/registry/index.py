@@ -34,11 +34,11 @@ def shapes(folder: Path, load: Callable[[], tuple[tuple[Shape, ...], bool]]) -> 
     held = _read(folder / NAME, key)
     if held is not None:
         return held
-    told, lasts = load()
+    current, lasts = load()
     if lasts and key:
         with suppress(OSError):
-            _write(folder, key, told)
-    return told
+            _write(folder, key, current)
+    return current
 
 
 def _key() -> str:
@@ -105,11 +105,11 @@ def _shape(row: Any) -> Shape:
     return Shape(name, tuple(schemes), tuple(routes), tuple(marks), tuple(hosts))
 
 
-def _write(folder: Path, key: str, kept: tuple[Shape, ...]) -> None:
+def _write(folder: Path, key: str, current: tuple[Shape, ...]) -> None:
     """Whole or not at all; another process may be doing the same."""
     import tempfile
 
-    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in kept]
+    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in current]
     folder.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:

@@ -67,7 +67,7 @@ class Answers:
         names = [question.name]
         if question in (PASSWORD, ACCESS_CODE):
             names.append((ACCESS_CODE if question is PASSWORD else PASSWORD).name)
-        for given in (self._settings.answers, self._link.said):
+        for given in (self._settings.answers, self._link.answers):
             for name in names:
                 if given.get(name):
                     self.secrets.add(given[name])

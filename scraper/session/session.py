@@ -125,7 +125,7 @@ class Session:
         """The error for what only the site's own page can do: the house then opens it, where it may; else ``otherwise``."""
         if self.settings.browser is BrowserUse.NEVER:
             return otherwise
-        return SiteChanged(otherwise.said, host=self.link.host, what=what)
+        return SiteChanged(otherwise.detail, host=self.link.host, what=what)
 
     # ---- speaking to the site directly
 

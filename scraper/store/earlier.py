@@ -46,7 +46,7 @@ class KnownSeries:
             description=self.description,
             modality=self.modality,
             key="" if self.is_named else self.uid,
-            left_out=lost,
+            problems=lost,
             evidence=self.evidence,
         )
 

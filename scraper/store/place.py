@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,40 +25,12 @@ from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
 from scraper.core.safe_text import escaped_json
 from scraper.store.earlier import Known, read
+from scraper.store.naming import study_folder_name
 
 STATE = ".cloudfilm"
 JOURNAL = "journal.jsonl"
 PLAN = "placing.json"
 REPORT = "study.json"
-LONGEST_NAME = 80  # characters of one folder name; Windows takes 260 for a whole path
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
-
-
-def safe_name(text: str, fallback: str = "") -> str:
-    """A file or folder name that Windows, macOS and Linux take; text in any script survives, nothing can leave the folder.
-
-    Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
-    """
-    text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
-    kept = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
-    kept = re.sub(r"\s+", " ", kept).strip(" .")
-    while len(kept.encode()) > 3 * LONGEST_NAME or len(kept) > LONGEST_NAME:
-        kept = kept[:-1].rstrip(" .")
-    if _RESERVED.match(kept):
-        kept = "_" + kept
-    return kept or fallback
-
-
-def study_folder_name(study: Study) -> str:
-    """``<StudyDate>_<Modality>_<PatientName>_<StudyDescription>``; what is not known is left out."""
-    parts = (safe_name(part) for part in (study.date, study.modality, study.patient_name, study.description))
-    return safe_name("_".join(part for part in parts if part), "study")
-
-
-def series_folder_name(number: int | None, description: str) -> str:
-    """``<SeriesNumber, 3 digits>_<SeriesDescription>``."""
-    digits = f"{number:03d}" if number is not None and 0 <= number < 10**6 else "000"
-    return safe_name(f"{digits}_{safe_name(description)}".rstrip("_"), "000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +47,8 @@ class Entry:
 
 class StudyStore:
     """One study's place on the disk, locked against a second process.
+
+    Over 20 methods because opening, keeping and placing share one journal, and a kill at any step must leave it true.
 
     Args:
         output: the user's folder.

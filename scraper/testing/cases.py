@@ -99,11 +99,11 @@ class Silent(SilentWatcher):
     """A Watcher that shows nothing and remembers what it was told."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def say(self, name: str, **values: object) -> None:
         """Remembered."""
-        self.said.append(f"{name} {values}" if values else name)
+        self.messages.append(f"{name} {values}" if values else name)
 
 
 def nobody(question: Question, host: str, picture: Path | None) -> str | None:
@@ -235,7 +235,7 @@ async def check(
     result = await run(provider, case, world, output, via, **options)
     if case.raises is not None:
         assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
-        assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"
+        assert case.says in result.error.detail, f"the site's words are missing: {result.error.detail!r}"
         assert not list(output.rglob("*.dcm")), "files although the case fails"
         return result
     problems = [problem for study in result.studies for problem in study.problems]

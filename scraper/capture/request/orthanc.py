@@ -90,7 +90,7 @@ class Orthanc:
                 every += await self._series_of(other)
             else:
                 lost[Reason.ANOTHER_PATIENT if number <= MAX_ASKED else Reason.TOO_MANY_STUDIES] += 1
-        return [replace(every[0], left_out=tuple(left_out(lost))), *every[1:]]
+        return [replace(every[0], problems=tuple(left_out(lost))), *every[1:]]
 
     async def _series_of(self, study: Mapping[str, Any]) -> list[Series]:
         names = [name for name in study.get("Series", ()) if isinstance(name, str)][:MAX_SERIES]
