@@ -33,13 +33,31 @@ from scraper.core.errors import (
     StudyGone,
     TooManyStudies,
     UnusableLink,
-    gone,
-    is_over,
 )
 from scraper.core.given import Given, every
 from scraper.core.html import Page, unescape_html
 from scraper.core.link import ShareLink
 from scraper.core.model import (
+    ArchiveSeries,
+    Captured,
+    Deployment,
+    Discovered,
+    Instance,
+    OnDemand,
+    Origin,
+    Package,
+    PixelParts,
+    Problem,
+    Request,
+    Series,
+    Study,
+    Tags,
+    TagsAndPixels,
+    WadoRs,
+    WadoUri,
+    ZipMember,
+)
+from scraper.core.questions import (
     ACCESS_CODE,
     ACCOUNT,
     CAPTCHA,
@@ -51,27 +69,10 @@ from scraper.core.model import (
     PHONE_LAST4,
     SMS_CODE,
     TOKEN,
-    ArchiveSeries,
-    Captured,
-    Deployment,
-    Discovered,
-    Instance,
-    OnDemand,
-    Origin,
-    Package,
-    PixelParts,
-    Problem,
     Question,
-    Request,
-    Series,
-    Study,
-    Tags,
-    TagsAndPixels,
-    WadoRs,
-    WadoUri,
-    ZipMember,
 )
 from scraper.core.reasons import Reason
+from scraper.core.refusals import gone, is_over
 from scraper.core.schema import (
     CheckedReply,
     Field,

@@ -34,7 +34,7 @@ from scraper.core.errors import (
     PagesUnread,
     RecipeFault,
     SiteUnreachable,
-    leaves,
+    single_errors,
 )
 from scraper.core.messages import describe
 from scraper.core.reasons import Reason
@@ -683,7 +683,7 @@ def test_verdicts_33_groups_are_unfolded(tmp_path):
         inner()
     except ValueError as err:
         group = ExceptionGroup("g", [ExceptionGroup("h", [err]), KeyError("x")])
-    assert [type(nested) for nested in leaves(group)] == [ValueError, KeyError]
+    assert [type(nested) for nested in single_errors(group)] == [ValueError, KeyError]
     written = json.loads(write_diagnostic(tmp_path, group, "", "", []).read_text(encoding="utf-8"))
     assert [row["error"] for row in written["inner"]] == ["ValueError", "KeyError"]
     assert any("inner" in frame for frame in written["inner"][0]["frames"])

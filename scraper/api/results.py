@@ -72,7 +72,7 @@ class SourceResult:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where the studies lie; of ``verify``, the folder that was looked at."""
+        """The studies' folders; of ``verify``, the folder that was checked."""
         if self.result.of_folder:
             return (Path(self.result.source),) if Path(self.result.source).is_dir() else ()
         return tuple(study.output for study in self.studies if study.output is not None)
@@ -171,7 +171,7 @@ class CodesResult:
 
     @property
     def link(self) -> str | None:
-        """The film's link; None: there is none."""
+        """The film's link, or None."""
         return self.decoded.link
 
     @property

@@ -18,7 +18,8 @@ from scraper.app.library import Library
 from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
-from scraper.core.model import Question, Result, Status
+from scraper.core.model import Result, Status
+from scraper.core.questions import Question
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run

@@ -21,7 +21,8 @@ from scraper.capture.request import wado_uri
 from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import QUESTIONS, Header
+from scraper.core.model import Header
+from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue

@@ -7,6 +7,7 @@ from typing import Final
 
 from scraper.capture.by_launcher import ByLauncher
 from scraper.capture.by_manifest import ByManifest
+from scraper.capture.by_page import ByPage
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
@@ -113,6 +114,7 @@ class Capture:
             ByLauncher(),
             ByWadoUri(),
             ByManifest(),
+            ByPage(),
         )
         chosen = [strategy for strategy in strategies if strategy.by in self._ways]
         return StudyCapture(examination, chosen, known, self._phone)

@@ -24,6 +24,7 @@ class By(StrEnum):
     ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
     MANIFEST = "manifest"
+    PAGE = "page"
     VIEWING = "viewing"
 
 
@@ -87,6 +88,10 @@ class Strategy(Protocol):
         Raises:
             CloudfilmError: the site does not answer as it should; there may be a plan later.
         """
+
+    async def close(self) -> None:
+        """Let go of what it holds of the page."""
+        return
 
 
 def not_retrieved(name: str, err: CloudfilmError) -> Problem:

@@ -9,8 +9,12 @@ from dataclasses import replace
 from typing import Final
 
 from scraper.capture.examination import Examination
+<<<<<<< HEAD
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
 from scraper.capture.plan import By, Plan, Recipe, not_retrieved
+=======
+from scraper.capture.plan import By, Plan, Recipe, Strategy, not_retrieved
+>>>>>>> integ
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
@@ -21,7 +25,7 @@ RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it know
 MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
 
 
-class ByRecipe:
+class ByRecipe(Strategy):
     """Follows the recipes of products whose calls were seen.
 
     Args:
@@ -56,7 +60,7 @@ class ByRecipe:
         return None
 
 
-class ByDicomWeb:
+class ByDicomWeb(Strategy):
     """Asks the DICOMweb service that the viewer speaks to."""
 
     by = By.DICOMWEB
@@ -98,7 +102,7 @@ async def _why_not(client: dicomweb.DicomWeb, shown: str, other: str) -> Reason 
     return None if are_same_patient(*headers) else why_not(headers[1])
 
 
-class ByOrthanc:
+class ByOrthanc(Strategy):
     """Asks the Orthanc whose own REST service the viewer uses."""
 
     by = By.ORTHANC
@@ -112,7 +116,7 @@ class ByOrthanc:
         return Plan(self.by, tuple(series)) if series else None
 
 
-class ByWadoUri:
+class ByWadoUri(Strategy):
     """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
 
     by = By.WADO_URI

@@ -71,7 +71,7 @@ class Kind(StrEnum):
 class ShareLink:
     """One link, taken apart. ``url`` may hold secrets: show ``redacted`` only.
 
-    ``named`` are the named groups of the route that matched; ``answers`` is what the share text gave beside the link.
+    ``named`` are the named groups of the route that matched; ``answers`` are those that the share text states.
     ``saved`` is the viewer's page itself, where a person saved it by hand and gave the file.
     """
 
@@ -120,12 +120,12 @@ class ShareLink:
 
     @property
     def path(self) -> str:
-        """The path as it stands in the link."""
+        """The path, as written in the link."""
         return self.parts.path or "/"
 
     @property
     def target(self) -> str:
-        """``path?query#fragment``: what a recipe's ``route`` must match whole."""
+        """``path?query#fragment``: what a provider's ``route`` must match as a whole."""
         query, fragment = self.parts.query, self.parts.fragment
         return self.path + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
 
@@ -283,7 +283,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
 
 
 def answers_in_text(address: str, text: str) -> dict[str, str]:
-    """The code or the password that a text names beside an address."""
+    """The code or password that a text states next to an address."""
     rest = text.replace(address, " ")
     answers = {}
     if code := _ACCESS_CODE.search(rest):
@@ -325,7 +325,7 @@ _BY_HOST = {
 
 
 def kind_of(text: str, symbology: str = "") -> Kind:
-    """What a payload is, or the first address in it, as far as its text tells; ``film-link`` is the registry's to say.
+    """The kind of a payload, or of the first address in it, by its text alone; only the registry knows ``film-link``.
 
     Source: WeChat's public address forms (follow codes ``weixin.qq.com/r|q|x``, enterprise ``work.weixin.qq.com``,
     mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.resources import files
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.model import QUESTIONS, Problem
+from scraper.core.model import Problem
+from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Because, Cause, Reason, as_cause
 from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language
@@ -99,9 +100,9 @@ def describe_problem(problem: Problem, language: Language, *, of_folder: bool = 
     """One problem in words: what was found and what the user can do.
 
     Args:
-        problem: to be told.
+        problem: to be described.
         language: of the words.
-        of_folder: it was found in files that lie on the disk, where nothing is fetched: the advice is another.
+        of_folder: it was found in files on the disk; nothing was fetched, so other advice applies.
     """
     entry = catalogue()[f"problem.{problem.code}"]
     fill = _Lenient()

@@ -10,7 +10,8 @@ from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
-from scraper.core.model import PASSWORD, Counts, Study, StudyResult
+from scraper.core.model import Counts, Study, StudyResult
+from scraper.core.questions import PASSWORD
 from scraper.download import on_disk
 from scraper.download.watcher import SilentWatcher
 from scraper.pipeline.folder_verdict import judge_files
@@ -20,7 +21,7 @@ from scraper.verify import Files, opened
 
 
 class LocalFiles(Provider):
-    """Stands where a link's provider stands."""
+    """Takes the place of a provider for the user's own files."""
 
     name = "files"
     schemes = ("file",)
@@ -35,7 +36,7 @@ class LocalFiles(Provider):
 
 
 class Recording(Provider):
-    """Stands where a link's provider stands, for a browser's recording (HAR)."""
+    """Takes the place of a provider for a browser's recording (HAR)."""
 
     name = "har"
     schemes = ("file",)
@@ -55,7 +56,7 @@ LOCAL: Final = (LocalFiles, Recording)
 
 
 def of(link: ShareLink) -> Provider:
-    """What stands for a provider of a link to a file."""
+    """What takes the place of a provider for a ``file:`` link."""
     return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
@@ -63,7 +64,7 @@ async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:
     """The files of a folder or an archive, until ``stack`` closes; a person is asked for its password where it has one.
 
     Raises:
-        CredentialsRequired: it has one, and nobody gave it. CredentialsRefused: that is not it; no other is tried.
+        CredentialsRequired: it has a password that was not given. CredentialsRefused: the password is wrong; no other is tried.
         UnreadableFile: it can't be unpacked. DiskFull: it does not fit.
     """
     given = session.given(PASSWORD)

@@ -49,7 +49,7 @@ class Retrieval:
 
     Attributes:
         info: what is known of the source.
-        placed: results of studies that are placed already, or could not be had.
+        placed: results of studies that are placed already, or could not be fetched.
         last: what is still to be placed.
         error: what stopped the retrieval.
     """
@@ -70,7 +70,7 @@ class Run:
 
     Args:
         settings: the user's options.
-        watcher: is told how things go.
+        watcher: receives progress events.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input, or a file with what came there.
         resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
@@ -259,7 +259,7 @@ class Run:
     # ---- a person's count
 
     def may_ask(self, result: Result) -> bool:
-        """Whether a person could say how many images there are, and nobody else does."""
+        """Whether to ask a person how many images there are: nothing else counts them."""
         is_open = self.settings.interactive and self.settings.expect is None
         return is_open and result.error is None and expectation.is_open(result.studies)
 
@@ -321,15 +321,15 @@ class Run:
 
 
 async def grab(source: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
-    """One source to a verified study on disk, for other programs; nobody is asked, ``settings.answers`` must hold all.
+    """Save one source as a verified study on disk, for other programs; no person is asked (see ``settings.answers``).
 
     Args:
         source: the path of a photo, scan or PDF; a link; or a text that contains one.
         settings: the options of the command line.
-        watcher: is told how things go.
+        watcher: receives progress events.
 
     Returns:
-        how it ended; what went wrong stands in its ``error`` and ``problems``.
+        how it ended; errors are in its ``error`` and ``problems``.
     """
     async with Run(settings, watcher, lambda *_: None) as run:
         return await run.grab(source)

@@ -1,4 +1,4 @@
-"""Look over what a provider yields before anything is fetched: a mistake of a recipe is named, with the instance it is about."""
+"""Check what a provider yields before anything is fetched; a provider's mistake is reported with its instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scraper.core.safe_text import without_surrogates
 
 
 def checked(provider: Provider, found: Sequence[object]) -> list[Discovered]:
-    """What a provider found, as the rest of the house may rely on it.
+    """Check what a provider found, so that the rest of the program may rely on it.
 
     Raises:
         RecipeFault: something that is neither a Series nor a Package, an instance or several series that nothing tells
@@ -47,7 +47,7 @@ def checked(provider: Provider, found: Sequence[object]) -> list[Discovered]:
 
 
 def _check_instances(name: str, place: int, series: Series, keys: set[str]) -> None:
-    """Every instance has a name; a key stands once, as files are told apart by it (a UID twice is for the report to say)."""
+    """Every instance has a name; a key is unique, as it identifies files (a repeated UID is reported later)."""
     for number, instance in enumerate(series.instances, start=1):
         if not isinstance(instance, Instance):
             raise RecipeFault(

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from scraper.core.errors import CredentialsRequired
 from scraper.core.link import ShareLink
-from scraper.core.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.core.model import Request
+from scraper.core.questions import ACCESS_CODE, PASSWORD, Question
 from scraper.core.settings import Settings
 from scraper.session.door.secrets import holds_any
 

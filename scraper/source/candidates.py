@@ -32,7 +32,7 @@ class Choice:
     """Which links of a source are films.
 
     Attributes:
-        films: the film links, the surest first; empty where there are none.
+        films: the film links, the surest first; may be empty.
         equal: equally likely links, none of which was chosen.
         doubtful: a link that may not be the film's, because a code next to it was not read.
     """

@@ -24,7 +24,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import Kind as LinkKind
 from scraper.core.link import ShareLink
-from scraper.core.model import PASSWORD
+from scraper.core.questions import PASSWORD
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning

@@ -57,7 +57,7 @@ def is_har(path: Path) -> bool:
 
 
 def path_of(share: ShareLink) -> Path:
-    """The file or folder of a link that stands for one."""
+    """The file or folder of a ``file:`` link."""
     return Path(url2pathname(share.parts.path))
 
 

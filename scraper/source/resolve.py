@@ -19,7 +19,7 @@ from scraper.core.errors import (
 )
 from scraper.core.link import Kind as LinkKind
 from scraper.core.link import ShareLink
-from scraper.core.model import FILM_LINK
+from scraper.core.questions import FILM_LINK
 from scraper.core.settings import Settings
 from scraper.core.text import decode_text
 from scraper.registry import catalogue

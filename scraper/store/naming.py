@@ -13,7 +13,7 @@ from scraper.core.model import Study
 LONGEST_NAME: Final = 80  # characters of one folder name; Windows takes 260 for a whole path
 FIELDS: Final = ("date", "modality", "patient", "description", "label")
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
-_EMPTY: Final = "\0"  # stands for a value that is not known, until the separators around it are gone
+_EMPTY: Final = "\0"  # placeholder of an unknown value, until the separators around it are removed
 
 
 def safe_name(text: str, fallback: str = "") -> str:

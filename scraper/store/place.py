@@ -1,6 +1,6 @@
-"""Bytes → disk: atomic, resumable, under safe names; nothing saved is ever lost or overwritten.
+"""Store a study's files: atomic, resumable, under safe names; nothing saved is ever lost or overwritten.
 
-While a study arrives, its whole instances lie in ``<output>/.cloudfilm/<hash>/`` with a journal, one line a file. Placing
+While a study arrives, its complete instances are in ``<output>/.cloudfilm/<hash>/`` with a journal, one line a file. Placing
 moves them to their final folder and names; a plan written beforehand lets a run that was killed in between find them.
 """
 
@@ -52,7 +52,7 @@ class StudyStore:
 
     Args:
         output: the user's folder.
-        key: tells the study: its Study Instance UID, or the site's own name for it where that is all there is.
+        key: identifies the study: its Study Instance UID, else the site's own name for it.
         lock: held, until the store is closed.
     """
 
@@ -160,10 +160,10 @@ class StudyStore:
         return self._state / (hashlib.sha256(name.encode()).hexdigest()[:24] + ".part")
 
     def keep(self, path: Path, header: Header, sha256: str, size: int, origin: Origin, key: str) -> Saved:
-        """Take over a whole file that lies under ``incoming``.
+        """Take over a complete file that is in ``incoming``.
 
         Raises:
-            InstanceConflict: other bytes stand already under its SOP Instance UID; they stay.
+            InstanceConflict: different bytes are stored already under its SOP Instance UID; they stay.
             DiskFull, NotWritable: the disk refuses.
         """
         uid = header.sop_instance_uid
@@ -189,7 +189,7 @@ class StudyStore:
         return [(path, entry) for entry, path in self._entries.values()]
 
     def forget_file(self, path: Path) -> None:
-        """A file of an earlier run that is broken after all: it goes, and is fetched anew."""
+        """Remove a damaged file of an earlier run; it is fetched again."""
         self._entries = {uid: (entry, lies) for uid, (entry, lies) in self._entries.items() if lies != path}
         with disk_errors(path):
             path.unlink(missing_ok=True)
@@ -204,9 +204,9 @@ class StudyStore:
         Args:
             study: whose files they are.
             layout: series folder → its files, in order.
-            name: of a new folder; empty: the usual one. A study that lies there already stays in its folder.
+            name: of a new folder; empty: the usual one. A study that is placed already stays in its folder.
 
-        Returns: the study's folder, and the files where they lie now.
+        Returns: the study's folder, and the files at their final paths.
         """
         with disk_errors(self.output):
             folder = self.folder or self._find_folder(study.uid) or self._new_folder(name or study_folder_name(study))
@@ -296,7 +296,7 @@ _read_before: dict[str, tuple[str, ...]] = {}
 
 
 def _names_of_study(report: str) -> tuple[str, ...]:
-    """The UID and the key in a study's report; nothing where there is none."""
+    """The UID and the key in a study's report; empty if there is no report."""
     try:
         document = json.loads(Path(report).read_text(encoding="utf-8"))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))

@@ -17,7 +17,8 @@ import pydicom
 
 from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
-from scraper.core.model import Origin, Question, Result, Status, Via
+from scraper.core.model import Origin, Result, Status, Via
+from scraper.core.questions import Question
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.watcher import SilentWatcher
 
@@ -96,7 +97,7 @@ def first_of(cases: Sequence[Case]) -> list[ParameterSet]:
 
 
 class Silent(SilentWatcher):
-    """A Watcher that shows nothing and remembers what it was told."""
+    """A Watcher that shows nothing and records every event."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -260,7 +261,7 @@ def compare(output: Path, originals: Mapping[str, bytes], origin: Origin) -> Non
     """Hold every saved file against what the site has: byte for byte, or pixel for pixel where it was rebuilt.
 
     Raises:
-        AssertionError: a file differs, or is none of the site's.
+        AssertionError: a file differs from the site's, or the site never served it.
     """
     files = sorted(output.rglob("*.dcm"))
     assert files, "no file on the disk"
