@@ -172,7 +172,14 @@ async def _by_socket(model: RequestModel, examination: Examination) -> Plan | No
         raise MissingInstances(why=Reason.NO_ANSWER)
 
     series = series_by_model(model, received, lambda _: OnDemand(fails), examination)
-    return Plan(By.MANIFEST, tuple(series), model) if series else None
+    headers = headers_of(received, examination)
+    return Plan(By.MANIFEST, tuple(series), model, headers=headers) if series else None
+
+
+def headers_of(received: Mapping[str, str], examination: Examination) -> dict[str, Header]:
+    """Request → header of what it brought; ``received`` has the SOP Instance UIDs."""
+    objects = examination.observations.objects
+    return {key: objects[uid].header for key, uid in received.items() if uid in objects}
 
 
 def _study_of(examination: Examination) -> str:
@@ -197,7 +204,7 @@ def series_by_model(
     """
     rule, observations = model.rule, examination.observations
     objects, study = observations.objects, _study_of(examination)
-    heads = dict(headers) | {key: objects[uid].header for key, uid in received.items() if uid in objects}
+    heads = dict(headers) | headers_of(received, examination)
     ours = [record for key, record in rule.records.items() if key in heads and heads[key].study_instance_uid == study]
     series_fields = {  # those that bear the UID of the series
         name
@@ -240,4 +247,4 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     return found if len(found) == 1 else set()
 
 
-__all__ = ["ByManifest", "series_by_model", "shows_more", "values_of_records"]
+__all__ = ["ByManifest", "headers_of", "series_by_model", "shows_more", "values_of_records"]

@@ -45,6 +45,7 @@ class Listed:
         mark: the value by which the list tells it from the shown study.
         is_flat: its images stand in one list that may hold several series.
         header: of its first image, where that came already.
+        is_inferred: its requests are a rule's, and mean nothing to anybody else.
     """
 
     mark: str
@@ -52,6 +53,7 @@ class Listed:
     arrays: dict[Path, list[str]] = field(default_factory=lambda: defaultdict(list))
     is_flat: bool = False
     header: Header | None = None
+    is_inferred: bool = False
 
 
 async def further(
@@ -142,7 +144,7 @@ class _Search:
         for number, listed in enumerate(_of_lists(self.examination, self.plan, self.ours, self.heads), 1):
             came = (head for head in self.heads.values() if self._is_of(listed, head))
             head = listed.header or next(came, None) or await self._ask(listed)
-            if head is not None and self._may_take(head) and (replay := await self._replayer()) is not None:
+            if head is not None and self._may_take(head) and (replay := await self._replayer(listed)) is not None:
                 found += self._series(listed, head, replay, number)
         for uid in self.examination.observations.studies():
             head = next((item for item in self.heads.values() if item.study_instance_uid == uid), None)
@@ -169,7 +171,7 @@ class _Search:
 
     async def _ask(self, listed: Listed) -> Header | None:
         """The header of one image of a study; None where it can't be had, which is named."""
-        replay = await self._replayer() if listed.arrays else None
+        replay = await self._replayer(listed)
         if replay is None:
             self.left_out[Reason.PATIENT_UNKNOWN] += 1
         elif self._asked >= MAX_ASKED:
@@ -181,10 +183,12 @@ class _Search:
             self.left_out[Reason.PATIENT_UNKNOWN] += 1
         return None
 
-    async def _replayer(self) -> Replay | None:
+    async def _replayer(self, listed: Listed) -> Replay | None:
         """Asks for images as the plan does, else as the viewer asked for one of the shown study; None: not known."""
         if self.plan is not None and self.plan.replay is not None:
-            return self.plan.replay
+            return self.plan.replay if listed.arrays else None
+        if listed.is_inferred or not listed.arrays:
+            return None
         if self._replay is None and self.may_ask:
             self._replay = await _replayer_of(self.examination, self.ours.study_instance_uid)
         return self._replay
@@ -260,12 +264,12 @@ def _of_model(
             other = came if came != study else ""
             mark = completeness.of_another(rule.records[key], ours, study) or other
             if mark:
-                listed = found.setdefault(mark, Listed(mark, {mark}, is_flat=rule.is_flat))
+                listed = found.setdefault(mark, Listed(mark, {mark}, is_flat=rule.is_flat, is_inferred=True))
                 listed.values |= set(rule.records[key].fields.values()) | {other}
                 listed.arrays[place].append(key)
     for listed in found.values():
-        first = next(iter(listed.arrays.values()))[0]
-        listed.header = known.get(first)
+        requests = (asked for array in listed.arrays.values() for asked in array)
+        listed.header = next((known[asked] for asked in requests if asked in known), None)
     yield from found.values()
 
 

@@ -9,12 +9,8 @@ from dataclasses import replace
 from typing import Final
 
 from scraper.capture.examination import Examination
-<<<<<<< HEAD
 from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
-from scraper.capture.plan import By, Plan, Recipe, not_retrieved
-=======
 from scraper.capture.plan import By, Plan, Recipe, Strategy, not_retrieved
->>>>>>> integ
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
