@@ -13,7 +13,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
-from scraper.capture.by_manifest import series_by_model, shows_more
+from scraper.capture.by_manifest import headers_of, series_by_model, shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import page_functions
 from scraper.capture.infer.models import RequestModel
@@ -145,7 +145,8 @@ class ByPage(Strategy):
             raise MissingInstances(why=Reason.NO_ANSWER)
 
         series = await asyncio.to_thread(series_by_model, model, received, lambda _: OnDemand(fails), examination)
-        return Plan(self.by, tuple(series), model) if series else None
+        headers = headers_of(received, examination)
+        return Plan(self.by, tuple(series), model, headers=headers) if series else None
 
     async def _ask(self, function: PageFunction, key: str, examination: Examination) -> bool:
         """Call the function for one entry of the list; whether that brought an image that was not there."""

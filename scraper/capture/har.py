@@ -46,7 +46,7 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
         raise HarWithoutContent(path=har.name)
     recording = Recording(traffic, spool / "captured-har")
     await recording.observe()
-    found = await asyncio.to_thread(recording.series)
+    found = await recording.series()
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []

@@ -61,7 +61,7 @@ async def series_from(
             await asyncio.sleep(LOOK_S / 2)  # several at a time
             seen = len(traffic.exchanges)
             if await recording.observe():
-                found, whole_since = await asyncio.to_thread(recording.series), 0.0
+                found, whole_since = await recording.series(), 0.0
                 progress = [_progress_of(series) for series in found]
                 if progress != reported:
                     on_progress(progress)
@@ -71,7 +71,7 @@ async def series_from(
             if time.monotonic() - whole_since >= QUIET_S:
                 break
     await recording.observe()
-    found = await asyncio.to_thread(recording.series)
+    found = await recording.series()
     if not found:
         raise error or NothingReceived
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
+from scraper.capture import other_studies
 from scraper.capture.by_manifest import series_by_model
 from scraper.capture.examination import Examination
 from scraper.capture.infer import claims
@@ -67,17 +68,20 @@ class Recording:
         new = await self.observations.take(self._traffic.exchanges)
         return new + await asyncio.to_thread(self._frame_replies.resolve)
 
-    def series(self) -> list[Series]:
-        """Every series of every study of which an image came, as far as lists, counts and images say."""
+    async def series(self) -> list[Series]:
+        """Every series of every study of which an image came, and a problem where a list names a study of which none did."""
         page = self._page()
         if page is None:
             return []
         conversation = cast("Session", _Conversation(self._traffic, _Page(page.url)))
         found: list[Series] = []
+        first: tuple[Examination, Plan | None] | None = None
         for study in self.observations.studies() or {"": 0}:
             examination = Examination(page, conversation, self.observations, study=study)
-            found += series_of(examination, plan_of(examination))
-        return found
+            plan = await asyncio.to_thread(plan_of, examination)
+            found += await asyncio.to_thread(series_of, examination, plan)
+            first = first or (examination, plan)
+        return await other_studies.further(*first, found, may_ask=False) if first else found
 
     def _page(self) -> ShareLink | None:
         """The address of the page whose viewer it was: of those opened, the last before the first image."""
