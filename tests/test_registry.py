@@ -39,7 +39,7 @@ def links() -> set[str]:
 
 
 def test_the_index_gives_the_same_owner_as_the_providers(rebuilt_index, monkeypatch):
-    monkeypatch.setattr(catalogue, "_told", None)  # the providers are not asked
+    monkeypatch.setattr(catalogue, "_load_shapes", None)  # the providers are not asked
     owned = 0
     for address in links():
         try:

@@ -70,7 +70,7 @@ class ByManifest:
         if rule.template in self._rejected or await _shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
-        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        gives_less = observations.copies.gives_less(model.replies, observations.objects)
         if gives_less or claims.falls_short(rule):
             self._rejected.add(rule.template)
             return False
@@ -104,12 +104,12 @@ def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -
 async def _by_http(model: RequestModel, sample: Exchange, examination: Examination) -> list[Series]:
     """The series, asked for as the viewer asked; none where the model fails its trials."""
     session, observations = examination.session, examination.observations
-    before = staging(session.traffic.exchanges, model.rule, model.brought, model.volatile)
+    before = staging(session.traffic.exchanges, model.rule, model.replies, model.volatile)
     replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
     await replayer.prepare()
     if not await _passes_trials(model, replayer, examination):
         return []
-    return series_by_model(model, model.brought, replayer.source, examination)
+    return series_by_model(model, model.replies, replayer.source, examination)
 
 
 async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
@@ -118,7 +118,7 @@ async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examinatio
     A list whose every entry brings an image of another series is one of series, seen by their first images.
     """
     objects = examination.observations.objects
-    headers = [objects[uid].header for uid in set(model.brought.values()) if uid in objects]
+    headers = [objects[uid].header for uid in set(model.replies.values()) if uid in objects]
     ours = {header.study_instance_uid for header in headers}
     if not model.trials:
         return True
@@ -138,7 +138,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> list[Seri
         examination.session, window, examination.observations, model.rule, model.volatile
     )
     received = await replayer.ask_for_all()
-    if len(received) <= len(model.brought) < len(model.rule.records):
+    if len(received) <= len(model.replies) < len(model.rule.records):
         return []  # the site does not answer us
 
     async def fails() -> bytes:

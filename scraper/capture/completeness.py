@@ -293,15 +293,15 @@ def _read(
         column = [record for record in group if name in record.own and _UID.fullmatch(record.fields[name])]
         mine = [record for record in column if record.fields[name] in ours]
         if mine and not any(record.fields[name] in series_of for record in column):  # not UIDs of every kind
-            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
-            for record in kept:
+            remaining = [other for other in without_others(column, mine, study) if other.fields[name] not in others]
+            for record in remaining:
                 found.setdefault(record.fields[name], Listed(record.fields[name]))
-            _count(kept, name, heads, found)
+            _count(remaining, name, heads, found)
         mine = [record for record in column if series_of.get(record.fields[name]) in ours]
         if mine:
             known = strangers | ours | others | {study}
-            kept = [other for other in without_others(column, mine, study) if other.fields[name] not in known]
-            unnamed = _instances(kept, name, series_of, found)
+            remaining = [other for other in without_others(column, mine, study) if other.fields[name] not in known]
+            unnamed = _instances(remaining, name, series_of, found)
             if not any(EARLIER.search(str(step)) for step in group[0].shape):
                 yield from unnamed
 

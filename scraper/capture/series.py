@@ -102,10 +102,10 @@ class _Assembly:
         exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
         images = siblings.images(exchanges, observations, study)
         if self.plan is not None and self.plan.model is not None:
-            rule, brought = self.plan.model.rule, self.plan.model.brought
+            rule, replies = self.plan.model.rule, self.plan.model.replies
             for place, addresses in rule.addresses.items():
                 known = next(
-                    (item for address in addresses if (item := observations.objects.get(brought.get(address, "")))),
+                    (item for address in addresses if (item := observations.objects.get(replies.get(address, "")))),
                     None,
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"

@@ -38,8 +38,8 @@ def names(observations: Observations) -> list[str]:
     for tags in observations.tags.values():
         found[text(tags, "0008103E").strip()] = None
     for manifest in observations.manifests:
-        for said in _of_lists(manifest.value):
-            found[said.strip()] = None
+        for label in _of_lists(manifest.value):
+            found[label.strip()] = None
     sound = [item for item in found if len(item) in _LENGTH and not item.isdecimal() and not is_never(item)]
     return sound[:MAX_NAMES]
 
@@ -55,7 +55,7 @@ def _of_lists(value: Any) -> Iterator[str]:
             rows = [row for row in item if isinstance(row, Mapping)]
             waiting += [row for row in item if isinstance(row, (Mapping, list))]
             if 0 < len(rows) <= MAX_LISTED and all(map(_is_of_something, rows)):
-                yield from (said for row in rows for said in _names_in(row))
+                yield from (label for row in rows for label in _names_in(row))
 
 
 def _is_of_something(row: Mapping[str, Any]) -> bool:
@@ -73,9 +73,9 @@ def _names_in(row: Mapping[str, Any]) -> Iterator[str]:
             yield inner
 
 
-def count_of(said: str) -> int | None:
+def count_of(label: str) -> int | None:
     """How many images an entry says that it has; None where it does not."""
-    count = stated_counts.count_of(said)
+    count = stated_counts.count_of(label)
     return count.total if count else None
 
 

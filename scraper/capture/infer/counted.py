@@ -32,12 +32,12 @@ def places(value: Any, asked: Iterable[str]) -> Iterator[Record]:
         value: the list.
         asked: the viewer's requests; a list none of whose places stands in any of them gives nothing.
     """
-    said = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
+    numbers = {int(digits) for text in asked for digits in re.findall(r"(?<!\d)\d{1,4}(?!\d)", text)}
     left = MAX_PLACES
     for record in _entries(value):
         for name in sorted(record.own):
             count = _count(name, record.fields[name])
-            if not 1 <= count <= min(MAX_COUNT, left) or not said & set(range(count + 1)):
+            if not 1 <= count <= min(MAX_COUNT, left) or not numbers & set(range(count + 1)):
                 continue
             left -= count
             own = record.own | PLACES

@@ -141,7 +141,7 @@ def _signature(request: str) -> tuple[str, ...]:
     found = [unquote(step) for step in parts.path.split("/")]
     found += [f"{name}={value}" for name, value in (*parse_qsl(parts.query), *parse_qsl(body))]
     with suppress(ValueError, RecursionError):
-        found += [f"{name}={leaf}" for name, leaf in _leaves(json.loads(body))]
+        found += [f"{name}={value}" for name, value in _leaves(json.loads(body))]
     return tuple(token for token in found if any(map(str.isdigit, token.partition("=")[2] or token)))
 
 
@@ -150,7 +150,7 @@ def tokens(request: str) -> list[str]:
     address, _, body = request[:MAX_REQUEST].partition(SENT)
     found = [unquote(token) for token in _TOKEN.findall(address)]
     with suppress(ValueError, RecursionError):
-        return found + [leaf for _, leaf in _leaves(json.loads(body))]
+        return found + [value for _, value in _leaves(json.loads(body))]
     return found + [unquote(token) for token in _TOKEN.findall(body)]
 
 

@@ -55,32 +55,32 @@ class Staging:
         return bool(self.preparations) or self.is_late
 
 
-def staging(exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts) -> Staging:
+def staging(exchanges: Sequence[Exchange], rule: Rule, replies: Mapping[str, str], volatile: VolatileParts) -> Staging:
     """What the traffic shows of how images are made ready; arguments as for ``preparations``."""
     gone = {
         volatile.blanked(asked_by(exchange))
         for exchange in exchanges
         if exchange.method and exchange.status in NOT_THERE
     }
-    return Staging(tuple(preparations(exchanges, rule, brought, volatile)), not gone.isdisjoint(brought))
+    return Staging(tuple(preparations(exchanges, rule, replies, volatile)), not gone.isdisjoint(replies))
 
 
 def preparations(
-    exchanges: Sequence[Exchange], rule: Rule, brought: Mapping[str, str], volatile: VolatileParts
+    exchanges: Sequence[Exchange], rule: Rule, replies: Mapping[str, str], volatile: VolatileParts
 ) -> list[Preparation]:
     """What was asked before each image that came, with something of its own entry in it.
 
     Args:
         exchanges: everything that the window received, in order.
         rule: what its requests for images follow.
-        brought: those of them that brought an image.
+        replies: those of them that brought an image.
         volatile: blanks what a page writes anew each time.
     """
     first: dict[str, int] = {}
     for place, exchange in enumerate(exchanges):
         if exchange.method:
             first.setdefault(volatile.blanked(asked_by(exchange)), place)
-    seen = [key for key in rule.records if key in brought and key in first]
+    seen = [key for key in rule.records if key in replies and key in first]
     if not seen:
         return []
     constant = _constant(rule)
@@ -106,11 +106,11 @@ def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
 
 def _constant(rule: Rule) -> set[str]:
     """The fields that say the same for every image: they tell nothing apart."""
-    said: dict[str, set[str]] = {}
+    values_of: dict[str, set[str]] = {}
     for record in rule.records.values():
         for name, value in record.fields.items():
-            said.setdefault(name, set()).add(value)
-    return {name for name, values in said.items() if len(values) < 2} if len(rule.records) > 1 else set()
+            values_of.setdefault(name, set()).add(value)
+    return {name for name, values in values_of.items() if len(values) < 2} if len(rule.records) > 1 else set()
 
 
 def _precedes_all(template: Template, seen: Sequence[str], rule: Rule, first: Mapping[str, int]) -> bool:

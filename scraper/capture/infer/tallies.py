@@ -44,9 +44,9 @@ def tallies(manifests: Sequence[Manifest]) -> Iterator[list[int]]:
             if is_of_studies(array):
                 continue
             for name in sorted(name for name in names if COUNT.search(name)):
-                said = [record.fields.get(name, "") for record in array]
-                if all(count.isdecimal() for count in said):
-                    yield [int(count) for count in said if int(count)]
+                counts = [record.fields.get(name, "") for record in array]
+                if all(count.isdecimal() for count in counts):
+                    yield [int(count) for count in counts if int(count)]
                     break
 
 

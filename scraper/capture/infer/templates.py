@@ -334,5 +334,5 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     alike: dict[tuple[str, ...], Path] = {}
     for place, some in once.items():
         alike.setdefault(some, place)  # one list may be asked for twice
-    kept = {place: some for some, place in alike.items()}
-    return Rule(template, kept, len(proofs), records=given, is_ambiguous=is_ambiguous)
+    unique = {place: some for some, place in alike.items()}
+    return Rule(template, unique, len(proofs), records=given, is_ambiguous=is_ambiguous)

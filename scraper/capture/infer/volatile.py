@@ -53,9 +53,9 @@ class VolatileParts:
 
     def _kind(self, column: Sequence[re.Match[str]]) -> str:
         """What a piece is, by its values in the order of the requests; nothing where it is a value like any other."""
-        said = [match[0] for match in column]
+        values = [match[0] for match in column]
         kind = column[0].lastgroup or ""
-        if len(set(said)) < len(said) or len(said) < 2:
+        if len(set(values)) < len(values) or len(values) < 2:
             return ""
         if kind == "uuid":
             made_up = all(
@@ -64,13 +64,13 @@ class VolatileParts:
             return kind if made_up else ""
         if kind == "random":
             return kind
-        numbers = [int(text) for text in said]
+        numbers = [int(text) for text in values]
         now = time.time()
         for name, unit in (("seconds", 1), ("clock", 1000)):
             if all(abs(number / unit - now) < DAY_S for number in numbers):
                 return name
         steps = {after - before for before, after in pairwise(sorted(numbers))}
-        if len(said) > 2 and steps == {1}:
+        if len(values) > 2 and steps == {1}:
             self._next = max(self._next, *numbers) + 1
             return "running"
         return ""

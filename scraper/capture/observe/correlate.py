@@ -62,12 +62,12 @@ def id_fields(exchanges: Sequence[Exchange], place: int) -> dict[FieldPath, str]
 
 def _of_json(one: Exchange) -> dict[FieldPath, str]:
     """The plain values of a JSON object that a message begins with, perhaps behind its length."""
-    said = one.read(MAX_TEXT).decode("latin-1")
-    at = said.find("{", 0, MAX_LENGTH)
+    text = one.read(MAX_TEXT).decode("latin-1")
+    at = text.find("{", 0, MAX_LENGTH)
     if at < 0:
         return {}
     try:
-        value, _ = json.JSONDecoder().raw_decode(said, at)
+        value, _ = json.JSONDecoder().raw_decode(text, at)
     except (ValueError, RecursionError):
         return {}
     found: dict[FieldPath, str] = {}
@@ -87,8 +87,8 @@ def _tells(byte: int) -> bool:
 
 
 def _of_text(one: Exchange) -> dict[FieldPath, str]:
-    said = one.read(MAX_TEXT).decode("utf-8", "replace")
-    return {("text", number, ""): word for number, word in enumerate(_WORD.findall(said))}
+    text = one.read(MAX_TEXT).decode("utf-8", "replace")
+    return {("text", number, ""): word for number, word in enumerate(_WORD.findall(text))}
 
 
 def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping[str, str]) -> FieldPath | None:
@@ -103,9 +103,9 @@ def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping
         return None  # one answer alone agrees with anything
     common = set.intersection(*(set(where) for where, _ in listed))
     for slot in sorted(common, key=lambda slot: (RANKS.index(slot[0]), slot)):
-        said = {(where[slot], uid) for where, uid in listed}
-        names, uids = {name for name, _ in said}, {uid for _, uid in said}
-        if len(names) == len(uids) == len(said) and names <= values.keys():
+        pairs = {(where[slot], uid) for where, uid in listed}
+        names, uids = {name for name, _ in pairs}, {uid for _, uid in pairs}
+        if len(names) == len(uids) == len(pairs) and names <= values.keys():
             return slot
     return None
 

@@ -192,8 +192,8 @@ def uid_of(fields: Fields) -> str:
 
 
 def _has_size(fields: Fields) -> bool:
-    said = {dicom_names.keyword_of(name) for name in fields}
-    return {"Rows", "Columns"} <= said or {ROWS, COLUMNS} <= set(fields)
+    keywords = {dicom_names.keyword_of(name) for name in fields}
+    return {"Rows", "Columns"} <= keywords or {ROWS, COLUMNS} <= set(fields)
 
 
 def _text(tags: Mapping[str, Any], tag: str) -> str:

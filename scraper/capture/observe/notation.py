@@ -75,12 +75,12 @@ def from_xml(text: str) -> Any:
 
 
 def _element(element: ElementTree.Element, repeated: set[tuple[str, str]], depth: int) -> Any:
-    said = (element.text or "").strip()
+    own_text = (element.text or "").strip()
     if depth > MAX_DEPTH or (not len(element) and not element.attrib):
-        return said
+        return own_text
     value: dict[str, Any] = {_bare(name): text for name, text in element.attrib.items()}
-    if said:
-        value["text"] = said
+    if own_text:
+        value["text"] = own_text
     for child in element:
         inner = _element(child, repeated, depth + 1)
         name = _bare(child.tag)
@@ -107,8 +107,8 @@ def from_html(text: str) -> Iterator[Any]:
     for script in page.all("script"):
         yield from from_script(script.text())
     for element in islice(page.all("*"), MAX_ELEMENTS):
-        for said in element.attributes.values():
-            value = _packed((said or "").strip())
+        for own_text in element.attributes.values():
+            value = _packed((own_text or "").strip())
             if value is not None:
                 yield value
 

@@ -253,12 +253,12 @@ class Recogniser:
             for piece in part.pieces:
                 out.write(piece)
         try:
-            said = part.headers.get("content-type", "").lower()
+            content_type = part.headers.get("content-type", "").lower()
             found = False
-            for item in self.scan(path, said, depth + 1):
+            for item in self.scan(path, content_type, depth + 1):
                 found = True
                 yield item
-            if not found and not said.startswith(("text/", "application/json", "application/dicom")):
+            if not found and not content_type.startswith(("text/", "application/json", "application/dicom")):
                 yield Pixels(path.read_bytes())
         finally:
             path.unlink(missing_ok=True)

@@ -77,7 +77,7 @@ class SocketReplayer:
 
     async def _ask(self, connection: Connection, keys: Sequence[str], at_once: int) -> dict[str, str]:
         todo, waiting, found = deque(keys), list[str](), dict[str, str]()
-        heard, silent, until = len(self._observations.socket_messages), 0, 0.0
+        received, silent, until = len(self._observations.socket_messages), 0, 0.0
         named = ReplyMatcher(self._exchanges, self._observations, self._rule)
         while todo or waiting:
             while todo and len(waiting) < at_once and silent < MOST_SILENT:
@@ -90,12 +90,12 @@ class SocketReplayer:
             seen = self._observations.consumed
             await self._window.traffic.after(seen, timeout_s=max(until - time.monotonic(), 0))
             await self._observations.take(self._exchanges)
-            for place, uid in self._observations.socket_messages[heard:]:
+            for place, uid in self._observations.socket_messages[received:]:
                 key = named.request(place, uid, waiting)
                 if key is not None:
                     waiting.remove(key)
                     found[key], silent, until = uid, 0, time.monotonic() + ANSWER_S
-            heard = len(self._observations.socket_messages)
+            received = len(self._observations.socket_messages)
             if waiting and time.monotonic() >= until:
                 waiting.pop(0)
                 silent, until = silent + 1, time.monotonic() + ANSWER_S
