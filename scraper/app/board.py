@@ -83,7 +83,7 @@ class Item:
     may_show_browser: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told: no paths, no links, no answers."""
+        """The state that is sent to the page: no paths, no links, no answers."""
         counted = [item.expected for item in self.series.values()]
         return {
             "number": self.number,

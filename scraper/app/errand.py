@@ -161,7 +161,7 @@ class Errand:
             headed=self._wants_browser,
             interactive=True,
         )
-        async with Run(settings, _Talk(self), self._ask) as run:
+        async with Run(settings, _ErrandWatcher(self), self._ask) as run:
             found = await run.films(self._source)
             if found.error is not None:
                 self._ended(run.refused(self._source, found.error))
@@ -313,7 +313,7 @@ def _sentence(result: Result, language: Language) -> str:
     )
 
 
-class _Talk:
+class _ErrandWatcher:
     """The Watcher of a run: what it says is put on the board."""
 
     def __init__(self, errand: Errand) -> None:

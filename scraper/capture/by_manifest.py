@@ -1,4 +1,4 @@
-"""The strategy for viewers whose requests follow from the lists that they received: infer a model, try it, ask by it."""
+"""The strategy for viewers whose requests follow from the lists they received: infer a model, test it, request by it."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ async def _by_http(model: RequestModel, sample: Exchange, examination: Examinati
 
 
 async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
-    """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+    """Test the model: other values of the list must each return a new image of this study, two of them of one series.
 
-    A list whose every entry brings an image of another series is one of series, seen by their first images.
+    If every entry returns an image of another series, it is a list of series, with one preview each.
     """
     objects = examination.observations.objects
     headers = [objects[uid].header for uid in set(model.replies.values()) if uid in objects]
@@ -161,7 +161,7 @@ def series_by_model(
         for key, record in rule.records.items()
         if (item := objects.get(received.get(key, ""))) and item.header.study_instance_uid == study
     ]
-    series_fields = {  # those that bear the UID of the series
+    series_fields = {  # those with the UID of the series
         name
         for key, uid in received.items()
         if key in rule.records and uid in objects

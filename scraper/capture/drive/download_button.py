@@ -1,4 +1,4 @@
-"""Presses what hands a study out as one package, and waits: for its dialog, for the job that makes it, for the file itself."""
+"""Press a viewer's download button, and wait: for its dialog, for the job that makes the package, for the file itself."""
 
 from __future__ import annotations
 

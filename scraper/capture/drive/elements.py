@@ -308,7 +308,7 @@ async def choose(window: Window, choice: Choice) -> bool:
 
 
 async def stage(window: Window) -> Stage | None:
-    """Where the largest picture stands, in the page's coordinates; None where there is none."""
+    """The position of the largest picture, in the page's coordinates, or None."""
     best: Stage | None = None
     for frame in window.page.frames:
         with window.quietly():

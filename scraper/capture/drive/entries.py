@@ -1,4 +1,4 @@
-"""The entries of a viewer's series list: what names them, how many images they say there are, and which were opened already."""
+"""The entries of a viewer's series list: their names, the image counts they state, and which were opened already."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def names(observations: Observations) -> list[str]:
 
 
 def _of_lists(value: Any) -> Iterator[str]:
-    """The names of a JSON value's arrays whose entries bear a name beside an id, a count or a list of their own."""
+    """The names in a JSON value's arrays whose entries have a name and an id, a count or a list of their own."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -80,11 +80,11 @@ def count_of(label: str) -> int | None:
 
 
 def counts(marks: Sequence[PageElement], page: str) -> list[int]:
-    """The counts that stand with the series in the viewer's own list; a total of them all is none.
+    """The counts next to the series in the viewer's own list; a total of all is not one of them.
 
     Args:
         marks: the list's entries.
-        page: what the page says, for a list that is none of those known by their markup.
+        page: the page's text, used if there is no known list markup on this page.
     """
     found = stated_counts.entries(
         [mark.text for mark in marks if not mark.navigates_away and not is_never(mark.text)], page
@@ -96,7 +96,7 @@ def counts(marks: Sequence[PageElement], page: str) -> list[int]:
 
 
 class Opened:
-    """Which entries had their turn: told by their mark, or where a page draws its list anew, by wording and place."""
+    """Which entries were opened: identified by their mark or, where a page redraws its list, by wording and position."""
 
     def __init__(self) -> None:
         self._marks: set[tuple[int, str]] = set()

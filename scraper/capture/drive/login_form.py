@@ -1,4 +1,4 @@
-"""The form before a viewer: what its fields ask, by the words on and around them; the user's answers, submitted once."""
+"""The login form before a viewer: recognise what its fields ask, fill in the user's answers, and submit once."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Form:
         """Fill in what the page asks; gives the last field, None where nothing is asked.
 
         Raises:
-            CredentialsRequired, CaptchaRequired: not given, and nobody can be asked.
+            CredentialsRequired, CaptchaRequired: not given, and no person can be asked.
             CredentialsRefused: the same form shows again, with the words that came with it.
         """
         asked = await self._asked()

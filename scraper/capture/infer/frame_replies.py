@@ -1,4 +1,4 @@
-"""Which image each HTTP reply of bare pixels belongs to: the one whose record, or whose tags' request, its own request names.
+"""Match HTTP replies of bare pixels to images: by an id of the image's record, or of its tags' request, in their own request.
 
 A pairing is believed only where a request names one image alone and the pixels are of the size that its tags say; numbers that
 are no ids count only where a template made of them reproduces several requests.
@@ -82,7 +82,7 @@ class FrameReplies:
         self._pending = left
 
     def _ids(self) -> dict[str, str]:
-        """Every id that one image alone bears → its SOP Instance UID."""
+        """Every id that belongs to one image alone → its SOP Instance UID."""
         owners: dict[str, set[str]] = defaultdict(set)
         for uid, fields in self._index.listed.items():
             own = [value for name, value in fields.items() if dicom_names.keyword_of(name) not in _AROUND]
@@ -125,7 +125,7 @@ def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _by_request(manifests: Sequence[Manifest]) -> dict[tuple[str, ...], str]:
-    """What a request bears of numbers and ids → the one SOP Instance UID of the tags that came for it."""
+    """Numbers and ids in a request → the one SOP Instance UID of the tags that were its reply."""
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for manifest in manifests:
         signature = _signature(manifest.request or manifest.url)

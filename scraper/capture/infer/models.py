@@ -1,6 +1,6 @@
-"""Which guesses explain what the viewer asked for, by HTTP or over a WebSocket: the plainest first, each with its proof.
+"""Models that explain the viewer's requests, by HTTP or over a WebSocket: the simplest first, each with its proof.
 
-A list may name its images, or only count them; a request may bear, besides, what a page writes anew each time.
+A list may name its images, or only count them; a request may also contain volatile parts, such as a clock or a nonce.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MAX_TRIED = 3  # of the rules of one kind
 
 @dataclass(frozen=True, slots=True)
 class RequestModel:
-    """A rule; what the requests that it gives brought already, by request; and how its requests are written anew."""
+    """A rule, the replies that its requests had already (request → SOP Instance UID), and the volatile parts of its requests."""
 
     rule: Rule
     replies: Mapping[str, str]
     volatile: VolatileParts
     sample: Exchange | None  # None: over a WebSocket
-    trials: tuple[str, ...] = ()  # requests that must bring an image each before the rule is believed
+    trials: tuple[str, ...] = ()  # requests that must each return an image before the rule is believed
 
     @property
     def is_plain(self) -> bool:
@@ -73,7 +73,7 @@ def _of_kind(
     sources: dict[str, str] = {}
     for source, uid in ((text, observations.origins[text]) for text in by_http):
         if sources.setdefault(volatile.blanked(source), uid) != uid:
-            return  # what looked made up tells images apart
+            return  # what seemed volatile distinguishes images
     samples = {volatile.blanked(text): exchange for text, exchange in by_http.items()}
     requests = list(dict.fromkeys(map(volatile.blanked, asked)))
     counts = partial(counted.places, asked=requests)
@@ -91,7 +91,7 @@ def _of_kind(
 def _is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
-    A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
+    Rules that cover only one image per series (thumbnail strips) are rejected: no two received images are of one series.
     """
     is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
     if is_counted and len(set(replies.values())) < len(replies):

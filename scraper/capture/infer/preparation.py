@@ -1,4 +1,4 @@
-"""What a page asks for before an image or a series, so that the site makes it ready: learnt from the traffic, and asked again.
+"""Learn from the traffic which requests make a site prepare an image or a series, and repeat them.
 
 Some sites answer 404 until an original was staged. Whatever the page asked beforehand with a value of the list's entry in it,
 before each image that came, may be that request; it is repeated only where an image is not there.
@@ -19,7 +19,7 @@ from scraper.core.model import Request
 from scraper.protocols.headers import merged
 from scraper.session.browser.traffic import Exchange
 
-SHORTEST: Final = 4  # characters of a value that tells entries apart
+SHORTEST: Final = 4  # characters of a value that distinguishes entries
 MAX_PREPARATIONS: Final = 4
 NOT_THERE: Final = (202, 404, 410, 425)  # what sites answer while an image is being staged
 NO_CALLS: Final = ("document", "image", "stylesheet", "script", "font", "media", "manifest", "download")
@@ -73,8 +73,8 @@ def preparations(
     Args:
         exchanges: everything that the window received, in order.
         rule: what its requests for images follow.
-        replies: those of them that brought an image.
-        volatile: blanks what a page writes anew each time.
+        replies: those of them that returned an image.
+        volatile: blanks the volatile parts of requests.
     """
     first: dict[str, int] = {}
     for place, exchange in enumerate(exchanges):
@@ -97,7 +97,7 @@ def preparations(
 
 
 def _calls(exchanges: Sequence[Exchange], rule: Rule) -> Iterator[Exchange]:
-    """Calls of a page that brought neither the list nor an image."""
+    """Calls of a page that returned neither the list nor an image."""
     for exchange in exchanges:
         is_call = exchange.ok and exchange.method in ("GET", "POST", "PUT") and exchange.kind not in NO_CALLS
         if is_call and exchange.url.partition("?")[0] != rule.source and asked_by(exchange) not in rule.records:

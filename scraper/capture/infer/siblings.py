@@ -1,7 +1,7 @@
-"""What lists make expected: a value of a list that stands in an image's request or answer makes its siblings expected.
+"""Expect the other entries of a list if a value of one of them is in the request or response of a received image.
 
-However else the requests differ (signed addresses, tickets that are good once): the list told the value first, and the image
-came under it. An array of which each entry is an image tells how many a series has; a list of series tells that there are more.
+The requests may differ otherwise (signed addresses, one-time tickets): the value was in the list first, and then in the
+image's request. An array of images shows how many a series has; a list of series shows that there are more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scraper.capture.infer.templates import Path, Record
 from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
 from scraper.session.browser.traffic import WEBSOCKET_IN, Exchange
 
-SHORTEST: Final = 6  # characters of a value that tells entries apart
+SHORTEST: Final = 6  # characters of a value that distinguishes entries
 MAX_HEAD: Final = 512  # bytes of a socket's message that may name its image
 MAX_TEXT: Final = 4000  # characters of a request that are looked at
 _WORD: Final = re.compile(r"[\w.-]+")
@@ -157,7 +157,7 @@ class _List:
         return found
 
     def _lists_series(self, series_of: Mapping[str, str]) -> bool:
-        """Whether its entries are series: none where two of them brought images of one series."""
+        """Whether its entries are series: not if two of them led to images of one series."""
         owners = [{series_of[name] for name in names} for names in self.linked.values()]
         if any(len(series) > 1 for series in owners) or len(set().union(*owners)) < len(owners):
             return False
@@ -190,7 +190,7 @@ def _split(
     linked: Mapping[int, set[str]],
     series_of: Mapping[str, str],
 ) -> None:
-    """One list of several series' images, by the field that tells the series apart."""
+    """Divide one list of several series' images by the field that distinguishes the series."""
     owners = {number: series_of[next(iter(linked[number]))] for number in numbers if linked.get(number)}
     for name in sorted(alike[numbers[0]].own):
         pairs = {(alike[number].fields.get(name, ""), series) for number, series in owners.items()}
@@ -325,7 +325,7 @@ def _asked_with(manifests: Sequence[Manifest], exchanges: Sequence[Exchange]) ->
 
 
 def _asked_before(call: str, exchanges: Sequence[Exchange]) -> set[str]:
-    """Words of the requests that were made before a call was answered, and of its own: it is not what told them."""
+    """Words of the requests before a call was answered, and of its own request: they can't come from its reply."""
     found: set[str] = set()
     for exchange in exchanges:
         found |= _words(asked_by(exchange) if exchange.method else exchange.url)

@@ -1,4 +1,4 @@
-"""Which message of a viewer each reply on a socket belongs to: the one that the reply names, else the oldest that has none."""
+"""Match replies on a socket to the viewer's messages: by the id in the reply, else to the oldest unanswered message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_COMPARED: Final = 200  # replies that a header field's meaning is inferred f
 
 
 def sent_messages(exchanges: Sequence[Exchange], observations: Observations) -> list[str]:
-    """What was sent, as text, on the sockets that brought images: each with its address, as ``asked_by`` has it."""
+    """Text messages sent on sockets that delivered images, each with its address, in the form of ``asked_by``."""
     image_sockets = {exchanges[place].url for place, _ in observations.socket_messages}
     return [
         message_key(exchange)

@@ -1,7 +1,7 @@
-"""What a viewer writes anew into each request: a running number, the clock, a random name; no value of the site's.
+"""Parts of a request that change every time (counter, timestamp, nonce) and aren't data from the site.
 
-Such a piece is told by the viewer's own requests: they agree in everything but identifiers, and this piece differs in each. It
-is blanked before anything is inferred, and written anew when we ask.
+Such a part is recognised in the viewer's own requests: they agree in all but identifiers, and this part differs in each. It
+is blanked before anything is inferred, and generated for each request of ours.
 """
 
 from __future__ import annotations

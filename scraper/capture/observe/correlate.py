@@ -1,4 +1,4 @@
-"""Which request an answer on a socket belongs to: told by a number or name in its header, or in the text that stands before it.
+"""Match socket replies to requests by an ID in the header or in the preceding text message.
 
 A header that is JSON or words is read as such; only what is no text may hold a binary number.
 
@@ -95,8 +95,8 @@ def find(answers: Iterable[tuple[Mapping[FieldPath, str], str]], values: Mapping
     """The place that names each answer's own request; None where no place does so for all of them.
 
     Args:
-        answers: what stands in an answer, and the SOP Instance UID of what it brought.
-        values: what a request bears → the request.
+        answers: the id fields of a reply, and the SOP Instance UID of its image.
+        values: an id in a request → the request.
     """
     listed = list(answers)
     if len({uid for _, uid in listed}) < 2:
