@@ -7,6 +7,7 @@ from typing import Final
 
 from scraper.capture.by_launcher import ByLauncher
 from scraper.capture.by_manifest import ByManifest
+from scraper.capture.by_page import ByPage
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
@@ -29,7 +30,7 @@ class Capture:
         session: its conversation; the window has been opened.
         ways: strategies that are used.
         phone: how a phone's browser names itself, to a page that is for phones only; empty: such a page is given up.
-        products: of products whose viewers are known wherever they run.
+        products: those whose viewers are known wherever they run.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Capture:
             ByLauncher(),
             ByWadoUri(),
             ByManifest(),
+            ByPage(),
         )
         chosen = [strategy for strategy in strategies if strategy.by in self._ways]
         return StudyCapture(examination, chosen, known, self._phone)

@@ -23,6 +23,7 @@ class By(StrEnum):
     ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
     MANIFEST = "manifest"
+    PAGE = "page"
     VIEWING = "viewing"
 
 
@@ -66,6 +67,10 @@ class Strategy(Protocol):
         Raises:
             CloudfilmError: the site does not answer as it should; there may be a plan later.
         """
+
+    async def close(self) -> None:
+        """Let go of what it holds of the page."""
+        return
 
 
 def not_retrieved(name: str, err: CloudfilmError) -> Problem:

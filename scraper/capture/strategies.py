@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, ProductViewer, not_retrieved
+from scraper.capture.plan import By, Plan, ProductViewer, Strategy, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
 from scraper.core.model import Series
 
-PRODUCT_S: Final = 120.0  # for a product to read, or scroll through, what it knows
+PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
 MAX_TRIES: Final = 2  # of one product: its calls may be seen before its viewer is up
 
 
-class ByProduct:
-    """Follows the products of products whose calls were seen.
+class ByProduct(Strategy):
+    """Asks the products whose calls were seen to describe the study.
 
     Args:
-        products: of products whose viewers are known wherever they run.
+        products: whose viewers are known wherever they run.
     """
 
     by = By.PRODUCT
@@ -53,7 +53,7 @@ class ByProduct:
         return None
 
 
-class ByDicomWeb:
+class ByDicomWeb(Strategy):
     """Asks the DICOMweb service that the viewer speaks to."""
 
     by = By.DICOMWEB
@@ -79,7 +79,7 @@ class ByDicomWeb:
         return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
 
 
-class ByOrthanc:
+class ByOrthanc(Strategy):
     """Asks the Orthanc whose own REST service the viewer uses."""
 
     by = By.ORTHANC
@@ -93,7 +93,7 @@ class ByOrthanc:
         return Plan(self.by, tuple(series)) if series else None
 
 
-class ByWadoUri:
+class ByWadoUri(Strategy):
     """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
 
     by = By.WADO_URI

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,11 +89,12 @@ def rows(cases: Sequence[Case]) -> list[ParameterSet]:
     return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
 
 
-def first_of(cases: Sequence[Case]) -> list[ParameterSet]:
-    """The first case in every run, the others in ``make thorough``."""
+def first_of(values: Iterable[object], count: int = 1) -> list[ParameterSet]:
+    """The first rows in every run, the others in ``make thorough``; a row of several arguments is a tuple."""
     import pytest
 
-    return [pytest.param(case, marks=[pytest.mark.thorough] if place else []) for place, case in enumerate(cases)]
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*row, marks=[pytest.mark.thorough] if n >= count else []) for n, row in enumerate(rows)]
 
 
 class Silent(SilentWatcher):

@@ -58,7 +58,7 @@ def _of_one_request(observations: Observations, by_http: Mapping[str, Exchange])
     for rule in single_request.rules(observations.manifests, list(by_http))[:MAX_TRIED]:
         seen = [record for record in rule.records if record in by_http]
         replies = {text: observations.origins[text] for text in seen}
-        if seen and _is_sound(rule, replies, observations):
+        if seen and is_sound(rule, replies, observations):
             trials = tuple(single_request.trials(rule, seen[-1]))
             yield RequestModel(rule, replies, VolatileParts(()), by_http[seen[-1]], trials)
 
@@ -84,11 +84,11 @@ def _of_kind(
         replies = {record: sources[record] for record in rule.records if record in sources}
         if sample is None:
             replies, _ = socket_replies.matched_replies(exchanges, observations, rule, volatile)
-        if _is_sound(rule, replies, observations):
+        if is_sound(rule, replies, observations):
             yield RequestModel(rule, replies, volatile, sample)
 
 
-def _is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations) -> bool:
+def is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
     Rules that cover only one image per series (thumbnail strips) are rejected: no two received images are of one series.
@@ -108,4 +108,4 @@ def _is_sound(rule: Rule, replies: Mapping[str, str], observations: Observations
     return several or len(replies) <= len(rule.addresses)
 
 
-__all__ = ["RequestModel", "candidate_models"]
+__all__ = ["RequestModel", "candidate_models", "is_sound"]
