@@ -28,7 +28,7 @@ class Look:
     """One step of the driver: the calls that it led to, in order, and the SOP Instance UIDs that were received after it."""
 
     calls: Sequence[PageCall]
-    replies: frozenset[str]
+    received: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
                 with suppress(ValueError, RecursionError):
                     texts[place].setdefault(text_of(call))
                     samples[place] = call
-            if len(some) == len(look.replies) == 1 and texts[place]:
-                replies[place][text_of(some[0])] = next(iter(look.replies))
+            if len(some) == len(look.received) == 1 and texts[place]:
+                replies[place][text_of(some[0])] = next(iter(look.received))
     every = [place for place, some in counts.items() if len(some) == len(looks) and max(some) <= MAX_PER_LOOK]
     return {
         place: _Seen(list(texts[place]), replies[place], samples[place], depths[place])
