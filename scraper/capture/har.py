@@ -1,4 +1,4 @@
-"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; nothing is asked.
+"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; no request is sent.
 
 The file is read by a child process (``protocols.har_unpack``); what it says is checked, and its bodies are taken from its folder.
 """

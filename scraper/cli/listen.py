@@ -178,7 +178,7 @@ class Listener:
             self._say("listen.refused", host=host)
 
     def _progress(self, rows: Sequence[Progress]) -> None:
-        """One line for each look that brought something: what is recognised by now."""
+        """One line for each look with something new: what is recognised by now."""
         shown = [
             say(
                 "listen.series" if row.expected is not None else "listen.series-open",

@@ -54,7 +54,7 @@ class Hosts:
 
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, _Seen] = field(default_factory=dict)
-    _sites: set[str] = field(default_factory=set)  # registrable domains that brought images, or lists of them
+    _sites: set[str] = field(default_factory=set)  # registrable domains with images, or lists of them
     _refused: set[str] = field(default_factory=set)
 
     def is_decrypted(self, host: str) -> bool:
@@ -83,7 +83,7 @@ class Hosts:
         seen.exchanges += 1
 
     def found(self, host: str, headers: Mapping[str, str]) -> None:
-        """A host brought an image or a list: its site is decrypted from now on, and so is the page that asked for it."""
+        """An image or a list came from a host: its site is decrypted from now on, and so is the page that asked for it."""
         self._sites.add(site_of(host))
         for name in ("referer", "origin"):
             page = urlsplit(headers.get(name, "")).hostname or ""

@@ -274,7 +274,7 @@ async def _listen(folder: Path, question: Mapping[str, Any], say: Say, stop: asy
 
 
 def serve() -> None:
-    """The child's life: one question, then listening until it is told to stop, or its parent is gone."""
+    """The child's life: one question, then listening until the message to stop, or its parent is gone."""
     folder = Path(sys.argv[1])
     logging.disable(logging.WARNING)  # mitmproxy's own log names addresses; its errors go nowhere, too
     logging.lastResort = None

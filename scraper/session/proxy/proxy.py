@@ -33,7 +33,7 @@ class Proxy:
         traffic: gets what comes; its folder gets the bodies.
         settings: ``--connect-to``, ``--proxy`` and ``--insecure`` are followed.
         host: to listen on.
-        port: to listen on; 0: a free one, told by ``port`` afterwards.
+        port: to listen on; 0: a free one, in ``port`` afterwards.
         on_host: called with ``passed`` or ``refused`` and a host's name, when it is left alone for the first time.
     """
 
