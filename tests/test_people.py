@@ -185,6 +185,7 @@ def test_verdicts_6_each_film_is_a_result_of_its_own(study, tmp_path):
         assert [json.loads(line)["exit_code"] for line in done.stdout.splitlines()] == [0, 6]
 
 
+@pytest.mark.thorough
 def test_verdicts_6_a_photo_with_two_films_gives_two_rows_in_a_batch(study, tmp_path):
     (tmp_path / "photos").mkdir()
     sheet((aurora.LINK,), (aurora.EXPIRED,)).save(tmp_path / "photos" / "one.png")
@@ -269,6 +270,7 @@ def test_verdicts_29_every_command_ends_with_its_own_code(study, tmp_path, encod
 @pytest.mark.parametrize(
     "encoding", ["gbk", pytest.param("cp1252", marks=thorough), pytest.param("ascii", marks=thorough)]
 )
+@pytest.mark.thorough
 def test_verdicts_29_json_is_utf8_whatever_the_code_page(study, tmp_path, encoding):
     site = site_of(study)
     with up(site):
