@@ -181,7 +181,9 @@ async def test_an_archive_that_is_full_ends_the_run_and_the_next_one_goes_on(fol
         assert sorted(uids(archive)) == ALL
 
 
-@pytest.mark.parametrize(("status", "why"), [(0xC123, "can't read"), (0x0110, "processing"), (0xA900, "fit")], ids=str)
+@pytest.mark.parametrize(
+    ("status", "why"), first_of([(0xC123, "can't read"), (0x0110, "processing"), (0xA900, "fit")]), ids=str
+)
 async def test_one_instance_that_is_refused_is_named_and_the_rest_goes(status, why, folder):
     answers = iter([status])
     with SmallArchive(status=lambda place: next(answers, 0) if place == 2 else 0) as archive:
