@@ -393,7 +393,7 @@ def test_exit_10_a_disk_that_takes_no_more(tmp_path):
             [sys.executable, "-c", limited, *words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env=environment(),
             cwd=Path(__file__).parent.parent,
         )
