@@ -29,6 +29,7 @@ from typing import IO, ClassVar, Final, ParamSpec, Self, TypeVar, cast
 from scraper.core.log import quiet_libraries
 from scraper.core.model import Origin
 from scraper.isolation import memory_budget
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import (
     LONGEST_ANSWER,
     MOST_FILE,
@@ -80,12 +81,12 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                # -P: the folder that we were called in is no place to import from
-                [sys.executable, "-P", "-c", _START, *map(str, self.writable)],
+                child_command("scraper.verify.workers", "serve", *map(str, self.writable)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
 
@@ -148,9 +149,6 @@ class _Worker:
             with contextlib.suppress(OSError):  # what was still to be written to a dead process
                 if pipe is not None:
                     pipe.close()
-
-
-_START: Final = "from scraper.verify.workers import serve; serve()"
 
 
 class Inspector:
