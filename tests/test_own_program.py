@@ -21,6 +21,13 @@ def test_the_interpreter_calls_the_function_with_its_arguments(tmp_path):
     assert (done.returncode, done.stdout) == (0, '{\n    "a": 1\n}\n')
 
 
+def test_a_child_does_without_what_it_never_needs():
+    words = own_program.child_command("json.tool", "main", "--help", without=("argparse",))  # which json.tool imports
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "import of argparse halted" in done.stderr
+
+
 @pytest.fixture
 def packaged(monkeypatch):
     """As PyInstaller's start leaves the interpreter."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 NO_CONSOLE: Final = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0  # of a child of a program without one
@@ -21,14 +22,22 @@ def is_packaged() -> bool:
     return bool(getattr(sys, "frozen", False))
 
 
-def child_command(module: str, function: str, *arguments: str) -> list[str]:
+def child_command(module: str, function: str, *arguments: str, without: Sequence[str] = ()) -> list[str]:
     """A command that calls ``function`` of ``module`` with ``arguments`` in ``sys.argv[1:]``.
 
     The folder that the program was called in is no place to import from, hence ``-P``.
+
+    Args:
+        module: a module of ours, or of a library.
+        function: takes no arguments.
+        arguments: of the command line.
+        without: modules that the interpreter is not to find; a packaged program has nothing that it does not need.
     """
     if is_packaged():
         return [sys.executable, _MARK, module, function, *arguments]
-    return [sys.executable, "-P", "-c", f"from {module} import {function}; {function}()", *arguments]
+    hidden = "".join(f"sys.modules[{name!r}] = None; " for name in without)
+    start = f"{hidden and 'import sys; '}{hidden}from {module} import {function}; {function}()"
+    return [sys.executable, "-P", "-c", start, *arguments]
 
 
 def run_if_child() -> bool:

@@ -49,6 +49,8 @@ MOST_PROCESSES: Final = 4
 _PAYS: Final = 24  # files checked for each process that runs before another one starts
 _LOOK_EVERY_S: Final = 0.2  # how often what takes too long is looked for
 _LENGTH: Final = struct.Struct("<I")
+# pydicom loads requests where it finds it, for test files of its own that nobody fetches here: a tenth of a start
+NEVER_NEEDED: Final = ("requests",)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +83,7 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                child_command("scraper.verify.workers", "serve", *map(str, self.writable)),
+                child_command("scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
