@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-NO_CONSOLE: Final = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0  # of a child of a program without one
+NO_CONSOLE: Final[int] = getattr(
+    subprocess, "CREATE_NO_WINDOW", 0
+)  # Windows alone has it: else each child shows a console
 _MARK: Final = "--cloudfilm-child"
 _OURS: Final = ("scraper.", "playwright.")
 
