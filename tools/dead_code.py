@@ -18,7 +18,7 @@ from vulture import Vulture
 from vulture.core import Item
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FOLDERS: Final = ("scraper", "providers", "tools")
+FOLDERS: Final = ("scraper", "providers", "tools", "packaging")
 PUBLIC: Final = ("scraper/api/", "scraper/testing.py")  # what other people's programs and tests call
 
 # Name -> who uses it, where vulture can't see it.
