@@ -206,7 +206,9 @@ SPENDS = """
 import json, sys
 for line in iter(sys.stdin.readline, ""):
     order = json.loads(line)
-    if "path" not in order:
+    if order.get("ask") == "glance":
+        print(json.dumps({{"end": True}}), flush=True)
+    if order.get("ask") != "search":
         continue
     for step in range(20):
         report = {{"page": 1, "found": [], "suspects": {suspects}, "cpu_s": step * 1.0}}

@@ -23,7 +23,7 @@ from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.source import resolve
+from scraper.source import qr, resolve
 
 MOST_SAID: Final = 50  # lines of talk that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
@@ -181,10 +181,10 @@ class Errand:
         path = Path(self._source)
         if self.item.preview is not None or path.suffix.lower() in resolve.TEXTS:
             return
-        with contextlib.suppress(CloudfilmError, OSError):
-            found = resolve.decode(path, self._settings)
+        with contextlib.suppress(CloudfilmError, OSError), qr.Reader() as reader:
+            found = resolve.decode(path, self._settings, reader)
             drawn = self._scratch / "preview.png"
-            resolve.annotate(found, drawn)
+            resolve.annotate(found, drawn, reader)
             self.item.codes = [
                 {
                     "text": code.text if len(code.text) <= SHOWN_TEXT else code.text[:SHOWN_TEXT] + "…",

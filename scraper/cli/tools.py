@@ -163,7 +163,7 @@ def _decode_one(
         is_wanted = refusal is not None and settings.verbosity > 0
         drawn = annotate or (_suspects_picture(path) if is_wanted else None)
         if drawn is not None:
-            resolve.annotate(found, drawn, password=settings.answers.get("password", ""))
+            resolve.annotate(found, drawn, reader)
             complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import IO, Any, Final
 
-from scraper.isolation.process import bare_environment, confine
+from scraper.isolation.process import bare_environment, confine, interpreter
 
 LONGEST_HEADER: Final = 1 << 20  # bytes of one line; the longest name in a zip has 64 KB
 _LOOK_EVERY_S: Final = 0.5
@@ -43,7 +43,7 @@ class Child:
     """
 
     def __init__(self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0) -> None:
-        self._command = [sys.executable, "-P", "-c", _START.format(module=module), *arguments]
+        self._command = interpreter(_START.format(module=module), *arguments)
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0
@@ -119,7 +119,7 @@ class Child:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                self._command,  # -P: the folder that we were called in is no place to import from
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -37,7 +37,7 @@ from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.core.text import decode_text
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
-from scraper.source import candidates, pages, qr
+from scraper.source import candidates, qr
 from scraper.source.candidates import Choice
 
 _PICTURES = (
@@ -166,11 +166,11 @@ def decode(path: Path, settings: Settings, reader: qr.Reader | None = None) -> D
             certain=candidates.is_certain,
             enough=candidates.are_enough,
         )
-    codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
-    every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
-    choice = candidates.choose(every, reading.suspects)
-    links = _in_reading_order(choice.films, every)
-    left_out = 0 if links else pages.frames_left_out(path)
+        codes = tuple((code, catalogue.meaning(code.text, code.symbology)) for code in reading.codes)
+        every = [(code, meaning) for code, best in codes for meaning in _films_in(code, best)]
+        choice = candidates.choose(every, reading.suspects)
+        links = _in_reading_order(choice.films, every)
+        left_out = 0 if links else reader.frames_left_out(path)
     return Decoded(path, codes, links, reading, time.monotonic() - started, left_out, choice)
 
 
@@ -213,14 +213,14 @@ def _identity(address: str) -> str:
     return found.origin + found.target
 
 
-def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
+def annotate(found: Decoded, out: Path, reader: qr.Reader) -> None:
     """Draw what was found on a copy of the picture.
 
     Raises:
         UnreadableFile: ``out`` names no kind of picture. NotWritable: it can't be written.
     """
     try:
-        qr.reader.annotate(found.path, found.reading, out, password=password)
+        reader.annotate(found.path, found.reading, out)
     except OSError as err:
         raise NotWritable(path=str(out)) from err
 

@@ -36,6 +36,7 @@ from scraper.isolation.process import (
     answered,
     bare_environment,
     confine,
+    interpreter,
     memory_for,
     question,
 )
@@ -80,8 +81,7 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                # -P: the folder that we were called in is no place to import from
-                [sys.executable, "-P", "-c", _START, *map(str, self.writable)],
+                interpreter(_START, *map(str, self.writable)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

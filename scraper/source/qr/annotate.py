@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,23 @@ _UNREAD = (240, 120, 0)
 _LONGEST = 2400  # pixels: enough to see, small enough to send
 
 
-def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, password: str = "") -> None:
-    """Save the first page with one of ``places`` (page, corners, text), else the first page.
+def drawn(path: Path, places: list[tuple[int, Polygon, str]], suffix: str, *, password: str = "") -> bytes | None:
+    """The first page with one of ``places`` (page, corners, text), else the first page, as a picture.
+
+    Args:
+        path: the file.
+        places: what is drawn.
+        suffix: of a file of the picture's kind (``.png``); None is returned for one that there is not.
+        password: opens a PDF that has one.
 
     Raises:
-        UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.
-        OSError: ``out`` can't be written.
+        UnreadableFile: ``path`` can't be read.
     """
     from PIL import Image, ImageDraw
+
+    kind = Image.registered_extensions().get(suffix)
+    if kind is None or kind not in Image.SAVE:
+        return None
 
     wanted = min((page for page, _, _ in places), default=1)
     shown = next((page for page in pages.pages(path, password=password) if page.number == wanted), None)
@@ -41,7 +51,9 @@ def draw(path: Path, places: list[tuple[int, Polygon, str]], out: Path, *, passw
         colour = _READ if text else _UNREAD
         pen.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
         pen.text((min(x for x, _ in corners), min(y for _, y in corners) - 6 * width), str(number), fill=colour)
+    out = io.BytesIO()
     try:
-        image.save(out)
-    except (ValueError, KeyError) as err:
-        raise UnreadableFile(path=out) from err
+        image.save(out, kind)
+    except (ValueError, KeyError, OSError):  # a kind that needs another program, or holds no such picture
+        return None
+    return out.getvalue()
