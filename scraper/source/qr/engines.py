@@ -155,7 +155,7 @@ def _pyzbar() -> Any:
     from pyzbar import zbar_library
 
     if sys.platform == "linux" and fence.is_up():
-        zbar_library.find_library = lambda name: f"lib{name}.so.0"
+        vars(zbar_library)["find_library"] = lambda name: f"lib{name}.so.0"
     from pyzbar import pyzbar
 
     return pyzbar
