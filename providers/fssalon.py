@@ -11,9 +11,9 @@ from scraper.contract import (
     CheckedReply,
     CredentialsRefused,
     Deployment,
+    Discovered,
     DownloadNotPermitted,
     Field,
-    Found,
     Instance,
     Number,
     Problem,
@@ -93,11 +93,11 @@ class Fssalon(Provider):
     deployments = (Deployment("efilm.fs-salon.cn", "佛山沙龙 云胶片", "佛山"),)
     example = "https://efilm.fs-salon.cn/index?barcode=R0001&hospitalcode=H001"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         async for series in _series(link, session, await _ask(link, session, "")):
             yield series
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         # The images come over plain HTTP, which a browser refuses to a page that came over HTTPS: they are asked for directly.
         response = await session.captured_reply(r"/Report/detail\?")
         detail = await _ask(link, session, "") if response is None else response.unwrap(DetailReply)

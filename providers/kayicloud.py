@@ -15,8 +15,8 @@ from scraper.contract import (
     AsyncIterator,
     CheckedReply,
     Deployment,
+    Discovered,
     Field,
-    Found,
     Instance,
     LinkExpired,
     Number,
@@ -102,7 +102,7 @@ class Kayicloud(Provider):
     def __init__(self) -> None:
         self._visitor = str(uuid.uuid4())
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         asked, jwt = study_ids(link), link.params.get("Token", "")
         headers = {"VisitorId": self._visitor, "Authorization": jwt}
         response = await session.get(link.join("/api/v2/token"), params=asked, headers=headers)
@@ -112,7 +112,7 @@ class Kayicloud(Provider):
         for series in _series(link, listed, headers):
             yield await _without_copies(series, session)
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         response = await session.captured_reply(IMAGE_QUERY)
         if response is None:
             async for found in every(self.discover(link, session)):

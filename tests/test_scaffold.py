@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scraper.testing import first_of
 from scraper.testing.__main__ import main
 from scraper.testing.scaffold import new_platform, write
 
@@ -50,7 +51,7 @@ def bundle(folder: Path, **changed: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("from_bundle", [False, True], ids=["skeleton", "from a bundle"])
+@pytest.mark.parametrize("from_bundle", first_of([True, False]), ids=["from a bundle", "skeleton"])
 def test_what_is_written_is_green_at_once(tmp_path, monkeypatch, capsys, from_bundle):
     monkeypatch.chdir(tmp_path)
     words = ["new", "new-film", *(["--from", str(bundle(tmp_path))] if from_bundle else [])]
