@@ -17,8 +17,9 @@ from scraper.cli.commands import run
 from scraper.core.link import of
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, film_codes, qr, resolve
-from scraper.source.qr import Reader
+from scraper.source import candidates, film_codes, resolve
+from scraper.source.qr import reader as qr
+from scraper.source.qr.reader import Reader
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FILMS = {

@@ -24,7 +24,8 @@ from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.source import film_codes, kinds, qr
+from scraper.source import film_codes, kinds
+from scraper.source.qr import reader as qr
 
 MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of

@@ -28,8 +28,9 @@ from scraper.core.questions import PASSWORD
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
-from scraper.source import candidates, qr
+from scraper.source import candidates
 from scraper.source.candidates import Choice, distinct
+from scraper.source.qr import reader as qr
 
 
 @dataclass(frozen=True, slots=True)

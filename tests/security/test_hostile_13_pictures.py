@@ -10,7 +10,8 @@ from PIL import Image
 
 from fixtures.photos.pages import code_picture
 from scraper.core.errors import UnreadableFile
-from scraper.source import pages, qr
+from scraper.source import pages
+from scraper.source.qr import reader as qr
 
 LINK = "https://film.test/s/Ab12Cd34"
 LIES = {

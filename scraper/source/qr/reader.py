@@ -17,11 +17,24 @@ from scraper.core.errors import UnreadableFile
 from scraper.source import pages as picture
 from scraper.source.qr.engines import Engine, Found, Polygon, Seen
 from scraper.source.qr.engines import engines as _engines
-from scraper.source.qr.models import default_folder
+from scraper.source.qr.models import WrongSum, default_folder, fetch_models
 from scraper.source.qr.worker import PROGRAM, Worker
 
 if TYPE_CHECKING:
     from scraper.source.qr.suspects import Known
+
+__all__ = [
+    "Code",
+    "Engine",
+    "Reader",
+    "Reading",
+    "Suspect",
+    "WrongSum",
+    "default_folder",
+    "engines",
+    "fetch_models",
+    "read",
+]
 
 USUAL_BUDGET_S = 20.0
 EFFORT_S = 2.7  # seconds of CPU for a page where nothing looks like a code, of the usual budget

@@ -161,7 +161,7 @@ class Worker:
     def frames_left_out(self, path: Path) -> int:
         """Number of frames of an animation that are not searched; 0 for everything else, and where nothing can be learnt."""
         try:
-            found = self._told(path, {"ask": "frames"}, LONGEST_LINE).get("left_out", 0)
+            found = self._result_of(path, {"ask": "frames"}, LONGEST_LINE).get("left_out", 0)
         except (TimeoutError, ChildProcessError, UnreadableFile):
             return 0
         return found if type(found) is int else 0
@@ -179,12 +179,12 @@ class Worker:
         """
         order = {"ask": "draw", "places": places, "suffix": suffix, "password": self._password}
         try:
-            made = self._told(path, order, LONGEST_DRAWING).get("picture")
+            made = self._result_of(path, order, LONGEST_DRAWING).get("picture")
             return None if made is None else base64.b64decode(made, validate=True)
         except (TimeoutError, ChildProcessError, ValueError, TypeError) as err:
             raise UnreadableFile(path=path) from err
 
-    def _told(self, path: Path, order: Mapping[str, object], longest: int) -> dict[str, Any]:
+    def _result_of(self, path: Path, order: Mapping[str, object], longest: int) -> dict[str, Any]:
         """What ends an order that has no reports; errors as for ``_looks``."""
         order = {**order, "path": str(path.absolute())}
         reports = self._reports(path, order, monotonic() + FIRST_S, longest=longest)
