@@ -1,4 +1,4 @@
-"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; nothing is asked.
+"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; no request is sent.
 
 The file is read by a child process (``protocols.har_unpack``); what it says is checked, and its bodies are taken from its folder.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from scraper.capture import other_studies
 from scraper.capture.examination import Examination
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.observe.received import Observations
@@ -94,6 +95,7 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     await asyncio.to_thread(FrameReplies(observations).resolve)
     plan = await asyncio.to_thread(plan_of, examination)
     found = await asyncio.to_thread(series_of, examination, plan)
+    found = await other_studies.further(examination, plan, found, may_ask=False)
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []
@@ -108,7 +110,7 @@ def _page_of(traffic: Traffic, har: Path) -> ShareLink:
     pages = [item.url for item in traffic.exchanges if item.kind == "document" and item.ok]
     for url in (*pages, *(item.url for item in traffic.exchanges)):
         try:
-            return links.of(url)
+            return links.parse_url(url)
         except CloudfilmError:
             continue
     raise NoImagesInHar(path=har.name)

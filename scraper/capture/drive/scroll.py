@@ -14,7 +14,7 @@ from scraper.capture.observe.received import Observations
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-STEP_S: Final = 0.5  # how long a step may take to bring something
+STEP_S: Final = 0.5  # how long a step may take to show something new
 TRIED: Final = 2  # steps in vain after which another gesture is tried
 PROVEN: Final = 6  # steps in vain of a gesture that worked, after which the stack is taken to have been seen
 GLANCE_S: Final = 0.12  # the same for a step that showed another image: the viewer had it already

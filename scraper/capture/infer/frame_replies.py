@@ -1,4 +1,4 @@
-"""Which image each HTTP reply of bare pixels belongs to: the one whose record, or whose tags' request, its own request names.
+"""Match HTTP replies of bare pixels to images: by an id of the image's record, or of its tags' request, in their own request.
 
 A pairing is believed only where a request names one image alone and the pixels are of the size that its tags say; numbers that
 are no ids count only where a template made of them reproduces several requests.
@@ -14,10 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scraper.capture.infer import templates
+from scraper.capture.infer.drawn_samples import DrawnSamples
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.frames import Paired, TagIndex, uid_of
 from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
@@ -28,6 +30,7 @@ SHORTEST_BASE64: Final = 400  # characters
 SHORTEST_BYTES: Final = 256
 MAX_REQUEST: Final = 4000  # characters of a request that are looked at
 MAX_RULES: Final = 3
+MAX_OBJECTS: Final = 50  # objects of an answer that is about one image
 _AROUND: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")  # no image's own
 _TOKEN: Final = re.compile(r"[^/?&=#;,:\"'{}\[\]\s\0]+")
 
@@ -43,16 +46,19 @@ class FrameReplies:
         self._observations = observations
         self._index = TagIndex()
         self._pending: list[Exchange] = []
-        self._seen = (0, 0)  # replies and lists that were looked into
+        self._seen = (0, 0, 0)  # replies, lists and samples that were looked into
+        self._owners: dict[int, tuple[float, str]] = {}  # reply → when it came, and the image that it is of
+        self._drawn = DrawnSamples(observations, self._index)
         self._inline = 0  # lists that were looked into for pixels of their own
 
     def resolve(self) -> int:
         """Pair what can be paired by now; gives how many frames that are."""
         replies, manifests = self._observations.pixel_replies, self._observations.manifests
-        if self._seen == (len(replies), len(manifests)):
+        drawn = self._observations.drawn
+        if self._seen == (len(replies), len(manifests), len(drawn)):
             return 0
         self._pending += replies[self._seen[0] :]
-        self._seen = (len(replies), len(manifests))
+        self._seen = (len(replies), len(manifests), len(drawn))
         self._index.learn([manifest.value for manifest in manifests])
         before = self._observations.size
         for paired in self._of_lists(manifests[self._inline :]):
@@ -60,6 +66,8 @@ class FrameReplies:
         self._inline = len(manifests)
         if self._pending:
             self._pair(manifests)
+        if drawn:
+            self._drawn.resolve([*self._owners.values(), *_of_one_image(manifests)], self._ids())
         return self._observations.size - before
 
     def _pair(self, manifests: Sequence[Manifest]) -> None:
@@ -77,12 +85,14 @@ class FrameReplies:
             paired = next((frame for uid in uids if uid and (frame := self._index.fitting(uid, {}, reply))), None)
             if paired is None:
                 left.append(reply)
+                if any(uids):
+                    self._owners[id(reply)] = reply.when, next(filter(None, uids))
             else:
                 self._observations.add_frame(paired)
         self._pending = left
 
     def _ids(self) -> dict[str, str]:
-        """Every id that one image alone bears → its SOP Instance UID."""
+        """Every id that belongs to one image alone → its SOP Instance UID."""
         owners: dict[str, set[str]] = defaultdict(set)
         for uid, fields in self._index.listed.items():
             own = [value for name, value in fields.items() if dicom_names.keyword_of(name) not in _AROUND]
@@ -114,6 +124,14 @@ class FrameReplies:
                         yield paired
 
 
+def _of_one_image(manifests: Sequence[Manifest]) -> Iterator[tuple[float, str]]:
+    """When tags of a single image came, and which."""
+    for manifest in manifests:
+        uids = {uid for fields in islice(dicom_names.contexts(manifest.value), MAX_OBJECTS) if (uid := uid_of(fields))}
+        if len(uids) == 1:
+            yield manifest.when, uids.pop()
+
+
 def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:
     """The long runs of bytes that stand in some fields, or that their texts hold as base64."""
     for value in fields.values():
@@ -125,7 +143,7 @@ def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _by_request(manifests: Sequence[Manifest]) -> dict[tuple[str, ...], str]:
-    """What a request bears of numbers and ids → the one SOP Instance UID of the tags that came for it."""
+    """Numbers and ids in a request → the one SOP Instance UID of the tags that were its reply."""
     found: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for manifest in manifests:
         signature = _signature(manifest.request or manifest.url)
@@ -141,7 +159,7 @@ def _signature(request: str) -> tuple[str, ...]:
     found = [unquote(step) for step in parts.path.split("/")]
     found += [f"{name}={value}" for name, value in (*parse_qsl(parts.query), *parse_qsl(body))]
     with suppress(ValueError, RecursionError):
-        found += [f"{name}={leaf}" for name, leaf in _leaves(json.loads(body))]
+        found += [f"{name}={value}" for name, value in _leaves(json.loads(body))]
     return tuple(token for token in found if any(map(str.isdigit, token.partition("=")[2] or token)))
 
 
@@ -150,7 +168,7 @@ def tokens(request: str) -> list[str]:
     address, _, body = request[:MAX_REQUEST].partition(SENT)
     found = [unquote(token) for token in _TOKEN.findall(address)]
     with suppress(ValueError, RecursionError):
-        return found + [leaf for _, leaf in _leaves(json.loads(body))]
+        return found + [value for _, value in _leaves(json.loads(body))]
     return found + [unquote(token) for token in _TOKEN.findall(body)]
 
 

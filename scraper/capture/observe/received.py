@@ -1,4 +1,4 @@
-"""What was caught so far: whole objects, tags, frames, manifests; put in order as series."""
+"""Collect what a viewer received: whole objects, tags, frames and lists; ordered as series."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from scraper.core.reasons import Cause
 from scraper.core.schema import parse_int
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.protocols import dicom_json
-from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import DOWNLOAD, DRAWN, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -43,7 +43,7 @@ SENT: Final = "\0"  # between an address and the text that is sent there
 
 
 def asked_by(exchange: Exchange) -> str:
-    """What tells one request from another: its address, and the text that it sends along."""
+    """What identifies a request: its address, and the text that it sends along."""
     if exchange.method == "GET" or not exchange.request_body:
         return exchange.url
     return f"{exchange.url}{SENT}{exchange.request_body.decode('utf-8', 'replace')}"
@@ -56,6 +56,7 @@ class Manifest:
     url: str
     value: Any
     request: str = ""  # as ``asked_by`` has it
+    when: float = 0.0  # as an exchange has it
 
 
 class Observations:
@@ -75,11 +76,12 @@ class Observations:
         self.manifests: list[Manifest] = []
         self.socket_messages: list[
             tuple[int, str]
-        ] = []  # place of a message in the traffic, SOP Instance UID of what it brought
+        ] = []  # place of a message in the traffic, SOP Instance UID of its image
         self.broken: list[
             Cause
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
+        self.drawn: list[Exchange] = []  # samples that the page handed on to be drawn
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder
@@ -90,7 +92,7 @@ class Observations:
             str, list[tuple[Path, int]]
         ] = {}  # socket -> a stream so far, and bytes to skip of each further part
         self._matcher = FrameMatcher()
-        self._is_loose = False  # the last message brought nothing whole
+        self._is_loose = False  # the last message had no whole object
         self.consumed = begin  # exchanges that were looked into
         self._taking: asyncio.Task[None] | None = None  # what is being looked into
 
@@ -109,7 +111,7 @@ class Observations:
         for exchange in exchanges[self.consumed :]:
             self.consumed += 1
             if exchange.kind != WEBSOCKET_OUT and exchange.ok and exchange.size:
-                # What is begun is brought to its end, also where the capture itself is ended.
+                # A scan that has begun is finished, also if the capture itself is ended.
                 self._taking = asyncio.create_task(asyncio.to_thread(self._take, exchange))
                 await asyncio.shield(self._taking)
                 if exchange.kind == WEBSOCKET_IN:
@@ -126,12 +128,15 @@ class Observations:
             await asyncio.wait((self._taking,))
 
     def new_file(self) -> Path:
-        """A name in the folder that nobody uses."""
+        """An unused name in the folder."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files += 1
         return self._folder / f"{self._files:07d}"
 
     def _take(self, exchange: Exchange) -> None:
+        if exchange.kind == DRAWN:
+            self.drawn.append(exchange)
+            return
         ranged = RANGE.match(exchange.headers.get("content-range", "")) if exchange.status == 206 else None
         if ranged and int(ranged[3]) != exchange.size:
             self._take_range(exchange, int(ranged[1]), int(ranged[3]))
@@ -202,13 +207,13 @@ class Observations:
     def _went_on(self, exchange: Exchange) -> bool:
         """Whether a message was the next part of a DICOM stream that began in an earlier exchange.
 
-        Each part may bear a header like the first one's: what is whole without them is taken, else what is whole with them.
+        Join parts that may each have a header like the first one's: without the headers if that is whole, else with them.
         """
-        begun = self._cut.get(exchange.url)
-        if begun is None or b"DICM" in exchange.read(1024):
+        fragments = self._cut.get(exchange.url)
+        if fragments is None or b"DICM" in exchange.read(1024):
             return False
         data, done = exchange.read(), False
-        for path, header in begun:
+        for path, header in fragments:
             with path.open("ab") as out:
                 out.write(data[header:])
             for piece in () if done else self._recogniser.scan(path):
@@ -246,7 +251,7 @@ class Observations:
             case Document(value=value):
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange)))
+                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange), exchange.when))
             case TruncatedObject():
                 self._begin(piece, exchange)
             case Broken() | Pixels() | Picture():

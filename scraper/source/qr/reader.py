@@ -281,12 +281,28 @@ class Reader:
             NoSuchFile, UnreadableFile: ``path`` can't be read, or ``out`` names no kind of picture.
             OSError: ``out`` can't be written.
         """
-        places = [(code.page, code.polygon, code.text) for code in reading.codes]
-        places += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
-        drawing = self._child.drawing(path, places, out.suffix.lower())
+        marks = [(code.page, code.polygon, code.text) for code in reading.codes]
+        marks += [(suspect.page, suspect.polygon, "") for suspect in reading.suspects]
+        number = min((page for page, _, _ in marks), default=1)
+        self._save(path, number, [(polygon if page == number else (), text) for page, polygon, text in marks], out)
+
+    def save_page(self, path: Path, number: int, out: Path) -> tuple[int, int]:
+        """Save a page as it is, smaller where it is large.
+
+        Returns:
+            Columns and rows of the page, in pixels of its codes' polygons.
+
+        Raises:
+            NoSuchFile, UnreadableFile: ``path`` can't be read, or has no such page. OSError: ``out`` can't be written.
+        """
+        return self._save(path, number, (), out)
+
+    def _save(self, path: Path, number: int, places: Sequence[tuple[Polygon, str]], out: Path) -> tuple[int, int]:
+        drawing = self._child.drawing(path, number, places, out.suffix.lower())
         if drawing is None:
             raise UnreadableFile(path=out)
-        out.write_bytes(drawing)
+        out.write_bytes(drawing.data)
+        return drawing.columns, drawing.rows
 
     @property
     def _child(self) -> Worker:

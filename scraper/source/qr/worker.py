@@ -12,6 +12,7 @@ import os
 import subprocess
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from threading import Timer
@@ -39,6 +40,15 @@ LONGEST_DRAWING: Final = 64 << 20  # characters of a picture of 2,400 pixels tha
 _ERRORS: Final = {
     error.__name__: error for error in (NoSuchFile, UnreadableFile, TooManyPixels, UnknownFormat, LockedFile)
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture of a page as a file's bytes; ``columns`` and ``rows`` of the page, in pixels of its codes' polygons."""
+
+    data: bytes
+    columns: int
+    rows: int
 
 
 class Worker:
@@ -166,23 +176,29 @@ class Worker:
             return 0
         return found if type(found) is int else 0
 
-    def drawing(self, path: Path, places: Sequence[tuple[int, Polygon, str]], suffix: str) -> bytes | None:
-        """A picture of the first page with one of ``places`` (page, corners, text), else of the first page.
+    def drawing(self, path: Path, page: int, places: Sequence[tuple[Polygon, str]], suffix: str) -> Drawing | None:
+        """A picture of a page with these ``places`` (corners, text) on it.
 
         Args:
             path: the file.
+            page: from 1.
             places: what is drawn on it.
             suffix: of a file of the picture's kind; None is returned for one that there is not.
 
         Raises:
-            NoSuchFile, UnreadableFile: ``path`` can't be read.
+            NoSuchFile, UnreadableFile: ``path`` can't be read, or has no such page.
         """
-        order = {"ask": "draw", "places": places, "suffix": suffix, "password": self._password}
+        order = {"ask": "draw", "page": page, "places": places, "suffix": suffix, "password": self._password}
         try:
-            made = self._result_of(path, order, LONGEST_DRAWING).get("picture")
-            return None if made is None else base64.b64decode(made, validate=True)
-        except (TimeoutError, ChildProcessError, ValueError, TypeError) as err:
+            made = self._result_of(path, order, LONGEST_DRAWING)
+            if made["picture"] is None:
+                return None
+            drawing = Drawing(base64.b64decode(made["picture"], validate=True), int(made["columns"]), int(made["rows"]))
+        except (TimeoutError, ChildProcessError, ValueError, TypeError, KeyError, OverflowError) as err:
             raise UnreadableFile(path=path) from err
+        if min(drawing.columns, drawing.rows) < 1:
+            raise UnreadableFile(path=path)
+        return drawing
 
     def _result_of(self, path: Path, order: Mapping[str, object], longest: int) -> dict[str, Any]:
         """What ends an order that has no reports; errors as for ``_looks``."""

@@ -3,7 +3,7 @@
 One JSON object per line. In: ``{"ask", "path", …}`` is an order; ``{"go": true|false}`` answers a report. Orders are ``glance``
 (every page once, as it is), ``search`` (at length, with ``models``, ``glanced``, ``password``, ``skip`` and ``known``: rows of
 page, polygons that were read, polygons that were not), ``frames`` (how many frames of an animation were left out) and ``draw``
-(``places`` on the first page that has one, as a picture of the kind ``suffix``).
+(``places`` on a ``page``, as a picture of the kind ``suffix``).
 Out: a report after each step (``page``, ``pages``, ``found``, ``suspects``, ``cpu_s``), and one line that ends the order:
 ``{"end": true}`` with what was asked for, or ``{"error", "values"}``.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MEMORY: Final = (
     1280 * 2**20
-)  # bytes of its own, where the system can be told; a PNG of 120 megapixels takes some 950 MB
+)  # bytes of its own, where the system has such a limit; a PNG of 120 megapixels takes some 950 MB
 STEP_CPU_S: Final = (
     1.5  # time of the processor for a step: one that takes more finds nothing, engines get lost in noise
 )
@@ -110,9 +110,14 @@ def _draw(order: Order) -> dict[str, Any]:
     from scraper.source.qr.annotate import drawn
 
     _limit_cpu(READING_CPU_S)
-    places = [(int(page), polygon(points), str(text)) for page, points, text in order["places"]]
-    made = drawn(Path(order["path"]), places, order["suffix"], password=order["password"])
-    return {"picture": None if made is None else base64.b64encode(made).decode()}
+    places = [(polygon(points), str(text)) for points, text in order["places"]]
+    path, password = Path(order["path"]), order["password"]
+    made, columns, rows = drawn(path, order["page"], places, order["suffix"], password=password)
+    return {
+        "picture": None if made is None else base64.b64encode(made).decode(),
+        "columns": columns,
+        "rows": rows,
+    }
 
 
 class _Search:
