@@ -62,15 +62,6 @@ def bare_environment() -> dict[str, str]:
     }
 
 
-def interpreter(code: str, *arguments: str) -> list[str]:
-    """The command that runs this interpreter with this program, as quickly as it starts.
-
-    -P: the folder that we were called in is no place to import from. -S: no site packages are looked for, as
-    ``bare_environment`` names every place that this process imports from.
-    """
-    return [sys.executable, "-P", "-S", "-c", code, *arguments]
-
-
 def confine(memory: int = MOST_MEMORY, writable: Sequence[Path] = (), file_size: int = 0) -> None:
     """Give up what work on hostile bytes does not need; for the rest of the process's life.
 

@@ -21,7 +21,8 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
-from scraper.isolation.process import bare_environment, interpreter
+from scraper.isolation.own_program import NO_CONSOLE, child_command
+from scraper.isolation.process import bare_environment
 from scraper.source.pages import TooManyPixels
 from scraper.source.qr.engines import Found, Polygon, Seen
 from scraper.source.qr.worker_process import STEP_CPU_S, polygon
@@ -29,7 +30,7 @@ from scraper.source.qr.worker_process import STEP_CPU_S, polygon
 if TYPE_CHECKING:
     from scraper.source.qr.suspects import Known
 
-PROGRAM: Final = tuple(interpreter("from scraper.source.qr.worker_process import main; main()"))
+PROGRAM: Final = tuple(child_command("scraper.source.qr.worker_process", "main", is_bare=True))
 # A step by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
 # busy machine a step that works may take many times as long.
 STEP_S: Final = 8.0 if os.name == "nt" else 40.0
@@ -102,6 +103,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # the codecs' own talk
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
 
