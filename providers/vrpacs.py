@@ -74,14 +74,9 @@ class Vrpacs(Provider):
         if not found.studies:
             raise gone(found.message or found.msg, host=link.host)
         return [
-            Series(
-                key=f"{study.uid}/{place}",
-                number=series.number,
-                expected=len(instances),
-                study=Study(study.uid, study.date, patient_name=found.patient),
-                instances=instances,
-            )
+            Series("", "", instances, len(instances), series.number, key=f"{study.uid}/{place}", study=known)
             for study in found.studies
+            for known in [Study(study.uid, study.date, patient_name=found.patient)]
             for place, series in enumerate(study.series, 1)
             if (instances := tuple(_instances(link, response.url, series)))
         ]

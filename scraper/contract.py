@@ -72,6 +72,7 @@ from scraper.core.model import (
     ZipMember,
 )
 from scraper.core.reasons import Reason
+from scraper.core.rows import ImageRow, SeriesRow, in_order
 from scraper.core.schema import (
     CheckedReply,
     Field,
@@ -339,6 +340,9 @@ __all__ = [
     "codec_of",
     "decode_text",
     "GB",
+    "ImageRow",
+    "SeriesRow",
+    "in_order",
     "encode_query",
     "every",
     "fix_mojibake",

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
+from scraper.authoring.deduce import forbidden_values, inferred_provider
 from scraper.authoring.emit import Writer
-from scraper.authoring.inferred import Identity, InferredProvider
+from scraper.authoring.inferred import InferredProvider
+from scraper.authoring.record import write_bundle
 from scraper.authoring.source_guard import UnsafeSource, check_source
-from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
+from scraper.authoring.trace import NotLearnt
 from scraper.authoring.trial import trial_of
 from scraper.capture import By, Capture
-from scraper.capture.infer import templates
-from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request import wado_uri
 from scraper.contract import Found, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import QUESTIONS, Header
+from scraper.core.model import QUESTIONS
 from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.session.browser.traffic import Exchange
-
-SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +43,51 @@ class _Seen:
     learnt: InferredProvider
     forbidden: frozenset[str]
     series: tuple[int, ...]  # instances of each
+    example: str = ""  # the link as the bundle has it, where one was written
 
 
-async def learn_link(run: Run, given: str) -> Written:
+async def learn_link(run: Run, given: str, bundle: Path | None = None) -> Written:
     """Open a link, learn from its viewer, and return the text of a provider that was tried on the link itself.
+
+    Args:
+        run: its settings have ``keep_programs`` where a bundle is written.
+        given: the source.
+        bundle: where the traffic is recorded with every value of a person replaced, for the provider's emulated site.
 
     Raises:
         NotLearnt: nothing could be learnt, or the result does not work outside the browser.
         CloudfilmError: the link can't be opened, as for ``grab``.
     """
-    seen = await run.watched(given, _watch)
+    seen = await run.watched(given, partial(_watch, bundle))
     if isinstance(seen, Written):
         return seen
     link = seen.learnt.link
-    source = written_source(seen.learnt)
+    source = written_source(seen.learnt, seen.example)
     if found := next((text for text in seen.forbidden if text in source), None):
         raise NotLearnt(host=link.host, what=Reason.LONG_VALUE.of(count=len(found)))
     count = await _proven(run, source, seen)
     return Written(source, seen.learnt.name, link.host, seen.learnt.rule.proofs, count)
 
 
-def written_source(learnt: InferredProvider) -> str:
+def written_source(learnt: InferredProvider, example: str = "") -> str:
     """The provider's text, checked against the allowed syntax of such a file.
+
+    Args:
+        learnt: what it is written from.
+        example: an invented link, where the facts stand beside an emulated site.
 
     Raises:
         NotLearnt: a value of the site can't be written safely.
     """
     try:
-        source = Writer(learnt).text()
+        source = Writer(learnt, example).text()
         check_source(source)
     except UnsafeSource as err:
         raise NotLearnt(host=learnt.link.host, what=Reason.NOT_WRITABLE_SAFELY) from err
     return source
 
 
-async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
+async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _Seen | Written:
     owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
@@ -106,7 +110,8 @@ async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
         link, session.traffic.exchanges, answers, capture.observations, rule, visits=bool(cookies)
     )
     lengths = tuple(len(address) for address in rule.addresses.values())
-    return _Seen(learnt, forbidden_values(learnt, capture.observations), lengths)
+    example = write_bundle(link, session, bundle) if bundle is not None else ""
+    return _Seen(learnt, forbidden_values(learnt, capture.observations), lengths, example)
 
 
 async def _proven(run: Run, source: str, seen: _Seen) -> int:

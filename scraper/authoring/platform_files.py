@@ -1,24 +1,34 @@
-"""The four files of a new provider: the provider, its emulated site, the facts, and the tests; green as they are written.
+"""The files of a new provider: the provider, its emulated site, the facts, and the tests; green as they are written.
 
-What is written is a small platform that works: a link with a code, one call that lists a study, one file for each image.
-With a bundle (``cloudfilm record``), host, link and the list of calls are the bundle's. Whoever adds the platform then
-replaces one assumption after another by what was observed.
+Without a bundle, what is written is a small platform that works: a link with a code, one call that lists a study, one file for
+each image. With a bundle (``cloudfilm record``) whose lists explain its requests, provider and site are those of the bundle: the
+provider makes its requests, the site answers as it did, with an invented patient's images, and the test downloads them.
+Whoever adds the platform then replaces one assumption after another by what was observed.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-import zipfile
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from scraper.authoring import platform_texts as templates
+from scraper.authoring.learn import written_source
+from scraper.authoring.recorded_site import answers_of
+from scraper.authoring.recording import BundleUnread, Recording, learnt_from, read_bundle
+from scraper.authoring.trace import NotLearnt
+from scraper.core.messages import describe
+from scraper.core.settings import Language
+from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
+
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-MOST_BUNDLE_BYTES: Final = 64 * 2**20  # of bundle.json: thousands of calls are some megabytes
 MOST_CALLS: Final = 60  # that are listed in the facts
 MOST_KEYS: Final = 12  # of one answer
 HOST: Final = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
@@ -49,6 +59,25 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a bundle taught.
+
+    Attributes:
+        source: of the provider.
+        class_name: of the provider in it.
+        answers: of the emulated site, as JSON.
+        assumed: what one link can't prove.
+        has_other_link: the site has a link that it refuses.
+    """
+
+    source: str
+    class_name: str
+    answers: str
+    assumed: tuple[str, ...] = ()
+    has_other_link: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """What the files are filled with.
 
@@ -57,12 +86,16 @@ class Platform:
         host: of its links.
         before: the part of the link's path before the code, with its slashes.
         calls: of the bundle, in order.
+        learnt: None: the skeleton is written.
+        why_not: why a bundle taught nothing.
     """
 
     name: str
     host: str
     before: str = "/s/"
     calls: tuple[Call, ...] = ()
+    learnt: Learnt | None = None
+    why_not: str = ""
 
     @property
     def module(self) -> str:
@@ -72,11 +105,17 @@ class Platform:
     @property
     def class_name(self) -> str:
         """The name as a class's."""
-        return "".join(word.capitalize() for word in self.module.split("_"))
+        own = "".join(word.capitalize() for word in self.module.split("_"))
+        return self.learnt.class_name if self.learnt else own
 
 
-def new_platform(name: str, bundle: Path | None = None) -> Platform:
+async def new_platform(name: str, bundle: Path | None = None, source: str = "") -> Platform:
     """The platform that files are written for.
+
+    Args:
+        name: of the provider.
+        bundle: of ``cloudfilm record``.
+        source: of a provider that was tried on the link which the bundle shows; by default it is written from the bundle.
 
     Raises:
         ScaffoldError: the name is no provider's name, or the bundle can't be read.
@@ -85,40 +124,61 @@ def new_platform(name: str, bundle: Path | None = None) -> Platform:
         raise ScaffoldError(f"{name}: a name is of lower-case letters and digits, as aurora or aurora-cloud")
     if bundle is None:
         return Platform(name, f"film.{name.replace('_', '-')}.test")
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            document = _json(archive, "bundle.json")
-            if not isinstance(document, dict) or document.get("format") != "cloudfilm-bundle":
-                raise ScaffoldError(f"{bundle} is no bundle of cloudfilm record")
-            link = urlsplit(str(document.get("link", "")))
-            calls = tuple(_calls(document, archive))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as err:
-        raise ScaffoldError(f"{bundle} can't be read as a bundle: {err}") from err
-    if not HOST.fullmatch(link.hostname or ""):
-        raise ScaffoldError(f"{bundle}: the bundle names no link")
-    before = re.sub(r"[^A-Za-z0-9/_~-]", "", link.path.rpartition("/")[0]) + "/"
-    return Platform(name, str(link.hostname), before, calls)
+    with tempfile.TemporaryDirectory(prefix="cloudfilm-bundle-") as folder:
+        try:
+            recording = read_bundle(bundle, Path(folder) / "bodies")
+        except BundleUnread as err:
+            raise ScaffoldError(str(err)) from err
+        host = recording.link.parts.hostname or ""
+        if not HOST.fullmatch(host):
+            raise ScaffoldError(f"{bundle}: the bundle names no link")
+        before = re.sub(r"[^A-Za-z0-9/_~-]", "", recording.link.parts.path.rpartition("/")[0]) + "/"
+        calls = tuple(_calls(recording))
+        try:
+            learnt = await _learnt(name, recording, Path(folder) / "objects", source)
+        except NotLearnt as err:
+            return Platform(name, host, before, calls, why_not=describe(err, Language.EN))
+        return Platform(name, host, before, calls, learnt)
+
+
+async def _learnt(name: str, recording: Recording, spool: Path, source: str) -> Learnt:
+    """Provider and site of a recording.
+
+    Raises:
+        NotLearnt: its lists do not explain its requests for images.
+    """
+    learnt, observations = await learnt_from(recording, spool)
+    learnt = learnt.named(name)
+    source = source or written_source(learnt, recording.link.url)
+    site = answers_of(learnt, observations)
+    answers = json.dumps(site, ensure_ascii=False, indent=1)
+    assumed = tuple(dict.fromkeys(learnt.tracer.assumed))
+    return Learnt(source, _class_in(source), answers, assumed, bool(site["other_link"]))
+
+
+def _class_in(source: str) -> str:
+    """The name of the provider's class."""
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    return next(node.name for node in classes if ast.unparse(node.bases[0]) == "Provider")
 
 
 def write(platform: Platform, root: Path) -> list[Path]:
-    """Write the files under ``root``, a checkout or a package of one's own; gives their paths.
+    """Write the files under ``root``, a checkout or a package of one's own; gives their paths, the test's last.
 
     Raises:
         ScaffoldError: one of them exists.
     """
-    site = f"fixtures/sites/{platform.module}"
+    learnt, site = platform.learnt, f"fixtures/sites/{platform.module}"
     contents = {
-        f"providers/{platform.module}.py": PROVIDER,
+        f"providers/{platform.module}.py": templates.PROVIDER,
         f"{site}/__init__.py": '"""The emulated site."""\n',
-        f"{site}/site.py": SITE,
-        f"{site}/README.md": FACTS,
-        f"tests/providers/test_{platform.module}.py": TESTS,
+        f"{site}/site.py": templates.SITE if learnt is None else templates.RECORDED_SITE,
+        f"{site}/README.md": templates.FACTS if learnt is None else templates.RECORDED_FACTS,
+        f"tests/providers/test_{platform.module}.py": templates.TESTS if learnt is None else templates.RECORDED_TESTS,
     }
-    for name in contents:
-        if (root / name).exists():
-            raise ScaffoldError(f"{root / name} exists; nothing was written")
     month = f"{datetime.now(UTC):%Y-%m}"
     listed = "\n".join(f"| {call.line} | observed in a bundle, {month} |" for call in platform.calls)
+    assumed = "".join(f"\n| {text} | assumed |" for text in (learnt.assumed if learnt else ()))
     values = {
         "NAME": platform.name,
         "MODULE": platform.module,
@@ -127,31 +187,33 @@ def write(platform: Platform, root: Path) -> list[Path]:
         "BEFORE": platform.before,
         "CODE": CODE,
         "CALLS": f"\n{listed}" if listed else "",
+        "ASSUMED": assumed,
+        "OTHER_CASE": templates.OTHER_CASE if learnt and learnt.has_other_link else "",
+        "OTHER_IMPORT": templates.OTHER_IMPORT if learnt and learnt.has_other_link else "",
     }
-    paths = []
-    for name, text in contents.items():
+    texts = {name: _filled(text, values) for name, text in contents.items()}
+    if learnt is not None:
+        texts[f"providers/{platform.module}.py"] = learnt.source
+        texts = {**dict(list(texts.items())[:3]), f"{site}/answers.json": learnt.answers + "\n", **texts}
+    for name in texts:
+        if (root / name).exists():
+            raise ScaffoldError(f"{root / name} exists; nothing was written")
+    for name, text in texts.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_filled(text, values), encoding="utf-8")
-        paths.append(path)
-    return paths
+        path.write_text(text, encoding="utf-8")
+    return [root / name for name in texts]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"<<(\w+)>>", lambda match: values[match[1]], text)
 
 
-def _json(archive: zipfile.ZipFile, name: str) -> Any:
-    if archive.getinfo(name).file_size > MOST_BUNDLE_BYTES:
-        raise ValueError(f"{name} is too large")
-    return json.loads(archive.read(name))
-
-
-def _keys(archive: zipfile.ZipFile, body: object) -> tuple[str, ...]:
+def _keys(body: bytes) -> tuple[str, ...]:
     """The names at the top of a JSON answer."""
     try:
-        value = _json(archive, str(body))
-    except (KeyError, ValueError):
+        value = json.loads(body)
+    except (ValueError, RecursionError):
         return ()
     names = [str(name) for name in value] if isinstance(value, dict) else []
     return tuple(f"`{name}`" for name in names if KEY.fullmatch(name))[:MOST_KEYS]
@@ -162,172 +224,20 @@ def _varying(match: re.Match[str]) -> str:
     return "…" if any(map(str.isdigit, match[0])) else match[0]
 
 
-def _calls(document: Mapping[str, Any], archive: zipfile.ZipFile) -> list[Call]:
+def _calls(recording: Recording) -> list[Call]:
     """Each kind of call once, in the order in which they were first made; values of queries are left out."""
     found: dict[tuple[str, str, str], Call] = {}
-    for entry in document.get("entries", ()):
-        parts = urlsplit(str(entry.get("url", "")))
-        if "messages" in entry or not parts.hostname:
+    for exchange in recording.exchanges:
+        parts = urlsplit(exchange.url)
+        if exchange.kind in (WEBSOCKET_IN, WEBSOCKET_OUT):
             continue
         names = "&".join(dict.fromkeys(name for name, _ in parse_qsl(parts.query, keep_blank_values=True)))
         path = re.sub(r"[0-9a-zA-Z_.-]{6,}", _varying, parts.path)
-        path = (path + (f"?{names}" if names else "")).replace("|", "%7C").replace("`", "%60")
-        headers = entry.get("headers") or {}
-        kind = str(headers.get("content-type", "")).partition(";")[0].replace("|", "")
-        key = (re.sub(r"[^A-Z]", "", str(entry.get("method", "GET"))), parts.hostname, path)
+        path = re.sub(r"[\x00-\x1f]", "", path + (f"?{names}" if names else ""))
+        kind = re.sub(r"[^\w/+.-]", "", exchange.content_type.partition(";")[0])
+        host = re.sub(r"[^0-9A-Za-z.:-]", "", parts.hostname or "")
+        key = (re.sub(r"[^A-Z]", "", exchange.method), host, path.replace("|", "%7C").replace("`", "%60"))
         if key not in found and len(found) < MOST_CALLS:
-            keys = _keys(archive, entry.get("body")) if entry.get("body") and "json" in kind else ()
-            found[key] = Call(*key, int(entry.get("status") or 0), kind, keys)
+            keys = _keys(exchange.read()) if "json" in kind else ()
+            found[key] = Call(*key, exchange.status, kind, keys)
     return list(found.values())
-
-
-PROVIDER = '''"""<<CLASS>>: which product this is, and who runs it."""
-
-from __future__ import annotations
-
-from scraper.contract import (
-    CheckedReply,
-    CloudfilmError,
-    Deployment,
-    Field,
-    Instance,
-    LinkExpired,
-    NoSuchStudy,
-    Number,
-    Provider,
-    Reply,
-    Series,
-    Session,
-    ShareLink,
-    WadoUri,
-    route,
-)
-
-
-class SeriesReply(Reply):
-    uid: str = Field(alias="seriesUid")
-    number: Number = Field(None, alias="seriesNumber")
-    description: str = ""
-    images: dict[str, str]  # SOP Instance UID -> address of its file
-
-
-class StudyReply(CheckedReply):
-    good = ("OK",)
-    uid: str = Field("", alias="studyUid")
-    series: tuple[SeriesReply, ...] = ()
-
-    def refusal(self) -> CloudfilmError:
-        return LinkExpired(self.message) if self.code == "EXPIRED" else NoSuchStudy(self.message)
-
-
-class <<CLASS>>(Provider):
-    name = "<<NAME>>"
-    deployments = (Deployment("<<HOST>>", "the hospital's name"),)
-    example = "https://<<HOST>><<BEFORE>><<CODE>>"
-
-    @route(r"<<BEFORE>>(?P<code>[0-9A-Za-z]+)")
-    async def by_code(self, link: ShareLink, session: Session) -> list[Series]:
-        study = await session.get(link.join(f"/api/study/{link['code']}"), reply=StudyReply)
-        return [
-            Series(
-                study_instance_uid=study.uid,
-                series_instance_uid=series.uid,
-                number=series.number,
-                description=series.description,
-                expected=len(series.images),
-                instances=tuple(Instance(uid, WadoUri(link.join(path))) for uid, path in series.images.items()),
-            )
-            for series in study.series
-        ]
-'''
-
-SITE = '''"""The emulated site; see README.md."""
-
-from __future__ import annotations
-
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from fixtures.dicom import chest_ct
-from fixtures.sites import Address, application, as_json
-
-ADDRESS = Address("<<HOST>>")
-OPEN, EXPIRED, UNKNOWN = "<<CODE>>", "Expired1", "Unknown1"
-
-
-def link(code: str = OPEN) -> str:
-    return f"{ADDRESS.origin}<<BEFORE>>{code}"
-
-
-class <<CLASS>>Site:
-    """One study behind one code, and a code that is over."""
-
-    def __init__(self) -> None:
-        self.study = chest_ct(slices=6, size=64, seed=100)
-        self.addresses = (ADDRESS,)
-        self.originals = self.study.files
-        self.app = application(Route("/api/study/{code}", self._listed), Route("/files/{uid}", self._file))
-
-    async def _listed(self, request: Request) -> Response:
-        match request.path_params["code"]:
-            case "<<CODE>>":
-                series = [
-                    {
-                        "seriesUid": item.uid,
-                        "seriesNumber": item.number,
-                        "description": item.description,
-                        "images": {uid: f"/files/{uid}" for uid in (i.sop_instance_uid for i in item.instances)},
-                    }
-                    for item in self.study.series
-                ]
-                return as_json({"code": "OK", "studyUid": self.study.study_instance_uid, "series": series})
-            case "Expired1":
-                return as_json({"code": "EXPIRED", "message": "链接已过期"})
-        return as_json({"code": "NONE", "message": "检查不存在"})
-
-    async def _file(self, request: Request) -> Response:
-        data = self.originals.get(request.path_params["uid"])
-        return Response(status_code=404) if data is None else Response(data, media_type="application/dicom")
-'''
-
-FACTS = """# <<NAME>>, emulated
-
-| what | how sure |
-|---|---|
-| the link's shape, the call that lists a study, one file for each image | assumed |<<CALLS>>
-
-Refuses: an unknown code, a code that is over, an unknown file. Decoys: none yet.
-"""
-
-TESTS = '''"""<<NAME>>: what its site gives and refuses."""
-
-import pytest
-
-from fixtures.sites.<<MODULE>> import site
-from fixtures.world import World
-from providers.<<MODULE>> import <<CLASS>>
-from scraper.contract import LinkExpired, NoSuchStudy
-from scraper.core.link import of
-from scraper.testing import Case, check, rows
-
-SITE = site.<<CLASS>>Site()
-SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-CASES = (
-    Case("opens", site.link(), series=SERIES),
-    Case("expired", site.link(site.EXPIRED), raises=LinkExpired, says="链接已过期"),
-    Case("unknown", site.link(site.UNKNOWN), raises=NoSuchStudy, says="检查不存在"),
-)
-
-
-@pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)
-async def test_case(case, via, tmp_path):
-    with World(SITE) as world:
-        await check(<<CLASS>>, case, world, tmp_path, via)
-        assert world.unexpected == []
-
-
-@pytest.mark.parametrize("url", ["https://<<HOST>>/", "https://<<HOST>>/help"])
-def test_not_ours(url):
-    assert <<CLASS>>.owns(of(url)) is None
-'''

@@ -93,8 +93,8 @@ def _exchanges(document: Mapping[str, Any], archive: zipfile.ZipFile, traffic: T
     for entry in document["entries"]:
         url, kind = str(entry["url"]), str(entry.get("kind") or "other")
         for message in entry.get("messages", ()):
-            kept, way = body_of(message["body"]), WEBSOCKET_IN if message["direction"] == "in" else WEBSOCKET_OUT
-            yield Exchange(url, way, status=101, body=traffic.keep(kept), size=len(kept), is_text=bool(message["text"]))
+            data, way = body_of(message["body"]), WEBSOCKET_IN if message["direction"] == "in" else WEBSOCKET_OUT
+            yield Exchange(url, way, status=101, body=traffic.keep(data), size=len(data), is_text=bool(message["text"]))
         if "messages" in entry or not urlsplit(url).hostname:
             continue
         body = body_of(entry.get("body"))

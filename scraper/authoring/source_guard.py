@@ -43,10 +43,11 @@ CONTRACT_NAMES: Final = frozenset(
         "ShareLink",
         "WadoUri",
         "encode_query",
-        "read",
     )
 )
-_SET_IN_A_CLASS: Final = (["name"], ["route"], ["asks"], ["facts"], ["verified"], ["deployments"], ["marks"])
+_SET_IN_A_CLASS: Final = tuple(
+    [name] for name in ("name", "route", "asks", "facts", "verified", "deployments", "hosts", "marks", "example")
+)
 _CALLED_NAMES: Final = frozenset(
     (
         "Deployment",
@@ -58,7 +59,6 @@ _CALLED_NAMES: Final = frozenset(
         "enumerate",
         "len",
         "quoted",
-        "read",
         "tuple",
     )
 )
@@ -102,7 +102,7 @@ _NODES: Final = (
     ast.UnaryOp,
     ast.USub,
 )
-_BUILT_IN: Final = frozenset(("bytes", "enumerate", "len", "list", "str", "tuple"))
+_BUILT_IN: Final = frozenset(("enumerate", "len", "list", "str", "tuple"))
 _HELPER: Final = "quoted"
 
 
@@ -245,6 +245,9 @@ def _check_member(node: ast.stmt, *, is_reply: bool) -> None:
         given = node.value
         if given is not None and not (isinstance(given, ast.Call) and _called(given) == "Field"):
             raise UnsafeSource("a field with another value stands in a class")
+        return
+    is_constant = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    if is_reply and is_constant and [ast.unparse(target) for target in node.targets] == ["bare_list"]:
         return
     if not is_reply and isinstance(node, ast.Assign):
         called = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
