@@ -246,9 +246,10 @@ def _check_member(node: ast.stmt, *, is_reply: bool) -> None:
         if given is not None and not (isinstance(given, ast.Call) and _called(given) == "Field"):
             raise UnsafeSource("a field with another value stands in a class")
         return
-    is_constant = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-    if is_reply and is_constant and [ast.unparse(target) for target in node.targets] == ["bare_list"]:
-        return
+    if is_reply and isinstance(node, ast.Assign):
+        names = [ast.unparse(target) for target in node.targets]
+        if names == ["bare_list"] and isinstance(node.value, ast.Constant):
+            return
     if not is_reply and isinstance(node, ast.Assign):
         called = {_called(inner) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
