@@ -100,8 +100,7 @@ async def _watch(bundle: Path | None, link: ShareLink, session: Session) -> _See
         return Written(served_by="dicomweb", host=link.host)
     rule = capture.rule
     if rule is None or capture.by is not By.MANIFEST:
-        what = "no list that it received explains its requests for images"
-        raise NotLearnt(host=link.host, what=what)
+        raise NotLearnt(host=link.host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)
     if sum(len(series.instances) for series in listed) < rule.count:
         raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
     cookies = await (await session.window()).cookies()

@@ -188,7 +188,7 @@ def write(platform: Platform, root: Path) -> list[Path]:
         "CODE": CODE,
         "CALLS": f"\n{listed}" if listed else "",
         "ASSUMED": assumed,
-        "OTHER_CASE": templates.OTHER_CASE if learnt and learnt.has_other_link else "",
+        "CASES": templates.TWO_CASES if learnt and learnt.has_other_link else templates.ONE_CASE,
         "OTHER_IMPORT": templates.OTHER_IMPORT if learnt and learnt.has_other_link else "",
     }
     texts = {name: _filled(text, values) for name, text in contents.items()}

@@ -180,8 +180,11 @@ No decoys yet.
 """
 
 OTHER_IMPORT = "from scraper.contract import CloudfilmError\n"
-OTHER_CASE = """    Case("another link", SITE.other_link, answers=SITE.answers, raises=CloudfilmError),
-"""
+ONE_CASE = """CASES = (Case("opens", SITE.link, answers=SITE.answers, series=SITE.series),)"""
+TWO_CASES = """CASES = (
+    Case("opens", SITE.link, answers=SITE.answers, series=SITE.series),
+    Case("another link", SITE.other_link, answers=SITE.answers, raises=CloudfilmError),
+)"""
 
 RECORDED_TESTS = '''"""<<NAME>>: what its site gives and refuses."""
 
@@ -194,9 +197,7 @@ from providers.<<MODULE>> import <<CLASS>>
 from scraper.testing import Case, check, rows
 
 SITE = <<CLASS>>Site()
-CASES = (
-    Case("opens", SITE.link, answers=SITE.answers, series=SITE.series),
-<<OTHER_CASE>>)
+<<CASES>>
 
 
 @pytest.mark.parametrize(("case", "via"), rows(CASES), ids=str)

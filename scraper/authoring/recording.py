@@ -129,7 +129,7 @@ async def learnt_from(recording: Recording, spool: Path) -> tuple[InferredProvid
         raise NotLearnt(host=host, what=Reason.NO_DICOM_OBJECT_CAME)
     rule = _rule(observations, recording)
     if rule is None:
-        raise NotLearnt(host=host, what="no list that it received explains its requests for images")
+        raise NotLearnt(host=host, what=Reason.NO_LIST_EXPLAINS_REQUESTS)
     learnt = inferred_provider(
         recording.link,
         recording.exchanges,
