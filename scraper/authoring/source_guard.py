@@ -104,6 +104,7 @@ _NODES: Final = (
 )
 _BUILT_IN: Final = frozenset(("enumerate", "len", "list", "str", "tuple"))
 _HELPER: Final = "quoted"
+_MEANT: Final = CONTRACT_NAMES | _BUILT_IN | {_HELPER}  # names that nothing else may get
 
 
 class UnsafeSource(Exception):
@@ -268,7 +269,7 @@ def _check_node(node: ast.AST) -> None:
                 raise UnsafeSource("an import of something else stands in the file")
         case ast.Name(id=name) | ast.arg(arg=name):
             _check_name(name)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and name in CONTRACT_NAMES | _BUILT_IN:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and name in _MEANT:
                 raise UnsafeSource("a known name gets another meaning")
         case ast.Attribute(attr=name):
             _check_name(name)
