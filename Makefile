@@ -7,14 +7,18 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Without bytecode every program that a test starts compiles itself anew, a second each time.
 unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test thorough soak check bench readme recording docs clean distclean setup
-.NOTPARALLEL:
+# what the tests say of each row, for tools/figures.py
+JUNIT = build/tests/$(1).xml
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
+
+.PHONY: help demo test tested checked thorough soak check bench readme recording docs figures clean distclean setup
 
 help:
 	@echo "make demo    a photographed report becomes a verified study, on loopback, through a real browser"
 	@echo "make test    the checks, then the tests"
 	@echo "make thorough  the tests with every row, each way through the browser too"
 	@echo "make soak    many rounds of kills, faults and altered answers"
+	@echo "make figures  lines of the providers and rooms, and the seconds of each tier of tests that has run here"
 	@echo "make check   ruff, mypy --strict, import-linter, names and shape, dead code"
 	@echo "make bench   seconds, MB/s and peak memory of one grab, directly and through the browser"
 	@echo "make docs    build the pages as a site in build/site; strict, every link checked"
@@ -44,18 +48,29 @@ check: $(BIN)/python
 	$(BIN)/python -m tools.dead_code
 	$(BIN)/python -m tools.licences --check
 
+# The checks run beside the tests, which often wait; what they say stands at the end, and either ends the run with an error.
 test:
 	@$(PYTHON) tools/setup.py test
-	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
+	@$(MAKE) --no-print-directory --jobs=2 checked tested; failed=$$?; cat build/checks.txt; \
+	test $$failed = 0 || { echo "make test: the checks or the tests failed, see above"; exit 1; }
+
+checked:
+	@mkdir -p build
+	@$(MAKE) --no-print-directory check >build/checks.txt 2>&1
+
+tested:
+	$(call PYTEST,test)
 
 thorough:
 	@$(PYTHON) tools/setup.py test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not soak"
+	$(call PYTEST,thorough) -m "not soak"
 
 soak:
 	@$(PYTHON) tools/setup.py test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m soak
+	$(call PYTEST,soak) -m soak
+
+figures: $(BIN)/python
+	@$(BIN)/python -m tools.figures $(wildcard build/tests/*.xml)
 
 bench: $(BIN)/python
 	@$(BIN)/python -m tools.bench $(SOURCE)

@@ -111,7 +111,7 @@ class Fssalon(Provider):
         service = detail.service.rstrip("/")
         listed = await session.get(f"{service}/GetStudyInfo", params=detail.query, reply=StudyReply)
         found = [await _series(session, service, detail, place, series) for place, series in enumerate(listed.series)]
-        refusals = [problem.values["why"] for series in found for problem in series.left_out if problem.code == REFUSED]
+        refusals = [problem.values["why"] for series in found for problem in series.problems if problem.code == REFUSED]
         if refusals and not any(series.instances for series in found):
             raise gone(str(refusals[-1]))
         return found

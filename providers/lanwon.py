@@ -14,8 +14,8 @@ from scraper.contract import (
     CheckedReply,
     CloudfilmError,
     CredentialsRefused,
+    Discovered,
     Field,
-    Found,
     ImageRow,
     NeedsBrowser,
     NoSuchStudy,
@@ -133,7 +133,7 @@ class Lanwon(Provider):
             elif not called():
                 raise gone(await session.screen.message())
 
-    async def watch(self, link: ShareLink, session: Session) -> Sequence[Found]:
+    async def watch(self, link: ShareLink, session: Session) -> Sequence[Discovered]:
         if not _asks(link):
             return await self._watch(link, session)
         await session.seen(VERIFIED, VerifyReply)
@@ -171,7 +171,7 @@ class Lanwon(Provider):
                     return await self.describe(link, session, await session.get(link.join(f"{base}{API}{path}")))
                 except (StudyGone, SiteChanged) as err:
                     errors.append(err)
-        raise min(errors, key=lambda err: not err.said, default=NoSuchStudy(host=link.host))
+        raise min(errors, key=lambda err: not err.detail, default=NoSuchStudy(host=link.host))
 
 
 def _asks(link: ShareLink) -> bool:

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from scraper.contract import (
-    Asked,
+    ArchiveSeries,
     AsyncIterator,
-    Found,
-    Held,
+    Discovered,
     Instance,
     MalformedArchiveLink,
     NoSuchStudy,
+    OnDemand,
     Provider,
     QueryTooWide,
     Series,
@@ -54,7 +54,7 @@ OF_A_SERIES = (
 )
 OF_AN_INSTANCE = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber", "AvailableTransferSyntaxUID")
 Row = Mapping[str, str]
-Fetch = Callable[[Held, str], Awaitable[Path]]
+Fetch = Callable[[ArchiveSeries, str], Awaitable[Path]]
 
 
 class Pacs(Provider):
@@ -68,7 +68,7 @@ class Pacs(Provider):
     marks = (r".*",)
     example = "pacs://ARCHIVE@pacs.hospital.test:104?StudyInstanceUID=1.2.3"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         asked = _asked(link)
         archive = session.archive(
             calling=asked.get("calling", TITLE),
@@ -101,7 +101,7 @@ def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Seri
     images = sorted(images, key=lambda item: _number(item["InstanceNumber"]) or 0)
     classes = {image["SOPInstanceUID"]: image["SOPClassUID"] for image in images}
     syntaxes = {name for image in images for name in image["AvailableTransferSyntaxUID"].split("\\") if name}
-    held = Held(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)), row["Modality"])
+    held = ArchiveSeries(study.uid, row["SeriesInstanceUID"], classes, tuple(sorted(syntaxes)), row["Modality"])
     return Series(
         study_instance_uid=study.uid,
         series_instance_uid=held.series_instance_uid,
@@ -109,7 +109,7 @@ def _series(fetch: Fetch, study: Study, row: Row, images: Sequence[Row]) -> Seri
         description=row["SeriesDescription"],
         modality=row["Modality"],
         expected=max(len(classes), _number(row["NumberOfSeriesRelatedInstances"]) or 0),
-        instances=tuple(Instance(uid, Asked(partial(fetch, held, uid))) for uid in classes),
+        instances=tuple(Instance(uid, OnDemand(partial(fetch, held, uid))) for uid in classes),
         study=study,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scraper.contract import WECHAT_PHONE, AsyncIterator, Found, Provider, Session, ShareLink
+from scraper.contract import WECHAT_PHONE, AsyncIterator, Discovered, Provider, Session, ShareLink
 
 
 class Universal(Provider):
@@ -19,7 +19,7 @@ class Universal(Provider):
     def __init__(self, recognisers: Sequence[Provider] = ()) -> None:
         self.recognisers = tuple(recognisers)  # providers that know a viewer on any host by the calls it makes
 
-    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def watch(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         from scraper.capture import Capture  # loaded where it is needed: it takes pydicom along
 
         for series in await Capture(link, session, phone=WECHAT_PHONE, recipes=self.recognisers).run():

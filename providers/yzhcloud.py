@@ -100,4 +100,4 @@ def _described(response: Response, title: str) -> list[Series]:
         found.append(described.without((part for part in listed if "|" in part), "pictures, no DICOM"))
     if any(series.instances for series in found):
         return found
-    raise NotOriginalDicom if any(series.left_out for series in found) else NoSuchStudy
+    raise NotOriginalDicom if any(series.problems for series in found) else NoSuchStudy

@@ -13,12 +13,12 @@ from functools import partial
 
 from providers.toolkit import envelope
 from scraper.contract import (
-    Asked,
     CorruptInstance,
     Field,
     Instance,
     MissingInstances,
     Number,
+    OnDemand,
     Origin,
     PixelParts,
     Provider,
@@ -217,7 +217,7 @@ def _series(shown: Shown, uid: str, members: list[tuple[GroupReply, SopReply]]) 
         expected=len(members),
         study=Study(group.study),
         instances=tuple(
-            Instance(sop.uid, Asked(partial(shown.image, group, sop), Origin.REBUILT), number=sop.number)
+            Instance(sop.uid, OnDemand(partial(shown.image, group, sop), Origin.REBUILT), number=sop.number)
             for group, sop in members
         ),
     )

@@ -33,13 +33,31 @@ from scraper.core.errors import (
     StudyGone,
     TooManyStudies,
     UnusableLink,
-    gone,
-    is_over,
 )
 from scraper.core.given import Given, every
 from scraper.core.html import Page, unescape_html
 from scraper.core.link import ShareLink
 from scraper.core.model import (
+    ArchiveSeries,
+    Captured,
+    Deployment,
+    Discovered,
+    Instance,
+    OnDemand,
+    Origin,
+    Package,
+    PixelParts,
+    Problem,
+    Request,
+    Series,
+    Study,
+    Tags,
+    TagsAndPixels,
+    WadoRs,
+    WadoUri,
+    ZipMember,
+)
+from scraper.core.questions import (
     ACCESS_CODE,
     ACCOUNT,
     CAPTCHA,
@@ -51,27 +69,10 @@ from scraper.core.model import (
     PHONE_LAST4,
     SMS_CODE,
     TOKEN,
-    Asked,
-    Captured,
-    Deployment,
-    Found,
-    Held,
-    Instance,
-    Origin,
-    Package,
-    PixelParts,
-    Problem,
     Question,
-    Request,
-    Series,
-    Study,
-    Tags,
-    TagsAndPixels,
-    WadoRs,
-    WadoUri,
-    ZipMember,
 )
 from scraper.core.reasons import Reason
+from scraper.core.refusals import gone, is_over
 from scraper.core.rows import ImageRow, SeriesRow, in_order
 from scraper.core.schema import (
     CheckedReply,
@@ -101,7 +102,7 @@ WECHAT_PHONE = (
 
 
 P = TypeVar("P", bound="Provider")
-Way = Callable[[P, ShareLink, Session], Awaitable[Sequence[Found]]]
+Way = Callable[[P, ShareLink, Session], Awaitable[Sequence[Discovered]]]
 
 
 def route(*patterns: str) -> Callable[[Way[P]], Way[P]]:
@@ -220,13 +221,13 @@ class Provider:
         """
         return self._watch(link, session)
 
-    async def _watch(self, link: ShareLink, session: Session) -> list[Found]:
+    async def _watch(self, link: ShareLink, session: Session) -> list[Discovered]:
         response = await session.captured_reply(self.study_list_call)
         if response is None:
             return [found async for found in every(self.discover(link, session))]
         return list(await self.describe(link, session, response))
 
-    async def describe(self, link: ShareLink, session: Session, response: Response) -> Sequence[Found]:
+    async def describe(self, link: ShareLink, session: Session, response: Response) -> Sequence[Discovered]:
         """What the response to ``study_list_call`` lists, whoever asked: ``discover`` or the page."""
         raise NotImplementedError(self.name)
 
@@ -278,7 +279,7 @@ __all__ = [
     "TOKEN",
     "WECHAT_PHONE",
     "CheckedReply",
-    "Asked",
+    "OnDemand",
     "AsyncIterator",
     "CaptchaRequired",
     "Captured",
@@ -291,9 +292,9 @@ __all__ = [
     "Deployment",
     "DownloadNotPermitted",
     "Field",
-    "Found",
+    "Discovered",
     "Given",
-    "Held",
+    "ArchiveSeries",
     "Instance",
     "LinkExpired",
     "MalformedArchiveLink",

@@ -24,7 +24,7 @@ def claimed(value, sources, heads):
         {head.sop_instance_uid: head for head in heads},
     )
     rows = completeness.unasked(STUDY, found, ())
-    assert all(series.evidence is Evidence.MANIFEST and series.left_out[0].fatal for series in rows)
+    assert all(series.evidence is Evidence.MANIFEST and series.problems[0].fatal for series in rows)
     return found.counts, [series.expected for series in rows]
 
 

@@ -17,7 +17,7 @@ from scraper.cli.commands import run
 from scraper.core.link import of
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, qr, resolve
+from scraper.source import candidates, film_codes, qr, resolve
 from scraper.source.qr import Reader
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
@@ -168,7 +168,7 @@ def test_codes_1_a_hard_film_code_beside_a_clear_stranger(tmp_path, place, stran
     film = FILMS["report"] if stranger == "survey" else KNOWN
     other_at, film_at = PLACES[place]
     path = paper(tmp_path, (drawn(STRANGERS[stranger]), other_at), (hard(drawn(film)), film_at))
-    assert resolve.decode(path, Settings(decode_timeout_s=60)).link == film
+    assert film_codes.decode(path, Settings(decode_timeout_s=60)).link == film
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -250,7 +250,7 @@ def test_codes_5_a_pdf_whose_codes_are_all_read_is_left(tmp_path):
         sheet.paste(drawn(text), (100 + 500 * place, 200))
     sheet.save(tmp_path / "report.pdf", resolution=150)
     with Reader() as reader:
-        found = resolve.decode(tmp_path / "report.pdf", Settings(), reader)
+        found = film_codes.decode(tmp_path / "report.pdf", Settings(), reader)
         assert reader.cpu_s < 4
     assert found.link is None
     assert len(found.codes) == 2

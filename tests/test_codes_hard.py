@@ -13,7 +13,7 @@ import pytest
 
 from fixtures.photos.sheets import KINDS, shot
 from scraper.core.settings import Settings
-from scraper.source import candidates, qr, resolve
+from scraper.source import candidates, film_codes, qr
 from scraper.source.pages import Page
 from scraper.source.qr import cascade
 from scraper.source.qr.engines import Wechat, zxing
@@ -67,7 +67,7 @@ def test_codes_bars_of_a_screen_are_no_code(tmp_path):
     (picture,) = bars.blank(range(7078, 7079))
     path = tmp_path / "screen.jpg"
     path.write_bytes(picture.data)
-    found = resolve.decode(path, Settings(decode_timeout_s=60))
+    found = film_codes.decode(path, Settings(decode_timeout_s=60))
     assert {code.text for code, _ in found.codes} <= set(picture.others)
 
 

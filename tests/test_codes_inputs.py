@@ -24,8 +24,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from scraper.cli.commands import run
 from scraper.core.errors import LockedFile, UnknownFormat, UnreadableFile
 from scraper.core.settings import Language, Settings
+from scraper.source import film_codes, qr, resolve
 from scraper.source import pages as picture
-from scraper.source import qr, resolve
 from scraper.source.pages import TooManyPixels
 from scraper.ui.tables import decoded_json, decoded_words
 
@@ -47,14 +47,14 @@ def sheet(text: str = FILM, size: tuple[int, int] = (600, 500)) -> Image.Image:
 @pytest.fixture(scope="module")
 def film_of() -> Iterator[Callable[[Path], str | None]]:
     with qr.Reader() as reader:
-        yield lambda path: resolve.decode(path, SETTINGS, reader).link
+        yield lambda path: film_codes.decode(path, SETTINGS, reader).link
 
 
 def test_codes_6_a_jpeg_of_200_megapixels(tmp_path):
     page = Image.new("L", (16320, 12240), 230)
     page.paste(drawn(module=24), (8000, 6000))
     page.save(tmp_path / "photo.jpg", quality=60)
-    found = resolve.decode(tmp_path / "photo.jpg", SETTINGS)
+    found = film_codes.decode(tmp_path / "photo.jpg", SETTINGS)
     assert found.link == FILM
     xs, ys = zip(*found.codes[0][0].polygon, strict=True)
     assert min(xs) > 8000 < max(xs) < 10000
@@ -75,7 +75,7 @@ def test_codes_6_a_jpeg_beyond_all_phones_is_refused(film_of, tmp_path):
 def test_codes_6_a_late_frame_is_read_and_named(tmp_path, name, options):
     frames = [Image.new("L", (600, 500), 150 + number) for number in range(11)] + [sheet()]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], duration=50, **options)
-    found = resolve.decode(tmp_path / name, SETTINGS)
+    found = film_codes.decode(tmp_path / name, SETTINGS)
     assert found.link == FILM
     assert decoded_json(found)["codes"][0]["page"] == 12
 
@@ -83,7 +83,7 @@ def test_codes_6_a_late_frame_is_read_and_named(tmp_path, name, options):
 def test_codes_6_what_was_not_looked_at_is_named_in_json(tmp_path):
     frames = [Image.new("L", (40, 40), number) for number in range(picture.MAX_GLANCED_FRAMES + 6)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:], duration=50)
-    found = resolve.decode(tmp_path / "screen.gif", SETTINGS)
+    found = film_codes.decode(tmp_path / "screen.gif", SETTINGS)
     assert decoded_json(found)["frames_left_out"] == 6
     assert "6 later frames" in decoded_words(found, Language.EN)
 
@@ -197,7 +197,7 @@ TREE = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
 def test_codes_6_the_hyperlink_of_a_pdf_without_a_code(tmp_path):
     link = b"<</Type/Annot/Subtype/Link/Rect[100 700 300 720]/A<</S/URI/URI(%s)>>>>" % FILM.encode()
     (tmp_path / "report.pdf").write_bytes(written_pdf(*TREE, PAGE % b"/Annots[4 0 R]", link))
-    found = resolve.decode(tmp_path / "report.pdf", SETTINGS)
+    found = film_codes.decode(tmp_path / "report.pdf", SETTINGS)
     assert found.link == FILM
     assert found.codes[0][0].symbology == "Hyperlink"
 

@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from fixtures.dicom import chest_ct
 from scraper.core.link import of
-from scraper.core.model import Asked, Captured, Instance, Series
+from scraper.core.model import Captured, Instance, OnDemand, Series
 from scraper.core.settings import Settings
 from scraper.download.collect import Collector
 from scraper.download.fetch import Fetcher
@@ -42,7 +42,7 @@ def asked(data: bytes, key: str, uid: str = "") -> Instance:
     async def ask() -> bytes:
         return data
 
-    return Instance(uid, Asked(ask), key=key)
+    return Instance(uid, OnDemand(ask), key=key)
 
 
 async def collected(folder: Path, *instances: Instance):

@@ -66,7 +66,7 @@ def test_verdicts_1_the_total_of_the_study_is_no_series():
 def test_verdicts_1_a_count_of_the_page_is_never_dropped(counts, stated, named):
     found = [series("s0", 10), series("s1", 10)]
     held = completeness.unmet(found, counts, stated, 2)
-    announced = [problem for row in held for problem in row.left_out]
+    announced = [problem for row in held for problem in row.problems]
     assert [(problem.code, problem.values["stated"], problem.fatal) for problem in announced] == [
         ("count-unmet", n, True) for n in named
     ]
@@ -80,7 +80,7 @@ def test_verdicts_1_one_series_is_held_against_what_the_page_states():
 def test_verdicts_1_counts_of_a_list_that_came_are_named_where_nothing_else_counts():
     seen = [series("s0", 5, Evidence.SIGHT), series("s1", 4, Evidence.SIGHT)]
     held = completeness.unmet(seen, [], 0, 2, [[1, 12, 8]])
-    assert [problem.values["stated"] for problem in held[0].left_out] == [21]
+    assert [problem.values["stated"] for problem in held[0].problems] == [21]
     numbered = [series("s0", 5), series("s1", 4)]
     assert completeness.unmet(numbered, [], 0, 2, [[1, 12, 8]]) == numbered
 
@@ -148,7 +148,7 @@ def test_instances_that_are_listed_without_their_series(value, absent, tmp_path)
     there = caught(tmp_path, *((uid, OURS) for uid in uids(1, 3)))
     listed = completeness.lists([Manifest("https://film.test/list", value)], there, STUDY)
     found = completeness.missing(STUDY, listed, {OURS})
-    assert {series.name: list(series.left_out[-1].instances) for series in found} == absent
+    assert {series.name: list(series.problems[-1].instances) for series in found} == absent
     assert [series.expected for series in found] == [len(item) for item in absent.values()]
     assert completeness.missing(STUDY, listed, {OURS, *REPORTS}) == []  # they are asked for
 

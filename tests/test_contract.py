@@ -152,7 +152,7 @@ def test_a_study_has_a_date_as_dicom_writes_it(text, date):
 def test_what_a_site_lists_and_does_not_serve_is_named():
     series = Series("1.2", "1.2.3", expected=2)
     assert series.without([], "no address") is series
-    left_out = series.without(["a", "b"], "no address").left_out
+    left_out = series.without(["a", "b"], "no address").problems
     assert left_out == (Problem("left-out", ("a", "b"), {"what": "no address"}, fatal=False),)
 
 

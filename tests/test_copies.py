@@ -43,7 +43,7 @@ def test_verdicts_1_the_larger_then_the_lossless_then_the_longer_copy_wins(first
     assert found.path.name == winner
     assert [item.name for item in tmp_path.iterdir()] == [winner]
     series = copies.named(Series("1.2.3.4", SERIES, (Instance("1.2.3.4.5.1", Captured(found.path)),)), {})
-    assert [(problem.code, problem.fatal) for problem in series.left_out] == [("lesser-copies", False)]
+    assert [(problem.code, problem.fatal) for problem in series.problems] == [("lesser-copies", False)]
 
 
 def test_verdicts_1_the_same_bytes_twice_are_no_pair(tmp_path):
@@ -70,7 +70,7 @@ def test_verdicts_1_previews_beside_full_images_of_one_series_are_no_originals(t
     objects = {"1.2.3.4.5.1": full} | rest
     instances = tuple(Instance(uid, Captured(item.path)) for uid, item in objects.items())
     series = copies.named(Series("1.2.3.4", SERIES, instances), objects)
-    assert [(problem.code, problem.instances, problem.fatal) for problem in series.left_out] == [
+    assert [(problem.code, problem.instances, problem.fatal) for problem in series.problems] == [
         ("lesser-copies", ("1.2.3.4.5.1",), False),
         ("reduced-only", ("1.2.3.4.5.2", "1.2.3.4.5.3"), True),
     ]

@@ -38,7 +38,7 @@ def codes(result) -> set[str]:
         "rows-li",
         pytest.param("rows-button", marks=thorough),
         pytest.param("rows-div", marks=thorough),
-        "listed",
+        pytest.param("listed", marks=thorough),
         pytest.param("dead", marks=thorough),
     ],
 )

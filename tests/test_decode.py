@@ -13,7 +13,7 @@ from fixtures.photos.scenes import scene
 from scraper.cli.commands import run
 from scraper.core.errors import UnreadableFile
 from scraper.core.settings import Settings
-from scraper.source import documents, qr, resolve
+from scraper.source import documents, film_codes, qr
 from scraper.source import pages as picture
 
 FILM = "https://film.aurora.test/s/Ab12Cd34"
@@ -73,7 +73,7 @@ def test_the_code_on_one_of_many_pages(tmp_path):
     pages[36] = sheet(FOLLOW, FILM)
     path = tmp_path / "report.pdf"
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    found = resolve.decode(path, Settings(decode_timeout_s=120))
+    found = film_codes.decode(path, Settings(decode_timeout_s=120))
     assert found.link == FILM
     assert {code.page for code, _ in found.codes} == {37}
 
@@ -165,7 +165,7 @@ def test_photographs_of_every_kind(tmp_path, stratum):
     item = scene(stratum, 5)
     path = tmp_path / "photo.jpg"
     path.write_bytes(item.data)
-    found = resolve.decode(path, Settings(decode_timeout_s=60))
+    found = film_codes.decode(path, Settings(decode_timeout_s=60))
     assert found.link == item.link
     assert found.link not in item.others
 
@@ -174,7 +174,7 @@ def test_a_report_without_a_square_code_has_no_link(tmp_path):
     item = scene("no code", 1)
     path = tmp_path / "photo.jpg"
     path.write_bytes(item.data)
-    found = resolve.decode(path, Settings(decode_timeout_s=60))
+    found = film_codes.decode(path, Settings(decode_timeout_s=60))
     assert found.link is None
     assert {code.text for code, _ in found.codes} <= set(item.others)
     assert not found.reading.out_of_time

@@ -8,13 +8,13 @@ from pathlib import Path
 import pydicom
 
 from scraper.core.settings import Settings
-from scraper.source import resolve
+from scraper.source import film_codes
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_photograph_holds_the_hospitals_link():
-    found = resolve.decode(ROOT / "fixtures" / "report.jpg", Settings())
+    found = film_codes.decode(ROOT / "fixtures" / "report.jpg", Settings())
     assert found.link is not None
     assert found.link.startswith("https://ylyyx.shdc.org.cn/code.html?")
     assert any("weixin" in code.text for code, _ in found.codes) or found.link

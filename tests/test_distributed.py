@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,8 @@ from tests.many import Ends, Many, share, up
 from tests.test_batch import batch, listed, started, states, until
 from tests.test_cli import environment
 
-distributed = pytest.importorskip("distributed")
-fsspec = pytest.importorskip("fsspec")
+# they cost seconds to load: in the tests that use them, not in every process that collects tests
+pytestmark = pytest.mark.skipif(not (find_spec("distributed") and find_spec("fsspec")), reason="the extra is missing")
 BUCKET = "films"
 SECRET = "S3CRET-of-the-link"
 
@@ -42,6 +43,8 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, workers: int = 2, **more: str) -> Iterator[Cluster]:
+    import distributed
+
     address_file = folder / "scheduler.json"
     running: list[subprocess.Popen[bytes]] = []
     variables = environment() | {"DASK_TEMPORARY_DIRECTORY": str(folder)} | more
@@ -107,6 +110,8 @@ def s3() -> Iterator[dict[str, str]]:
 
 
 def place(s3: dict[str, str]):
+    import fsspec
+
     files = fsspec.filesystem(
         "s3",
         key="invented",
@@ -135,6 +140,8 @@ def assert_uploaded(files, root: str, *numbers: int) -> None:
 
 @pytest.mark.thorough
 def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
+    import distributed
+
     files, root = place(s3), f"{BUCKET}/killed"
     files.mkdir(BUCKET, create_parents=True)
     many = Many(4)
@@ -165,6 +172,8 @@ def test_a_worker_is_killed_in_the_middle(tmp_path, s3):
 
 
 def test_a_source_over_which_worker_after_worker_is_lost(tmp_path):
+    import distributed
+
     many, output = Many(1, hold=frozenset([0])), tmp_path / "out"
     with up(many), cluster(tmp_path, 1) as work:
         run = started(many, listed(tmp_path, many.link(0)), output, "--scheduler", work.address)
@@ -202,6 +211,8 @@ def test_no_scheduler_answers(tmp_path):
 
 
 def test_what_is_missing_at_a_target_comes_with_the_next_run(tmp_path):
+    import fsspec
+
     many, target, home = Many(2), tmp_path / "far" / "away", tmp_path / "kept"
     many.ends[0] = Ends.INCOMPLETE
     links = listed(tmp_path, many.link(0), many.link(1))

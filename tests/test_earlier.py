@@ -27,7 +27,7 @@ def merged(earlier, now, saved):
         series.name: (
             found.expected[series.name],
             series.evidence,
-            [problem.code for problem in series.left_out],
+            [problem.code for problem in series.problems],
         )
         for series in found.series
     }

@@ -2,7 +2,8 @@
 
 import pytest
 
-from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, StudyGone, gone
+from scraper.core.errors import LinkExpired, NoSuchStudy, ShareCancelled, StudyGone
+from scraper.core.refusals import gone
 
 CASES = (
     ("分享已过期", LinkExpired),

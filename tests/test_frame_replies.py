@@ -13,7 +13,7 @@ from scraper.testing import Case, check
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 
 SITE = pixels.GenericPixels()
-EVERY_RUN = ("tags", "header")
+EVERY_RUN = ("tags",)
 ROWS = [pytest.param(kind, marks=[] if kind in EVERY_RUN else [pytest.mark.thorough]) for kind in pixels.KINDS]
 
 

@@ -15,6 +15,7 @@ from fixtures.sites.generic_viewer.site import HOST, GenericViewer
 from fixtures.world import World
 from scraper.cli import commands
 from scraper.session.browser import find_browser
+from scraper.testing import first_of
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
 SITE = GenericViewer()
@@ -172,7 +173,7 @@ def recorded(world: World, kind: str, path: Path, *, is_whole: bool = True) -> N
 @needs_browser
 @pytest.mark.parametrize(
     "kind",
-    ["wado", "socket", *(pytest.param(kind, marks=pytest.mark.thorough) for kind in ("post", "blocks", "base64"))],
+    first_of(["socket", "wado", "post", "blocks", "base64"]),
 )
 def test_chromiums_own_recording_gives_what_the_live_capture_gives(world, tmp_path, capsys, kind):
     path = tmp_path / "film.har"

@@ -14,6 +14,7 @@ import typer
 
 from scraper.cli import chinese
 from scraper.cli.commands import app
+from scraper.testing import first_of
 from tests.test_cli import cloudfilm
 from tools import manual
 
@@ -34,12 +35,14 @@ def test_every_sentence_of_the_help_has_a_chinese_one_and_no_other():
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ("--help", "--lang", "zh"),
-        ("--lang", "zh", "-h"),
-        ("grab", "-h", "--lang=zh"),
-        ("--lang", "zh", "send", "--help"),
-    ],
+    first_of(
+        [
+            (("grab", "-h", "--lang=zh"),),
+            (("--help", "--lang", "zh"),),
+            (("--lang", "zh", "-h"),),
+            (("--lang", "zh", "send", "--help"),),
+        ]
+    ),
     ids=" ".join,
 )
 def test_help_in_chinese(words):

@@ -15,7 +15,8 @@ from hypercorn.config import Config
 
 from scraper.core.errors import BadCertificate, SiteChanged, SiteUnreachable, UnsafeRedirect
 from scraper.core.link import of
-from scraper.core.model import PASSWORD, Request
+from scraper.core.model import Request
+from scraper.core.questions import PASSWORD
 from scraper.core.settings import ConnectTo, Settings
 from scraper.core.timings import Timings
 from scraper.session import Session

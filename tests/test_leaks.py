@@ -58,6 +58,7 @@ async def opened(browser: Browser) -> None:
     await window.close()
 
 
+@pytest.mark.thorough
 async def test_twenty_links_leave_nothing_behind(tmp_path):
     spool, before, alive = tmp_path / "spool", handles(), children(os.getpid())
     with World(GenericViewer()) as world:

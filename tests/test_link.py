@@ -38,7 +38,7 @@ SHARED = "【影像分享】您的检查影像 https://film.aurora.test/t/0a1b2c
 def test_finds_link_and_code_in_text(text, url, answers):
     found = link.parse(text)
     assert found.url == url
-    assert found.said == answers
+    assert found.answers == answers
 
 
 @pytest.mark.parametrize("text", ["", "没有链接", "ftp://a.test/x", "javascript:alert(1)", "weixin://dl/x"])

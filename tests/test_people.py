@@ -34,7 +34,7 @@ from scraper.core.errors import (
     PagesUnread,
     RecipeFault,
     SiteUnreachable,
-    leaves,
+    single_errors,
 )
 from scraper.core.messages import describe
 from scraper.core.reasons import Reason
@@ -42,7 +42,7 @@ from scraper.core.settings import Language, Settings
 from scraper.pipeline import discover as opening
 from scraper.pipeline import resources
 from scraper.pipeline.yielded import checked
-from scraper.source import resolve
+from scraper.source import film_codes, resolve
 from scraper.ui import doctor
 from tests import aurora
 from tests.test_cli import cloudfilm, command, environment, site_of, up
@@ -115,7 +115,7 @@ def test_verdicts_6_the_second_page_counts_and_the_same_film_twice_is_one(tmp_pa
     pages = [sheet((text,)) for text in (aurora.LINK, "https://hospital.test/", LAKE, aurora.LINK)]
     path = tmp_path / f"report.{suffix}"
     pages[0].save(path, save_all=True, append_images=pages[1:])
-    found = resolve.decode(path, SETTINGS)
+    found = film_codes.decode(path, SETTINGS)
     assert found.links == (aurora.LINK, LAKE)
     assert found.unread == ()
     assert found.link == aurora.LINK
@@ -137,7 +137,7 @@ def broken_pdf(path: Path, *texts: str, broken: int) -> None:
 def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
     path = tmp_path / "report.pdf"
     broken_pdf(path, aurora.LINK, LAKE, broken=2)
-    found = resolve.decode(path, SETTINGS)
+    found = film_codes.decode(path, SETTINGS)
     assert (found.links, found.unread) == ((aurora.LINK,), (2,))
     done = cloudfilm("decode", path)
     assert "page 2 could not be read" in done.stdout
@@ -165,7 +165,7 @@ def test_verdicts_6_a_page_that_could_not_be_read_is_named_as_unread(tmp_path):
 @pytest.mark.usefixtures("plugged_in")
 def test_verdicts_6_every_link_of_a_message_with_its_own_password(text, expected):
     held = resolve.read_all(text, SETTINGS, nothing)
-    assert [(share.said.get("password"), share.url) for share in held.links] == expected
+    assert [(share.answers.get("password"), share.url) for share in held.links] == expected
 
 
 def test_verdicts_6_each_film_is_a_result_of_its_own(study, tmp_path):
@@ -683,7 +683,7 @@ def test_verdicts_33_groups_are_unfolded(tmp_path):
         inner()
     except ValueError as err:
         group = ExceptionGroup("g", [ExceptionGroup("h", [err]), KeyError("x")])
-    assert [type(nested) for nested in leaves(group)] == [ValueError, KeyError]
+    assert [type(nested) for nested in single_errors(group)] == [ValueError, KeyError]
     written = json.loads(write_diagnostic(tmp_path, group, "", "", []).read_text(encoding="utf-8"))
     assert [row["error"] for row in written["inner"]] == ["ValueError", "KeyError"]
     assert any("inner" in frame for frame in written["inner"][0]["frames"])

@@ -17,7 +17,7 @@ from scraper.core.errors import (
 from scraper.core.link import Kind, of, parse
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, qr, resolve
+from scraper.source import candidates, film_codes, qr, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +44,7 @@ def nothing() -> str:
 
 
 def test_a_photo_gives_the_films_link_whatever_stands_beside_it(tmp_path):
-    found = resolve.decode(photo(tmp_path, FOLLOW, "https://hospital.test/", FILM), SETTINGS)
+    found = film_codes.decode(photo(tmp_path, FOLLOW, "https://hospital.test/", FILM), SETTINGS)
     assert found.link == FILM
     kinds = {code.text: meaning.kind for code, meaning in found.codes}
     assert kinds[FILM] is Kind.FILM_LINK
@@ -52,7 +52,9 @@ def test_a_photo_gives_the_films_link_whatever_stands_beside_it(tmp_path):
 
 
 def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
-    found = resolve.decode(photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS)
+    found = film_codes.decode(
+        photo(tmp_path, "https://hospital.test/", "https://film.aurora.test/s/Ab12Cd34"), SETTINGS
+    )
     assert found.link == "https://film.aurora.test/s/Ab12Cd34"
 
 
@@ -62,19 +64,19 @@ def test_an_unknown_link_is_better_than_none_and_a_home_page_is_not(tmp_path):
 )
 def test_codes_without_a_link_are_refused_for_what_they_are(tmp_path, payload, error):
     path = photo(tmp_path, payload)
-    assert resolve.decode(path, SETTINGS).link is None
+    assert film_codes.decode(path, SETTINGS).link is None
     with pytest.raises(error):
         resolve.read(str(path), SETTINGS, nothing)
 
 
 def test_a_link_in_a_text_is_the_link_and_its_password_is_kept(tmp_path):
     text = f"张三的影像 {FILM} 密码1234"
-    found = resolve.decode(photo(tmp_path, text), SETTINGS)
+    found = film_codes.decode(photo(tmp_path, text), SETTINGS)
     assert found.link == FILM
     (code, meaning) = found.codes[0]
     assert (code.text, meaning.kind, meaning.provider) == (text, Kind.FILM_LINK, "shdc")
     share = resolve.read(str(found.path), SETTINGS, nothing)
-    assert (share.url, share.said) == (FILM, {"password": "1234"})
+    assert (share.url, share.answers) == (FILM, {"password": "1234"})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_link_in_a_text_is_never_taken_for_a_clean_one(texts, chosen):
 
 def test_a_wrapped_link_is_unwrapped(tmp_path):
     wrapped = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=x&redirect_uri=https%3A%2F%2Ffilm.aurora.test%2Fs%2FAb12"
-    assert resolve.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"
+    assert film_codes.decode(photo(tmp_path, wrapped), SETTINGS).link == "https://film.aurora.test/s/Ab12"
     assert resolve.read(wrapped, SETTINGS, nothing).url == "https://film.aurora.test/s/Ab12"
 
 
@@ -105,7 +107,7 @@ def test_a_share_text_gives_link_and_code_from_argument_file_and_standard_input(
     (tmp_path / "分享.txt").write_text(text, encoding="gb18030")
     for given in (text, str(tmp_path / "分享.txt"), "-"):
         found = resolve.read(given, SETTINGS, lambda: text)
-        assert (found.url, found.said) == (FILM, {"access_code": "7788"})
+        assert (found.url, found.answers) == (FILM, {"access_code": "7788"})
 
 
 @pytest.mark.parametrize("given", ["photo.jpg", "missing.pdf", "some/folder/scan.png", "nothing"])
@@ -128,7 +130,7 @@ def test_a_text_that_is_far_too_long_for_a_file_name():
 def test_a_file_that_is_no_picture(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"not a picture at all" * 50)
     with pytest.raises(UnreadableFile):
-        resolve.decode(tmp_path / "photo.jpg", SETTINGS)
+        film_codes.decode(tmp_path / "photo.jpg", SETTINGS)
 
 
 def test_wechats_own_address_given_as_text():
@@ -188,10 +190,10 @@ def test_what_is_left_out_of_an_animation_is_said(tmp_path):
 
     frames = [Image.new("L", (60, 60), 3 * number) for number in range(69)]
     frames[0].save(tmp_path / "screen.gif", save_all=True, append_images=frames[1:])
-    found = resolve.decode(tmp_path / "screen.gif", SETTINGS)
+    found = film_codes.decode(tmp_path / "screen.gif", SETTINGS)
     assert found.frames_left_out == 5
     assert "5 later frames" in decoded_words(found, Language.EN)
-    assert resolve.decode(photo(tmp_path, "nothing"), SETTINGS).frames_left_out == 0
+    assert film_codes.decode(photo(tmp_path, "nothing"), SETTINGS).frames_left_out == 0
 
 
 def test_one_file_that_fails_does_not_end_the_others(tmp_path, capsys):

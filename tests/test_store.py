@@ -13,6 +13,7 @@ import pytest
 
 from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
+from scraper.store import naming
 from scraper.store import place as store
 from scraper.store.place import StudyStore
 
@@ -71,19 +72,19 @@ def report(place: StudyStore, placed: dict[str, list[Saved]], status: str = "com
     ],
 )
 def test_names_are_safe_everywhere(text, name):
-    assert store.safe_name(text, "else") == name
+    assert naming.safe_name(text, "else") == name
 
 
 def test_long_names_are_cut_not_refused():
-    assert len(store.safe_name("影" * 500).encode()) <= 240
-    assert len(store.safe_name("x" * 500)) == 80
+    assert len(naming.safe_name("影" * 500).encode()) <= 240
+    assert len(naming.safe_name("x" * 500)) == 80
 
 
 def test_folder_names_follow_the_contract():
-    assert store.study_folder_name(STUDY) == "20260108_CT_张三_胸部CT平扫"
-    assert store.study_folder_name(Study()) == "study"
-    assert store.series_folder_name(2, "5mm") == "002_5mm"
-    assert store.series_folder_name(None, "") == "000"
+    assert naming.study_folder_name(STUDY) == "20260108_CT_张三_胸部CT平扫"
+    assert naming.study_folder_name(Study()) == "study"
+    assert naming.series_folder_name(2, "5mm") == "002_5mm"
+    assert naming.series_folder_name(None, "") == "000"
 
 
 def test_places_files_in_order_for_the_owner_alone(tmp_path):

@@ -112,7 +112,7 @@ def axial(study):
 @pytest.mark.parametrize(
     "options, script",
     [
-        pytest.param({}, "", id="12 bits"),
+        pytest.param({}, "", id="12 bits", marks=pytest.mark.thorough),
         pytest.param({"signed": True}, NO_STREAMS, id="signed, in a browser without DecompressionStream"),
         pytest.param({"syntax": JPEG_LS}, "", id="JPEG-LS", marks=pytest.mark.thorough),
     ],

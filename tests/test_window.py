@@ -153,10 +153,10 @@ def test_from_a_dropped_photo_to_a_zip(tmp_path, language):
 @pytest.mark.parametrize(
     "text, words",
     [
-        pytest.param("没有链接的一句话", "没有链接", id="no link"),
+        pytest.param("没有链接的一句话", "没有链接", id="no link", marks=pytest.mark.thorough),
         pytest.param(site.REPORT_EXPIRED, "过期", id="expired"),
         pytest.param("https://u.wechat.com/abc", "微信", id="WeChat", marks=pytest.mark.thorough),
-        pytest.param("/etc/passwd", "链接", id="a path is a text"),
+        pytest.param("/etc/passwd", "链接", id="a path is a text", marks=pytest.mark.thorough),
     ],
 )
 def test_a_refusal_is_told_in_words(tmp_path, text, words):

@@ -14,9 +14,9 @@ from functools import partial
 from providers.cif.layout import InstanceReply, Layout, SeriesReply, read_layout
 from providers.cif.socket import Connection, connections
 from scraper.contract import (
-    Asked,
     CorruptInstance,
     Instance,
+    OnDemand,
     Origin,
     PixelParts,
     Reason,
@@ -78,7 +78,9 @@ def _series(lines: asyncio.LifoQueue[Connection], layout: Layout, series: Series
         expected=len(images) if series.count == frames else max(announced, len(images)),
         study=layout.study,
         instances=tuple(
-            Instance(item.uid, Asked(partial(_image, lines, layout, series, item), Origin.REBUILT), number=item.number)
+            Instance(
+                item.uid, OnDemand(partial(_image, lines, layout, series, item), Origin.REBUILT), number=item.number
+            )
             for item in images
         ),
     ).without(other)

@@ -10,7 +10,7 @@ from scraper.contract import (
     TOKEN,
     AsyncIterator,
     CloudfilmError,
-    Found,
+    Discovered,
     Provider,
     Reason,
     Session,
@@ -37,7 +37,7 @@ class DicomWeb(Provider):
     marks = (rf"(?:/[^?#]*)?/studies/{UID}(?:[/?#].*)?", rf"/(?:[^?#]*#)?{SHOWN.replace('UIDs?', 'UIDs')}")
     example = "https://viewer.example/viewer?StudyInstanceUIDs=1.2.3&token=eyJ"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         try:
             uids = _uids(link)
             found = await service.find(link, session, uids[0])

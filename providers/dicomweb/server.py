@@ -199,7 +199,7 @@ class StudyListing:
         if missing > 0 and len(listings) > 1:  # nobody says of which series
             listed = sum(len(listing.objects) for listing in listings)
             short = Problem("missing-instances", values={"saved": listed, "expected": counted or 0})
-            found[0] = replace(found[0], left_out=(*found[0].left_out, short))
+            found[0] = replace(found[0], problems=(*found[0].problems, short))
         return found
 
     def _series(self, listing: _Listing, study: Study) -> Series:
@@ -217,7 +217,7 @@ class StudyListing:
             modality=text(row, "00080060"),
             expected=listing.expected,
             study=study,
-            left_out=problems,
+            problems=problems,
             instances=tuple(
                 Instance(
                     sop,

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs
 from providers.gjwlyy.images import Shown
 from providers.gjwlyy.viewer import State, StudyReply
 from scraper.contract import (
-    Asked,
     CorruptInstance,
     Field,
     Instance,
+    OnDemand,
     Origin,
     PixelParts,
     Reason,
@@ -134,7 +134,7 @@ def _series(  # what three parts of the viewer say
         instances=tuple(
             Instance(
                 name,
-                Asked(partial(_parts, state, known, frames, wrappers.get(name, {})), Origin.REBUILT),
+                OnDemand(partial(_parts, state, known, frames, wrappers.get(name, {})), Origin.REBUILT),
                 number=frames[0].selected.number,
             )
             for name, frames in instances.items()

@@ -95,7 +95,7 @@ async def _packages(link: ShareLink, session: Session, route: Route, landed: Por
             pictures.append(examination)
     named = tuple(_named(Reason.ARCHIVED, archived) + _named(Reason.PICTURES_ONLY, pictures))
     if found:
-        return [replace(item, left_out=named if place == 0 else ()) for place, item in enumerate(found)]
+        return [replace(item, problems=named if place == 0 else ()) for place, item in enumerate(found)]
     if pictures:
         raise DownloadNotPermitted(closed_message, host=link.host)
     raise NoSuchStudy(archived[0].remark, host=link.host)

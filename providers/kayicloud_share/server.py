@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from scraper.contract import (
-    Asked,
     CheckedReply,
     CloudfilmError,
     CorruptInstance,
@@ -20,6 +19,7 @@ from scraper.contract import (
     Instance,
     MissingInstances,
     Number,
+    OnDemand,
     Reason,
     Reply,
     Request,
@@ -140,7 +140,7 @@ class SeriesSource:
         return tuple(
             Instance(
                 image.uid,
-                Asked(partial(self._image, image, place)),
+                OnDemand(partial(self._image, image, place)),
                 f"{self._series.uid}/{image.object_key or place}",
                 image.number,
             )

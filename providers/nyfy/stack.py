@@ -12,10 +12,10 @@ from functools import partial
 from providers.nyfy.messages import Messages
 from providers.products.wanliyun import Json, describe_study, number, shape, tags, text
 from scraper.contract import (
-    Asked,
     CorruptInstance,
     Instance,
     MissingInstances,
+    OnDemand,
     Origin,
     PixelParts,
     Problem,
@@ -62,7 +62,7 @@ class Stack:
         images = self._messages.of(uid)
         if not images:  # named by the tree, and never opened up in it
             return Series(of_study, uid, number=number(record, "num")).with_problem(Problem("missing-series"))
-        sources = {image: Asked(partial(self._image, link, session, image), Origin.REBUILT) for image in images}
+        sources = {image: OnDemand(partial(self._image, link, session, image), Origin.REBUILT) for image in images}
         series = Series(
             study_instance_uid=of_study,
             series_instance_uid=uid,

@@ -15,13 +15,13 @@ from pathlib import Path
 from providers.products.active_image_entry import LOOK_S, RECALL_S, VIEWER
 from providers.toolkit import envelope
 from scraper.contract import (
-    Asked,
     CorruptInstance,
     Field,
     Instance,
     MissingInstances,
     NoSuchStudy,
     Number,
+    OnDemand,
     Reason,
     Reply,
     Series,
@@ -146,7 +146,7 @@ async def describe(link: ShareLink, session: Session) -> list[Series]:
             expected=series.total,
             study=known,
             instances=at_most(
-                Instance("", Asked(partial(make, place, image, series.total)), key=str(image), number=image + 1)
+                Instance("", OnDemand(partial(make, place, image, series.total)), key=str(image), number=image + 1)
                 for image in range(series.total)
             ),
         )

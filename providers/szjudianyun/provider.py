@@ -7,11 +7,11 @@ from functools import partial
 from providers.szjudianyun.connections import CLOSED, EVENT, GLUE, Connections, StudyReply, read_study
 from scraper.contract import (
     PASSWORD,
-    Asked,
     CredentialsRefused,
     Deployment,
     Instance,
     NoSuchStudy,
+    OnDemand,
     Problem,
     Provider,
     Series,
@@ -82,7 +82,7 @@ def _described(opened: StudyReply, connections: Connections) -> list[Series]:
             continue
         count = parse_int(opened.counts.get(name))
         instances = at_most(
-            Instance("", Asked(partial(connections.image, name, place)), f"{name}/{place}")
+            Instance("", OnDemand(partial(connections.image, name, place)), f"{name}/{place}")
             for place in range(1, (count or 0) + 1)
         )
         series = Series("", "", instances, count, key=name, study=study)

@@ -38,8 +38,8 @@ async def list_all(studies: Mapping[str, Listing], *, has_documents: bool = Fals
             if has_documents and isinstance(err, NoSuchStudy):
                 problems.append(Problem("left-out", (name,), {"what": Reason.WITHOUT_IMAGES}, fatal=False))
             else:
-                why = err.said or err.cause
+                why = err.detail or err.cause
                 problems.append(Problem("fetch-failed", (name,), {"why": str(why)}))
     if not found and errors:
         raise errors[0]
-    return [replace(item, left_out=(*item.left_out, *problems)) for item in found[:1]] + found[1:]
+    return [replace(item, problems=(*item.problems, *problems)) for item in found[:1]] + found[1:]

@@ -161,7 +161,7 @@ class Share:
         there = {series.study_instance_uid for series in found}
         lost = [level.uid for level in record.levels if level.uid not in there]
         problems = {uid: Problem("fetch-failed", (uid,), {"why": Reason.LISTED_NOWHERE}) for uid in lost}
-        return found + [Series(uid, "", left_out=(problem,)) for uid, problem in problems.items()]
+        return found + [Series(uid, "", problems=(problem,)) for uid, problem in problems.items()]
 
     async def _trees(self, record: RecordReply) -> list[TreeReply]:
         """By the study's UID where the record has it, else by its accession number; each where the other fails."""

@@ -1,6 +1,6 @@
 """The library's calls, each for programs with an event loop of their own (``…_async``) and without one.
 
-None raises what a source is to blame for: that stands in the result. ``UsageError`` says that the call itself is wrong.
+None of them raises for a fault of the source: that is in the result. ``UsageError`` says that the call itself is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from scraper.api.results import CodesResult, ExportResult, SourceResult
 from scraper.core.errors import NoSuchFile, UsageError
 from scraper.core.link import redact
 from scraper.core.log import log_result, logger
-from scraper.core.model import Question, Result
+from scraper.core.model import Result
+from scraper.core.questions import Question
 from scraper.core.settings import Language, Settings
 from scraper.download.watcher import SilentWatcher, Watcher
 
@@ -52,7 +53,7 @@ def grab(
         settings: the options together; those given by keyword go before.
         only: of a source that holds several films, which one, from 1.
         ask: is asked for what the site wants and ``answers`` lacks.
-        watcher: is told how things go.
+        watcher: receives progress events.
         options: see ``Options``.
 
     Raises:
@@ -170,13 +171,13 @@ def decode(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> 
     Raises:
         NoSuchFile, UnreadableFile: there is no such file, or it can't be read.
     """
-    from scraper.source import qr, resolve
+    from scraper.source import film_codes, qr
 
     path = Path(file)
     if not path.exists():
         raise NoSuchFile(path=str(path))
     with qr.Reader(password=password) as reader:
-        return CodesResult(resolve.decode(path, Settings(decode_timeout_s=timeout_s), reader))
+        return CodesResult(film_codes.decode(path, Settings(decode_timeout_s=timeout_s), reader))
 
 
 async def decode_async(file: str | Path, *, timeout_s: float = 20.0, password: str = "") -> CodesResult:
@@ -225,12 +226,12 @@ def export(
     Args:
         folder: it, or a zip of it.
         to: ``zip``, ``dicomdir``, ``iso``, ``png``, ``jpg``, ``nifti``, ``table``.
-        output: where; by default beside ``folder``.
+        output: where; by default next to ``folder``.
         deidentify: take out who the patient is (PS3.15); ``Deidentification`` says how.
         language: of the sentences.
 
     Raises:
-        UsageError: no such target, or something lies at ``output``. NoSuchFile, NoDicomHere: nothing to export.
+        UsageError: no such target, or ``output`` exists. NoSuchFile, NoDicomHere: nothing to export.
     """
     return loop.run(_exported(Path(folder), to, output, deidentify=deidentify, language=language))
 

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from scraper.core.errors import UsageError
 from scraper.core.log import logger
-from scraper.core.model import QUESTIONS
+from scraper.core.questions import QUESTIONS
 from scraper.core.settings import BrowserUse, ConnectTo, Language, Settings
 
 

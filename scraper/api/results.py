@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
     from scraper.export import Exported
-    from scraper.source.resolve import Decoded
+    from scraper.source.film_codes import Decoded
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -72,7 +72,7 @@ class SourceResult:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where the studies lie; of ``verify``, the folder that was looked at."""
+        """The studies' folders; of ``verify``, the folder that was checked."""
         if self.result.of_folder:
             return (Path(self.result.source),) if Path(self.result.source).is_dir() else ()
         return tuple(study.output for study in self.studies if study.output is not None)
@@ -155,8 +155,8 @@ class SourceResult:
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(_shown(row[name]))}</td>" for name in heads) + "</tr>" for row in rows
         )
-        said = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
-        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{said}</ul>"
+        problems = "".join(f"<li>{escape(sentence)}</li>" for sentence in self.sentences())
+        return f"<p>{escape(repr(self))}</p><table><tr>{head}</tr>{body}</table><ul>{problems}</ul>"
 
 
 def _shown(value: object) -> str:
@@ -171,7 +171,7 @@ class CodesResult:
 
     @property
     def link(self) -> str | None:
-        """The film's link; None: there is none."""
+        """The film's link, or None."""
         return self.decoded.link
 
     @property

@@ -17,9 +17,9 @@ Words = Mapping[str, str]
 """One sentence by language."""
 
 
-def in_both(said: Callable[[Language], str]) -> Words:
+def in_both(sentence: Callable[[Language], str]) -> Words:
     """A sentence in both languages: the page may be switched at any time."""
-    return {language.value: said(language) for language in Language}
+    return {language.value: sentence(language) for language in Language}
 
 
 class Stage(StrEnum):
@@ -70,7 +70,7 @@ class Item:
     links: list[str] = field(default_factory=list)
     platform: str = ""
     host: str = ""
-    said: list[Words] = field(default_factory=list)
+    messages: list[Words] = field(default_factory=list)
     asked: Asked | None = None
     series: dict[str, SeriesProgress] = field(default_factory=dict)
     size: int = 0
@@ -93,7 +93,7 @@ class Item:
             "codes": self.codes,
             "platform": self.platform,
             "host": self.host,
-            "said": self.said[-3:],
+            "said": self.messages[-3:],
             "asked": None
             if self.asked is None
             else {

@@ -18,14 +18,15 @@ from scraper.app.library import Library
 from scraper.core.errors import CloudfilmError, CredentialsRefused, CredentialsRequired, ExitCode
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
-from scraper.core.model import Question, Result, Status
+from scraper.core.model import Result, Status
+from scraper.core.questions import Question
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
-from scraper.source import resolve
+from scraper.source import film_codes, kinds
 
-MOST_SAID: Final = 50  # lines of talk that an item keeps
+MOST_MESSAGES: Final = 50  # lines of talk that an item keeps
 LARGEST_DRAWN: Final = 64 << 20  # bytes of a file that a thumbnail is drawn of
 MOST_TRIES: Final = 3  # to draw a series' thumbnail
 SHOWN_TEXT: Final = 60  # characters of a code's text
@@ -132,7 +133,7 @@ class Errand:
         item = self.item
         item.asked, item.verdict, item.sentence, item.problems = None, "", {}, []
         item.series.clear()
-        item.said.clear()
+        item.messages.clear()
         item.size, item.fetching_since, item.since = 0, 0.0, time.time()
         item.may_show_browser = False
 
@@ -152,7 +153,7 @@ class Errand:
     async def _run(self) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         self._stage(Stage.READING)
-        if resolve.is_file(self._source):
+        if kinds.is_file(self._source):
             await asyncio.to_thread(self._read_codes)
         settings = replace(
             self._settings,
@@ -179,12 +180,12 @@ class Errand:
     def _read_codes(self) -> None:
         """Show the photo with its codes, where it is one; what it means is left to the pipeline."""
         path = Path(self._source)
-        if self.item.preview is not None or path.suffix.lower() in resolve.TEXTS:
+        if self.item.preview is not None or path.suffix.lower() in kinds.TEXTS:
             return
         with contextlib.suppress(CloudfilmError, OSError):
-            found = resolve.decode(path, self._settings)
+            found = film_codes.decode(path, self._settings)
             drawn = self._scratch / "preview.png"
-            resolve.annotate(found, drawn)
+            film_codes.annotate(found, drawn)
             self.item.codes = [
                 {
                     "text": code.text if len(code.text) <= SHOWN_TEXT else code.text[:SHOWN_TEXT] + "…",
@@ -364,5 +365,5 @@ class _Talk:
             except KeyError:
                 return name
 
-        self._item.said = [*self._item.said, in_both(words)][-MOST_SAID:]
+        self._item.messages = [*self._item.messages, in_both(words)][-MOST_MESSAGES:]
         self._board()

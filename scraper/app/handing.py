@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scraper.app.board import Board, Words, in_both
-from scraper.app.library import Kept
+from scraper.app.library import StoredStudy
 from scraper.core.errors import CloudfilmError, UsageError
 from scraper.core.messages import describe, describe_problem, say
 from scraper.core.settings import Language, Settings
@@ -40,7 +40,7 @@ class HandOn:
         self._board = board
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, kept: Kept, kind: str, language: Language) -> None:
+    def start(self, study: StoredStudy, kind: str, language: Language) -> None:
         """Begin to make something of a study.
 
         Raises:
@@ -48,10 +48,10 @@ class HandOn:
         """
         if kind != "page" and kind not in KINDS:
             raise UsageError(kind)
-        self._note(kept, "working", in_both(lambda lang: say("app.making", lang)))
-        self._keep(asyncio.create_task(self._make(kept, kind, language)))
+        self._note(study, "working", in_both(lambda lang: say("app.making", lang)))
+        self._keep(asyncio.create_task(self._make(study, kind, language)))
 
-    def send(self, kept: Kept, address: str) -> None:
+    def send(self, study: StoredStudy, address: str) -> None:
         """Begin to send a study to an archive.
 
         Raises:
@@ -64,29 +64,29 @@ class HandOn:
             tls = target.tls
             if tls.authority or tls.certificate or tls.key:
                 raise UsageError("pacs://AET@host:port?tls=yes")
-        self._note(kept, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
-        self._keep(asyncio.create_task(self._send(kept, target)))
+        self._note(study, "working", in_both(lambda lang: say("app.sending", lang, target=target.shown)))
+        self._keep(asyncio.create_task(self._send(study, target)))
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _note(self, kept: Kept, state: str, text: Words, short: Words | None = None) -> None:
-        self._board.notes[kept.number] = {"state": state, "text": text, "short": short}
+    def _note(self, study: StoredStudy, state: str, text: Words, short: Words | None = None) -> None:
+        self._board.notes[study.number] = {"state": state, "text": text, "short": short}
 
-    async def _send(self, kept: Kept, target: DicomTarget | WebTarget) -> None:
+    async def _send(self, study: StoredStudy, target: DicomTarget | WebTarget) -> None:
         from scraper.send import send
 
         try:
-            sent = await send([kept.folder], target, self._settings)
+            sent = await send([study.folder], target, self._settings)
         except CloudfilmError as err:
             failed = err
-            self._note(kept, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))
+            self._note(study, "failed", in_both(lambda lang: describe(failed, lang, in_window=True)))
         else:
-            self._sent(kept, sent)
+            self._sent(study, sent)
         self._board.changed()
 
-    def _sent(self, kept: Kept, sent: Sent) -> None:
+    def _sent(self, study: StoredStudy, sent: Sent) -> None:
         has, total, error = sent.sent + sent.before, sent.total, sent.error
         text = in_both(lambda lang: say("app.sent", lang, target=sent.target, count=has, total=total))
         short = None
@@ -94,30 +94,30 @@ class HandOn:
             short = in_both(lambda lang: describe(error, lang, in_window=True))
         elif sent.exit_code:
             short = in_both(lambda lang: " ".join(describe_problem(item, lang) for item in sent.problems))
-        self._note(kept, "failed" if sent.exit_code else "done", text, short)
+        self._note(study, "failed" if sent.exit_code else "done", text, short)
 
-    async def _make(self, kept: Kept, kind: str, language: Language) -> None:
+    async def _make(self, study: StoredStudy, kind: str, language: Language) -> None:
         try:
             if kind == "page":
-                path = self._free(kept.folder.name, ".html")
-                is_short = bool((await view(kept.folder, path, language)).undecoded)
+                path = self._free(study.folder.name, ".html")
+                is_short = bool((await view(study.folder, path, language)).undecoded)
             else:
                 target, ending, deidentify = KINDS[kind]
-                path = self._free(kept.folder.name if not deidentify else "study", ending)
-                made = await export(kept.folder, target, path, Wanted(page=language), deidentify=deidentify)
+                path = self._free(study.folder.name if not deidentify else "study", ending)
+                made = await export(study.folder, target, path, Wanted(page=language), deidentify=deidentify)
                 is_short = bool(made.exit_code)
         except CloudfilmError as err:
             failed = err
             text = in_both(lambda lang: describe(failed, lang, in_window=True))
-            self._note(kept, "failed", text)
+            self._note(study, "failed", text)
         except OSError as err:
             why = err.strerror or ""
             text = in_both(lambda lang: say("app.not-made", lang, why=why))
-            self._note(kept, "failed", text)
+            self._note(study, "failed", text)
         else:
             lies = in_both(lambda lang: say(f"app.made.{kind}", lang, path=path.resolve()))
             short = in_both(lambda lang: say("app.made-short", lang)) if is_short else None
-            self._note(kept, "done", lies, short)
+            self._note(study, "done", lies, short)
         self._board.changed()
 
     def _free(self, stem: str, ending: str) -> Path:

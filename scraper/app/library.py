@@ -19,7 +19,7 @@ _MOST_REPORT: Final = 64 << 20  # bytes of a report that is read
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredStudy:
     """One study on the disk. ``number`` stands for its folder on the page, which never names a path."""
 
     number: str
@@ -28,7 +28,7 @@ class Kept:
     facts: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told."""
+        """What the page is report_json."""
         return {"number": self.number, "folder": self.folder.name, "saved_at": self.saved_at, **self.facts}
 
 
@@ -41,13 +41,13 @@ class Library:
 
     def __init__(self, output: Path) -> None:
         self.output = output
-        self._known: dict[Path, tuple[float, Kept]] = {}
+        self._known: dict[Path, tuple[float, StoredStudy]] = {}
 
     def number_of(self, folder: Path) -> str:
         """What stands for a folder on the page."""
         return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
 
-    def listed(self) -> list[Kept]:
+    def listed(self) -> list[StoredStudy]:
         """All studies, newest first."""
         found = []
         for report in self.output.glob(f"*/{REPORT}") if self.output.is_dir() else ():
@@ -57,25 +57,25 @@ class Library:
                 continue
             before = self._known.get(report)
             if before is None or before[0] != changed:
-                before = (changed, Kept(self.number_of(report.parent), report.parent, changed, _facts(report)))
+                before = (changed, StoredStudy(self.number_of(report.parent), report.parent, changed, _facts(report)))
                 self._known[report] = before
             found.append(before[1])
-        return sorted(found, key=lambda kept: kept.saved_at, reverse=True)[:MOST_LISTED]
+        return sorted(found, key=lambda study: study.saved_at, reverse=True)[:MOST_LISTED]
 
-    def find(self, number: str) -> Kept | None:
+    def find(self, number: str) -> StoredStudy | None:
         """The study of a number; None where there is none, or none any more."""
-        return next((kept for kept in self.listed() if kept.number == number), None)
+        return next((study for study in self.listed() if study.number == number), None)
 
-    def delete(self, kept: Kept) -> None:
+    def delete(self, study: StoredStudy) -> None:
         """Remove a study's folder; exports of it stay.
 
         Raises:
             NotWritable: the disk refuses.
         """
         try:
-            shutil.rmtree(kept.folder)
+            shutil.rmtree(study.folder)
         except OSError as err:
-            raise NotWritable(path=str(kept.folder)) from err
+            raise NotWritable(path=str(study.folder)) from err
 
 
 def _facts(report: Path) -> dict[str, Any]:
@@ -84,15 +84,15 @@ def _facts(report: Path) -> dict[str, Any]:
     try:
         if report.stat().st_size > _MOST_REPORT:
             return empty
-        told = json.loads(report.read_text(encoding="utf-8"))
-        study = told.get("study") or {}
+        report_json = json.loads(report.read_text(encoding="utf-8"))
+        study = report_json.get("study") or {}
         return {
             "patient": str(study.get("patient_name") or ""),
             "date": str(study.get("date") or ""),
             "modality": str(study.get("modality") or ""),
             "description": str(study.get("description") or ""),
-            "images": len(told.get("instances_saved") or ()),
-            "status": str(told.get("status") or ""),
+            "images": len(report_json.get("instances_saved") or ()),
+            "status": str(report_json.get("status") or ""),
         }
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return empty

@@ -25,8 +25,8 @@ from scraper.app.studies import OpenStudies
 from scraper.core.errors import CloudfilmError
 from scraper.core.messages import describe, say
 from scraper.core.settings import Settings
+from scraper.source.kinds import IMAGES, TEXTS
 from scraper.source.pages import MAX_BYTES
-from scraper.source.resolve import IMAGES, TEXTS
 
 MOST_TEXT: Final = 1 << 20  # bytes of a pasted text, or of an answer
 MOST_ITEMS: Final = 200
@@ -38,7 +38,7 @@ _SUFFIXES: Final = IMAGES | TEXTS | {".mhtml", ".har", ".zip", ".7z", ".tar", ".
 
 
 class Window:
-    """The window's server side: one board, one library, and the threads that work.
+    """The window's server side: one board, one library, and the threads that work. Over 20 methods because each route has one.
 
     Args:
         settings: the options of the command.
@@ -113,7 +113,7 @@ class Window:
         try:
             while True:
                 seen = self.board.changes
-                studies = [kept.as_json() for kept in await asyncio.to_thread(self.library.listed)]
+                studies = [study.as_json() for study in await asyncio.to_thread(self.library.listed)]
                 report = {"items": self.board.as_json(), "studies": studies, "notes": self.board.notes}
                 yield f"data: {json.dumps(report, ensure_ascii=False)}\n\n"
                 await asyncio.sleep(LEAST_PAUSE_S)
@@ -166,11 +166,11 @@ class Window:
         errand.start()
         return JSONResponse({"number": item.number})
 
-    def _prepare(self, study: str) -> None:
-        """List a study that has just come, before anybody looks at it."""
-        kept = self.library.find(study)
-        if kept is not None:
-            self._studies.prepare(kept)
+    def _prepare(self, number: str) -> None:
+        """List a study that has just arrived, before anybody looks at it."""
+        study = self.library.find(number)
+        if study is not None:
+            self._studies.prepare(study)
 
     def _picture(self, series: SeriesProgress, path: Path) -> None:
         task = asyncio.create_task(self._drawn(series, path))
@@ -233,43 +233,43 @@ class Window:
     # ---- studies
 
     async def _study_index(self, request: Request) -> Response:
-        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if kept is None:
+        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if study is None:
             raise HTTPException(404)
-        return JSONResponse((await self._studies.get(kept)).index)
+        return JSONResponse((await self._studies.get(study)).index)
 
     async def _frame(self, request: Request) -> Response:
-        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if kept is None:
+        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if study is None:
             raise HTTPException(404)
-        data = await self._studies.frame(kept, request.path_params["frame"])
+        data = await self._studies.frame(study, request.path_params["frame"])
         return Response(data, media_type="application/octet-stream")
 
     async def _study_act(self, request: Request) -> Response:
-        kept = await asyncio.to_thread(self.library.find, request.path_params["study"])
-        if kept is None:
+        study = await asyncio.to_thread(self.library.find, request.path_params["study"])
+        if study is None:
             raise HTTPException(404)
         sent = await _sent(request)
         try:
             match request.path_params["action"]:
                 case "open":
-                    if not show_folder(kept.folder):
-                        note = in_both(lambda language: say("app.folder-lies", language, path=kept.folder.resolve()))
-                        self.board.notes[kept.number] = {"state": "done", "text": note}
+                    if not show_folder(study.folder):
+                        note = in_both(lambda language: say("app.folder-lies", language, path=study.folder.resolve()))
+                        self.board.notes[study.number] = {"state": "done", "text": note}
                 case "delete":
-                    self._studies.forget(kept.number)
-                    await asyncio.to_thread(self.library.delete, kept)
+                    self._studies.forget(study.number)
+                    await asyncio.to_thread(self.library.delete, study)
                 case "export":
-                    self._handing.start(kept, str(sent.get("to", "")), self.settings.language)
+                    self._handing.start(study, str(sent.get("to", "")), self.settings.language)
                 case "send":
-                    self._handing.send(kept, str(sent.get("to", ""))[:MOST_ADDRESS])
+                    self._handing.send(study, str(sent.get("to", ""))[:MOST_ADDRESS])
                 case "show-export":
                     show_folder(self._handing.folder)
                 case _:
                     raise HTTPException(404)
         except CloudfilmError as err:
             failed = err
-            self.board.notes[kept.number] = {
+            self.board.notes[study.number] = {
                 "state": "failed",
                 "text": in_both(lambda language: describe(failed, language, in_window=True)),
             }

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from scraper.app.library import Kept
+from scraper.app.library import StoredStudy
 from scraper.export.gather import gather
 from scraper.export.pictures import small_picture
 from scraper.export.view import study_view
@@ -32,26 +32,26 @@ class OpenStudies:
         self._scratch = scratch
         self._open: OrderedDict[tuple[str, float], asyncio.Task[StudyView]] = OrderedDict()
 
-    def prepare(self, kept: Kept) -> asyncio.Task[StudyView]:
+    def prepare(self, study: StoredStudy) -> asyncio.Task[StudyView]:
         """Begin to read what the viewer lists of a study."""
-        key = kept.number, kept.saved_at
+        key = study.number, study.saved_at
         if key not in self._open:
-            self._open[key] = asyncio.create_task(self._read(kept))
+            self._open[key] = asyncio.create_task(self._read(study))
             while len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
         self._open.move_to_end(key)
         return self._open[key]
 
-    async def get(self, kept: Kept) -> StudyView:
+    async def get(self, study: StoredStudy) -> StudyView:
         """What the viewer lists of a study."""
-        return await asyncio.shield(self.prepare(kept))
+        return await asyncio.shield(self.prepare(study))
 
-    async def frame(self, kept: Kept, number: int) -> bytes:
+    async def frame(self, study: StoredStudy, number: int) -> bytes:
         """A packed frame; nothing where there is none, or it can't be decoded."""
-        study = await self.get(kept)
-        if not 0 <= number < len(study.frames):
+        view = await self.get(study)
+        if not 0 <= number < len(view.frames):
             return b""
-        at = study.frames[number]
+        at = view.frames[number]
         return (await self._inspector.apart(pack_frames, str(at.path), at.frame, 1) or [b""])[0]
 
     async def thumbnail(self, path: Path) -> bytes:
@@ -63,8 +63,8 @@ class OpenStudies:
         for key in [key for key in self._open if key[0] == number]:
             del self._open[key]
 
-    async def _read(self, kept: Kept) -> StudyView:
-        scratch = self._scratch / f"settled-{kept.number}"
-        with opened(kept.folder) as files:
+    async def _read(self, study: StoredStudy) -> StudyView:
+        scratch = self._scratch / f"settled-{study.number}"
+        with opened(study.folder) as files:
             listed, _ = await asyncio.to_thread(gather, files, scratch)
         return await study_view(listed, self._inspector)

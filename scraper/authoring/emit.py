@@ -14,7 +14,7 @@ from scraper.authoring.reply_models import Expressions, ReplyModel
 from scraper.authoring.source_guard import CONTRACT_NAMES, class_name, host_words, literal, raw_literal
 from scraper.authoring.trace import Answered, FromReply, Part, Text, host_of
 from scraper.core.domains import same_site
-from scraper.core.model import QUESTIONS
+from scraper.core.questions import QUESTIONS
 
 QUOTED: Final = '''
 

@@ -14,7 +14,7 @@ from scraper.authoring import page_constants
 from scraper.authoring.page_constants import Page
 from scraper.authoring.trace import NotLearnt
 from scraper.capture.request import wado_uri
-from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, WadoUri
+from scraper.contract import Discovered, Package, Provider, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
@@ -121,7 +121,7 @@ async def _listed(run: Run, provider: Provider, share: ShareLink) -> int:
         SiteChanged: it lists nothing, or what it lists can't be had. CloudfilmError: as for ``grab``.
     """
 
-    async def check(session: Session, found: list[Found]) -> int:
+    async def check(session: Session, found: list[Discovered]) -> int:
         instances = [item for series in found if isinstance(series, Series) for item in series.instances]
         packages = [item for item in found if isinstance(item, Package)]
         if not instances and not packages:

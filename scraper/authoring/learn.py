@@ -15,10 +15,10 @@ from scraper.authoring.trace import NotLearnt
 from scraper.authoring.trial import trial_of
 from scraper.capture import By, Capture
 from scraper.capture.request import wado_uri
-from scraper.contract import Found, Series, Session, ShareLink, WadoUri
+from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import QUESTIONS
+from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Reason
 from scraper.pipeline.run import Run
 from scraper.registry import catalogue
@@ -121,7 +121,7 @@ async def _proven(run: Run, source: str, seen: _Seen) -> int:
     """
     link = seen.learnt.link
 
-    async def check(session: Session, found: list[Found]) -> int:
+    async def check(session: Session, found: list[Discovered]) -> int:
         series = [item for item in found if isinstance(item, Series)]
         if sorted(len(item.instances) for item in series) != sorted(seen.series):
             raise NotLearnt(host=link.host, what=Reason.DIRECTLY_OTHER_IMAGES)

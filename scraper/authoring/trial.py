@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from scraper.authoring.trace import NotLearnt
-from scraper.contract import Found, Instance, Provider, Question, Series, Session, ShareLink, WadoUri
+from scraper.contract import Discovered, Instance, Provider, Question, Series, Session, ShareLink, WadoUri
 from scraper.core.reasons import Cause, Reason
 from scraper.core.settings import MAX_INSTANCES, MOST_LIST_BYTES
 from scraper.isolation.child import Child, ChildLost, Message
@@ -63,7 +63,7 @@ class Trial(Provider):
 
     path: ClassVar[Path]
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         """Run the child's ``discover``.
 
         Raises:

@@ -211,7 +211,7 @@ def _of_photo(job: Job, share: ShareLink) -> Job:
     """The job with the link in place of the photo; a saved page stays unchanged."""
     if share.saved:
         return job
-    settings = replace(job.settings, answers={**share.said, **job.settings.answers})
+    settings = replace(job.settings, answers={**share.answers, **job.settings.answers})
     return replace(job, source=share.url, settings=settings)
 
 

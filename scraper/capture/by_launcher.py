@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 
 from scraper.capture.drive import elements
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan
+from scraper.capture.plan import By, Plan, Strategy
 from scraper.core import launchers, sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.model import Request
@@ -26,7 +26,7 @@ _LAUNCH: Final = re.compile(
 )
 
 
-class ByLauncher:
+class ByLauncher(Strategy):
     """Reads manifests and packages that are meant for viewer programs; what they list is planned by other strategies."""
 
     by = By.WADO_URI

@@ -16,11 +16,11 @@ from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import with_instances
-from scraper.capture.plan import By, Plan
+from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances
-from scraper.core.model import Asked, Instance, Series, Source
+from scraper.core.model import Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
@@ -28,7 +28,7 @@ MAX_FAILURES: Final = 2  # of one model
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
 
 
-class ByManifest:
+class ByManifest(Strategy):
     """Asks as the viewer asked, for everything that its lists name or count."""
 
     by = By.MANIFEST
@@ -67,7 +67,7 @@ class ByManifest:
         rule = model.rule
         if self._failures[rule.template] >= MAX_FAILURES or (model.trials and self._failed_trials >= MAX_TRIALS):
             return False
-        if rule.template in self._rejected or await _shows_more(rule, examination):
+        if rule.template in self._rejected or await shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
         gives_less = observations.copies.gives_less(model.brought, observations.objects)
@@ -77,7 +77,7 @@ class ByManifest:
         return True
 
 
-async def _shows_more(rule: Rule, examination: Examination) -> bool:
+async def shows_more(rule: Rule, examination: Examination) -> bool:
     """Whether the viewer shows more series than a rule gives, or lists more, of which that rule's is one."""
     tallies = examination.tallies() if rule.is_flat else []
     if any(rule.count in tally and sum(tally) > rule.count for tally in tallies):
@@ -144,7 +144,7 @@ async def _by_socket(model: RequestModel, examination: Examination) -> list[Seri
     async def fails() -> bytes:
         raise MissingInstances(why=Reason.NO_ANSWER)
 
-    return series_by_model(model, received, lambda _: Asked(fails), examination)
+    return series_by_model(model, received, lambda _: OnDemand(fails), examination)
 
 
 def series_by_model(
@@ -199,4 +199,4 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     return found if len(found) == 1 else set()
 
 
-__all__ = ["ByManifest", "series_by_model", "values_of_records"]
+__all__ = ["ByManifest", "series_by_model", "shows_more", "values_of_records"]

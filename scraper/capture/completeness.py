@@ -150,7 +150,7 @@ def with_entries(study: str, found: Sequence[Series], counts: Sequence[int]) -> 
     ]
     lost = (Problem("missing-series"),)
     absent = [
-        Series(study, "", key=f"shown-{place}", expected=count, left_out=lost, evidence=Evidence.VIEWER)
+        Series(study, "", key=f"shown-{place}", expected=count, problems=lost, evidence=Evidence.VIEWER)
         for place, count in enumerate(rest[len(unsure) :], 1)
     ]
     return [*judged_by_list, *absent]
@@ -188,7 +188,7 @@ def unmet(
         return [replace(series[0], expected=most, evidence=Evidence.VIEWER)]
     received = sum(len(item.instances) for item in series)
     problem = Problem("count-unmet", values={"stated": most, "received": received})
-    return [replace(series[0], left_out=(*series[0].left_out, problem)), *series[1:]]
+    return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
 
 
 def _of_series(counts: Sequence[int]) -> list[int]:
@@ -221,7 +221,7 @@ def missing(study: str, listed: Mapping[str, Listed], there: Collection[str]) ->
                 series.uid,
                 expected=series.expected if series.uid else len(gone),
                 key="" if series.uid else name,
-                left_out=(lost,),
+                problems=(lost,),
                 evidence=Evidence.MANIFEST,
             )
         )
@@ -241,7 +241,7 @@ def unasked(study: str, claimed: Claims, known: Collection[str]) -> list[Series]
         if not values.intersection(seen) and not any(_UID.fullmatch(value) for value in values):
             seen |= values
             key = f"claimed-{len(found) + 1}"
-            found.append(Series(study, "", key=key, expected=count, left_out=lost, evidence=Evidence.MANIFEST))
+            found.append(Series(study, "", key=key, expected=count, problems=lost, evidence=Evidence.MANIFEST))
     return found
 
 
@@ -266,7 +266,7 @@ def broken(study: str, entries: int) -> list[Series]:
     if not entries:
         return []
     problem = Problem("package-broken", values={"count": entries})
-    return [Series(study, "", key="broken-package", left_out=(problem,), evidence=Evidence.PACKAGE)]
+    return [Series(study, "", key="broken-package", problems=(problem,), evidence=Evidence.PACKAGE)]
 
 
 def _of_dicom_json(value: Any, study: str) -> Iterator[str]:

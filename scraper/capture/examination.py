@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from scraper.capture.drive.shown import Shown
 from scraper.capture.infer import tallies
+from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.observe.received import Observations
 from scraper.core.link import ShareLink
 from scraper.session import Session
@@ -28,6 +30,7 @@ class Examination:
         first_exchange: what came before it belongs to another examination.
         index: its place among those that the link's page lets one choose from; from 0.
         shown: what its viewer shows.
+        is_driven: the viewer is up, and is being shown through.
         is_shown_through: the viewer was shown from end to end.
     """
 
@@ -37,7 +40,17 @@ class Examination:
     first_exchange: int = 0
     index: int = 0
     shown: Shown = field(default_factory=Shown)
+    is_driven: bool = False
     is_shown_through: bool = False
+    _frame_replies: FrameReplies = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._frame_replies = FrameReplies(self.observations)
+
+    async def take(self) -> int:
+        """Take in what came since the last time; gives how much more there is now."""
+        new = await self.observations.take(self.session.traffic.exchanges)
+        return new + await asyncio.to_thread(self._frame_replies.resolve)
 
     @property
     def exchanges(self) -> list[Exchange]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from scraper.capture.by_launcher import ByLauncher
 from scraper.capture.by_manifest import ByManifest
+from scraper.capture.by_page import ByPage
 from scraper.capture.examination import Examination
 from scraper.capture.infer.templates import Rule
 from scraper.capture.observe.received import Observations
@@ -83,7 +84,7 @@ class Capture:
             try:
                 more = await capture.run()
             except CloudfilmError as err:
-                more = [Series("", "", key=f"choice-{index}", left_out=(not_retrieved(f"{index + 1}", err),))]
+                more = [Series("", "", key=f"choice-{index}", problems=(not_retrieved(f"{index + 1}", err),))]
             if _is_same(patient, capture.examination.patient_id()):
                 found += [series for series in more if series.study_instance_uid not in known]
         return found
@@ -113,6 +114,7 @@ class Capture:
             ByLauncher(),
             ByWadoUri(),
             ByManifest(),
+            ByPage(),
         )
         chosen = [strategy for strategy in strategies if strategy.by in self._ways]
         return StudyCapture(examination, chosen, known, self._phone)

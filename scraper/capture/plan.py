@@ -23,6 +23,7 @@ class By(StrEnum):
     ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
     MANIFEST = "manifest"
+    PAGE = "page"
     VIEWING = "viewing"
 
 
@@ -67,10 +68,14 @@ class Strategy(Protocol):
             CloudfilmError: the site does not answer as it should; there may be a plan later.
         """
 
+    async def close(self) -> None:
+        """Let go of what it holds of the page."""
+        return
+
 
 def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     """The problem of a study, one of several, that could not be retrieved; ``name`` is what it is known by."""
-    why = err.said or err.cause
+    why = err.detail or err.cause
     return Problem("fetch-failed", (name,), {"why": why})
 
 

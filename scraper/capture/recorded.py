@@ -12,7 +12,7 @@ from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan
 from scraper.capture.request import wado_uri
 from scraper.core.errors import MissingInstances
-from scraper.core.model import Asked, Instance, PixelParts, Series
+from scraper.core.model import Instance, OnDemand, PixelParts, Series
 from scraper.core.reasons import Reason
 
 MAX_MODELS: Final = 20
@@ -22,7 +22,7 @@ async def _is_not_there() -> PixelParts:
     raise MissingInstances(why=Reason.NOT_IN_RECORDING)
 
 
-NOT_RECORDED: Final = Asked(_is_not_there)
+NOT_RECORDED: Final = OnDemand(_is_not_there)
 
 
 def plan_of(examination: Examination) -> Plan | None:

@@ -70,7 +70,7 @@ class _Assembly:
             for series in self._planned
         ]
         names = {instance.sop_instance_uid for item in merged for instance in item.instances}
-        is_by_manifest = self._by is By.MANIFEST
+        is_by_manifest = self._by in (By.MANIFEST, By.PAGE)
         rest = [] if is_by_manifest else [replace(item, evidence=evidence) for item in _unlisted(received, names)]
         if self._by is By.WADO_URI:
             merged = [self._requested(series, lists) for series in merged]
@@ -215,7 +215,7 @@ def _absent(study: str, expected: siblings.Expected, found: Sequence[Series], kn
             "",
             key=f"sibling-{place}",
             expected=count,
-            left_out=(Problem("missing-series", (label,) if label else ()),),
+            problems=(Problem("missing-series", (label,) if label else ()),),
             evidence=Evidence.MANIFEST,
         )
         for place, (label, count) in enumerate(absent, 1)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, Recipe, not_retrieved
+from scraper.capture.plan import By, Plan, Recipe, Strategy, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
@@ -18,7 +18,7 @@ RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it know
 MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
 
 
-class ByRecipe:
+class ByRecipe(Strategy):
     """Follows the recipes of products whose calls were seen.
 
     Args:
@@ -53,7 +53,7 @@ class ByRecipe:
         return None
 
 
-class ByDicomWeb:
+class ByDicomWeb(Strategy):
     """Asks the DICOMweb service that the viewer speaks to."""
 
     by = By.DICOMWEB
@@ -75,11 +75,11 @@ class ByDicomWeb:
             try:
                 found += await client.series(uid)
             except dicomweb.REFUSALS as err:
-                found.append(Series(uid, "", left_out=(not_retrieved(uid, err),)))
+                found.append(Series(uid, "", problems=(not_retrieved(uid, err),)))
         return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
 
 
-class ByOrthanc:
+class ByOrthanc(Strategy):
     """Asks the Orthanc whose own REST service the viewer uses."""
 
     by = By.ORTHANC
@@ -93,7 +93,7 @@ class ByOrthanc:
         return Plan(self.by, tuple(series)) if series else None
 
 
-class ByWadoUri:
+class ByWadoUri(Strategy):
     """Asks by the WADO-URI addresses that lists, texts and the viewer name."""
 
     by = By.WADO_URI

@@ -6,7 +6,6 @@ protocols first, then what was inferred from lists. With a plan, driving ends. W
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Collection
 from contextlib import aclosing
@@ -20,7 +19,6 @@ from scraper.capture.drive.entrance import Entrance
 from scraper.capture.drive.steps import Glance, Pause, Settle, Step, Steps
 from scraper.capture.drive.wording import EXPIRED, NEVER, PHONE_ONLY
 from scraper.capture.examination import Examination
-from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.series import series_of
 from scraper.core.errors import CloudfilmError, CorruptInstance, LinkExpired, NotOriginalDicom, UnknownViewer
@@ -66,7 +64,6 @@ class StudyCapture:
         self._phone = phone
         self._session = examination.session
         self._observations = examination.observations
-        self._frame_replies = FrameReplies(examination.observations)
         self._planned_from = (0, 0)  # exchanges and observations that the strategies were asked with
 
     @property
@@ -121,7 +118,11 @@ class StudyCapture:
         if self._observations.size > before and len(self._observations.objects) > 1:
             return package.refusal  # a single object is no package of a study
         driver = Driver(self._session, window, self._observations, self.examination.shown)
+        self.examination.is_driven = True
         await self._follow(driver.steps(), window)
+        self.examination.is_driven = False
+        for strategy in self._strategies:
+            await strategy.close()
         await driver.note_entries()
         self.examination.is_shown_through, self._planned_from = True, (0, 0)
         await self._is_enough()
@@ -145,7 +146,7 @@ class StudyCapture:
                 is_enough = await self._glance(step, window)
             case Pause():
                 await window.traffic.settled(step.quiet_s, step.up_to_s)
-                await self._take(window)
+                await self.examination.take()
                 is_enough = False
         if is_enough:
             return Outcome.ENOUGH
@@ -156,7 +157,7 @@ class StudyCapture:
         give_up = time.monotonic() + step.up_to_s
         while time.monotonic() < give_up:
             is_quiet = await window.traffic.settled(step.quiet_s, min(step.quiet_s * 2, step.up_to_s))
-            await self._take(window)
+            await self.examination.take()
             if await self._is_enough():
                 return True
             if is_quiet:
@@ -168,14 +169,9 @@ class StudyCapture:
         seen, give_up = step.seen, time.monotonic() + step.up_to_s
         while (left := give_up - time.monotonic()) > 0:
             seen += len(await window.traffic.after(seen, timeout_s=left))
-            if await self._take(window):
+            if await self.examination.take():
                 return await self._is_enough()
         return False
-
-    async def _take(self, window: Window) -> int:
-        """Take in what came since the last time; gives how much more there is now."""
-        new = await self._observations.take(window.traffic.exchanges)
-        return new + await asyncio.to_thread(self._frame_replies.resolve)
 
     async def _is_enough(self) -> bool:
         """Whether there is a plan; the strategies are asked again only after something new came."""

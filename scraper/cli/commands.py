@@ -42,11 +42,11 @@ from scraper.cli.options import (
     settings_of,
 )
 from scraper.cli.quick_start import QuickGroup
-from scraper.core.errors import CloudfilmError, ExitCode, leaves
+from scraper.core.errors import CloudfilmError, ExitCode, single_errors
 from scraper.core.log import quiet_libraries
 from scraper.core.messages import describe, say
-from scraper.core.model import PASSWORD
 from scraper.core.output import complain, console, echo, echo_json, leave, streams
+from scraper.core.questions import PASSWORD
 from scraper.core.settings import GIVE_UP_S, BrowserUse, Language, Settings, language_from_environment
 
 MOST_TEXT = 1 << 20  # bytes of a text on standard input
@@ -81,7 +81,7 @@ def _options(
 
 
 def main() -> None:
-    """The entry point: runs the command and leaves with the contract's exit code."""
+    """The entry point: runs the command and exits with the contract's exit code."""
     interrupt.guard(sys.argv[1:])
     quiet_libraries()
     os.umask(0o077)  # whatever a command or its browser writes is the user's alone
@@ -134,7 +134,7 @@ def _unforeseen(err: Exception, arguments: list[str], language: Language) -> int
     """Report an error that nothing caught; our own errors inside a group by their own sentence."""
     from scraper.ui.report import show_traceback, write_diagnostic
 
-    every = leaves(err)
+    every = single_errors(err)
     known = [error_inside for error_inside in every if isinstance(error_inside, CloudfilmError)]
     if len(known) == len(every):
         complain(describe(known[0], language))

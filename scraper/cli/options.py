@@ -13,8 +13,8 @@ import typer
 from scraper.cli import interrupt
 from scraper.core.errors import MalformedProxy, UsageError
 from scraper.core.messages import question_label, say
-from scraper.core.model import QUESTIONS, Question
 from scraper.core.output import complain
+from scraper.core.questions import QUESTIONS, Question
 from scraper.core.settings import (
     BrowserUse,
     ConnectTo,

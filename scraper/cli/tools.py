@@ -149,11 +149,11 @@ def _decode_one(
     path: Path, settings: Settings, reader: Reader, annotate: Path | None, *, as_json: bool
 ) -> CloudfilmError | None:
     """Print what is on one picture; returns why it has no link."""
-    from scraper.source import resolve
+    from scraper.source import film_codes
     from scraper.ui.tables import decoded_json, decoded_words
 
     with _on_disk(path) as picture:
-        found = resolve.decode(picture, settings, reader)
+        found = film_codes.decode(picture, settings, reader)
         refusal = found.refusal()
         shown = replace(found, path=path)
         if as_json:
@@ -163,7 +163,7 @@ def _decode_one(
         is_wanted = refusal is not None and settings.verbosity > 0
         drawn = annotate or (_suspects_picture(path) if is_wanted else None)
         if drawn is not None:
-            resolve.annotate(found, drawn, password=settings.answers.get("password", ""))
+            film_codes.annotate(found, drawn, password=settings.answers.get("password", ""))
             complain(say("decode.annotated", settings.language, path=drawn))
     return refusal
 

@@ -1,4 +1,4 @@
-"""Which hosts belong to one site: the registrable domain, by the public suffix list that a library brings along."""
+"""Which hosts belong to one site: the registrable domain, by the public suffix list that a library includes."""
 
 from __future__ import annotations
 

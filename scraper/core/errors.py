@@ -1,13 +1,13 @@
-"""The ways to fail, one branch an exit code.
+"""All errors of the program: one branch of the tree for each exit code.
 
-An error carries a stable ``code`` (its sentence and hint, in both languages, stand in ``messages.toml`` under that name)
-and ``values`` that fill the sentence. ``said`` is the site's own wording, shown beside ours.
+An error has a stable ``code`` (its sentence and hint, in both languages, are in ``messages.toml`` under that name)
+and ``values`` that fill the sentence. ``detail`` is the site's own wording, shown after ours.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import ClassVar
@@ -33,18 +33,18 @@ class ExitCode(IntEnum):
 
 
 class CloudfilmError(Exception):
-    """What every error of this tool is.
+    """Base of every error of this program.
 
     Args:
-        said: the site's own words, if it gave any.
+        detail: the site's own words, if any; of a UsageError, what was wrong.
         values: what the sentence of ``messages.toml`` needs (``host``, ``path``, …); never a secret, never a name of a patient.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.BUG
 
-    def __init__(self, said: str = "", **values: object) -> None:
-        super().__init__(said)
-        self.said = said
+    def __init__(self, detail: str = "", **values: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
         self.values = values
 
     @property
@@ -65,15 +65,15 @@ class CloudfilmError(Exception):
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value}" for name, value in self.values.items())
-        return f"{self.code}({shown})" + (f": {self.said}" if self.said else "")
+        return f"{self.code}({shown})" + (f": {self.detail}" if self.detail else "")
 
 
 class RecipeFault(CloudfilmError):
-    """A provider yields what nothing can be done with. Values: ``what``, which names it."""
+    """A provider yields something unusable. Values: ``what``, which names it."""
 
 
 class UsageError(CloudfilmError):
-    """The command was called wrongly; ``said`` names what was wrong."""
+    """The command was called wrongly; ``detail`` names what was wrong."""
 
     exit_code = ExitCode.USAGE
 
@@ -157,7 +157,7 @@ class EqualLinks(NoLink):
 
 
 class DoubtfulLink(NoLink):
-    """A link that is hardly the film's, beside a code that could not be read. Values: ``source``, ``link``, redacted."""
+    """A link that is hardly the film's, and another code that could not be read. Values: ``source``, ``link``, redacted."""
 
 
 class NoFilmLink(NoLink):
@@ -195,11 +195,11 @@ class PageBehindLink(MiniProgramOnly):
 
 
 class UnknownViewer(UnusableLink):
-    """No recipe owns the link, and its page shows no viewer that can be captured."""
+    """No provider owns the link, and its page shows no viewer that can be captured."""
 
 
 class NeedsBrowser(UnusableLink):
-    """What is known of the platform goes through a browser alone, which ``--browser never`` forbids. Values: ``host``."""
+    """The platform is only supported through a browser, which ``--browser never`` forbids. Values: ``host``."""
 
 
 class UnsafeRedirect(UnusableLink):
@@ -215,7 +215,7 @@ class QueryTooWide(UnusableLink):
 
 
 class TooManyStudies(UnusableLink):
-    """More studies match than one source may bring. Values: ``host``, ``count``."""
+    """More studies match than one source may have. Values: ``host``, ``count``."""
 
 
 class UnknownCalledTitle(UnusableLink):
@@ -227,8 +227,8 @@ class CredentialsError(CloudfilmError):
 
     exit_code = ExitCode.CREDENTIALS
 
-    def __init__(self, field: str = "", said: str = "", **values: object) -> None:
-        super().__init__(said, field=field, **values)
+    def __init__(self, field: str = "", detail: str = "", **values: object) -> None:
+        super().__init__(detail, field=field, **values)
         self.field = field
 
 
@@ -241,7 +241,7 @@ class CredentialsRefused(CredentialsError):
 
 
 class CaptchaRequired(CredentialsError):
-    """Only a person can pass: a picture, a slider, a code sent to a phone."""
+    """Only a person can solve it: a captcha, a slider, a code sent to a phone."""
 
 
 class NotRegistered(CredentialsError):
@@ -252,17 +252,17 @@ class NotRegistered(CredentialsError):
 
 
 class StudyGone(CloudfilmError):
-    """What the link leads to is not, or no longer, there. Values: ``host``."""
+    """The study behind the link is not, or no longer, there. Values: ``host``."""
 
     exit_code = ExitCode.GONE
 
 
 class LinkExpired(StudyGone):
-    """The share's time is over."""
+    """The share has expired."""
 
 
 class ShareCancelled(StudyGone):
-    """The sharer took the share back."""
+    """The share was cancelled."""
 
 
 class NoSuchStudy(StudyGone):
@@ -271,96 +271,6 @@ class NoSuchStudy(StudyGone):
 
 class NotThereYet(StudyGone):
     """The site knows the study and does not have its images yet."""
-
-
-_GONE = (
-    (
-        (
-            "过期",
-            "失效",
-            "到期",
-            "逾期",
-            "过有效期",
-            "过了有效期",
-            "出有效期",
-            "有效期已",
-            "不在有效期",
-            "expire",
-            "hết hạn",
-            "quá hạn",
-        ),
-        LinkExpired,
-    ),
-    (
-        (
-            "取消",
-            "撤销",
-            "撤回",
-            "收回",
-            "关闭分享",
-            "分享已关闭",
-            "关闭了分享",
-            "关闭此分享",
-            "关闭该分享",
-            "停止分享",
-            "分享已停止",
-            "终止分享",
-            "cancel",
-            "revoke",
-            "withdrawn",
-            "thu hồi",
-            "đã hủy",
-            "đã huỷ",
-        ),
-        ShareCancelled,
-    ),
-    (
-        (
-            "不存在",
-            "未找到",
-            "没有找到",
-            "找不到",
-            "未查询到",
-            "未查到",
-            "查无",
-            "not found",
-            "no such",
-            "not exist",
-            "không tìm thấy",
-            "không tồn tại",
-        ),
-        NoSuchStudy,
-    ),
-)
-
-
-# what services say that could not open or check what they were sent
-_WRONG_KEY = ("签名", "验签", "解密", "invalid signature", "signature mismatch", "padding is invalid", "bad decrypt")
-
-
-def gone(
-    said: str, *, host: str = "", or_else: Callable[..., CloudfilmError] = StudyGone, is_sealed: bool = False
-) -> CloudfilmError:
-    """The error that a site's refusal means: LinkExpired, ShareCancelled, NoSuchStudy by its words, or ``or_else``.
-
-    Args:
-        said: the site's words.
-        host: the site's.
-        or_else: the error for other words.
-        is_sealed: the provider signs or seals the call itself (and not the link), so that a site which can't check or open
-            it has another key: SiteChanged.
-    """
-    named = {"host": host} if host else {}
-    kind = is_over(said)
-    if kind is None and is_sealed and any(words in said.lower() for words in _WRONG_KEY):
-        return SiteChanged(said, what=Reason.SIGNING_KEY, **named)
-    return (kind or or_else)(said, **named)
-
-
-def is_over(said: str) -> type[StudyGone] | None:
-    """The error class for words that say a share is expired, cancelled or not there; None for other words."""
-    lowered = said.lower()
-    return next((kind for words, kind in _GONE if any(word in lowered for word in words)), None)
 
 
 class Incomplete(CloudfilmError):
@@ -402,11 +312,11 @@ class SiteError(CloudfilmError):
 
 
 class SiteChanged(SiteError):
-    """The site answers in a way that no recipe knows. Values: ``host``, ``what`` (URL path and key)."""
+    """The site answers in a way that no provider knows. Values: ``host``, ``what`` (URL path and key)."""
 
 
 class ForeignHost(SiteChanged):
-    """The site would have what is a person's own go to another site's host. Values: ``host``, ``what``."""
+    """The site asks to send a person's answers to a host of another site. Values: ``host``, ``what``."""
 
 
 class SiteUnreachable(SiteError):
@@ -432,11 +342,11 @@ class AsksToWait(SiteBusy):
 
 
 class NothingNew(SiteUnreachable):
-    """The site answers on and on and brings nothing new. Values: ``host``, ``give_up_s``."""
+    """The site keeps answering and sends nothing new. Values: ``host``, ``give_up_s``."""
 
 
 class SessionLapsed(SiteError):
-    """A token or cookie is no longer accepted; the house asks once more by running ``discover`` anew."""
+    """A token or cookie is no longer accepted; ``discover`` is then run once more."""
 
 
 class BrowserMissing(SiteError):
@@ -458,7 +368,7 @@ class DiskFull(StoreError):
 
 
 class TemporaryFolderFull(DiskFull):
-    """No space left where bodies and the browser's profile lie while a run lasts. Values: ``path``."""
+    """No space left in the temporary folder for bodies and the browser's profile. Values: ``path``."""
 
 
 class NotWritable(StoreError):
@@ -466,13 +376,13 @@ class NotWritable(StoreError):
 
 
 class InstanceConflict(StoreError):
-    """Different bytes stand already under the same SOP Instance UID. Values: ``uid``."""
+    """Different bytes are stored already under the same SOP Instance UID. Values: ``uid``."""
 
 
-def leaves(error: BaseException) -> list[BaseException]:
-    """The errors in a group, however deep; of any other error itself."""
+def single_errors(error: BaseException) -> list[BaseException]:
+    """The single errors of a group, however nested; any other error alone."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+        return [single for inner in error.exceptions for single in single_errors(inner)]
     return [error]
 
 
@@ -483,8 +393,8 @@ def first_of_groups() -> Iterator[None]:
         yield
         return
     except BaseExceptionGroup as group:
-        every = leaves(group)
-        known = [leaf for leaf in every if isinstance(leaf, CloudfilmError)]
+        every = single_errors(group)
+        known = [error for error in every if isinstance(error, CloudfilmError)]
         if len(known) < len(every):
             raise
     raise known[0]

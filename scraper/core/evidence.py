@@ -8,13 +8,13 @@ from enum import IntEnum
 class Evidence(IntEnum):
     """From the weakest to the strongest; a stronger one overrules a weaker one."""
 
-    SIGHT = 1  # seen, and nobody says how many there are
+    SIGHT = 1  # only seen; the total is unknown
     NUMBERS = 2  # instance numbers 1…n in a viewer that was scrolled to both ends
     USER = 3  # a person says how many there are
     VIEWER = 4  # the page shows a count
     PACKAGE = 5  # the site's own zip
     MANIFEST = 6  # a list or count that the viewer received
-    SERVICE = 7  # the list of the site's own service, or of a recipe
+    SERVICE = 7  # the list of the site's own service, or of a provider
 
     @property
     def code(self) -> str:
@@ -23,7 +23,7 @@ class Evidence(IntEnum):
 
     @property
     def is_weak(self) -> bool:
-        """Whether nobody says how many there are."""
+        """Whether the total is unknown."""
         return self <= Evidence.NUMBERS
 
 

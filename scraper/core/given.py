@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from scraper.core.model import Found
+from scraper.core.model import Discovered
 
-Given = AsyncIterator[Found] | Awaitable[Sequence[Found]]
+Given = AsyncIterator[Discovered] | Awaitable[Sequence[Discovered]]
 """What ``discover`` and ``watch`` give. Of an iterator, what came stays where the rest fails."""
 
 
-async def every(given: Given) -> AsyncIterator[Found]:
+async def every(given: Given) -> AsyncIterator[Discovered]:
     """One after another what a provider gives, be it a list or an iterator."""
     if isinstance(given, AsyncIterator):
         async for found in given:

@@ -1,6 +1,6 @@
 """The temporary folders of runs: each is locked while its run lives, and what a killed run left is removed by the next one.
 
-A folder is taken for a leftover only where it is this user's, bears our name and holds a lock file that nobody holds: the
+A folder is taken for a leftover only where it is this user's, has our name and a lock file that no process holds: the
 system lets a dead process's lock go, whatever became of its number.
 """
 
@@ -63,7 +63,7 @@ class RunFolder:
 
 
 def remove_leftovers() -> None:
-    """Remove the folders of runs that were killed; nobody is told, and what can't be removed stays."""
+    """Remove the folders of runs that were killed, silently; what can't be removed stays."""
     with suppress(OSError):
         for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             with suppress(OSError):

@@ -71,13 +71,13 @@ class Kind(StrEnum):
 class ShareLink:
     """One link, taken apart. ``url`` may hold secrets: show ``redacted`` only.
 
-    ``named`` are the named groups of the route that matched; ``said`` is what the share text gave beside the link.
+    ``named`` are the named groups of the route that matched; ``answers`` are those that the share text states.
     ``saved`` is the viewer's page itself, where a person saved it by hand and gave the file.
     """
 
     url: str = field(repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
-    said: Mapping[str, str] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, str] = field(default_factory=dict, repr=False)
     saved: str = field(default="", repr=False)
 
     @property
@@ -120,12 +120,12 @@ class ShareLink:
 
     @property
     def path(self) -> str:
-        """The path as it stands in the link."""
+        """The path, as written in the link."""
         return self.parts.path or "/"
 
     @property
     def target(self) -> str:
-        """``path?query#fragment``: what a recipe's ``route`` must match whole."""
+        """``path?query#fragment``: what a provider's ``route`` must match as a whole."""
         query, fragment = self.parts.query, self.parts.fragment
         return self.path + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
 
@@ -279,18 +279,18 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         raise MisspeltLink(link=redact(others[0]))
     if not found:
         raise NoLinkInText(source=source)
-    return replace(of(found[0]), said=said_beside(found[0], text))
+    return replace(of(found[0]), answers=answers_in_text(found[0], text))
 
 
-def said_beside(address: str, text: str) -> dict[str, str]:
-    """The code or the password that a text names beside an address."""
+def answers_in_text(address: str, text: str) -> dict[str, str]:
+    """The code or password that a text states next to an address."""
     rest = text.replace(address, " ")
-    said = {}
+    answers = {}
     if code := _ACCESS_CODE.search(rest):
-        said["access_code"] = code.group(1)
+        answers["access_code"] = code.group(1)
     if password := _PASSWORD.search(rest):
-        said["password"] = password.group(1)
-    return said
+        answers["password"] = password.group(1)
+    return answers
 
 
 def links_in(text: str) -> list[str]:
@@ -309,7 +309,7 @@ def addresses(payload: str) -> list[str]:
     if re.match(r"https?://", payload, re.I):
         _, *rest = payload.split(maxsplit=1)
         goes_on = not rest or _GOES_ON.search(rest[0])
-        if goes_on and not (found and said_beside(found[0], payload)):
+        if goes_on and not (found and answers_in_text(found[0], payload)):
             return ["".join(payload.split())]
     return found
 
@@ -325,7 +325,7 @@ _BY_HOST = {
 
 
 def kind_of(text: str, symbology: str = "") -> Kind:
-    """What a payload is, or the first address in it, as far as its text tells; ``film-link`` is the registry's to say.
+    """The kind of a payload, or of the first address in it, by its text alone; only the registry knows ``film-link``.
 
     Source: WeChat's public address forms (follow codes ``weixin.qq.com/r|q|x``, enterprise ``work.weixin.qq.com``,
     mini programs ``mp.weixin.qq.com/a``, ``wxaurl.cn``, OAuth ``open.weixin.qq.com/connect``).

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.resources import files
 
 from scraper.core.errors import CloudfilmError
-from scraper.core.model import QUESTIONS, Problem
+from scraper.core.model import Problem
+from scraper.core.questions import QUESTIONS
 from scraper.core.reasons import Because, Cause, Reason, as_cause
 from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language
@@ -85,10 +86,10 @@ def describe(error: CloudfilmError, language: Language, *, in_window: bool = Fal
         values["label"] = question_label(str(values["field"]), language)
     entry = catalogue()[error.code]
     fill = _Lenient()
-    sentence = fill.vformat(entry[language.value], (), {"said": one_line(error.said), **values})
-    said = visible(one_line(error.said))
-    if said and said not in sentence:
-        sentence += f"（{said}）" if language is Language.ZH else f" ({said})"
+    sentence = fill.vformat(entry[language.value], (), {"detail": one_line(error.detail), **values})
+    detail = visible(one_line(error.detail))
+    if detail and detail not in sentence:
+        sentence += f"（{detail}）" if language is Language.ZH else f" ({detail})"
     hint = entry.get(f"hint_{language.value}", "")
     if in_window and ("--" in hint or "cloudfilm " in hint):
         hint = ""
@@ -99,9 +100,9 @@ def describe_problem(problem: Problem, language: Language, *, of_folder: bool = 
     """One problem in words: what was found and what the user can do.
 
     Args:
-        problem: to be told.
+        problem: to be described.
         language: of the words.
-        of_folder: it was found in files that lie on the disk, where nothing is fetched: the advice is another.
+        of_folder: it was found in files on the disk; nothing was fetched, so other advice applies.
     """
     entry = catalogue()[f"problem.{problem.code}"]
     fill = _Lenient()

@@ -1,4 +1,4 @@
-"""The nouns of the house, frozen: questions, sources, instances, series, problems, results."""
+"""The values that travel through the program, all frozen: sources, instances, series, problems, results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Origin(StrEnum):
 
 
 class Via(StrEnum):
-    """How the site was spoken to."""
+    """How the site was reached."""
 
     DIRECT = "direct"
     BROWSER = "browser"
@@ -32,43 +32,6 @@ class Status(StrEnum):
     COMPLETE = "complete"
     INCOMPLETE = "incomplete"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a page asks of a person; ``name`` is the FIELD of ``--answer``, the labels are a form's own wording."""
-
-    name: str
-    zh: str
-    en: str
-
-
-PASSWORD = Question("password", "密码", "password")
-ACCESS_CODE = Question("access_code", "访问码 / 安全码 / 提取码", "access code")
-PHONE = Question("phone", "手机号", "phone number")
-PHONE_LAST4 = Question("phone_last4", "手机号后四位", "last 4 digits of the phone number")
-ID_LAST4 = Question("id_last4", "身份证后四位", "last 4 characters of the ID card")
-ID_LAST6 = Question("id_last6", "身份证后六位", "last 6 characters of the ID card")
-NAME = Question("name", "姓名", "patient's name")
-ACCOUNT = Question("account", "账号", "account")
-CAPTCHA = Question("captcha", "验证码", "characters in the picture")
-SMS_CODE = Question("sms_code", "短信验证码", "code sent by SMS")
-TOKEN = Question("token", "访问令牌", "access token")
-FILM_LINK = Question("film_link", "影像链接的编号", "number of the film's link")
-QUESTIONS = (
-    PASSWORD,
-    ACCESS_CODE,
-    PHONE,
-    PHONE_LAST4,
-    ID_LAST4,
-    ID_LAST6,
-    NAME,
-    ACCOUNT,
-    CAPTCHA,
-    SMS_CODE,
-    TOKEN,
-    FILM_LINK,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +105,8 @@ class TagsAndPixels:
 
     ``tags`` is what is known already, or the request whose body ``read_tags`` turns into tags.
     ``read_tags`` raises NotAnImage where the site has no pixels for the object. ``otherwise`` are requests for the same
-    frames in another form, tried where the first are not served. ``pause_s`` stands before what came damaged is asked for
-    again, twice as long the next time, where the site's protocol names it.
+    frames in another form, tried where the first are not served. ``pause_s`` is the pause before a damaged instance
+    is requested again, doubled each time, if the site's protocol names one.
     """
 
     tags: Tags | Request
@@ -162,10 +125,10 @@ class PixelParts:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An instance that only the recipe's own conversation gives (a WebSocket, a function of the page).
+class OnDemand:
+    """An instance that the provider fetches itself when it is needed (over a WebSocket, by a function of the page).
 
-    ``ask`` gives a Part 10 file's bytes, a spooled file that is taken away, or tags and pixels. ``origin`` says which.
+    ``ask`` returns the bytes of a Part 10 file, a spooled file that is then moved, or tags and pixels.
     """
 
     ask: Callable[[], Awaitable[bytes | Path | PixelParts]]
@@ -173,10 +136,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One series that an archive holds: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes it names.
+class ArchiveSeries:
+    """One series of an archive: SOP Instance UID → SOP Class UID, in order, and the Transfer Syntaxes that it lists.
 
-    A SOP Class UID that the archive does not tell is empty; ``modality`` lets it be guessed.
+    A SOP Class UID that the archive does not return is empty; ``modality`` helps to guess it.
     """
 
     study_instance_uid: str
@@ -186,14 +149,14 @@ class Held:
     modality: str = ""
 
 
-Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | Asked
+Source = WadoUri | WadoRs | ZipMember | Captured | TagsAndPixels | OnDemand
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One instance and where its bytes come from.
 
-    ``key`` tells it from its neighbours where the site gives no SOP Instance UID; it must be the same on the next run.
+    ``key`` identifies it if the site gives no SOP Instance UID; it must be the same on the next run.
     """
 
     sop_instance_uid: str
@@ -214,7 +177,7 @@ class Instance:
                 return Origin.ORIGINAL
             case TagsAndPixels():
                 return Origin.REBUILT
-            case Asked(origin=origin):
+            case OnDemand(origin=origin):
                 return origin
             case _:
                 assert_never(self.source)
@@ -222,7 +185,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What is said of one study; an empty text is not known. ``date`` becomes YYYYMMDD, however a site writes it."""
+    """The description of one study; empty texts are unknown. ``date`` becomes YYYYMMDD, however a site writes it."""
 
     uid: str = ""
     date: str = ""
@@ -247,7 +210,7 @@ def day_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something a person should know; ``code`` is stable, the sentence stands in ``messages.toml`` under ``problem.<code>``.
+    """Something a person should know; ``code`` is stable, the sentence is in ``messages.toml`` under ``problem.<code>``.
 
     ``values`` fill the sentence and hold no name of a patient. ``instances`` are SOP Instance UIDs (or keys, or file names).
     """
@@ -256,7 +219,7 @@ class Problem:
     instances: tuple[str, ...] = ()
     values: Mapping[str, object] = field(default_factory=dict)
     series_instance_uid: str = ""
-    fatal: bool = True  # False: worth saying, yet nothing is missing or broken
+    fatal: bool = True  # False: a warning; nothing is missing or broken
 
     def __post_init__(self) -> None:
         """Instances once each, in order of first mention."""
@@ -265,10 +228,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series as the site describes it; ``expected`` is None where the site gives no honest count.
+    """One series as the site describes it; ``expected`` is None if the site gives no reliable count.
 
-    ``key`` stands in for the UID where the site gives none. ``left_out`` names what the site lists and does not serve.
-    ``evidence`` says what ``expected`` was judged by; None: a recipe's own list.
+    ``key`` replaces the UID if the site gives none. ``problems``: what is known before any fetch, such as objects that the
+    site lists and does not serve.
+    ``evidence`` is the basis of ``expected``; None: the provider's own list.
     """
 
     study_instance_uid: str = ""
@@ -280,7 +244,7 @@ class Series:
     modality: str = ""
     key: str = ""
     study: Study = Study()
-    left_out: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     evidence: Evidence | None = None
 
     @property
@@ -293,26 +257,25 @@ class Series:
         object.__setattr__(self, "study_instance_uid", self.study_instance_uid or self.study.uid)
 
     def without(self, names: Iterable[str], what: str = "") -> Series:
-        """The series, saying that the site lists these objects and does not serve them as images; ``what`` they are."""
+        """The series with a ``left-out`` problem: the site lists these objects and serves no images of them."""
         absent = tuple(names)
-        said = Problem("left-out", absent, {"what": what} if what else {}, fatal=False)
-        return replace(self, left_out=(*self.left_out, said)) if absent else self
+        problem = Problem("left-out", absent, {"what": what} if what else {}, fatal=False)
+        return replace(self, problems=(*self.problems, problem)) if absent else self
 
     def with_problem(self, problem: Problem) -> Series:
-        """The series with one more thing that a person should know of it."""
-        return replace(self, left_out=(*self.left_out, problem))
+        """The series with one more problem."""
+        return replace(self, problems=(*self.problems, problem))
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A whole study (or several series) in one zip; what is in it is known only once it is there.
+    """A whole study (or several series) in one zip, whose content is known only once it is fetched.
 
-    ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and gives that request, or
-    the spooled file; a SiteBusy of that function is final. A path is the user's own folder or archive, and stays.
-    ``refused`` reads an answer that is no success (its status, and the beginning of its body) and gives the error that it
-    means at this site, None where it means nothing special.
-    ``expected``: images that the site counts, None where it says nothing. ``left_out`` names what it lists beside this and
-    does not serve.
+    ``zip`` is the request for it, or a function that has it made (a job, a button of the page) and returns that request or
+    the spooled file; a SiteBusy of that function is final. A path is the user's own folder or archive, and is not moved.
+    ``refused`` reads a response without success (its status, and the beginning of its body) and returns the error that it
+    means at this site, or None.
+    ``expected``: images that the site counts; None if it gives no count. ``problems``: as for a Series.
     """
 
     zip: Request | Path | Callable[[], Awaitable[Request | Path]]
@@ -320,16 +283,16 @@ class Package:
     expected: int | None = None
     key: str = ""
     refused: Callable[[int, bytes], Exception | None] | None = None
-    left_out: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
-Found = Series | Package
+Discovered = Series | Package
 """What ``discover`` yields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What one saved file says of itself; the little that storing and ordering need. Lengths in mm."""
+    """The header of one saved file, as far as storing and ordering need it. Lengths in mm."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -354,7 +317,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """One file on the disk, whole; ``path`` is where it lies now."""
+    """One complete file on the disk, now at ``path``."""
 
     path: Path
     header: Header
@@ -368,7 +331,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class SeriesResult:
-    """One series of the report. ``expected`` None: the site never said.
+    """One series of the report. ``expected`` None: the site gave no count.
 
     ``images``: saved instances that have pixels; ``frames``: of all of these together.
     """
@@ -394,7 +357,7 @@ class SeriesResult:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Instances of a source: announced, on the disk, of these taken over from an earlier run, and lost."""
+    """Instances of a source: announced, on the disk, of these reused from an earlier run, and failed."""
 
     expected: int | None = None
     saved: int = 0
@@ -417,7 +380,7 @@ class StudyResult:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one source ended; what ``--json`` and the report are made of. ``link`` is redacted."""
+    """The outcome of one source, of which ``--json`` and the report are made. ``link`` is redacted."""
 
     source: str
     status: Status
@@ -432,4 +395,4 @@ class Result:
     problems: tuple[Problem, ...] = ()
     error: BaseException | None = None
     diagnostic: Path | None = None
-    of_folder: bool = False  # files that lay on the disk were checked; nothing was asked of a site
+    of_folder: bool = False  # files on the disk were checked; no site was asked

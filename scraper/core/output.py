@@ -78,7 +78,7 @@ codecs.register_error(FALLBACK, _signs)
 
 
 class _GuardedRaw(io.RawIOBase):
-    """A stream's lowest layer; once nobody takes what is written, it is let go, and ``failure`` says why."""
+    """A stream's lowest layer; once nothing reads it any more, output is dropped, and ``failure`` says why."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw
@@ -109,7 +109,7 @@ class Streams:
         self._out: _GuardedRaw | None = None
 
     def guard(self) -> None:
-        """Put the guards in place; a stream that is none of the system's own stays as it is."""
+        """Put the guards in place; a stream other than the system's own is not changed."""
         out, self._out = _guarded(sys.stdout)
         if out is not None:
             sys.stdout = out

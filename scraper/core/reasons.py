@@ -1,4 +1,4 @@
-"""Why something went wrong, as values: their words stand in ``messages.toml`` under the reason's own name."""
+"""Why something went wrong, as values: their words are in ``messages.toml`` under the reason's own name."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ class Reason(StrEnum):
     PACKED_WITHOUT_END = auto()
     VIEWER_LISTS_NO_IMAGE = auto()
     ANNOUNCED_BYTES = auto()
-    # a recipe's own mistakes
+    # a provider's own mistakes
     NEITHER_SERIES_NOR_PACKAGE = auto()
     SERIES_UNNAMED = auto()
     NO_INSTANCE = auto()

@@ -78,7 +78,7 @@ def without_surrogates(text: str) -> str:
 def json_text(value: object) -> str:
     """One JSON document on one line: any script as it is, and no character that a terminal would obey.
 
-    What is escaped (RFC 8259 section 7) reads as the same value; lone surrogates, which are none, become U+FFFD.
+    What is escaped (RFC 8259 section 7) reads as the same value; lone surrogates, which are no characters, become U+FFFD.
     """
     return escaped_json(json.dumps(value, ensure_ascii=False))
 

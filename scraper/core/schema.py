@@ -20,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from scraper.core.errors import CloudfilmError, SiteChanged, gone
+from scraper.core.errors import CloudfilmError, SiteChanged
 from scraper.core.reasons import Reason
+from scraper.core.refusals import gone
 from scraper.core.settings import MAX_FRAMES, MAX_INSTANCES, MAX_JSON_BYTES, MAX_JSON_NODES
 from scraper.core.text import decode_text
 from scraper.isolation import json_text
@@ -49,7 +50,7 @@ class Reply(BaseModel):
     ``false``), as many do with the data of a refusal. So write ``name: str = ""``, ``rows: tuple[Row, ...] = ()``,
     ``count: Number = None``, and ``study: Study = Field(default_factory=Study.empty)`` for a reply inside a reply.
 
-    An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for what lies between.
+    An alias with dots is a path: ``uid: str = Field("", alias="data.studies.0.uid")``; no model is needed for the levels between.
 
     Attributes:
         bare_list: the field that takes the whole answer, where that is a list and no object.
@@ -104,7 +105,7 @@ def _paths(reply: type[Reply]) -> tuple[str, ...]:
 
 
 def _inside(value: Any, path: str) -> Any:
-    """What lies at ``a.b.0.c``; None where nothing does."""
+    """The value at ``a.b.0.c``, or None."""
     if path in value:
         return value[path]
     for step in path.split("."):

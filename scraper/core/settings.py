@@ -42,7 +42,7 @@ GIVE_UP_S = (
     300.0  # what --give-up is where the user gives none: five minutes of nothing new are longer than any pause seen
 )
 # ---- bounds against a site that means harm, or is broken; each is far above what an honest one needs
-SLOWEST_BYTES_S = 256  # over --timeout: a telephone line of 1995 brings ten times as much
+SLOWEST_BYTES_S = 256  # over --timeout: a telephone line of 1995 is ten times as fast
 LONGEST_RETRY_AFTER_S = 300.0  # a host that asks for a longer pause is not waited for: a person can come back
 MOST_LIST_BYTES = 64 * 2**20  # of one list or page: 100,000 instances in DICOM JSON are 30 MB
 MOST_PART_BYTES = 256 * 2**20  # of one frame, or another answer that is not written to a file: it is held in memory
@@ -56,9 +56,9 @@ MOST_DIALOGS = 50  # that one window's pages may show: an honest page shows thre
 MOST_BROWSER_BYTES = (
     1000 * 2**20
 )  # that the browser takes in all its processes, with its driver: a viewer of 500 images takes some 600 MB
-MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; pixels lie beside them, and count with the above
-MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with answers that are none (30 minutes)
-MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still brings images after six hours makes them up
+MOST_SCRIPT_MEGABYTES = 768  # of one page's script objects; their pixels count as bodies
+MOST_BUSY_TIMES = 6  # × --give-up, without an image: a page may go on that long with useless answers (30 minutes)
+MOST_LISTING_TIMES = 72  # × --give-up: a viewer that still shows new images after six hours invents them
 MOST_SENT_ABROAD = 64 * 2**20  # bytes that one window's pages send to other sites: some 100,000 requests
 MOST_CONNECTIONS_ABROAD = 3000  # of one window to other sites: 100,000 images from another host take some 1,000
 NEWS_BYTES = 2 * 2**10  # of an answer in the browser that counts as something new; a page's own polling is shorter
@@ -89,7 +89,7 @@ class Retain(StrEnum):
     PATIENT_CHARACTERISTICS = "patient-characteristics"  # sex, age, size, weight
     DEVICE_IDENTITY = "device-identity"  # station, serial number
     INSTITUTION_IDENTITY = "institution-identity"
-    CLEAN_DESCRIPTORS = "clean-descriptors"  # descriptions, without what tells of the patient
+    CLEAN_DESCRIPTORS = "clean-descriptors"  # descriptions, without what identifies the patient
     LONGITUDINAL_FULL_DATES = "longitudinal-full-dates"  # dates as they are
     UIDS = "uids"
 
@@ -113,7 +113,7 @@ class ConnectTo:
 
     @classmethod
     def parse(cls, text: str) -> ConnectTo:
-        """Read one option; IPv6 addresses stand in brackets.
+        """Read one option; IPv6 addresses are in brackets.
 
         Raises:
             UsageError: not of the form HOST:PORT:ADDRESS:PORT.
@@ -158,7 +158,7 @@ class Settings:
     jobs: int = 6
     rate: float | None = None
     timeout_s: float = TIMEOUT_S
-    give_up_s: float = GIVE_UP_S  # a run that brings nothing new for so long ends with what it has
+    give_up_s: float = GIVE_UP_S  # a run that receives nothing new for so long ends with what it has
     decode_timeout_s: float = 20.0
     vain_s: float = 60.0  # for all of a viewer of which no image came at a thorough look
     still_s: float = 30.0  # a page that has loaded and shows no sign of life for so long is given up

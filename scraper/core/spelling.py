@@ -19,7 +19,7 @@ def mended(text: str) -> str:
 
 
 def corrected(text: str) -> str:
-    """What a text with a misspelt scheme (``htps://``) was probably meant to be, from there on; nothing where there is none."""
+    """What a text with a misspelt scheme (``htps://``) was probably meant to be, from there on; empty if there is none."""
     found = _MISSPELT.search(text)
     if found is None:
         return ""

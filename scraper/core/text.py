@@ -40,7 +40,7 @@ def is_utf8(body: bytes) -> bool:
 
 
 def decoded(raw: bytes, name: str) -> str | None:
-    """The bytes as text of that codec; None where they are none."""
+    """The bytes as text of that codec; None if they are not."""
     try:
         return raw.decode(name)
     except UnicodeDecodeError:

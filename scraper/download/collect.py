@@ -1,4 +1,4 @@
-"""One study: its instances fetched, inspected and kept, several at once, until each is on the disk or named as lost."""
+"""Fetch and inspect the instances of one study, several at once, until each is on the disk or recorded as failed."""
 
 from __future__ import annotations
 
@@ -39,27 +39,28 @@ class Collected:
 
     Attributes:
         saved: what is on the disk, in order of arrival, with what its inspection found.
-        lost: an instance's name → why it could not be had.
+        failed: an instance's name → why it could not be fetched.
         left_out: names of objects that the site serves no pixels for.
-        twice: names under which the site lists an instance once more.
+        duplicates: names under which the site lists an instance a second time.
         conflicts: SOP Instance UIDs under which other bytes are on the disk.
-        strangers: names of what belongs to another study.
+        wrong_study: names of what belongs to another study.
         problems: of the download.
         series_of: an instance's name → its series' name, as the site has them.
-        uid_of_series: a series' name at the site → the UID that its files bear.
-        counted: objects that a package's own directory names, or more where its site counts more; None: no package.
+        uid_of_series: a series' name at the site → the Series Instance UID in its files.
+        expected_total: how many objects a package should hold, by its own directory or its site, whichever says more;
+            None: not a package.
     """
 
     saved: Sequence[tuple[Saved, Checked]] = ()
-    lost: Mapping[str, CloudfilmError] = field(default_factory=dict)
+    failed: Mapping[str, CloudfilmError] = field(default_factory=dict)
     left_out: Sequence[str] = ()
-    twice: Sequence[str] = ()
+    duplicates: Sequence[str] = ()
     conflicts: Sequence[str] = ()
-    strangers: Sequence[str] = ()
+    wrong_study: Sequence[str] = ()
     problems: Sequence[Problem] = ()
     series_of: Mapping[str, str] = field(default_factory=dict)
     uid_of_series: Mapping[str, str] = field(default_factory=dict)
-    counted: int | None = None
+    expected_total: int | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ class _Wanted:
     refetches: int = 0
     sha256: str = ""  # of what came last, where it failed inspection
     old: Checked | None = None  # a broken file of an earlier run, which a sound one may replace
-    is_second_look: bool = False  # asked for once more because it shows nothing where its neighbours do
+    is_second_look: bool = False  # requested again because it shows nothing where its neighbours do
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,14 @@ class _Arrived:
 
 
 class Collector:
-    """Brings one study home.
+    """Collects one study: each instance is fetched, inspected, and kept in the study's store.
 
     Args:
         store: the study's place on the disk.
         fetcher: the session's.
         inspector: checks each file as it arrives, in another process.
-        watcher: is told.
-        jobs: instances in flight at once.
+        watcher: receives progress events.
+        jobs: number of instances that are fetched at once.
     """
 
     def __init__(self, store: StudyStore, fetcher: Fetcher, inspector: Inspector, watcher: Watcher, jobs: int) -> None:
@@ -108,11 +109,11 @@ class Collector:
         self._here: set[str] = set()  # SOP Instance UIDs kept in this run
         self._blank: dict[str, _Wanted] = {}  # SOP Instance UID -> who asked for it, where the picture shows nothing
         self._saved: list[tuple[Saved, Checked]] = []
-        self._lost: dict[str, CloudfilmError] = {}
+        self._failed: dict[str, CloudfilmError] = {}
         self._left_out: list[str] = []
-        self._twice: list[str] = []
+        self._duplicates: list[str] = []
         self._conflicts: list[str] = []
-        self._strangers: list[str] = []
+        self._wrong_study: list[str] = []
         self._problems: list[Problem] = []
         self._series_of: dict[str, str] = {}
         self._uid_of_series: dict[str, str] = {}
@@ -126,18 +127,18 @@ class Collector:
         """What became of the instances so far."""
         return Collected(
             tuple(self._saved),
-            dict(self._lost),
+            dict(self._failed),
             tuple(self._left_out),
-            tuple(self._twice),
+            tuple(self._duplicates),
             tuple(self._conflicts),
-            tuple(self._strangers),
+            tuple(self._wrong_study),
             tuple(self._problems),
             dict(self._series_of),
             dict(self._uid_of_series),
         )
 
     async def take(self, series: Iterable[Series]) -> list[_Wanted]:
-        """Bring all instances of ``series``; gives those that a lapsed session left, to be asked for again.
+        """Collect all instances of ``series``; return those that a lapsed session left, to be requested again.
 
         Raises:
             StoreError: the disk refuses; what was saved is kept.
@@ -159,9 +160,9 @@ class Collector:
         return [*self._lapsed, *self._queue] if self._lapsed else []
 
     def give_up(self, jobs: Sequence[_Wanted], err: CloudfilmError) -> None:
-        """Name instances that nobody will ask for again."""
+        """Record instances as failed; they are not requested again."""
         for wanted in jobs:
-            self._lost[wanted.instance.name] = err
+            self._failed[wanted.instance.name] = err
         self._keep_old(jobs)
 
     def _keep_old(self, jobs: Iterable[_Wanted]) -> None:
@@ -170,7 +171,7 @@ class Collector:
                 self._keep(wanted, wanted.old, ())
 
     def _lost_on_the_way(self) -> list[_Wanted]:
-        """Instances to be asked for once more: they show nothing, and lie between others that do."""
+        """Instances to be requested again: they show nothing, and lie between others that do."""
         blank, self._blank = self._blank, {}
         if not blank:
             return []
@@ -201,7 +202,7 @@ class Collector:
                     self._checking.release()
 
     async def _obtain(self, wanted: _Wanted) -> _Arrived | None:
-        """The instance's file: from an earlier run, or fetched; None where it could not be had."""
+        """The instance's file: from an earlier run, or fetched; None where it could not be fetched."""
         name = wanted.instance.name
         earlier = self._store.have(wanted.instance.sop_instance_uid, f"{wanted.series.name}/{name}")
         if earlier is not None and wanted.old is None:
@@ -219,16 +220,16 @@ class Collector:
             if wanted.series.modality in DOCUMENTS:
                 self._left_out.append(name)
             else:
-                self._lost[name] = err
+                self._failed[name] = err
         except CloudfilmError as err:
-            self._lost[name] = err
+            self._failed[name] = err
         path.unlink(missing_ok=True)
         if wanted.old is not None:
             self._keep(wanted, wanted.old, ())
         return None
 
     async def _finish(self, wanted: _Wanted, arrived: _Arrived) -> None:
-        """Inspect what arrived, then keep it, refuse it, or have it fetched anew."""
+        """Inspect what arrived, then keep it, refuse it, or put it back into the queue."""
         path, reused = arrived.path, arrived.reused
         try:
             checked = await self._inspector.inspect(path, arrived.fetched.origin)
@@ -259,7 +260,7 @@ class Collector:
             self._checking.release()
 
     def _still_sound(self, checked: Checked, path: Path) -> bool:
-        """Is a file of an earlier run what it was when it was saved; a broken one is forgotten."""
+        """Whether a file of an earlier run is what it was when it was saved; a damaged one is forgotten."""
         uid = checked.header.sop_instance_uid if checked.header else ""
         known = self._store.have(uid, "") if uid else None
         if known is not None and known[0] == path and known[1].sha256 == checked.sha256:
@@ -268,7 +269,7 @@ class Collector:
         return False
 
     async def _is_outdone(self, wanted: _Wanted, earlier: Checked) -> bool:
-        """Did the viewer get a larger, or a less compressed, object than an earlier run, under the same UID."""
+        """Whether the viewer got a larger, or a less compressed, object under the same UID than an earlier run."""
         source, uid = wanted.instance.source, wanted.instance.sop_instance_uid
         if not isinstance(source, Captured) or earlier.header is None or not uid:
             return False
@@ -277,9 +278,9 @@ class Collector:
         return is_same and new is not None and fidelity(new) > fidelity(earlier.header)
 
     def _outdo(self, checked: Checked, header: Header) -> bool:
-        """Whether what came before under the same UID, in this run, gives way to ``checked``, or the other way round.
+        """Resolve two objects under the same UID in one run: the better one replaces the other; False where neither is better.
 
-        Of two that hold equally much and differ, neither does: that is a conflict.
+        Two different objects of equal quality are a conflict.
         """
         uid = header.sop_instance_uid
         place = next(
@@ -299,7 +300,7 @@ class Collector:
         return True
 
     def _better(self, old: Checked, new: Checked) -> Checked:
-        """A broken file of an earlier run gives way to a sound one, and to nothing else."""
+        """Replace a broken file of an earlier run by a sound one, and by nothing else."""
         if new.header is None or old.header is None or self._is_broken(new):
             new.path.unlink(missing_ok=True)
             return old
@@ -307,7 +308,7 @@ class Collector:
         return new
 
     def _is_another(self, wanted: _Wanted, checked: Checked) -> bool:
-        """Did an instance come that the site lists elsewhere, in place of the one asked for."""
+        """Whether the site answered with another instance of its list than the one requested."""
         uid = checked.header.sop_instance_uid if checked.header else ""
         asked = wanted.instance.sop_instance_uid
         return bool(asked) and uid != asked and uid in self._listed
@@ -320,16 +321,16 @@ class Collector:
         header = checked.header
         if header is None or not header.sop_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self._lost[name] = CorruptInstance(what=Reason.NO_DICOM_OBJECT)
+            self._failed[name] = CorruptInstance(what=Reason.NO_DICOM_OBJECT)
             return
         if wanted.series.study_instance_uid and header.study_instance_uid != wanted.series.study_instance_uid:
             checked.path.unlink(missing_ok=True)
-            self._strangers.append(name)
-            self._lost[name] = WrongStudy()
+            self._wrong_study.append(name)
+            self._failed[name] = WrongStudy()
             return
         if self._is_another(wanted, checked):
             checked.path.unlink(missing_ok=True)
-            self._lost[name] = CorruptInstance(what=Reason.ANOTHER_INSTANCE)
+            self._failed[name] = CorruptInstance(what=Reason.ANOTHER_INSTANCE)
             return
         key = f"{wanted.series.name}/{name}"
         if header.sop_instance_uid in self._here and self._outdo(checked, header):
@@ -340,7 +341,7 @@ class Collector:
             self._conflicts.append(header.sop_instance_uid)
             return
         if header.sop_instance_uid in self._here:
-            self._twice.append(name)
+            self._duplicates.append(name)
             return
         self._here.add(header.sop_instance_uid)
         if wanted.instance.sop_instance_uid and wanted.instance.sop_instance_uid != header.sop_instance_uid:
@@ -378,7 +379,7 @@ class Collector:
                 self.adopt(entry.key.partition("/")[2], checked)
 
     async def reuse_all(self) -> bool:
-        """Take over a study that an earlier run brought home complete; False where anything of it is no longer sound."""
+        """Take over a study that an earlier run saved complete; False where anything of it is no longer sound."""
         for path, entry in self._store.everything():
             checked = await self._inspector.inspect(path, Origin(entry.origin))
             if checked.sha256 != entry.sha256 or checked.header is None:

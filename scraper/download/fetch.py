@@ -26,9 +26,9 @@ from scraper.core.errors import (
     SiteUnreachable,
 )
 from scraper.core.model import (
-    Asked,
     Captured,
     Instance,
+    OnDemand,
     Origin,
     Package,
     PixelParts,
@@ -65,11 +65,14 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches for one session; shared by all its series, so that a site that is gone is given up once and not per instance.
+    """Fetches for one session; shared by all its series, so that an unreachable site is given up once and not per instance.
+
+    Over 20 methods because each kind of source has one.
+
 
     Args:
         session: the link's conversation.
-        on_bytes: told the size of each piece that arrives.
+        on_bytes: called with the size of each piece that arrives.
     """
 
     def __init__(self, session: Session, on_bytes: Callable[[int], None] = lambda _: None) -> None:
@@ -81,7 +84,7 @@ class Fetcher:
         self._refused: set[str] = set()
 
     async def instance(self, instance: Instance, into: Path) -> Fetched:
-        """Bring one instance to ``into`` as a Part 10 file; says whether it is the site's own or was rebuilt.
+        """Fetch one instance into the file ``into``, as Part 10; says whether it is original or rebuilt.
 
         Raises:
             MissingInstances: the site has it no more (404, 410), or has no pixels for it.
@@ -126,12 +129,12 @@ class Fetcher:
         self._tell_bytes(size)
 
     async def package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
-        """Bring one zip and take it apart; see ``_package``."""
+        """Fetch and unpack one zip; see ``_package``."""
         with reading_instance():
             return await self._package(package, folder)
 
     async def _package(self, package: Package, folder: Path) -> list[zip_archive.Member]:
-        """Bring one zip and take it apart into ``folder``; a body that was cut short goes on where it stopped.
+        """Fetch one zip and unpack it into ``folder``; a download that was cut short is resumed where it stopped.
 
         Raises:
             CorruptInstance: no sound zip. SiteUnreachable, SessionLapsed, StoreError: as for ``instance``.
@@ -155,7 +158,7 @@ class Fetcher:
                         made.unlink(missing_ok=True)
                 try:
                     return await self._whole(self._resumable(made, archive), package, folder)
-                except SessionLapsed:  # the address that the job gave is over: the job is asked once more
+                except SessionLapsed:  # the address that the job gave has expired: run the job a second time
                     if is_last:
                         raise
         finally:
@@ -167,7 +170,7 @@ class Fetcher:
         return Resumable(partial(self._session.request, limit=MOST_PACKAGE_BYTES), request, archive)
 
     async def _made(self, make: Callable[[], Awaitable[Request | Path]]) -> Request | Path:
-        """What a job gives; where it says itself that it can't (SiteBusy), it is not asked again."""
+        """Run the job that makes a package; if it says itself that it can't (SiteBusy), it is not retried."""
         retries = Retries(self._session)
         while True:
             try:
@@ -178,9 +181,9 @@ class Fetcher:
                 await retries.pause(err)
 
     async def _whole(self, body: Resumable, package: Package, folder: Path) -> list[zip_archive.Member]:
-        """One archive, over as many tries as it takes: a try that brought some of it counts for nothing.
+        """Fetch one archive; retries are unlimited as long as each attempt makes progress.
 
-        One that is damaged is fetched once more; where it is so again, its sound objects are kept and the others named.
+        A damaged archive is fetched a second time; if it is damaged again, its sound objects are kept and the others named.
         """
         retries, most, is_damaged = Retries(self._session), 0, False
         while True:
@@ -204,7 +207,7 @@ class Fetcher:
                 await retries.pause(err)
 
     def _judge_package(self, response: Response, package: Package) -> None:
-        """A refusal becomes the error that it means, at this site or everywhere."""
+        """Raise the error that a refusal means, at this site or in general."""
         if not response.ok and package.refused is not None and response.path is not None:
             with response.path.open("rb") as stream:
                 meant = package.refused(response.status, stream.read(REFUSAL))
@@ -213,7 +216,7 @@ class Fetcher:
         self.judge(response, response.path)
 
     def _note_failure(self, err: CloudfilmError) -> None:
-        """Once as many instances in a row were given up as are in flight at a time, the site itself is gone."""
+        """Treat the site as unreachable after ``jobs`` consecutive failures."""
         if isinstance(err, AsksToWait):
             self._lost = err
         elif isinstance(err, SiteUnreachable):
@@ -251,13 +254,13 @@ class Fetcher:
                 await asyncio.to_thread(dicom.ensure_part10, into)
             case TagsAndPixels() as source:
                 return await self._tags_and_pixels(source, into)
-            case Asked() as source:
+            case OnDemand() as source:
                 return await self._asked(source, into)
             case _:
                 assert_never(instance.source)
         return Fetched(instance.origin)
 
-    async def _asked(self, source: Asked, into: Path) -> Fetched:
+    async def _asked(self, source: OnDemand, into: Path) -> Fetched:
         answer = await source.ask()
         if isinstance(answer, PixelParts):
             return await self._rebuild(answer, into)
@@ -332,14 +335,14 @@ class Fetcher:
             self._session.http.pace.overloaded(host, 0.0)
             raise
         if response.status in OVERLOADED:
-            told_s = response.retry_after_s or 1.0
-            self._session.http.pace.overloaded(host, told_s if told_s <= LONGEST_RETRY_AFTER_S else 0.0)
+            pause_s = response.retry_after_s or 1.0
+            self._session.http.pace.overloaded(host, pause_s if pause_s <= LONGEST_RETRY_AFTER_S else 0.0)
         elif response.ok:
             self._session.http.pace.went_well(host)
         return response
 
     def judge(self, response: Response, into: Path | None) -> None:
-        """An answer that is no success becomes the error that it means."""
+        """Raise the error that a response without success means."""
         if response.ok and response.status != NO_CONTENT:
             return
         if into is not None:
@@ -348,14 +351,14 @@ class Fetcher:
 
 
 def _ensure_object(path: Path) -> None:
-    """As ``dicom.ensure_part10``; a report on paper in the place of an object is no image."""
+    """As ``dicom.ensure_part10``; a PDF in the place of an object raises NotAnImage."""
     if _kind(path) is sniff.Kind.PDF:
         raise NotAnImage
     dicom.ensure_part10(path)
 
 
 def _unzip_or_keep(packed: Path, into: Path) -> None:
-    """Some sites pack most objects and serve a few as they are."""
+    """Unpack the one object of a zip, or keep a file that is not packed: some sites pack most objects, but not all."""
     kind = _kind(packed)
     if kind is sniff.Kind.ZIP:
         zip_archive.only_object(packed, into)
@@ -366,7 +369,7 @@ def _unzip_or_keep(packed: Path, into: Path) -> None:
 
 
 def _unpacked(archive: Path, folder: Path, *, salvage: bool) -> list[zip_archive.Member]:
-    """A package's objects; a study of one object may come without a zip around it."""
+    """The objects of a package; a study of one object may come without a zip around it."""
     kind = _kind(archive)
     if kind is not sniff.Kind.PART10:
         if kind is not sniff.Kind.ZIP and not zip_archive.is_whole(archive):

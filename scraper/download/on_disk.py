@@ -1,4 +1,4 @@
-"""What lies on this computer's own disk, as a package that came: a folder's or an archive's files, by study."""
+"""Files of a folder or an archive on this computer, grouped by study, in the form of a downloaded package."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def contents_of(source: Path, files: Files, inspector: Inspector, folder: 
 
 
 def notes_on(files: Files) -> tuple[Problem, ...]:
-    """What else lies there: the kinds of files that are no DICOM objects, counted."""
+    """Problems that count the files that are not DICOM objects, by kind."""
     others = Counter(candidate.left_out for candidate in files.candidates if candidate.left_out)
     if not others:
         return ()
@@ -64,12 +64,12 @@ def notes_on(files: Files) -> tuple[Problem, ...]:
 
 
 def judged_by_numbers(collected: Collected) -> tuple[tuple[Series, ...], Collected]:
-    """A study that no DICOMDIR lists: series whose images are numbered from 1 without a gap, and others, which nobody counts."""
+    """Judge a study that no DICOMDIR lists: series numbered from 1 without a gap count as complete, others are uncounted."""
     numbers: dict[str, list[int | None]] = {}
     for saved, _ in collected.saved:
         numbers.setdefault(saved.header.series_instance_uid, []).append(saved.header.instance_number)
     series = tuple(_series(uid, found) for uid, found in numbers.items())
-    return series, replace(collected, counted=None)
+    return series, replace(collected, expected_total=None)
 
 
 def _series(uid: str, numbers: Sequence[int | None]) -> Series:

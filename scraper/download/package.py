@@ -72,7 +72,7 @@ async def collect_study(contents: Contents, uid: str, package: Package, collecto
     """
     objects, broken = contents.studies[uid], contents.broken
     missing = _missing(contents, uid)
-    problems = (*package.left_out, *missing)
+    problems = (*package.problems, *missing)
     counted = len(objects) + len(broken) + sum(len(problem.instances) for problem in missing if problem.fatal)
     if len(contents.studies) == 1 and package.expected is not None:
         if len(objects) < package.expected:
@@ -83,13 +83,15 @@ async def collect_study(contents: Contents, uid: str, package: Package, collecto
         collector.adopt(name, item)
     await collector.keep_earlier()
     collected = collector.collected()
-    lost = {name: CorruptInstance(what=Reason.BROKEN_ZIP) for name in broken}  # whose of several studies, nothing tells
+    lost = {
+        name: CorruptInstance(what=Reason.BROKEN_ZIP) for name in broken
+    }  # which of several studies they belong to is unknown
     return replace(
         collected,
         left_out=contents.left_out,
         problems=(*problems, *collected.problems),
-        counted=counted,
-        lost={**lost, **collected.lost},
+        expected_total=counted,
+        failed={**lost, **collected.failed},
     )
 
 
@@ -98,7 +100,7 @@ async def collect_earlier(collector: Collector) -> Collected | None:
     if not await collector.reuse_all():
         return None
     collected = collector.collected()
-    return replace(collected, counted=len(collected.saved))
+    return replace(collected, expected_total=len(collected.saved))
 
 
 def _missing(contents: Contents, uid: str) -> Sequence[Problem]:

@@ -54,7 +54,7 @@ class Resumable:
         self._head = None
 
     async def attempt(self, on_bytes: Callable[[int], None] | None = None) -> Response:
-        """One try. A success is whole and lies in the file; a refusal's body lies where its ``path`` says.
+        """Make one attempt. After a success the whole body is in the file; a refusal's body is at its ``path``.
 
         Raises:
             SiteUnreachable: cut short; what came is kept for the next try where the site can go on from there.

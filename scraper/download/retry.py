@@ -49,7 +49,7 @@ class Retries:
         return self._failed >= most
 
     def start_over(self) -> None:
-        """Forget the failures so far, the next one included: a try that brought something is none."""
+        """Forget the failures so far, the next one included: an attempt that made progress does not count."""
         self._failed = -1
 
     async def pause(self, err: SiteUnreachable | CorruptInstance) -> None:

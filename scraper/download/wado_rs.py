@@ -50,7 +50,7 @@ class WadoRsFetch:
 
     Args:
         sending: the session's fetcher.
-        on_bytes: told the size of what arrives.
+        on_bytes: called with the size of each piece that arrives.
     """
 
     def __init__(self, sending: Sending, on_bytes: Callable[[int], None]) -> None:
@@ -91,7 +91,7 @@ class WadoRsFetch:
         return False
 
     async def _file(self, source: WadoRs, into: Path) -> CloudfilmError | None:
-        """The Part 10 file, best Accept first; gives why there is none where the frames may do."""
+        """Fetch the Part 10 file, best Accept first; return why there is none if the frames may serve instead."""
         answer = into.with_name(into.name + ".multipart")
         limit = min(largest(source.metadata or source.listed or {}), MOST_INSTANCE_BYTES)
         try:

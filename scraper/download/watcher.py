@@ -1,4 +1,4 @@
-"""Who is told how a download goes: the progress display, a batch, or nobody."""
+"""Receivers of progress events of a download: the progress display, a batch, or none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Watcher(Protocol):
-    """Is told how things go; the progress display is one."""
+    """Receives progress events; implemented by the progress display."""
 
     def series(self, name: str, label: str, expected: int | None) -> None:
         """Forward that a series begins."""
@@ -16,7 +16,7 @@ class Watcher(Protocol):
         """Count an instance on the disk."""
 
     def saved(self, series: str, path: Path) -> None:
-        """Tell where an instance lies now; it is moved to its final name when the study is placed."""
+        """Report where an instance is now; it is moved to its final name when the study is placed."""
 
     def received(self, size: int) -> None:
         """So many bytes came from the site."""
@@ -26,7 +26,7 @@ class Watcher(Protocol):
 
 
 class SilentWatcher:
-    """A Watcher that tells nobody."""
+    """A Watcher that ignores all events."""
 
     def series(self, name: str, label: str, expected: int | None) -> None:
         """Nothing to show."""
@@ -41,4 +41,4 @@ class SilentWatcher:
         """Nothing to show."""
 
     def say(self, name: str, **values: object) -> None:
-        """Nobody to say it to."""
+        """Ignored."""

@@ -1,8 +1,7 @@
-"""What arrived, held against what was announced: series, problems, counts, and the layout on the disk."""
+"""Compare what arrived with what was announced: series, problems, counts, and the layout on the disk."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,6 @@ from scraper.core.evidence import Evidence
 from scraper.core.messages import without_addresses
 from scraper.core.model import (
     Counts,
-    Header,
     Origin,
     Problem,
     Saved,
@@ -24,12 +22,12 @@ from scraper.core.model import (
 )
 from scraper.core.reasons import Cause, Reason
 from scraper.download.collect import Collected
+from scraper.pipeline.description import describe, describe_by_site, series_row
 from scraper.store import earlier
-from scraper.store.place import series_folder_name
+from scraper.store.naming import series_folder_name
 from scraper.verify import Checked
 
 _SLICED = frozenset(("CT", "MR", "PT"))  # a series of these is a stack
-NOT_PICTURES = frozenset(("SR", "KO", "PR", "DOC", "SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "REG", "AU", "ECG", "OT", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,8 @@ class Judged:
     found: Mapping[str, Sequence[Problem]] = field(default_factory=dict)  # by SOP Instance UID
 
 
-def survey(series: Sequence[Series], told: Study) -> StudyResult:
-    """A study as its site describes it; nothing was fetched."""
+def survey(series: Sequence[Series], listed: Study) -> StudyResult:
+    """The result of a listing: the study as its site describes it; nothing was fetched."""
     rows = tuple(
         SeriesResult(
             item.name,
@@ -55,22 +53,22 @@ def survey(series: Sequence[Series], told: Study) -> StudyResult:
         )
         for item in series
     )
-    study = _told(series, told)
+    study = describe_by_site(series, listed)
     return StudyResult(study, None, rows, (), Counts(_sum(row.expected for row in rows)))
 
 
 def study(
     collected: Collected,
     series: Sequence[Series],
-    told: Study,
+    listed: Study,
     known: earlier.Known = earlier.Known(),  # noqa: B008  frozen
 ) -> Judged:
-    """Judge one study.
+    """Assess one study: compare what arrived with what the site announced and what earlier runs knew.
 
     Args:
-        collected: what came, and what earlier runs brought.
-        series: what the site announced; empty: it announced nothing, as with a zip.
-        told: what it says of the study.
+        collected: the instances of this run and of earlier ones.
+        series: as the site announced them; empty if it announced none, as with a zip.
+        listed: the study as the site describes it.
         known: what earlier runs knew of it.
     """
     checked = [item for _, item in collected.saved]
@@ -80,9 +78,9 @@ def study(
     losses = _losses(collected, merged.series)
     if merged.stated is not None:
         losses.append(Problem("expect-unmet", values={"expected": merged.stated, "received": len(checked)}))
-    across = _excused(verify.study(checked, merged.expected, told.uid), losses)
+    across = _excused(verify.study(checked, merged.expected, listed.uid), losses)
     problems = [*across, *of_instances(checked), *_merged(collected.problems), *losses]
-    judged = _assembled(collected, merged.series, told, problems, merged.expected)
+    judged = _assembled(collected, merged.series, listed, problems, merged.expected)
     if merged.stated is None:
         return judged
     counts = replace(judged.result.counts, expected=merged.stated)
@@ -90,9 +88,10 @@ def study(
 
 
 def _one_of_each(series: Series, collected: Collected) -> list[Series]:
-    """A list without series of which each entry gave an image of another one: it names series, and their images nobody counts.
+    """Split a list whose entries are of different series: it lists series, and nothing counts their images.
 
-    Radiographs are told apart in this way; slices never are.
+    The list has no series, and each of its entries was an image of another one. Only for stacks of slices: radiographs
+    are often one series each.
     """
     if series.evidence is not Evidence.MANIFEST or series.expected is not None or not series.key:
         return [series]
@@ -114,21 +113,21 @@ def _one_of_each(series: Series, collected: Collected) -> list[Series]:
 
 
 def _only_seen(series: Series, collected: Collected) -> Series:
-    """A series that a recipe could not count, where the numbers of its images do not run from 1 without a gap."""
-    if series.evidence is not None or all(problem.code != "count-unknown" for problem in series.left_out):
+    """Judge a series that its provider could not count by sight, unless its images are numbered from 1 without a gap."""
+    if series.evidence is not None or all(problem.code != "count-unknown" for problem in series.problems):
         return series
     uid = collected.uid_of_series.get(series.name, series.name)
     heads = [saved.header for saved, _ in collected.saved if saved.header.series_instance_uid == uid]
     if len(heads) > 1 and {head.instance_number for head in heads} == set(range(1, len(heads) + 1)):
         return series
-    rest = tuple(problem for problem in series.left_out if problem.code != "count-unknown")
-    return replace(series, left_out=rest, evidence=Evidence.SIGHT)
+    rest = tuple(problem for problem in series.problems if problem.code != "count-unknown")
+    return replace(series, problems=rest, evidence=Evidence.SIGHT)
 
 
 def _assembled(
     collected: Collected,
     series: Sequence[Series],
-    told: Study,
+    listed: Study,
     problems: Sequence[Problem],
     expected: Mapping[str, int | None],
 ) -> Judged:
@@ -143,7 +142,7 @@ def _assembled(
         files = by_series.get(uid, [])
         ordered = [files[place] for place in dicom.order([file.header for file in files])]
         own = tuple(problem for problem in problems if problem.series_instance_uid == uid)
-        row = _series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
+        row = series_row(uid, ordered, announced.get(uid), expected.get(uid), own)
         if row.evidence is None:
             row = replace(row, evidence=_evidence(collected, series, files))
         rows.append(row)
@@ -153,11 +152,11 @@ def _assembled(
     rest = tuple(problem for problem in problems if problem.series_instance_uid not in known)
     reused = sum(saved.reused for saved, _ in collected.saved)
     meant = _sum(row.expected for row in rows)
-    if collected.counted is not None:
-        meant = max(collected.counted - len(collected.twice), meant or 0)
-    counts = Counts(meant, len(collected.saved), reused, len(collected.lost))
+    if collected.expected_total is not None:
+        meant = max(collected.expected_total - len(collected.duplicates), meant or 0)
+    counts = Counts(meant, len(collected.saved), reused, len(collected.failed))
     result = StudyResult(
-        _described(collected, series, told),
+        describe(collected, series, listed),
         None,
         tuple(rows),
         rest,
@@ -169,8 +168,8 @@ def _assembled(
 
 
 def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Saved]) -> Evidence | None:
-    """What files were judged by whose series no list names: that of the list that named the files."""
-    if collected.counted is not None:
+    """The evidence for files whose series no list names: that of the list that named the files."""
+    if collected.expected_total is not None:
         return Evidence.PACKAGE
     names = {
         collected.series_of.get(name)
@@ -181,11 +180,11 @@ def _evidence(collected: Collected, series: Sequence[Series], files: Sequence[Sa
 
 
 def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int | None]:
-    """Series Instance UID → how many instances the site itself means to give; what it leaves out is not missing."""
+    """Series Instance UID → how many instances the site offers; what it says that it withholds is not missing."""
     expected: dict[str, int | None] = {}
-    if collected.counted == len(collected.saved) + len(collected.twice):  # a zip that is whole
+    if collected.expected_total == len(collected.saved) + len(collected.duplicates):  # a complete zip
         return dict(Counter(saved.header.series_instance_uid for saved, _ in collected.saved))
-    not_meant = (*collected.left_out, *collected.twice)
+    not_meant = (*collected.left_out, *collected.duplicates)
     left_out = Counter(collected.series_of.get(name, "") for name in not_meant)
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
@@ -193,7 +192,7 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
         if count is not None:
             count -= left_out[item.name]
         if item.key and count is not None:
-            # a list that does not say whose its instances are may hold several series
+            # a list that names no series may hold several
             for other, came in _elsewhere(collected, item.name, uid).items():
                 expected[other] = (expected.get(other) or 0) + came
                 count -= came
@@ -203,7 +202,7 @@ def _expected(collected: Collected, series: Sequence[Series]) -> dict[str, int |
 
 
 def _elsewhere(collected: Collected, name: str, uid: str) -> Counter[str]:
-    """Series Instance UID → how many instances that the site lists under ``name`` bear it, and not ``uid``."""
+    """Series Instance UID → how many instances that the site lists under ``name`` have it instead of ``uid``."""
     found: Counter[str] = Counter()
     for saved, _ in collected.saved:
         own = collected.series_of.get(saved.header.sop_instance_uid)
@@ -214,10 +213,10 @@ def _elsewhere(collected: Collected, name: str, uid: str) -> Counter[str]:
 
 
 def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
-    """Problems of the fetch: what could not be had, what the site leaves out, what differs from the disk's."""
+    """Problems of the download: what could not be fetched, what the site withholds, what differs from the disk's files."""
     found: list[Problem] = []
     reasons: dict[tuple[str, str, Cause], list[str]] = {}
-    for name, err in collected.lost.items():
+    for name, err in collected.failed.items():
         uid = collected.uid_of_series.get(collected.series_of.get(name, ""), collected.series_of.get(name, ""))
         why = without_addresses(err.cause)
         reasons.setdefault((uid, err.code, why), []).append(name)
@@ -228,29 +227,29 @@ def _losses(collected: Collected, series: Sequence[Series]) -> list[Problem]:
         found.append(Problem("left-out", tuple(names), {"what": Reason.NO_PIXELS_OR_NO_DICOM}, uid, fatal=False))
     for item in series:
         uid = collected.uid_of_series.get(item.name, item.name)
-        found.extend(replace(problem, series_instance_uid=uid) for problem in item.left_out)
+        found.extend(replace(problem, series_instance_uid=uid) for problem in item.problems)
         if item.evidence is not None:
             there = sum(saved.header.series_instance_uid == uid for saved, _ in collected.saved)
             found.append(judged_by(item.evidence, uid, there))
-    if collected.twice:
-        found.append(Problem("listed-twice", tuple(collected.twice), fatal=False))
+    if collected.duplicates:
+        found.append(Problem("listed-twice", tuple(collected.duplicates), fatal=False))
     if collected.conflicts:
         found.append(Problem("conflicting-bytes", tuple(collected.conflicts)))
-    if collected.strangers:
-        found.append(Problem("other-study", tuple(collected.strangers)))
+    if collected.wrong_study:
+        found.append(Problem("other-study", tuple(collected.wrong_study)))
     if any(item.expected is None and item.evidence is None for item in series):
         found.append(Problem("count-unknown", fatal=False))
     return found
 
 
 def judged_by(evidence: Evidence, series_instance_uid: str, received: int) -> Problem:
-    """What a series was judged by, as the report has it: one that was only seen is never complete."""
+    """The problem that states a series' evidence in the report; a series that was only seen is never complete."""
     is_only_seen = evidence is Evidence.SIGHT
     return Problem(evidence.code, (), {"received": received}, series_instance_uid, fatal=is_only_seen)
 
 
 def _merged(problems: Sequence[Problem]) -> list[Problem]:
-    """Problems that say the same of one instance each, told once."""
+    """Merge equal problems of single instances into one each."""
     grouped: dict[tuple[str, str, str, bool], list[Problem]] = {}
     for problem in problems:
         grouped.setdefault((problem.code, repr(problem.values), problem.series_instance_uid, problem.fatal), []).append(
@@ -263,10 +262,10 @@ def _merged(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _excused(across: Sequence[Problem], losses: Sequence[Problem]) -> list[Problem]:
-    """What is wrong across files, without what the losses say already.
+    """Problems across files, without those that the losses explain already.
 
-    Gaps in a stack are worth saying and no more where the site itself leaves out as many objects of that series; of a
-    series that is missing it is not said besides that its instances are.
+    Slice gaps become warnings if the site itself withholds as many objects of that series; a series that is missing as a
+    whole is not reported again for its missing instances.
     """
     gone = {problem.series_instance_uid for problem in losses if problem.code == "missing-series"}
     across = [
@@ -292,49 +291,19 @@ def _grouped(names: Sequence[str], series_of: Mapping[str, str]) -> dict[str, li
     return grouped
 
 
-def _series_row(
-    uid: str, files: Sequence[Saved], told: Series | None, expected: int | None, problems: tuple[Problem, ...]
-) -> SeriesResult:
-    head = files[0].header if files else None
-    number = head.series_number if head and head.series_number is not None else told.number if told else None
-    description = (head.series_description if head else "") or (told.description if told else "")
-    modality = (head.modality if head else "") or (told.modality if told else "")
-    origin = Origin.ORIGINAL
-    if any(saved.origin is Origin.REBUILT for saved in files):
-        origin = Origin.REBUILT
-    elif not files and told and told.instances:
-        origin = told.instances[0].origin
-    images = [saved.header for saved in files if saved.header.rows]
-    frames = sum(head.frames or 1 for head in images)
-    evidence = told.evidence if told else None
-    return SeriesResult(
-        uid,
-        number,
-        description,
-        modality,
-        expected,
-        len(files),
-        origin,
-        problems,
-        evidence,
-        len(images),
-        frames,
-    )
-
-
 def _in_order(by_series: Mapping[str, Sequence[Saved]], announced: Mapping[str, Series]) -> list[str]:
-    """Series by number, then by UID; those that were announced and did not come stand among them."""
+    """Series Instance UIDs by series number, then UID; announced series that did not arrive are included."""
 
     def rank(uid: str) -> tuple[float, str]:
-        files, told = by_series.get(uid), announced.get(uid)
-        number = files[0].header.series_number if files else told.number if told else None
+        files, listed = by_series.get(uid), announced.get(uid)
+        number = files[0].header.series_number if files else listed.number if listed else None
         return (float("inf") if number is None else number, uid)
 
     return sorted({*by_series, *announced}, key=rank)
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
-    """A folder name that no other series has; file systems that ignore case count."""
+    """A folder name that no other series has, on file systems that ignore case, too."""
     lowered = {text.casefold() for text in taken}
     candidate, number = name, 1
     while candidate.casefold() in lowered:
@@ -343,57 +312,11 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     return candidate
 
 
-def _described(collected: Collected, series: Sequence[Series], told: Study) -> Study:
-    """The study in the files' own words, the site's where the files are silent."""
-    headers = [saved.header for saved, _ in collected.saved]
-    site = _told(series, told)
-    if not headers:
-        return site
-    return Study(
-        uid=headers[0].study_instance_uid or site.uid,
-        date=_first(headers, "study_date") or site.date,
-        modality=_modality(headers) or site.modality,
-        description=_first(headers, "study_description") or site.description,
-        patient_name=shown_name(_first(headers, "patient_name")) or site.patient_name,
-        key=site.key,
-    )
-
-
-def _first(headers: Sequence[Header], name: str) -> str:
-    values = Counter(str(getattr(header, name)) for header in headers if getattr(header, name))
-    return values.most_common(1)[0][0] if values else ""
-
-
-def _modality(headers: Sequence[Header]) -> str:
-    pictures = Counter(header.modality for header in headers if header.modality not in NOT_PICTURES)
-    rest = Counter(header.modality for header in headers if header.modality)
-    common = (pictures or rest).most_common(1)
-    return common[0][0] if common else ""
-
-
-def _told(series: Sequence[Series], told: Study) -> Study:
-    """What the site says of the study, its series' words where the study's own are missing."""
-    uid = told.uid or next((item.study_instance_uid for item in series if item.study_instance_uid), "")
-    pictures = Counter(item.modality for item in series if item.modality not in NOT_PICTURES)
-    modality = told.modality or (pictures.most_common(1)[0][0] if pictures else "")
-    return Study(uid, told.date, modality, told.description, told.patient_name, told.key)
-
-
-def shown_name(name: str) -> str:
-    """A PN value for people: the ideographic group where there is one, Chinese names without a gap (PS3.5 6.2.1)."""
-    groups = name.split("=")
-    chosen = groups[1] if len(groups) > 1 and groups[1].strip("^ ") else groups[0]
-    words = [word.strip() for word in chosen.split("^") if word.strip()]
-    if words and all(re.fullmatch(r"[\u3400-\u9fff*·]+", word) for word in words):
-        return "".join(words)
-    return " ".join(words)
-
-
 def _common_error(collected: Collected) -> CloudfilmError | None:
-    if collected.saved or not collected.lost:
+    if collected.saved or not collected.failed:
         return None
-    kinds = {type(err) for err in collected.lost.values()}
-    first = next(iter(collected.lost.values()))
+    kinds = {type(err) for err in collected.failed.values()}
+    first = next(iter(collected.failed.values()))
     return first if len(kinds) == 1 and not isinstance(first, MissingInstances) else None
 
 
@@ -406,13 +329,13 @@ def _by_instance(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
 
 
 def _sum(numbers: object) -> int | None:
-    """The sum, None where a summand is not known or there is none."""
+    """The sum; None if any number is unknown, or there are no numbers."""
     listed = list(numbers)  # type: ignore[call-overload]  # any iterable of counts
     return None if not listed or any(number is None for number in listed) else sum(listed)
 
 
 def of_instances(checked: Sequence[Checked]) -> list[Problem]:
-    """The problems of single instances, those of one kind in one series told once."""
+    """Problems of single instances; those of one kind in one series are merged into one."""
     grouped: dict[tuple[str, str, bool, str], list[tuple[str, Problem]]] = {}
     for item in checked:
         uid = item.header.series_instance_uid if item.header else ""
@@ -429,16 +352,16 @@ def of_instances(checked: Sequence[Checked]) -> list[Problem]:
 def of_files(
     files: Sequence[Checked],
     announced: Sequence[Series],
-    told: Study,
+    listed: Study,
     problems: Sequence[Problem],
     expected: Mapping[str, int | None],
 ) -> StudyResult:
-    """The result for files of one study that lie on the disk already.
+    """The result for files of one study that are on the disk already.
 
     Args:
-        files: those that can be read.
+        files: the readable ones.
         announced: the series that are known to belong to it, whether or not anything of them is there.
-        told: what is known of the study besides.
+        listed: what else is known of the study.
         problems: of the study, its series and its files.
         expected: Series Instance UID → how many instances there must be.
     """
@@ -447,7 +370,7 @@ def of_files(
         for checked in files
         if checked.header is not None
     )
-    return _assembled(Collected(saved), announced, told, problems, expected).result
+    return _assembled(Collected(saved), announced, listed, problems, expected).result
 
 
 def totals(studies: Sequence[StudyResult]) -> tuple[Counts, int]:

@@ -1,4 +1,4 @@
-"""From one source to what there is behind its link: read, owned by a provider, opened, asked."""
+"""Discover what one source holds: read its link, find the provider, open a session, and ask the site."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scraper.contract import Found, Package, Provider, Series, Session, ShareLink, Study
+from scraper.contract import Discovered, Package, Provider, Series, Session, ShareLink, Study
 from scraper.core.edge import reading_lists
 from scraper.core.errors import (
     BrowserMissing,
@@ -27,7 +27,8 @@ from scraper.core.errors import (
 )
 from scraper.core.given import Given, every
 from scraper.core.link import of
-from scraper.core.model import FILM_LINK, Problem, Request, StudyResult, Via
+from scraper.core.model import Problem, Request, StudyResult, Via
+from scraper.core.questions import FILM_LINK
 from scraper.core.settings import BrowserUse, Settings
 from scraper.download.watcher import Watcher
 from scraper.pipeline import assess, local_files
@@ -38,7 +39,7 @@ from scraper.registry.catalogue import Owner
 from scraper.session import Ask
 from scraper.session.door import Door
 from scraper.session.http.client import Http
-from scraper.source import resolve
+from scraper.source import kinds, resolve
 
 if TYPE_CHECKING:
     from scraper.session.browser import Window
@@ -49,17 +50,17 @@ PRECHECK_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a site says there is behind a link, and how it was spoken to; ``via`` None: there is no site."""
+    """What a site has behind a link, and the way in; ``via`` is None if there is no site."""
 
     owner: Owner
     session: Session
-    found: tuple[Found, ...]
+    found: tuple[Discovered, ...]
     via: Via | None
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is retrieved at a time: one package, or the series of one study; ``key`` tells the study on the disk."""
+    """What is retrieved at one time: a package, or the series of one study; ``key`` identifies the study on the disk."""
 
     key: str
     study: Study
@@ -71,7 +72,7 @@ class Discoverer:
 
     Args:
         settings: the user's options.
-        watcher: is told how things go.
+        watcher: receives progress events.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input, or a file with what came there.
         resources: what the run's links share.
@@ -98,7 +99,7 @@ class Discoverer:
         Raises:
             CloudfilmError: no file, no picture, no link in it.
         """
-        is_slow = resolve.is_file(source) or source == "-"
+        is_slow = kinds.is_file(source) or source == "-"
         held = await asyncio.to_thread(self.held, source) if is_slow else self.held(source)
         return held.links[0]
 
@@ -111,20 +112,20 @@ class Discoverer:
         return resolve.read_all(source, self._settings, self._stdin, self._ask_which)
 
     def _ask_which(self, links: Sequence[str]) -> str | None:
-        """The number, as the person types it, of the film's link among several that nothing tells apart."""
+        """Ask which of several equally likely links is the film's; its number, as the person types it."""
         for number, url in enumerate(links, 1):
             self._watcher.say(f"{number}: {of(url).redacted}")
         return self._ask(FILM_LINK, of(links[0]).host, None)
 
     async def owner(self, share: ShareLink) -> Owner:
-        """Whose link it is; the universal capture's, where no provider knows it.
+        """Find the provider of a link; fall back to the universal capture.
 
         Raises:
-            UnknownViewer: nobody's, and a browser is forbidden. PageBehindLink, UnsafeRedirect: it can't be used.
+            UnknownViewer: no provider knows it, and a browser is forbidden. PageBehindLink, UnsafeRedirect: it can't be used.
         """
         if share.scheme == "file":
             return Owner(local_files.of(share), share)
-        owner, said = catalogue.find(share, self._settings.provider), share.said
+        owner, answers = catalogue.find(share, self._settings.provider), share.answers
         if owner is None:
             catalogue.refuse_page_behind_link(share)
             share, owner = await self._follow_short_link(share)
@@ -134,17 +135,17 @@ class Discoverer:
             owner = Owner(catalogue.universal(), share, listed=False)
         elif not owner.listed and not self._settings.provider:
             self._watcher.say(f"{share.host}: {owner.provider.name}")
-        return Owner(owner.provider, replace(owner.link, said=said), owner.listed)
+        return Owner(owner.provider, replace(owner.link, answers=answers), owner.listed)
 
     async def discover(self, owner: Owner, session: Session) -> Discovery:
-        """Ask the site what there is: directly where the provider can, else through the browser.
+        """Ask the site what it has: directly if the provider can, else through the browser.
 
         Raises:
-            CloudfilmError: whatever the site has to say.
+            CloudfilmError: the site refuses, or can't be reached.
         """
         provider, use = owner.provider, self._settings.browser
         via: Via | None = Via.DIRECT
-        found = list[Found]()
+        found = list[Discovered]()
         if isinstance(provider, local_files.LOCAL):  # there is no site that could be silent
             via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
         elif not provider.is_web():
@@ -164,24 +165,24 @@ class Discoverer:
         return Discovery(owner, session, tuple(found), via)
 
     def chosen(self, discovery: Discovery) -> Discovery:
-        """What ``--series`` asks for of what was found.
+        """Select what ``--series`` asks for.
 
         Raises:
-            NoSuchStudy: the site has nothing, or nothing of that. NothingNew: it was given up before it came to that.
+            NoSuchStudy: the site has nothing, or nothing that matches. NothingNew: the site was given up before it listed any.
         """
         host, found = discovery.owner.link.host, discovery.found
         ended = discovery.session.patience.ended
         chosen = tuple(_marked(_chosen(found, self._settings.series), ended))
         if ended is not None and not chosen:
             raise ended
-        if not any(isinstance(series, Package) or series.instances or series.left_out for series in found):
+        if not any(isinstance(series, Package) or series.instances or series.problems for series in found):
             raise NoSuchStudy(host=host)
         if not chosen:
             raise NoSuchStudy(f"--series {' '.join(self._settings.series)}", host=host)
         return replace(discovery, found=chosen)
 
     async def _follow_short_link(self, share: ShareLink) -> tuple[ShareLink, Owner | None]:
-        """Walk an unknown link's redirects one checked hop at a time, until some provider owns where it leads."""
+        """Follow an unknown link's redirects, one checked hop at a time, until a provider owns the address."""
         http = Http(
             replace(self._settings, timeout_s=min(self._settings.timeout_s, PRECHECK_TIMEOUT_S)),
             self._resources.pace,
@@ -200,7 +201,7 @@ class Discoverer:
                     target += (
                         "#" + here.parts.fragment
                     )  # a fragment survives a redirect that names none (RFC 9110 10.2.2)
-                here = replace(of(target), said=share.said)
+                here = replace(of(target), answers=share.answers)
                 owner = catalogue.find(here)
                 if owner is not None:
                     return here, owner
@@ -244,11 +245,11 @@ class Discoverer:
         stack.push_async_callback(session.close)
         return session
 
-    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Found]:
-        """What a changed site's own page shows: as the provider reads it, else as the universal capture does.
+    async def _through_its_page(self, owner: Owner, session: Session, changed: SiteChanged) -> list[Discovered]:
+        """Read a changed site's own page: by the provider, else by the universal capture.
 
         Raises:
-            SiteChanged: what changed first, where neither sees anything. BrowserMissing: there is none.
+            SiteChanged: the first error, if neither finds anything. BrowserMissing: no browser is installed.
         """
         for is_universal in (False, True) if owner.provider.watches() else (False,):
             try:
@@ -259,8 +260,8 @@ class Discoverer:
                 continue
         raise changed
 
-    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Found]:
-        """What the viewer shows in the browser: the provider's own steps where it has them, the universal capture's else.
+    async def _watched(self, owner: Owner, session: Session, *, is_universal: bool = False) -> list[Discovered]:
+        """Read what the viewer shows in the browser: by the provider's own steps, else by the universal capture.
 
         Args:
             owner: the link and its provider.
@@ -287,8 +288,8 @@ async def _removed(spool: Path) -> None:
         await asyncio.to_thread(shutil.rmtree, spool, ignore_errors=True)
 
 
-async def listed_again(discovery: Discovery) -> list[Found]:
-    """What the site says now: directly, where the provider can; else what the open viewer has to say now.
+async def listed_again(discovery: Discovery) -> list[Discovered]:
+    """List again: directly if the provider can, else from the open viewer.
 
     Raises:
         SessionLapsed: the universal capture holds bodies, and can't ask again.
@@ -302,16 +303,16 @@ async def listed_again(discovery: Discovery) -> list[Found]:
         return checked(provider, [found async for found in every(provider.watch(link, session))])
 
 
-async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Found]:
-    """What a provider finds by speaking to the site directly; it ends where that brings nothing for too long."""
+async def listed(provider: Provider, share: ShareLink, session: Session) -> list[Discovered]:
+    """List what a provider finds without a browser, until the site sends nothing new for too long."""
     return await _all_of(provider, provider.discover(share, session), session)
 
 
-async def _all_of(provider: Provider, given: Given, session: Session) -> list[Found]:
-    """What a provider gives; where it brings nothing new for too long, what it gave until then.
+async def _all_of(provider: Provider, given: Given, session: Session) -> list[Discovered]:
+    """Collect what a provider yields; if it yields nothing new for too long, what it yielded until then.
 
     Raises:
-        NothingNew: it gave nothing at all.
+        NothingNew: it yielded nothing at all.
     """
     found: list[object] = []
     with reading_lists(session.link.host):
@@ -328,31 +329,33 @@ async def _all_of(provider: Provider, given: Given, session: Session) -> list[Fo
 
 
 def cut_short(error: NothingNew) -> Problem:
-    """The word that a study may have more than what was listed when its site was given up."""
+    """The problem that says: the listing was ended, and the study may have more."""
     return Problem("given-up", values={"give_up_s": error.values.get("give_up_s", "?")})
 
 
-def _marked(found: Sequence[Found], error: NothingNew | None) -> list[Found]:
-    """What was found, the first of each study with the word that the listing was ended, where it was."""
+def _marked(found: Sequence[Discovered], error: NothingNew | None) -> list[Discovered]:
+    """Add ``cut_short`` to the first item of each study, if the listing was ended."""
     if error is None:
         return list(found)
-    marked, studies = list[Found](), set[str]()
+    marked, studies = list[Discovered](), set[str]()
     for item in found:
         uid = "" if isinstance(item, Package) else item.study_instance_uid
         study = uid or item.study.uid or item.study.key
         is_first = study not in studies
-        marked.append(replace(item, left_out=(*item.left_out, cut_short(error))) if is_first else item)
+        marked.append(replace(item, problems=(*item.problems, cut_short(error))) if is_first else item)
         studies.add(study)
     return marked
 
 
-def _chosen(found: Sequence[Found], patterns: Sequence[str]) -> list[Found]:
-    """The series that ``--series`` asks for: by number, or by a pattern or part of the description.
+def _chosen(found: Sequence[Discovered], patterns: Sequence[str]) -> list[Discovered]:
+    """Select the series that ``--series`` asks for: by number, or by a pattern or part of the description.
 
-    Where the site tells neither of any series before its files come, nothing can be chosen by them: all are.
+    If the site lists neither numbers nor descriptions, all series are selected.
     """
-    is_told = any(series.number is not None or series.description for series in found if isinstance(series, Series))
-    if not patterns or not is_told:
+    is_described = any(
+        series.number is not None or series.description for series in found if isinstance(series, Series)
+    )
+    if not patterns or not is_described:
         return list(found)
     return [item for item in found if isinstance(item, Package) or any(_matches(item, pattern) for pattern in patterns)]
 
@@ -362,9 +365,9 @@ def _matches(series: Series, pattern: str) -> bool:
     return str(series.number) == pattern or fnmatch(description, lowered) or (lowered in description and lowered != "")
 
 
-def by_study(discovery: Discovery) -> Mapping[str, list[Found]]:
-    """What was found, by the key that tells its study on the disk."""
-    grouped: dict[str, list[Found]] = {}
+def by_study(discovery: Discovery) -> Mapping[str, list[Discovered]]:
+    """Group what was found by the key that identifies its study on the disk."""
+    grouped: dict[str, list[Discovered]] = {}
     link = hashlib.sha256(discovery.owner.link.url.encode()).hexdigest()[:16]
     for item in discovery.found:
         uid = item.study.uid if isinstance(item, Package) else item.study_instance_uid or item.study.uid
@@ -373,15 +376,15 @@ def by_study(discovery: Discovery) -> Mapping[str, list[Found]]:
     return grouped
 
 
-def surveyed(discovery: Discovery, found: Sequence[Found]) -> StudyResult:
-    """One study as its site describes it; nothing was fetched."""
+def surveyed(discovery: Discovery, found: Sequence[Discovered]) -> StudyResult:
+    """The result of a listing of one study; nothing was fetched."""
     study = assess.survey([item for item in found if isinstance(item, Series)], found[0].study)
     ended = discovery.session.patience.ended
     return replace(study, problems=(*study.problems, cut_short(ended))) if ended else study
 
 
 def parts(discovery: Discovery) -> list[Part]:
-    """What was found, as it is retrieved: each package by itself, the series of a study together."""
+    """Divide what was found into what is retrieved at one time: each package, and the series of each study."""
     found: list[Part] = []
     for key, items in by_study(discovery).items():
         found += [Part(key, item.study, (item,)) for item in items if isinstance(item, Package)]

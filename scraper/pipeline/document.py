@@ -91,8 +91,8 @@ def study_report(
 
     Args:
         result: the source's result with this study alone.
-        key: what tells the study on the disk.
-        placed: series folder → its files, where they lie now.
+        key: identifies the study on the disk.
+        placed: series folder → its files, at their final paths.
         found: SOP Instance UID → the problems of that instance.
         options: of the user.
     """
@@ -130,10 +130,10 @@ def amended(path: Path, result: Result) -> str:
     """A study's report with another verdict: the result's words in the place of the old ones, the instances as they are."""
     report = json.loads(path.read_text(encoding="utf-8"))
     document = study_report(result, "", {}, {})
-    kept = ("schema", "key", "made", "source", "checks", "instances_saved", "seconds", "bytes")
+    unchanged = ("schema", "key", "made", "source", "checks", "instances_saved", "seconds", "bytes")
     return (
         json.dumps(
-            {**report, **{name: value for name, value in document.items() if name not in kept}},
+            {**report, **{name: value for name, value in document.items() if name not in unchanged}},
             ensure_ascii=False,
             indent=1,
         )
@@ -156,10 +156,10 @@ class SavedStudy:
     """What a folder's own ``study.json`` says.
 
     Attributes:
-        folder: where it lies, from the folder (or zip) that is looked at.
+        folder: its path from the folder (or zip) that is checked.
         study: as it was saved.
         status: how the run that wrote it ended.
-        total: instances that were announced, None where nobody said.
+        total: how many instances were announced; None if unknown.
         series: its series with their announced counts.
         files: SOP Instance UID → file.
         codes: of its problems.

@@ -1,7 +1,7 @@
 """How many images a person says there are (``--expect N``), held against what came of the whole source.
 
 A viewer may count instances, images (objects with pixels), or the frames of multi-frame images: N is met where it is one of
-these. It speaks for what nobody else counts; a list or count of the site's stays what its own series are judged by.
+these. It applies to what nothing else counts; series that the site lists or counts are still judged by that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def counted(studies: Sequence[StudyResult]) -> set[int]:
 
 
 def is_open(studies: Sequence[StudyResult]) -> bool:
-    """Whether something came that nobody counts."""
+    """Whether anything arrived that no list or count covers."""
     return any(_is_open(series) for study in studies for series in study.series)
 
 

@@ -1,4 +1,4 @@
-"""Files that lie on the disk already, judged: by themselves, by what ``study.json`` and a DICOMDIR say must be there.
+"""Verify files on the disk: each by itself, and all by what ``study.json`` and a DICOMDIR say must be there.
 
 Nothing is fetched and nothing is changed.
 """
@@ -62,15 +62,15 @@ async def verify_folder(path: Path, watcher: Watcher, password: str = "") -> Res
 
 
 async def judge_files(
-    source: str, files: Files, inspector: Inspector, told: Callable[[Checked], None] = lambda _: None
+    source: str, files: Files, inspector: Inspector, on_checked: Callable[[Checked], None] = lambda _: None
 ) -> Result:
     """Check the files of a folder or a zip, and say whether they are whole.
 
     Args:
         source: the folder's or zip's name.
-        files: what lies in it.
+        files: its content.
         inspector: the worker processes.
-        told: called with each file once it is checked.
+        on_checked: called with each file once it is checked.
     """
     started = time.monotonic()
     announced = await _announced(files, inspector)
@@ -79,7 +79,7 @@ async def judge_files(
         inspector,
         _expected(announced),
         origins={file.name: file.origin for saved in announced.saved for file in saved.files.values()},
-        on_checked=told,
+        on_checked=on_checked,
     )
     studies = _studies(report, announced, files)
     counts, size = assess.totals(studies)
@@ -120,7 +120,7 @@ def _expected(announced: Announced) -> dict[str, int | None]:
 
 
 def _of_folder(report: Report, announced: Announced, studies: Sequence[StudyResult]) -> Iterable[Problem]:
-    """What concerns no study in particular."""
+    """Problems of the folder as a whole."""
     if not studies:
         yield Problem("no-dicom-files")
     if announced.unreadable:
@@ -131,12 +131,12 @@ def _of_folder(report: Report, announced: Announced, studies: Sequence[StudyResu
 
 
 def _studies(report: Report, announced: Announced, files: Files) -> tuple[StudyResult, ...]:
-    """The files of a folder, study by study; what can't be read stands in one of its own.
+    """Group the files of a folder by study; unreadable files get a group of their own.
 
     Args:
         report: every file, checked, and what was found across them.
         announced: what the folder says must be there.
-        files: all that lies in it.
+        files: its content.
     """
     groups: dict[str, list[Checked]] = {}
     for checked in report.checked:
@@ -226,8 +226,8 @@ class _Judge:
             )
             for row in rows.values()
         ]
-        told = saved[0].study if saved else Study(uid)
-        result = assess.of_files(files, announced, told, problems, self._expected)
+        described = saved[0].study if saved else Study(uid)
+        result = assess.of_files(files, announced, described, problems, self._expected)
         result = self._counted(result, saved)
         return replace(result, problems=(*result.problems, *self._known(result, saved, files)))
 
@@ -249,7 +249,7 @@ class _Judge:
         }
 
     def _is_owned(self, series: str) -> bool:
-        """Whether a series belongs to some study of the folder; what belongs to none is told with the first."""
+        """Whether a series belongs to a study of the folder; one that belongs to none is reported with the first."""
         if series in self._series:
             return True
         return any(row.uid == series for saved in self._announced.saved for row in saved.series)
@@ -266,7 +266,7 @@ class _Judge:
         found = [Problem("missing-files", tuple(names), series_instance_uid=series) for series, names in absent.items()]
         here = {checked.header.study_instance_uid for checked in self._report.checked if checked.header}
         listed = Listing(self._listed.missing, self._listed.strangers if is_first else ())
-        # records of a study of which nothing is here are told with the first
+        # records of a study without any file are reported with the first
         found += listed.problems(lambda study: study == uid or (is_first and study not in here))
         return [*found, *across]
 

@@ -10,17 +10,18 @@ from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
-from scraper.core.model import PASSWORD, Counts, Study, StudyResult
+from scraper.core.model import Counts, Study, StudyResult
+from scraper.core.questions import PASSWORD
 from scraper.download import on_disk
 from scraper.download.watcher import SilentWatcher
 from scraper.pipeline.folder_verdict import judge_files
 from scraper.pipeline.resources import SharedResources
-from scraper.source import resolve
+from scraper.source import kinds
 from scraper.verify import Files, opened
 
 
 class LocalFiles(Provider):
-    """Stands where a link's provider stands."""
+    """Takes the place of a provider for the user's own files."""
 
     name = "files"
     schemes = ("file",)
@@ -31,11 +32,11 @@ class LocalFiles(Provider):
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
         """The one package that the source is."""
         del session
-        yield Package(resolve.path_of(link), Study(key=link.path))
+        yield Package(kinds.path_of(link), Study(key=link.path))
 
 
 class Recording(Provider):
-    """Stands where a link's provider stands, for a browser's recording (HAR)."""
+    """Takes the place of a provider for a browser's recording (HAR)."""
 
     name = "har"
     schemes = ("file",)
@@ -47,7 +48,7 @@ class Recording(Provider):
         """The series that were recognised in the recording."""
         from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
 
-        for series in await series_in(resolve.path_of(link), session.spool):
+        for series in await series_in(kinds.path_of(link), session.spool):
             yield series
 
 
@@ -55,15 +56,15 @@ LOCAL: Final = (LocalFiles, Recording)
 
 
 def of(link: ShareLink) -> Provider:
-    """What stands for a provider of a link to a file."""
-    return Recording() if resolve.is_har(resolve.path_of(link)) else LocalFiles()
+    """What takes the place of a provider for a ``file:`` link."""
+    return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
 async def opened_files(path: Path, session: Session, stack: ExitStack) -> Files:
     """The files of a folder or an archive, until ``stack`` closes; a person is asked for its password where it has one.
 
     Raises:
-        CredentialsRequired: it has one, and nobody gave it. CredentialsRefused: that is not it; no other is tried.
+        CredentialsRequired: it has a password that was not given. CredentialsRefused: the password is wrong; no other is tried.
         UnreadableFile: it can't be unpacked. DiskFull: it does not fit.
     """
     given = session.given(PASSWORD)

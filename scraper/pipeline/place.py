@@ -61,7 +61,7 @@ def _placed(info: SourceInfo, retrieved: RetrievedStudy, settings: Settings) -> 
 def lost(study: Study, err: CloudfilmError) -> StudyResult:
     """One of several studies of which nothing came."""
     name = study.description or study.key or study.date or "?"
-    why = without_addresses(err.said or err.cause)
+    why = without_addresses(err.detail or err.cause)
     return StudyResult(study, None, problems=(Problem("fetch-failed", (name,), {"why": why}),), error=err)
 
 

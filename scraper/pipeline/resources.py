@@ -90,7 +90,7 @@ def temporary_folder() -> Path:
     """The system's temporary folder.
 
     Raises:
-        TemporaryFolderFull: there is none that takes a file.
+        TemporaryFolderFull: no temporary folder can be written to.
     """
     try:
         return Path(tempfile.gettempdir())

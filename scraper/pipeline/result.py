@@ -14,7 +14,7 @@ from scraper.pipeline import assess
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One film of a source: its link; ``unread`` are pages of the source that nobody could read."""
+    """One film of a source: its link; ``unread`` are pages of the source that could not be read."""
 
     share: ShareLink
     unread: tuple[int, ...] = ()
@@ -38,7 +38,7 @@ class SourceInfo:
         link: redacted.
         provider: the name of the one that owns the link.
         via: how its site was spoken to.
-        unread: pages of the source that nobody could read.
+        unread: pages of the source that could not be read.
     """
 
     source: str

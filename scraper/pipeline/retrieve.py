@@ -33,10 +33,10 @@ class RetrievedStudy:
 
     Attributes:
         store: its place on the disk, locked until it is closed.
-        study: what the site says of it.
+        study: as the site describes it.
         series: as the site describes them; empty for a package.
-        collected: what there is now, of earlier runs too.
-        known: what earlier runs knew of it.
+        collected: all instances on the disk, those of earlier runs included.
+        known: what earlier runs recorded of it.
         asked_for: what this run alone retrieved, where it was asked for some series only: it is judged by these.
         options: of the user, for the report.
     """
@@ -68,7 +68,7 @@ class Retriever:
 
     Args:
         settings: the user's options.
-        watcher: is told how things go.
+        watcher: receives progress events.
         resources: what the run's links share.
     """
 
@@ -79,10 +79,10 @@ class Retriever:
         self._resources = resources
 
     async def retrieve(self, discovery: Discovery, part: Part) -> Retrieved:
-        """Fetch and inspect one part of what was found; after that its site is asked nothing more for it.
+        """Fetch and inspect one part of what was found; nothing more is requested from its site afterwards.
 
         Raises:
-            CloudfilmError: nothing of it could be had.
+            CloudfilmError: nothing of it could be fetched.
         """
         match part.found:
             case (Package(zip=Path() as path),):
@@ -121,7 +121,7 @@ class Retriever:
             return Retrieved((study,), error)
 
     async def _fetch_all(self, collector: Collector, discovery: Discovery, key: str, series: Sequence[Series]) -> None:
-        """Fetch; where the session lapses, ask the site again and go on, as long as more instances arrive."""
+        """Fetch all; if the session lapses, list again and go on, as long as more instances arrive."""
         left = await collector.take(series)
         while left:
             before = collector.saved_count
@@ -179,14 +179,14 @@ class Retriever:
             return RetrievedStudy(store, part.study, (), collected, store.known, None, self._options)
 
     async def _local(self, discovery: Discovery, part: Part, path: Path) -> Retrieved:
-        """Retrieve what a folder or an archive of the user's holds; what no DICOMDIR lists is judged by its numbers."""
+        """Retrieve the user's own folder or archive; what no DICOMDIR lists is judged by its instance numbers."""
         folder, inspector = discovery.session.spool / "files", await self._resources.inspector()
         studies: list[RetrievedStudy] = []
         try:
             with ExitStack() as closing:
                 files = await opened_files(path, discovery.session, closing)
                 contents = await on_disk.contents_of(path, files, inspector, folder)
-                package = Package(path, part.study, left_out=on_disk.notes_on(files))
+                package = Package(path, part.study, problems=on_disk.notes_on(files))
                 for uid in sorted(contents.studies):
                     named = replace(part, key=uid or part.key)
                     study = await self._study_of_package(named, package, contents, uid, self._fetcher(discovery))

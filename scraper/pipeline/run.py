@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from scraper.contract import Found, Provider, Session, ShareLink
+from scraper.contract import Discovered, Provider, Session, ShareLink
 from scraper.core.errors import (
     CloudfilmError,
     CredentialsError,
@@ -36,7 +36,7 @@ from scraper.pipeline.retrieve import Retrieved, Retriever
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Owner
 from scraper.session import Ask
-from scraper.source import resolve
+from scraper.source import kinds
 
 __all__ = ["Run", "grab", "verify_folder"]
 
@@ -49,7 +49,7 @@ class Retrieval:
 
     Attributes:
         info: what is known of the source.
-        placed: results of studies that are placed already, or could not be had.
+        placed: results of studies that are placed already, or could not be fetched.
         last: what is still to be placed.
         error: what stopped the retrieval.
     """
@@ -70,7 +70,7 @@ class Run:
 
     Args:
         settings: the user's options.
-        watcher: is told how things go.
+        watcher: receives progress events.
         ask: asks the person at the terminal.
         stdin: gives the text of standard input, or a file with what came there.
         resources: browser, pace and so on, open, and closed by the caller; by default the run's own.
@@ -114,7 +114,7 @@ class Run:
 
     def refused(self, source: str, error: CloudfilmError) -> Result:
         """The result of a source that holds no film."""
-        is_shown = resolve.is_file(source) or "://" not in source
+        is_shown = kinds.is_file(source) or "://" not in source
         return result_of(SourceInfo.begin(source if is_shown else redact(source)), error=error)
 
     # ---- one source, start to end
@@ -230,7 +230,7 @@ class Run:
     async def _surveyed(self, discovery: Discovery) -> list[StudyResult]:
         link = discovery.owner.link
         if isinstance(discovery.owner.provider, local_files.LocalFiles):
-            return await local_files.surveyed(resolve.path_of(link), discovery.session, self._resources)
+            return await local_files.surveyed(kinds.path_of(link), discovery.session, self._resources)
         return [surveyed(discovery, found) for found in by_study(discovery).values()]
 
     async def _open(
@@ -242,7 +242,7 @@ class Run:
             with first_of_groups():
                 share = film.share if film else await discoverer.read(source)
                 # of a link, or a text with one, nothing may be shown that opens the study
-                shown = source if resolve.is_file(source) or share.scheme == "file" else share.redacted
+                shown = source if kinds.is_file(source) or share.scheme == "file" else share.redacted
                 info = replace(info, source=shown, link=share.redacted)
                 owner = await discoverer.owner(share)
                 info = replace(info, provider=owner.provider.name)
@@ -259,7 +259,7 @@ class Run:
     # ---- a person's count
 
     def may_ask(self, result: Result) -> bool:
-        """Whether a person could say how many images there are, and nobody else does."""
+        """Whether to ask a person how many images there are: nothing else counts them."""
         is_open = self.settings.interactive and self.settings.expect is None
         return is_open and result.error is None and expectation.is_open(result.studies)
 
@@ -305,7 +305,7 @@ class Run:
                 return await work(share, session)
 
     async def discovered(
-        self, provider: Provider, share: ShareLink, work: Callable[[Session, list[Found]], Awaitable[T]]
+        self, provider: Provider, share: ShareLink, work: Callable[[Session, list[Discovered]], Awaitable[T]]
     ) -> T:
         """Have a provider speak to the site directly, in a session of its own, and hand what it found to ``work``.
 
@@ -321,15 +321,15 @@ class Run:
 
 
 async def grab(source: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
-    """One source to a verified study on disk, for other programs; nobody is asked, ``settings.answers`` must hold all.
+    """Save one source as a verified study on disk, for other programs; no person is asked (see ``settings.answers``).
 
     Args:
         source: the path of a photo, scan or PDF; a link; or a text that contains one.
         settings: the options of the command line.
-        watcher: is told how things go.
+        watcher: receives progress events.
 
     Returns:
-        how it ended; what went wrong stands in its ``error`` and ``problems``.
+        how it ended; errors are in its ``error`` and ``problems``.
     """
     async with Run(settings, watcher, lambda *_: None) as run:
         return await run.grab(source)

@@ -1,4 +1,4 @@
-"""Look over what a provider yields before anything is fetched: a mistake of a recipe is named, with the instance it is about."""
+"""Check what a provider yields before anything is fetched; a provider's mistake is reported with its instance."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scraper.contract import Found, Instance, Package, Provider, Series, Study
+from scraper.contract import Discovered, Instance, Package, Provider, Series, Study
 from scraper.core.errors import RecipeFault
 from scraper.core.reasons import Reason
 from scraper.core.safe_text import without_surrogates
 
 
-def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
-    """What a provider found, as the rest of the house may rely on it.
+def checked(provider: Provider, found: Sequence[object]) -> list[Discovered]:
+    """Check what a provider found, so that the rest of the program may rely on it.
 
     Raises:
         RecipeFault: something that is neither a Series nor a Package, an instance or several series that nothing tells
             apart.
     """
     name = type(provider).__name__
-    every: list[Found] = []
+    every: list[Discovered] = []
     nameless: Counter[str] = Counter()
     known: dict[tuple[str, str], set[str]] = defaultdict(set)
     for place, row in enumerate(found, start=1):
@@ -47,7 +47,7 @@ def checked(provider: Provider, found: Sequence[object]) -> list[Found]:
 
 
 def _check_instances(name: str, place: int, series: Series, keys: set[str]) -> None:
-    """Every instance has a name; a key stands once, as files are told apart by it (a UID twice is for the report to say)."""
+    """Every instance has a name; a key is unique, as it identifies files (a repeated UID is reported later)."""
     for number, instance in enumerate(series.instances, start=1):
         if not isinstance(instance, Instance):
             raise RecipeFault(

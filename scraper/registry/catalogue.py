@@ -1,4 +1,4 @@
-"""Which provider owns a link: plugged in, built in, recognised by its marks, or the universal capture."""
+"""Find the provider that owns a link: a plug-in, a built-in one, one recognised by its marks, or the universal capture."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def known() -> Known:
         try:
             for provider in _providers_in(module):
                 by_name.setdefault(provider.name, provider)
-        except (ImportError, SyntaxError) as err:  # one recipe must not take the others along
+        except (ImportError, SyntaxError) as err:  # one broken provider must not disable the others
             broken.append(Broken(module, str(err)))
     return Known(by_name, tuple(broken), tuple(entry.name for entry in plugged))
 
@@ -126,20 +126,20 @@ def owners(link: ShareLink) -> list[Owner]:
 
 
 def recognised(link: ShareLink) -> list[Owner]:
-    """Every provider whose marks the link bears, on a host that no row lists."""
+    """Every provider whose marks are in the link, on a host that no deployment lists."""
     found = [(provider, provider.recognises(link)) for provider in known().by_name.values()]
     return [Owner(provider(), matched, listed=False) for provider, matched in found if matched is not None]
 
 
 def find(link: ShareLink, name: str = "") -> Owner | None:
-    """The provider for a link: the one named, the one that owns it, the one whose marks it bears; else None.
+    """Find the provider for a link: the one named, the one that owns it, the one whose marks are in it; else None.
 
     Args:
         link: the share link.
         name: a provider's name, or the path of a file that holds one.
 
     Raises:
-        UsageError: no provider has that name, or the file is none.
+        UsageError: no provider has that name, or the file holds none.
         UnusableLink: the provider named does not know links of this shape.
         WrongOverride: the provider's local override can't be used.
     """
@@ -162,7 +162,7 @@ def _in_use(owner: Owner) -> Owner:
 
 
 def refuse_page_behind_link(link: ShareLink) -> None:
-    """Say so where an address that nobody owns is a page that some platform's link leads to.
+    """Refuse the address of a page that some platform's link leads to, copied instead of the link.
 
     Raises:
         PageBehindLink: it is.
@@ -203,7 +203,7 @@ def from_file(path: Path) -> type[Provider]:
 
 
 def saved_page(html: str) -> ShareLink | None:
-    """The link that stands for a viewer's page which a person saved by hand, where some provider knows such pages."""
+    """The link for a viewer's page that a person saved by hand, if some provider knows such pages."""
     for provider in known().by_name.values():
         if provider.saved_page and re.search(provider.saved_page, html):
             return replace(of(provider.saved_from), saved=html)
@@ -241,12 +241,12 @@ class Meaning:
 
 @cache
 def shapes() -> tuple[Shape, ...]:
-    """What the links of every provider look like, in the order of ``known``; loads no recipe where that was kept."""
-    return index.shapes(settings.data_folder(), _told)
+    """The link shapes of all providers, in the order of ``known``; from the cache if it is current, without loading any."""
+    return index.shapes(settings.data_folder(), _load_shapes)
 
 
-def _told() -> tuple[tuple[Shape, ...], bool]:
-    """The same from the recipes themselves, and whether it lasts: what is not ours may change without a sign."""
+def _load_shapes() -> tuple[tuple[Shape, ...], bool]:
+    """The same from the providers themselves, and whether it may be cached: foreign providers may change unnoticed."""
     every = known()
     lasts = not every.plugged and not every.broken
     return tuple(provider.shape() for provider in every.by_name.values()), lasts

@@ -46,7 +46,7 @@ def program(provider: type[Provider]) -> str:
 
 
 def fits(old: Value, new: Value) -> bool:
-    """Whether a value may stand where the other stood: bytes of the same length, a path for a path, a word for a word."""
+    """Whether a value may replace the other: bytes of the same length, a path for a path, a word for a word."""
     if isinstance(old, bytes) or isinstance(new, bytes):
         return isinstance(old, bytes) and isinstance(new, bytes) and len(old) == len(new)
     if len(new) > MOST_CHARACTERS or not _TEXT.fullmatch(new) or "://" in new or new.startswith("//"):
@@ -116,7 +116,7 @@ def _modules(provider: type[Provider]) -> list[ModuleType]:
 
 
 def _copy(module: ModuleType) -> ModuleType:
-    """The same module loaded once more, under no other's eyes."""
+    """Load the same module a second time, unseen by others."""
     spec = importlib.util.find_spec(module.__name__)
     if spec is None or spec.loader is None:
         return module

@@ -29,7 +29,7 @@ def unannounced(provider: str) -> list[str]:
     known = _known(path)
     fresh = [key for key in found if key not in known]
     if fresh:
-        with suppress(OSError):  # what can't be remembered is said again
+        with suppress(OSError):  # if it can't be stored, the warning is shown again
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps([*known, *fresh][-_MOST:]), encoding="utf-8")
     return [found[key] for key in fresh]

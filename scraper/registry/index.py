@@ -1,7 +1,7 @@
-"""The link shapes of all providers, kept between runs: a photo is understood without loading a recipe.
+"""Cache the link shapes of all providers between runs, so that a photo is decoded without loading any provider.
 
-What is kept counts only while it is told by the very files that it was made from: the recipes' contents, what makes a shape
-of them, and the plug-ins installed. Whatever else lies there is as good as nothing, and made anew.
+The cache is valid only for the exact files it was built from: the providers' contents, the modules that build shapes,
+and the installed plug-ins. Otherwise it is rebuilt.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _PLUGGED = ("dist-info", "egg-info")
 
 
 def shapes(folder: Path, load: Callable[[], tuple[tuple[Shape, ...], bool]]) -> tuple[Shape, ...]:
-    """What ``load`` gives, from ``folder`` where it was kept there; never raises over what lies there.
+    """The result of ``load``, from the cache in ``folder`` if it is valid; never raises because of the cache's content.
 
     Args:
         folder: the user's own.
-        load: asks the recipes themselves; and tells whether that may be kept.
+        load: asks the providers themselves, and returns whether the answer may be cached.
     """
     key = _key()
     held = _read(folder / NAME, key)
     if held is not None:
         return held
-    told, lasts = load()
+    current, lasts = load()
     if lasts and key:
         with suppress(OSError):
-            _write(folder, key, told)
-    return told
+            _write(folder, key, current)
+    return current
 
 
 def _key() -> str:
-    """Changes with whatever could change a shape; empty where that can't be told."""
+    """A hash that changes with anything that could change a shape; empty if that can't be determined."""
     import providers
 
     found = hashlib.blake2b(digest_size=20)
@@ -85,7 +85,7 @@ def _plugged_in(place: str) -> bytes:
 
 
 def _read(path: Path, key: str) -> tuple[Shape, ...] | None:
-    """What is kept under the key; None for anything else."""
+    """The cached shapes for the key; None for anything else."""
     try:
         if not key or path.stat().st_size > MAX_BYTES:
             return None
@@ -105,11 +105,11 @@ def _shape(row: Any) -> Shape:
     return Shape(name, tuple(schemes), tuple(routes), tuple(marks), tuple(hosts))
 
 
-def _write(folder: Path, key: str, kept: tuple[Shape, ...]) -> None:
+def _write(folder: Path, key: str, current: tuple[Shape, ...]) -> None:
     """Whole or not at all; another process may be doing the same."""
     import tempfile
 
-    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in kept]
+    rows = [[shape.name, shape.schemes, shape.routes, shape.marks, shape.hosts] for shape in current]
     folder.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:

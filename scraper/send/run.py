@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, assert_never
 
-from scraper.core.errors import CloudfilmError, NoDicomHere, NoSuchFile, leaves
+from scraper.core.errors import CloudfilmError, NoDicomHere, NoSuchFile, single_errors
 from scraper.core.model import Problem
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, data_folder
@@ -132,8 +132,8 @@ async def send(
         except CloudfilmError as err:
             error = err
         except ExceptionGroup as several:
-            known = [inner for inner in leaves(several) if isinstance(inner, CloudfilmError)]
-            if len(known) < len(leaves(several)):
+            known = [inner for inner in single_errors(several) if isinstance(inner, CloudfilmError)]
+            if len(known) < len(single_errors(several)):
                 raise
             error = known[0]
     return Sent(

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from scraper.core.errors import CredentialsRequired
 from scraper.core.link import ShareLink
-from scraper.core.model import ACCESS_CODE, PASSWORD, Question, Request
+from scraper.core.model import Request
+from scraper.core.questions import ACCESS_CODE, PASSWORD, Question
 from scraper.core.settings import Settings
 from scraper.session.door.secrets import holds_any
 
@@ -67,7 +68,7 @@ class Answers:
         names = [question.name]
         if question in (PASSWORD, ACCESS_CODE):
             names.append((ACCESS_CODE if question is PASSWORD else PASSWORD).name)
-        for given in (self._settings.answers, self._link.said):
+        for given in (self._settings.answers, self._link.answers):
             for name in names:
                 if given.get(name):
                     self.secrets.add(given[name])

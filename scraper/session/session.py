@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from scraper.core.disk import disk_errors
 from scraper.core.errors import CloudfilmError, CorruptInstance, SiteBusy, SiteChanged, SiteUnreachable
 from scraper.core.link import ShareLink, redact
-from scraper.core.model import Captured, Header, Question, Request
+from scraper.core.model import Captured, Header, Request
+from scraper.core.questions import Question
 from scraper.core.reasons import Reason
 from scraper.core.schema import Reply
 from scraper.core.settings import LONGEST_RETRY_AFTER_S, MOST_LIST_BYTES, TIMEOUT_S, BrowserUse, Settings
@@ -125,7 +126,7 @@ class Session:
         """The error for what only the site's own page can do: the house then opens it, where it may; else ``otherwise``."""
         if self.settings.browser is BrowserUse.NEVER:
             return otherwise
-        return SiteChanged(otherwise.said, host=self.link.host, what=what)
+        return SiteChanged(otherwise.detail, host=self.link.host, what=what)
 
     # ---- speaking to the site directly
 

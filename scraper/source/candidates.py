@@ -8,7 +8,8 @@ from math import hypot, sqrt
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scraper.core.link import Kind
+from scraper.core.errors import UnusableLink
+from scraper.core.link import Kind, of
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
 from scraper.source.link_score import AGAINST, Score, score
@@ -31,7 +32,7 @@ class Choice:
     """Which links of a source are films.
 
     Attributes:
-        films: the film links, the surest first; empty where there are none.
+        films: the film links, the surest first; may be empty.
         equal: equally likely links, none of which was chosen.
         doubtful: a link that may not be the film's, because a code next to it was not read.
     """
@@ -185,3 +186,21 @@ def _middle(polygon: Polygon) -> tuple[float, float]:
 
 def _top_left(polygon: Polygon) -> tuple[int, int]:
     return min((y for _, y in polygon), default=0), min((x for x, _ in polygon), default=0)
+
+
+def distinct(addresses: Iterable[str | None]) -> tuple[str, ...]:
+    """Each link once, however it is spelt, in order."""
+    byidentity: dict[str, str] = {}
+    for address in addresses:
+        if address:
+            byidentity.setdefault(identity(address), address)
+    return tuple(byidentity.values())
+
+
+def identity(address: str) -> str:
+    """The common identity of all spellings of a link."""
+    try:
+        found = of(address)
+    except UnusableLink:
+        return address
+    return found.origin + found.target

@@ -20,7 +20,7 @@ _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 @dataclass(frozen=True, slots=True)
 class KnownSeries:
-    """One series of the earlier report. ``evidence`` None: nobody says how many instances it has."""
+    """One series of the earlier report. ``evidence`` None: the number of its instances is unknown."""
 
     uid: str
     number: int | None
@@ -46,7 +46,7 @@ class KnownSeries:
             description=self.description,
             modality=self.modality,
             key="" if self.is_named else self.uid,
-            left_out=lost,
+            problems=lost,
             evidence=self.evidence,
         )
 
@@ -69,7 +69,7 @@ class Merged:
 
 
 def read(report: Path) -> Known:
-    """What a ``study.json`` knows; nothing where it is none."""
+    """Read what a ``study.json`` records; empty if it is not a report."""
     try:
         document = json.loads(report.read_text(encoding="utf-8"))
         series = tuple(_read(row) for row in document["series"])
@@ -88,7 +88,7 @@ def _read(row: Mapping[str, Any]) -> KnownSeries:
         codes = {problem["code"] for problem in row["problems"]}
         evidence = next((item for item in Evidence if item.code in codes), None)
     if evidence is None and expected is not None:
-        evidence = Evidence.SERVICE  # a recipe's own list
+        evidence = Evidence.SERVICE  # the provider's own list
     number = row["number"] if isinstance(row["number"], int) else None
     return KnownSeries(
         str(row["uid"]),
@@ -114,7 +114,7 @@ def merge(
         known: of the earlier run.
         series: as this run's site describes them.
         expected: Series Instance UID -> how many instances this run knows of.
-        uid_of: a series' name at the site -> the UID that its files bear.
+        uid_of: a series' name at the site → the Series Instance UID in its files.
         saved: Series Instance UID -> how many instances are there, those of earlier runs among them.
     """
     found, counts = list(series), dict(expected)
@@ -144,7 +144,7 @@ def merge(
 
 
 def _strength(series: Series, expected: Mapping[str, int | None]) -> int:
-    """How strong this run's evidence for a series is; a recipe's own count is the site's list."""
+    """How strong this run's evidence for a series is; a provider's own count is the site's list."""
     if series.evidence is not None:
         return int(series.evidence)
     is_counted = series.expected is not None or expected.get(series.name) is not None
@@ -187,7 +187,7 @@ def _unnamed(
 
 
 def seen_only(known: Known) -> Iterable[str]:
-    """UIDs of the series of which nobody said how many instances they have."""
+    """UIDs of the series whose number of instances is unknown."""
     return [series.uid for series in known.series if series.evidence is Evidence.SIGHT]
 
 

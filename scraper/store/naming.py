@@ -1,17 +1,46 @@
-"""A study's folder by a template of the user's: ``{label}_{date}_{modality}``."""
+"""Names of folders: safe on every system, the usual ones, and by the user's template (``{label}_{date}_{modality}``)."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from string import Formatter
 from typing import Final
 
 from scraper.core.errors import UsageError
 from scraper.core.model import Study
-from scraper.store.place import safe_name, study_folder_name
 
+LONGEST_NAME: Final = 80  # characters of one folder name; Windows takes 260 for a whole path
 FIELDS: Final = ("date", "modality", "patient", "description", "label")
-_EMPTY: Final = "\0"  # stands for a value that is not known, until the separators around it are gone
+_RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
+_EMPTY: Final = "\0"  # placeholder of an unknown value, until the separators around it are removed
+
+
+def safe_name(text: str, fallback: str = "") -> str:
+    """A file or folder name that Windows, macOS and Linux take; text in any script survives, nothing can leave the folder.
+
+    Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
+    """
+    text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
+    name = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
+    name = re.sub(r"\s+", " ", name).strip(" .")
+    while len(name.encode()) > 3 * LONGEST_NAME or len(name) > LONGEST_NAME:
+        name = name[:-1].rstrip(" .")
+    if _RESERVED.match(name):
+        name = "_" + name
+    return name or fallback
+
+
+def study_folder_name(study: Study) -> str:
+    """``<StudyDate>_<Modality>_<PatientName>_<StudyDescription>``; what is not known is left out."""
+    parts = (safe_name(part) for part in (study.date, study.modality, study.patient_name, study.description))
+    return safe_name("_".join(part for part in parts if part), "study")
+
+
+def series_folder_name(number: int | None, description: str) -> str:
+    """``<SeriesNumber, 3 digits>_<SeriesDescription>``."""
+    digits = f"{number:03d}" if number is not None and 0 <= number < 10**6 else "000"
+    return safe_name(f"{digits}_{safe_name(description)}".rstrip("_"), "000")
 
 
 def check(template: str) -> None:

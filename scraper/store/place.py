@@ -1,6 +1,6 @@
-"""Bytes → disk: atomic, resumable, under safe names; nothing saved is ever lost or overwritten.
+"""Store a study's files: atomic, resumable, under safe names; nothing saved is ever lost or overwritten.
 
-While a study arrives, its whole instances lie in ``<output>/.cloudfilm/<hash>/`` with a journal, one line a file. Placing
+While a study arrives, its complete instances are in ``<output>/.cloudfilm/<hash>/`` with a journal, one line a file. Placing
 moves them to their final folder and names; a plan written beforehand lets a run that was killed in between find them.
 """
 
@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,40 +25,12 @@ from scraper.core.errors import InstanceConflict, NotWritable
 from scraper.core.model import Header, Origin, Saved, Study
 from scraper.core.safe_text import escaped_json
 from scraper.store.earlier import Known, read
+from scraper.store.naming import study_folder_name
 
 STATE = ".cloudfilm"
 JOURNAL = "journal.jsonl"
 PLAN = "placing.json"
 REPORT = "study.json"
-LONGEST_NAME = 80  # characters of one folder name; Windows takes 260 for a whole path
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?$")
-
-
-def safe_name(text: str, fallback: str = "") -> str:
-    """A file or folder name that Windows, macOS and Linux take; text in any script survives, nothing can leave the folder.
-
-    Source: the names that Windows reserves, its nine forbidden characters, and its dislike of a final dot or blank.
-    """
-    text = unicodedata.normalize("NFC", text.replace("^", " ").replace("=", " "))
-    kept = "".join("_" if char in '<>:"/\\|?*' or unicodedata.category(char)[0] == "C" else char for char in text)
-    kept = re.sub(r"\s+", " ", kept).strip(" .")
-    while len(kept.encode()) > 3 * LONGEST_NAME or len(kept) > LONGEST_NAME:
-        kept = kept[:-1].rstrip(" .")
-    if _RESERVED.match(kept):
-        kept = "_" + kept
-    return kept or fallback
-
-
-def study_folder_name(study: Study) -> str:
-    """``<StudyDate>_<Modality>_<PatientName>_<StudyDescription>``; what is not known is left out."""
-    parts = (safe_name(part) for part in (study.date, study.modality, study.patient_name, study.description))
-    return safe_name("_".join(part for part in parts if part), "study")
-
-
-def series_folder_name(number: int | None, description: str) -> str:
-    """``<SeriesNumber, 3 digits>_<SeriesDescription>``."""
-    digits = f"{number:03d}" if number is not None and 0 <= number < 10**6 else "000"
-    return safe_name(f"{digits}_{safe_name(description)}".rstrip("_"), "000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +48,11 @@ class Entry:
 class StudyStore:
     """One study's place on the disk, locked against a second process.
 
+    Over 20 methods because opening, keeping and placing share one journal, and a kill at any step must leave it true.
+
     Args:
         output: the user's folder.
-        key: tells the study: its Study Instance UID, or the site's own name for it where that is all there is.
+        key: identifies the study: its Study Instance UID, else the site's own name for it.
         lock: held, until the store is closed.
     """
 
@@ -187,10 +160,10 @@ class StudyStore:
         return self._state / (hashlib.sha256(name.encode()).hexdigest()[:24] + ".part")
 
     def keep(self, path: Path, header: Header, sha256: str, size: int, origin: Origin, key: str) -> Saved:
-        """Take over a whole file that lies under ``incoming``.
+        """Take over a complete file that is in ``incoming``.
 
         Raises:
-            InstanceConflict: other bytes stand already under its SOP Instance UID; they stay.
+            InstanceConflict: different bytes are stored already under its SOP Instance UID; they stay.
             DiskFull, NotWritable: the disk refuses.
         """
         uid = header.sop_instance_uid
@@ -216,7 +189,7 @@ class StudyStore:
         return [(path, entry) for entry, path in self._entries.values()]
 
     def forget_file(self, path: Path) -> None:
-        """A file of an earlier run that is broken after all: it goes, and is fetched anew."""
+        """Remove a damaged file of an earlier run; it is fetched again."""
         self._entries = {uid: (entry, lies) for uid, (entry, lies) in self._entries.items() if lies != path}
         with disk_errors(path):
             path.unlink(missing_ok=True)
@@ -231,9 +204,9 @@ class StudyStore:
         Args:
             study: whose files they are.
             layout: series folder → its files, in order.
-            name: of a new folder; empty: the usual one. A study that lies there already stays in its folder.
+            name: of a new folder; empty: the usual one. A study that is placed already stays in its folder.
 
-        Returns: the study's folder, and the files where they lie now.
+        Returns: the study's folder, and the files at their final paths.
         """
         with disk_errors(self.output):
             folder = self.folder or self._find_folder(study.uid) or self._new_folder(name or study_folder_name(study))
@@ -323,7 +296,7 @@ _read_before: dict[str, tuple[str, ...]] = {}
 
 
 def _names_of_study(report: str) -> tuple[str, ...]:
-    """The UID and the key in a study's report; nothing where there is none."""
+    """The UID and the key in a study's report; empty if there is no report."""
     try:
         document = json.loads(Path(report).read_text(encoding="utf-8"))
         names = (dict(document.get("study") or {}).get("uid"), document.get("key"))

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import io
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ import pydicom
 
 from scraper.contract import Provider
 from scraper.core.errors import CloudfilmError
-from scraper.core.model import Origin, Question, Result, Status, Via
+from scraper.core.model import Origin, Result, Status, Via
+from scraper.core.questions import Question
 from scraper.core.settings import BrowserUse, ConnectTo, Settings
 from scraper.download.watcher import SilentWatcher
 
@@ -88,22 +89,23 @@ def rows(cases: Sequence[Case]) -> list[ParameterSet]:
     return usual + [pytest.param(case, via, marks=pytest.mark.thorough) for case in cases for via in case.thorough]
 
 
-def first_of(cases: Sequence[Case]) -> list[ParameterSet]:
-    """The first case in every run, the others in ``make thorough``."""
+def first_of(values: Iterable[object], count: int = 1) -> list[ParameterSet]:
+    """The first rows in every run, the others in ``make thorough``; a row of several arguments is a tuple."""
     import pytest
 
-    return [pytest.param(case, marks=[pytest.mark.thorough] if place else []) for place, case in enumerate(cases)]
+    rows = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*row, marks=[pytest.mark.thorough] if n >= count else []) for n, row in enumerate(rows)]
 
 
 class Silent(SilentWatcher):
-    """A Watcher that shows nothing and remembers what it was told."""
+    """A Watcher that shows nothing and records every event."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def say(self, name: str, **values: object) -> None:
         """Remembered."""
-        self.said.append(f"{name} {values}" if values else name)
+        self.messages.append(f"{name} {values}" if values else name)
 
 
 def nobody(question: Question, host: str, picture: Path | None) -> str | None:
@@ -239,7 +241,7 @@ async def check(
     result = await run(provider, case, world, output, via, **options)
     if case.raises is not None:
         assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
-        assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"
+        assert case.says in result.error.detail, f"the site's words are missing: {result.error.detail!r}"
         assert not list(output.rglob("*.dcm")), "files although the case fails"
         return result
     problems = [problem for study in result.studies for problem in study.problems]
@@ -274,7 +276,7 @@ async def check_listing(
     result = await in_pipeline(settings, lambda pipeline: pipeline.survey(case.link))
     if case.raises is not None:
         assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
-        assert case.says in result.error.said, f"the site's words are missing: {result.error.said!r}"
+        assert case.says in result.error.detail, f"the site's words are missing: {result.error.said!r}"
         return result
     assert result.error is None, f"{result.error!r}"
     listed = [series for study in result.studies for series in study.series]
@@ -291,7 +293,7 @@ def compare(output: Path, originals: Mapping[str, bytes], origin: Origin) -> Non
     """Hold every saved file against what the site has: byte for byte, or pixel for pixel where it was rebuilt.
 
     Raises:
-        AssertionError: a file differs, or is none of the site's.
+        AssertionError: a file differs from the site's, or the site never served it.
     """
     files = sorted(output.rglob("*.dcm"))
     assert files, "no file on the disk"

@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from scraper.core.errors import CloudfilmError, leaves
+from scraper.core.errors import CloudfilmError, single_errors
 from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, say, words_of
 from scraper.core.model import Problem, Result, Status, StudyResult
@@ -296,7 +296,7 @@ def _frames(error: BaseException) -> list[str]:
 def _inner(error: BaseException) -> list[dict[str, object]]:
     """The errors inside a group and their causes: names and places, no values."""
     inner: list[dict[str, object]] = []
-    for error_inside in leaves(error):
+    for error_inside in single_errors(error):
         if error_inside is not error:
             inner.append({"error": type(error_inside).__name__, "frames": _frames(error_inside)})
         cause = error_inside.__cause__

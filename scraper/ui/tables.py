@@ -16,7 +16,7 @@ from scraper.registry import catalogue, overrides
 if TYPE_CHECKING:
     from scraper.contract import Provider
     from scraper.registry.catalogue import Meaning
-    from scraper.source.resolve import Decoded
+    from scraper.source.film_codes import Decoded
     from scraper.ui.doctor import Finding
 
 LONGEST_SHOWN = 96  # characters of a payload on a line

@@ -14,7 +14,8 @@ from typing import Final
 
 from scraper.core.errors import ArchiveUnread, CorruptInstance, CredentialsRefused, CredentialsRequired, UnreadableFile
 from scraper.core.leftovers import RunFolder
-from scraper.core.model import PASSWORD, Origin, Problem
+from scraper.core.model import Origin, Problem
+from scraper.core.questions import PASSWORD
 from scraper.core.reasons import Cause, Reason
 from scraper.core.sniff import BARE_DATA_SETS, HEAD, NAMES, Kind, is_media_directory, sniff
 from scraper.protocols import zip_archive

@@ -33,7 +33,7 @@ from fixtures.photos.pages import code_picture, draw_page
 from fixtures.photos.scenes import scene
 from fixtures.photos.sheets import shot
 from scraper.core.settings import Settings
-from scraper.source import qr, resolve
+from scraper.source import film_codes, qr
 from tests.test_codes import STRANGERS
 
 FIRST_SEED = 7000  # nothing was tuned on it
@@ -137,7 +137,7 @@ BARS = {
 }
 
 
-def judged(picture: Picture, found: resolve.Decoded) -> str:
+def judged(picture: Picture, found: film_codes.Decoded) -> str:
     """``right``, ``none``, or ``WRONG`` where something was taken, or read, that is not on the page."""
     if picture.link:
         return "right" if found.link == picture.link else "WRONG" if found.link else "none"
@@ -163,7 +163,7 @@ def main() -> None:
             for number, picture in enumerate(draw(range(options.first, options.first + count)), 1):
                 path.write_bytes(picture.data)
                 start_s, before_s = process_time(), reader.cpu_s
-                found = resolve.decode(path, Settings(decode_timeout_s=60), reader)
+                found = film_codes.decode(path, Settings(decode_timeout_s=60), reader)
                 was_long = reader.cpu_s != before_s  # else it still says what the last long search took
                 costs.append(process_time() - start_s + (reader.cpu_s if was_long else 0.0))
                 end = judged(picture, found)

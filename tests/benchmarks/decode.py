@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from fixtures.photos.scenes import STRATA, Scene, write
 from scraper.core.settings import Settings
-from scraper.source import pages, qr, resolve
+from scraper.source import film_codes, pages, qr
 from scraper.source.qr.engines import Seen, Wechat, zbar, zxing
 
 Look = Callable[[Path], set[str]]
@@ -51,7 +51,7 @@ def _engines(stack: ExitStack, models: Path | None) -> Iterator[tuple[str, Look]
     plain = stack.enter_context(qr.Reader(empty))
 
     def chosen(reader: qr.Reader) -> Look:
-        return lambda path: {resolve.decode(path, settings, reader).link or ""}
+        return lambda path: {film_codes.decode(path, settings, reader).link or ""}
 
     yield "cloudfilm", chosen(plain)
     wechat = Wechat(models) if models else None

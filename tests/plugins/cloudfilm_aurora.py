@@ -9,8 +9,8 @@ from scraper.contract import (
     AsyncIterator,
     CredentialsRefused,
     Deployment,
+    Discovered,
     Field,
-    Found,
     Instance,
     LinkExpired,
     NotOriginalDicom,
@@ -56,7 +56,7 @@ class Aurora(Provider):
     )
     example = "https://film.aurora.test/s/Ab12Cd34"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         asked = {"code": link["code"]}
         entry = await session.post(link.join("/api/enter"), json=asked, reply=EntryReply)
         if entry.code == "PHONE":
@@ -88,7 +88,7 @@ class Dusk(Provider):
     deployments = (Deployment("film.dusk.test", "Dusk Hospital"),)
     example = "https://film.dusk.test/dusk/1"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         if link["code"] == "cancels":
             raise asyncio.CancelledError
         yield Series("", str(1 // 0))

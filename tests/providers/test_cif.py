@@ -27,7 +27,7 @@ CASES = (
         ways=(),
         thorough=BROWSER,
     ),
-    Case("no code", SHARE, raises=CredentialsRequired, ways=BROWSER),
+    Case("no code", SHARE, raises=CredentialsRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong code",
         SHARE,
@@ -62,6 +62,7 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
 
 
 @pytest.mark.parametrize("layout_as_text", [True, False])
+@pytest.mark.thorough
 async def test_a_ticket_that_opens_one_socket_leaves_the_pages(tmp_path, layout_as_text):
     site = CifSite(one_socket=True, layout_as_text=layout_as_text)
     with World(site) as world:
@@ -69,6 +70,7 @@ async def test_a_ticket_that_opens_one_socket_leaves_the_pages(tmp_path, layout_
     assert sorted(site.asked) == sorted(f"{uid}#0" for uid in site.originals)
 
 
+@pytest.mark.thorough
 async def test_several_sockets_are_used_where_the_site_allows_them(tmp_path):
     site = CifSite()
     with World(site) as world:

@@ -21,11 +21,10 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 SITE = site.FssalonSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 SERVED = {series.uid: len(series.instances) for series in SITE.study.series[:2]}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "000000"}
 CASES = (
-    Case("an index link, images over HTTP", site.index_link(site.OPEN), series=SERIES, ways=BOTH),
+    Case("an index link, images over HTTP", site.index_link(site.OPEN), series=SERIES, thorough=BROWSER),
     Case("a film link, images over HTTPS", site.film_link(site.OVER_TLS), series=SERIES, thorough=BROWSER),
     Case("a series that is not served", site.index_link(site.PARTLY), series=SERVED, lacks="fetch-failed"),
     Case("with its code", site.film_link(site.ASKS), answers=CODE, series=SERIES, thorough=BROWSER),

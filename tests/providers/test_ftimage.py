@@ -19,7 +19,7 @@ CASES = (
     Case("accession link", SITE.app_link(), series=SERIES, ways=(), thorough=BROWSER),
     Case("a series that is not loaded by itself", SITE.app_link(LAZY), series=SERIES, ways=(), thorough=BROWSER),
     Case("a check, answered", SITE.link(CHECKED), {"captcha": CODE}, SERIES, ways=(), thorough=BROWSER),
-    Case("a check, nobody there", SITE.link(CHECKED), raises=CaptchaRequired, ways=BROWSER),
+    Case("a check, nobody there", SITE.link(CHECKED), raises=CaptchaRequired, ways=(), thorough=BROWSER),
     Case(
         "a check, answered wrongly",
         SITE.link(CHECKED),
@@ -62,6 +62,7 @@ SEEN = [
 
 
 @pytest.mark.parametrize(("li", "accession"), SEEN)
+@pytest.mark.thorough
 async def test_the_page_as_it_was_seen_in_2026_08(li, accession, tmp_path):
     site = FtimageSite(seen=True, li=li)
     with World(site) as world:
@@ -70,6 +71,7 @@ async def test_the_page_as_it_was_seen_in_2026_08(li, accession, tmp_path):
     assert result.counts.expected == sum(SERIES.values())
 
 
+@pytest.mark.thorough
 async def test_of_rows_without_an_id_an_image_that_never_comes_is_missed(tmp_path):
     site = FtimageSite(seen=True)
     with World(site) as world:
@@ -87,6 +89,7 @@ def test_a_row_states_its_count_between_its_two_words(stated, total):
     assert SeriesShown(stated=stated).total == total
 
 
+@pytest.mark.thorough
 async def test_an_image_that_the_page_did_not_get_is_fetched(world, tmp_path):
     world.faults.plan(r"/2/[^/]+\.dcm$", Fault.ERROR)
     await check(Ftimage, CASES[0], world, tmp_path, Via.BROWSER)

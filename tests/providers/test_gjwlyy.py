@@ -19,7 +19,7 @@ BROWSER = (Via.BROWSER,)
 OPENS = Case("opens", SHARE, series=SERIES, origin=Origin.REBUILT, left_out=1, ways=BROWSER)
 CASES = (
     OPENS,
-    Case("over", OLD, raises=LinkExpired, says="已过期", ways=BROWSER),
+    Case("over", OLD, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
     Case("a ticket that is spent", SPENT, raises=LinkExpired, ways=(), thorough=BROWSER),
 )
 NOT_OURS = (f"{FILM.origin}/cloudfilmserver/cloudFilm/showShareReport.htm", f"{VIEW.origin}/e/viewer")

@@ -24,12 +24,18 @@ CASES = (
     Case("an unknown study", SITE.list_link(study=NOBODY), raises=NoSuchStudy),
     Case("a film of two examinations", SITE.film(), series=BOTH_STUDIES, ways=BROWSER),
     Case("a hospital's own film", SITE.film(address=site.HOSPITAL), series=BOTH_STUDIES, ways=(), thorough=BROWSER),
-    Case("an expired film", SITE.film(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=BROWSER),
+    Case("an expired film", SITE.film(site.EXPIRED), raises=LinkExpired, says="分享已过期", ways=(), thorough=BROWSER),
     Case("an unknown film", SITE.film("none404"), raises=NoSuchStudy, says="分享不存在", ways=(), thorough=BROWSER),
     Case("a film without a browser", SITE.film(), raises=NeedsBrowser),
 )
 WANTS_PAGE = (
-    Case("a film whose images want its page", GUARDED.film(site.ONLY_PAGE), series=BOTH_STUDIES, ways=BROWSER),
+    Case(
+        "a film whose images want its page",
+        GUARDED.film(site.ONLY_PAGE),
+        series=BOTH_STUDIES,
+        ways=(),
+        thorough=BROWSER,
+    ),
     Case("a list that wants its page", GUARDED.list_link(), raises=PageBehindLink),
 )
 NOT_OURS = (
@@ -62,6 +68,7 @@ async def test_any_prefix(prefix, tmp_path):
         )
 
 
+@pytest.mark.thorough
 async def test_a_viewer_on_any_host_is_read_by_its_calls(tmp_path):
     with World(SITE) as world:
         await check(Universal, Case("", SITE.viewer(), series=SERIES), world, tmp_path, Via.BROWSER)

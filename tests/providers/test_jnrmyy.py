@@ -16,7 +16,7 @@ SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 BROWSER = (Via.BROWSER,)
 CASES = (
     Case("a share", SITE.link(), series=SERIES, ways=(), thorough=BROWSER),  # what comes whole is seen below too
-    Case("expired", SITE.link(OLD), raises=LinkExpired, ways=BROWSER),
+    Case("expired", SITE.link(OLD), raises=LinkExpired, ways=(), thorough=BROWSER),
 )
 NOT_OURS = ("https://yjp.jnrmyy.com/", "https://yjp.jnrmyy.com/Dicom/Index?token=1")
 

@@ -13,10 +13,9 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("absolute addresses", SITE.link("A1"), series=SERIES, ways=BOTH),
+    Case("absolute addresses", SITE.link("A1"), series=SERIES, thorough=BROWSER),
     Case("relative addresses, no new token", SITE.link("A2"), series=SERIES),
     Case("storage paths, a file of two frames", SITE.link("A3"), series=SERIES),
     Case("a bare list, the study's own token", SITE.link("A4"), series=SERIES),

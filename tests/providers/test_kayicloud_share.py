@@ -28,11 +28,10 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudShareSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 KNOWN = {"password": PASSWORD}
 CASES = (
-    Case("opens", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
+    Case("opens", SITE.link(OPEN), KNOWN, SERIES, thorough=BROWSER),
     Case("opens with what the text calls an access code", SITE.link(OPEN), {"access_code": PASSWORD}, SERIES),
     Case("has no password", SITE.link(FREE), series=SERIES),
     Case("signatures lapse on the way", SITE.link(SHORT_LIVED), KNOWN, SERIES),
@@ -74,7 +73,7 @@ async def test_case(case, via, world, tmp_path):
 
 
 MANNERS = (
-    Case("one field", SITE.link(OPEN), KNOWN, SERIES, ways=BOTH),
+    Case("one field", SITE.link(OPEN), KNOWN, SERIES, thorough=BROWSER),
     Case("no field", SITE.link(FREE), series=SERIES, thorough=BROWSER),
     Case("another name", SITE.other_link(), series=SERIES),
     Case("wrong", SITE.link(OPEN), {"password": "9999"}, raises=CredentialsRefused, says="密码错误", thorough=BROWSER),

@@ -23,7 +23,7 @@ SITE, OLDER = site.LanwonSite(), site.LanwonSite(older=True)
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series} | {SITE.cine_series: 1}
 LOGIN = f"{site.ADDRESS.origin}/quickLogin"
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "ZZ99"}
-BOTH, BROWSER = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+BROWSER = (Via.BROWSER,)
 
 
 def opens(name, link, *, ways=(Via.DIRECT,), thorough=(), answers=None):
@@ -31,23 +31,28 @@ def opens(name, link, *, ways=(Via.DIRECT,), thorough=(), answers=None):
 
 
 CASES = (
-    opens("the viewer", SITE.viewer_link(), ways=BOTH),
+    opens("the viewer", SITE.viewer_link(), thorough=BROWSER),
     opens("below a path of its own", SITE.viewer_link(base=site.BASE, address=site.PREFIXED, page="Mobile/mobile")),
     opens("the phone's later address", SITE.phone_link(), thorough=BROWSER),
     opens("the patient's code", LOGIN, answers=CODE, ways=BROWSER),
-    opens("a report's link", SITE.report_link(), ways=BROWSER),
-    Case("a wrong code", LOGIN, WRONG, raises=CredentialsRefused, says="分享码错误", ways=BROWSER),
-    Case("no code", LOGIN, raises=CredentialsRequired, ways=BOTH),
+    opens("a report's link", SITE.report_link(), ways=(), thorough=BROWSER),
+    Case("a wrong code", LOGIN, WRONG, raises=CredentialsRefused, says="分享码错误", ways=(), thorough=BROWSER),
+    Case("no code", LOGIN, raises=CredentialsRequired, thorough=BROWSER),
     Case("the code without a browser", LOGIN, CODE, raises=NeedsBrowser),
     Case(
-        "a report after its 30 minutes", SITE.report_link(site.STALE), raises=LinkExpired, says="已失效", ways=BROWSER
+        "a report after its 30 minutes",
+        SITE.report_link(site.STALE),
+        raises=LinkExpired,
+        says="已失效",
+        ways=(),
+        thorough=BROWSER,
     ),
     Case("an unknown report", SITE.report_link("x"), raises=NoSuchStudy, says="报告不存在", ways=(), thorough=BROWSER),
     Case("unknown", SITE.viewer_link(study=site.NOBODY), raises=NoSuchStudy, says="检查不存在", thorough=BROWSER),
     Case("no study in the link", SITE.viewer_link(study="0f31"), raises=UnusableLink),
 )
 BEFORE = (
-    opens("the earlier version", OLDER.viewer_link(), ways=BOTH),
+    opens("the earlier version", OLDER.viewer_link(), thorough=BROWSER),
     Case("unknown there", OLDER.viewer_link(study=site.NOBODY), raises=NoSuchStudy, says="检查不存在"),
 )
 NOT_OURS = (

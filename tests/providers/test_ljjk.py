@@ -13,11 +13,10 @@ from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, check_listing, first_of, rows
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 SERIES = {series.uid: len(series.instances) for series in site.LjjkSite().study.series}
 CASES = (
-    Case("opens a link", site.OPEN, series=SERIES, ways=BOTH),
+    Case("opens a link", site.OPEN, series=SERIES, thorough=BROWSER),
     Case("passes the link's bType on", site.OTHER_TYPE, series=SERIES),
     Case("a link of the token alone", site.PLAIN, series=SERIES),
     Case("an expired link", site.EXPIRED, raises=LinkExpired, says="链接已过期", thorough=BROWSER),

@@ -14,10 +14,9 @@ from scraper.testing import Case, check, rows
 
 SITE = site.MedapiSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("sealed", site.share(site.SEALED), series=SERIES, ways=BOTH),
+    Case("sealed", site.share(site.SEALED), series=SERIES, thorough=BROWSER),
     Case("plain", site.long_share(site.PLAIN), series=SERIES, thorough=BROWSER),
     Case("unknown or over", site.share("Zz99Zz"), raises=LinkExpired, says="已失效", thorough=BROWSER),
     Case("the login refuses", site.share(site.DENIED), raises=ShareCancelled, says="分享已取消", thorough=BROWSER),

@@ -17,9 +17,9 @@ SITES = {"text": site.MscpacsSite(), "object": site.MscpacsSite(as_object=True)}
 STUDIES = SITES["text"].studies.values()
 SERIES = {series.uid: len(series.instances) for study in STUDIES for series in study.series}
 LINK = site.MscpacsSite.link
-BOTH, BROWSER = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("two cases", LINK(), series=SERIES, ways=BOTH),
+    Case("two cases", LINK(), series=SERIES, thorough=BROWSER),
     Case("expired", LINK(site.EXPIRED), raises=LinkExpired, says="hết hạn", thorough=BROWSER),
     Case("unknown", LINK("x"), raises=NoSuchStudy, says="Không tìm thấy", thorough=BROWSER),
 )

@@ -13,11 +13,10 @@ from scraper.testing import Case, check, rows, run
 
 SITE = site.MtywcloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 OWN_COPY = site.share(site.BY_URL, address=site.ELSEWHERE, app="SXiCCWebClient")
 CASES = (
-    Case("paths that are addresses", site.share(site.BY_URL), series=SERIES, ways=BOTH),
+    Case("paths that are addresses", site.share(site.BY_URL), series=SERIES, thorough=BROWSER),
     Case("paths of a Windows drive", site.share(site.BY_DRIVE), series=SERIES, thorough=BROWSER),
     Case("a hospital's own copy", OWN_COPY, series=SERIES),
     Case(

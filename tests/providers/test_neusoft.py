@@ -13,10 +13,9 @@ from scraper.testing import Case, check, first_of, rows
 
 SITE = NeusoftSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("opens", SITE.link(), series=SERIES, left_out=3, ways=BOTH),
+    Case("opens", SITE.link(), series=SERIES, left_out=3, thorough=BROWSER),
     Case("the other page", SITE.link(page="profilesign"), series=SERIES, left_out=3),
     Case("a short link", SITE.short_link(), series=SERIES, left_out=3, thorough=BROWSER),
     Case("a short link that leads nowhere", SITE.short_link("gone"), raises=LinkExpired),

@@ -21,7 +21,7 @@ CASES = (
     Case("a share", SITE.link(), series=SERIES, origin=REBUILT, ways=BROWSER),
     Case("with a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, REBUILT, ways=(), thorough=BROWSER),
     Case("a viewer without a slider", SITE.link(NO_SLIDER), series=SERIES, origin=REBUILT, ways=(), thorough=BROWSER),
-    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
+    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong password",
         SITE.link(LOCKED),

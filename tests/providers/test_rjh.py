@@ -16,7 +16,7 @@ BROWSER = (Via.BROWSER,)
 CASES = (
     Case("a share", SHARE, ways=BROWSER),
     Case("the viewer", VIEWER, ways=(), thorough=BROWSER),
-    Case("over", OLD, raises=LinkExpired, says="已过期", ways=BROWSER),
+    Case("over", OLD, raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
 )
 
 
@@ -27,12 +27,14 @@ async def test_case(case, via, tmp_path):
         assert not world.unexpected
 
 
+@pytest.mark.thorough
 async def test_a_control_that_stays_disabled_beside_words_of_an_end(tmp_path):
     with World(RjhSite()) as world:
         case = Case("shut", SHUT, raises=LinkExpired, says="已过期")
         await check(Rjh, case, world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_study_that_is_never_recalled_is_not_there_yet(tmp_path):
     case = Case("away", AWAY, raises=NotThereYet)
     with World(RjhSite()) as world:

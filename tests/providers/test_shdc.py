@@ -11,12 +11,11 @@ from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 PAGE = (Via.BROWSER,)  # how a 安全码 is sent, only the page knows
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
-    Case("opens a viewer link", site.VIEWER, ways=BOTH),
+    Case("opens a viewer link", site.VIEWER, thorough=BROWSER),
     Case("opens a report's code", site.REPORT, thorough=BROWSER),
     Case("opens a report that wants the 安全码", site.REPORT_WITH_CODE, answers=CODE, ways=(), thorough=PAGE),
     Case("asks for the 安全码", site.REPORT_WITH_CODE, raises=CredentialsRequired, thorough=BROWSER),

@@ -14,11 +14,10 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.SughSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"access_code": site.CODE}, {"access_code": "0000"}
 CASES = (
-    Case("open", site.share(site.OPEN), series=SERIES, ways=BOTH),
+    Case("open", site.share(site.OPEN), series=SERIES, thorough=BROWSER),
     Case("with the 提取码", site.share(site.ASKS), answers=CODE, series=SERIES, thorough=BROWSER),
     Case("asks for the 提取码", site.share(site.ASKS), raises=CredentialsRequired, thorough=BROWSER),
     Case("a wrong 提取码", site.share(site.ASKS), answers=WRONG, raises=CredentialsRefused, says="提取码错误"),

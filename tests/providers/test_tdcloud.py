@@ -22,7 +22,7 @@ CASES = (
         "a button submits the code", SITE.link(TWO_STEPS), KNOWN, SERIES, REBUILT, left_out=1, ways=(), thorough=BROWSER
     ),
     Case("a dialog of the control's", SITE.link(DIALOG), KNOWN, SERIES, REBUILT, left_out=1, ways=(), thorough=BROWSER),
-    Case("nobody reads the dialog's", SITE.link(DIALOG), raises=CaptchaRequired, ways=BROWSER),
+    Case("nobody reads the dialog's", SITE.link(DIALOG), raises=CaptchaRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong code, in the dialog",
         SITE.link(DIALOG),
@@ -85,11 +85,13 @@ async def test_case(case, via, world, tmp_path):
     assert SITE.tries <= 1
 
 
+@pytest.mark.thorough
 async def test_raw_pixels_where_no_jpeg_2000_is_served(world, tmp_path):
     SITE.raw_only = True
     await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_cookie_that_lapses_on_the_way_is_renewed(world, tmp_path):
     SITE.left = 4
     await check(Tdcloud, CASES[0], world, tmp_path, Via.BROWSER)

@@ -21,7 +21,7 @@ CASES = (
     Case("desktop", SITE.link(), series=SERIES, ways=(), thorough=BROWSER),
     Case("a host of its own", SITE.link(host=ELSEWHERE), series=SERIES, ways=(), thorough=BROWSER),
     Case("a password", SITE.link(LOCKED), {"password": PASSWORD}, SERIES, ways=(), thorough=BROWSER),
-    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=BROWSER),
+    Case("asks for the password", SITE.link(LOCKED), raises=CredentialsRequired, ways=(), thorough=BROWSER),
     Case(
         "a wrong password",
         SITE.link(LOCKED),

@@ -15,9 +15,9 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, APART = site.VrpacsSite(), site.VrpacsSite(apart=True)
 SERIES = {series.uid: len(series.instances) for study in (SITE.study, SITE.earlier) for series in study.series}
-BOTH, BROWSER = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+BROWSER = (Via.BROWSER,)
 CASES = (
-    Case("two studies", SITE.link(), series=SERIES, ways=BOTH),
+    Case("two studies", SITE.link(), series=SERIES, thorough=BROWSER),
     Case("the viewer's other address", SITE.link(path="vrviewer"), series=SERIES, thorough=BROWSER),
     Case("expired", SITE.link(site.EXPIRED), raises=LinkExpired, says="hết hạn", thorough=BROWSER),
     Case("unknown", SITE.link(site.UNKNOWN), raises=NoSuchStudy, says="Không tìm thấy", thorough=BROWSER),
@@ -25,7 +25,7 @@ CASES = (
     Case("a parameter that names no link", SITE.link().partition("=")[0] + "=e30", raises=UnusableLink),
 )
 ELSEWHERE = (
-    Case("the service on a port of its own", APART.link(), series=SERIES, ways=BOTH),
+    Case("the service on a port of its own", APART.link(), series=SERIES, thorough=BROWSER),
     Case("expired there", APART.link(site.EXPIRED), raises=LinkExpired, says="hết hạn"),
 )
 NOT_OURS = (

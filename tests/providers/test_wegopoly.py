@@ -12,12 +12,11 @@ from scraper.core.model import Origin, Status, Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, check_listing, compare, first_of, rows, run
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 SITE = site.WegopolySite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
 CASES = (
-    Case("opens a link", site.OPEN, series=SERIES, ways=BOTH),
+    Case("opens a link", site.OPEN, series=SERIES, thorough=BROWSER),
     Case("opens a link without the slash", site.NO_SLASH, series=SERIES),
     Case("opens a link in clear", site.PLAIN, series=SERIES),
     Case("an expired link", site.EXPIRED, raises=LinkExpired, says="链接已过期", thorough=BROWSER),

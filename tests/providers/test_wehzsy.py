@@ -12,12 +12,11 @@ from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, first_of, rows
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 SITE = site.WehzsySite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
-    Case("opens a link", site.OPEN, series=SERIES, left_out=1, ways=BOTH),
+    Case("opens a link", site.OPEN, series=SERIES, left_out=1, thorough=BROWSER),
     Case("opens a link with its parameters in the query", site.IN_QUERY, series=SERIES, left_out=1),
     Case("a link written with https", site.OPEN.replace("http://", "https://"), series=SERIES, left_out=1),
     Case("a share without downloading", site.NOT_PERMITTED, raises=DownloadNotPermitted, thorough=BROWSER),

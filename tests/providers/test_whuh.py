@@ -21,7 +21,6 @@ from scraper.core.timings import Timings
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, first_of, rows, run
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 IN_PAGE = (Via.BROWSER,)
 STUDIES = site.WhuhSite().studies
@@ -29,7 +28,7 @@ FIRST = {series.uid: len(series.instances) for series in STUDIES["EXAM1"].series
 ALL = {series.uid: len(series.instances) for study in STUDIES.values() for series in study.series}
 CODE = {"access_code": site.SECURITY_CODE}
 CASES = (
-    Case("opens one examination", site.OPEN, series=FIRST, left_out=2, ways=BOTH),
+    Case("opens one examination", site.OPEN, series=FIRST, left_out=2, thorough=BROWSER),
     Case("parameters in the query", site.IN_QUERY, series=FIRST, left_out=2, thorough=BROWSER),
     Case("brings both examinations", site.LIST, series=ALL, left_out=4, thorough=BROWSER),
     Case("passes the security code", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2, ways=(), thorough=IN_PAGE),
@@ -77,6 +76,7 @@ async def test_two_examinations_have_a_folder_each(tmp_path):
     assert len(folders) == 2
 
 
+@pytest.mark.thorough
 async def test_a_code_asked_for_in_other_words(tmp_path):
     case = Case("coded", site.WITH_CODE, answers=CODE, series=FIRST, left_out=2)
     with World(site.WhuhSite(sealed=False, other_form=True)) as world:

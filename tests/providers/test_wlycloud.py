@@ -25,7 +25,7 @@ CASES = (
         ways=(),
         thorough=BROWSER,
     ),
-    Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired, ways=BROWSER),
+    Case("a viewer's address that is over", f"{VIEWER}d", raises=LinkExpired, ways=(), thorough=BROWSER),
     Case("a share that leads to one", f"{PAGE.origin}/#/?uid=SPENT1", raises=LinkExpired, ways=(), thorough=BROWSER),
     Case("expired", f"{PAGE.origin}/#/?uid=OLD", raises=LinkExpired, says="已过期", ways=(), thorough=BROWSER),
     Case("a report without images", f"{PAGE.origin}/?uid=REPORT1", raises=NoSuchStudy, ways=(), thorough=BROWSER),

@@ -13,13 +13,13 @@ from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, check_listing, first_of, rows, run
 
-BOTH, IN_PAGE = (Via.DIRECT, Via.BROWSER), (Via.BROWSER,)
+IN_PAGE = (Via.BROWSER,)
 BROWSER = (Via.BROWSER,)
 CODE, WRONG = {"sms_code": "246810"}, {"sms_code": "000000"}
 SITE = site.XaDataSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
-    Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, ways=BOTH),
+    Case("opens a link; preview and report are named", site.OPEN, series=SERIES, left_out=2, thorough=BROWSER),
     Case("a page that asks for a phone's code", site.WITH_CHECK, raises=CaptchaRequired, thorough=BROWSER),
     Case("a page that lists at once", site.AT_ONCE, series=SERIES, left_out=2, thorough=BROWSER),
     Case("the phone's code", site.WITH_CHECK, answers=CODE, series=SERIES, left_out=2, ways=(), thorough=IN_PAGE),

@@ -15,11 +15,10 @@ from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = YdyySite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 KNOWN = {"id_last4": ID_LAST4}
 CASES = (
-    Case("checked", SITE.link(), KNOWN, SERIES, ways=BOTH),
+    Case("checked", SITE.link(), KNOWN, SERIES, thorough=BROWSER),
     Case("a small x", SITE.link(), {"id_last4": ID_LAST4.lower()}, SERIES),
     Case("redirected to the check", SITE.link("redirect"), KNOWN, SERIES),
     Case("a short link to the check", SITE.short_link(), KNOWN, SERIES, thorough=BROWSER),
@@ -69,6 +68,7 @@ async def test_a_wrong_answer_is_sent_once(world, tmp_path):
     assert len(world.requests(path="checkIdNum")) == 1
 
 
+@pytest.mark.thorough
 async def test_a_firewall_that_refuses_is_taken_at_its_word(world, tmp_path):
     SITE.refuses = True
     case = Case("refused", SITE.walled_link(), raises=UnusableLink, says="手机浏览器")

@@ -11,12 +11,11 @@ from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, rows
 
-BOTH = (Via.DIRECT, Via.BROWSER)
 BROWSER = (Via.BROWSER,)
 SITE = site.YzhcloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
 CASES = (
-    Case("opens a viewer link", SITE.link, series=SERIES, left_out=1, ways=BOTH),
+    Case("opens a viewer link", SITE.link, series=SERIES, left_out=1, thorough=BROWSER),
     Case("opens a landing page", site.LANDING, series=SERIES, left_out=1, thorough=BROWSER),
     Case("follows an absolute button", site.LANDING_ABSOLUTE, series=SERIES, left_out=1),
     Case("a landing page without the button", site.LANDING_EXPIRED, raises=LinkExpired, says="二维码已失效"),

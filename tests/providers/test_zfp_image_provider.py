@@ -42,6 +42,7 @@ async def test_case(case, via, tmp_path):
         assert world.unexpected == []
 
 
+@pytest.mark.thorough
 async def test_a_viewer_on_any_host_is_read_by_its_sockets_and_its_places_are_written(tmp_path):
     with World(SITE) as world:
         await check(Universal, CASES[0], world, tmp_path, Via.BROWSER)

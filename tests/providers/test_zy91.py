@@ -61,6 +61,7 @@ async def test_case(case, via, tmp_path):
 
 
 @pytest.mark.parametrize("captcha", [site.CAPTCHA, "0000"], ids=["right", "wrong"])
+@pytest.mark.thorough
 async def test_a_check_in_other_words(tmp_path, captcha):
     emulated, answers = site.Zy91Site(other_form=True), {**GIVEN, "captcha": captcha}
     right = Case("right", site.OPEN, answers=answers, series=SERIES, left_out=2)
@@ -70,6 +71,7 @@ async def test_a_check_in_other_words(tmp_path, captcha):
     assert emulated.tries == 1
 
 
+@pytest.mark.thorough
 async def test_a_page_that_calls_nothing_itself_is_gone_on_from(tmp_path):
     with World(site.Zy91Site(by_frame=True)) as world:
         await check(Zy91, CASES[0], world, tmp_path, Via.BROWSER)
@@ -82,6 +84,7 @@ async def test_the_same_by_another_hand(tmp_path, shape):
         await check(Zy91, CASES[0], world, tmp_path, Via.BROWSER)
 
 
+@pytest.mark.thorough
 async def test_a_page_that_asks_for_nothing_is_read_at_once(tmp_path):
     with World(site.Zy91Site(checked=False)) as world:
         await check(Zy91, Case("open", site.OPEN, series=SERIES, left_out=2), world, tmp_path, Via.BROWSER)

@@ -13,7 +13,7 @@ from scraper.capture.infer import templates, volatile
 from scraper.capture.observe import notation
 from scraper.capture.request import wado_uri
 from scraper.core.html import Page, variables
-from scraper.core.link import ShareLink, addresses, parse, said_beside
+from scraper.core.link import ShareLink, addresses, answers_in_text, parse
 from scraper.session.browser.traffic import Exchange
 from tests.security import pump
 
@@ -125,7 +125,7 @@ BUSY = {
     "variables": lambda: variables(times('var a = "\\')),
     "form": lambda: Page("<form>" + times("<input name=a value=b>", 128 * KB)).form(),
     "labels": lambda: _GAP.sub("", times("名 \u3000") + times("\u3000")),
-    "share text": lambda: said_beside("x", "密码" + times(" ") + "访问码" + times(" ")),
+    "share text": lambda: answers_in_text("x", "密码" + times(" ") + "访问码" + times(" ")),
     "payload": lambda: addresses("https://a.test/ " + times("&a=b") + "\n:"),
     "link": lambda: parse("https://a.test/" + times("aaaaaaa1111/", 8000)).redacted,
     "long segments": lambda: (

@@ -93,16 +93,22 @@ def stream(data: bytes, words: bytes = b"") -> bytes:
 
 CATALOG, TREE = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
 PAGE = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents 4 0 R /Resources << /XObject << /A 5 0 R >> >> >>"
-ZEROS = zlib.compress(zlib.compress(bytes(300 * MB), 9), 9)
 FLATE = b"/Filter [/FlateDecode /FlateDecode]"
 IMAGE = b"/Type /XObject /Subtype /Image /Width 60000 /Height 60000 /BitsPerComponent 8 /ColorSpace /DeviceGray "
+
+
+def zeros() -> bytes:
+    """300 MB of them, packed twice."""
+    return zlib.compress(zlib.compress(bytes(300 * MB), 9), 9)
+
+
 DOCUMENTS = {
-    "giant page": pdf(CATALOG, TREE, PAGE % (2_000_000, 2_000_000), stream(b"q Q"), stream(b"")),
-    "giant image": pdf(
-        CATALOG, TREE, PAGE % (600, 800), stream(b"600 0 0 800 0 0 cm /A Do"), stream(ZEROS, IMAGE + FLATE)
+    "giant page": lambda: pdf(CATALOG, TREE, PAGE % (2_000_000, 2_000_000), stream(b"q Q"), stream(b"")),
+    "giant image": lambda: pdf(
+        CATALOG, TREE, PAGE % (600, 800), stream(b"600 0 0 800 0 0 cm /A Do"), stream(zeros(), IMAGE + FLATE)
     ),
-    "packed contents": pdf(CATALOG, TREE, PAGE % (600, 800), stream(ZEROS, FLATE), stream(b"")),
-    "a form of itself": pdf(
+    "packed contents": lambda: pdf(CATALOG, TREE, PAGE % (600, 800), stream(zeros(), FLATE), stream(b"")),
+    "a form of itself": lambda: pdf(
         CATALOG,
         TREE,
         PAGE % (600, 800),
@@ -112,8 +118,8 @@ DOCUMENTS = {
             b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /A 5 0 R >> >>",
         ),
     ),
-    "pages of themselves": pdf(CATALOG, b"<< /Type /Pages /Kids [2 0 R 2 0 R] /Count 1000000000 >>"),
-    "deep arrays": pdf(CATALOG, TREE, b"[" * 100_000 + b"]" * 100_000),
+    "pages of themselves": lambda: pdf(CATALOG, b"<< /Type /Pages /Kids [2 0 R 2 0 R] /Count 1000000000 >>"),
+    "deep arrays": lambda: pdf(CATALOG, TREE, b"[" * 100_000 + b"]" * 100_000),
 }
 
 
@@ -153,7 +159,7 @@ def test_hostile_9_a_sound_document_is_read_behind_the_fences(tmp_path):
 @pytest.mark.parametrize("kind", [*(pytest.param(name, marks=pytest.mark.thorough) for name in DOCUMENTS)])
 def test_hostile_9_a_hostile_document_ends_in_its_process(kind, tmp_path):
     path = tmp_path / "a.pdf"
-    path.write_bytes(DOCUMENTS[kind])
+    path.write_bytes(DOCUMENTS[kind]())
     with peak_of_all_processes() as peak:
         result = read_apart(path)
     assert not result.isdigit() or int(result) <= 2 * pages.MAX_PIXELS  # two looks at a page

@@ -13,7 +13,7 @@ from websockets.asyncio.server import serve
 
 import scraper.session
 from fixtures.dicom import SyntheticStudy, chest_ct
-from scraper.contract import Found, Provider
+from scraper.contract import Discovered, Provider
 from scraper.core import settings
 from scraper.core.errors import AsksToWait, DiskFull, ExitCode, NothingNew, SiteBusy, SiteChanged
 from scraper.core.link import ShareLink, of
@@ -185,7 +185,7 @@ async def talking(tmp_path: Path, port: int, **options: object) -> AsyncIterator
 class EndlessPages(Provider):
     name = "endless-pages"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         number = 0
         while True:
             number += 1
@@ -198,7 +198,7 @@ class EndlessPages(Provider):
 class EndlessSocket(Provider):
     name = "endless-socket"
 
-    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Found]:
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Discovered]:
         async with session.websocket("ws://film.test/socket") as socket:
             async for message in socket:
                 if message == "end":

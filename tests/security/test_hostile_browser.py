@@ -164,7 +164,7 @@ async def test_hostile_2_a_form_in_the_browser_is_not_sent_to_another_site(tmp_p
             ask=lambda *_: None,
             spool=tmp_path,
         )
-        from scraper.core.model import PASSWORD
+        from scraper.core.questions import PASSWORD
 
         window = await session.window()
 

@@ -11,7 +11,8 @@ from websockets.asyncio.server import serve
 from scraper.contract import Deployment, Provider
 from scraper.core.errors import ForeignHost
 from scraper.core.link import of
-from scraper.core.model import PASSWORD, TOKEN, Request
+from scraper.core.model import Request
+from scraper.core.questions import PASSWORD, TOKEN
 from scraper.core.settings import Settings
 from scraper.session import Session
 from scraper.session.door import Door

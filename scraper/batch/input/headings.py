@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from scraper.core.errors import UsageError
-from scraper.core.model import QUESTIONS
+from scraper.core.questions import QUESTIONS
 from scraper.core.settings import Language
 
 FIELDS: Final = tuple(question.name for question in QUESTIONS)

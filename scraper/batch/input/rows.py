@@ -22,7 +22,7 @@ from scraper.batch.input.text import Line, read_lines
 from scraper.core import link
 from scraper.core.errors import CloudfilmError, ExitCode, NoSuchFile, UsageError
 from scraper.core.safe_text import without_surrogates
-from scraper.source.resolve import IMAGES, TEXTS
+from scraper.source.kinds import IMAGES, TEXTS
 
 LONGEST_LINE: Final = 65_536  # characters; a link has 8192 at most, a share message is short
 LONGEST_LABEL: Final = 200

@@ -32,7 +32,7 @@ from scraper.core.leftovers import RunFolder
 from scraper.core.model import Result, Status
 from scraper.core.reasons import Reason
 from scraper.core.settings import Settings, browser_from_environment
-from scraper.source import resolve
+from scraper.source import kinds
 
 STARTS_AT_MOST: Final = 2  # of one job: the second where the first one's worker was lost
 CONNECT_S: Final = 30.0
@@ -311,7 +311,7 @@ class ClusterWorker:
             rate=None if settings.rate is None else settings.rate / self._processes,
         )
         job = replace(job, settings=settings)
-        if not resolve.is_file(job.source):
+        if not kinds.is_file(job.source):
             return Order(job, earlier)
         path = Path(job.source)
         return Order(job, earlier, path.name, path.read_bytes())

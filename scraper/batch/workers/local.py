@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from scraper.batch.report.thumbnails import of_studies
 from scraper.batch.workers.protocol import Job, Outcome
-from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, leaves
+from scraper.core.errors import CloudfilmError, ExitCode, SiteUnreachable, single_errors
 from scraper.core.messages import describe, say
 from scraper.core.model import Result, Status
 from scraper.core.reasons import Reason
@@ -303,7 +303,7 @@ def outcome(job: Job, result: Result, thumbnails: Mapping[str, bytes] | None = N
     if isinstance(result.error, CloudfilmError):
         words = describe(result.error, language)
     elif result.error is not None:
-        names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in leaves(result.error)))
+        names = ", ".join(dict.fromkeys(type(error_inside).__name__ for error_inside in single_errors(result.error)))
         words = say("bug", language, name=names)
         shown_document["problems"] = [{"code": "bug", "message": words, "instances": []}]
     diagnostic = "" if result.diagnostic is None else str(result.diagnostic)

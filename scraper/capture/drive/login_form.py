@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scraper.capture.drive import elements
 from scraper.core.errors import CaptchaRequired, CredentialsRefused, CredentialsRequired
-from scraper.core.model import (
+from scraper.core.questions import (
     ACCESS_CODE,
     ACCOUNT,
     CAPTCHA,

@@ -58,7 +58,7 @@ def _of_one_request(observations: Observations, by_http: Mapping[str, Exchange])
     for rule in single_request.rules(observations.manifests, list(by_http))[:MAX_TRIED]:
         seen = [record for record in rule.records if record in by_http]
         brought = {text: observations.origins[text] for text in seen}
-        if seen and _is_sound(rule, brought, observations):
+        if seen and is_sound(rule, brought, observations):
             trials = tuple(single_request.trials(rule, seen[-1]))
             yield RequestModel(rule, brought, VolatileParts(()), by_http[seen[-1]], trials)
 
@@ -84,11 +84,11 @@ def _of_kind(
         brought = {record: sources[record] for record in rule.records if record in sources}
         if sample is None:
             brought, _ = socket_replies.matched_replies(exchanges, observations, rule, volatile)
-        if _is_sound(rule, brought, observations):
+        if is_sound(rule, brought, observations):
             yield RequestModel(rule, brought, volatile, sample)
 
 
-def _is_sound(rule: Rule, brought: Mapping[str, str], observations: Observations) -> bool:
+def is_sound(rule: Rule, brought: Mapping[str, str], observations: Observations) -> bool:
     """Whether what came agrees with the rule: it gives series whole, and no image for two places.
 
     A rule that gives one image of each series, as for a row of previews, is none: no two that came are of one series.
@@ -108,4 +108,4 @@ def _is_sound(rule: Rule, brought: Mapping[str, str], observations: Observations
     return several or len(brought) <= len(rule.addresses)
 
 
-__all__ = ["RequestModel", "candidate_models"]
+__all__ = ["RequestModel", "candidate_models", "is_sound"]

@@ -48,6 +48,7 @@ ENCODINGS: Final[tuple[Callable[[str], str], ...]] = (  # the ways in which page
     lambda value: quote(_base64(value), safe=""),
 )
 BASE64_FROM: Final = 6
+ASKED: Final = ("http", "ws", "call:")  # what requests begin with; ``call:`` is one of a function of the page
 SHORTEST_PACKED: Final = 6  # characters; the base64 of a shorter value stands in any text by chance
 
 
@@ -319,7 +320,7 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     is_ambiguous = False
     for record in group:
         address = template.fill(record)
-        if address is None or not address.startswith(("http", "ws")):
+        if address is None or not address.startswith(ASKED):
             return None
         addresses[record.array].append(address)
         is_ambiguous = is_ambiguous or (address in given and given[address].fields != record.fields)

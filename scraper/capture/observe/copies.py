@@ -82,7 +82,7 @@ class Copies:
         problems: Sequence[Problem] = [Problem("lesser-copies", tuple(pairs), fatal=False)]
         if reduced:
             problems = [*problems, Problem("reduced-only", tuple(reduced))]
-        return replace(series, left_out=(*series.left_out, *problems))
+        return replace(series, problems=(*series.problems, *problems))
 
 
 __all__ = ["Copies", "Rank", "rank"]

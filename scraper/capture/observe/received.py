@@ -26,7 +26,7 @@ from scraper.capture.observe.recognise import (
     Recogniser,
     TruncatedObject,
 )
-from scraper.core.model import Asked, Captured, Instance, Origin, PixelParts, Series, Study
+from scraper.core.model import Captured, Instance, OnDemand, Origin, PixelParts, Series, Study
 from scraper.core.reasons import Cause
 from scraper.core.schema import parse_int
 from scraper.core.sniff import HEAD, Kind, sniff
@@ -320,7 +320,7 @@ class Observations:
         for uid, tags, frames in self.whole_frames():
             if text(tags, "0020000D") == study:
                 series = text(tags, "0020000E")
-                instances[series].append(Instance(uid, Asked(_reader(tags, frames), Origin.REBUILT)))
+                instances[series].append(Instance(uid, OnDemand(_reader(tags, frames), Origin.REBUILT)))
                 about.setdefault(series, described(tags))
         return [with_instances(about[uid], found) for uid, found in instances.items()]
 
@@ -351,7 +351,7 @@ def with_instances(series: Series, instances: list[Instance], expected: int | No
         series.modality,
         series.key,
         series.study,
-        series.left_out,
+        series.problems,
     )
 
 

@@ -26,7 +26,7 @@ from scraper.core.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.core.model import Asked, Instance, Origin, PixelParts, Request, Series, WadoRs
+from scraper.core.model import Instance, OnDemand, Origin, PixelParts, Request, Series, WadoRs
 from scraper.core.reasons import Reason
 from scraper.core.text import decode_text
 from scraper.protocols import dicom_json, dicomweb, wado_rs
@@ -143,7 +143,7 @@ class DicomWeb:
             )
 
         origin = Origin.ORIGINAL if self._gives_whole else Origin.REBUILT
-        return Instance(uid, Asked(ask, origin), number=order)
+        return Instance(uid, OnDemand(ask, origin), number=order)
 
     async def _is_whole(self, url: str) -> bool:
         """Whether the service gives instances as files; some give frames and metadata only."""

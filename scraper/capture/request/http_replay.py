@@ -20,7 +20,7 @@ from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import SENT, asked_by
 from scraper.capture.observe.recognise import DICOM, Object, Recogniser
 from scraper.core.errors import CloudfilmError, CorruptInstance, MissingInstances, SessionLapsed, SiteUnreachable
-from scraper.core.model import Asked, Header, Request, Source, WadoUri
+from scraper.core.model import Header, OnDemand, Request, Source, WadoUri
 from scraper.core.reasons import Reason
 from scraper.core.sniff import HEAD, sniff
 from scraper.session import Response, Session
@@ -111,7 +111,7 @@ class HttpReplayer:
         async def ask() -> Path:
             return await self._object(asked)
 
-        return Asked(ask)
+        return OnDemand(ask)
 
     async def _object(self, asked: str) -> Path:
         """The one object that a request gives; where it is not there, once more after what the page asked for beforehand.

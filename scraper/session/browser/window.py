@@ -17,6 +17,7 @@ from scraper.session.browser import page_socket
 from scraper.session.browser.cookies import for_browser, from_browser
 from scraper.session.browser.downloads import save
 from scraper.session.browser.failures import ours, within
+from scraper.session.browser.page_calls import PageCalls
 from scraper.session.browser.page_fetch import FETCH, fetch_arguments
 from scraper.session.browser.page_memory import PageMemory
 from scraper.session.browser.page_socket import PageSocket
@@ -248,6 +249,10 @@ class Window:
         with self.quietly():
             return await page_socket.find(self._context, reversed(self._pages), url)
         return None
+
+    def page_calls(self) -> PageCalls:
+        """What watches the functions of its pages, and calls them."""
+        return PageCalls(self._context, reversed(self._pages))
 
     @asynccontextmanager
     async def guard(self, host: str = "") -> AsyncIterator[None]:

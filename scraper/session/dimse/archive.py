@@ -24,7 +24,7 @@ from scraper.core.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.core.model import Held
+from scraper.core.model import ArchiveSeries
 from scraper.core.reasons import Because, Reason
 from scraper.session.dimse.association import MOST_CONTEXTS, STORAGE_CLASSES, UIDS, Dimse, Ended
 from scraper.session.dimse.reach import Peer
@@ -56,7 +56,7 @@ class By(StrEnum):
 class _Prefetch:
     """The state of one series' instances during retrieval."""
 
-    held: Held
+    held: ArchiveSeries
     awaited: dict[str, asyncio.Future[Path]] = field(default_factory=dict)
     here: dict[str, Path] = field(default_factory=dict)  # fetched ahead, and not asked for yet
     alone: set[str] = field(default_factory=set)  # did not come in a list, and are asked for one by one
@@ -149,7 +149,7 @@ class Archive:
         own = UIDS[level]
         return list({row[own]: row for row in reversed(fitting) if UID.fullmatch(row[own])}.values())[::-1]
 
-    async def instance(self, held: Held, uid: str) -> Path:
+    async def instance(self, held: ArchiveSeries, uid: str) -> Path:
         """Return one instance's Part 10 file, which the caller removes.
 
         Raises:
@@ -337,7 +337,7 @@ class Archive:
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
-def _keys(held: Held, uids: Sequence[str]) -> dict[str, str]:
+def _keys(held: ArchiveSeries, uids: Sequence[str]) -> dict[str, str]:
     """The identifier of a retrieval (PS3.4 C.4.2.1.4)."""
     return {
         "QueryRetrieveLevel": "IMAGE",

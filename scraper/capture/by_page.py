@@ -1,0 +1,206 @@
+"""Asks through the page: the function that the viewer called for one image is called for the next, with its list's values.
+
+So what can't be repeated by anyone else (a signature, a ticket, a running number) is the page's own work. It is learnt while the
+viewer is driven: one step shows which functions are running while the page asks, two more what they are called with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from enum import Enum, auto
+from typing import Final
+
+from scraper.capture.by_manifest import series_by_model, shows_more
+from scraper.capture.examination import Examination
+from scraper.capture.infer import page_functions
+from scraper.capture.infer.page_functions import Look, PageFunction
+from scraper.capture.infer.templates import Template
+from scraper.capture.observe.received import asked_by
+from scraper.capture.plan import By, Plan, Strategy
+from scraper.core.errors import CloudfilmError, MissingInstances
+from scraper.core.model import OnDemand
+from scraper.core.reasons import Reason
+from scraper.session.browser.page_calls import PageCalls
+
+LOOKS: Final = 2  # steps of which the calls are compared
+MAX_LOOKS: Final = 4
+MAX_TRIALS: Final = 4  # functions that bring nothing, after which no more are tried
+MAX_SILENT: Final = 5  # calls that bring nothing, one after another
+CALL_S: Final = 8.0
+LOOK_S: Final = 0.05
+AFTER_S: Final = 0.4  # for what a call brings after it has ended
+LEAST: Final = 2  # images that must be left for it to be worth while
+
+
+class _State(Enum):
+    IDLE = auto()
+    REQUESTS = auto()  # watched: what is running while the page asks
+    FUNCTIONS = auto()  # watched: what that is called with
+    KNOWN = auto()
+    OVER = auto()
+
+
+class ByPage(Strategy):
+    """Learns from the viewer's steps how its page asks, and asks for the rest that way."""
+
+    by = By.PAGE
+
+    def __init__(self) -> None:
+        self._state = _State.IDLE
+        self._calls: PageCalls | None = None
+        self._looks: list[Look] = []
+        self._before: frozenset[str] = frozenset()
+        self._looked = 0
+        self._received: dict[str, str] = {}  # call → SOP Instance UID
+        self._function: PageFunction | None = None
+        self._asked: set[str] = set()
+        self._rejected: set[Template] = set()
+
+    async def plan(self, examination: Examination) -> Plan | None:
+        """The study, once a function of the page gave all that its lists name."""
+        if not examination.is_driven or self._state is _State.OVER:
+            return None
+        try:
+            return await self._next(examination)
+        except CloudfilmError:
+            await self.close()
+            raise
+
+    async def _next(self, examination: Examination) -> Plan | None:
+        now = _uids(examination)
+        new, self._before = now - self._before, now
+        match self._state:
+            case _State.IDLE:
+                window = await examination.session.window()
+                self._calls = window.page_calls()
+                await self._calls.watch_requests()
+                self._state = _State.REQUESTS
+            case _State.REQUESTS if self._calls is not None and new:
+                is_any = await self._calls.watch_functions()
+                self._state = _State.FUNCTIONS if is_any else _State.OVER
+            case _State.FUNCTIONS if self._calls is not None and new:
+                await self._look(self._calls, new, examination)
+            case _:
+                pass
+        return await self._plan(examination) if self._state is _State.KNOWN else None
+
+    async def _look(self, calls: PageCalls, new: frozenset[str], examination: Examination) -> None:
+        """Take in what a step called; with enough of that, find the function."""
+        self._looked += 1
+        if made := calls.take():
+            self._looks.append(Look(made, new))
+        if len(self._looks) >= LOOKS and await self._find(examination):
+            self._state = _State.KNOWN
+            await calls.rest()
+        elif self._looked >= MAX_LOOKS or len(self._rejected) >= MAX_TRIALS:
+            await self.close()
+
+    async def _find(self, examination: Examination) -> bool:
+        """Try the functions that may bring an image, until one does."""
+        found = page_functions.candidates(self._looks, examination.observations)
+        while len(self._rejected) < MAX_TRIALS:
+            function = await asyncio.to_thread(next, found, None)
+            if function is None:
+                return False
+            if function.model.rule.template in self._rejected:
+                continue
+            rule, brought = function.model.rule, dict(function.model.brought)
+            left = [key for key in rule.records if key not in brought]
+            if rule.count - len(_uids(examination)) < LEAST or len(left) < LEAST:
+                continue
+            self._asked = set(brought)
+            if await self._ask(function, left[-1], examination):
+                self._function, self._received = function, {**brought, **self._received}
+                return True
+            self._received = {}
+            self._rejected.add(rule.template)
+        return False
+
+    async def _plan(self, examination: Examination) -> Plan | None:
+        """Ask for everything that the lists name by now; the plan, where the viewer shows no more than that."""
+        function = self._function
+        if function is None:
+            return None
+        model = page_functions.again(function.model, examination.observations)
+        silent = 0
+        for key in model.rule.records:
+            if key in self._received or key in self._asked:
+                continue
+            silent = 0 if await self._ask(function, key, examination) else silent + 1
+            if silent >= MAX_SILENT:
+                break
+        self._before = _uids(examination)
+        received = self._matched(model.rule.addresses.values(), examination)
+        is_whole = all(key in received for key in model.rule.records)
+        if not is_whole or await shows_more(model.rule, examination):
+            return None
+        if any(uid not in examination.observations.objects for uid in received.values()):
+            return None  # tags and frames: what came is judged as what was shown
+
+        async def fails() -> bytes:
+            raise MissingInstances(why=Reason.NO_ANSWER)
+
+        series = await asyncio.to_thread(series_by_model, model, received, lambda _: OnDemand(fails), examination)
+        return Plan(self.by, tuple(series), model) if series else None
+
+    async def _ask(self, function: PageFunction, key: str, examination: Examination) -> bool:
+        """Call the function for one entry of the list; whether that brought an image that was not there."""
+        calls = self._calls
+        if calls is None:
+            return False
+        self._asked.add(key)
+        traffic, before = examination.session.traffic, _uids(examination)
+        begin = len(traffic.exchanges)
+        arguments = page_functions.arguments_of(key)
+        calling = asyncio.ensure_future(calls.call(function.sample, arguments, up_to_s=CALL_S))
+        until, new = time.monotonic() + 2 * CALL_S, frozenset[str]()
+        try:
+            while not new and time.monotonic() < until:
+                await traffic.after(len(traffic.exchanges), timeout_s=LOOK_S)
+                await examination.take()
+                new = _uids(examination) - before
+                if calling.done():
+                    until = min(until, time.monotonic() + AFTER_S)
+            async with asyncio.timeout(2 * CALL_S):
+                await calling
+        except TimeoutError:
+            return bool(new)
+        finally:
+            calling.cancel()
+        origins = examination.observations.origins
+        again = {origins[name] for item in traffic.exchanges[begin:] if (name := asked_by(item)) in origins}
+        if len(new or again) == 1:
+            self._received[key] = next(iter(new or again))
+        return bool(new)
+
+    def _matched(self, arrays: Iterable[Sequence[str]], examination: Examination) -> dict[str, str]:
+        """What each call brought: also where the page had asked ahead, and an array's calls and its series are as many."""
+        objects, found = examination.observations.objects, dict(self._received)
+        for keys in arrays:
+            series = {objects[found[key]].header.series_instance_uid for key in keys if found.get(key) in objects}
+            ours = [uid for uid, item in objects.items() if item.header.series_instance_uid in series]
+            free = sorted(
+                set(ours).difference(found.values()), key=lambda uid: objects[uid].header.instance_number or 0
+            )
+            left = [key for key in keys if key not in found]
+            if len(series) == 1 and len(free) == len(left):
+                found |= dict(zip(left, free, strict=True))
+        return found
+
+    async def close(self) -> None:
+        """Let the page go."""
+        if self._state is not _State.KNOWN:
+            self._state = _State.OVER
+        if self._calls is not None:
+            calls, self._calls = self._calls, None
+            await calls.close()
+
+
+def _uids(examination: Examination) -> frozenset[str]:
+    """SOP Instance UIDs of the images that came."""
+    return frozenset(examination.observations.objects) | frozenset(examination.observations.frames)
+
+
+__all__ = ["ByPage"]

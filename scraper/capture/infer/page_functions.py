@@ -1,0 +1,128 @@
+"""Which of the page's functions bring images, and what they must be called with for the others: inferred as requests are.
+
+A call is written as a request is, ``call:PLACE`` and its arguments; a list's values that stand in them are its blanks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from scraper.capture.infer import counted, single_request, templates
+from scraper.capture.infer.models import RequestModel, is_sound
+from scraper.capture.infer.volatile import VolatileParts
+from scraper.capture.observe.received import SENT, Observations
+from scraper.session.browser.page_calls import PageCall
+
+MAX_RULES: Final = 2  # of one function
+MAX_PER_LOOK: Final = 6  # calls for what one step brought; a function that is called more often is a helper
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One step of the driver: the calls that it led to, in order, and the SOP Instance UIDs that it brought."""
+
+    calls: Sequence[PageCall]
+    brought: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PageFunction:
+    """A function that brings images: how its arguments follow from a list, and a call of the page's own."""
+
+    model: RequestModel
+    sample: PageCall
+
+
+def text_of(call: PageCall) -> str:
+    """A call as rules know it."""
+    return f"call:{call.place}{SENT}{json.dumps(json.loads(call.arguments), ensure_ascii=False)}"
+
+
+def arguments_of(asked: str) -> str:
+    """What a rule says that the function is called with, as JSON."""
+    return asked.partition(SENT)[2]
+
+
+def candidates(looks: Sequence[Look], observations: Observations) -> Iterator[PageFunction]:
+    """Functions worth a trial: those next to the request first.
+
+    Args:
+        looks: what was seen, one step after another.
+        observations: what came, with the lists.
+    """
+    by_place = _by_place(looks)
+    for place in sorted(by_place, key=lambda name: by_place[name].depth, reverse=True):
+        seen = by_place[place]
+        for rule in _rules(seen.texts, observations):
+            brought = {text: uid for text, uid in seen.brought.items() if text in rule.records}
+            if is_sound(rule, brought, observations):
+                trials = () if len(seen.texts) > 1 else tuple(single_request.trials(rule, seen.texts[-1]))
+                yield PageFunction(RequestModel(rule, brought, VolatileParts(()), None, trials), seen.sample)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The calls of one function: as texts, what each brought where that is known, one of them, how late it is called."""
+
+    texts: Sequence[str]
+    brought: Mapping[str, str]
+    sample: PageCall
+    depth: float
+
+
+def _by_place(looks: Sequence[Look]) -> dict[str, _Seen]:
+    """The functions that were called in every look, a few times."""
+    texts: dict[str, dict[str, None]] = defaultdict(dict)
+    brought: dict[str, dict[str, str]] = defaultdict(dict)
+    samples, depths = dict[str, PageCall](), dict[str, float]()
+    counts: dict[str, list[int]] = defaultdict(list)
+    for look in looks:
+        calls: dict[str, list[PageCall]] = defaultdict(list)
+        for number, call in enumerate(look.calls):
+            calls[call.place].append(call)
+            depths[call.place] = number / len(look.calls)
+        for place, some in calls.items():
+            counts[place].append(len(some))
+            for call in some:
+                with suppress(ValueError, RecursionError):
+                    texts[place].setdefault(text_of(call))
+                    samples[place] = call
+            if len(some) == len(look.brought) == 1 and texts[place]:
+                brought[place][text_of(some[0])] = next(iter(look.brought))
+    every = [place for place, some in counts.items() if len(some) == len(looks) and max(some) <= MAX_PER_LOOK]
+    return {
+        place: _Seen(list(texts[place]), brought[place], samples[place], depths[place])
+        for place in every
+        if texts[place]
+    }
+
+
+def _rules(texts: Sequence[str], observations: Observations) -> list[templates.Rule]:
+    """What explains the calls of one function; a single call only suggests it."""
+    if len(texts) == 1:
+        return single_request.rules(observations.manifests, texts)[:MAX_RULES]
+    counts = partial(counted.places, asked=texts)
+    found = templates.rules(observations.manifests, texts)[:MAX_RULES]
+    return found + templates.rules(observations.manifests, texts, counts, counted.PLACES)[:MAX_RULES]
+
+
+def again(model: RequestModel, observations: Observations) -> RequestModel:
+    """The same with all that its list names by now: one answer for each series comes one after another."""
+    rule, seen = model.rule, list(model.brought)
+    is_counted = any(name in counted.PLACES for name, _ in rule.template.blanks)
+    read = partial(counted.places, asked=list(rule.records)) if is_counted else templates.records
+    for url, group in templates.groups(observations.manifests, read):
+        if url == rule.source and group[0].shape == rule.shape:
+            found = templates.validated(rule.template, group, seen, min(len(seen), 1))
+            if found is not None:
+                return replace(model, rule=replace(found, source=url, shape=rule.shape))
+    return model
+
+
+__all__ = ["Look", "PageFunction", "again", "arguments_of", "candidates", "text_of"]
