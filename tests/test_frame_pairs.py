@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from scraper.capture.infer.frame_replies import FrameReplies
@@ -32,7 +33,13 @@ LIST = [tags(series, number) for series, count in SERIES.items() for number in r
 
 
 def pixels(seed: int) -> bytes:
-    return bytes((seed * 31 + place * 7) % 251 for place in range(2 * SIDE * SIDE))
+    return b"".join(((seed * 31 + place * 7) % 4001).to_bytes(2, "little") for place in range(SIDE * SIDE))
+
+
+def noise(most: int) -> bytes:
+    """Of the very size that the tags say."""
+    values = np.random.default_rng(5).integers(0, most, SIDE * SIDE)
+    return values.astype("<u2").tobytes()
 
 
 async def paired(exchanges, folder) -> set[str]:
@@ -67,6 +74,8 @@ def as_list(value) -> bytes:
         ([reply("/tags?image=3", as_list([LIST[2]])), reply("/px?series=3", pixels(1))], set()),
         ([reply("/tags?series=3", as_list(LIST[2:])), reply("/px?series=3", pixels(1))], set()),
         ([reply("/list", as_list(LIST)), reply("/px/im-10001", pixels(1)[:-40])], set()),
+        ([reply("/list", as_list(LIST)), reply("/px/im-10001", noise(65536))], set()),
+        ([reply("/list", as_list(LIST)), reply("/px/im-10001", noise(4096))], set()),
     ],
     ids=[
         "an id",
@@ -78,6 +87,8 @@ def as_list(value) -> bytes:
         "another parameter",
         "the tags of several images",
         "too short",
+        "encrypted",
+        "within its bits, and noise",
     ],
 )
 async def test_a_reply_of_pixels_is_paired_where_it_is_certain_whose_it_is(exchanges, uids, tmp_path):

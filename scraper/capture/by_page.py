@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Final
 
-from scraper.capture.by_manifest import series_by_model, shows_more
+from scraper.capture.by_manifest import headers_of, series_by_model, shows_more
 from scraper.capture.examination import Examination
 from scraper.capture.infer import page_functions
+from scraper.capture.infer.models import RequestModel
 from scraper.capture.infer.page_functions import Look, PageFunction
 from scraper.capture.infer.templates import Template
 from scraper.capture.observe.received import asked_by
@@ -137,13 +139,14 @@ class ByPage(Strategy):
         if not is_whole or await shows_more(model.rule, examination):
             return None
         if any(uid not in examination.observations.objects for uid in received.values()):
-            return None  # tags and frames: what came is judged as what was shown
+            return _of_frames(model, received, examination)
 
         async def fails() -> bytes:
             raise MissingInstances(why=Reason.NO_ANSWER)
 
         series = await asyncio.to_thread(series_by_model, model, received, lambda _: OnDemand(fails), examination)
-        return Plan(self.by, tuple(series), model) if series else None
+        headers = headers_of(received, examination)
+        return Plan(self.by, tuple(series), model, headers=headers) if series else None
 
     async def _ask(self, function: PageFunction, key: str, examination: Examination) -> bool:
         """Call the function for one entry of the list; whether that brought an image that was not there."""
@@ -196,6 +199,16 @@ class ByPage(Strategy):
         if self._calls is not None:
             calls, self._calls = self._calls, None
             await calls.close()
+
+
+def _of_frames(model: RequestModel, received: Mapping[str, str], examination: Examination) -> Plan | None:
+    """The plan where tags and frames came apart; None where some are of images that the list does not name."""
+    observations = examination.observations
+    series = observations.series(examination.study_of(observations.studies()))
+    named, found = set(received.values()), {item.sop_instance_uid for row in series for item in row.instances}
+    if not found or found != named:
+        return None
+    return Plan(By.PAGE, tuple(replace(row, expected=len(row.instances)) for row in series), model)
 
 
 def _uids(examination: Examination) -> frozenset[str]:

@@ -84,14 +84,14 @@ def _header(uid: str, tags: Mapping[str, Any], frames: int) -> Header:
     return Header(uid, text(tags, "00080016"), text(tags, "0020000E"), text(tags, "0020000D"), "", frames=frames)
 
 
-def of_another(record: Record, ours: Sequence[Record], study: str) -> bool:
-    """Whether the list says that an entry is of another study than those entries that are known to be ours."""
+def of_another(record: Record, ours: Sequence[Record], study: str) -> str:
+    """The value by which the list says that an entry is of another study than those known to be ours; empty where it does not."""
     for name, value in record.fields.items():
         mine = {item.fields[name] for item in ours if name in item.fields}
         is_key = mine == {study} or (len(mine) == 1 and STUDY_KEY.search(name) is not None)
         if is_key and value not in mine:
-            return True
-    return False
+            return value or name
+    return ""
 
 
 def without_others(found: Collection[Record], ours: Sequence[Record], study: str) -> list[Record]:

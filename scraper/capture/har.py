@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
+from scraper.capture import other_studies
 from scraper.capture.examination import Examination
 from scraper.capture.infer.frame_replies import FrameReplies
 from scraper.capture.observe.received import Observations
@@ -94,6 +95,7 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     await asyncio.to_thread(FrameReplies(observations).resolve)
     plan = await asyncio.to_thread(plan_of, examination)
     found = await asyncio.to_thread(series_of, examination, plan)
+    found = await other_studies.further(examination, plan, found, may_ask=False)
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []

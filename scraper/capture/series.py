@@ -21,10 +21,16 @@ _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 Lists = dict[str, completeness.Listed]
 
 
-def series_of(examination: Examination, plan: Plan | None) -> list[Series]:
-    """Every series, with a problem where several copies of one image came."""
+def series_of(examination: Examination, plan: Plan | None, study: str = "") -> list[Series]:
+    """Every series, with a problem where several copies of one image came.
+
+    Args:
+        examination: what came.
+        plan: how the rest is had.
+        study: which one; empty: the one that is shown.
+    """
     observations = examination.observations
-    found = _Assembly(examination, plan).series()
+    found = _Assembly(examination, plan, study).series()
     return [observations.copies.named(series, observations.objects) for series in found]
 
 
@@ -34,6 +40,7 @@ class _Assembly:
 
     examination: Examination
     plan: Plan | None
+    study: str = ""
 
     @property
     def _by(self) -> By:
@@ -47,7 +54,7 @@ class _Assembly:
         """What was planned, with what was received already taken from there; else what was received."""
         observations = self.examination.observations
         planned = {item.study_instance_uid: len(item.instances) for item in self._planned}
-        study = self.examination.study_of(planned or observations.studies())
+        study = self.study or self.examination.study_of(planned or observations.studies())
         received = observations.series(study)
         if not received and not self._planned:
             return []  # counts on a page of which no image came are no study

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from scraper.capture import other_studies
 from scraper.capture.drive import elements, stated_counts
 from scraper.capture.drive.download_button import PackageDownload
 from scraper.capture.drive.driver import Driver
@@ -88,7 +89,7 @@ class StudyCapture:
             found = self.series()
         if not found:
             raise await self._failure(refusal)
-        return found
+        return await other_studies.further(self.examination, self.plan, found)
 
     def series(self) -> list[Series]:
         """What is known of the study until now."""

@@ -113,9 +113,10 @@ class Discoverer:
 
     def _ask_which(self, links: Sequence[str]) -> str | None:
         """Ask which of several equally likely links is the film's; its number, as the person types it."""
-        for number, url in enumerate(links, 1):
-            self._watcher.say(f"{number}: {of(url).redacted}")
-        return self._ask(FILM_LINK, of(links[0]).host, None)
+        options = tuple(of(url).redacted for url in links)
+        for number, option in enumerate(options, 1):
+            self._watcher.say(f"{number}: {option}")
+        return self._ask(replace(FILM_LINK, options=options), of(links[0]).host, None)
 
     async def owner(self, share: ShareLink) -> Owner:
         """Find the provider of a link; fall back to the universal capture.

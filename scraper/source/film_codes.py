@@ -159,3 +159,20 @@ def annotate(found: Decoded, out: Path, *, password: str = "") -> None:
         qr.reader.annotate(found.path, found.reading, out, password=password)
     except OSError as err:
         raise NotWritable(path=str(out)) from err
+
+
+def save_page(found: Decoded, out: Path) -> tuple[int, int, int]:
+    """Save the first page with a code, else the first page, as a picture to be looked at.
+
+    Returns:
+        Its number, from 1; its columns and rows, in pixels of its codes' polygons.
+
+    Raises:
+        UnreadableFile: it can't be read. NotWritable: ``out`` can't be written.
+    """
+    numbers = [*(code.page for code, _ in found.codes), *(suspect.page for suspect in found.reading.suspects)]
+    number = min(numbers, default=1)
+    try:
+        return number, *qr.annotate.save_page(found.path, number, out)
+    except OSError as err:
+        raise NotWritable(path=str(out)) from err

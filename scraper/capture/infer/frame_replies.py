@@ -14,10 +14,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scraper.capture.infer import templates
+from scraper.capture.infer.drawn_samples import DrawnSamples
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.frames import Paired, TagIndex, uid_of
 from scraper.capture.observe.received import SENT, Manifest, Observations, asked_by
@@ -28,6 +30,7 @@ SHORTEST_BASE64: Final = 400  # characters
 SHORTEST_BYTES: Final = 256
 MAX_REQUEST: Final = 4000  # characters of a request that are looked at
 MAX_RULES: Final = 3
+MAX_TOLD: Final = 50  # objects of an answer that is about one image
 _AROUND: Final = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")  # no image's own
 _TOKEN: Final = re.compile(r"[^/?&=#;,:\"'{}\[\]\s\0]+")
 
@@ -43,16 +46,19 @@ class FrameReplies:
         self._observations = observations
         self._index = TagIndex()
         self._pending: list[Exchange] = []
-        self._seen = (0, 0)  # replies and lists that were looked into
+        self._seen = (0, 0, 0)  # replies, lists and samples that were looked into
+        self._owners: dict[int, tuple[float, str]] = {}  # reply → when it came, and the image that it is of
+        self._drawn = DrawnSamples(observations, self._index)
         self._inline = 0  # lists that were looked into for pixels of their own
 
     def resolve(self) -> int:
         """Pair what can be paired by now; gives how many frames that are."""
         replies, manifests = self._observations.pixel_replies, self._observations.manifests
-        if self._seen == (len(replies), len(manifests)):
+        drawn = self._observations.drawn
+        if self._seen == (len(replies), len(manifests), len(drawn)):
             return 0
         self._pending += replies[self._seen[0] :]
-        self._seen = (len(replies), len(manifests))
+        self._seen = (len(replies), len(manifests), len(drawn))
         self._index.learn([manifest.value for manifest in manifests])
         before = self._observations.size
         for paired in self._of_lists(manifests[self._inline :]):
@@ -60,6 +66,8 @@ class FrameReplies:
         self._inline = len(manifests)
         if self._pending:
             self._pair(manifests)
+        if drawn:
+            self._drawn.resolve([*self._owners.values(), *_of_one_image(manifests)], self._ids())
         return self._observations.size - before
 
     def _pair(self, manifests: Sequence[Manifest]) -> None:
@@ -77,6 +85,8 @@ class FrameReplies:
             paired = next((frame for uid in uids if uid and (frame := self._index.fitting(uid, {}, reply))), None)
             if paired is None:
                 left.append(reply)
+                if any(uids):
+                    self._owners[id(reply)] = reply.when, next(filter(None, uids))
             else:
                 self._observations.add_frame(paired)
         self._pending = left
@@ -112,6 +122,14 @@ class FrameReplies:
                 for data in _inline(fields) if uid else ():
                     if paired := self._index.fitting_bytes(uid, fields, data):
                         yield paired
+
+
+def _of_one_image(manifests: Sequence[Manifest]) -> Iterator[tuple[float, str]]:
+    """When tags of a single image came, and which."""
+    for manifest in manifests:
+        uids = {uid for fields in islice(dicom_names.contexts(manifest.value), MAX_TOLD) if (uid := uid_of(fields))}
+        if len(uids) == 1:
+            yield manifest.when, uids.pop()
 
 
 def _inline(fields: Mapping[str, Any]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scraper import dicom
-from scraper.capture.observe import correlate, dicom_names, notation
+from scraper.capture.observe import correlate, dicom_names, notation, samples
 from scraper.core.errors import CorruptInstance
 from scraper.core.schema import parse_int, parse_json
 from scraper.dicom import codestream
@@ -222,7 +222,8 @@ def _pixels(tags: Mapping[str, Any], data: bytes) -> bytes | None:
             dicom.check_frame(tags, data[at])
         except CorruptInstance:
             continue
-        return data[at]
+        if samples.is_plausible(tags, data[at]):
+            return data[at]
     return None
 
 

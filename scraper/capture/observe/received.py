@@ -31,7 +31,7 @@ from scraper.core.reasons import Cause
 from scraper.core.schema import parse_int
 from scraper.core.sniff import HEAD, Kind, sniff
 from scraper.protocols import dicom_json
-from scraper.session.browser.traffic import DOWNLOAD, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
+from scraper.session.browser.traffic import DOWNLOAD, DRAWN, IN_MEMORY, WEBSOCKET_IN, WEBSOCKET_OUT, Exchange
 
 FRAMES: Final = re.compile(r"/instances/([0-9.]+)/frames/([0-9,]+)(?:[/?]|$)")
 RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -56,6 +56,7 @@ class Manifest:
     url: str
     value: Any
     request: str = ""  # as ``asked_by`` has it
+    when: float = 0.0  # as an exchange has it
 
 
 class Observations:
@@ -80,6 +81,7 @@ class Observations:
             Cause
         ] = []  # for each entry of the last package that can't be unpacked, or all of it: what it is
         self.pixel_replies: list[Exchange] = []  # HTTP replies that may be pixels alone
+        self.drawn: list[Exchange] = []  # samples that the page handed on to be drawn
         self.pictures = Pictures()
         self.copies = Copies()
         self._folder = folder
@@ -132,6 +134,9 @@ class Observations:
         return self._folder / f"{self._files:07d}"
 
     def _take(self, exchange: Exchange) -> None:
+        if exchange.kind == DRAWN:
+            self.drawn.append(exchange)
+            return
         ranged = RANGE.match(exchange.headers.get("content-range", "")) if exchange.status == 206 else None
         if ranged and int(ranged[3]) != exchange.size:
             self._take_range(exchange, int(ranged[1]), int(ranged[3]))
@@ -246,7 +251,7 @@ class Observations:
             case Document(value=value):
                 self.pictures.note_values(value)
                 if len(self.manifests) < MAX_DOCUMENTS:
-                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange)))
+                    self.manifests.append(Manifest(exchange.url, value, asked_by(exchange), exchange.when))
             case TruncatedObject():
                 self._begin(piece, exchange)
             case Broken() | Pixels() | Picture():

@@ -6,7 +6,7 @@
   const U8 = Uint8Array, NativeMap = Map, Weak = WeakMap, later = setTimeout.bind(scope);
   const SMALLEST = 300, LARGEST = 512 * 2 ** 20, PIECE = 3 * 2 ** 20, SETTLED_MS = 25, MOST_WAITING = 400;
   const apply = Reflect.apply, construct = Reflect.construct, define = Object.defineProperty;
-  const fill = U8.prototype.set;
+  const fill = U8.prototype.set, typedPrototype = Object.getPrototypeOf(U8.prototype);
   const lengthOf = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, "byteLength").get;
   const isBuffer = value => { try { apply(lengthOf, value, []); return true; } catch { return isShared(value); } };
   const Shared = scope.SharedArrayBuffer, isShared = value => !!Shared && value instanceof Shared;
@@ -39,19 +39,25 @@
     for (let at = from; at < to; at += 0x8000) text += apply(textOf, null, new U8(copy, at, Math.min(0x8000, to - at)));
     return apply(encode, scope, [text]); };
   let line = Promise.resolve();
-  const send = (copy, from) => { line = line.then(async () => {
+  let takesPixels = true, drawn = 0;  // until the program says that it has the images themselves
+  const send = (copy, from, pixels) => { line = line.then(async () => {
     const size = apply(lengthOf, copy, []);
     const head = base64(copy, 0, Math.min(2048, size)), tail = base64(copy, Math.max(0, size - 512), size);
-    const ticket = await report({size, head, tail, from});
-    if (!ticket) return;
+    const ticket = await report({size, head, tail, from, pixels});
+    if (pixels && ticket < 0) { takesPixels = false; if (open()) channel.postMessage({isEnough: true}); }
+    if (!(ticket > 0)) return;
     for (let at = 0; at < size; at += PIECE) await report({ticket, data: base64(copy, at, Math.min(at + PIECE, size))});
     await report({ticket, end: true});
-  }).catch(() => undefined); };
+  }).catch(() => undefined).finally(() => { drawn -= !!pixels; }); };
   let channel = null;
-  const open = () => { if (!channel && Channel) { try { channel = new Channel(name); } catch { channel = null; } } return channel; };
-  if (isPage && report && open()) channel.onmessage = event => send(event.data.copy, event.data.from);
-  const deliver = copy => { const from = String(scope.location && scope.location.href).slice(0, 500);
-    if (report) send(copy, from); else if (open()) channel.postMessage({copy, from}); };
+  const open = () => { if (!channel && Channel) { try { channel = new Channel(name); } catch { channel = null; }
+    if (channel) channel.onmessage = event => { const said = event.data;
+      if (said.isEnough) takesPixels = false;
+      else if (report) { drawn += !!said.pixels; send(said.copy, said.from, said.pixels); } }; }
+    return channel; };
+  if (isPage && report) open();
+  const deliver = (copy, pixels) => { const from = String(scope.location && scope.location.href).slice(0, 500);
+    if (report) send(copy, from, pixels); else if (open()) { drawn -= !!pixels; channel.postMessage({copy, from, pixels}); } };
 
   // ---- what was seen: sent as soon as its bytes rest
   const seen = new Weak(), memories = new WeakSet();
@@ -132,9 +138,8 @@
     if (typeof args[0] === "object") lookAt(made); else if (made.byteLength >= SMALLEST) lookLater(made); };
   for (const kind of ["Uint8Array", "Uint8ClampedArray", "Int8Array", "Uint16Array", "Int16Array", "Uint32Array", "Int32Array",
     "Float32Array", "DataView"]) wrapClass(kind, seenView);
-  const typed = Object.getPrototypeOf(U8.prototype);
-  wrapMethod(typed, "set", null, (_, self) => { if (self.byteLength >= SMALLEST) lookAt(self); });
-  wrapMethod(typed, "slice", null, result => lookAt(result));
+  wrapMethod(typedPrototype, "set", null, (_, self) => { if (self.byteLength >= SMALLEST) lookAt(self); });
+  wrapMethod(typedPrototype, "slice", null, result => lookAt(result));
   wrapMethod(ArrayBuffer.prototype, "slice", null, result => lookAt(result));
   if (scope.TextDecoder) wrapMethod(TextDecoder.prototype, "decode", (_, args) => lookAt(args[0]));
   wrapMethod(scope, "atob", null, lookAtText);
@@ -154,6 +159,7 @@
   wrapClass("Blob", seenParts);
   wrapClass("File", seenParts);
   const seenMessage = (_, args) => { const data = args[0];
+    seenSamples(data);
     const moved = Array.isArray(args[1]) ? args[1] : args[1] && Array.isArray(args[1].transfer) ? args[1].transfer : [];
     if (moved.length) for (const item of waiting.splice(0)) moved.includes(item.buffer) ? attempt(item) : waiting.push(item);
     lookAt(data, moved.length > 0);
@@ -161,6 +167,43 @@
       for (const value of Object.values(data).slice(0, 50)) lookAt(value, moved.length > 0); };
   for (const holder of [scope.Worker && Worker.prototype, scope.MessagePort && MessagePort.prototype, isPage ? null : scope])
     wrapMethod(holder, "postMessage", seenMessage);
+
+  // ---- samples that are handed on to be drawn: textures, colours that hold 16 bits, arrays from a worker
+  const SMALLEST_SIDE = 32, LARGEST_IMAGE = 128 * 2 ** 20, MOST_DRAWN = 8;
+  const ONE = [6403, 6406, 6409, 36244], TWO = [6410, 33319, 33320], BYTES = 5121;  // formats of one channel, of two
+  const NUMBERS = {5122: "i2", 5123: "u2", 5124: "i4", 5125: "u4", 5126: "f4", 5131: "f2"};
+  const ARRAYS = {Int16Array: "i2", Uint16Array: "u2", Float32Array: "f4"};
+  const kindOf = (format, type) => ONE.includes(format) ? NUMBERS[type] : type !== BYTES ? undefined
+    : TWO.includes(format) ? "u2" : format === 6407 ? "m3" : format === 6408 ? "c4" : undefined;
+  const tag = Object.getOwnPropertyDescriptor(typedPrototype, Symbol.toStringTag).get;
+  const isGrey = (buffer, offset, length) => { const bytes = new U8(buffer, offset, length), step = 4 * Math.max(1, length >> 10);
+    for (let i = 0; i + 2 < length; i += step) if (bytes[i] !== bytes[i + 1] || bytes[i] !== bytes[i + 2]) return false;
+    return true; };
+  const takePixels = (kind, width, height, view, begin, words) => { try {
+    if (!takesPixels || !kind || drawn >= MOST_DRAWN || !isView(view)) return;
+    const length = width * height * (kind === "c4" ? 4 : kind === "m3" ? 3 : +kind[1]), offset = view.byteOffset + begin * (view.BYTES_PER_ELEMENT || 1);
+    if (length < SMALLEST_SIDE ** 2 || length > LARGEST_IMAGE || offset + length > view.byteOffset + view.byteLength) return;
+    if ((kind === "c4" || kind === "m3") && isGrey(view.buffer, offset, length)) return;  // a picture of the screen
+    drawn++;
+    deliver(copyOf({buffer: view.buffer, offset, length}), {kind, width, height, words}); } catch { /* transferred away */ } };
+  for (const key of ["WebGLRenderingContext", "WebGL2RenderingContext"]) { const holder = scope[key] && scope[key].prototype;
+    wrapMethod(holder, "texImage2D", (_, a) => a.length > 8 && takePixels(kindOf(a[6], a[7]), a[3], a[4], a[8], a[9] || 0));
+    wrapMethod(holder, "texSubImage2D", (_, a) => a.length > 8 && takePixels(kindOf(a[6], a[7]), a[4], a[5], a[8], a[9] || 0));
+    wrapMethod(holder, "texImage3D", (_, a) => a[5] === 1 && takePixels(kindOf(a[7], a[8]), a[3], a[4], a[9], a[10] || 0));
+    wrapMethod(holder, "texSubImage3D", (_, a) => a[7] === 1 && takePixels(kindOf(a[8], a[9]), a[5], a[6], a[10], a[11] || 0)); }
+  for (const key of ["CanvasRenderingContext2D", "OffscreenCanvasRenderingContext2D"])
+    wrapMethod(scope[key] && scope[key].prototype, "putImageData",
+      (_, a) => a[0] && a.length < 4 && takePixels("c4", a[0].width, a[0].height, a[0].data, 0));
+  const seenSamples = data => { if (!takesPixels || isPage || !data || typeof data !== "object" || isView(data) || isBuffer(data)) return;
+    const words = [], arrays = [];
+    const walk = (value, depth) => { for (const inner of Object.values(value).slice(0, 50)) {
+      if (typeof inner === "string" || typeof inner === "number") words.push(String(inner).slice(0, 200));
+      else if (isView(inner)) arrays.push(inner);
+      else if (inner && depth < 2 && typeof inner === "object" && !isBuffer(inner)) walk(inner, depth + 1); } };
+    walk(data, 0);
+    if (arrays.length !== 1) return;
+    const kind = ARRAYS[apply(tag, arrays[0], [])];
+    if (kind) takePixels(kind, arrays[0].length, 1, arrays[0], 0, words.slice(0, 50)); };
 
   // ---- workers that are made of a blob never pass the network
   const withThis = url => { const asked = new XMLHttpRequest();

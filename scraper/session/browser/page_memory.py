@@ -17,7 +17,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from scraper.core.errors import CloudfilmError
-from scraper.session.browser.traffic import IN_MEMORY, Exchange, Traffic
+from scraper.core.sniff import BARE_DATA_SETS, HEAD, Kind, sniff
+from scraper.session.browser.traffic import DRAWN, IN_MEMORY, Exchange, Traffic
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 MAX_OBJECT: Final = 512 * 2**20  # bytes
 MAX_UNFINISHED: Final = 256 * 2**20  # bytes of objects that are being reported
 MAX_OBJECTS: Final = 20_000  # of one window
-HEAD: Final = 2048
+ENOUGH: Final = -1  # the answer to samples that nobody wants: no more of them
+SAMPLES: Final = "samples"  # the header that says what was drawn
+DICOM: Final = (Kind.PART10, Kind.META_FIRST, *BARE_DATA_SETS)
 
 
 @cache
@@ -39,6 +42,8 @@ class _Report:
 
     size: int
     url: str
+    when: float
+    samples: str = ""  # of what sort, where it is no object
     pieces: list[bytes] = field(default_factory=list)
     received: int = 0
 
@@ -56,6 +61,8 @@ class PageMemory:
         self._reports: dict[int, _Report] = {}
         self._known: set[tuple[int, bytes, bytes]] = set()
         self._tickets = 0
+        self._looked = 0
+        self._is_dicom_there = False
 
     @property
     def script(self) -> str:
@@ -85,14 +92,20 @@ class PageMemory:
     def _announced(self, message: Mapping[str, Any]) -> int:
         size = _number(message.get("size"))
         head, tail = base64.b64decode(message["head"]), base64.b64decode(message["tail"])
+        samples = _samples(message.get("pixels"))
+        if samples and not self._wants_samples():
+            return ENOUGH
         unfinished = sum(report.size for report in self._reports.values())
         if not 0 < size <= MAX_OBJECT or (self._reports and unfinished + size > MAX_UNFINISHED):
             return 0
-        if (size, head, tail) in self._known or len(self._known) >= MAX_OBJECTS or self._traffic.has_body(size, head):
+        if len(self._known) >= MAX_OBJECTS:
             return 0
-        self._known.add((size, head, tail))
+        if not samples and ((size, head, tail) in self._known or self._traffic.has_body(size, head)):
+            return 0
         self._tickets += 1
-        self._reports[self._tickets] = _Report(size, f"memory:{str(message.get('from'))[:500]}")
+        self._known.add((size, head, tail if not samples else str(self._tickets).encode()))
+        url = f"memory:{str(message.get('from'))[:500]}"
+        self._reports[self._tickets] = _Report(size, url, self._traffic.now, samples)
         self._traffic.touch()
         return self._tickets
 
@@ -111,9 +124,31 @@ class PageMemory:
         del self._reports[ticket]
         if report.received == report.size:
             body = self._traffic.keep(b"".join(report.pieces))
+            kind, headers = (DRAWN, {SAMPLES: report.samples}) if report.samples else (IN_MEMORY, {})
             self._traffic.add(
-                Exchange(report.url, IN_MEMORY, method="", body=body, size=report.size, when=self._traffic.now)
+                Exchange(report.url, kind, method="", headers=headers, body=body, size=report.size, when=report.when)
             )
+
+    def _wants_samples(self) -> bool:
+        """Whether what a page draws is of use: nothing of DICOM came by itself."""
+        exchanges = self._traffic.exchanges
+        for exchange in exchanges[self._looked :]:
+            words = exchange.content_type.lower()
+            is_named = "application/dicom" in words or words.startswith("multipart/related")
+            is_dicom = exchange.kind == IN_MEMORY or (exchange.kind != DRAWN and sniff(exchange.read(HEAD)) in DICOM)
+            self._is_dicom_there = self._is_dicom_there or (is_named and "json" not in words) or is_dicom
+        self._looked = len(exchanges)
+        return not self._is_dicom_there
+
+
+def _samples(about: object) -> str:
+    """What the script says of samples, as JSON: their kind, columns and rows, and what came with them; empty for an object."""
+    if not isinstance(about, Mapping) or not isinstance(about.get("kind"), str):
+        return ""
+    words = about.get("words")
+    named = [str(item)[:200] for item in words[:50]] if isinstance(words, list) else []
+    size = {"width": _number(about.get("width")), "height": _number(about.get("height"))}
+    return json.dumps({"kind": about["kind"][:4], **size, "words": named})
 
 
 def _number(value: object) -> int:

@@ -28,6 +28,7 @@ WEBSOCKET_IN = "websocket-in"
 WEBSOCKET_OUT = "websocket-out"
 DOWNLOAD = "download"
 IN_MEMORY = "memory"
+DRAWN = "drawn"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,8 @@ class Exchange:
     """One request and its response, or one WebSocket message.
 
     ``kind`` is what the browser calls it (``document``, ``xhr``, ``fetch``, ``script``, ``image``, ``other``), or
-    ``websocket-in``, ``websocket-out``, ``download``, ``memory`` (made by the page itself, see ``page_memory``). Header names are
+    ``websocket-in``, ``websocket-out``, ``download``, ``memory`` (made by the page itself, see ``page_memory``),
+    ``drawn`` (samples that it handed on to be drawn). Header names are
     lower case; ``body`` is decoded (no gzip on top)
     even where the headers still name a Content-Encoding. A message has status 101. ``when``: seconds since the window opened.
     """
