@@ -276,7 +276,7 @@ async def check_listing(
     result = await in_pipeline(settings, lambda pipeline: pipeline.survey(case.link))
     if case.raises is not None:
         assert isinstance(result.error, case.raises), f"{result.error!r} instead of {case.raises.__name__}"
-        assert case.says in result.error.detail, f"the site's words are missing: {result.error.said!r}"
+        assert case.says in result.error.detail, f"the site's words are missing: {result.error.detail!r}"
         return result
     assert result.error is None, f"{result.error!r}"
     listed = [series for study in result.studies for series in study.series]
