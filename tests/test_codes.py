@@ -14,7 +14,7 @@ import segno
 from PIL import Image
 
 from scraper.cli.commands import run
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.source import candidates, film_codes, qr, resolve
@@ -197,7 +197,7 @@ def test_codes_1_a_person_chooses_among_equal_links(tmp_path):
 def test_codes_1_links_that_open_no_film_are_named(tmp_path, capsys):
     path = paper(tmp_path, (drawn(STRANGERS["App Store"]), (60, 60)))
     assert run(["decode", "--lang", "en", str(path)]) == 3
-    assert of(STRANGERS["App Store"]).host in capsys.readouterr().err
+    assert parse_url(STRANGERS["App Store"]).host in capsys.readouterr().err
 
 
 # ---- 5: bounded time

@@ -1,4 +1,4 @@
-"""The rules of the house that a program can hold."""
+"""Rules about names, shape and files that a program can check."""
 
 import ast
 import importlib
@@ -222,7 +222,7 @@ def test_every_problem_speaks(language):
 
 
 def message_names() -> set[str]:
-    """The names that ``say("…", …)`` is called with; what a watcher is told in short stands under ``say.…``."""
+    """The names that ``say("…", …)`` is called with; a watcher's short messages are under ``say.…``."""
     names = set()
     for _, tree in trees():
         for node in ast.walk(tree):
@@ -318,6 +318,20 @@ def test_a_retired_word_is_found(source, fault):
 @pytest.mark.parametrize("source", ["folded = saidel = 1", "def test_what_is_said_twice(): ...", "print(err.said)"])
 def test_other_words_are_not(source):
     assert house.retired_names("scraper/one.py", ast.parse(source)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('"""A recipe."""', ["recipe"]),
+        ('def read():\n    """First.\n\n    Second: done anew.\n    """', ["anew"]),
+        ("x = 1  # it was told\n", ["told"]),
+        ('x = "told"  # a text of the program\n', []),
+    ],
+)
+def test_a_retired_word_in_prose_is_found(source, words):
+    found = house.retired_prose("scraper/one.py", source, ast.parse(source))
+    assert [line.split(": ")[1] for line in found] == words
 
 
 def test_a_package_only_reexports():

@@ -14,7 +14,7 @@ from scraper.core.errors import (
     UsageError,
     WechatOnly,
 )
-from scraper.core.link import Kind, of, parse
+from scraper.core.link import Kind, parse, parse_url
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
 from scraper.source import candidates, film_codes, qr, resolve
@@ -168,18 +168,18 @@ def test_every_example_is_owned_by_its_provider_and_no_other():
 
 def test_a_provider_that_nobody_knows():
     with pytest.raises(UsageError):
-        catalogue.find(of(FILM), "nobody")
+        catalogue.find(parse_url(FILM), "nobody")
 
 
 def test_a_named_provider_reads_an_unlisted_host():
-    owner = catalogue.find(of("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
+    owner = catalogue.find(parse_url("http://203.0.113.7:8088/#/home?sid=1&token=2"), "shdc")
     assert owner is not None
     assert owner.provider.name == "shdc"
 
 
 def test_a_named_provider_refuses_a_link_of_another_shape():
     with pytest.raises(UnusableLink):
-        catalogue.find(of("https://film.aurora.test/help"), "shdc")
+        catalogue.find(parse_url("https://film.aurora.test/help"), "shdc")
 
 
 def test_what_is_left_out_of_an_animation_is_said(tmp_path):

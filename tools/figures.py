@@ -1,4 +1,4 @@
-"""Prints the figures that the house steers by: ``python -m tools.figures [JUNIT.xml …]``.
+"""Print the figures of the code: lines, longest modules, tests: ``python -m tools.figures [JUNIT.xml …]``.
 
 Lines of the providers (median, 90th percentile, longest) and how much of them is data; lines of each room of ``scraper/``;
 seconds of each tier of the tests, one file of ``pytest --junit-xml`` a tier.

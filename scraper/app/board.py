@@ -70,7 +70,7 @@ class Code:
     may_be_film: bool
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told of it."""
+        """The state that is sent to the page."""
         return {
             "text": self.text,
             "kind": self.kind,
@@ -108,7 +108,7 @@ class Item:
     may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told: no paths, no links, no answers."""
+        """The state that is sent to the page: no paths, no links, no answers."""
         counted = [item.expected for item in self.series.values()]
         return {
             "number": self.number,

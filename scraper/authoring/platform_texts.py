@@ -129,7 +129,7 @@ from fixtures.sites.<<MODULE>> import site
 from fixtures.world import World
 from providers.<<MODULE>> import <<CLASS>>
 from scraper.contract import LinkExpired, NoSuchStudy
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.testing import Case, check, rows
 
 SITE = site.<<CLASS>>Site()
@@ -150,7 +150,7 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", ["https://<<HOST>>/", "https://<<HOST>>/help"])
 def test_not_ours(url):
-    assert <<CLASS>>.owns(of(url)) is None
+    assert <<CLASS>>.owns(parse_url(url)) is None
 '''
 
 RECORDED_SITE = '''"""The emulated site, as a recording showed it; see README.md."""
@@ -193,7 +193,7 @@ import pytest
 from fixtures.sites.<<MODULE>>.site import <<CLASS>>Site
 from fixtures.world import World
 from providers.<<MODULE>> import <<CLASS>>
-<<OTHER_IMPORT>>from scraper.core.link import of
+<<OTHER_IMPORT>>from scraper.core.link import parse_url
 from scraper.testing import Case, check, rows
 
 SITE = <<CLASS>>Site()
@@ -209,5 +209,5 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", ["https://<<HOST>>/", "https://<<HOST>>/help"])
 def test_not_ours(url):
-    assert <<CLASS>>.owns(of(url)) is None
+    assert <<CLASS>>.owns(parse_url(url)) is None
 '''

@@ -77,7 +77,7 @@ def read_bundle(path: Path, spool: Path) -> Recording:
                 raise BundleUnread(f"{path} is no bundle of cloudfilm record")
             for exchange in _exchanges(document, archive, traffic):
                 traffic.add(exchange)
-        link = links.of(str(document["link"]))
+        link = links.parse_url(str(document["link"]))
         answers = {str(name): str(value) for name, value in dict(document.get("answers") or {}).items()}
     except CloudfilmError as err:
         raise BundleUnread(f"{path}: the bundle names no link") from err
@@ -144,7 +144,7 @@ async def learnt_from(recording: Recording, spool: Path) -> tuple[InferredProvid
 def _rule(observations: Observations, recording: Recording) -> Rule | None:
     """The first rule of addresses alone that the recorded requests prove."""
     for model in islice(candidate_models(observations, recording.exchanges), MAX_MODELS):
-        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        gives_less = observations.copies.gives_less(model.replies, observations.objects)
         is_proven = not (model.trials or gives_less or claims.falls_short(model.rule))
         if model.is_plain and is_proven and model.sample is not None:
             return model.rule

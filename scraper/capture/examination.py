@@ -1,4 +1,4 @@
-"""One examination while it is captured: its link, its session, what came, and what its viewer shows. Everybody reads it."""
+"""The state of one examination while it is captured: its link, its session, what was received, what its viewer shows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Examination:
         return named[0] if named else max(counts, key=lambda uid: counts[uid], default="")
 
     def patient_id(self) -> str:
-        """The one Patient ID that all objects bear; empty where there is none."""
+        """The Patient ID that all objects have in common; empty if there is none."""
         found = {item.header.patient_id for item in self.observations.objects.values()}
         return found.pop() if len(found) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; nothing is asked.
+"""A browser's own recording (HAR) as what a viewer received: recognised, paired and judged as a live capture; no request is sent.
 
 The file is read by a child process (``protocols.har_unpack``); what it says is checked, and its bodies are taken from its folder.
 """
@@ -110,7 +110,7 @@ def _page_of(traffic: Traffic, har: Path) -> ShareLink:
     pages = [item.url for item in traffic.exchanges if item.kind == "document" and item.ok]
     for url in (*pages, *(item.url for item in traffic.exchanges)):
         try:
-            return links.of(url)
+            return links.parse_url(url)
         except CloudfilmError:
             continue
     raise NoImagesInHar(path=har.name)

@@ -50,10 +50,10 @@ def _by_manifest(examination: Examination) -> Plan | None:
     for count, model in enumerate(candidate_models(observations, examination.exchanges)):
         if count >= MAX_MODELS:
             break
-        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        gives_less = observations.copies.gives_less(model.replies, observations.objects)
         if model.trials or gives_less or claims.falls_short(model.rule):
             continue  # what would have to be tried proves nothing here
-        series = series_by_model(model, model.brought, lambda _: NOT_RECORDED, examination)
+        series = series_by_model(model, model.replies, lambda _: NOT_RECORDED, examination)
         if series:
             return Plan(By.MANIFEST, tuple(series), model)
     return None

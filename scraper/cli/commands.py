@@ -125,7 +125,7 @@ def run(arguments: list[str]) -> int:
     except CloudfilmError as err:
         complain(describe(err, language))
         return int(err.exit_code)
-    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
+    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, reported without its values
         return _unforeseen(err, arguments, language)
     return outcome if isinstance(outcome, int) else 0
 

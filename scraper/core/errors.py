@@ -320,9 +320,9 @@ class ForeignHost(SiteChanged):
 
 
 class SiteUnreachable(SiteError):
-    """No connection, or silence. Values: ``host``, ``why``. ``begun``: the head of an answer that was cut short, if any."""
+    """No connection, or silence. Values: ``host``, ``why``. ``partial_response``: the head of one that was cut short."""
 
-    begun: object = None
+    partial_response: object = None
 
 
 class BadCertificate(SiteUnreachable):

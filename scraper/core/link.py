@@ -206,12 +206,12 @@ def _is_plain(segment: str, *, last: bool) -> bool:
 def redact(url: str) -> str:
     """Any address without its secrets; for logs and diagnostics."""
     try:
-        return of(url).redacted
+        return parse_url(url).redacted
     except UnusableLink:
         return "…"
 
 
-def of(url: str) -> ShareLink:
+def parse_url(url: str) -> ShareLink:
     """The link that ``url`` is.
 
     Raises:
@@ -271,7 +271,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         address = launchers.address_in(text)
         if address is None:
             raise UnusableLink(link=text.partition(":")[0] + "://…")
-        return of(address)
+        return parse_url(address)
     found = [match.group().rstrip(".,;:!?)]}>'\"") for match in _LINK.finditer(text)]
     if not found and (bare := _BARE_LINK.fullmatch(text)):
         found = ["https://" + bare.group()]
@@ -279,7 +279,7 @@ def parse(text: str, *, source: str = "") -> ShareLink:
         raise MisspeltLink(link=redact(others[0]))
     if not found:
         raise NoLinkInText(source=source)
-    return replace(of(found[0]), answers=answers_in_text(found[0], text))
+    return replace(parse_url(found[0]), answers=answers_in_text(found[0], text))
 
 
 def answers_in_text(address: str, text: str) -> dict[str, str]:
@@ -342,7 +342,7 @@ def kind_of(text: str, symbology: str = "") -> Kind:
 
 def _kind_of_address(payload: str) -> Kind:
     try:
-        found = of(payload)
+        found = parse_url(payload)
     except UnusableLink:
         return Kind.TEXT
     if found.host == "mp.weixin.qq.com" and found.path.startswith("/a/"):
@@ -350,10 +350,10 @@ def _kind_of_address(payload: str) -> Kind:
     return _BY_HOST.get(found.host, Kind.LINK)
 
 
-def unwrapped(text: str) -> str | None:
+def unwrap_oauth(text: str) -> str | None:
     """The address that a WeChat OAuth wrapper leads to (its ``redirect_uri``), if it names one."""
     try:
-        inner = of(text).params.get("redirect_uri", "")
+        inner = parse_url(text).params.get("redirect_uri", "")
     except UnusableLink:
         return None
     return inner if re.match(r"https?://", inner, re.I) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scraper.core.errors import UnusableLink
-from scraper.core.link import Kind, of
+from scraper.core.link import Kind, parse_url
 from scraper.registry import catalogue
 from scraper.registry.catalogue import Meaning
 from scraper.source.link_score import AGAINST, Score, score
@@ -200,7 +200,7 @@ def distinct(addresses: Iterable[str | None]) -> tuple[str, ...]:
 def identity(address: str) -> str:
     """The common identity of all spellings of a link."""
     try:
-        found = of(address)
+        found = parse_url(address)
     except UnusableLink:
         return address
     return found.origin + found.target

@@ -131,7 +131,7 @@ def _in_text(text: str, source: str, settings: Settings, ask: Choose) -> SourceL
     films = distinct(meaning.link for meaning in meanings.values() if meaning.link in films)
     spelt = {identity(meaning.link or ""): address for address, meaning in reversed(meanings.items())}
     answers = _answers_for(text, found)
-    return SourceLinks(tuple(replace(link.of(film), answers=answers[spelt[identity(film)]]) for film in films))
+    return SourceLinks(tuple(replace(link.parse_url(film), answers=answers[spelt[identity(film)]]) for film in films))
 
 
 def _picked(links: Sequence[str], settings: Settings, ask: Choose) -> str | None:
@@ -180,7 +180,7 @@ def _usable(found: ShareLink) -> ShareLink:
     if kind is LinkKind.WECHAT_MINI_PROGRAM:
         raise MiniProgramOnly(link=found.redacted)
     if kind is LinkKind.WECHAT_OAUTH:
-        inner = link.unwrapped(found.url)
+        inner = link.unwrap_oauth(found.url)
         if inner is None:
             raise WechatOnly(source=found.redacted)
         return link.parse(inner)

@@ -13,7 +13,7 @@ from scraper.core.errors import (
     LinkExpired,
     NoSuchStudy,
 )
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, check_listing, first_of, rows
@@ -49,7 +49,7 @@ async def test_case(case, via, tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "fssalon"
 
 

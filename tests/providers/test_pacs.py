@@ -342,7 +342,7 @@ def test_an_address_of_no_archive(address):
 
 def test_only_a_person_names_an_archive():
     with pytest.raises(UnusableLink):
-        link.of(f"pacs://A@pacs.hospital.test?{UID}")
+        link.parse_url(f"pacs://A@pacs.hospital.test?{UID}")
     with pytest.raises(NoLink):
         link.parse(f"look here: pacs://A@pacs.hospital.test?{UID}")
     found = resolve.read(f"pacs://Main%20PACS@PACS.hospital.test:11112?{UID}", Settings(), str)

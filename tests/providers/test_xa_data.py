@@ -8,7 +8,7 @@ from fixtures.sites.xa_data import site
 from fixtures.world import World
 from providers.xa_data import XaData
 from scraper.core.errors import CaptchaRequired, CredentialsRefused, LinkExpired, NotOriginalDicom, StudyGone
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
 from scraper.testing import Case, check, check_listing, first_of, rows, run
@@ -77,5 +77,5 @@ async def test_an_object_that_is_not_there_is_missed(tmp_path):
 
 @pytest.mark.parametrize("url", NOT_OURS)
 def test_not_ours(url):
-    owner = find(of(url))
+    owner = find(parse_url(url))
     assert owner is None or owner.provider.name != "xa_data"

@@ -8,7 +8,7 @@ from fixtures.world import World
 from providers.ydyy.provider import Ydyy
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, UnusableLink
 from scraper.core.errors import SiteChanged, UnsafeRedirect
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.core.reasons import Reason
 from scraper.testing import Case, check, check_listing, first_of, rows
@@ -90,5 +90,5 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Ydyy.owns(of(link)) is None
-    assert Ydyy.recognises(of(link)) is None
+    assert Ydyy.owns(parse_url(link)) is None
+    assert Ydyy.recognises(parse_url(link)) is None

@@ -1,4 +1,4 @@
-"""Presses what hands a study out as one package, and waits: for its dialog, for the job that makes it, for the file itself."""
+"""Press a viewer's download button, and wait: for its dialog, for the job that makes the package, for the file itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scraper.session.browser import Window
 
 MAX_PRESSED: Final = 6  # entries, dialogs and links between the first button and the file
-LONGEST_SAID: Final = 60
+LONGEST_DETAIL: Final = 60
 
 DOWNLOAD: Final = re.compile(
     r"^DICOM.{0,2}(原始)?(文件|数据|影像|图像|压缩包)$|^(DICOM)?.{0,2}原始(文件|数据|图像|影像)$|"
@@ -126,11 +126,11 @@ class PackageDownload:
         """The error that new words on the page mean; None where they mean none."""
         host = self._window.traffic.host
         for line in await self._new_lines():
-            said = line[:LONGEST_SAID]
+            detail = line[:LONGEST_DETAIL]
             if CLOSED.search(line):
-                return DownloadNotPermitted(said, host=host)
+                return DownloadNotPermitted(detail, host=host)
             if FAILED.search(line):
-                return SiteBusy(said, host=host, why=Reason.STUDY_NOT_PACKED)
+                return SiteBusy(detail, host=host, why=Reason.STUDY_NOT_PACKED)
         return None
 
 

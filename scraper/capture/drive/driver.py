@@ -1,4 +1,4 @@
-"""Makes a viewer show everything, as a person would: click and scroll its series, one after another.
+"""Make a viewer show everything, as a person would: click and scroll its series, one after another.
 
 What is clicked is found by its wording and its place. Nothing that logs out, pays, deletes or leaves for another study is.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_SERIES: Final = 80
 MAX_FOLDED: Final = 40  # folders and tabs of one list
 MAX_PAGES: Final = 40  # of one list
-MAX_EMPTY_ENTRIES: Final = 2  # entries that bring nothing, after which a list is no list of series
+MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken for a list of series
 
 
 class Driver:
@@ -52,7 +52,7 @@ class Driver:
     async def steps(self) -> Steps:
         """Show every series and scroll through it, until nothing new comes.
 
-        The first one of the list is mostly shown already: where its entry brings nothing, it has its turn at the end.
+        The first series is mostly shown already: if clicking its entry shows nothing new, it is tried again at the end.
         """
         await elements.unfold(self._window)
         await self.note_entries()
@@ -93,7 +93,7 @@ class Driver:
                 yield step
 
     async def _show_chosen(self) -> Steps:
-        """Show the series of a drop-down list; one whose entries bring nothing is another kind of list."""
+        """Show the series of a drop-down list; one whose entries show nothing new is another kind of list."""
         empty: Counter[str] = Counter()
         for choice in await elements.choices(self._window):
             if empty[choice.mark] >= MAX_EMPTY_ENTRIES or time.monotonic() > self._until:
@@ -130,7 +130,7 @@ class Driver:
                     yield step
 
     async def _show_more(self) -> Steps:
-        """Have the list go on, by its button or its next page, as long as that brings entries; show them."""
+        """Extend the list by its button or its next page, as long as entries are added; show them."""
         for _ in range(MAX_PAGES):
             shown = await elements.found(self._window, "words")
             button = next((item for item in shown if MORE.search(item.words) and not _is_of_earlier(item)), None)

@@ -1,4 +1,4 @@
-"""From the link to the viewer: its notices, its form, its list of examinations, and the waiting in between."""
+"""Get from the link to the viewer: close notices, fill the form, choose the examination, and wait in between."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
 
 
 class Entrance:
-    """Brings one window's viewer up.
+    """Opens the viewer in one window.
 
     Args:
         session: the link's conversation.
@@ -92,10 +92,10 @@ class Entrance:
         return False
 
     async def _answer_form(self) -> bool:
-        """Fill in what a form asks, and send it; False where there is none.
+        """Fill in and submit the page's form; False if there is none.
 
         Raises:
-            CredentialsRequired, CaptchaRequired: not given, and nobody can be asked.
+            CredentialsRequired, CaptchaRequired: not given, and no person can be asked.
             CredentialsRefused: the same form shows again.
         """
         filled = await self._form.fill()
@@ -154,7 +154,7 @@ class Entrance:
         return alike[min(self._examination_index, len(alike) - 1)]
 
     async def _press(self, wording: re.Pattern[str]) -> bool:
-        """Click the first thing of that wording that was not clicked before; False where there is none."""
+        """Click the first element with that wording that was not clicked before; False if there is none."""
         for item in sorted(await self._elements(), key=lambda element: len(element.text)):
             text = item.text.strip()
             if len(text) > LONGEST_WORDING or not wording.search(text) or NEVER.search(text) or text in self._clicked:

@@ -31,7 +31,7 @@ from scraper.source.qr import cascade
 from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.source.qr.suspects import Known
 
-MEMORY = 1280 * 2**20  # bytes of its own, where the system can be told; a PNG of 120 megapixels takes some 950 MB
+MEMORY = 1280 * 2**20  # bytes of its own, where the system has such a limit; a PNG of 120 megapixels takes some 950 MB
 PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
 STEP_CPU_S = 1.5  # time of the processor for a step: one that takes more finds nothing, engines get lost in noise
 # The same by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
