@@ -439,6 +439,7 @@ async def test_a_person_opens_a_share_and_the_viewer_loads_what_is_looked_at(pag
 
 
 @pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
+@pytest.mark.thorough
 async def test_a_person_types_the_code_of_a_report(page):
     await page.goto(shdc.REPORT_WITH_CODE)
     await page.fill("input[name=code]", shdc.SECURITY_CODE)
@@ -454,6 +455,7 @@ async def test_a_person_types_the_code_of_a_report(page):
 
 
 @pytest.mark.parametrize("page", [shdc.ShdcSite()], indirect=True, ids=["shdc"])
+@pytest.mark.thorough
 async def test_a_person_is_told_that_a_link_has_expired(page):
     await page.goto(shdc.EXPIRED)
     await page.get_by_text("该链接已经过期").wait_for()

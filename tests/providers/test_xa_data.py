@@ -58,7 +58,7 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
         await check_listing(XaData, case, world, tmp_path)
 
 
-@pytest.mark.parametrize("fault", [Fault.LAPSED, Fault.GONE, Fault.ERROR])
+@pytest.mark.parametrize("fault", first_of([Fault.LAPSED, Fault.GONE, Fault.ERROR]))
 async def test_an_object_that_is_refused_has_the_list_asked_for_anew(tmp_path, fault):
     with World(SITE) as world:
         world.faults.plan("/oss/", fault)
