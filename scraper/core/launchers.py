@@ -1,4 +1,4 @@
-"""Addresses that start a viewer program on the computer: what they hold of http addresses, the study's list or package.
+"""Addresses that start a viewer program on the computer: extract the http address of the study's list or package.
 
 Source: Weasis, "Command line and arguments" (``weasis://`` with ``$dicom:get -w URL``, ``$dicom:rs --url URL``); OsiriX, Horos,
 MIELE-LXIV, "URL scheme" (``methodName=downloadURL&URL=…``); RadiAnt, "Command line" (``radiant://?n=…&v=…``). Public
