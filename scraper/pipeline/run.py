@@ -179,7 +179,7 @@ class Run:
                     for part in every:
                         # placed before the next part is fetched: one study's folder is locked at a time
                         ready, retrieval = retrieval.last, replace(retrieval, last=Retrieved())
-                        retrieval = await self._place_part(ready, retrieval)
+                        retrieval = await _place_part(ready, retrieval, self.settings)
                         if retrieval.error is None:
                             retrieval = await self._retrieve_part(
                                 opened.discovery, part, retrieval, is_single=is_single
@@ -192,11 +192,6 @@ class Run:
             retrieval.last.close()
             raise
         return retrieval
-
-    async def _place_part(self, ready: Retrieved, retrieval: Retrieval) -> Retrieval:
-        """The retrieval with one retrieved part placed."""
-        placement = await asyncio.to_thread(place, retrieval.info, ready, self.settings)
-        return replace(retrieval, placed=(*retrieval.placed, *placement.studies), error=placement.error)
 
     async def _retrieve_part(
         self, discovery: Discovery, part: Part, retrieval: Retrieval, *, is_single: bool
@@ -341,6 +336,12 @@ class Run:
         async with AsyncExitStack() as stack:
             session = await self._discoverer.session(Owner(provider, matched, listed=False), stack)
             return await work(session, await listed(provider, matched, session))
+
+
+async def _place_part(ready: Retrieved, retrieval: Retrieval, settings: Settings) -> Retrieval:
+    """The retrieval with one retrieved part placed."""
+    placement = await asyncio.to_thread(place, retrieval.info, ready, settings)
+    return replace(retrieval, placed=(*retrieval.placed, *placement.studies), error=placement.error)
 
 
 async def grab(source: str, settings: Settings = Settings(), watcher: Watcher = SilentWatcher()) -> Result:  # noqa: B008  both frozen
