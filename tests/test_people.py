@@ -39,6 +39,7 @@ from scraper.core.errors import (
 from scraper.core.messages import describe
 from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
+from scraper.isolation.own_program import child_command
 from scraper.pipeline import discover as opening
 from scraper.pipeline import resources
 from scraper.pipeline.yielded import checked
@@ -596,7 +597,7 @@ def test_verdicts_32_the_installer_is_this_interpreters(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "_stderr_descriptor", lambda: 2)
     assert doctor.install_browser(Settings(proxy="http://p.test:1")) == str(tmp_path / "chrome")
     ((words, more),) = installed
-    assert words == [sys.executable, "-m", "playwright", "install", "chromium"]
+    assert words == child_command("playwright.__main__", "main", "install", "chromium")
     assert more["env"]["HTTPS_PROXY"] == "http://p.test:1"
 
 

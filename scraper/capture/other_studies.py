@@ -156,7 +156,7 @@ class _Search:
         """Whether a study is the shown one's patient's; one that is not is left out, and named once."""
         if head.study_instance_uid in self._refused:
             return False
-        if head.study_instance_uid == self.ours.study_instance_uid or are_same_patient(self.ours, head):
+        if head.study_instance_uid in self.done or are_same_patient(self.ours, head):
             return True
         self._refused.add(head.study_instance_uid)
         self.left_out[why_not(head)] += 1

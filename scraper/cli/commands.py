@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, config, export, interrupt, send, tools, window
+from scraper.cli import authoring, batch, config, export, interrupt, listen, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -297,6 +297,7 @@ batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
 send.register(app, interrupt.run)
 window.register(app, interrupt.run)
+listen.register(app, interrupt.run)
 
 
 @app.command()

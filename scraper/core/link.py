@@ -51,7 +51,13 @@ _GOES_ON = re.compile(r"^[/?&#=%][!-~]*$|^(?>[^:：]*&[\w-]+=)[!-~]*$")  # what 
 _ARCHIVE = re.compile(r"pacs://\S+", re.IGNORECASE)
 # PS3.5 6.2, VR AE: no backslash, no control characters
 _AE_TITLE = re.compile(r"(?! )[ -\[\]-~]{1,16}(?<! )")
-PORTS = {"http": 80, "https": 443, "pacs": 104, "file": 0}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
+PORTS = {
+    "http": 80,
+    "https": 443,
+    "pacs": 104,
+    "file": 0,
+    "listen": 0,
+}  # where none is written; PS3.8 9.1.1 has 104 for DICOM
 MAX_LINK = 8192
 
 
@@ -173,7 +179,7 @@ class ShareLink:
 
         Empty for a file of this computer: a path may hold a name, and leads nobody anywhere.
         """
-        if self.scheme == "file":
+        if self.scheme in ("file", "listen"):
             return ""
         segments = self.path.split("/")
         shown = [

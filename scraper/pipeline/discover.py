@@ -147,7 +147,7 @@ class Discoverer:
         provider, use = owner.provider, self._settings.browser
         via: Via | None = Via.DIRECT
         found = list[Discovered]()
-        if isinstance(provider, local_files.LOCAL):  # there is no site that could be silent
+        if isinstance(provider, local_files.WithoutSite):  # there is no site that could be silent
             via, found = None, checked(provider, [row async for row in every(provider.discover(owner.link, session))])
         elif not provider.is_web():
             found = await listed(provider, owner.link, session)

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
@@ -20,13 +19,18 @@ from scraper.source import kinds
 from scraper.verify import Files, opened
 
 
-class LocalFiles(Provider):
-    """Takes the place of a provider for the user's own files."""
+class WithoutSite(Provider):
+    """Takes the place of a provider where no site is asked."""
 
-    name = "files"
-    schemes = ("file",)
+    schemes = ("file", "listen")
     route = r".*"
     names_page = False
+
+
+class LocalFiles(WithoutSite):
+    """A folder or an archive."""
+
+    name = "files"
     serves = "the files as they are"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
@@ -35,13 +39,10 @@ class LocalFiles(Provider):
         yield Package(kinds.path_of(link), Study(key=link.path))
 
 
-class Recording(Provider):
-    """Takes the place of a provider for a browser's recording (HAR)."""
+class Recording(WithoutSite):
+    """A browser's recording (HAR)."""
 
     name = "har"
-    schemes = ("file",)
-    route = r".*"
-    names_page = False
     serves = "what a person's own browser received"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
@@ -50,9 +51,6 @@ class Recording(Provider):
 
         for series in await series_in(kinds.path_of(link), session.spool):
             yield series
-
-
-LOCAL: Final = (LocalFiles, Recording)
 
 
 def of(link: ShareLink) -> Provider:
@@ -104,4 +102,4 @@ def _announced(study: StudyResult) -> StudyResult:
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
 
 
-__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]
+__all__ = ["LocalFiles", "Recording", "WithoutSite", "of", "opened_files", "surveyed"]

@@ -25,6 +25,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from scraper.core.errors import LockedFile, NoSuchFile, UnknownFormat, UnreadableFile
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.isolation.process import bare_environment, confine
 from scraper.source import pages as picture
 from scraper.source.qr import cascade
@@ -32,7 +33,7 @@ from scraper.source.qr.engines import Found, Polygon, Seen, Wechat, zxing
 from scraper.source.qr.suspects import Known
 
 MEMORY = 1280 * 2**20  # bytes of its own, where the system has such a limit; a PNG of 120 megapixels takes some 950 MB
-PROGRAM = (sys.executable, "-m", "scraper.source.qr.worker")
+PROGRAM = tuple(child_command("scraper.source.qr.worker", "main"))
 STEP_CPU_S = 1.5  # time of the processor for a step: one that takes more finds nothing, engines get lost in noise
 # The same by the clock. Where the system ends a process by its time of the processor, the clock only ends what hangs: on a
 # busy machine a step that works may take many times as long.
@@ -94,6 +95,7 @@ class Worker:
                 text=True,
                 encoding="utf-8",
                 env=bare_environment(),
+                creationflags=NO_CONSOLE,
             )
         return self._process
 
@@ -316,7 +318,3 @@ def main() -> None:
             _say(error=UnreadableFile.__name__, values={})
         else:
             _say(end=True)
-
-
-if __name__ == "__main__":
-    main()
