@@ -90,6 +90,3 @@ def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
     if is_cut and not traffic.exchanges:
         raise ArchiveUnread(path=har.name, what=Reason.DAMAGED_FILE)
     return left_out, is_cut
-
-
-__all__ = ["series_in"]

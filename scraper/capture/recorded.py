@@ -129,6 +129,3 @@ def _by_manifest(examination: Examination) -> Plan | None:
         if series:
             return Plan(By.MANIFEST, tuple(series), model)
     return None
-
-
-__all__ = ["NOT_RECORDED", "Recording", "plan_of"]

@@ -33,5 +33,3 @@ def named(name: object) -> Evidence | None:
 
 
 CODES = frozenset(evidence.code for evidence in Evidence)
-
-__all__ = ["CODES", "Evidence", "named"]

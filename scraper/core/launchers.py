@@ -59,6 +59,3 @@ def _of_command(name: str, arguments: str) -> str | None:
     root = next((value for option, value in options if option in ("-u", "--url") and _ADDRESS.match(value)), None)
     study = _STUDY.search(arguments)
     return f"{root.rstrip('/')}/studies/{study[1]}" if root and study else root
-
-
-__all__ = ["SCHEMES", "address_in", "is_launcher"]
