@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,8 @@ from scraper.isolation.child import Child, ChildLost
 from scraper.session.browser.traffic import Traffic
 from scraper.session.child_traffic import exchange_of, line_of
 
-_PROGRAM: Final = "scraper.protocols.har_unpack"
+_HAR: Final = "scraper.protocols.har_unpack"
+_PAGE: Final = "scraper.protocols.page_unpack"
 _PATIENCE_S: Final = 120.0  # from one entry to the next
 
 
@@ -41,7 +43,7 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
         DiskFull: no room for the bodies.
     """
     traffic = Traffic(spool / "har")
-    left_out, is_cut = await asyncio.to_thread(_read, har, traffic)
+    left_out, is_cut = await asyncio.to_thread(_read, _HAR, {"har": str(har.absolute())}, har, traffic)
     if left_out and not any(exchange.size for exchange in traffic.exchanges):
         raise HarWithoutContent(path=har.name)
     recording = Recording(traffic, spool / "captured-har")
@@ -56,12 +58,32 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     return found
 
 
-def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
+async def series_in_page(page: Path, spool: Path) -> list[Series]:
+    """Every series of which images lie in a page that was saved by hand.
+
+    Args:
+        page: MHTML, SingleFile, or a page with its folder beside it.
+        spool: a folder for bodies and objects.
+
+    Raises:
+        NoImagesInHar: no DICOM in it. ArchiveUnread: it can't be read. DiskFull: no room for the bodies.
+    """
+    traffic = Traffic(spool / "page")
+    await asyncio.to_thread(_read, _PAGE, {"page": str(page.absolute())}, page, traffic)
+    recording = Recording(traffic, spool / "captured-page")
+    await recording.observe()
+    found = await recording.series()
+    if not found:
+        raise NoImagesInHar(path=page.name)
+    return found
+
+
+def _read(program: str, question: Mapping[str, str], har: Path, traffic: Traffic) -> tuple[int, bool]:
     """Fill the traffic; how many bodies were left out, and whether the file ends too early."""
     folder = traffic.folder
     with disk_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    child = Child(_PROGRAM, (str(folder),), _PATIENCE_S)
+    child = Child(program, (str(folder),), _PATIENCE_S)
     left_out, is_cut, is_full = 0, False, False
 
     def may_go_on() -> bool:
@@ -70,7 +92,7 @@ def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
         return not is_full
 
     try:
-        for answer, _ in child.ask({"har": str(har.absolute())}, may_go_on=may_go_on):
+        for answer, _ in child.ask(question, may_go_on=may_go_on):
             if "error" in answer:
                 raise ArchiveUnread(path=har.name, what=Reason.UNREADABLE_FILE)
             if "end" in answer:

@@ -53,8 +53,24 @@ class Recording(WithoutSite):
             yield series
 
 
+class SavedPage(WithoutSite):
+    """A viewer's page that a person saved, with images in it."""
+
+    name = "page"
+    serves = "what a person saved with the page"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
+        """The series whose images lie in the page."""
+        from scraper.capture.har import series_in_page
+
+        for series in await series_in_page(kinds.path_of(link), session.spool):
+            yield series
+
+
 def of(link: ShareLink) -> Provider:
     """What takes the place of a provider for a ``file:`` link."""
+    if kinds.path_of(link).suffix.lower() in kinds.PAGES:
+        return SavedPage()
     return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 

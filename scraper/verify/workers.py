@@ -83,7 +83,9 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                child_command("scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED),
+                child_command(
+                    "scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED, is_bare=True
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
