@@ -49,8 +49,14 @@ class Recording(WithoutSite):
         """The series that were recognised in the recording."""
         from scraper.capture.har import series_in  # loaded where it is needed: it takes pydicom along
 
-        for series in await series_in(kinds.path_of(link), session.spool):
+        is_asked = session.settings.fetch_missing
+        on_page = session.turn_to if is_asked else _ask_nobody
+        for series in await series_in(kinds.path_of(link), session.spool, fetch_missing=is_asked, on_page=on_page):
             yield series
+
+
+def _ask_nobody(page: str) -> None:
+    del page
 
 
 class SavedPage(WithoutSite):
