@@ -57,12 +57,14 @@ class Worker:
         *,
         program: tuple[str, ...] = PROGRAM,
         step_s: float = STEP_S,
+        first_s: float = FIRST_S,
         password: str = "",
     ) -> None:
         self._models = models
         self._password = password
         self._program = program
         self._step_s = step_s
+        self._first_s = first_s
         self._process: subprocess.Popen[str] | None = None
         self.pages = 1  # that the file which is searched says it has
         self.cpu_s = 0.0  # that the file at hand has cost so far, lost steps included
@@ -169,7 +171,7 @@ class Worker:
             started.start()
             return started
 
-        clock = timer(FIRST_S)
+        clock = timer(self._first_s)
         is_busy = True
         try:
             _send(process, **order)
