@@ -13,8 +13,9 @@ from fixtures.photos.scenes import scene
 from scraper.cli.commands import run
 from scraper.core.errors import UnreadableFile
 from scraper.core.settings import Settings
-from scraper.source import documents, film_codes, qr
+from scraper.source import documents, film_codes
 from scraper.source import pages as picture
+from scraper.source.qr import reader as qr
 from scraper.testing import first_of
 
 FILM = "https://film.aurora.test/s/Ab12Cd34"

@@ -69,6 +69,15 @@ def sites_of(platform: str) -> list[Site]:
 # ---- every site
 
 
+def test_every_site_stands_on_the_shared_base():
+    builders = [
+        path.relative_to(SITES).as_posix()
+        for path in SITES.rglob("*.py")
+        if path.name != "base.py" and "Starlette(" in path.read_text(encoding="utf-8")
+    ]
+    assert builders == []
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_site_knows_nothing_of_the_program(platform):
     for path in (SITES / platform).glob("*.py"):

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ("products", "toolkit")
-MODELS = ("Reply",)
+MODELS = ("Reply", "Row")
 
 
 @dataclass(frozen=True, slots=True)
