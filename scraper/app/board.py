@@ -55,6 +55,7 @@ class Asked:
     host: str
     picture: Path | None = None
     was_refused: bool = False
+    site_words: str = ""  # of a refusal
     options: tuple[dict[str, object], ...] = ()  # one of which is chosen, where there are any
 
 
@@ -129,6 +130,7 @@ class Item:
                 "host": self.asked.host,
                 "has_picture": self.asked.picture is not None,
                 "was_refused": self.asked.was_refused,
+                "site_words": self.asked.site_words,
                 "options": self.asked.options,
             },
             "series": [

@@ -21,6 +21,7 @@ from scraper.core.evidence import Evidence
 from scraper.core.messages import describe, describe_problem, merge_equal, question_label, say
 from scraper.core.model import Result, Status
 from scraper.core.questions import CAPTCHA, SMS_CODE, Question
+from scraper.core.safe_text import one_line, visible
 from scraper.core.settings import Language, Settings
 from scraper.pipeline.result import Film
 from scraper.pipeline.run import Run
@@ -251,6 +252,7 @@ class Errand:
             if field and field not in FLEETING and question_label(field, self._settings.language) != field:
                 item.asked = _asked(field, str(result.error.values.get("host", "")), None)
                 item.asked.was_refused = isinstance(result.error, CredentialsRefused)
+                item.asked.site_words = visible(one_line(result.error.detail))
                 self._answers.pop(field, None)
         item.may_show_browser = result.exit_code in (ExitCode.CREDENTIALS, ExitCode.SITE)
         item.may_retake = isinstance(result.error, NoLink) and item.preview is not None

@@ -140,7 +140,7 @@ function askForm(item) {
     event.preventDefault();
     if (input.value.trim()) send(`item/${item.number}/answer`, { value: input.value.trim() });
   } },
-    asked.was_refused ? make("p", { class: "wrong", role: "alert" }, say("refused")) : null,
+    asked.was_refused ? make("p", { class: "wrong", role: "alert" }, say("refused"), asked.site_words ? ` (${asked.site_words})` : "") : null,
     make("label", { for: id }, both(asked.label)),
     asked.has_picture ? make("img", { src: `item/${item.number}/picture?${Date.now()}`, alt: say("captcha-picture"), class: "captcha" }) : null,
     make("div", { class: "row" }, input, reveal, make("button", { type: "submit", class: "main" }, say("answer"))),
@@ -227,7 +227,7 @@ function updateCard(item) {
   show(parts.bar, item.stage === "fetching");
   if (item.expected) parts.bar.value = item.arrived / item.expected; else parts.bar.removeAttribute("value");
   seriesRows(item, parts.series, isWorking || item.series.some((series) => series.has_thumbnail));
-  setText(parts.said, isAskedAgain ? both(item.sentence) : isWorking && item.said.length ? both(item.said[item.said.length - 1]) : "");
+  setText(parts.said, isWorking && !item.asked && item.said.length ? both(item.said[item.said.length - 1]) : "");
   const key = JSON.stringify([item.asked && [item.asked.field, item.asked.was_refused, item.asked.has_picture], item.has_preview, item.codes.length, item.studies.length]);
   if (key !== parts.key) {
     parts.key = key;
