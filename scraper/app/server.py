@@ -211,6 +211,7 @@ class Window:
             case "again":
                 errand.start()
             case "browser":
+                await asyncio.to_thread(errand.stop)  # the question that waits is answered in the site's page
                 errand.start(with_browser=True)
             case "remove":
                 await asyncio.to_thread(errand.stop)

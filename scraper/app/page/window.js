@@ -245,7 +245,8 @@ function updateCard(item) {
   show(parts.stop, isWorking);
   setText(parts.again, say(item.verdict === "failed" ? "try-again" : "go-on"));
   show(parts.again, !isWorking && item.verdict !== "complete" && !item.asked);
-  show(parts.browser, !isWorking && item.may_show_browser);
+  const isForEyes = item.stage === "asking" && ["captcha", "sms_code"].includes(item.asked?.field);  // the site's page may be easier
+  show(parts.browser, isWorking ? isForEyes : item.may_show_browser);
   show(parts.help, !isWorking && item.may_retake);
   show(parts.another, !isWorking && item.may_retake);
   parts.again.className = item.may_retake ? "" : "main";
