@@ -155,6 +155,7 @@ class Errand:
         self._stage(Stage.READING)
         if kinds.is_file(self._source):
             await asyncio.to_thread(self._read_codes)
+        self.item.is_in_browser = self._wants_browser
         settings = replace(
             self._settings,
             answers={**self._settings.answers, **self._answers},

@@ -122,6 +122,7 @@ function doing(item) {
   const seconds = Math.round(item.seconds), waited = seconds > 2 ? say("waited", { seconds }) : "";
   const host = [item.hospital, item.host].filter(Boolean).join(" · ");
   if (item.stage === "asking") return item.asked && item.asked.options.length ? say("doing-choosing") : say("doing-asking", { host: host || (item.asked ? item.asked.host : "") });
+  if (item.stage === "connecting" && item.is_in_browser) return [say("doing-browser"), waited].join(" ");
   if (item.stage === "connecting" && !item.host) return [say("doing-files"), waited].join(" ");
   if (item.stage !== "fetching") return [say(`doing-${item.stage}`, { host }), item.stage === "ended" || item.stage === "stopped" ? "" : waited].join(" ");
   const place = item.series.findIndex((series) => series.expected === null || series.arrived < series.expected) + 1 || item.series.length;
