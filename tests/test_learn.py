@@ -60,7 +60,7 @@ async def test_what_is_written_works(name, world, tmp_path):
 
 
 def sound(path: Path) -> None:
-    """As the house has it: clean, nothing but the contract, nothing of the study or the link."""
+    """As the project's checks want it: clean, nothing but the contract, nothing of the study or the link."""
     source = path.read_text(encoding="utf-8")
     imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "scraper.contract"}

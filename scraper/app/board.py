@@ -1,4 +1,4 @@
-"""What the window shows: every source that was given, what is happening to it, and what was asked. One board for all pages."""
+"""The state that the window shows: every source, its progress, and open questions. All pages show the same board."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Code:
     may_be_film: bool
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told of it."""
+        """The state that is sent to the page."""
         return {
             "text": self.text,
             "kind": self.kind,
@@ -110,7 +110,7 @@ class Item:
     may_retake: bool = False  # no code was read: another photo helps, or a part of this one
 
     def as_json(self) -> dict[str, Any]:
-        """What the page is told: no paths, no links, no answers."""
+        """The state that is sent to the page: no paths, no links, no answers."""
         counted = [item.expected for item in self.series.values()]
         return {
             "number": self.number,

@@ -1,4 +1,4 @@
-"""Starting and ending the window: one server on loopback, one window, and a second call that finds the first."""
+"""Start and end the window: one server on loopback, one window; a second call finds the first."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from scraper.app.server import Window
 from scraper.app.studies import OpenStudies
 from scraper.core.leftovers import RunFolder
 from scraper.core.settings import Settings, data_folder
+from scraper.isolation.own_program import NO_CONSOLE, child_command
 from scraper.verify import Inspector
 
 GRACE_S: Final = 8.0  # without any page: a reload takes less, and a window that is closed has left no work behind
@@ -143,12 +144,13 @@ def show_window(address: str) -> None:
     if webview is None:
         webbrowser.open(address)
         return
-    subprocess.Popen(  # this very interpreter: a toolkit wants the main thread of a process
-        [sys.executable, "-c", "from scraper.app.start import own_window; own_window()"],
+    subprocess.Popen(  # noqa: S603  # this very program: a toolkit wants the main thread of a process
+        child_command("scraper.app.start", "own_window"),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
+        creationflags=NO_CONSOLE,
     ).communicate(address)
 
 

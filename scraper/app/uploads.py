@@ -1,4 +1,4 @@
-"""What a person hands to the page: its bytes go to files of our own names, and are read by the pipeline's isolated processes."""
+"""Store what a person gives to the page in files with names of our own; the pipeline's isolated processes read them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Uploads:
         """Take a text. One that names a file on this computer is a text: paths never come from the page."""
         path = self._next("text", ".txt")
         path.write_text(text, encoding="utf-8")
-        hosts = dict.fromkeys(link.of(address).host for address in link.links_in(text) if _is_link(address))
+        hosts = dict.fromkeys(link.parse_url(address).host for address in link.links_in(text) if _is_link(address))
         return ", ".join(hosts)[:_NAME] or text.splitlines()[0][:_SHOWN], path
 
     def folder(self) -> int:
@@ -130,6 +130,6 @@ def _suffix(name: str) -> str:
 
 def _is_link(address: str) -> bool:
     try:
-        return bool(link.of(address).host)
+        return bool(link.parse_url(address).host)
     except UnusableLink:
         return False
