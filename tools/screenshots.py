@@ -205,7 +205,7 @@ def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path
                 continue
             for name, (width, height) in WIDTHS.items():
                 page = browser.new_page(viewport={"width": width, "height": height})
-                page.set_default_timeout(120_000)
+                page.set_default_timeout(300_000)
                 camera = Camera(page, f"{language.value}-{name}")
                 folder = place / f"{language.value}-{name}"
                 folder.mkdir()
