@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from scraper.core.errors import ExitCode
-from scraper.core.settings import BrowserUse, ConnectTo
+from scraper.core.settings import BrowserUse, ConnectTo, Settings
+from scraper.pipeline.run import Run
 from scraper.session.browser import find_browser
+from scraper.testing import Silent, nobody
 from tests.security.memory import MB, MOST, peak_of_all_processes
 from tests.security.test_hostile_addresses import answer, server
-from tests.security.test_hostile_give_up import run
 
 ENDS_S = 500.0
 PAGE = b"""<!doctype html><title>viewer</title><canvas width=600 height=600></canvas><script>
@@ -62,7 +63,11 @@ async def test_hostile_7_small_lists_fill_no_memory(link, use, has_length, tmp_p
     with peak_of_all_processes() as peak:
         async with server(site) as port, asyncio.timeout(ENDS_S):
             rows = (ConnectTo.parse(f"film.test::127.0.0.1:{port}"),)
-            result = await run(tmp_path, rows, link, browser=use, give_up_s=20.0, provider=provider)
+            settings = Settings(
+                output=tmp_path, connect_to=rows, timeout_s=20, browser=use, give_up_s=20.0, provider=provider
+            )
+            async with Run(settings, Silent(), nobody) as pipeline:
+                result = await pipeline.grab(link)
     assert sent
-    assert result.exit_code is ExitCode.SITE, result.error
+    assert result.exit_code == ExitCode.SITE, result.error
     assert peak.size < MOST, f"{peak.size >> 20} MB"
