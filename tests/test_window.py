@@ -372,3 +372,19 @@ def test_it_ends_with_its_page(tmp_path):
             says(page, "#none-kept", "还没有")
         started.process.wait(60)
         assert started.process.returncode == 0
+
+
+def test_it_ends_quietly_under_an_open_page(tmp_path):
+    """The page's stream of news does not hold the server up."""
+    words = command("app", "--no-window", "-o", tmp_path / "out")
+    variables = environment(CLOUDFILM_DATA=str(tmp_path / "home"), PYTHONUNBUFFERED="1")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=variables, **pipes) as process:
+        address = ADDRESS.search(process.stdout.readline())[0]
+        connection = http.client.HTTPConnection("127.0.0.1", int(address.split(":")[2].partition("/")[0]), timeout=30)
+        connection.request("GET", f"/{address.rstrip('/').rpartition('/')[2]}/events")
+        assert connection.getresponse().readline().startswith(b"data: ")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        connection.close()
+    assert "Traceback" not in errors
