@@ -119,6 +119,3 @@ def _read(program: str, question: Mapping[str, str], har: Path, traffic: Traffic
     if is_cut and not traffic.exchanges:
         raise ArchiveUnread(path=har.name, what=Reason.DAMAGED_FILE)
     return left_out, is_cut
-
-
-__all__ = ["series_in", "series_in_page"]

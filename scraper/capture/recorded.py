@@ -150,6 +150,3 @@ def _by_manifest(examination: Examination, lacking: Lacking) -> Plan | None:
         if series:
             return Plan(By.MANIFEST, tuple(series), model)
     return None
-
-
-__all__ = ["NOT_RECORDED", "Recording", "plan_of"]

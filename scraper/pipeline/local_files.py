@@ -122,6 +122,3 @@ def _announced(study: StudyResult) -> StudyResult:
     there = study.counts.saved
     expected = there if study.counts.expected is None else study.counts.expected
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
-
-
-__all__ = ["LocalFiles", "Recording", "WithoutSite", "of", "opened_files", "surveyed"]
