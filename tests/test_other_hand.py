@@ -1,0 +1,33 @@
+"""Twenty viewers by another hand: whole, or an honest code; never a success that is not whole, never other pixels."""
+
+import pytest
+
+from fixtures.sites.other_hand import VIEWERS
+from fixtures.world import World
+from providers.universal import Universal
+from scraper.core.model import Origin, Via
+from scraper.session.browser import find_browser
+from scraper.testing import Case, compare, run
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on this machine")
+
+ALWAYS = ("accordion", "graphql", "aes")
+REBUILT = ("keys", "offscreen")  # their frames come without an object around them
+HONEST = {"jquery": 7}  # what is not whole yet, and the code that says so
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.thorough) for name in VIEWERS]
+)
+async def test_a_viewer_by_another_hand(name, tmp_path):
+    site = VIEWERS[name]()
+    with World(site) as world:
+        result = await run(Universal, Case(name, site.link, ways=(Via.BROWSER,)), world, tmp_path, Via.BROWSER)
+        refused = [seen.path for seen in world.unexpected]
+    assert (result.exit_code, refused) == (HONEST.get(name, 0), [])
+    origin = Origin.REBUILT if name in REBUILT else Origin.ORIGINAL
+    if list(tmp_path.rglob("*.dcm")):
+        compare(tmp_path, site.originals, origin)
+    if name not in HONEST:
+        saved = {series.uid: series.saved for study in result.studies for series in study.series if series.saved}
+        assert saved == {series.uid: len(series.images) for series in site.study.series}
