@@ -2,7 +2,7 @@
 
 import pytest
 
-from scraper.capture.drive.stated_counts import count_of, totals
+from scraper.capture.drive.stated_counts import count_of, entries, totals
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,17 @@ def test_verdicts_1_hostile_texts_are_read_once():
     assert count_of("(" * 20_000 + "12") is None
     assert count_of("1/" * 10_000 + "12") is None
     assert count_of("共" * 19_000 + "12张").total == 12
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (["定位像 2张", "5mm 8张", "第 1/2 张"], [2, 8]),
+        (["定位像 2张", "5mm 8张", "Im: 3/8"], [2, 8]),
+        (["定位像 2张", "3/8"], [2, 8]),
+        (["定位像 2张", "5mm 1/2"], [2, 2]),
+        (["1/2", "1/8", "1/8"], [2, 8, 8]),
+    ],
+)
+def test_the_counter_beside_the_picture_is_no_entry_of_the_list(rows, found):
+    assert entries(rows, "") == found

@@ -30,7 +30,8 @@ BUTTON = (
     ? /^(下一页|下一张|下一幅|下一帧|下页|下张|next([ _-]?(image|slice|frame|instance))?|[>\\u203a\\u00bb\\u25b6])$/i
     : /^(上一页|上一张|上一幅|上一帧|上页|上张|prev(ious)?([ _-]?(image|slice|frame|instance))?|[<\\u2039\\u00ab\\u25c0])$/i;
   const named = forward ? /(^|[-_ ])(next|nextimg|nextpage)($|[-_ ])/i : /(^|[-_ ])(prev|previous|previmg|prevpage)($|[-_ ])/i;
-  const all = deep("button, a, [role=button], [onclick], [title], [aria-label]").filter(shown);
+  const kinds = "button, a, input[type=button], input[type=image], [role=button], [onclick], [title], [aria-label]";
+  const all = deep(kinds).filter(shown);
   const said = e => [e.title, e.innerText, e.getAttribute("aria-label"), e.value].map(text => (text || "").trim());
   const one = all.find(e => said(e).some(text => words.test(text)))
     || all.find(e => named.test(`${e.id} ${typeof e.className === "string" ? e.className : ""}`));

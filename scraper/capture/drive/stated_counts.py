@@ -46,6 +46,10 @@ _ROUND: Final = re.compile(r"[(]\s*$")
 _SQUARE: Final = re.compile(r"[\[【「{]\s*$")
 _CLOSING: Final = {"(": ")", "[": "]", "【": "】", "「": "」", "{": "}"}
 _YEARS: Final = range(1900, 2101)
+# A running counter and nothing else: it stands beside the picture, and is no entry of a list.
+_BARE: Final = re.compile(
+    r"(?:第|im(?:g|age)?|slice|frame|no\.?|[:：\s])*\d{1,5}\s*[张幅帧]?\s*[/／]\s*共?\s*\d{1,5}\s*[张幅帧]?", re.IGNORECASE
+)
 
 
 class Strength(IntEnum):
@@ -109,7 +113,9 @@ def entries(shown: Sequence[str], page: str) -> list[int]:
         shown: the wording of each entry that is known by its markup.
         page: the page's text, whose lines stand for the entries where none of those states a count.
     """
-    found = [count for text in shown if (count := count_of(text))]
+    rows = [(text, count) for text in shown if (count := count_of(text))]
+    listed = {count.total for _, count in rows if count.strength is not Strength.RUNNING}
+    found = [count for text, count in rows if count.total not in listed or not _is_counter(text, count)]
     if not found:
         lines = [line for line in page.splitlines() if len(line) <= LONGEST_LINE and not is_never(line)]
         stated = [count for line in lines if (count := count_of(line))]
@@ -118,6 +124,11 @@ def entries(shown: Sequence[str], page: str) -> list[int]:
         if not found and len(bare) > 1:
             found = bare
     return [count.total for count in found]
+
+
+def _is_counter(text: str, count: Count) -> bool:
+    """Whether an element says only which image of how many is shown."""
+    return count.strength is Strength.RUNNING and _BARE.fullmatch(text.strip()) is not None
 
 
 def largest(page: str) -> int:
