@@ -143,3 +143,30 @@ def test_json_in_an_envelope(text, values):
 )
 def test_geometry_is_what_the_site_gives_under_its_name(attributes, tags):
     assert set(dicom_names.dicom_json(attributes)) == tags
+
+
+def test_an_object_keyed_by_uids_is_one_list():
+    study = {f"1.2.840.99.{place}": [{"id": f"i{place}{number}"} for number in range(3)] for place in range(1, 4)}
+    manifest = Manifest("https://a.test/list", {"study": study})
+    found = templates.rules([manifest], ["https://a.test/f/i10", "https://a.test/f/i11"])[0]
+    assert (found.count, sorted(map(len, found.addresses.values()))) == (9, [3, 3, 3])
+
+
+def paged(page, total):
+    return Manifest("https://a.test/list", {"total": total, "rows": [{"id": f"{page}-{place}"} for place in range(3)]})
+
+
+@pytest.mark.parametrize(("pages", "total", "arrays"), [(2, 8, [6]), (3, 9, [9]), (2, 3, [3, 3])])
+def test_pages_of_a_list_are_one_list_and_say_how_much_there_is(pages, total, arrays):
+    seen = ["https://a.test/f/0-0", "https://a.test/f/0-1"]
+    rule = templates.rules([paged(page, total) for page in range(pages)], seen)[0]
+    assert [len(some) for some in rule.addresses.values()] == arrays
+    assert templates.stated_total(rule.records.values()) == total
+
+
+def test_a_total_around_arrays_of_arrays_makes_no_pages_of_them():
+    series = [{"images": [{"id": f"{place}-{number}"} for number in range(3)]} for place in range(2)]
+    seen = ["https://a.test/f/0-0", "https://a.test/f/0-1"]
+    rule = templates.rules([Manifest("https://a.test/list", {"total": 6, "series": series})], seen)[0]
+    assert [len(some) for some in rule.addresses.values()] == [3, 3]
+    assert templates.stated_total(rule.records.values()) == 0

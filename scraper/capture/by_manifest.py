@@ -13,7 +13,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.drive import entries
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims
+from scraper.capture.infer import claims, templates
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
 from scraper.capture.infer.tallies import STUDY_KEY
@@ -71,6 +71,8 @@ class ByManifest(Strategy):
         rule = model.rule
         if self._failures[rule.template] >= MAX_FAILURES or (model.trials and self._failed_trials >= MAX_TRIALS):
             return False
+        if not examination.is_shown_through and templates.stated_total(rule.records.values()) > rule.count:
+            return False  # the list has more pages
         if rule.template in self._rejected or await shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations

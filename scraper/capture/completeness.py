@@ -177,17 +177,24 @@ def unmet(
         series = [
             replace(item, evidence=Evidence.SIGHT) if item.evidence is Evidence.NUMBERS else item for item in series
         ]
-    known = sum(max(item.expected or 0, len(item.instances)) for item in series)
     most = max(sum(_of_series(counts)), stated)
     if any(item.evidence is Evidence.SIGHT for item in series):
         most = max(most, *(sum(tally) for tally in tallies), 0)
     is_judged_better = all(item.evidence is not None and item.evidence > Evidence.VIEWER for item in series)
-    if not series or is_judged_better or most <= known:
+    if not series or is_judged_better:
         return series
-    if len(series) == 1:
+    if len(series) == 1 and most > max(series[0].expected or 0, len(series[0].instances)):
         return [replace(series[0], expected=most, evidence=Evidence.VIEWER)]
+    return short_of(series, most)
+
+
+def short_of(found: Sequence[Series], stated: int) -> list[Series]:
+    """Series that have fewer images than are stated of all of them together: that is named with the first."""
+    series = list(found)
+    if not series or stated <= sum(max(item.expected or 0, len(item.instances)) for item in series):
+        return series
     received = sum(len(item.instances) for item in series)
-    problem = Problem("count-unmet", values={"stated": most, "received": received})
+    problem = Problem("count-unmet", values={"stated": stated, "received": received})
     return [replace(series[0], problems=(*series[0].problems, problem)), *series[1:]]
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from scraper.capture import completeness
 from scraper.capture.by_manifest import values_of_records
 from scraper.capture.examination import Examination
-from scraper.capture.infer import claims, siblings
+from scraper.capture.infer import claims, siblings, templates
 from scraper.capture.plan import SERVICES, By, Plan
 from scraper.capture.request import wado_uri
 from scraper.core.evidence import Evidence
@@ -90,7 +90,9 @@ class _Assembly:
             return _numbered(found)
         is_less = not absent and self._is_less(merged, claimed)
         unasked = completeness.unasked(study, claimed, named | known) if is_less else []
-        return found + list(_most_absent(_absent(study, expected, found, known), unasked))
+        found += _most_absent(_absent(study, expected, found, known), unasked)
+        model = self.plan.model if self.plan else None
+        return completeness.short_of(found, templates.stated_total(model.rule.records.values()) if model else 0)
 
     def _expectations(self, study: str) -> tuple[Lists, siblings.Expected, claims.Claims, set[str]]:
         """What lists say of the study: by UIDs, by values of images, by ids of their own; and the UIDs that they name."""

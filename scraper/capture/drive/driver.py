@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_SERIES: Final = 80
 MAX_FOLDED: Final = 40  # folders and tabs of one list
 MAX_PAGES: Final = 40  # of one list
+ENOUGH_SINGLE: Final = 3  # such entries after which the list's are taken for images, and not scrolled through
 MAX_EMPTY_ENTRIES: Final = 2  # useless entries after which a list is not taken for a list of series
 
 
@@ -46,6 +47,7 @@ class Driver:
         self._scroller = StackScroller(window, observations, self._until, timings)
         self._opening = Settle(timings.opened_quiet_s, timings.opened_s)  # after a series was opened
         self._opened = entries.Opened()
+        self._single_entries = 0  # entries in a row that showed one image each, and no gesture a further one
         self._is_vain = False  # a stack was scrolled through, and nothing came
         self.shown = shown
 
@@ -59,7 +61,15 @@ class Driver:
         if not self._observations.size:  # nothing came by itself: one thorough look, then a glance at each entry
             until = min(self._until, time.monotonic() + self._session.settings.vain_s)
             self._until = self._scroller.until = until
-        ways = (self._scroll, self._show_listed, self._show_chosen, self._show_folded, self._show_more, self._show_next)
+        ways = (
+            self._scroll,
+            self._show_listed,
+            self._show_chosen,
+            self._show_folded,
+            self._show_more,
+            self._show_next,
+            self._show_by_key,
+        )
         for way in ways:
             async for step in way():
                 yield step
@@ -84,9 +94,14 @@ class Driver:
                 first = element
                 continue
             is_dead = len(self._window.traffic.exchanges) == asked and face == await self._face()
-            if not is_dead:
-                async for step in self._scroll(element.text):
-                    yield step
+            opened_size = self._observations.size
+            is_single = opened_size == before + 1 and (entries.count_of(element.text) or 1) == 1
+            if is_dead or (is_single and self._single_entries >= ENOUGH_SINGLE):
+                continue
+            async for step in self._scroll(element.text):
+                yield step
+            is_single = is_single and self._observations.size == opened_size and not self._scroller.works
+            self._single_entries = self._single_entries + 1 if is_single else 0
         if first is not None and await self._click(first):
             yield self._opening
             async for step in self._scroll(first.text):
@@ -160,6 +175,20 @@ class Driver:
                 continue
             async for step in self._scroll():
                 yield step
+
+    async def _show_by_key(self) -> Steps:
+        """Show the series that a key leads to, one after another."""
+        for key in self._scroller.other_keys:
+            for _ in range(MAX_SERIES):
+                before = self._observations.size
+                with self._window.quietly():
+                    await self._window.page.keyboard.press(key)
+                self._window.traffic.touch()
+                yield self._opening
+                if self._observations.size == before or time.monotonic() > self._until:
+                    break
+                async for step in self._scroll():
+                    yield step
 
     async def _click(self, element: PageElement) -> bool:
         """Press an element; the page's silence counts from then on."""

@@ -47,9 +47,13 @@ _LOOK: Final = (
     const kinds = "div, li, p, a, td, tr, dd, dt, span, figure, button, section, article, img, canvas";
     const pictured = e => [e, ...e.querySelectorAll("*")].some(one => boxed(one, 40, 260) &&
       (one.matches("img, canvas") || getComputedStyle(one).backgroundImage.startsWith("url")));
-    const some = deep(kinds).filter(e =>
-      shown(e) && boxed(e, 24, 320) && (getComputedStyle(e).cursor === "pointer" || e.draggable && !e.matches("img, a")) &&
-      (pictured(e) || counted.test(e.innerText || "")));
+    const held = deep(kinds).filter(e =>
+      shown(e) && boxed(e, 24, 320) && (getComputedStyle(e).cursor === "pointer" || e.draggable && !e.matches("img, a")));
+    let some = held.filter(e => pictured(e) || counted.test(e.innerText || ""));
+    /* Else tiles: three alike at least, side by side, larger than a tool's button. */
+    const kind = e => `${e.tagName} ${e.className}`;
+    const alike = e => [...e.parentElement.children].filter(one => kind(one) === kind(e)).length;
+    if (!some.length) some = held.filter(e => boxed(e, 60, 320) && e.parentElement && alike(e) >= 3);
     return some.filter(e => !some.some(o => o !== e && holds(o, e)));
   };
   /* What says a count of images, or a series' name, whatever its tag: one element for each row. */

@@ -57,6 +57,10 @@ SLIDER = (
   return true; }"""
 )
 
+# A finger's way to the right must not leave the page, as the browser's own gesture does (CSS Overscroll Behavior 1).
+STAY = """() => { for (const e of [document.documentElement, document.body])
+  if (e) e.style.setProperty("overscroll-behavior", "none", "important"); }"""
+
 
 class Gesture(StrEnum):
     """How one goes to the next image, in the order in which they are tried."""
@@ -138,7 +142,9 @@ class StackScroller:
             tries = PROVEN if self._works else 1 if gesture in SWIPES else TRIED
             while idle < (PROVEN if moved else tries) and self._is_time():
                 seen, size = len(self._window.traffic.exchanges), self._observations.size
-                if not await self._step(gesture, stage, forward=forward, first=not moved and not idle):
+                is_done = await self._step(gesture, stage, forward=forward, first=not moved and not idle)
+                is_playing = gesture is Gesture.BUTTON and moved and idle < TRIED  # it may say "pause" by now
+                if not is_done and not is_playing:
                     break
                 yield Glance(seen, self._timings.glance_s if ahead else self._timings.step_s)
                 if self._observations.size > size:
@@ -169,6 +175,13 @@ class StackScroller:
     def works(self) -> bool:
         """Whether some gesture was seen to go on to another image."""
         return self._works is not None
+
+    @property
+    def other_keys(self) -> tuple[str, ...]:
+        """The keys that may lead to another series, in a viewer whose images a key turns."""
+        return (
+            tuple(forth for kind, (_, forth) in KEYS.items() if kind is not self._works) if self._works in KEYS else ()
+        )
 
     def _is_time(self) -> bool:
         self._steps += 1
@@ -227,6 +240,8 @@ class StackScroller:
     async def _by_finger(self, places: Sequence[tuple[float, float]]) -> bool:
         """As a touch screen has it (Chrome DevTools Protocol, ``Input.dispatchTouchEvent``)."""
         page = self._window.page
+        for frame in page.frames:
+            await frame.evaluate(STAY)
         session = await page.context.new_cdp_session(page)
         try:
             for number, (x, y) in enumerate(places):

@@ -23,11 +23,22 @@ MAX_DEPTH: Final = 16
 MIN_VALUE: Final = 1
 MIN_PROOFS: Final = 2  # requests of the viewer that a guess must reproduce
 MAX_SAMPLES: Final = 8
+MAX_TOTAL: Final = 6  # digits
+FLAT: Final = 2  # indices of a record that stands in the one array of its answer: the answer's and its own
 _DOTTED: Final = re.compile(r"\d\.")
 _DIGITS: Final = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 ENCLOSING: Final = "^"  # before the name of a field around a record whose own field has the same name
 WHOLE_RECORD: Final = ""  # the field that stands for a record that is a text
 
+# Names under which an object keeps its entries as an array would: a UID, a UUID or hash, a short number; no DICOM tag.
+_KEYED: Final = re.compile(
+    r"[0-2](\.\d+){4,}|[0-9a-f]{12,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{1,5}", re.IGNORECASE
+)
+# What a list that comes a page at a time says beside each page: how many entries all of them have.
+_TOTAL: Final = re.compile(
+    r"^(total|total_?(count|num(ber)?|elements|records?|rows?|images?|hits)|(records?|rows?|all|items?)_?(total|count|num))$",
+    re.IGNORECASE,
+)
 _LOADER: Final = re.compile(r"^(wadouri|wadors|dicomweb):(?=https?://|/)")  # a viewer's own word before an address
 
 Path = tuple[str | int, ...]
@@ -68,8 +79,8 @@ class Record:
 
     @property
     def shape(self) -> Path:
-        """The place with every index blanked: records of one kind share it."""
-        return tuple("*" if isinstance(step, int) else step for step in self.place)
+        """The place with every index blanked, and every id that an object has for an index: records of one kind share it."""
+        return tuple("*" if isinstance(step, int) or _KEYED.fullmatch(step) else step for step in self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +131,7 @@ class Rule:
     @property
     def is_flat(self) -> bool:
         """Whether all addresses stand in one array that no other array is around."""
-        return len(self.addresses) == 1 and self.shape.count("*") <= 2
+        return len(self.addresses) == 1 and self.shape.count("*") <= FLAT
 
     def tells_apart(self, series: int) -> bool:
         """Whether it gives that many series: an array each, or one list with as many values of some field."""
@@ -208,6 +219,21 @@ def records(value: Any) -> Iterator[Record]:
                 elif isinstance(inner, (Mapping, list)):
                     later.append((inner, (*place, index), around))
             waiting += reversed(later)  # what is taken last stands first
+
+
+def stated_total(group: Iterable[Record]) -> int:
+    """How many entries the answers say, around their array, that a list has; 0 where none does, or arrays stand in arrays."""
+    found = {
+        int(value)
+        for record in group
+        for name, value in record.fields.items()
+        if record.shape.count("*") <= FLAT
+        and name not in record.own
+        and _TOTAL.match(name)
+        and value.isdecimal()
+        and len(value) <= MAX_TOTAL
+    }
+    return max(found, default=0)
 
 
 def _plain(value: Any) -> str | None:
@@ -336,4 +362,12 @@ def validated(template: Template, group: Sequence[Record], requested: Sequence[s
     for place, some in once.items():
         alike.setdefault(some, place)  # one list may be asked for twice
     unique = {place: some for some, place in alike.items()}
+    total = stated_total(group)
+    if (
+        len(unique) > 1
+        and sum(map(len, unique.values())) <= total
+        and all(len(some) < total for some in unique.values())
+    ):
+        pages = tuple(address for some in unique.values() for address in some)
+        unique = {next(iter(unique)): tuple(dict.fromkeys(pages))}  # pages of one list
     return Rule(template, unique, len(proofs), records=given, is_ambiguous=is_ambiguous)
