@@ -13,7 +13,9 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on th
 
 ALWAYS = ("accordion", "graphql", "aes")
 REBUILT = ("keys", "offscreen")  # their frames come without an object around them
-HONEST = {"jquery": 7}  # what is not whole yet, and the code that says so
+HONEST = {
+    "tiles": 8
+}  # what is not whole yet, and the code that says so: 16-bit samples are put together in the page alone
 
 
 @pytest.mark.parametrize(
