@@ -5,7 +5,8 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from scraper.authoring.inferred import InferredProvider
@@ -15,6 +16,7 @@ from scraper.authoring.reply_models import Expressions, ReplyModel
 from scraper.authoring.source_guard import CONTRACT_NAMES, class_name, host_words, literal, raw_literal
 from scraper.authoring.trace import Answered, Call, FromReply, Part, Text, host_of
 from scraper.core.domains import same_site
+from scraper.core.link import ShareLink
 from scraper.core.questions import QUESTIONS
 
 QUOTED: Final = '''
@@ -235,6 +237,42 @@ class Writer:
             *(model for number, model in sorted(self._expressions.replies.items()) if model not in walk.models()),
         ]
         return lines
+
+
+def watched_source(link: ShareLink, name: str, route: str, questions: Sequence[str], way: str) -> str:
+    """A provider of a few lines, whose viewer is watched: what its links look like, what it asks, and how its images come.
+
+    Args:
+        link: from which it was learnt.
+        name: of the platform.
+        route: the shape of its links.
+        questions: what the page asked.
+        way: in words, how its images came.
+    """
+    asks = [question.name.upper() for question in QUESTIONS if question.name in questions]
+    names = sorted({"Deployment", "Provider", *asks}, key=import_order)
+    kind = class_name(name)
+    is_taken = keyword.iskeyword(kind) or hasattr(builtins, kind) or kind in CONTRACT_NAMES
+    listed = ", ".join(asks) + ("," if len(asks) == 1 else "")
+    month = time.strftime("%Y-%m")
+    lines = [
+        f'"""{host_words(link.host)}: a viewer that was watched once, not yet looked at by a person.',
+        "",
+        f"Its images are {way}: each time, the viewer is opened in a browser.",
+        "",
+        'assumed: the route\'s shape, from one link\n"""\n',
+        "from __future__ import annotations\n",
+        fitted("from scraper.contract import ", "(", names, ")", 0) + "\n",
+        f"\nclass {kind}{'Site' if is_taken else ''}(Provider):",
+        f"    name = {literal(name)}",
+        "    # assumed: from one link; its values are the named groups",
+        f"    route = {raw_literal(route)}",
+        *([f"    asks = ({listed})"] if asks else []),
+        f"    facts = {literal(f'cloudfilm learn, {month}: its images are {way}')}",
+        f"    verified = {literal(f'the link that it was learnt from, {month}')}",
+        f"    deployments = (Deployment({literal(host_of(link))}, {literal(link.host)}),)  # its name goes here",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _texts(call: Call) -> Iterator[Text]:

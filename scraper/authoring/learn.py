@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from scraper.authoring.emit import Writer
+from scraper.authoring.emit import Writer, watched_source
 from scraper.authoring.inferred import Identity, InferredProvider
 from scraper.authoring.source_guard import UnsafeSource, check_source
 from scraper.authoring.trace import NotLearnt, Tracer, document, groups_of, opaque
@@ -20,6 +20,7 @@ from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.request import wado_uri
 from scraper.contract import Discovered, Series, Session, ShareLink, WadoUri
 from scraper.core.errors import CloudfilmError, NotOriginalDicom, UnknownViewer
+from scraper.core.evidence import Evidence
 from scraper.core.leftovers import RunFolder
 from scraper.core.model import Header
 from scraper.core.questions import QUESTIONS
@@ -28,6 +29,11 @@ from scraper.pipeline.run import Run
 from scraper.registry import catalogue
 from scraper.session.browser.traffic import Exchange
 
+WAYS: Final = {  # how a study was had of which nothing can be asked without its page
+    By.MANIFEST: "asked for as its viewer asks, through its page",
+    By.PAGE: "asked for by the page's own functions",
+    By.VIEWING: "shown by its viewer one after another",
+}
 SHORTEST_SECRET: Final = 5  # characters; shorter ones stand in any text by chance
 
 
@@ -41,6 +47,28 @@ class Written:
     proofs: int = 0  # requests of the viewer that were reproduced
     instances: int = 0  # that the written file lists, asked directly
     served_by: str = ""
+    way: str = ""  # in words, how its images come: through the browser, where nothing is asked directly
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A study that came whole, and can only be had through its page: by what, and how many images."""
+
+    link: ShareLink
+    by: By
+    instances: int
+    questions: tuple[str, ...]
+    why: NotLearnt
+
+    def written(self) -> Written:
+        """A provider that names the platform and leaves its viewer to be watched."""
+        route, groups = groups_of(self.link)
+        name = _name(self.link)
+        source = watched_source(self.link, name, route, self.questions, WAYS[self.by])
+        check_source(source)
+        if any(len(value) >= SHORTEST_SECRET and value in source for value in groups.values()):
+            raise self.why
+        return Written(source, name, self.link.host, instances=self.instances, way=WAYS[self.by])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +78,7 @@ class _Seen:
     learnt: InferredProvider
     forbidden: frozenset[str]
     series: tuple[int, ...]  # instances of each
+    watched: _Watched | None  # the same through the page, where it came whole
 
 
 async def learn_link(run: Run, given: str) -> Written:
@@ -62,6 +91,22 @@ async def learn_link(run: Run, given: str) -> Written:
     seen = await run.watched(given, _watch)
     if isinstance(seen, Written):
         return seen
+    if isinstance(seen, _Watched):
+        return seen.written()
+    try:
+        return await _directly(run, seen)
+    except NotLearnt as err:
+        if seen.watched is None:
+            raise
+        return replace(seen.watched, why=err).written()
+
+
+async def _directly(run: Run, seen: _Seen) -> Written:
+    """A provider that asks without a browser, tried on the link itself.
+
+    Raises:
+        NotLearnt: it bears a value of the link, or does not work.
+    """
     link = seen.learnt.link
     source = written_source(seen.learnt)
     if found := next((text for text in seen.forbidden if text in source), None):
@@ -84,25 +129,50 @@ def written_source(learnt: InferredProvider) -> str:
     return source
 
 
-async def _watch(link: ShareLink, session: Session) -> _Seen | Written:
+async def _watch(link: ShareLink, session: Session) -> _Seen | _Watched | Written:
     owner = catalogue.find(link)
     if owner is not None:
         return Written(served_by=owner.provider.name, host=link.host)
-    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST))
+    capture = Capture(link, session, (By.DICOMWEB, By.MANIFEST, By.PAGE))
     try:
         listed = await capture.run()
     except (UnknownViewer, NotOriginalDicom) as err:
         raise NotLearnt(host=link.host, what=Reason.NO_DICOM_OBJECT_CAME) from err
     if capture.by is By.DICOMWEB:
         return Written(served_by="dicomweb", host=link.host)
-    rule = capture.rule
-    if rule is None or capture.by is not By.MANIFEST:
-        what = "no list that it received explains its requests for images"
-        raise NotLearnt(host=link.host, what=what)
-    if sum(len(series.instances) for series in listed) < rule.count:
-        raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
-    cookies = await (await session.window()).cookies()
-    return _described(link, session, capture, rule, visits=bool(cookies))
+    try:
+        rule = capture.rule
+        if rule is None or capture.by is not By.MANIFEST:
+            what = "no list that it received explains its requests for images"
+            raise NotLearnt(host=link.host, what=what)
+        if sum(len(series.instances) for series in listed) < rule.count:
+            raise NotLearnt(host=link.host, what=Reason.LIST_OF_OTHER_STUDIES)
+        cookies = await (await session.window()).cookies()
+        seen = _described(link, session, capture, rule, visits=bool(cookies))
+    except NotLearnt as err:
+        if not _is_whole(listed):
+            raise
+        return _watched(link, session, capture, listed, err)
+    return replace(seen, watched=_watched(link, session, capture, listed, None) if _is_whole(listed) else None)
+
+
+def _is_whole(found: Sequence[Series]) -> bool:
+    """Whether every series came with all that something other than sight says it has."""
+    return bool(found) and all(
+        series.instances
+        and not series.problems
+        and series.evidence is not Evidence.SIGHT
+        and (series.expected is None or len(series.instances) >= series.expected)
+        for series in found
+    )
+
+
+def _watched(
+    link: ShareLink, session: Session, capture: Capture, found: Sequence[Series], why: NotLearnt | None
+) -> _Watched:
+    count = sum(len(series.instances) for series in found)
+    given = tuple(name for name, value in session.answers.items() if value)
+    return _Watched(link, capture.by, count, given, why or NotLearnt(host=link.host, what=Reason.NOT_WRITABLE_SAFELY))
 
 
 def _described(link: ShareLink, session: Session, capture: Capture, rule: templates.Rule, *, visits: bool) -> _Seen:
@@ -157,7 +227,7 @@ def _described(link: ShareLink, session: Session, capture: Capture, rule: templa
         month=time.strftime("%Y-%m"),
     )
     lengths = tuple(len(address) for address in rule.addresses.values())
-    return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths)
+    return _Seen(learnt, _forbidden(link, groups, answers, headers_of, sample, learnt), lengths, None)
 
 
 def _log_in(tracer: Tracer, exchanges: list[Exchange], answers: Mapping[str, str]) -> None:

@@ -139,7 +139,8 @@ async def _learn(source: str, output: Path | None, settings: Settings, *, is_sav
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(written.source, encoding="utf-8")
-    echo(say("learn.done", settings.language, path=path, instances=written.instances, proofs=written.proofs))
+    about = {"path": path, "instances": written.instances, "proofs": written.proofs}
+    echo(say("learn.watched" if written.way else "learn.done", settings.language, **about))
     complain(say("learn.next", settings.language, path=path))
     return 0
 
