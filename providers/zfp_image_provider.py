@@ -120,7 +120,7 @@ class ZfpImageProvider(Provider):
 
 
 async def _groups(session: Session) -> list[GroupReply]:
-    """Every group that the page was told of, once no more come."""
+    """Every group that was announced to the page, once no more arrive."""
     groups, seen = list[GroupReply](), 0
     last = time.monotonic()
     while time.monotonic() - last < (GROUP_QUIET_S if groups else session.settings.timeout_s):

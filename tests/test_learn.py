@@ -61,7 +61,7 @@ async def test_what_is_written_works(name, world, tmp_path):
 
 
 def sound(path: Path) -> None:
-    """As the house has it: clean, nothing but the contract, nothing of the study or the link."""
+    """As the project's checks want it: clean, nothing but the contract, nothing of the study or the link."""
     source = path.read_text(encoding="utf-8")
     imported = {node.module for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
     assert imported == {"__future__", "scraper.contract"}
@@ -98,7 +98,7 @@ async def test_dicomweb_needs_none(world, tmp_path):
 async def test_a_value_from_nowhere_is_not_written_and_the_viewer_watched(world, tmp_path):
     written = await learnt(world, f"https://{lists.HOST}/signed/{lists.CODE}", tmp_path)
     assert (written.proofs, written.instances) == (0, len(LISTS.study.by_uid))
-    assert written.way
+    assert written.is_watched
     assert "discover" not in written.source
     path = tmp_path / f"{written.name}.py"
     path.write_text(written.source, encoding="utf-8")

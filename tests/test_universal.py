@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(find_browser() is None, reason="no browser on th
 
 SITE = GenericViewer()
 ALL = {series.uid: len(series.instances) for series in SITE.study.series}
+EARLIER = {series.uid: len(series.instances) for series in SITE.prior.series}
 WAYS = (Via.BROWSER,)
 
 
@@ -69,8 +70,9 @@ CASES = (
     rarely("notice"),
     case("package"),
     rarely("dicomweb", origin="rebuilt"),
-    rarely("priors"),
-    case("others"),
+    rarely("priors", series=ALL | dict.fromkeys(EARLIER, 1)),
+    case("others", series=ALL | EARLIER),
+    case("strangers", lacks="further-study"),
     case("pictures", series={}, raises=NotOriginalDicom),
     rarely("expired", series={}, raises=LinkExpired),
 )
@@ -156,10 +158,10 @@ async def test_a_captcha_that_nobody_answers(world, tmp_path):
     await check(Universal, case("captcha", series={}, raises=CaptchaRequired), world, tmp_path, Via.BROWSER)
 
 
-async def test_an_earlier_study_that_is_listed_is_not_touched(world, tmp_path):
+async def test_one_image_alone_of_another_patients_study_is_asked_for(world, tmp_path):
     world.seen.clear()
-    await run(Universal, case("others"), world, tmp_path, Via.BROWSER)
-    assert [item for item in world.seen if any(uid in item.path for uid in SITE.prior.by_uid)] == []
+    await run(Universal, case("strangers"), world, tmp_path, Via.BROWSER)
+    assert len([item for item in world.seen if any(uid in item.path for uid in SITE.stranger.by_uid)]) == 1
 
 
 async def test_every_examination_that_the_link_is_for_is_brought(world, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import shutil
 import struct
 import subprocess
@@ -23,9 +24,11 @@ from fixtures.world import World
 from providers.neusoft import Neusoft
 from scraper.core.model import Origin, PixelParts, Result, Status
 from scraper.core.reasons import Reason
-from scraper.dicom import charset, normalise, pseudonymised, rebuild
-from scraper.dicom.codestream import JPEG_EXTENDED
+from scraper.core.sniff import Kind
+from scraper.dicom import charset, codecs, normalise, pseudonymised, rebuild
+from scraper.dicom.codestream import JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1
 from scraper.dicom.directory import read_directory
+from scraper.dicom.jpeg_scans import with_longer_scans
 from scraper.export import Target, export
 from scraper.export.pictures import frames
 from scraper.protocols import zip_archive
@@ -209,6 +212,7 @@ def test_verdicts_c22_frames_that_are_not_there_are_missed(tmp_path):
     assert of(unterminated(out.getvalue()), tmp_path)["frames-missing"]
 
 
+@pytest.mark.thorough
 async def test_verdicts_c22_it_is_fetched_once_and_exported(tmp_path):
     study = chest_ct(slices=5, size=64, localizers=0, dose_report=False, syntax=JPEG_2000)
     odd = study.images[2].sop_instance_uid
@@ -508,6 +512,65 @@ def test_verdicts_c27_damage_is_still_damage(tmp_path):
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
 def test_verdicts_c27_a_scan_that_ends_early_is_damage(tmp_path, share):
     assert of(jpeg(0xC0, b"\x00\x3f\x00", share=share), tmp_path)["does-not-decode"]
+
+
+TEXTURE = np.add.outer(np.arange(64), np.arange(64)) * 16 + np.random.default_rng(27).integers(0, 48, (64, 64))
+KINDS = {  # Transfer Syntax UID, a stream of one image
+    "12 bits, lossy": (JPEG_EXTENDED, {"level": 90, "bitspersample": 12}),
+    "lossless, process 14": (JPEG_LOSSLESS, {"lossless": True, "predictor": 6, "bitspersample": 16}),
+    "lossless, first order": (JPEG_LOSSLESS_SV1, {"lossless": True, "predictor": 1, "bitspersample": 12}),
+}
+
+
+def deep_jpeg(syntax: str, options: dict[str, object], *, lost: int = 0) -> bytes:
+    """An image of more than 8 bits as JPEG.
+
+    Args:
+        syntax: Transfer Syntax UID.
+        options: of the encoder.
+        lost: bytes of the scan that are cut off before the end marker.
+    """
+    import imagecodecs
+
+    stream = imagecodecs.jpeg8_encode(TEXTURE.astype(np.uint16), **options)
+    cut = stream[: len(stream) - 2 - lost].removesuffix(b"\xff") + b"\xff\xd9"
+    ds = pydicom.dcmread(io.BytesIO(AXIAL[4].data))
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, 0
+    if "level" in options:
+        ds.LossyImageCompression = "01"
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([cut if lost else stream])
+    ds["PixelData"].VR = "OB"
+    ds["PixelData"].is_undefined_length = True
+    made = io.BytesIO()
+    ds.save_as(made, enforce_file_format=True)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verdicts_c27_a_deep_scan_that_ends_early_is_damage(tmp_path, kind):
+    assert not any(of(deep_jpeg(*KINDS[kind]), tmp_path).values())
+    for lost in (1, 2, 7, 30, 200, 900):
+        assert of(deep_jpeg(*KINDS[kind], lost=lost), tmp_path).get("does-not-decode"), lost
+
+
+def test_verdicts_c27_bytes_behind_whole_segments_change_nothing_and_behind_cut_ones_they_do():
+    """Restart markers as well: each interval is looked at by itself."""
+    data = coloured_with_restarts()
+    segments = re.split(rb"(\xff[\xd0-\xd7])", data)
+    assert len(segments) > 6
+    decoded = codecs.decode(data, Kind.JPEG)
+    assert np.array_equal(codecs.decode(with_longer_scans(data), Kind.JPEG), decoded)
+    segments[4] = segments[4][:-3]
+    cut = b"".join(segments)
+    assert not np.array_equal(codecs.decode(with_longer_scans(cut), Kind.JPEG), codecs.decode(cut, Kind.JPEG))
+
+
+def coloured_with_restarts() -> bytes:
+    out = io.BytesIO()
+    picture = np.stack([TEXTURE % 251, TEXTURE.T % 239, TEXTURE % 13], axis=-1).astype(np.uint8)
+    Image.fromarray(picture).save(out, "JPEG", quality=90, restart_marker_blocks=2)
+    return out.getvalue()
 
 
 # ---- C28: encoding happens elsewhere, also where several threads want it

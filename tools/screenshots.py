@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -24,9 +25,11 @@ from playwright.sync_api import Page, sync_playwright
 from fixtures.dicom import chest_ct
 from fixtures.sites.shdc import site
 from fixtures.world import World
+from scraper.app.phone_page import page_text
 from scraper.core.settings import Language
 from scraper.export.view import view
 from scraper.session.browser.discovery import find_browser
+from scraper.session.proxy import certificate
 
 ROOT = Path(__file__).resolve().parent.parent
 SCREENS = ROOT / "docs" / "screens"
@@ -164,7 +167,18 @@ def take_all(place: Path, hospital: site.ShdcSite, pages: Mapping[Language, Path
                 look(camera, pages[language])
                 page.close()
                 print(f"{language.value} {name}")
+        take_phone_page(place, browser.new_page(viewport={"width": 400, "height": 1000}))
         browser.close()
+
+
+def take_phone_page(place: Path, page: Page) -> None:
+    """The page that points a phone at the proxy of ``listen``."""
+    authority = replace(certificate.make(place / "authority"), name="cloudfilm 2026-11-29 4b7c (delete after use)")
+    page.set_content(page_text("192.168.1.23", 8123, authority))
+    with Image.open(io.BytesIO(page.screenshot())) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
+            SCREENS / "phone-proxy.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-import time
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 from scraper.authoring.inferred import InferredProvider
@@ -14,9 +12,8 @@ from scraper.authoring.list_walk import ListWalk, first_record
 from scraper.authoring.python_text import fitted, import_order, mapping
 from scraper.authoring.reply_models import Expressions, ReplyModel
 from scraper.authoring.source_guard import CONTRACT_NAMES, class_name, host_words, literal, raw_literal
-from scraper.authoring.trace import Answered, Call, FromReply, Part, Text, host_of
+from scraper.authoring.trace import Answered, FromReply, Part, Text, host_of
 from scraper.core.domains import same_site
-from scraper.core.link import ShareLink
 from scraper.core.questions import QUESTIONS
 
 QUOTED: Final = '''
@@ -32,10 +29,12 @@ class Writer:
 
     Args:
         learnt: the inferred provider.
+        example: an invented link, for a provider whose facts stand beside its emulated site; empty: they stand in the file.
     """
 
-    def __init__(self, learnt: InferredProvider) -> None:
+    def __init__(self, learnt: InferredProvider, example: str = "") -> None:
         self._learnt = learnt
+        self._example = example
         self._expressions = Expressions(learnt)
         self._names = {
             "AsyncIterator",
@@ -69,7 +68,7 @@ class Writer:
             "from __future__ import annotations\n",
             fitted("from scraper.contract import ", "(", sorted(self._names, key=import_order), ")", 0) + "\n",
             *(f"\n{model.text}\n" for model in self._expressions.models),
-            f"\nclass {self._provider_name()}(Provider):",
+            f"\nclass {self.provider_name()}(Provider):",
             f"    name = {literal(learnt.name)}",
             "    # assumed: from one link; its values are the named groups",
             f"    route = {raw_literal(learnt.route)}",
@@ -85,7 +84,7 @@ class Writer:
         ]
         return "\n".join(lines).rstrip("\n") + "\n" + helper
 
-    def _provider_name(self) -> str:
+    def provider_name(self) -> str:
         """The class's name, distinct from Python's and the contract's names."""
         name = class_name(self._learnt.name)
         is_taken = keyword.iskeyword(name) or hasattr(builtins, name) or name in CONTRACT_NAMES
@@ -105,6 +104,8 @@ class Writer:
     def _about(self) -> list[str]:
         """What the provider says of itself."""
         learnt = self._learnt
+        if self._example:
+            return [f"    example = {literal(self._example)}"]
         proofs = f"one link, {learnt.rule.proofs} requests of the viewer reproduced"
         return [
             f"    facts = {literal(f'cloudfilm learn, {learnt.month}: {proofs}')}",
@@ -129,7 +130,7 @@ class Writer:
         used = {
             part.reference.question
             for call in self._learnt.tracer.calls
-            for text in _texts(call)
+            for text in call.texts
             for part in text
             if isinstance(part, Part) and isinstance(part.reference, Answered)
         }
@@ -144,7 +145,7 @@ class Writer:
         needed = {
             part.reference.call
             for text in [
-                *(text for call in calls for text in _texts(call)),
+                *(text for call in calls for text in call.texts),
                 *learnt.literals,
                 *(header for _, header in learnt.headers),
             ]
@@ -175,12 +176,6 @@ class Writer:
         if call.body is not None:
             given.append(f"data={self._expressions.value(call.body)}.encode()")
         variable = self._expressions.variable(number)
-        if model is not None and number == self._learnt.listing and self._wrapped:
-            self._names.add("read")
-            return [
-                fitted(f"answer = await session.{method}", "(", given, ")", 8),
-                f"""{variable} = read(b'{{"items": ' + answer.body + b"}}", {model.name}, answer.url)""",
-            ]
         if model is None:
             return [fitted(f"await session.{method}", "(", given, ")", 8)]
         return [fitted(f"{variable} = await session.{method}", "(", [*given, f"reply={model.name}"], ")", 8)]
@@ -196,6 +191,7 @@ class Writer:
         steps = list(learnt.rule.shape[1:])
         if self._wrapped:
             steps = ["items", *steps]
+            self._expressions.reply_model().bare_list = "items"
         walk = ListWalk(self._expressions, steps, first_record(learnt))
         lines, indent = [], ""
         last = max(place for place, step in enumerate(steps) if step == "*")
@@ -237,48 +233,3 @@ class Writer:
             *(model for number, model in sorted(self._expressions.replies.items()) if model not in walk.models()),
         ]
         return lines
-
-
-def watched_source(link: ShareLink, name: str, route: str, questions: Sequence[str], way: str) -> str:
-    """A provider of a few lines, whose viewer is watched: what its links look like, what it asks, and how its images come.
-
-    Args:
-        link: from which it was learnt.
-        name: of the platform.
-        route: the shape of its links.
-        questions: what the page asked.
-        way: in words, how its images came.
-    """
-    asks = [question.name.upper() for question in QUESTIONS if question.name in questions]
-    names = sorted({"Deployment", "Provider", *asks}, key=import_order)
-    kind = class_name(name)
-    is_taken = keyword.iskeyword(kind) or hasattr(builtins, kind) or kind in CONTRACT_NAMES
-    listed = ", ".join(asks) + ("," if len(asks) == 1 else "")
-    month = time.strftime("%Y-%m")
-    lines = [
-        f'"""{host_words(link.host)}: a viewer that was watched once, not yet looked at by a person.',
-        "",
-        f"Its images are {way}: each time, the viewer is opened in a browser.",
-        "",
-        'assumed: the route\'s shape, from one link\n"""\n',
-        "from __future__ import annotations\n",
-        fitted("from scraper.contract import ", "(", names, ")", 0) + "\n",
-        f"\nclass {kind}{'Site' if is_taken else ''}(Provider):",
-        f"    name = {literal(name)}",
-        "    # assumed: from one link; its values are the named groups",
-        f"    route = {raw_literal(route)}",
-        *([f"    asks = ({listed})"] if asks else []),
-        f"    facts = {literal(f'cloudfilm learn, {month}: its images are {way}')}",
-        f"    verified = {literal(f'the link that it was learnt from, {month}')}",
-        f"    deployments = (Deployment({literal(host_of(link))}, {literal(link.host)}),)  # its name goes here",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _texts(call: Call) -> Iterator[Text]:
-    yield call.url
-    yield from (text for _, text in call.headers)
-    yield from (text for text in (call.json or {}).values() if isinstance(text, tuple))
-    yield from (call.form or {}).values()
-    if call.body is not None:
-        yield call.body

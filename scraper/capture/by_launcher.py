@@ -1,4 +1,4 @@
-"""What a page hands to a viewer program on the computer: its manifest or package is read here, and is a list like any other."""
+"""Read the manifest or package that a page hands to a viewer program on the computer, and use it as a list."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""The strategy for viewers whose requests follow from the lists that they received: infer a model, try it, ask by it."""
+"""The strategy for viewers whose requests follow from the lists they received: infer a model, test it, request by it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from scraper.capture import completeness
@@ -14,17 +16,19 @@ from scraper.capture.examination import Examination
 from scraper.capture.infer import claims
 from scraper.capture.infer.models import RequestModel, candidate_models
 from scraper.capture.infer.preparation import staging
+from scraper.capture.infer.tallies import STUDY_KEY
 from scraper.capture.infer.templates import Rule, Template
 from scraper.capture.observe.received import with_instances
 from scraper.capture.plan import By, Plan, Strategy
 from scraper.capture.request import socket_replay
 from scraper.capture.request.http_replay import HttpReplayer
 from scraper.core.errors import CloudfilmError, MissingInstances
-from scraper.core.model import Instance, OnDemand, Series, Source
+from scraper.core.model import Header, Instance, OnDemand, Series, Source
 from scraper.core.reasons import Reason
 from scraper.session.browser.traffic import Exchange
 
 MAX_FAILURES: Final = 2  # of one model
+MAX_UNKNOWN: Final = 5  # arrays of which nothing came, and of each of which one image is asked for
 MAX_TRIALS: Final = 4  # guesses of one request that fail, after which no more are tried: each costs the site a refusal
 
 
@@ -46,7 +50,7 @@ class ByManifest(Strategy):
                 continue
             template = model.rule.template
             try:
-                series = await (
+                plan = await (
                     _by_socket(model, examination)
                     if model.sample is None
                     else _by_http(model, model.sample, examination)
@@ -55,9 +59,9 @@ class ByManifest(Strategy):
                 self._failures[template] += 1
                 self._failed_trials += bool(model.trials)
                 continue
-            if series and not (model.rule.is_flat and _leaves_out(model.rule, series, examination)):
-                return Plan(self.by, tuple(series), model)
-            if not series:
+            if plan and not (model.rule.is_flat and _leaves_out(model.rule, plan.series, examination)):
+                return plan
+            if not plan:
                 self._rejected.add(template)
                 self._failed_trials += bool(model.trials)
         return None
@@ -70,7 +74,7 @@ class ByManifest(Strategy):
         if rule.template in self._rejected or await shows_more(rule, examination):
             return False  # the viewer shows more series than are listed so far: a list of its own for each
         observations = examination.observations
-        gives_less = observations.copies.gives_less(model.brought, observations.objects)
+        gives_less = observations.copies.gives_less(model.replies, observations.objects)
         if gives_less or claims.falls_short(rule):
             self._rejected.add(rule.template)
             return False
@@ -101,24 +105,47 @@ def _leaves_out(rule: Rule, found: Sequence[Series], examination: Examination) -
     return bool(completeness.missing(study, lists, received))
 
 
-async def _by_http(model: RequestModel, sample: Exchange, examination: Examination) -> list[Series]:
-    """The series, asked for as the viewer asked; none where the model fails its trials."""
+async def _by_http(model: RequestModel, sample: Exchange, examination: Examination) -> Plan | None:
+    """The series, asked for as the viewer asked; None where the model fails its trials."""
     session, observations = examination.session, examination.observations
-    before = staging(session.traffic.exchanges, model.rule, model.brought, model.volatile)
+    before = staging(session.traffic.exchanges, model.rule, model.replies, model.volatile)
     replayer = HttpReplayer(session, sample, observations.new_file, model.volatile, model.rule.records, before)
     await replayer.prepare()
     if not await _passes_trials(model, replayer, examination):
-        return []
-    return series_by_model(model, model.brought, replayer.source, examination)
+        return None
+    headers = await _of_unknown_studies(model, replayer, examination)
+    series = series_by_model(model, model.replies, replayer.source, examination, headers)
+    return Plan(By.MANIFEST, tuple(series), model, replayer, headers) if series else None
+
+
+async def _of_unknown_studies(
+    model: RequestModel, replayer: HttpReplayer, examination: Examination
+) -> dict[str, Header]:
+    """The header of the first image of each array of which nothing came, where the list does not name studies.
+
+    None are asked for where there are many: what belongs to another study is then found when it is fetched.
+    """
+    objects, rule, study = examination.observations.objects, model.rule, _study_of(examination)
+    names = {name for record in rule.records.values() for name in record.fields}
+    if any(STUDY_KEY.search(name) for name in names) or study in values_of_records(rule):
+        return {}
+    unknown = [
+        keys[0] for keys in rule.addresses.values() if all(model.replies.get(key) not in objects for key in keys)
+    ]
+    found = {}
+    for key in unknown if len(unknown) <= MAX_UNKNOWN else ():
+        with suppress(CloudfilmError):
+            found[key] = await replayer.header_of(key)
+    return found
 
 
 async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examination: Examination) -> bool:
-    """Whether other values of the list bring an image each: none had before, of this study, two of them of one series.
+    """Test the model: other values of the list must each return a new image of this study, two of them of one series.
 
-    A list whose every entry brings an image of another series is one of series, seen by their first images.
+    If every entry returns an image of another series, it is a list of series, with one preview each.
     """
     objects = examination.observations.objects
-    headers = [objects[uid].header for uid in set(model.brought.values()) if uid in objects]
+    headers = [objects[uid].header for uid in set(model.replies.values()) if uid in objects]
     ours = {header.study_instance_uid for header in headers}
     if not model.trials:
         return True
@@ -131,20 +158,32 @@ async def _passes_trials(model: RequestModel, replayer: HttpReplayer, examinatio
     return len(set(series)) < len(series)
 
 
-async def _by_socket(model: RequestModel, examination: Examination) -> list[Series]:
+async def _by_socket(model: RequestModel, examination: Examination) -> Plan | None:
     """The series, asked for by messages; everything is asked for at once: who knows how long a socket stays open."""
     window = await examination.session.window()
     replayer = socket_replay.SocketReplayer(
         examination.session, window, examination.observations, model.rule, model.volatile
     )
     received = await replayer.ask_for_all()
-    if len(received) <= len(model.brought) < len(model.rule.records):
-        return []  # the site does not answer us
+    if len(received) <= len(model.replies) < len(model.rule.records):
+        return None  # the site does not answer us
 
     async def fails() -> bytes:
         raise MissingInstances(why=Reason.NO_ANSWER)
 
-    return series_by_model(model, received, lambda _: OnDemand(fails), examination)
+    series = series_by_model(model, received, lambda _: OnDemand(fails), examination)
+    headers = headers_of(received, examination)
+    return Plan(By.MANIFEST, tuple(series), model, headers=headers) if series else None
+
+
+def headers_of(received: Mapping[str, str], examination: Examination) -> dict[str, Header]:
+    """Request → header of its reply; ``received`` has the SOP Instance UIDs."""
+    objects = examination.observations.objects
+    return {key: objects[uid].header for key, uid in received.items() if uid in objects}
+
+
+def _study_of(examination: Examination) -> str:
+    return examination.study_of(examination.observations.studies())
 
 
 def series_by_model(
@@ -152,16 +191,22 @@ def series_by_model(
     received: Mapping[str, str],
     source: Callable[[str], Source],
     examination: Examination,
+    headers: Mapping[str, Header] = MappingProxyType({}),
 ) -> list[Series]:
-    """The series that a model gives; those of another study, by the list or by what came, are left out."""
+    """The series that a model gives; those of another study, by the list or by what came, are left to ``other_studies``.
+
+    Args:
+        model: how the requests follow from lists.
+        received: request → SOP Instance UID of its reply.
+        source: gives the source of a request's image.
+        examination: what came.
+        headers: request → header of what it gave when it was tried.
+    """
     rule, observations = model.rule, examination.observations
-    objects, study = observations.objects, examination.study_of(observations.studies())
-    ours = [
-        record
-        for key, record in rule.records.items()
-        if (item := objects.get(received.get(key, ""))) and item.header.study_instance_uid == study
-    ]
-    series_fields = {  # those that bear the UID of the series
+    objects, study = observations.objects, _study_of(examination)
+    heads = dict(headers) | headers_of(received, examination)
+    ours = [record for key, record in rule.records.items() if key in heads and heads[key].study_instance_uid == study]
+    series_fields = {  # those with the UID of the series
         name
         for key, uid in received.items()
         if key in rule.records and uid in objects
@@ -171,7 +216,7 @@ def series_by_model(
     found = []
     for place, every in enumerate(rule.addresses.values(), 1):
         keys = [key for key in every if not completeness.of_another(rule.records[key], ours, study)]
-        known = [objects[received[key]].header for key in keys if received.get(key) in objects]
+        known = [heads[key] for key in keys if key in heads]
         if not keys or (known and known[0].study_instance_uid != study):
             continue  # the page lists another study as well
         instances = [
@@ -181,7 +226,10 @@ def series_by_model(
         about = Series(study, next(iter(_common_values(rule, keys, series_fields)), ""), key=f"list-{place}")
         if known:
             uid = known[0].series_instance_uid
-            about = next(series for series in observations.series(study) if series.series_instance_uid == uid)
+            of_study = (series for series in observations.series(study) if series.series_instance_uid == uid)
+            about = next(
+                of_study, Series(study, uid, description=known[0].series_description, modality=known[0].modality)
+            )
         # one list of everything may hold several series: then its length is no series' count
         count = None if rule.is_flat else len(instances)
         found.append(replace(with_instances(about, instances, count), key=f"list-{place}"))
@@ -199,4 +247,4 @@ def _common_values(rule: Rule, keys: Sequence[str], fields: Collection[str]) -> 
     return found if len(found) == 1 else set()
 
 
-__all__ = ["ByManifest", "series_by_model", "shows_more", "values_of_records"]
+__all__ = ["ByManifest", "headers_of", "series_by_model", "shows_more", "values_of_records"]

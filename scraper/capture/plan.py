@@ -1,8 +1,9 @@
-"""A plan: every series of a study, with a source for each instance, and by what it is known."""
+"""A plan: every series of a study with a source for each instance, and the strategy that made it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -11,14 +12,14 @@ from scraper.capture.infer.models import RequestModel
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import Given
 from scraper.core.link import ShareLink
-from scraper.core.model import Problem, Series
+from scraper.core.model import Header, Problem, Series, Source
 from scraper.session import Session
 
 
 class By(StrEnum):
     """What completeness is judged by."""
 
-    RECIPE = "recipe"
+    PRODUCT = "product"
     DICOMWEB = "dicomweb"
     ORTHANC = "orthanc"
     WADO_URI = "wado-uri"
@@ -30,7 +31,7 @@ class By(StrEnum):
 SERVICES = frozenset((By.DICOMWEB, By.ORTHANC))  # whose own list is the study's
 
 
-class Recipe(Protocol):
+class ProductViewer(Protocol):
     """What is known of one product's viewer: the call by which it lists a study, and how that is read."""
 
     @property
@@ -41,6 +42,20 @@ class Recipe(Protocol):
         """Describe the study from the viewer's own calls."""
 
 
+class Replay(Protocol):
+    """Asks for images by requests that were inferred or that a list names."""
+
+    async def header_of(self, asked: str) -> Header:
+        """The header of the one object that a request gives.
+
+        Raises:
+            CloudfilmError: there is none.
+        """
+
+    def source(self, asked: str) -> Source:
+        """The source of what a request gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the rest of a study is had.
@@ -49,11 +64,17 @@ class Plan:
         by: the strategy that made it.
         series: all of the study's, each instance with its source.
         model: how the requests follow from lists, where that was inferred.
+        replay: asks for an image by one of its requests; None where nothing can be asked for.
+        headers: request → header of the image that it gave when it was tried.
+        others: addresses of other studies' images, by study and series, where the addresses name them.
     """
 
     by: By
     series: tuple[Series, ...]
     model: RequestModel | None = None
+    replay: Replay | None = None
+    headers: Mapping[str, Header] = field(default_factory=dict)
+    others: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 class Strategy(Protocol):
@@ -79,4 +100,4 @@ def not_retrieved(name: str, err: CloudfilmError) -> Problem:
     return Problem("fetch-failed", (name,), {"why": why})
 
 
-__all__ = ["SERVICES", "By", "Plan", "Recipe", "Strategy", "not_retrieved"]
+__all__ = ["SERVICES", "By", "Plan", "ProductViewer", "Replay", "Strategy", "not_retrieved"]

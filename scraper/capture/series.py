@@ -1,4 +1,4 @@
-"""The series of a study: what a plan gives and what came, held against every list and count, each with its evidence."""
+"""Compare what a plan gives and what was received with every list and count; each series gets its evidence."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ _UID: Final = re.compile(r"(?<![\d.])[0-2](?:\.\d+){4,}(?![\d.])")
 Lists = dict[str, completeness.Listed]
 
 
-def series_of(examination: Examination, plan: Plan | None) -> list[Series]:
-    """Every series, with a problem where several copies of one image came."""
+def series_of(examination: Examination, plan: Plan | None, study: str = "") -> list[Series]:
+    """Every series, with a problem where several copies of one image came.
+
+    Args:
+        examination: what came.
+        plan: how the rest is had.
+        study: which one; empty: the one that is shown.
+    """
     observations = examination.observations
-    found = _Assembly(examination, plan).series()
+    found = _Assembly(examination, plan, study).series()
     return [observations.copies.named(series, observations.objects) for series in found]
 
 
@@ -34,6 +40,7 @@ class _Assembly:
 
     examination: Examination
     plan: Plan | None
+    study: str = ""
 
     @property
     def _by(self) -> By:
@@ -47,11 +54,11 @@ class _Assembly:
         """What was planned, with what was received already taken from there; else what was received."""
         observations = self.examination.observations
         planned = {item.study_instance_uid: len(item.instances) for item in self._planned}
-        study = self.examination.study_of(planned or observations.studies())
+        study = self.study or self.examination.study_of(planned or observations.studies())
         received = observations.series(study)
         if not received and not self._planned:
             return []  # counts on a page of which no image came are no study
-        if self._by is By.RECIPE:
+        if self._by is By.PRODUCT:
             return [
                 replace(self._from_disk(series), evidence=series.evidence or Evidence.SERVICE)
                 for series in self._planned
@@ -102,10 +109,10 @@ class _Assembly:
         exchanges, observations = self.examination.session.traffic.exchanges, self.examination.observations
         images = siblings.images(exchanges, observations, study)
         if self.plan is not None and self.plan.model is not None:
-            rule, brought = self.plan.model.rule, self.plan.model.brought
+            rule, replies = self.plan.model.rule, self.plan.model.replies
             for place, addresses in rule.addresses.items():
                 known = next(
-                    (item for address in addresses if (item := observations.objects.get(brought.get(address, "")))),
+                    (item for address in addresses if (item := observations.objects.get(replies.get(address, "")))),
                     None,
                 )
                 series = known.header.series_instance_uid if known else f"list-{place}"
@@ -119,7 +126,7 @@ class _Assembly:
 
     def _claims(self, study: str) -> claims.Claims:
         """What lists claim by ids of their own; nothing where the site's own service lists the study."""
-        if self._by in (By.RECIPE, By.WADO_URI, *SERVICES):
+        if self._by in (By.PRODUCT, By.WADO_URI, *SERVICES):
             return claims.Claims()
         observations = self.examination.observations
         ours = {uid: item.header for uid, item in observations.objects.items()}
@@ -142,7 +149,7 @@ class _Assembly:
         found = found if absent else self._counted(study, found)
         every = [*found, *absent]
         known = uids | {instance.sop_instance_uid for item in found for instance in item.instances}
-        named = sum(bool(item.series_instance_uid) for item in absent)  # one that nobody names may be claimed as well
+        named = sum(bool(item.series_instance_uid) for item in absent)  # an unnamed one may be claimed as well
         shown = sum(not item.instances for item in every) - named
         lost, (entries, unasked) = _absent(study, expected, every, known), claimed
         if completeness.are_received([count for _, count in expected.absent], expected.entries, found):
@@ -152,7 +159,7 @@ class _Assembly:
         return [*every, *_most_absent(lost, unasked[shown:]), *broken]
 
     def _is_less(self, merged: Sequence[Series], claimed: claims.Claims) -> bool:
-        """Whether a rule gives fewer series, or images, than lists claim besides."""
+        """Whether a rule gives fewer series, or images, than other lists claim."""
         if self.plan is not None and self.plan.model is not None and self.plan.model.rule.is_flat:
             counts = [*claimed.counts.values(), *(count or 0 for _, count in claimed.absent)]
             return sum(len(series.instances) for series in merged) < sum(counts)

@@ -1,52 +1,55 @@
-"""Strategies for protocols that are known: a product's own calls, DICOMweb, Orthanc's REST service, WADO-URI."""
+"""Strategies for known protocols: a product's own calls, DICOMweb, Orthanc's REST service, WADO-URI."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from scraper.capture.examination import Examination
-from scraper.capture.plan import By, Plan, Recipe, Strategy, not_retrieved
+from scraper.capture.patients import MAX_ASKED, are_same_patient, left_out, why_not
+from scraper.capture.plan import By, Plan, ProductViewer, Strategy, not_retrieved
 from scraper.capture.request import dicomweb, orthanc, wado_uri
 from scraper.core.errors import CloudfilmError
 from scraper.core.given import every
-from scraper.core.model import Series
+from scraper.core.model import Series, WadoUri
+from scraper.core.reasons import Reason
 
-RECIPE_S: Final = 120.0  # for a recipe to read, or scroll through, what it knows
-MAX_TRIES: Final = 2  # of one recipe: its calls may be seen before its viewer is up
+PRODUCT_S: Final = 120.0  # for a product's provider to read, or scroll through, a study
+MAX_TRIES: Final = 2  # of one product: its calls may be seen before its viewer is up
 
 
-class ByRecipe(Strategy):
-    """Follows the recipes of products whose calls were seen.
+class ByProduct(Strategy):
+    """Asks the products whose calls were seen to describe the study.
 
     Args:
-        recipes: of products whose viewers are known wherever they run.
+        products: whose viewers are known wherever they run.
     """
 
-    by = By.RECIPE
+    by = By.PRODUCT
 
-    def __init__(self, recipes: Sequence[Recipe]) -> None:
-        self._recipes = recipes
-        self._tries: Counter[str] = Counter()  # the calls of a recipe → how often it was followed
+    def __init__(self, products: Sequence[ProductViewer]) -> None:
+        self._products = products
+        self._tries: Counter[str] = Counter()  # the calls of a product → how often it was followed
 
     async def plan(self, examination: Examination) -> Plan | None:
-        """The study as the first recipe describes it whose calls were seen."""
+        """The study as the first product describes it whose calls were seen."""
         session = examination.session
-        for recipe in self._recipes if not examination.index else ():
-            is_seen = any(exchange.ok for exchange in session.traffic.matching(recipe.study_list_call))
-            if not is_seen or self._tries[recipe.study_list_call] >= MAX_TRIES:
+        for product in self._products if not examination.index else ():
+            is_seen = any(exchange.ok for exchange in session.traffic.matching(product.study_list_call))
+            if not is_seen or self._tries[product.study_list_call] >= MAX_TRIES:
                 continue
-            self._tries[recipe.study_list_call] += 1
+            self._tries[product.study_list_call] += 1
             try:
-                async with asyncio.timeout(RECIPE_S):
-                    described = recipe.watch(examination.link, session)
+                async with asyncio.timeout(PRODUCT_S):
+                    described = product.watch(examination.link, session)
                     found = [series async for series in every(described) if isinstance(series, Series)]
             except CloudfilmError:
                 continue  # its calls look alike
             except TimeoutError:
-                self._tries[recipe.study_list_call] = MAX_TRIES
+                self._tries[product.study_list_call] = MAX_TRIES
                 continue
             if any(series.instances for series in found):
                 return Plan(self.by, tuple(found))
@@ -65,18 +68,34 @@ class ByDicomWeb(Strategy):
         if root is None or not (root.studies or hints):
             return None
         named = (
-            dicomweb.named_studies(examination.link.url)
-            or [uid for uid in root.studies if uid in hints][:1]
-            or root.studies[:1]
+            tuple(dicomweb.named_studies(examination.link.url))
+            or tuple(uid for uid in root.studies if uid in hints)[:1]
         )
+        others = () if named else root.studies[1:]
+        named = named or root.studies[:1]
         client = dicomweb.DicomWeb(session, root.service, session.spool)
-        found = list[Series]()
+        found, lost = list[Series](), Counter[Reason]()
+        for number, uid in enumerate(others, 1):
+            why = await _why_not(client, named[0], uid) if number <= MAX_ASKED else Reason.TOO_MANY_STUDIES
+            if why is None:
+                named = (*named, uid)
+            else:
+                lost[why] += 1
         for uid in named:
             try:
                 found += await client.series(uid)
             except dicomweb.REFUSALS as err:
                 found.append(Series(uid, "", problems=(not_retrieved(uid, err),)))
-        return Plan(self.by, tuple(found)) if any(series.instances for series in found) else None
+        if not any(series.instances for series in found):
+            return None
+        found[0] = replace(found[0], problems=(*found[0].problems, *left_out(lost)))
+        return Plan(self.by, tuple(found))
+
+
+async def _why_not(client: dicomweb.DicomWeb, shown: str, other: str) -> Reason | None:
+    """Why a further study that the viewer asked for is left out; None where it is the shown one's patient's."""
+    headers = [await client.patient(study) for study in (shown, other)]
+    return None if are_same_patient(*headers) else why_not(headers[1])
 
 
 class ByOrthanc(Strategy):
@@ -105,9 +124,27 @@ class ByWadoUri(Strategy):
             return None  # what was asked for so far is no list
         page = examination.session.page.url
         found = await wado_uri.listed_by_wado_uri(examination.session, exchanges, page, lists)
+        found = [_placed(series, examination) for series in found]
         study = examination.study_of({series.study_instance_uid: len(series.instances) for series in found})
         series = tuple(item for item in found if item.study_instance_uid == study)
-        return Plan(self.by, series) if series else None
+        replay = wado_uri.AddressReplayer(examination.session, exchanges, examination.observations.new_file)
+        others = {
+            (item.study_instance_uid, item.series_instance_uid): tuple(
+                source.url for instance in item.instances if isinstance(source := instance.source, WadoUri)
+            )
+            for item in found
+            if item.study_instance_uid != study
+        }
+        return Plan(self.by, series, replay=replay, others=others) if series else None
 
 
-__all__ = ["ByDicomWeb", "ByOrthanc", "ByRecipe", "ByWadoUri"]
+def _placed(series: Series, examination: Examination) -> Series:
+    """A series whose addresses name no study: that of its images that came, where it is one."""
+    objects = examination.observations.objects
+    uids = (item.sop_instance_uid for item in series.instances)
+    studies = {objects[uid].header.study_instance_uid for uid in uids if uid in objects}
+    is_known = not series.study_instance_uid and len(studies) == 1
+    return replace(series, study_instance_uid=studies.pop()) if is_known else series
+
+
+__all__ = ["ByDicomWeb", "ByOrthanc", "ByProduct", "ByWadoUri"]

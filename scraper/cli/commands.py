@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from scraper.cli import authoring, batch, config, export, interrupt, send, tools, window
+from scraper.cli import authoring, batch, config, export, interrupt, listen, send, tools, window
 from scraper.cli.options import (
     Answer,
     Browser,
@@ -125,7 +125,7 @@ def run(arguments: list[str]) -> int:
     except CloudfilmError as err:
         complain(describe(err, language))
         return int(err.exit_code)
-    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, told without its values
+    except Exception as err:  # noqa: BLE001  # the one place: anything unforeseen is a bug of ours, reported without its values
         return _unforeseen(err, arguments, language)
     return outcome if isinstance(outcome, int) else 0
 
@@ -297,6 +297,7 @@ batch.register(app, partial(interrupt.run, grace_s=BATCH_GRACE_S))
 authoring.register(app, interrupt.run)
 send.register(app, interrupt.run)
 window.register(app, interrupt.run)
+listen.register(app, interrupt.run)
 
 
 @app.command()

@@ -98,7 +98,11 @@ Name = Annotated[
     ),
 ]
 Pages = Annotated[
-    bool, typer.Option("--pages", help="Write a page to look at into each study's folder; the report links to it.")
+    bool | None,
+    typer.Option(
+        "--pages/--no-pages",
+        help="Write a page to look at into each study's folder; by default for up to 20 studies and 1 GB.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Standard output carries JSON Lines and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Less on standard error.")]

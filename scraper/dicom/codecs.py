@@ -1,8 +1,9 @@
 """One image codestream to samples and back: JPEG, JPEG-LS, JPEG 2000, HTJ2K, RLE. Call it in worker processes only.
 
-imagecodecs has CharLS, OpenJPEG and libjpeg-turbo in one wheel under permissive licences. Where damage must be told from a
-picture, 8-bit lossy JPEG goes through simplejpeg instead, which raises on every warning of libjpeg-turbo: without that, a scan
-that ends early decodes to grey.
+imagecodecs has CharLS, OpenJPEG and libjpeg-turbo in one wheel under permissive licences. Where damage must be distinguished from
+a picture, 8-bit lossy JPEG goes through simplejpeg instead, which raises on every warning of libjpeg-turbo: without that, a scan
+that ends early decodes to grey. Of other JPEG (12-bit lossy, lossless) a scan that ends early is known by decoding it once more,
+with more bytes behind it.
 
 Sources: PS3.5 8.2 and annexes A.4 and G.
 """
@@ -33,7 +34,7 @@ from pydicom.uid import (
 
 from scraper.core.sniff import Kind
 from scraper.dicom.codestream import Codestream
-from scraper.dicom.jpeg_scans import has_huffman_tables
+from scraper.dicom.jpeg_scans import has_huffman_tables, with_longer_scans
 
 PLUGIN: Final = "imagecodecs"
 _KINDS: Final = {
@@ -91,7 +92,11 @@ def decode_strictly(data: bytes, stream: Codestream) -> NDArray[np.generic]:
     if stream.kind is Kind.JPEG and stream.bits <= 8 and not stream.is_lossless and stream.components in {1, 3}:
         space = "GRAY" if stream.components == 1 else "RGB"
         return np.asarray(simplejpeg.decode_jpeg(data, colorspace=space, strict=True))
-    return decode(data, stream.kind)
+    samples = decode(data, stream.kind)
+    longer = with_longer_scans(data) if stream.kind is Kind.JPEG else None
+    if longer is not None and not np.array_equal(samples, decode(longer, stream.kind)):
+        raise ValueError("a scan ends early")
+    return samples
 
 
 def encode_lossless(samples: NDArray[np.generic], kind: Kind, bits: int) -> bytes:

@@ -1,4 +1,6 @@
-"""Repair scan headers of sequential JPEG streams: some writers give a spectral selection that the process does not have.
+"""Scans of JPEG streams: repair their headers, and find out whether their entropy-coded data ends early.
+
+Some writers give a spectral selection that the process does not have.
 
 A sequential scan (baseline, extended) always has the coefficients 0 to 63 at full precision. Strict decoders reject a stream
 that declares otherwise although its data is complete; lenient ones do not check.
@@ -16,6 +18,9 @@ _SEQUENTIAL: Final = (0xC0, 0xC1)
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END, _TABLES = 0xDA, 0xD9, 0xC4
 _FIRST_ARITHMETIC: Final = 0xC9
+_MORE: Final = bytes.fromhex(
+    "aad54c69b294e31aa655d4699c2bca71"
+)  # the first bit is no zero, as a decoder takes; no byte is FF
 _WHOLE: Final = b"\x00\x3f\x00"  # Ss, Se, Ah and Al
 
 
@@ -52,3 +57,34 @@ def has_huffman_tables(data: bytes) -> bool:
     """Whether a stream of a Huffman process brings its tables (B.2.4.2); True for the arithmetic ones, which have none."""
     arithmetic = {marker for marker in _FRAMES if marker >= _FIRST_ARITHMETIC}
     return any(marker == _TABLES or marker in arithmetic for marker, _, _ in _segments(data))
+
+
+def with_longer_scans(data: bytes) -> bytes | None:
+    """A copy with more bytes behind each entropy-coded segment; None where the coding is arithmetic.
+
+    A decoder that has read all samples of a segment passes over what follows it up to the next marker (B.1.1.5, and libjpeg's
+    ``next_marker``); one that lacks data takes zeros where there is none, and these bytes where there are some. So the pixels of
+    both streams are equal just where no segment ends early. An arithmetic coder leaves zeros at a segment's end out (D.1.8).
+    """
+    pieces, last = list[bytes](), 0
+    for marker, at, length in _segments(data):
+        if marker in _FRAMES and marker >= _FIRST_ARITHMETIC:
+            return None
+        for end in _segment_ends(data, at + length) if marker == _SCAN else ():
+            pieces += (data[last:end], _MORE)
+            last = end
+    return b"".join(pieces) + data[last:]
+
+
+def _segment_ends(data: bytes, start: int) -> Iterator[int]:
+    """Where the entropy-coded segments of one scan end: before each RST marker, and before the marker behind the scan."""
+    at = start
+    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
+        if data[at + 1] == 0x00:
+            at += 2
+            continue
+        yield at
+        if not 0xD0 <= data[at + 1] <= 0xD7:
+            return
+        at += 2
+    yield len(data)

@@ -102,7 +102,7 @@ class Persons:
         self._known: dict[str, Person] = {}
 
     def of(self, patient_id: str, name: str) -> Person:
-        """The patient with this ID; one without an ID is told by the name."""
+        """The patient with this ID; one without an ID is identified by the name."""
         identity = f"id:{patient_id}" if patient_id else f"name:{name}"
         if identity not in self._known:
             pseudonym = (

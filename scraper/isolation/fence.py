@@ -106,7 +106,7 @@ def limit(memory: int, file_size: int, files: int = 128) -> None:
 
 
 def limit_memory(memory: int) -> None:
-    """Set the bound on memory anew, below the one that ``limit`` set for good."""
+    """Change the bound on memory, below the permanent one that ``limit`` set."""
     if sys.platform == "win32":
         return
     import resource

@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from scraper.contract import AsyncIterator, Package, Provider, Series, Session, ShareLink
 from scraper.core.errors import CredentialsRequired
@@ -20,13 +19,18 @@ from scraper.source import kinds
 from scraper.verify import Files, opened
 
 
-class LocalFiles(Provider):
-    """Takes the place of a provider for the user's own files."""
+class WithoutSite(Provider):
+    """Takes the place of a provider where no site is asked."""
 
-    name = "files"
-    schemes = ("file",)
+    schemes = ("file", "listen")
     route = r".*"
     names_page = False
+
+
+class LocalFiles(WithoutSite):
+    """A folder or an archive."""
+
+    name = "files"
     serves = "the files as they are"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Package]:
@@ -35,13 +39,10 @@ class LocalFiles(Provider):
         yield Package(kinds.path_of(link), Study(key=link.path))
 
 
-class Recording(Provider):
-    """Takes the place of a provider for a browser's recording (HAR)."""
+class Recording(WithoutSite):
+    """A browser's recording (HAR)."""
 
     name = "har"
-    schemes = ("file",)
-    route = r".*"
-    names_page = False
     serves = "what a person's own browser received"
 
     async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
@@ -52,11 +53,24 @@ class Recording(Provider):
             yield series
 
 
-LOCAL: Final = (LocalFiles, Recording)
+class SavedPage(WithoutSite):
+    """A viewer's page that a person saved, with images in it."""
+
+    name = "page"
+    serves = "what a person saved with the page"
+
+    async def discover(self, link: ShareLink, session: Session) -> AsyncIterator[Series]:
+        """The series whose images lie in the page."""
+        from scraper.capture.har import series_in_page
+
+        for series in await series_in_page(kinds.path_of(link), session.spool):
+            yield series
 
 
 def of(link: ShareLink) -> Provider:
     """What takes the place of a provider for a ``file:`` link."""
+    if kinds.path_of(link).suffix.lower() in kinds.PAGES:
+        return SavedPage()
     return Recording() if kinds.is_har(kinds.path_of(link)) else LocalFiles()
 
 
@@ -104,4 +118,4 @@ def _announced(study: StudyResult) -> StudyResult:
     return replace(study, series=series, counts=Counts(expected, 0, 0, study.counts.failed))
 
 
-__all__ = ["LOCAL", "LocalFiles", "Recording", "of", "opened_files", "surveyed"]
+__all__ = ["LocalFiles", "Recording", "WithoutSite", "of", "opened_files", "surveyed"]

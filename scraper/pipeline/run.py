@@ -242,9 +242,10 @@ class Run:
             with first_of_groups():
                 share = film.share if film else await discoverer.read(source)
                 # of a link, or a text with one, nothing may be shown that opens the study
-                shown = source if kinds.is_file(source) or share.scheme == "file" else share.redacted
+                shown = source if kinds.is_file(source) or share.scheme in ("file", "listen") else share.redacted
                 info = replace(info, source=shown, link=share.redacted)
-                owner = await discoverer.owner(share)
+                known = film.provider if film else None
+                owner = Owner(known, share) if known else await discoverer.owner(share)
                 info = replace(info, provider=owner.provider.name)
                 if not is_listing:
                     (await self._resources.inspector()).warm()

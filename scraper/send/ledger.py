@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class Ledger:
         self._target = hashlib.sha256(target.encode()).hexdigest()[:32]
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(folder / NAME, os.O_CREAT | os.O_WRONLY, 0o600))  # what SQLite puts beside it is the same
             self._db = sqlite3.connect(folder / NAME, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -123,7 +123,7 @@ class Session:
         return self.settings.headed and not self.given(question)
 
     def only_in_page(self, what: str, otherwise: CloudfilmError) -> CloudfilmError:
-        """The error for what only the site's own page can do: the house then opens it, where it may; else ``otherwise``."""
+        """The error for what only the site's own page can do: it is opened in the browser, if allowed; else ``otherwise``."""
         if self.settings.browser is BrowserUse.NEVER:
             return otherwise
         return SiteChanged(otherwise.detail, host=self.link.host, what=what)

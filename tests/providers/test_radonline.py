@@ -19,7 +19,7 @@ from fixtures.sites.reshaped import SHAPES
 from fixtures.world import World
 from providers.radonline import Radonline
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired
-from scraper.core.link import of
+from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.testing import Case, check, first_of, rows
 
@@ -76,7 +76,7 @@ async def test_a_download_that_goes_wrong_is_called_again(tmp_path, stumbles):
 
 @pytest.mark.parametrize("link", NOT_OURS)
 def test_not_ours(link):
-    assert Radonline.owns(of(link)) is None
+    assert Radonline.owns(parse_url(link)) is None
 
 
 @pytest.mark.thorough

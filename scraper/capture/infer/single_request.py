@@ -1,4 +1,4 @@
-"""A rule from a single request: an id in it stands exactly once in a list that came.
+"""Infer a rule from a single request: an id in it occurs exactly once in a received list.
 
 Most viewers ask for their first image only, until somebody scrolls. What follows from one request is a guess, and is tried
 with other values of the list before it is believed.

@@ -1,4 +1,4 @@
-"""What a site calls things, as DICOM: tags under a site's own names (``imagePosition``, ``cols``) → DICOM JSON.
+"""Translate a site's own names of tags (``imagePosition``, ``cols``) to DICOM JSON.
 
 Source: PS3.6 (keywords), PS3.18 annex F (DICOM JSON); protocol page ws_frames.
 """

@@ -1,6 +1,6 @@
 """Samples that a page handed on to be drawn, as the stored values of their image: only what the tags leave no doubt of.
 
-A page uploads stored values, or what Rescale Slope and Intercept make of them. Which of both it was is told by the values that
+A page uploads stored values, or what Rescale Slope and Intercept make of them. Which of both it was is shown by the values that
 Bits Stored allows (PS3.3 C.7.6.3, C.11.1); where both fit, nothing is taken, but for unsigned values without a negative one:
 read as rescaled ones they would leave no air in the whole image.
 """

@@ -1,4 +1,4 @@
-"""From watching to asking by DICOMweb (PS3.18 chapter 10), where the viewer speaks to such a service.
+"""Request a study by DICOMweb (PS3.18 chapter 10) from the service that the viewer uses.
 
 QIDO-RS lists the series and instances, WADO-RS gives them, with the page's own headers.
 Source: protocol page dicomweb, November 2026.
@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,7 @@ from scraper.core.errors import (
     SiteChanged,
     SiteUnreachable,
 )
-from scraper.core.model import Instance, OnDemand, Origin, PixelParts, Request, Series, WadoRs
+from scraper.core.model import Header, Instance, OnDemand, Origin, PixelParts, Request, Series, WadoRs
 from scraper.core.reasons import Reason
 from scraper.core.text import decode_text
 from scraper.protocols import dicom_json, dicomweb, wado_rs
@@ -40,6 +41,9 @@ from scraper.session.http.status import NO_CONTENT, PAGE_MAY_PASS
 REFUSALS: Final = (SiteChanged, NoSuchStudy, SessionLapsed, SiteUnreachable)  # of a list
 _NAMED: Final = re.compile(r"(?<=[?&])studyInstanceUIDs?=([^&#]+)", re.IGNORECASE)
 _UID: Final = re.compile(r"[0-2](?:\.\d+){4,}")
+STUDY_KEYWORD: Final = "StudyInstanceUID"
+PATIENT_ID: Final = "00100020"
+PATIENT_NAME: Final = "00100010"
 _PAGE: Final = 25  # a list this long may be the first page of a longer one
 
 
@@ -120,6 +124,19 @@ class DicomWeb:
         if not any(item.instances for item in found):
             raise SiteChanged(host=urlsplit(self._service.root).hostname, what=Reason.NO_SERIES_LIST_OF_STUDY)
         return found
+
+    async def patient(self, study: str) -> Header:
+        """What the service says of a study's patient; empty where it says nothing."""
+        rows = list[DataSet]()
+        for path, asked in (("/studies", {STUDY_KEYWORD: study}), (f"{dicomweb.study_path(study)}/metadata", {})):
+            with suppress(*REFUSALS):
+                page, _ = await self._page(path, asked)
+                rows += [row for row in page if text(row, STUDY_UID) == study and text(row, PATIENT_ID)]
+            if rows:
+                break
+        row = rows[0] if rows else {}
+        patient_id, name = text(row, PATIENT_ID), text(row, PATIENT_NAME)
+        return Header("", "", "", study, "", patient_id=patient_id, patient_name=name)
 
     async def _instances(self, study: str, series: str) -> list[DataSet]:
         """The instances of a series, by its list; where that is refused, by its metadata."""

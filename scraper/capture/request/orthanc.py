@@ -1,4 +1,4 @@
-"""Orthanc's own REST service, where a viewer was seen to use it: its study, asked for as files.
+"""Request a study's files from Orthanc's own REST service, if a viewer was seen to use it.
 
 Its older Web Viewer shows pictures only, while the originals stand at ``/instances/{id}/file`` for whoever may read them.
 Source: "REST API of Orthanc", book.orthanc-server.com, and its plugins' calls (``web-viewer``, ``osimis-viewer``), November 2026.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import with_instances
+from scraper.capture.patients import MAX_ASKED, left_out
 from scraper.capture.request.wado_uri import is_dicom
 from scraper.core.model import Instance, Request, Series, Study, WadoUri
+from scraper.core.reasons import Reason
 from scraper.session import Session
 from scraper.session.browser.traffic import WEBSOCKET_OUT, Exchange
 
@@ -70,13 +73,36 @@ class Orthanc:
         Raises:
             CloudfilmError: it does not answer.
         """
-        parents = [await self._study_of(level, name) for level, name in self._service.resources[-1:]]
-        study = await self._json(f"studies/{parents[0]}")
-        names = [name for name in study.get("Series", ()) if isinstance(name, str)][:MAX_SERIES]
-        found = await asyncio.gather(*(self._series(name, study) for name in names))
-        every = [item for item in found if item.instances]
+        shown = await self._study_of(*self._service.resources[-1])
+        study = await self._json(f"studies/{shown}")
+        every = await self._series_of(study)
         source = every[0].instances[0].source if every else None
-        return every if isinstance(source, WadoUri) and await is_dicom(self._session, source) else []
+        if not isinstance(source, WadoUri) or not await is_dicom(self._session, source):
+            return []
+        lost = Counter[Reason]()
+        for number, name in enumerate(await self._further(shown), 1):
+            other = await self._json(f"studies/{name}") if number <= MAX_ASKED else {}
+            if (
+                number <= MAX_ASKED
+                and study.get("ParentPatient")
+                and study["ParentPatient"] == other.get("ParentPatient")
+            ):
+                every += await self._series_of(other)
+            else:
+                lost[Reason.ANOTHER_PATIENT if number <= MAX_ASKED else Reason.TOO_MANY_STUDIES] += 1
+        return [replace(every[0], problems=tuple(left_out(lost))), *every[1:]]
+
+    async def _series_of(self, study: Mapping[str, Any]) -> list[Series]:
+        names = [name for name in study.get("Series", ()) if isinstance(name, str)][:MAX_SERIES]
+        return [item for item in await asyncio.gather(*(self._series(name, study) for name in names)) if item.instances]
+
+    async def _further(self, shown: str) -> list[str]:
+        """Orthanc's names of the other studies that the viewer asked for, or for a series of."""
+        named = [(level, name) for level, name in self._service.resources if level in ("studies", "series")]
+        series = [name for level, name in named if level == "series"][: 2 * MAX_ASKED]
+        studies = [name for level, name in named if level == "studies"]
+        studies += [await self._study_of("series", name) for name in series]
+        return [name for name in dict.fromkeys(studies) if name and name != shown]
 
     async def _study_of(self, level: str, name: str) -> str:
         """Orthanc's name of the study that a resource belongs to."""

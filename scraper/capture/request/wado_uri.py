@@ -1,4 +1,4 @@
-"""From watching to asking by WADO-URI (PS3.18 chapter 9): every address that a manifest or the viewer names.
+"""Request images by WADO-URI (PS3.18 chapter 9): every address that a list or the viewer contains.
 
 Each is asked for as ``application/dicom``. Source: protocol page wado_uri, November 2026.
 """
@@ -9,17 +9,19 @@ import asyncio
 import html
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
+from scraper import dicom
 from scraper.capture.observe import dicom_names
 from scraper.capture.observe.own_headers import own_headers
 from scraper.capture.observe.received import with_instances
 from scraper.core import sniff
 from scraper.core.errors import CloudfilmError
 from scraper.core.link import is_private
-from scraper.core.model import Instance, Request, Series, WadoUri
+from scraper.core.model import Header, Instance, Request, Series, Source, WadoUri
 from scraper.core.text import decode_text
 from scraper.protocols import wado_rs
 from scraper.session import Session
@@ -61,13 +63,17 @@ def wado_uris(
 ) -> dict[tuple[str, str], list[Instance]]:
     """(study, series) → instances, from every WADO-URI address that was asked for, stands in a text, or follows from a list."""
     found: dict[tuple[str, str], dict[str, Instance]] = defaultdict(dict)
-    headers = next(
-        (own_headers(exchange) for exchange in reversed(exchanges) if "requestType=WADO" in exchange.url), {}
-    )
+    headers = _viewer_headers(exchanges)
     for address in (*_addresses(exchanges), *_of_lists(lists)):
         for study, series, uid, url in _wado(address, page_url):
             found[study, series].setdefault(uid, Instance(uid, WadoUri(url, headers)))
     return {names: list(instances.values()) for names, instances in found.items()}
+
+
+def _viewer_headers(exchanges: Sequence[Exchange]) -> dict[str, str]:
+    """The page's own headers of its last WADO-URI request."""
+    last = (own_headers(exchange) for exchange in reversed(exchanges) if "requestType=WADO" in exchange.url)
+    return next(last, {})
 
 
 def _addresses(exchanges: Sequence[Exchange]) -> Iterator[str]:
@@ -164,3 +170,38 @@ async def is_dicom(session: Session, source: WadoUri) -> bool:
     except CloudfilmError:
         return False
     return response.ok and sniff.sniff(response.body[: sniff.HEAD]) in wado_rs.DICOM
+
+
+class AddressReplayer:
+    """Asks for images by the addresses that lists name, with the viewer's headers.
+
+    Args:
+        session: the link's conversation.
+        exchanges: what the viewer received.
+        new_file: gives a name in the spool that nobody uses.
+    """
+
+    def __init__(self, session: Session, exchanges: Sequence[Exchange], new_file: Callable[[], Path]) -> None:
+        self._session = session
+        self._headers = _viewer_headers(exchanges)
+        self._new_file = new_file
+
+    async def header_of(self, asked: str) -> Header:
+        """The header of the object at an address.
+
+        Raises:
+            CloudfilmError: there is none.
+        """
+        response = await self._session.request(Request(asked, headers=self._headers))
+        if not response.ok or not response.body:
+            raise response.instance_refusal
+        path = self._new_file()
+        try:
+            await asyncio.to_thread(path.write_bytes, response.body)
+            return await asyncio.to_thread(dicom.header, path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def source(self, asked: str) -> Source:
+        """The source of one address."""
+        return WadoUri(asked, self._headers)
