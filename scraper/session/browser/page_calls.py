@@ -78,7 +78,7 @@ class PageCalls:
                     await target.watch_requests(from_load=from_load)
 
     async def watch_functions(self) -> bool:
-        """Note from now on what those functions are called with, also once the page is loaded again; False where there is none."""
+        """Note from now on what those functions are called with, also of a page that is loaded again; False: nothing."""
         return any([await target.watch_functions() for target in self._targets])
 
     def take(self) -> list[PageCall]:
