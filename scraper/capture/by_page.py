@@ -33,7 +33,7 @@ MAX_SILENT: Final = 5  # calls that bring nothing, one after another
 CALL_S: Final = 8.0
 LOOK_S: Final = 0.05
 AFTER_S: Final = 0.4  # for what a call brings after it has ended
-RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded anew has shown its first image
+RELOADED_S: Final = 1.5  # of silence, after which a page that was loaded again has shown its first image
 LEAST: Final = 2  # images that must be left for it to be worth while
 
 
@@ -72,7 +72,7 @@ class ByPage(Strategy):
             raise
 
     async def from_load(self, examination: Examination) -> Plan | None:
-        """The plan for a viewer that nothing moves on: by what its page calls while it is loaded anew, twice.
+        """The plan for a viewer that nothing moves on: by what its page calls while it is loaded again, twice.
 
         Raises:
             CloudfilmError: the page can't be loaded again.

@@ -105,7 +105,7 @@ class StudyCapture:
         return self.plan is None and not shown.has_moved and is_short
 
     async def _ask_from_load(self) -> None:
-        """Have the page load anew, and learn how it asks for its first image."""
+        """Have the page load again, and learn how it asks for its first image."""
         for strategy in self._strategies:
             if self.plan is None and isinstance(strategy, ByPage):
                 with suppress(CloudfilmError):

@@ -65,7 +65,7 @@ class PageCalls:
         """Note from now on which functions are running, or waited for, while the page asks for something.
 
         Args:
-            from_load: also of a page that is loaded anew meanwhile.
+            from_load: also of a page that is loaded again meanwhile.
         """
         from playwright.async_api import Error
 
@@ -78,7 +78,7 @@ class PageCalls:
                     await target.watch_requests(from_load=from_load)
 
     async def watch_functions(self) -> bool:
-        """Note from now on what those functions are called with, also once the page is loaded anew; False where there is none."""
+        """Note from now on what those functions are called with, also of a page that is loaded again; False: nothing."""
         return any([await target.watch_functions() for target in self._targets])
 
     def take(self) -> list[PageCall]:
