@@ -13,9 +13,10 @@ import pytest
 
 from fixtures.photos.sheets import KINDS, shot
 from scraper.core.settings import Settings
-from scraper.source import candidates, film_codes, qr
+from scraper.source import candidates, film_codes
 from scraper.source.pages import Page
 from scraper.source.qr import cascade
+from scraper.source.qr import reader as qr
 from scraper.source.qr.engines import Wechat, zxing
 from scraper.source.qr.repair import symbol
 from scraper.source.qr.repair.hidden_finder import covered

@@ -24,9 +24,10 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 from scraper.cli.commands import run
 from scraper.core.errors import LockedFile, UnknownFormat, UnreadableFile
 from scraper.core.settings import Language, Settings
-from scraper.source import film_codes, qr, resolve
+from scraper.source import film_codes, resolve
 from scraper.source import pages as picture
 from scraper.source.pages import TooManyPixels
+from scraper.source.qr import reader as qr
 from scraper.testing import first_of
 from scraper.ui.tables import decoded_json, decoded_words
 

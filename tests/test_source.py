@@ -17,7 +17,8 @@ from scraper.core.errors import (
 from scraper.core.link import Kind, parse, parse_url
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, film_codes, qr, resolve
+from scraper.source import candidates, film_codes, resolve
+from scraper.source.qr import reader as qr
 from scraper.testing import first_of
 
 ROOT = Path(__file__).resolve().parent.parent

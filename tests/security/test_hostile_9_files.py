@@ -134,7 +134,7 @@ def read_document(path: str) -> str:
 
 READER = """import sys
 from scraper.isolation import process
-from scraper.source.qr.worker import MEMORY
+from scraper.source.qr.worker_process import MEMORY
 from tests.security.test_hostile_9_files import read_document
 process.confine(memory=MEMORY)
 print(read_document(sys.argv[1]))
