@@ -11,7 +11,8 @@ unexport PYTHONPATH PYTHONSAFEPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECOD
 JUNIT = build/tests/$(1).xml
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --junit-xml=$(call JUNIT,$(1))
 
-.PHONY: help demo test tested checked thorough soak check bench readme recording docs figures dist wheel-demo package lock clean distclean setup
+.PHONY: help demo test thorough soak check bench readme recording docs figures dist wheel-demo package lock clean distclean setup
+.PHONY: checked tested
 
 help:
 	@echo "make demo        a photographed report becomes a verified study, on loopback, through a real browser"

@@ -17,8 +17,9 @@ from scraper.cli.commands import run
 from scraper.core.link import parse_url
 from scraper.core.settings import Settings
 from scraper.registry import catalogue
-from scraper.source import candidates, film_codes, qr, resolve
-from scraper.source.qr import Reader
+from scraper.source import candidates, film_codes, resolve
+from scraper.source.qr import reader as qr
+from scraper.source.qr.reader import Reader
 
 KNOWN = "https://ylyyx.shdc.org.cn/code.html?appid=demo&share_id=0b6c&ctype=5"
 FILMS = {
@@ -206,7 +207,9 @@ SPENDS = """
 import json, sys
 for line in iter(sys.stdin.readline, ""):
     order = json.loads(line)
-    if "path" not in order:
+    if order.get("ask") == "glance":
+        print(json.dumps({{"end": True}}), flush=True)
+    if order.get("ask") != "search":
         continue
     for step in range(20):
         report = {{"page": 1, "found": [], "suspects": {suspects}, "cpu_s": step * 1.0}}

@@ -5,6 +5,7 @@
 * Words of a dialect that the project gave up do not come back, as names or in docstrings and comments (docs/glossary.md has
   the words to use).
 * A package's ``__init__`` re-exports and does nothing else.
+* A field of a provider's reply is no ``str | None`` with a default: ``Reply`` gives null and absent keys the default.
 * A module over ``LONGEST_MODULE`` lines, or a class of more than ``MOST_METHODS`` methods, says why.
 """
 
@@ -143,6 +144,21 @@ def oversized(name: str, text: str, tree: ast.Module) -> list[str]:
     return found
 
 
+def needless_nones(name: str, tree: ast.Module) -> list[str]:
+    """Fields of a provider's reply that may be None although ``Reply`` gives an absent or null key its default."""
+    if not name.startswith("providers/"):
+        return []
+    return [
+        f"{name}:{field.lineno}: `{ast.unparse(field)}`: write the type without None, and an empty default"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Reply") for base in node.bases)
+        for field in node.body
+        if isinstance(field, ast.AnnAssign)
+        and field.value is not None
+        and re.match(r"(?:str|list|dict)\b.*\| None$|None \| (?:str|list|dict)\b", ast.unparse(field.annotation))
+    ]
+
+
 def faults() -> list[str]:
     """Every breach of a rule."""
     found = []
@@ -150,6 +166,7 @@ def faults() -> list[str]:
         tree = ast.parse(text)
         found += [*retired_names(name, tree), *retired_prose(name, text, tree)]
         found += [*oversized(name, text, tree), *working_packages(name, tree)]
+        found += needless_nones(name, tree)
     return found
 
 

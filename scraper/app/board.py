@@ -1,4 +1,4 @@
-"""What the window shows: every source that was given, what is happening to it, and what was asked. One board for all pages."""
+"""The state that the window shows: every source, its progress, and open questions. All pages show the same board."""
 
 from __future__ import annotations
 

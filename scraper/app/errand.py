@@ -1,4 +1,4 @@
-"""One source through the pipeline, in a thread of its own: a question to the person stops that thread alone."""
+"""Run one source through the pipeline in a thread of its own, so that a question to the person blocks that thread alone."""
 
 from __future__ import annotations
 

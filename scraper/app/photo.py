@@ -10,6 +10,7 @@ from scraper.app.board import Code, Item, in_both
 from scraper.core.messages import say
 from scraper.core.settings import Settings
 from scraper.source import film_codes
+from scraper.source.qr import reader as qr
 
 if TYPE_CHECKING:
     from scraper.source.qr.engines import Polygon
@@ -32,9 +33,10 @@ def read_photo(item: Item, path: Path, settings: Settings, scratch: Path) -> tup
     Raises:
         CloudfilmError: it is no picture or document that can be read.
     """
-    found = film_codes.decode(path, settings)
     preview = scratch / "preview.jpg"
-    page, columns, rows = film_codes.save_page(found, preview)
+    with qr.Reader() as reader:
+        found = film_codes.decode(path, settings, reader)
+        page, columns, rows = film_codes.save_page(found, preview, reader)
 
     def shape(number: int, polygon: Polygon) -> list[tuple[float, float]]:
         if number != page:

@@ -1,4 +1,4 @@
-"""What the window's page asks of this computer: take a source, tell how it goes, show a study, hand it on."""
+"""The routes of the window's server: take a source, report progress, show a study, export or send it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting and ending the window: one server on loopback, one window, and a second call that finds the first."""
+"""Start and end the window: one server on loopback, one window; a second call finds the first."""
 
 from __future__ import annotations
 

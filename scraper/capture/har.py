@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -25,30 +26,38 @@ from scraper.isolation.child import Child, ChildLost
 from scraper.session.browser.traffic import Traffic
 from scraper.session.child_traffic import exchange_of, line_of
 
-_PROGRAM: Final = "scraper.protocols.har_unpack"
+_HAR: Final = "scraper.protocols.har_unpack"
+_PAGE: Final = "scraper.protocols.page_unpack"
 _PATIENCE_S: Final = 120.0  # from one entry to the next
 
 
-async def series_in(har: Path, spool: Path) -> list[Series]:
-    """Every series of the study that a recording holds.
+async def series_in(
+    har: Path, spool: Path, *, fetch_missing: bool = False, on_page: Callable[[str], None] = lambda _: None
+) -> list[Series]:
+    """Every series of the studies that a recording holds.
 
     Args:
         har: the file, perhaps in gzip.
         spool: a folder for bodies and objects.
+        fetch_missing: ask, without the session, for what its lists name and it lacks.
+        on_page: called with the address of the page that was recorded.
 
     Raises:
         HarWithoutContent: it was saved without bodies. NoImagesInHar: no DICOM in it. ArchiveUnread: no HAR.
         DiskFull: no room for the bodies.
     """
     traffic = Traffic(spool / "har")
-    left_out, is_cut = await asyncio.to_thread(_read, har, traffic)
+    left_out, is_cut = await asyncio.to_thread(_read, _HAR, {"har": str(har.absolute())}, har, traffic)
     if left_out and not any(exchange.size for exchange in traffic.exchanges):
         raise HarWithoutContent(path=har.name)
-    recording = Recording(traffic, spool / "captured-har")
+    recording = Recording(traffic, spool / "captured-har", fetch_missing=fetch_missing)
     await recording.observe()
     found = await recording.series()
     if not found:
         raise HarWithoutContent(path=har.name) if left_out else NoImagesInHar(path=har.name)
+    page = recording.page()
+    if page is not None:
+        on_page(page.url)
     notes = [Problem("har-cut", fatal=False)] if is_cut else []
     notes += [Problem("har-bodies-left-out", values={"count": left_out}, fatal=False)] if left_out else []
     for note in notes:
@@ -56,12 +65,32 @@ async def series_in(har: Path, spool: Path) -> list[Series]:
     return found
 
 
-def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
+async def series_in_page(page: Path, spool: Path) -> list[Series]:
+    """Every series of which images lie in a page that was saved by hand.
+
+    Args:
+        page: MHTML, SingleFile, or a page with its folder beside it.
+        spool: a folder for bodies and objects.
+
+    Raises:
+        NoImagesInHar: no DICOM in it. ArchiveUnread: it can't be read. DiskFull: no room for the bodies.
+    """
+    traffic = Traffic(spool / "page")
+    await asyncio.to_thread(_read, _PAGE, {"page": str(page.absolute())}, page, traffic)
+    recording = Recording(traffic, spool / "captured-page")
+    await recording.observe()
+    found = await recording.series()
+    if not found:
+        raise NoImagesInHar(path=page.name)
+    return found
+
+
+def _read(program: str, question: Mapping[str, str], har: Path, traffic: Traffic) -> tuple[int, bool]:
     """Fill the traffic; how many bodies were left out, and whether the file ends too early."""
     folder = traffic.folder
     with disk_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    child = Child(_PROGRAM, (str(folder),), _PATIENCE_S)
+    child = Child(program, (str(folder),), _PATIENCE_S)
     left_out, is_cut, is_full = 0, False, False
 
     def may_go_on() -> bool:
@@ -70,7 +99,7 @@ def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
         return not is_full
 
     try:
-        for answer, _ in child.ask({"har": str(har.absolute())}, may_go_on=may_go_on):
+        for answer, _ in child.ask(question, may_go_on=may_go_on):
             if "error" in answer:
                 raise ArchiveUnread(path=har.name, what=Reason.UNREADABLE_FILE)
             if "end" in answer:
@@ -90,6 +119,3 @@ def _read(har: Path, traffic: Traffic) -> tuple[int, bool]:
     if is_cut and not traffic.exchanges:
         raise ArchiveUnread(path=har.name, what=Reason.DAMAGED_FILE)
     return left_out, is_cut
-
-
-__all__ = ["series_in"]

@@ -111,7 +111,10 @@ class StudyCapture:
         self.examination_count = entrance.examination_count
         if is_enough:
             return None
-        before, package = self._observations.size, PackageDownload(window, self._observations)
+        before, package = (
+            self._observations.size,
+            PackageDownload(window, self._observations, self._session.settings.timings.drive),
+        )
         await self._follow(package.steps(NEVER), window)
         if self._observations.size > before and len(self._observations.objects) > 1:
             return package.refusal  # a single object is no package of a study
@@ -223,6 +226,3 @@ class StudyCapture:
             exchange.kind == "document" and exchange.status == 403 for exchange in self._session.traffic.exchanges
         )
         return not EXPIRED.search(page) and (not page or is_refused or PHONE_ONLY.search(page) is not None)
-
-
-__all__ = ["Outcome", "StudyCapture"]

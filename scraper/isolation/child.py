@@ -43,7 +43,7 @@ class Child:
     """
 
     def __init__(self, module: str, arguments: Sequence[str] = (), patience_s: float = 60.0) -> None:
-        self._command = child_command(module, "serve", *arguments)
+        self._command = child_command(module, "serve", *arguments, is_bare=True)
         self._patience_s = patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = 0.0

@@ -24,7 +24,9 @@ def is_packaged() -> bool:
     return bool(getattr(sys, "frozen", False))
 
 
-def child_command(module: str, function: str, *arguments: str, without: Sequence[str] = ()) -> list[str]:
+def child_command(
+    module: str, function: str, *arguments: str, without: Sequence[str] = (), is_bare: bool = False
+) -> list[str]:
     """A command that calls ``function`` of ``module`` with ``arguments`` in ``sys.argv[1:]``.
 
     The folder that the program was called in is no place to import from, hence ``-P``.
@@ -33,13 +35,14 @@ def child_command(module: str, function: str, *arguments: str, without: Sequence
         module: a module of ours, or of a library.
         function: takes no arguments.
         arguments: of the command line.
+        is_bare: it starts sooner, and finds nothing but what ``bare_environment`` names.
         without: modules that the interpreter is not to find; a packaged program has nothing that it does not need.
     """
     if is_packaged():
         return [sys.executable, _MARK, module, function, *arguments]
     hidden = "".join(f"sys.modules[{name!r}] = None; " for name in without)
     start = f"{hidden and 'import sys; '}{hidden}from {module} import {function}; {function}()"
-    return [sys.executable, "-P", "-c", start, *arguments]
+    return [sys.executable, "-P", *(["-S"] if is_bare else []), "-c", start, *arguments]
 
 
 def run_if_child() -> bool:

@@ -20,7 +20,7 @@ from scraper.core.reasons import Reason
 from scraper.core.settings import Language, Settings
 from scraper.isolation.own_program import child_command, is_packaged
 from scraper.session.browser.discovery import find_browser
-from scraper.source import qr
+from scraper.source.qr import reader as qr
 
 OLDEST_PYTHON = (3, 11)
 ROOMY_BYTES = 2_000_000_000  # a CT study of some thousand slices
@@ -151,7 +151,7 @@ def _browser(settings: Settings) -> Finding:
 
 def _decoders(language: Language) -> Iterator[Finding]:
     contrib = '"opencv-contrib-python-headless<5"'  # OpenCV 5 rejects WeChat's model files
-    for engine in qr.reader.engines():
+    for engine in qr.engines():
         match engine.lacking:
             case "models":
                 mend = "cloudfilm doctor --fetch-models"

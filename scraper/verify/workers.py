@@ -1,4 +1,4 @@
-"""Check foreign files in child processes that may crash: a hostile file ends a worker, never the run.
+"""Check files in child processes that may crash: a hostile file ends a worker, never the run.
 
 Each worker is this interpreter running this module behind the fences of ``scraper.isolation.process``, and exchanges
 length-prefixed JSON on its standard streams: nothing of the caller's main module is loaded again, as ``multiprocessing``
@@ -83,7 +83,9 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(  # noqa: S603  # this very interpreter
-                child_command("scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED),
+                child_command(
+                    "scraper.verify.workers", "serve", *map(str, self.writable), without=NEVER_NEEDED, is_bare=True
+                ),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""One page that shows a study without a server, a network or any part beside it; of a large study, some parts lie beside it.
+"""Write one HTML page that shows a study without a server or network; a large study gets some files next to the page.
 
 The program stands before the pictures, so that a browser shows the first of them while it still reads the others. Nothing of a
 file becomes markup: texts cross as JSON without ``<``, pictures as base64.

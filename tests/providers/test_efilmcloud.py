@@ -11,7 +11,7 @@ from scraper.core.errors import DownloadNotPermitted, LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.EfilmcloudSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
@@ -86,4 +86,4 @@ def test_a_viewers_link_elsewhere_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Efilmcloud, case, world, tmp_path)
+        await check_listing(Efilmcloud, case, world, tmp_path)

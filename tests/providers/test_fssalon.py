@@ -16,7 +16,7 @@ from scraper.core.errors import (
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.FssalonSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -57,4 +57,4 @@ def test_not_ours(url):
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Fssalon, case, world, tmp_path)
+        await check_listing(Fssalon, case, world, tmp_path)

@@ -11,7 +11,7 @@ from scraper.core.errors import LinkExpired, NeedsBrowser, NoSuchStudy, PageBehi
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, rows
+from scraper.testing import Case, check, check_listing, rows
 
 SITE, GUARDED = site.ImageServiceSite(), site.ImageServiceSite(guarded=True, lower_head=True, prefix="/vna/image")
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -91,4 +91,4 @@ def test_any_host_is_recognised(url):
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_the_same_by_another_hand(shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Imageservice, CASES[0], world, tmp_path)
+        await check_listing(Imageservice, CASES[0], world, tmp_path)

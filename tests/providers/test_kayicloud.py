@@ -9,7 +9,7 @@ from providers.kayicloud import Kayicloud
 from scraper.contract import LinkExpired
 from scraper.core.link import parse_url
 from scraper.core.model import Via
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -65,4 +65,4 @@ def test_recognised_elsewhere():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Kayicloud, case, world, tmp_path)
+        await check_listing(Kayicloud, case, world, tmp_path)

@@ -24,7 +24,7 @@ from providers.kayicloud_share.provider import KayicloudShare
 from scraper.contract import CredentialsRefused, CredentialsRequired, LinkExpired, NoSuchStudy, ShareCancelled
 from scraper.core.link import parse_url
 from scraper.core.model import Via
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = KayicloudShareSite()
 SERIES = {item.uid: len(item.instances) for item in SITE.study.series}
@@ -152,4 +152,4 @@ async def test_the_same_by_another_hand(case, shape, tmp_path):
     SITE.woken.clear()
     SITE.generation, SITE.left = 0, 4
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(KayicloudShare, case, world, tmp_path)
+        await check_listing(KayicloudShare, case, world, tmp_path)

@@ -17,7 +17,7 @@ from scraper.core.errors import (
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, OLDER = site.LanwonSite(), site.LanwonSite(older=True)
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series} | {SITE.cine_series: 1}
@@ -99,4 +99,4 @@ def test_any_host_is_recognised(case):
 @pytest.mark.parametrize("case", first_of((CASES[0], CASES[10])), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Lanwon, case, world, tmp_path)
+        await check_listing(Lanwon, case, world, tmp_path)

@@ -11,7 +11,7 @@ from scraper.core.errors import LinkExpired, StudyGone
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 BROWSER = (Via.BROWSER,)
 SERIES = {series.uid: len(series.instances) for series in site.LjjkSite().study.series}
@@ -46,7 +46,7 @@ async def test_addresses_that_lapse_are_asked_for_anew(tmp_path):
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(site.LjjkSite(), SHAPES[shape])) as world:
-        await check(Ljjk, case, world, tmp_path)
+        await check_listing(Ljjk, case, world, tmp_path)
 
 
 @pytest.mark.parametrize("fault", [Fault.BUSY, Fault.CUT])

@@ -11,7 +11,7 @@ from scraper.core.errors import LinkExpired, NoSuchStudy
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITES = {"text": site.MscpacsSite(), "object": site.MscpacsSite(as_object=True)}
 STUDIES = SITES["text"].studies.values()
@@ -63,4 +63,4 @@ def test_any_host_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITES["object"], SHAPES[shape])) as world:
-        await check(Mscpacs, case, world, tmp_path)
+        await check_listing(Mscpacs, case, world, tmp_path)

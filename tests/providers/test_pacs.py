@@ -286,6 +286,7 @@ async def test_no_name_of_a_patient_in_any_log(names, tmp_path, caplog, capfd):
     assert SAME_PATIENT not in shown
 
 
+@pytest.mark.thorough
 def test_a_batch_of_addresses(tmp_path):
     links = tmp_path / "links.txt"
     with Archive(PLAIN, LATER, COMPRESSED) as archive:

@@ -10,7 +10,7 @@ from scraper.core.errors import CredentialsRefused, CredentialsRequired, LinkExp
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE = site.SughSite()
 SERIES = {series.uid: len(series.instances) for series in SITE.study.series}
@@ -68,4 +68,4 @@ def test_another_host_is_recognised_by_its_path():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Sugh, case, world, tmp_path)
+        await check_listing(Sugh, case, world, tmp_path)

@@ -11,7 +11,7 @@ from scraper.core.errors import LinkExpired, NoSuchStudy, UnusableLink
 from scraper.core.link import parse_url
 from scraper.core.model import Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, first_of, rows
+from scraper.testing import Case, check, check_listing, first_of, rows
 
 SITE, APART = site.VrpacsSite(), site.VrpacsSite(apart=True)
 SERIES = {series.uid: len(series.instances) for study in (SITE.study, SITE.earlier) for series in study.series}
@@ -72,4 +72,4 @@ def test_any_host_is_recognised():
 @pytest.mark.parametrize("case", first_of(CASES[:4]), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Vrpacs, case, world, tmp_path)
+        await check_listing(Vrpacs, case, world, tmp_path)

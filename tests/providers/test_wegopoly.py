@@ -10,7 +10,7 @@ from scraper.core.errors import LinkExpired, NoSuchStudy, StudyGone, UnusableLin
 from scraper.core.link import parse_url
 from scraper.core.model import Origin, Status, Via
 from scraper.registry.catalogue import find
-from scraper.testing import Case, check, compare, first_of, rows, run
+from scraper.testing import Case, check, check_listing, compare, first_of, rows, run
 
 BROWSER = (Via.BROWSER,)
 SITE = site.WegopolySite()
@@ -65,4 +65,4 @@ def test_another_host_is_recognised_by_its_sealed_value():
 @pytest.mark.parametrize("case", first_of(CASES), ids=str)
 async def test_the_same_by_another_hand(case, shape, tmp_path):
     with World(Reshaped(SITE, SHAPES[shape])) as world:
-        await check(Wegopoly, case, world, tmp_path)
+        await check_listing(Wegopoly, case, world, tmp_path)

@@ -31,7 +31,7 @@ from tests.aurora import LINK, Site, serving
 from tests.security.test_hostile_addresses import answer, server
 
 pytestmark = pytest.mark.usefixtures("plugged_in")
-ENDS_S = 45.0  # far more than any of these needs; without its bound each would take for ever
+ENDS_S = 180.0  # far more than any of these needs; without its bound each would take for ever
 
 
 @pytest.fixture(scope="module")

@@ -18,16 +18,9 @@ from scraper.session import Session
 if TYPE_CHECKING:
     from scraper.session.browser import Window
 
-FIRST_S: Final = 40.0  # a viewer that has asked for nothing by then waits for a person
-QUIET_S: Final = 2.0
-PATIENCE_S: Final = 10.0  # a page that shows nothing to press may be silent this long
-RECALL_S: Final = 120.0  # for a site to fetch a study from its archive
-LOOK_S: Final = 0.5  # between two looks at what can be pressed
 MAX_DOORS: Final = 8  # pages, forms and buttons between the link and the viewer
-PERSON_S: Final = 600.0
 LONGEST_WORDING: Final = 30  # characters of what can be pressed
 _DATE: Final = re.compile(r"(19|20)\d\d[-/.年]?[01]?\d[-/.月]?[0-3]?\d")
-LOADED: Final = Settle(QUIET_S, FIRST_S)
 
 
 class Entrance:
@@ -50,6 +43,7 @@ class Entrance:
         self._window = window
         self._observations = observations
         self._form = Form(session, window)
+        self._timings = session.settings.timings.drive
         self._examination_index = examination_index
         self.examination_count = 0
         self._clicked: set[str] = set()
@@ -57,8 +51,9 @@ class Entrance:
 
     async def steps(self) -> Steps:
         """Answer the page's form, press what says "look at the images", until the viewer is up."""
+        loaded = Settle(self._timings.quiet_s, self._timings.first_s)
         for _ in range(MAX_DOORS):
-            yield LOADED
+            yield loaded
             if self._observations.size and not await self._form.is_secret():
                 return
             if await self._press(NOTICE) or await self._answer_form() or await self._choose():
@@ -68,11 +63,11 @@ class Entrance:
             if not await self._is_more_coming():
                 break
         if self._observations.size or not self._session.settings.headed:
-            yield LOADED
+            yield loaded
             return
-        give_up = time.monotonic() + PERSON_S
+        give_up = time.monotonic() + self._timings.person_s
         while time.monotonic() < give_up and not self._observations.size:  # a person works in the visible window
-            yield Settle(QUIET_S, QUIET_S * 2)
+            yield Settle(self._timings.quiet_s, self._timings.quiet_s * 2)
 
     async def _is_more_coming(self) -> bool:
         """Wait for more: a large viewer's program is still being read, or the site still looks the study up.
@@ -81,10 +76,10 @@ class Entrance:
         """
         seen = len(self._window.traffic.exchanges)
         stillness = self._window.stillness()
-        give_up = time.monotonic() + PATIENCE_S
-        longest = time.monotonic() + RECALL_S
+        give_up = time.monotonic() + self._timings.patience_s
+        longest = time.monotonic() + self._timings.recall_s
         while (now := time.monotonic()) < give_up:
-            if await self._window.traffic.after(seen, timeout_s=LOOK_S):
+            if await self._window.traffic.after(seen, timeout_s=self._timings.look_s):
                 return True
             if self._is_entry_disabled and any(
                 not element.is_disabled and ENTRY.search(element.text.strip()) for element in await self._elements()
@@ -93,7 +88,7 @@ class Entrance:
             is_still = await stillness.lasts_s() >= self._session.settings.still_s
             is_awaited = self._is_entry_disabled or WAITING.search(await elements.text(self._window))
             if is_awaited and now < longest and not is_still:
-                give_up = now + min(PATIENCE_S, self._session.settings.still_s)
+                give_up = now + min(self._timings.patience_s, self._session.settings.still_s)
         return False
 
     async def _answer_form(self) -> bool:
@@ -168,6 +163,3 @@ class Entrance:
             if await elements.click(self._window, item):
                 return True
         return False
-
-
-__all__ = ["Entrance"]

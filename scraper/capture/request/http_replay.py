@@ -28,7 +28,6 @@ from scraper.session.browser.traffic import Exchange
 from scraper.session.http.status import NO_CONTENT, PAGE_MAY_PASS
 
 NOT_STAGED: Final = (MissingInstances, CorruptInstance, SiteUnreachable)  # answers for what a site has not prepared
-STAGING_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # while a site stages what it was asked to prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class HttpReplayer:
         except NOT_STAGED:
             if not (await self._is_prepared(asked) or self._staging.is_late):
                 raise
-        for pause_s in STAGING_PAUSES_S:
+        for pause_s in self._session.settings.timings.drive.staging_pauses_s:
             try:
                 return await self._once(asked)
             except NOT_STAGED:
@@ -182,6 +181,3 @@ class HttpReplayer:
                 path.unlink(missing_ok=True)
             raise CorruptInstance(what=Reason.NO_DICOM_OBJECT)
         return objects[0]
-
-
-__all__ = ["HttpReplayer"]

@@ -22,7 +22,6 @@ from scraper.session import Session
 from scraper.session.browser import Window
 from scraper.session.browser.traffic import WEBSOCKET_IN, WEBSOCKET_OUT
 
-ANSWER_S = 15.0
 MOST_AT_ONCE = 6
 MOST_SILENT = 3  # messages without an answer, one after another, after which no more are sent
 
@@ -50,6 +49,7 @@ class SocketReplayer:
     ) -> None:
         self._session = session
         self._window = window
+        self._answer_s = session.settings.timings.drive.answer_s
         self._observations = observations
         self._rule = rule
         self._volatile = volatile
@@ -84,7 +84,7 @@ class SocketReplayer:
                 waiting.append(todo.popleft())
                 if not await connection.send(self._volatile.filled(waiting[-1].partition(SENT)[2])):
                     return found
-                until = time.monotonic() + ANSWER_S
+                until = time.monotonic() + self._answer_s
             if not waiting:
                 break
             seen = self._observations.consumed
@@ -94,11 +94,11 @@ class SocketReplayer:
                 key = named.request(place, uid, waiting)
                 if key is not None:
                     waiting.remove(key)
-                    found[key], silent, until = uid, 0, time.monotonic() + ANSWER_S
+                    found[key], silent, until = uid, 0, time.monotonic() + self._answer_s
             received = len(self._observations.socket_messages)
             if waiting and time.monotonic() >= until:
                 waiting.pop(0)
-                silent, until = silent + 1, time.monotonic() + ANSWER_S
+                silent, until = silent + 1, time.monotonic() + self._answer_s
         return found
 
     @asynccontextmanager
@@ -160,6 +160,3 @@ class _OwnConnection:
         except CloudfilmError:
             return False
         return True
-
-
-__all__ = ["SocketReplayer"]
