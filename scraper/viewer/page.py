@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from scraper.core.messages import catalogue
+from scraper.core.safe_text import without_surrogates
 from scraper.core.settings import Language
 from scraper.verify import Inspector
 from scraper.viewer.frames import pack_frames
@@ -60,7 +61,7 @@ def words() -> dict[str, dict[str, str]]:
 
 def as_json(value: object) -> str:
     """JSON that may stand inside a script element."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = without_surrogates(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
