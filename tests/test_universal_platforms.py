@@ -4,9 +4,11 @@ import pytest
 
 from fixtures.sites.ftimage.site import ACCESSION, FtimageSite
 from fixtures.sites.imageservice.site import ImageServiceSite
+from fixtures.sites.kayicloud_share import site as kayicloud_share
 from fixtures.sites.lanwon.site import LanwonSite
 from fixtures.sites.mscpacs.site import MscpacsSite
 from fixtures.sites.mtywcloud import site as mtywcloud
+from fixtures.sites.sugh import site as sugh
 from fixtures.sites.vrpacs.site import VrpacsSite
 from fixtures.sites.zfp_image_provider.site import ZfpImageProviderSite
 from fixtures.sites.zscloud.site import ZscloudSite, share
@@ -21,6 +23,7 @@ pytestmark = [pytest.mark.thorough, pytest.mark.skipif(find_browser() is None, r
 
 LANWON, VRPACS, FILM, FTIMAGE = LanwonSite(), VrpacsSite(), ImageServiceSite(), FtimageSite(seen=True)
 MTYWCLOUD, ZFP, ZSCLOUD = mtywcloud.MtywcloudSite(), ZfpImageProviderSite(), ZscloudSite(seen=True)
+KAYI, SUGH = kayicloud_share.KayicloudShareSite(), sugh.SughSite()
 WHOLE = {
     "lanwon": (LANWON, LANWON.viewer_link(), len(LANWON.originals)),
     "vrpacs": (VRPACS, VRPACS.link(), len(VRPACS.originals)),
@@ -30,6 +33,9 @@ WHOLE = {
     "mtywcloud": (MTYWCLOUD, mtywcloud.share(mtywcloud.BY_URL), len(MTYWCLOUD.originals)),
     "zscloud": (ZSCLOUD, share("AbC123xyz"), len(ZSCLOUD.study.instances)),
     "zfp-image-provider": (ZFP, ZFP.link(), len(ZFP.originals)),
+    "kayicloud-share": (KAYI, KAYI.link(kayicloud_share.FREE), len(KAYI.study.images)),
+    "kayicloud-share, another name": (KAYI, KAYI.other_link(), len(KAYI.study.images)),
+    "sugh": (SUGH, sugh.share(sugh.OPEN), len(SUGH.study.images)),
 }
 
 
